@@ -1,0 +1,137 @@
+//! Every name on which the controller and the agent must agree.
+//!
+//! A pod keeps the agent it was made with: what stands here may be added to, but not changed in meaning. What may change during a pod's life
+//! travels through the Lease instead (see [`crate::lease::notes`]).
+
+use serde::{Deserialize, Serialize};
+
+use crate::lease::record::{Identity, Version};
+
+/// Labels and annotations of what the controller makes.
+pub mod labels {
+    /// `singletonjob`.
+    pub const NAME: &str = "app.kubernetes.io/name";
+    /// `singletonjob-controller`.
+    pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+    /// The SingletonJob's name: on everything made for it.
+    pub const JOB: &str = "singletonjob.dev/name";
+    /// `active` or `standby`: on pods, kept by the controller; a Service can select on it.
+    pub const ROLE: &str = "singletonjob.dev/role";
+    /// Which template a pod was made from.
+    pub const TEMPLATE_HASH: &str = "singletonjob.dev/template-hash";
+    /// Value of [`NAME`].
+    pub const NAME_VALUE: &str = "singletonjob";
+    /// Value of [`MANAGED_BY`].
+    pub const MANAGED_BY_VALUE: &str = "singletonjob-controller";
+    /// Value of [`ROLE`] on the pod that holds the Lease.
+    pub const ROLE_ACTIVE: &str = "active";
+    /// Value of [`ROLE`] on every other candidate.
+    pub const ROLE_STANDBY: &str = "standby";
+}
+
+/// Environment of the gated container. Only names, and constants of the pod: everything that may change is in the Lease.
+pub mod environment {
+    /// Name of the SingletonJob and of its Lease. For agent and workload.
+    pub const NAME: &str = "SINGLETONJOB_NAME";
+    /// Namespace of both. For agent and workload.
+    pub const NAMESPACE: &str = "SINGLETONJOB_NAMESPACE";
+    /// Name of the pod (downward API).
+    pub const POD_NAME: &str = "SINGLETONJOB_POD_NAME";
+    /// Uid of the pod (downward API).
+    pub const POD_UID: &str = "SINGLETONJOB_POD_UID";
+    /// `terminationGracePeriodSeconds` of the pod.
+    pub const TERMINATION_GRACE_PERIOD_SECONDS: &str = "SINGLETONJOB_TERMINATION_GRACE_PERIOD_SECONDS";
+    /// `terminationMessagePath` of the gated container.
+    pub const TERMINATION_MESSAGE_PATH: &str = "SINGLETONJOB_TERMINATION_MESSAGE_PATH";
+
+    /// Set by the agent for the workload: the fencing token, decimal.
+    pub const FENCING_TOKEN: &str = "SINGLETONJOB_FENCING_TOKEN";
+    /// Set by the agent for the workload: which run, from 1.
+    pub const RUN: &str = "SINGLETONJOB_RUN";
+    /// Set by the agent for the workload: which attempt of this run, from 1.
+    pub const ATTEMPT: &str = "SINGLETONJOB_ATTEMPT";
+}
+
+/// Paths in the gated container.
+pub mod paths {
+    /// Where the init container puts the agent: an emptyDir, mounted read-only in the gated container.
+    pub const AGENT_DIRECTORY: &str = "/singletonjob";
+    /// The agent.
+    pub const AGENT: &str = "/singletonjob/singletonjob-agent";
+    /// `token`, `ca.crt` and `namespace` of the agent's own projected volume, read-only.
+    pub const CREDENTIALS: &str = "/var/run/secrets/singletonjob.dev";
+    /// An emptyDir, mounted writable: what the workload may read about its lease.
+    pub const STATE_DIRECTORY: &str = "/var/run/singletonjob";
+    /// [`Standing`](super::Standing) as JSON, replaced atomically at every change.
+    pub const STANDING: &str = "/var/run/singletonjob/lease.json";
+    /// Where the agent explains an end of its own making, unless the template says otherwise.
+    pub const TERMINATION_MESSAGE: &str = "/dev/termination-log";
+}
+
+/// Names of volumes, and of the init container, in a candidate pod.
+pub mod pod {
+    /// The init container that installs the agent.
+    pub const INSTALLER: &str = "singletonjob-agent";
+    /// Volume mounted at [`AGENT_DIRECTORY`](super::paths::AGENT_DIRECTORY).
+    pub const AGENT_VOLUME: &str = "singletonjob-agent";
+    /// Volume mounted at [`CREDENTIALS`](super::paths::CREDENTIALS).
+    pub const CREDENTIALS_VOLUME: &str = "singletonjob-credentials";
+    /// Volume mounted at [`STATE_DIRECTORY`](super::paths::STATE_DIRECTORY).
+    pub const STATE_VOLUME: &str = "singletonjob-state";
+}
+
+/// Exit codes of the gated container other than the workload's own, which pass through.
+pub mod exit_codes {
+    /// A flag, argument or variable that the agent does not understand.
+    pub const USAGE: i32 = 64;
+    /// This container cannot be fenced reliably: the termination message says why.
+    pub const SELF_TEST_FAILED: i32 = 121;
+    /// The Lease could not be read since the container started: the termination message says at which address, and why.
+    pub const LEASE_UNREADABLE: i32 = 122;
+    /// The Lease was lost; the workload was killed.
+    pub const LEASE_LOST: i32 = 123;
+    /// The elector died, or something could not be killed.
+    pub const AGENT_FAILED: i32 = 124;
+    /// The workload's program exists but cannot be executed, as a shell says it.
+    pub const CANNOT_EXECUTE: i32 = 126;
+    /// The workload's program does not exist, as a shell says it.
+    pub const NOT_FOUND: i32 = 127;
+    /// Stopped on request: drain, handover, or nothing should run.
+    pub const INTERRUPTED: i32 = 143;
+}
+
+/// How every termination message begins that the agent wrote; the workload's own are left alone.
+pub const TERMINATION_PREFIX: &str = "singletonjob-agent: ";
+
+/// What a candidate is at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// Has not read its Lease yet, or not lately.
+    Pending,
+    /// Waits.
+    Standby,
+    /// Holds the Lease; the workload runs or is about to.
+    Active,
+    /// The workload was told to stop, or has ended.
+    Stopping,
+}
+
+/// What [`paths::STANDING`] says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Standing {
+    /// What this candidate is.
+    pub role: Role,
+    /// This candidate.
+    pub identity: Identity,
+    /// Who holds the Lease, as far as this candidate knows.
+    pub holder: Option<Identity>,
+    /// The fencing token, while active.
+    pub token: Option<Version>,
+    /// Until when the tenure is proven, in nanoseconds of `CLOCK_BOOTTIME`, while active: act on nothing outside after that.
+    pub valid_until_boottime_nanoseconds: Option<u64>,
+    /// When the workload was started, in nanoseconds of `CLOCK_BOOTTIME`.
+    pub started_boottime_nanoseconds: Option<u64>,
+    /// Why the Lease cannot be read or renewed at the moment: address and class of error.
+    pub trouble: Option<String>,
+}

@@ -1,0 +1,287 @@
+//! The annotations in which the controller and the candidates speak to each other through their Lease.
+//!
+//! The controller writes *wishes* and candidates write *reports*; neither touches what the other writes. A note that does not parse is kept
+//! as it is, reported, and treated as absent: whoever wrote it is of another version or no part of this protocol.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::record::{Identity, Version};
+
+/// Names of the annotations.
+pub mod keys {
+    /// See [`Policy`](super::Policy).
+    pub const POLICY: &str = "singletonjob.dev/policy";
+    /// See [`Run`](super::Run).
+    pub const RUN: &str = "singletonjob.dev/run";
+    /// See [`Handover`](super::Handover).
+    pub const HANDOVER: &str = "singletonjob.dev/handover";
+    /// JSON list of pod uids.
+    pub const SUCCESSION: &str = "singletonjob.dev/succession";
+    /// See [`Progress`](super::Progress).
+    pub const PROGRESS: &str = "singletonjob.dev/progress";
+    /// See [`Released`](super::Released).
+    pub const RELEASED: &str = "singletonjob.dev/released";
+    /// See [`Finished`](super::Finished).
+    pub const FINISHED: &str = "singletonjob.dev/finished";
+    /// See [`Health`](super::Health).
+    pub const HEALTH: &str = "singletonjob.dev/health";
+}
+
+/// Everything said through annotations.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Notes {
+    /// Wish: what candidates obey.
+    pub policy: Option<Policy>,
+    /// Wish: what should be run.
+    pub run: Option<Run>,
+    /// Wish: please stop and release.
+    pub handover: Option<Handover>,
+    /// Wish: pod uids in the order in which they should take over; empty where candidates rank themselves.
+    pub succession: Vec<String>,
+    /// Report: how the current run goes.
+    pub progress: Option<Progress>,
+    /// Report: the Lease was given back, the workload being gone.
+    pub released: Option<Released>,
+    /// Report: how a run ended.
+    pub finished: Option<Finished>,
+    /// Report: how the holder fares.
+    pub health: Option<Health>,
+}
+
+impl Notes {
+    /// What can be understood of `annotations`.
+    pub fn read(annotations: Option<&BTreeMap<String, String>>) -> Self {
+        let Some(annotations) = annotations else { return Self::default() };
+        Self {
+            policy: read(annotations, keys::POLICY),
+            run: read(annotations, keys::RUN),
+            handover: read(annotations, keys::HANDOVER),
+            succession: read(annotations, keys::SUCCESSION).unwrap_or_default(),
+            progress: read(annotations, keys::PROGRESS),
+            released: read(annotations, keys::RELEASED),
+            finished: read(annotations, keys::FINISHED),
+            health: read(annotations, keys::HEALTH),
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(annotations: &BTreeMap<String, String>, key: &str) -> Option<T> {
+    let text = annotations.get(key)?;
+    serde_json::from_str(text).inspect_err(|error| tracing::warn!(key, %error, "cannot read an annotation of the Lease")).ok()
+}
+
+/// Sets or removes one annotation.
+pub fn write<T: Serialize>(annotations: &mut BTreeMap<String, String>, key: &str, note: Option<&T>) {
+    match note.map(|note| serde_json::to_string(note).expect("notes are plain data")) {
+        Some(text) => annotations.insert(key.to_owned(), text),
+        None => annotations.remove(key),
+    };
+}
+
+/// When a run counts as finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum CompletionPolicy {
+    /// Exit 0 finishes the run.
+    OnSuccess,
+    /// A service: every exit is restarted.
+    Never,
+}
+
+/// What every candidate obeys. Changing it restarts nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Policy {
+    /// `L`.
+    pub lease_duration_seconds: u32,
+    /// `S`.
+    pub renew_deadline_milliseconds: u32,
+    /// `G`.
+    pub grace_period_milliseconds: u32,
+    /// `R`.
+    pub retry_period_milliseconds: u32,
+    /// When a run counts as finished.
+    pub completion_policy: CompletionPolicy,
+    /// Failed attempts allowed per run; only under `OnSuccess`.
+    pub backoff_limit: u32,
+    /// How many candidates there are meant to be; spreads those who rank themselves.
+    pub candidates: u32,
+    /// A token must exceed this one: the highest that the controller remembers, should the Lease have forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_floor: Option<Version>,
+}
+
+/// Whether anything should run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Desired {
+    /// Whoever can take the Lease runs the workload.
+    Run,
+    /// The holder stops, nobody acquires.
+    Stop,
+}
+
+/// What should be run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// The SingletonJob's uid: a recreated one runs anew.
+    pub uid: String,
+    /// Counts the runs of this SingletonJob, from 1.
+    pub number: u32,
+    /// Run or Stop.
+    pub desired: Desired,
+    /// Why it should stop, in one `CamelCase` word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Please stop and release, you in particular.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Handover {
+    /// Which request this is.
+    pub id: String,
+    /// Any other holder ignores it.
+    pub holder: Identity,
+    /// Passed on into the release.
+    pub reason: Reason,
+}
+
+/// Why a Lease was given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Reason {
+    /// Made new by the controller, with nobody there who could hold it.
+    Created,
+    /// Asked for.
+    Handover,
+    /// The holder's pod is of an old template.
+    RolledOut,
+    /// The holder's pod is ending.
+    Drain,
+    /// The workload ended by itself, with success.
+    WorkloadSucceeded,
+    /// The workload ended by itself, without success, or could not be started.
+    WorkloadFailed,
+    /// Nothing should run.
+    Stopped,
+    /// The holder could not renew in time and stopped before its lease ended.
+    LeaseLost,
+    /// The holder's elector died; its PID 1 killed everything.
+    ElectorDied,
+}
+
+/// How the current run goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// The SingletonJob's uid.
+    pub uid: String,
+    /// The run this is about.
+    pub run: u32,
+    /// Attempts begun.
+    pub starts: u32,
+    /// Attempts that count against the limit.
+    pub failures: u32,
+    /// Ends in a row after which it is waited before the next start.
+    pub setbacks: u32,
+    /// The next start not sooner than this after first sight.
+    pub retry_after_seconds: u32,
+    /// Whether the last start has no outcome yet.
+    pub open: bool,
+}
+
+/// The Lease was given back by a holder whose workload is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Released {
+    /// Which Lease; a recreated one is another.
+    pub lease_uid: String,
+    /// `spec.renewTime` of this same write: the mark means nothing after any other.
+    pub renew_time: Option<Timestamp>,
+    /// Who gave it back.
+    pub by: Identity,
+    /// Why.
+    pub reason: Reason,
+    /// Of the tenure that ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Version>,
+    /// How the workload ended, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Exit>,
+}
+
+/// How a workload ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Exit {
+    /// By itself, with this exit code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl Exit {
+    /// As a shell would report it: a signal as 128 + its number.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128 + signal,
+        }
+    }
+
+    /// Whether the workload did what it was to do.
+    pub fn is_success(self) -> bool {
+        self == Self::Code(0)
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The workload exited 0.
+    Succeeded,
+    /// The attempts are used up.
+    Failed,
+}
+
+/// A run that will not be run again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finished {
+    /// The SingletonJob's uid.
+    pub uid: String,
+    /// Which run.
+    pub run: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// One `CamelCase` word, as in batch/v1: `Completed`, `BackoffLimitExceeded`.
+    pub reason: String,
+    /// Of the last attempt; none where that was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Exit>,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// Attempts that failed.
+    pub failures: u32,
+    /// Of the last attempt; none where that was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Version>,
+    /// Who ran it last.
+    pub by: Identity,
+    /// On that one's clock.
+    pub start_time: Option<Timestamp>,
+    /// On that one's clock.
+    pub completion_time: Timestamp,
+}
+
+/// How the holder fares; written with a renewal when it changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// What an administrator should know, one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}

@@ -26,6 +26,7 @@
 //! - [`driver`]: the loop that feeds the elector and carries out what it orders.
 
 pub mod clock;
+pub mod elector;
 pub mod notes;
 pub mod record;
 pub mod timing;

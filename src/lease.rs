@@ -26,7 +26,10 @@
 //! - [`driver`]: the loop that feeds the elector and carries out what it orders.
 
 pub mod clock;
+pub mod deadline;
+pub mod driver;
 pub mod elector;
 pub mod notes;
 pub mod record;
+pub mod store;
 pub mod timing;

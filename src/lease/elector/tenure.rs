@@ -187,17 +187,10 @@ impl Tenure {
         }
         self.phase = if self.workload == Workload::Unstarted {
             self.workload = Workload::Empty(None);
-            self.after_empty(now, why)
+            after_empty(now, why)
         } else {
             Phase::Stopping(Stopping { why, since: now, grace, terminated: false, killed: None, lost: false })
         };
-    }
-
-    fn after_empty(&self, now: Moment, why: Why) -> Phase {
-        match why {
-            Why::Taken(why) => Phase::Over(Ending::Lost(why)),
-            Why::Release(_) | Why::Exhausted => Phase::Releasing { why, since: now, sent: false },
-        }
     }
 
     pub(super) fn not_started(&mut self) {
@@ -226,7 +219,7 @@ impl Tenure {
             return;
         }
         self.workload = Workload::Empty(self.exit());
-        self.phase = self.after_empty(now.at, stopping.why.clone());
+        self.phase = after_empty(now.at, stopping.why.clone());
     }
 
     pub(super) fn decide(
@@ -481,6 +474,13 @@ impl Tenure {
 
     pub(super) fn valid_until(&self) -> Option<Duration> {
         self.armed
+    }
+}
+
+fn after_empty(now: Moment, why: Why) -> Phase {
+    match why {
+        Why::Taken(why) => Phase::Over(Ending::Lost(why)),
+        Why::Release(_) | Why::Exhausted => Phase::Releasing { why, since: now, sent: false },
     }
 }
 

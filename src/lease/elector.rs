@@ -16,6 +16,8 @@ mod account;
 mod standby;
 mod succession;
 mod tenure;
+#[cfg(test)]
+mod tests;
 mod vocabulary;
 mod wire;
 

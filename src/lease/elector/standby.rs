@@ -75,6 +75,9 @@ impl Standby {
     fn wait(&self, now: Moment, candidate: &Candidate, wire: &Wire) -> Option<Duration> {
         let (Some(sight), Some(record), Some((policy, timing))) = (&self.sight, &wire.latest, &wire.policy) else { return None };
         let run = wanted(record, candidate)?;
+        if wire.trouble.is_some() {
+            return None;
+        }
         if policy.token_floor.is_some_and(|floor| record.version <= floor) {
             return None;
         }

@@ -1,9 +1,5 @@
 //! The witness itself: what it writes must be what happened, or nothing that is measured with it means anything.
 
-mod support {
-    pub mod witness;
-}
-
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -12,7 +8,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use singletonjob::lease::clock;
-use support::witness::{Record, Testimony};
+use witness::{Record, Testimony};
+
+#[path = "support/witness.rs"]
+mod witness;
 
 fn program() -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_crdgen")).with_file_name("examples").join("witness");

@@ -291,8 +291,8 @@ mod tests {
         Record { exit: Some((0, record.last)), ..record }
     }
 
-    fn violations<const N: usize>(records: [Record; N]) -> Vec<Violation> {
-        Testimony(records.to_vec()).violations()
+    fn violations(records: impl Into<Vec<Record>>) -> Vec<Violation> {
+        Testimony(records.into()).violations()
     }
 
     #[test]
@@ -369,7 +369,9 @@ mod tests {
     #[test]
     fn a_record_is_read_as_it_was_written() {
         let mut bytes = 2_000_000_u64.to_le_bytes().to_vec();
-        bytes.extend(b"token=7 run=2 attempt=3 kind=main pod=rollup-0 pid=8 first=1000000 label=\nsignal=15 at=1500000\nexit=143 at=2100000\n");
+        bytes.extend(
+            b"token=7 run=2 attempt=3 kind=main pod=rollup-0 pid=8 first=1000000 label=\nsignal=15 at=1500000\nexit=143 at=2100000\n",
+        );
         let record = Record::parse(&bytes).expect("a record");
         assert_eq!((record.token, record.run, record.attempt, record.is_main, record.pod.as_str()), (7, 2, 3, true, "rollup-0"));
         assert_eq!(record.signals, [(15, Duration::from_micros(1500))]);

@@ -154,8 +154,6 @@ fn process(line: &str) -> Option<Process> {
 pub struct Fault {
     /// `CLOCK_BOOTTIME` before it was broken.
     pub before: Duration,
-    /// `CLOCK_BOOTTIME` when it was certainly broken.
-    pub after: Duration,
     mend: Command,
 }
 
@@ -165,7 +163,7 @@ impl Fault {
         must(Command::new(script).args(fault), "the fault cannot be made");
         let mut command = Command::new(script);
         command.args(mend);
-        Self { before, after: now(), mend: command }
+        Self { before, mend: command }
     }
 
     /// Mends it, and tells when that was done.

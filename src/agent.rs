@@ -126,7 +126,7 @@ fn log() {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_target(false).with_max_level(Level::WARN).init();
 }
 
-/// Is PID 1: tests the container, runs the elector, which runs `decide`, and after its death `last_words`. The exit code of the container.
+/// Is PID 1: listens for signals at once, tests the container, runs the elector, which runs `decide`, and after its death `last_words`. The exit code of the container.
 ///
 /// `decide` is given a candidate of its own, what happens in the container, and the container to order about. `last_words` run in a process of
 /// their own, only after an elector died that may have held the Lease, when nothing runs any more.
@@ -135,6 +135,7 @@ where
     Decide: AsyncFnOnce(Candidate, UnboundedReceiver<Fact>, &mut Container) -> Ending,
 {
     let message = &config.termination_message;
+    let signals = fencer::take_signals();
     if let Err(failure) = self_test::run() {
         termination::explain(message, &failure.to_string());
         return exit_codes::SELF_TEST_FAILED;
@@ -142,7 +143,7 @@ where
     let candidate = config.candidate();
     let dead = candidate.clone();
     let elector = |inheritance| elector::run(inheritance, config, candidate, command, decide);
-    fencer::run(message, elector, |remains| last_words(dead, remains)).unwrap_or_else(|error| {
+    signals.and_then(|signals| fencer::run(signals, message, elector, |remains| last_words(dead, remains))).unwrap_or_else(|error| {
         termination::explain(
             message,
             &format!("starting the agent: {error}; the container's limits on processes or memory may be too low"),

@@ -67,8 +67,12 @@ pub struct Remains {
 ///
 /// # Errors
 /// Where the kernel refuses what is needed at start-up.
-pub(super) fn run(message: &Path, elector: impl FnOnce(Inheritance) -> i32, last_words: impl FnOnce(Remains)) -> Result<i32, nix::Error> {
-    let signals = take_signals()?;
+pub(super) fn run(
+    signals: SignalFd,
+    message: &Path,
+    elector: impl FnOnce(Inheritance) -> i32,
+    last_words: impl FnOnce(Remains),
+) -> Result<i32, nix::Error> {
     let (control, forward) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
     let (listen, hold) = pipe2(OFlag::O_CLOEXEC)?;
     let page = sys::map_page()?;
@@ -90,8 +94,11 @@ pub(super) fn run(message: &Path, elector: impl FnOnce(Inheritance) -> i32, last
     }
 }
 
-/// From now on signals are read, not obeyed; those that come early wait.
-fn take_signals() -> nix::Result<SignalFd> {
+/// From now on signals are read, not obeyed; those that come early wait. Before, the kernel drops them, for this is PID 1.
+///
+/// # Errors
+/// Where the kernel refuses.
+pub(super) fn take_signals() -> nix::Result<SignalFd> {
     let all = SigSet::all();
     all.thread_block()?;
     SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)

@@ -39,7 +39,8 @@ pub enum Kind {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Probe {
-    probe: Handler,
+    #[serde(rename = "probe")]
+    handler: Handler,
     #[serde(default)]
     initial_delay_seconds: u32,
     #[serde(default = "one")]
@@ -152,7 +153,7 @@ impl Probe {
 
     fn handler_answers(&self) -> Result<(), Failure> {
         let timeout = Duration::from_secs(u64::from(self.timeout_seconds.max(1)));
-        match &self.probe {
+        match &self.handler {
             Handler::Exec(action) => exec(action, timeout),
             Handler::HttpGet(action) => http::get(action, timeout),
             Handler::TcpSocket(action) => {

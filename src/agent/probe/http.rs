@@ -1,7 +1,7 @@
 //! One GET, as the kubelet does it: any status from 200 to 399 is success, and certificates are not checked.
 
 use std::fmt::Write as _;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureSch
 use super::{Failure, OWN_ADDRESS, address, connect};
 
 /// More than any status line has.
-const LONGEST_STATUS_LINE: usize = 1024;
+const LONGEST_STATUS_LINE: u64 = 1024;
 
 /// # Errors
 /// [`Failure`] where there is no answer, or one that is no success.
@@ -43,12 +43,7 @@ fn exchange(mut stream: impl Read + Write, action: &HTTPGetAction) -> io::Result
     stream.write_all(request(action).as_bytes())?;
     stream.flush()?;
     let mut line = Vec::new();
-    for byte in stream.bytes().take(LONGEST_STATUS_LINE) {
-        match byte? {
-            b'\n' => break,
-            byte => line.push(byte),
-        }
-    }
+    BufReader::new(stream.take(LONGEST_STATUS_LINE)).read_until(b'\n', &mut line)?;
     Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
 }
 

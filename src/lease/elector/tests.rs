@@ -381,6 +381,13 @@ fn no_answer_revives_a_tenure_after_its_deadline() {
 }
 
 #[test]
+fn waking_up_late_does_not_move_the_deadline() {
+    let mut bench = Bench::holding();
+    assert_eq!(orders(&bench.tick(11_400)), [Order::Kill]);
+    assert_eq!(orders(&bench.tick(11_450)), []);
+}
+
+#[test]
 fn a_renewal_that_succeeds_while_stopping_does_not_take_the_stop_back() {
     let mut bench = Bench::holding();
     let renewal = bench.tick(2_900);

@@ -70,6 +70,7 @@ up() {
   control_plane
   for name in "${nodes[@]}"; do node "$name"; done
   eventually 60 "ready nodes (logs: $run/*.log)" nodes_ready
+  eventually 30 "the default service account, which pods need" kubectl get serviceaccount default
   say "the cluster is up: ${nodes[*]}, Kubernetes $("$bin/kubelet" --version | sed 's/.* //'), $((SECONDS - began)) s"
 }
 

@@ -3,9 +3,16 @@
 # Compiled on the builder's own architecture for each target, linked statically, copied into an empty image.
 FROM --platform=$BUILDPLATFORM rust:1.95-bookworm AS build
 ARG TARGETARCH
-RUN apt-get update \
- && apt-get install -y --no-install-recommends gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-x86-64-linux-gnu libc6-dev-amd64-cross \
- && rm -rf /var/lib/apt/lists/*
+RUN <<EOF
+set -eu
+case "$(dpkg --print-architecture)" in
+  amd64) cross="gcc-aarch64-linux-gnu libc6-dev-arm64-cross" ;;
+  arm64) cross="gcc-x86-64-linux-gnu libc6-dev-amd64-cross" ;;
+esac
+apt-get update
+apt-get install -y --no-install-recommends $cross
+rm -rf /var/lib/apt/lists/*
+EOF
 WORKDIR /source
 COPY Cargo.toml Cargo.lock ./
 COPY src ./src

@@ -68,7 +68,7 @@ report_takeover() {
 
 install_operator() {
   title "Installing the operator, as a user would"
-  show apply --server-side=false -f "$install"
+  show apply -f "$install"
   show -n singletonjob-system wait deployment --all --for=condition=Available --timeout=180s ||
     die "the operator did not start; look at: kubectl -n singletonjob-system describe pods"
 }

@@ -24,7 +24,7 @@ require_go() {
 }
 
 # What a program is made of. The same fingerprint and a program in place mean that there is nothing to do.
-fingerprint() { { go env GOVERSION GOARCH; sha256sum "$here/$1"/go.{mod,sum} "$here/build.sh" | cut -d' ' -f1; } | sha256sum | cut -d' ' -f1; }
+fingerprint() { { go env GOVERSION GOARCH; printf '%s' "$link"; cat "$here/$1"/go.{mod,sum}; } | sha256sum | cut -d' ' -f1; }
 
 kubernetes_version() { awk '$1 == "k8s.io/kubernetes" && $2 ~ /^v/ {print $2; exit}' "$here/kubernetes/go.mod"; }
 

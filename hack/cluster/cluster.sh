@@ -29,11 +29,13 @@ start() { # name command... : a session of its own, so that one signal to its pr
 }
 
 signal() { kill "-$1" -- "-$(cat "$run/$2.pid")"; }
-alive() { [ -e "$run/$1.pid" ] && signal 0 "$1" 2>/dev/null; }
+
+# Ours and not dead: after a reboot the number may be somebody else's, and a zombie has no command line.
+alive() { [ -e "$run/$1.pid" ] && grep -qsF "$bin/" "/proc/$(cat "$run/$1.pid")/cmdline"; }
 
 stop() { # name
-  signal KILL "$1" 2>/dev/null || true
-  while alive "$1"; do sleep 0.05; done
+  if alive "$1"; then signal KILL "$1" || true; fi
+  while alive "$1"; do sleep 0.02; done
   rm -f "$run/$1.pid"
 }
 
@@ -68,6 +70,7 @@ up() {
   control_plane
   for name in "${nodes[@]}"; do node "$name"; done
   eventually 60 "ready nodes (logs: $run/*.log)" nodes_ready
+  eventually 30 "the default service account, which pods need" kubectl get serviceaccount default
   say "the cluster is up: ${nodes[*]}, Kubernetes $("$bin/kubelet" --version | sed 's/.* //'), $((SECONDS - began)) s"
 }
 
@@ -91,8 +94,21 @@ end_programs() {
   for record in "$run"/*.pid; do [ -e "$record" ] || continue; stop "$(basename "$record" .pid)"; done
 }
 
+# Namespaces of pods outlive their processes; their addresses tell which are ours.
+end_pod_networks() {
+  local space record id
+  for space in $(ip netns list | awk '/^cni-/ {print $1}'); do
+    if ip -n "$space" -4 -o addr show | grep -q ' 10\.24[12]\.0\.'; then ip netns del "$space"; fi
+  done
+  for record in /var/lib/cni/results/singletonjob-*-eth0; do
+    id=${record#*/singletonjob-}
+    rm -f "$record" "/var/lib/cni/results/cni-loopback-${id%-eth0}-lo"
+  done
+}
+
 end_network() {
   local name
+  end_pod_networks
   for name in "${nodes[@]}"; do ip netns del "$name" 2>/dev/null || true; ip link del "v-$name" 2>/dev/null || true; done
   ip link del kbr0 2>/dev/null || true
 }
@@ -106,7 +122,8 @@ clear_away() {
   end_network
   end_mounts
   rm -rf "$run"
-  find /sys/fs/cgroup -depth -type d -path '*/k8s.io/*' -exec rmdir {} + 2>/dev/null || true
+  find /var/log/containers -xtype l -delete 2>/dev/null || true
+  find /sys/fs/cgroup -depth -type d -path '*/k8s.io*' -exec rmdir {} + 2>/dev/null || true
 }
 
 status() {

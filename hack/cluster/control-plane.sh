@@ -4,11 +4,15 @@
 
 ports=(2379 2380 6443 10257 10259)
 
+port_is_free() { [ -z "$(ss -Hltn "sport = :$1")" ]; }
+
+# A program that was just killed may need a moment to let go of its port.
 require_free_ports() {
   local port user
   for port in "${ports[@]}"; do
+    eventually 3 "port $port" port_is_free "$port" && continue
     user=$(ss -Hltnp "sport = :$port" | head -n1)
-    [ -z "$user" ] || die "port $port is in use: $user; the control plane needs ${ports[*]}"
+    die "port $port is in use: $user; the control plane needs ${ports[*]}"
   done
 }
 

@@ -39,7 +39,7 @@ node_network() { # name index
 
 pod_network() { # name index
   cat >"$run/$1/cni/10-bridge.conflist" <<Y
-{"cniVersion": "0.4.0", "name": "pods", "plugins": [
+{"cniVersion": "0.4.0", "name": "singletonjob", "plugins": [
   {"type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true,
    "ipam": {"type": "host-local", "dataDir": "$run/$1/ipam", "ranges": [[{"subnet": "10.24$2.0.0/24"}]],
             "routes": [{"dst": "0.0.0.0/0"}]}}]}
@@ -77,6 +77,7 @@ enforceNodeAllocatable: []
 failCgroupV1: false
 failSwapOn: false
 localStorageCapacityIsolation: false
+podLogsDir: $run/$1/logs
 authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}
 authorization: {mode: AlwaysAllow}
 evictionHard: {memory.available: 50Mi, nodefs.available: 1%, imagefs.available: 1%, nodefs.inodesFree: 1%}
@@ -122,7 +123,8 @@ containers_of() { # pod-uid
 pids() { # pod-uid [container]
   local name id container pid found=
   while read -r name id container; do
-    [ "$container" = "${2:-$container}" ] || continue
+    # The nameless one is the sandbox, whose only process holds the namespaces.
+    if [ -z "$container" ] || [ "$container" != "${2:-$container}" ]; then continue; fi
     for pid in $(ctr "$name" tasks ps "$id" 2>/dev/null | awk 'NR > 1 {print $1}'); do
       [ -r "/proc/$pid/status" ] || continue
       found=1

@@ -71,8 +71,7 @@ impl Cluster {
         let script = root().join(SCRIPT);
         must(Command::new(&script).arg("up"), "the cluster does not come up; `make cluster-up` shows why");
         for image in IMAGES {
-            let mut build = Command::new(root().join("hack/image.sh"));
-            must(build.arg(image), &format!("the image of {image} cannot be built; `hack/image.sh {image}` shows why"));
+            must(build_image().arg(image), &format!("the image of {image} cannot be built; `hack/image.sh {image}` shows why"));
         }
         let archives = IMAGES.map(|image| root().join(format!("target/images/{image}.tar")));
         must(Command::new(&script).arg("load").args(archives), "the nodes do not take the images");
@@ -185,6 +184,16 @@ impl Drop for Fault {
 /// The repository.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Without what cargo tells tests about their package: build scripts that look at it would have everything built anew.
+fn build_image() -> Command {
+    let mut command = Command::new(root().join("hack/image.sh"));
+    let told = std::env::vars_os().map(|(name, _)| name);
+    for name in told.filter(|name| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix))) {
+        command.env_remove(name);
+    }
+    command
 }
 
 fn must(command: &mut Command, otherwise: &str) -> String {

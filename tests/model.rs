@@ -28,8 +28,6 @@ enum Mutant {
     NoKernelTimer,
     /// The controller makes a new Lease that says it is free.
     NoPlaceholder,
-    /// Two processes of one pod share an identity.
-    IdentityPerPod,
     /// The API server stores whatever comes.
     NoCompareAndSwap,
     /// The kill may take as long as it likes.
@@ -117,7 +115,6 @@ enum Action {
     KernelKills(usize),
     Ends(usize),
     Crash(usize),
-    Duplicate(usize),
     Delete,
     Recreate,
     Wish,
@@ -170,10 +167,9 @@ impl World {
         Now { at: Moment { boot, raw: boot }, wall }
     }
 
-    fn agent(&self, number: usize, incarnation: u8, now: Now) -> Agent {
-        let nonce = if self.mutant == Mutant::IdentityPerPod { 0 } else { u64::from(incarnation) };
+    fn agent(number: usize, incarnation: u8, now: Now) -> Agent {
         let candidate = Candidate {
-            identity: Identity::new(&format!("pod-{number}"), &format!("uid-{number}"), nonce),
+            identity: Identity::new(&format!("pod-{number}"), &format!("uid-{number}"), u64::from(incarnation)),
             job_uid: "job".into(),
             stop_grace: Duration::ZERO,
         };
@@ -190,18 +186,18 @@ impl World {
         }
     }
 
-    fn step(&self, state: &mut State, number: usize, input: Input) {
+    fn step(state: &mut State, number: usize, input: Input) {
         let now = Self::now(state);
         if let Input::Saw(record, _) | Input::Answered { answer: Answer::Stored(record), .. } = &input {
             state.agents[number].seen = record.version.0;
         }
         let outputs = state.agents[number].elector.step(now, input);
         for output in outputs {
-            self.carry_out(state, number, output);
+            Self::carry_out(state, number, output);
         }
     }
 
-    fn carry_out(&self, state: &mut State, number: usize, output: Output) {
+    fn carry_out(state: &mut State, number: usize, output: Output) {
         let agent = &mut state.agents[number];
         match output {
             Output::Put { attempt, write, .. } => {
@@ -245,9 +241,9 @@ impl World {
     }
 
     /// The process is gone, and all that it ran with it; the container comes back as another process.
-    fn restart(&self, state: &mut State, number: usize) {
+    fn restart(state: &mut State, number: usize) {
         let incarnation = state.agents[number].incarnation + 1;
-        state.agents[number] = self.agent(number, incarnation, Self::now(state));
+        state.agents[number] = Self::agent(number, incarnation, Self::now(state));
     }
 }
 
@@ -286,16 +282,16 @@ impl Model for World {
             tokens: Vec::new(),
         };
         let now = Self::now(&state);
-        state.agents = (0..AGENTS).map(|number| self.agent(number, 0, now)).collect();
+        state.agents = (0..AGENTS).map(|number| Self::agent(number, 0, now)).collect();
         // The first of them holds and runs: what is of interest begins there.
         let seen = state.lease.clone().expect("there");
-        self.step(&mut state, 0, Input::Saw(Box::new(seen), Source::Read));
+        Self::step(&mut state, 0, Input::Saw(Box::new(seen), Source::Read));
         let request = state.requests.first().expect("an acquisition").clone();
         self.serve(&mut state, &request);
         let Some((attempt, Some(answer))) = state.agents[0].awaited.take() else { unreachable!("it was served") };
-        self.step(&mut state, 0, Input::Answered { attempt, answer: *answer });
+        Self::step(&mut state, 0, Input::Answered { attempt, answer: *answer });
         let seen = state.lease.clone().expect("there");
-        self.step(&mut state, 1, Input::Saw(Box::new(seen), Source::Read));
+        Self::step(&mut state, 1, Input::Saw(Box::new(seen), Source::Read));
         vec![state]
     }
 
@@ -346,9 +342,6 @@ impl Model for World {
             }
             if state.faults < self.faults {
                 actions.push(Action::Crash(number));
-                if self.mutant == Mutant::IdentityPerPod && agent.running {
-                    actions.push(Action::Duplicate(number));
-                }
             }
         }
         for request in &state.requests {
@@ -369,10 +362,10 @@ impl Model for World {
         let mut state = last.clone();
         match action {
             Action::Tick => state.tick += 1,
-            Action::Wake(number) => self.step(&mut state, number, Input::Tick),
+            Action::Wake(number) => Self::step(&mut state, number, Input::Tick),
             Action::Watch(number) => {
                 let record = state.lease.clone()?;
-                self.step(&mut state, number, Input::Saw(Box::new(record), Source::Watch));
+                Self::step(&mut state, number, Input::Saw(Box::new(record), Source::Watch));
             }
             Action::Serve(request) => self.serve(&mut state, &request),
             Action::Lose(request) => {
@@ -380,41 +373,36 @@ impl Model for World {
             }
             Action::Deliver(number) => {
                 let (attempt, answer) = state.agents[number].awaited.take()?;
-                self.step(&mut state, number, Input::Answered { attempt, answer: *answer? });
+                Self::step(&mut state, number, Input::Answered { attempt, answer: *answer? });
             }
             Action::TimeOut(number) => {
                 state.losses += 1;
                 let (attempt, _) = state.agents[number].awaited.take()?;
-                self.step(&mut state, number, Input::Answered { attempt, answer: Answer::Unknown("lost".into()) });
+                Self::step(&mut state, number, Input::Answered { attempt, answer: Answer::Unknown("lost".into()) });
             }
             Action::ServeRead(number) => state.agents[number].read = Some(Some(state.lease.clone().map(Box::new))),
             Action::DeliverRead(number) => {
                 let found = state.agents[number].read.take()??;
-                self.step(&mut state, number, found.map_or(Input::Missing, |record| Input::Saw(record, Source::Read)));
+                Self::step(&mut state, number, found.map_or(Input::Missing, |record| Input::Saw(record, Source::Read)));
             }
             Action::FailRead(number) => {
                 state.losses += 1;
                 state.agents[number].read = None;
-                self.step(&mut state, number, Input::Unreachable("lost".into()));
+                Self::step(&mut state, number, Input::Unreachable("lost".into()));
             }
             Action::Dies(number) => {
                 state.agents[number].running = false;
                 state.agents[number].killing = false;
-                self.step(&mut state, number, Input::Told(Fact::TreeEmpty));
+                Self::step(&mut state, number, Input::Told(Fact::TreeEmpty));
             }
             Action::Ends(number) => {
                 state.faults += 1;
-                self.step(&mut state, number, Input::Told(Fact::WorkloadEnded(Exit::Code(1))));
+                Self::step(&mut state, number, Input::Told(Fact::WorkloadEnded(Exit::Code(1))));
             }
-            Action::KernelKills(number) => self.restart(&mut state, number),
+            Action::KernelKills(number) => Self::restart(&mut state, number),
             Action::Crash(number) => {
                 state.faults += 1;
-                self.restart(&mut state, number);
-            }
-            Action::Duplicate(number) => {
-                state.faults += 1;
-                let other = 1 - number;
-                state.agents[other] = self.agent(number, 1, Self::now(&state));
+                Self::restart(&mut state, number);
             }
             Action::Delete => {
                 state.faults += 1;
@@ -477,7 +465,7 @@ fn two_workloads_never_run_at_once() {
 
 #[test]
 fn every_mutant_is_caught() {
-    let mutants = [Mutant::NoKernelTimer, Mutant::NoPlaceholder, Mutant::IdentityPerPod, Mutant::NoCompareAndSwap, Mutant::NoKillMargin];
+    let mutants = [Mutant::NoKernelTimer, Mutant::NoPlaceholder, Mutant::NoCompareAndSwap, Mutant::NoKillMargin];
     for mutant in mutants {
         let (_, discoveries) = search(mutant, 1);
         assert!(discoveries.iter().any(|found| *found != "a second start"), "{mutant:?} was not caught");

@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cluster=hack/cluster/cluster.sh
-summary=() current="" brought_up=""
+summary=() current="set-up" brought_up=""
 
 say() { printf '\n==> %s\n' "$*"; }
 die() { printf 'test: %s\n' "$*" >&2; exit 1; }

@@ -39,15 +39,16 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+use tokio::runtime::Builder;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::Level;
 
 use crate::contract::{TERMINATION_PREFIX, exit_codes};
 use crate::lease::driver;
 use crate::lease::elector::{Candidate, Ending, Fact};
+use crate::lease::last_words::{self, Remains};
 use config::Config;
 use elector::Container;
-pub use fencer::Remains;
 
 /// Program and arguments of the workload.
 pub type Command = Vec<OsString>;
@@ -114,11 +115,22 @@ fn run(command: Command) -> i32 {
         }
     };
     log();
+    let same = connection.clone();
     let decide = async |candidate: Candidate, facts, container: &mut Container| {
         let ended = driver::run(connection, &config.namespace, &config.name, candidate, facts, container).await;
         ended.unwrap_or_else(|error| Ending::Unreadable(error.to_string()))
     };
-    supervise(&config, command, decide, |_, _| {})
+    supervise(&config, command, decide, |dead, remains| speak(same, &config, &dead, remains))
+}
+
+/// Best effort: a Lease that is not released expires.
+fn speak(connection: kube::Config, config: &Config, dead: &Candidate, remains: Remains) {
+    let words = last_words::speak(connection, &config.namespace, &config.name, dead, remains);
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let spoken = runtime.map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(words).map_err(|error| error.to_string()));
+    if let Err(error) = spoken {
+        eprintln!("{TERMINATION_PREFIX}cannot release the Lease for the dead elector, it will expire: {error}");
+    }
 }
 
 /// Next to the workload's own log, so no more than an administrator needs.

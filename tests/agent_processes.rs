@@ -1,6 +1,7 @@
 //! The agent's processes, each as PID 1 of a PID namespace of its own, with a script in place of the Lease.
 //!
 //! Needs root, for the namespaces; fails where it is not.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::fs;
 use std::io::Read;
@@ -36,7 +37,7 @@ struct Agent {
 
 impl Agent {
     fn start(deadline: u64, start_after: u64, command: &[&str]) -> Self {
-        assert!(fs::metadata("/proc/self").unwrap().uid() == 0, "PID namespaces need root: run these tests as root");
+        assert_eq!(fs::metadata("/proc/self").unwrap().uid(), 0, "PID namespaces need root: run these tests as root");
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("message"), "").unwrap();
         let mut unshare = Command::new("unshare")

@@ -64,13 +64,21 @@ struct Agent {
     armed: Option<u64>,
     running: bool,
     killing: bool,
-    /// A read that was asked for, and what it found once it was served.
-    read: Option<Option<Option<Box<Record>>>>,
+    read: Reading,
     /// A PUT whose answer is awaited, and the answer once there is one.
     awaited: Option<(u64, Option<Box<Answer>>)>,
     over: bool,
     /// The newest version that it was told of.
     seen: u128,
+}
+
+/// A read, if there is one under way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Reading {
+    Idle,
+    Asked,
+    Found(Box<Record>),
+    FoundNothing,
 }
 
 /// A PUT on its way to the server. Who sent it may have given up on it, or be dead.
@@ -177,7 +185,7 @@ impl World {
             armed: None,
             running: false,
             killing: false,
-            read: None,
+            read: Reading::Idle,
             awaited: None,
             over: false,
             seen: 0,
@@ -203,7 +211,7 @@ impl World {
                 let request = Request { agent: number, incarnation: agent.incarnation, attempt, write: WriteOnTheWire(*write) };
                 state.requests.insert(request);
             }
-            Output::Read { .. } => agent.read = Some(None),
+            Output::Read { .. } => agent.read = Reading::Asked,
             Output::Order(Order::ArmDeadline(boot)) => agent.armed = Some(ticks(boot)),
             Output::Order(Order::DisarmDeadline) => agent.armed = None,
             Output::Order(Order::Start(start)) => {
@@ -313,19 +321,18 @@ impl Model for World {
                 actions.push(Action::Watch(number));
             }
             let lossy = state.losses < self.losses;
-            match &agent.awaited {
-                Some((_, Some(_))) => actions.push(Action::Deliver(number)),
-                Some((_, None)) | None => {}
+            if let Some((_, Some(_))) = &agent.awaited {
+                actions.push(Action::Deliver(number));
             }
             if agent.awaited.is_some() && lossy {
                 actions.push(Action::TimeOut(number));
             }
             match &agent.read {
-                Some(Some(_)) => actions.push(Action::DeliverRead(number)),
-                Some(None) => actions.push(Action::ServeRead(number)),
-                None => {}
+                Reading::Found(_) | Reading::FoundNothing => actions.push(Action::DeliverRead(number)),
+                Reading::Asked => actions.push(Action::ServeRead(number)),
+                Reading::Idle => {}
             }
-            if agent.read == Some(None) && lossy {
+            if agent.read == Reading::Asked && lossy {
                 actions.push(Action::FailRead(number));
             }
             if agent.killing {
@@ -377,14 +384,21 @@ impl Model for World {
                 let (attempt, _) = state.agents[number].awaited.take()?;
                 Self::step(&mut state, number, Input::Answered { attempt, answer: Answer::Unknown("lost".into()) });
             }
-            Action::ServeRead(number) => state.agents[number].read = Some(Some(state.lease.clone().map(Box::new))),
+            Action::ServeRead(number) => {
+                let found = state.lease.clone().map(Box::new);
+                state.agents[number].read = found.map_or(Reading::FoundNothing, Reading::Found);
+            }
             Action::DeliverRead(number) => {
-                let found = state.agents[number].read.take()??;
-                Self::step(&mut state, number, found.map_or(Input::Missing, |record| Input::Saw(record, Source::Read)));
+                let input = match std::mem::replace(&mut state.agents[number].read, Reading::Idle) {
+                    Reading::Found(record) => Input::Saw(record, Source::Read),
+                    Reading::FoundNothing => Input::Missing,
+                    Reading::Idle | Reading::Asked => return None,
+                };
+                Self::step(&mut state, number, input);
             }
             Action::FailRead(number) => {
                 state.losses += 1;
-                state.agents[number].read = None;
+                state.agents[number].read = Reading::Idle;
                 Self::step(&mut state, number, Input::Unreachable("lost".into()));
             }
             Action::Dies(number) => {

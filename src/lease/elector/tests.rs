@@ -44,8 +44,8 @@ fn run() -> Run {
     Run { uid: "job".into(), number: 1, desired: Desired::Run, reason: None }
 }
 
-fn wall(milliseconds: u64) -> Option<Timestamp> {
-    Some(at(milliseconds).wall)
+fn wall(milliseconds: u64) -> Timestamp {
+    at(milliseconds).wall
 }
 
 /// Free at once.
@@ -74,8 +74,8 @@ fn held_by(holder: Identity) -> Record {
     Record {
         holder: Some(holder),
         lease_duration: Duration::from_secs(15),
-        acquire_time: wall(0),
-        renew_time: wall(0),
+        acquire_time: Some(wall(0)),
+        renew_time: Some(wall(0)),
         notes: Notes { released: None, ..free().notes },
         ..free()
     }
@@ -87,7 +87,7 @@ impl Record {
     }
 
     fn renewed(self, milliseconds: u64) -> Self {
-        Self { renew_time: wall(milliseconds), ..self }
+        Self { renew_time: Some(wall(milliseconds)), ..self }
     }
 
     fn noted(mut self, note: impl FnOnce(&mut Notes)) -> Self {

@@ -175,15 +175,45 @@ fn exit_code<E: std::fmt::Display>(result: Result<(), E>) -> i32 {
 }
 
 fn refuse(error: &clap::Error) -> i32 {
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        print!("{error}");
-        return 0;
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            print!("{error}");
+            0
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => usage("what is to be done is missing: install, run or probe"),
+        _ => usage(&first_paragraph(&error.to_string())),
     }
-    let text = error.to_string();
-    usage(text.lines().next().unwrap_or_default().trim_start_matches("error: "))
+}
+
+/// What is wrong, without the hints that follow, on one line.
+fn first_paragraph(error: &str) -> String {
+    let lines: Vec<&str> = error.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    lines.join(" ").trim_start_matches("error: ").to_owned()
 }
 
 fn usage(what: &str) -> i32 {
     eprintln!("{TERMINATION_PREFIX}{what} (see --help)");
     exit_codes::USAGE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaint(arguments: &[&str]) -> String {
+        let program = ["singletonjob-agent"].iter().chain(arguments);
+        first_paragraph(&Arguments::try_parse_from(program).expect_err("wrong on purpose").to_string())
+    }
+
+    #[test]
+    fn a_wrong_argument_is_answered_in_one_line() {
+        assert_eq!(complaint(&["run", "--lease-name"]), "unexpected argument '--lease-name' found");
+        assert_eq!(complaint(&["run"]), "the following required arguments were not provided: <COMMAND>...");
+    }
+
+    #[test]
+    fn what_follows_the_dashes_is_the_workloads() {
+        let parsed = Arguments::try_parse_from(["singletonjob-agent", "run", "--", "web", "--help", "-v"]).expect("fine");
+        assert!(matches!(parsed.task, Task::Run { command } if command == ["web", "--help", "-v"]));
+    }
 }

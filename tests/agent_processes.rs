@@ -256,8 +256,8 @@ fn a_workload_that_could_only_be_started_too_late_is_not_started() {
 
 #[test]
 fn a_workload_starts_clean() {
-    let script = "cat /proc/self/status > status; ls /proc/$$/fd > files; env > environment; nice > nice; cat lease.json > standing; \
-                  cat /proc/$$/oom_score_adj > oom; cut -d' ' -f1,5,6 /proc/$$/stat > ids";
+    let script = "cat /proc/self/status > status; env > environment; nice > nice; cat lease.json > standing; \
+                  cat /proc/$$/oom_score_adj > oom; cut -d' ' -f1,5,6 /proc/$$/stat > ids; exec > files; ls /proc/$$/fd";
     let mut agent = Agent::shell(FAR, &format!("until [ -s lease.json ]; do sleep 0.01; done; {script}"));
     assert_eq!(agent.exit_code(), 0);
     let status = agent.read("status");

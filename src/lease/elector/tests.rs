@@ -595,6 +595,14 @@ fn an_unused_tenure_is_given_back_when_the_start_comes_too_late() {
 }
 
 #[test]
+fn a_candidate_that_starves_takes_nothing() {
+    let mut bench = Bench::new();
+    bench.told(0, Fact::Lateness(Duration::from_secs(4)));
+    assert_eq!(put(&bench.saw(10, free())), None);
+    assert!(put(&bench.told(20, Fact::Lateness(Duration::ZERO))).is_some());
+}
+
+#[test]
 fn a_standby_never_writes_while_another_holds() {
     let mut bench = Bench::new();
     for second in 0..600 {

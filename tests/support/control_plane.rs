@@ -4,7 +4,7 @@
 //! needs them fails and says how they are made.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -70,6 +70,13 @@ impl ControlPlane {
     /// For programs: the administrator's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.path().join("admin.kubeconfig")
+    }
+
+    /// For programs: a kubeconfig for whoever has this token.
+    pub fn kubeconfig_with_token(&self, token: &str) -> PathBuf {
+        let mut file = tempfile::Builder::new().suffix(".kubeconfig").tempfile_in(self.path()).expect("a writable directory");
+        file.write_all(self.kubeconfig_text(token).as_bytes()).expect("a writable directory");
+        file.into_temp_path().keep().expect("stays as long as the directory")
     }
 
     /// Runs the real kubectl as administrator, with `input` as its standard input.

@@ -35,6 +35,8 @@ pub mod environment {
     pub const NAME: &str = "SINGLETONJOB_NAME";
     /// Namespace of both. For agent and workload.
     pub const NAMESPACE: &str = "SINGLETONJOB_NAMESPACE";
+    /// Uid of the SingletonJob: the agent runs no other one's runs. For the agent.
+    pub const JOB_UID: &str = "SINGLETONJOB_UID";
     /// Name of the pod (downward API).
     pub const POD_NAME: &str = "SINGLETONJOB_POD_NAME";
     /// Uid of the pod (downward API).

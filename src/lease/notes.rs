@@ -4,12 +4,14 @@
 //! as it is, reported, and treated as absent: whoever wrote it is of another version or no part of this protocol.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::record::{Identity, Version};
+use super::timing::{Misfit, Timing, Wanted};
 
 /// Names of the annotations.
 pub mod keys {
@@ -75,6 +77,9 @@ fn read<T: DeserializeOwned>(annotations: &BTreeMap<String, String>, key: &str) 
 }
 
 /// Sets or removes one annotation.
+///
+/// # Panics
+/// Never: notes are plain data, which always has a JSON form.
 pub fn write<T: Serialize>(annotations: &mut BTreeMap<String, String>, key: &str, note: Option<&T>) {
     match note.map(|note| serde_json::to_string(note).expect("notes are plain data")) {
         Some(text) => annotations.insert(key.to_owned(), text),
@@ -112,6 +117,22 @@ pub struct Policy {
     /// A token must exceed this one: the highest that the controller remembers, should the Lease have forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_floor: Option<Version>,
+}
+
+impl Policy {
+    /// The durations in force under this policy.
+    ///
+    /// # Errors
+    /// [`Misfit`], where they do not fit.
+    pub fn timing(&self) -> Result<Timing, Misfit> {
+        let milliseconds = |value: u32| Some(Duration::from_millis(u64::from(value)));
+        Timing::new(&Wanted {
+            lease_duration: Duration::from_secs(u64::from(self.lease_duration_seconds)),
+            renew_deadline: milliseconds(self.renew_deadline_milliseconds),
+            grace_period: milliseconds(self.grace_period_milliseconds),
+            retry_period: milliseconds(self.retry_period_milliseconds),
+        })
+    }
 }
 
 /// Whether anything should run.

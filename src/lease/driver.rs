@@ -1,0 +1,101 @@
+//! The loop that feeds the elector and carries out what it orders.
+//!
+//! It decides nothing: it reads the clock, hands over what arrived, and does what it is told, in that order and on one thread.
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Config;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::sleep;
+
+use super::clock;
+use super::elector::{Answer, Candidate, Elector, Ending, Fact, Input, Order, Output, Source, View};
+use super::store::{Event, Failure, Store};
+
+/// Whoever owns the workload.
+pub trait Owner {
+    /// Does what is ordered, before it returns. What happens later is told as a [`Fact`].
+    fn carry_out(&mut self, order: Order);
+
+    /// What others may know has changed.
+    fn publish(&mut self, view: &View);
+}
+
+/// Stands by for, holds and releases one Lease, until the elector orders the end.
+///
+/// # Errors
+/// Where `config` cannot be made into a client: bad certificates or credentials.
+pub async fn run(
+    config: Config,
+    namespace: &str,
+    name: &str,
+    candidate: Candidate,
+    mut facts: UnboundedReceiver<Fact>,
+    owner: &mut impl Owner,
+) -> Result<Ending, kube::Error> {
+    let (sender, mut events) = unbounded_channel();
+    let mut store = Store::open(config, namespace, name, sender)?;
+    let mut elector = Elector::new(candidate, clock::now().at);
+    let mut input = Input::Tick;
+    let mut published = None;
+    loop {
+        for output in elector.step(clock::now(), input) {
+            match output {
+                Output::Put { attempt, write, deadline } => store.put(attempt, &write, deadline),
+                Output::Read { deadline } => store.read(deadline),
+                Output::Order(Order::Exit(ending)) => return Ok(ending),
+                Output::Order(order) => owner.carry_out(order),
+            }
+        }
+        let view = elector.view();
+        if published.as_ref() != Some(&view) {
+            owner.publish(&view);
+            published = Some(view);
+        }
+        input = tokio::select! {
+            biased;
+            Some(fact) = facts.recv() => Input::Told(fact),
+            Some(event) = events.recv() => heard(&mut store, event),
+            () = sleep(elector.wakes_in(clock::now().at)) => Input::Tick,
+        };
+    }
+}
+
+fn heard(store: &mut Store, event: Event) -> Input {
+    match event {
+        Event::Watched(lease) => match store.remember(lease, true) {
+            Ok(record) => Input::Saw(Box::new(record), Source::Watch),
+            Err(malformed) => Input::Unreachable(malformed.to_string()),
+        },
+        Event::Deleted => Input::Vanished,
+        Event::Read(result) => read(store, result),
+        Event::Written { attempt, result } => {
+            let answer = match result.and_then(|lease| Ok(store.remember(lease, false)?)) {
+                Ok(record) => Answer::Stored(Box::new(record)),
+                Err(Failure::Conflict) => Answer::Conflict,
+                Err(Failure::Refused(why)) => Answer::Refused(why),
+                Err(Failure::Unknown(why)) => {
+                    store.reconnect();
+                    Answer::Unknown(why)
+                }
+            };
+            Input::Answered { attempt, answer }
+        }
+    }
+}
+
+fn read(store: &mut Store, result: Result<Option<Lease>, Failure>) -> Input {
+    match result.and_then(|lease| Ok(lease.map(|lease| store.remember(lease, false)).transpose()?)) {
+        Ok(Some(record)) => {
+            store.check_watch(record.version);
+            Input::Saw(Box::new(record), Source::Read)
+        }
+        Ok(None) => Input::Missing,
+        Err(Failure::Unknown(why)) => {
+            store.reconnect();
+            Input::Unreachable(why)
+        }
+        Err(Failure::Refused(why)) => Input::Unreachable(why),
+        // Nothing is written, so nothing can conflict; should a proxy say so all the same, it is no answer.
+        Err(Failure::Conflict) => Input::Unreachable("a read was answered with a conflict".to_owned()),
+    }
+}

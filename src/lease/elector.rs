@@ -1,0 +1,226 @@
+//! Who may run, until when, and what to do next: the decisions of one candidate.
+//!
+//! A pure state machine: it reads no clock, does no I/O and never blocks; the same inputs always give the same outputs. The model checker, the
+//! tests and the agent drive this very code.
+//!
+//! Its life is a line: a candidate stands by, may acquire the Lease once, holds it, stops, releases it, and is done. One process, one tenure.
+//! A step first takes in what was told ([`Input`]) and then looks at all that is due, so that nothing depends on the order of arrival.
+//!
+//! # Guarantees
+//! - A workload is started only while holding, with the deadline armed, before the renew deadline, and at most once.
+//! - The deadline moves later only by proof that an own write was stored, to the moment before that write was sent plus `D`.
+//! - A takeover is sent only on a record that was released, or that was seen unchanged for the longest lease duration known.
+//! - A release is sent only when the process tree is empty.
+
+pub(super) mod account;
+mod standby;
+mod succession;
+mod tenure;
+#[cfg(test)]
+mod tests;
+mod vocabulary;
+mod wire;
+
+use std::time::Duration;
+
+use super::clock::{Moment, Now};
+use super::record::Record;
+use standby::Standby;
+use tenure::Tenure;
+pub use vocabulary::{Answer, Candidate, Ending, Fact, Input, Order, Output, Role, Source, Start, View, Write};
+use wire::{Attempt, Reading, Wire};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Stage {
+    Standby(Standby),
+    Tenure(Box<Tenure>),
+    Done,
+}
+
+/// The decisions of one candidate. See the module.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Elector {
+    candidate: Candidate,
+    stage: Stage,
+    wire: Wire,
+    lateness: Duration,
+    drain: Option<Moment>,
+    unhealthy: bool,
+}
+
+impl Elector {
+    /// A candidate that stands by and knows nothing yet.
+    pub fn new(candidate: Candidate, now: Moment) -> Self {
+        Self {
+            candidate,
+            stage: Stage::Standby(Standby::default()),
+            wire: Wire::new(now),
+            lateness: Duration::ZERO,
+            drain: None,
+            unhealthy: false,
+        }
+    }
+
+    /// One step.
+    pub fn step(&mut self, now: Now, input: Input) -> Vec<Output> {
+        if let Stage::Tenure(tenure) = &mut self.stage {
+            tenure.expire(now.at);
+        }
+        self.take_in(now, input);
+        let mut outputs = Vec::new();
+        self.decide(now, &mut outputs);
+        outputs
+    }
+
+    fn take_in(&mut self, now: Now, input: Input) {
+        match input {
+            Input::Saw(record, source) => {
+                if source == Source::Read {
+                    self.wire.reading = Reading::Idle;
+                }
+                self.observe(now, *record, source);
+            }
+            Input::Missing => self.missing(now),
+            Input::Vanished => self.wire.want_read(),
+            Input::Unreachable(why) => self.wire.unreachable(why),
+            Input::Answered { attempt, answer } => self.answered(now, attempt, answer),
+            Input::Told(fact) => self.told(now, fact),
+            Input::Tick => {}
+        }
+    }
+
+    fn observe(&mut self, now: Now, record: Record, source: Source) {
+        if self.wire.is_old_news(&record, source) {
+            return;
+        }
+        let returned = self.wire.hear(now.at, &record);
+        match &mut self.stage {
+            Stage::Standby(standby) => {
+                standby.saw(now.at, &record, returned);
+                let proof = self.wire.prove(&record, Some(&self.candidate.identity));
+                self.wire.latest = Some(record);
+                if let Some(attempt) = proof {
+                    self.begin_tenure(now, attempt);
+                }
+            }
+            Stage::Tenure(tenure) if record.version > tenure.version => {
+                tenure.saw(now.at, &record, &self.candidate.identity, &mut self.wire);
+                self.wire.latest = Some(record);
+            }
+            // Our own last write is newer: a lagging watch must not end a rightful tenure.
+            Stage::Tenure(_) | Stage::Done => {}
+        }
+    }
+
+    fn begin_tenure(&mut self, now: Now, attempt: Attempt) {
+        let (Some(record), Some((policy, _))) = (&self.wire.latest, &self.wire.policy) else { return };
+        self.stage = Stage::Tenure(Box::new(Tenure::begin(now, attempt, record, policy.clone())));
+        if self.wire.reading == Reading::Asked {
+            self.wire.reading = Reading::Outdated;
+        }
+    }
+
+    fn missing(&mut self, now: Now) {
+        let outdated = self.wire.reading == Reading::Outdated;
+        self.wire.reading = Reading::Idle;
+        self.wire.contact = now.at;
+        self.wire.heard = true;
+        match &mut self.stage {
+            Stage::Tenure(tenure) if !outdated => tenure.lose(now.at, "the Lease was deleted"),
+            Stage::Standby(standby) => {
+                *standby = Standby::default();
+                self.wire.latest = None;
+                self.wire.trouble = Some("the Lease does not exist; the controller makes it".to_owned());
+            }
+            Stage::Tenure(_) | Stage::Done => {}
+        }
+    }
+
+    fn answered(&mut self, now: Now, id: u64, answer: Answer) {
+        if self.wire.in_flight == Some(id) {
+            self.wire.in_flight = None;
+        }
+        match answer {
+            Answer::Stored(record) => self.observe(now, *record, Source::Read),
+            Answer::Conflict => {
+                self.wire.attempts.retain(|attempt| attempt.id != id);
+                self.wire.urgent = true;
+                self.wire.want_read();
+            }
+            Answer::Refused(why) => {
+                self.wire.attempts.retain(|attempt| attempt.id != id);
+                self.wire.trouble = Some(why);
+                self.wire.want_read();
+            }
+            Answer::Unknown(why) => {
+                self.wire.trouble = Some(why);
+                self.wire.urgent = true;
+                if matches!(self.stage, Stage::Standby(_)) {
+                    self.wire.want_read();
+                }
+            }
+        }
+    }
+
+    fn told(&mut self, now: Now, fact: Fact) {
+        match (fact, &mut self.stage) {
+            (Fact::Drain, _) => self.drain = self.drain.or(Some(now.at)),
+            (Fact::Unhealthy, _) => self.unhealthy = true,
+            (Fact::Lateness(lateness), _) => self.lateness = lateness,
+            (Fact::NotStarted, Stage::Tenure(tenure)) => tenure.not_started(),
+            (Fact::WorkloadEnded(exit), Stage::Tenure(tenure)) => tenure.ended(now.at, exit),
+            (Fact::TreeEmpty, Stage::Tenure(tenure)) => tenure.tree_empty(now),
+            // Without a tenure there is no workload that could end.
+            (Fact::NotStarted | Fact::WorkloadEnded(_) | Fact::TreeEmpty, Stage::Standby(_) | Stage::Done) => {}
+        }
+    }
+
+    fn decide(&mut self, now: Now, outputs: &mut Vec<Output>) {
+        match &mut self.stage {
+            Stage::Standby(standby) => {
+                let exit = standby.decide(now, &self.candidate, self.drain, self.lateness, &mut self.wire, outputs);
+                self.finish(exit, outputs);
+            }
+            Stage::Tenure(tenure) => {
+                if let Some(since) = self.drain {
+                    tenure.drain(now.at, since, self.unhealthy, self.candidate.stop_grace);
+                }
+                let exit = tenure.decide(now, &self.candidate, self.lateness, &mut self.wire, outputs);
+                self.finish(exit, outputs);
+            }
+            Stage::Done => {}
+        }
+    }
+
+    fn finish(&mut self, ending: Option<Ending>, outputs: &mut Vec<Output>) {
+        if let Some(ending) = ending {
+            self.stage = Stage::Done;
+            outputs.push(Output::Order(Order::Exit(ending)));
+        }
+    }
+
+    /// How long nothing will be due without input; at least a millisecond.
+    pub fn wakes_in(&self, now: Moment) -> Duration {
+        let due = match &self.stage {
+            Stage::Standby(standby) => standby.next_due(now, &self.candidate, &self.wire),
+            Stage::Tenure(tenure) => tenure.next_due(now, &self.wire),
+            Stage::Done => Duration::MAX,
+        };
+        due.clamp(Duration::from_millis(1), LONGEST_SLEEP)
+    }
+
+    /// What others may know.
+    pub fn view(&self) -> View {
+        let holder = self.wire.latest.as_ref().and_then(|record| record.holder.clone());
+        let trouble = self.wire.trouble.clone();
+        let (role, token, valid_until) = match &self.stage {
+            Stage::Standby(_) if self.wire.latest.is_none() => (Role::Pending, None, None),
+            Stage::Standby(_) => (Role::Standby, None, None),
+            Stage::Tenure(tenure) => (tenure.role(), Some(tenure.token), tenure.valid_until()),
+            Stage::Done => (Role::Stopping, None, None),
+        };
+        View { role, holder, token, valid_until, trouble }
+    }
+}
+
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);

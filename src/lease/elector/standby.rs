@@ -1,0 +1,164 @@
+//! Waiting: when a Lease may be taken.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::super::clock::{Moment, Now};
+use super::super::notes::{Desired, Policy, Run};
+use super::super::record::{Identity, Record};
+use super::super::timing::Timing;
+use super::{Candidate, Ending, Output, Wire, Write, account, succession};
+
+/// A candidate that has never read its Lease says so and ends: the commonest first fault is a network that does not let it.
+const UNREADABLE_AFTER: Duration = Duration::from_secs(30);
+/// How long an end is put off for a PUT whose fate is unknown: a Lease taken by it would be held by nobody.
+const PATIENCE: Duration = Duration::from_secs(3);
+const HEAD_START: Duration = Duration::from_secs(1);
+const SHORTEST_SILENCE: Duration = Duration::from_millis(500);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Standby {
+    sight: Option<Sight>,
+}
+
+/// A tenure as it was first seen. While this stays the same, nobody has renewed; what else is in the Lease does not matter.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Sight {
+    of: Triple,
+    since: Moment,
+    /// When contact returned while this was in sight, the first time.
+    returned: Option<Moment>,
+}
+
+type Triple = (String, Option<Identity>, Option<Timestamp>);
+
+fn triple(record: &Record) -> Triple {
+    (record.uid.clone(), record.holder.clone(), record.renew_time)
+}
+
+impl Standby {
+    pub(super) fn saw(&mut self, now: Moment, record: &Record, returned: bool) {
+        match &mut self.sight {
+            Some(sight) if sight.of == triple(record) => sight.returned = sight.returned.or(returned.then_some(now)),
+            sight => *sight = Some(Sight { of: triple(record), since: now, returned: None }),
+        }
+    }
+
+    pub(super) fn decide(
+        &mut self,
+        now: Now,
+        candidate: &Candidate,
+        drain: Option<Moment>,
+        lateness: Duration,
+        wire: &mut Wire,
+        outputs: &mut Vec<Output>,
+    ) -> Option<Ending> {
+        if let Some(since) = drain
+            && (wire.attempts.is_empty() || now.at.elapsed_for_holder(since) >= PATIENCE)
+        {
+            return Some(Ending::Interrupted);
+        }
+        if let Some(why) = unreadable(now.at, wire) {
+            return Some(Ending::Unreadable(why));
+        }
+        if drain.is_none() && wire.is_idle() && self.wait(now.at, candidate, wire) == Some(Duration::ZERO) {
+            acquire(now, candidate, lateness, wire, outputs);
+        } else if silence(now.at, wire).is_zero() {
+            wire.want_read();
+        }
+        wire.read(now.at, outputs);
+        None
+    }
+
+    /// How long from now until the Lease may be taken; none while it may not, however long it stays as it is.
+    fn wait(&self, now: Moment, candidate: &Candidate, wire: &Wire) -> Option<Duration> {
+        let (Some(sight), Some(record), Some((policy, timing))) = (&self.sight, &wire.latest, &wire.policy) else { return None };
+        let run = wanted(record, candidate)?;
+        if wire.trouble.is_some() {
+            return None;
+        }
+        if policy.token_floor.is_some_and(|floor| record.version <= floor) {
+            return None;
+        }
+        let rank = succession::delay(&candidate.identity, record, policy.candidates);
+        let asleep = waiting_period(record, run, wire.longest_lease).saturating_add(rank);
+        let waited = asleep.saturating_sub(now.elapsed_for_challenger(sight.since));
+        Some(waited.max(head_start(now, sight, record, *timing)).max(wire.pace(now, timing.retry_period())))
+    }
+
+    pub(super) fn next_due(&self, now: Moment, candidate: &Candidate, wire: &Wire) -> Duration {
+        let wait = self.wait(now, candidate, wire).filter(|_| wire.is_idle()).unwrap_or(Duration::MAX);
+        wait.min(silence(now, wire))
+    }
+}
+
+/// The run that `record` wants from this candidate, if it wants one.
+fn wanted<'a>(record: &'a Record, candidate: &Candidate) -> Option<&'a Run> {
+    let run = record.notes.run.as_ref()?;
+    let wanted = run.desired == Desired::Run && run.uid == candidate.job_uid && !record.is_finished();
+    wanted.then_some(run)
+}
+
+/// From first sight: nothing but the back-off after a release, else the longest lease that the holder may believe in.
+fn waiting_period(record: &Record, run: &Run, longest_lease: Duration) -> Duration {
+    let progress = account::of(record, run);
+    if record.is_released() {
+        return Duration::from_secs(u64::from(progress.retry_after_seconds));
+    }
+    let lost = account::write_off(progress, record);
+    longest_lease + Duration::from_secs(u64::from(lost.retry_after_seconds))
+}
+
+/// Whoever was itself out of contact lets the holder speak first when contact returns, once: its workload may have ended meanwhile, and a
+/// finished run should not be run again for want of a few seconds.
+fn head_start(now: Moment, sight: &Sight, record: &Record, timing: Timing) -> Duration {
+    match sight.returned {
+        Some(returned) if record.holder.is_some() => {
+            (timing.request_deadline() + HEAD_START).saturating_sub(now.elapsed_for_challenger(returned))
+        }
+        _ => Duration::ZERO,
+    }
+}
+
+fn acquire(now: Now, candidate: &Candidate, lateness: Duration, wire: &mut Wire, outputs: &mut Vec<Output>) {
+    let (Some(record), Some((policy, timing))) = (&wire.latest, wire.policy.clone()) else { return };
+    let Some(run) = wanted(record, candidate) else { return };
+    let write = takeover(now, candidate, record, run, &policy, timing, wire.next_renew_time(now.wall));
+    wire.put(now, write, timing, lateness, outputs);
+}
+
+fn takeover(now: Now, candidate: &Candidate, record: &Record, run: &Run, policy: &Policy, timing: Timing, renew_time: Timestamp) -> Write {
+    let account = account::write_off(account::of(record, run), record);
+    Write {
+        uid: record.uid.clone(),
+        base: record.version,
+        holder: Some(candidate.identity.clone()),
+        lease_duration: timing.lease_duration(),
+        acquire_time: Some(now.wall),
+        renew_time,
+        transitions: record.transitions.saturating_add(1),
+        progress: Some(account::start(account, policy)),
+        // Stays for as long as the tenure that follows on it, and tells how that one came about; it frees nothing any more.
+        released: record.notes.released.clone().filter(|_| record.is_released()),
+        finished: record.notes.finished.clone(),
+        health: None,
+        drop_handover: true,
+    }
+}
+
+fn unreadable(now: Moment, wire: &Wire) -> Option<String> {
+    let overdue = !wire.heard && now.elapsed_for_holder(wire.contact) >= UNREADABLE_AFTER;
+    wire.trouble.clone().filter(|_| overdue)
+}
+
+/// How long from now until the Lease is read because the watch says nothing.
+fn silence(now: Moment, wire: &Wire) -> Duration {
+    let retry = wire.policy.as_ref().map_or(Duration::from_secs(1), |(_, timing)| timing.retry_period());
+    let (since, period) = match wire.trouble {
+        Some(_) => (wire.last_read, retry / 2),
+        None if wire.contact.boot > wire.last_read.boot => (wire.contact, retry * 3 / 2),
+        None => (wire.last_read, retry * 3 / 2),
+    };
+    period.max(SHORTEST_SILENCE).saturating_sub(now.elapsed_for_holder(since))
+}

@@ -1,0 +1,517 @@
+//! Holding, stopping, releasing: one tenure from its proof to its end.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::super::clock::{Moment, Now};
+use super::super::notes::{Desired, Exit, Finished, Health, Policy, Progress, Reason, Released};
+use super::super::record::{Identity, Record, Version};
+use super::super::timing::Timing;
+use super::{Attempt, Candidate, Ending, Order, Output, Role, Start, Wire, Write, account};
+
+/// After SIGKILL. A process that cannot be killed for this long hangs in the kernel: the Lease is left to expire.
+const UNDEAD_AFTER: Duration = Duration::from_secs(10);
+/// Two clocks are never read at quite the same moment: less than this is no reason to set the timer anew.
+const CLOCKS_APART: Duration = Duration::from_millis(1);
+/// How long the outcome of a run is worth trying to write.
+const OUTCOME_PATIENCE: Duration = Duration::from_secs(5 * 60);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Tenure {
+    uid: String,
+    pub(super) token: Version,
+    pub(super) version: Version,
+    acquire_time: Timestamp,
+    policy: Policy,
+    progress: Progress,
+    proof: Proof,
+    armed: Option<Armed>,
+    workload: Workload,
+    started: Option<Moment>,
+    phase: Phase,
+}
+
+/// Until when the tenure is proven: everything counts from before a write was sent that is known to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Proof {
+    sent: Moment,
+    hard: Duration,
+    soft: Duration,
+    grace: Duration,
+}
+
+/// What the kernel timer is set to, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Armed {
+    boot: Duration,
+    proof: Proof,
+}
+
+impl Proof {
+    fn of(attempt: &Attempt) -> Self {
+        Self { sent: attempt.sent, hard: attempt.hard(), soft: attempt.soft(), grace: attempt.timing.grace_period() }
+    }
+
+    fn remaining(&self, now: Moment) -> Duration {
+        self.hard.saturating_sub(now.elapsed_for_holder(self.sent))
+    }
+
+    fn is_over(&self, now: Moment) -> bool {
+        self.remaining(now).is_zero()
+    }
+
+    /// Until the holder must begin to stop.
+    fn soft_remaining(&self, now: Moment) -> Duration {
+        self.soft.saturating_sub(now.elapsed_for_holder(self.sent))
+    }
+
+    /// Until a graceful stop must turn into a kill.
+    fn kill_remaining(&self, now: Moment) -> Duration {
+        (self.soft + self.grace).min(self.hard).saturating_sub(now.elapsed_for_holder(self.sent))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Workload {
+    Unstarted,
+    Running,
+    /// Its first process ended; what that left behind is being killed.
+    Ended(Exit),
+    /// Nothing is left, or nothing ever was.
+    Empty(Option<Exit>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Phase {
+    Holding,
+    Stopping(Stopping),
+    Releasing { why: Why, since: Moment, sent: bool },
+    Over(Ending),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Stopping {
+    why: Why,
+    since: Moment,
+    grace: Duration,
+    terminated: bool,
+    killed: Option<Moment>,
+    /// Nothing can be renewed any more: the deadline has passed, or the Lease is another's.
+    lost: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Why {
+    /// For this reason, and given back.
+    Release(Reason),
+    /// The attempts were used up before the workload was started.
+    Exhausted,
+    /// The Lease is another's by now: there is nothing to give back.
+    Taken(String),
+}
+
+impl Tenure {
+    /// The tenure that `attempt`, proven by `record`, began.
+    pub(super) fn begin(now: Now, attempt: Attempt, record: &Record, policy: Policy) -> Self {
+        let progress = record.notes.progress.clone().unwrap_or_default();
+        let exhausted = !progress.open && account::is_exhausted(&progress, &policy);
+        let phase = if exhausted { Phase::Releasing { why: Why::Exhausted, since: now.at, sent: false } } else { Phase::Holding };
+        Self {
+            uid: record.uid.clone(),
+            token: record.version,
+            version: record.version,
+            acquire_time: record.acquire_time.unwrap_or(now.wall),
+            policy,
+            progress,
+            proof: Proof::of(&attempt),
+            armed: None,
+            workload: if exhausted { Workload::Empty(None) } else { Workload::Unstarted },
+            started: None,
+            phase,
+        }
+    }
+
+    pub(super) fn saw(&mut self, now: Moment, record: &Record, me: &Identity, wire: &mut Wire) {
+        if record.uid == self.uid && record.holder.as_ref() == Some(me) {
+            self.version = record.version;
+            if let Some((policy, _)) = &wire.policy {
+                self.policy = policy.clone();
+            }
+            if let Some(attempt) = wire.prove(record, Some(me)) {
+                self.extend(now, &attempt);
+            }
+        } else if record.uid == self.uid && is_released_by(record, me) && wire.prove(record, None).is_some() {
+            self.phase = Phase::Over(self.ending());
+        } else {
+            let holder = record.holder.as_ref().map_or("nobody", Identity::pod);
+            self.lose(now, &format!("the Lease is held by {holder} now"));
+        }
+    }
+
+    /// The deadline moves later only here, and never once it has passed.
+    fn extend(&mut self, now: Moment, attempt: &Attempt) {
+        let proof = Proof::of(attempt);
+        if !self.proof.is_over(now) && proof.remaining(now) > self.proof.remaining(now) {
+            self.proof = proof;
+        }
+    }
+
+    /// Whatever arrives after the deadline comes too late.
+    pub(super) fn expire(&mut self, now: Moment) {
+        if self.proof.is_over(now) {
+            self.stop(now, Why::Release(Reason::LeaseLost), Duration::ZERO);
+            if let Phase::Stopping(stopping) = &mut self.phase {
+                stopping.lost = true;
+                stopping.grace = Duration::ZERO;
+            }
+        }
+    }
+
+    pub(super) fn lose(&mut self, now: Moment, why: &str) {
+        self.stop(now, Why::Taken(why.to_owned()), Duration::ZERO);
+        match &mut self.phase {
+            Phase::Stopping(stopping) => {
+                stopping.why = Why::Taken(why.to_owned());
+                stopping.grace = Duration::ZERO;
+                stopping.lost = true;
+            }
+            Phase::Releasing { .. } => self.phase = Phase::Over(self.ending()),
+            Phase::Holding | Phase::Over(_) => {}
+        }
+    }
+
+    pub(super) fn drain(&mut self, now: Moment, since: Moment, unhealthy: bool, grace: Duration) {
+        let reason = if unhealthy { Reason::WorkloadFailed } else { Reason::Drain };
+        self.stop(now, Why::Release(reason), grace.saturating_sub(now.elapsed_for_holder(since)));
+    }
+
+    /// Begins to stop, unless that has begun.
+    fn stop(&mut self, now: Moment, why: Why, grace: Duration) {
+        if self.phase != Phase::Holding {
+            return;
+        }
+        self.phase = if self.workload == Workload::Unstarted {
+            self.workload = Workload::Empty(None);
+            after_empty(now, why)
+        } else {
+            Phase::Stopping(Stopping { why, since: now, grace, terminated: false, killed: None, lost: false })
+        };
+    }
+
+    pub(super) fn not_started(&mut self) {
+        if self.workload == Workload::Running {
+            self.workload = Workload::Unstarted;
+            self.started = None;
+        }
+    }
+
+    pub(super) fn ended(&mut self, now: Moment, exit: Exit) {
+        if self.workload != Workload::Running {
+            return;
+        }
+        self.workload = Workload::Ended(exit);
+        let reason = if exit.is_success() { Reason::WorkloadSucceeded } else { Reason::WorkloadFailed };
+        self.stop(now, Why::Release(reason), Duration::ZERO);
+        if let Phase::Stopping(stopping) = &mut self.phase {
+            stopping.grace = Duration::ZERO;
+        }
+    }
+
+    /// Counts only after a kill was ordered: before, the owner cannot know.
+    pub(super) fn tree_empty(&mut self, now: Now) {
+        let Phase::Stopping(stopping) = &self.phase else { return };
+        if stopping.killed.is_none() {
+            return;
+        }
+        self.workload = Workload::Empty(self.exit());
+        self.phase = after_empty(now.at, stopping.why.clone());
+    }
+
+    pub(super) fn decide(
+        &mut self,
+        now: Now,
+        candidate: &Candidate,
+        lateness: Duration,
+        wire: &mut Wire,
+        outputs: &mut Vec<Output>,
+    ) -> Option<Ending> {
+        self.obey(now.at, candidate, wire.latest.as_ref());
+        if self.proof.soft_remaining(now.at).is_zero() {
+            self.stop(now.at, Why::Release(Reason::LeaseLost), self.proof.grace);
+        }
+        self.arm(now.at, outputs);
+        self.drive(now.at, outputs);
+        self.give_up(now.at);
+        if let Phase::Over(ending) = &self.phase {
+            return Some(ending.clone());
+        }
+        self.write(now, candidate, lateness, wire, outputs);
+        wire.read(now.at, outputs);
+        None
+    }
+
+    /// What the controller wishes of this holder.
+    fn obey(&mut self, now: Moment, candidate: &Candidate, latest: Option<&Record>) {
+        let Some(record) = latest.filter(|record| record.uid == self.uid) else { return };
+        let run = record.notes.run.as_ref();
+        let goes_on = run.is_none_or(|run| run.desired == Desired::Run && run.uid == self.progress.uid && run.number == self.progress.run);
+        let handover = record.notes.handover.as_ref().filter(|handover| handover.holder == candidate.identity);
+        if !goes_on {
+            self.stop(now, Why::Release(Reason::Stopped), candidate.stop_grace);
+        } else if let Some(handover) = handover {
+            self.stop(now, Why::Release(handover.reason), candidate.stop_grace);
+        }
+    }
+
+    /// Keeps the kernel timer where the proof says, while there is anything to kill.
+    fn arm(&mut self, now: Moment, outputs: &mut Vec<Output>) {
+        let wanted = match self.workload {
+            Workload::Empty(_) => None,
+            Workload::Unstarted | Workload::Running | Workload::Ended(_) => {
+                Some(Armed { boot: now.boot + self.proof.remaining(now), proof: self.proof })
+            }
+        };
+        let moved = match (&wanted, &self.armed) {
+            // By the same proof it may turn out to be nearer, where one clock runs faster than the other, but never further away.
+            (Some(wanted), Some(armed)) if wanted.proof == armed.proof => wanted.boot + CLOCKS_APART < armed.boot,
+            (wanted, armed) => wanted.is_some() || armed.is_some(),
+        };
+        if moved {
+            outputs.push(Output::Order(wanted.as_ref().map_or(Order::DisarmDeadline, |armed| Order::ArmDeadline(armed.boot))));
+            self.armed = wanted;
+        }
+    }
+
+    fn drive(&mut self, now: Moment, outputs: &mut Vec<Output>) {
+        let kill_remaining = self.kill_remaining(now);
+        match &mut self.phase {
+            Phase::Holding if self.workload == Workload::Unstarted => {
+                self.workload = Workload::Running;
+                self.started = Some(now);
+                outputs.push(Output::Order(Order::Start(self.start())));
+            }
+            Phase::Stopping(stopping) if stopping.killed.is_none() && kill_remaining.is_zero() => {
+                stopping.killed = Some(now);
+                outputs.push(Output::Order(Order::Kill));
+            }
+            Phase::Stopping(stopping) if !stopping.terminated && stopping.killed.is_none() => {
+                stopping.terminated = true;
+                outputs.push(Output::Order(Order::Terminate));
+            }
+            Phase::Holding | Phase::Stopping(_) | Phase::Releasing { .. } | Phase::Over(_) => {}
+        }
+    }
+
+    fn start(&self) -> Start {
+        Start { token: self.token, run: self.progress.run, attempt: self.progress.starts, within: self.proof.soft, since: self.proof.sent }
+    }
+
+    /// From now until a stopping workload is killed: its grace is over, or the lease is.
+    fn kill_remaining(&self, now: Moment) -> Duration {
+        match &self.phase {
+            Phase::Stopping(stopping) => {
+                let grace = stopping.grace.saturating_sub(now.elapsed_for_holder(stopping.since));
+                grace.min(self.proof.kill_remaining(now))
+            }
+            Phase::Holding | Phase::Releasing { .. } | Phase::Over(_) => Duration::MAX,
+        }
+    }
+
+    /// Every stop and every release has a limit.
+    fn give_up(&mut self, now: Moment) {
+        let over = match &self.phase {
+            Phase::Stopping(Stopping { killed: Some(killed), .. }) => {
+                (now.elapsed_for_holder(*killed) >= UNDEAD_AFTER).then_some(Ending::Undead)
+            }
+            Phase::Releasing { why, since, .. } => (now.elapsed_for_holder(*since) >= self.patience(why)).then(|| self.ending()),
+            Phase::Holding | Phase::Stopping(_) | Phase::Over(_) => None,
+        };
+        if let Some(ending) = over {
+            self.phase = Phase::Over(ending);
+        }
+    }
+
+    fn patience(&self, why: &Why) -> Duration {
+        match why {
+            Why::Release(Reason::WorkloadSucceeded | Reason::WorkloadFailed) | Why::Exhausted => OUTCOME_PATIENCE,
+            Why::Release(_) | Why::Taken(_) => Duration::from_secs(u64::from(self.policy.lease_duration_seconds)),
+        }
+    }
+
+    fn write(&mut self, now: Now, candidate: &Candidate, lateness: Duration, wire: &mut Wire, outputs: &mut Vec<Output>) {
+        let Some((_, timing)) = wire.policy else { return };
+        if !wire.is_idle() || !self.write_due(now.at, wire).is_zero() {
+            return;
+        }
+        let renew_time = wire.next_renew_time(now.wall);
+        let Some(record) = &wire.latest else { return };
+        if let Phase::Releasing { why, .. } = &self.phase {
+            let write = self.release(now, candidate, record, why, timing, renew_time);
+            wire.put(now, write, timing, lateness, outputs);
+            self.release_sent();
+        } else {
+            let write = self.renewal(candidate, record, timing, lateness, renew_time);
+            let attempt = wire.put(now, write, timing, lateness, outputs);
+            self.shorten(now.at, &attempt);
+            self.arm(now.at, outputs);
+        }
+    }
+
+    /// A write with a shorter lease may be stored without our ever hearing of it: from when it is sent, it counts.
+    fn shorten(&mut self, now: Moment, attempt: &Attempt) {
+        let proof = Proof::of(attempt);
+        if proof.remaining(now) < self.proof.remaining(now) {
+            self.proof = proof;
+        }
+    }
+
+    /// From now until something is to be written.
+    fn write_due(&self, now: Moment, wire: &Wire) -> Duration {
+        let Some((_, timing)) = &wire.policy else { return Duration::MAX };
+        match &self.phase {
+            Phase::Stopping(stopping) if stopping.lost => Duration::MAX,
+            Phase::Holding | Phase::Stopping(_) => wire.pace(now, jittered(timing.retry_period(), wire)),
+            Phase::Releasing { sent: false, .. } => Duration::ZERO,
+            Phase::Releasing { sent: true, .. } => wire.pace(now, timing.retry_period()),
+            Phase::Over(_) => Duration::MAX,
+        }
+    }
+
+    fn release_sent(&mut self) {
+        if let Phase::Releasing { sent, .. } = &mut self.phase {
+            *sent = true;
+        }
+    }
+
+    fn renewal(&self, candidate: &Candidate, record: &Record, timing: Timing, lateness: Duration, renew_time: Timestamp) -> Write {
+        Write {
+            uid: self.uid.clone(),
+            base: self.version,
+            holder: Some(candidate.identity.clone()),
+            lease_duration: timing.lease_duration(),
+            acquire_time: Some(self.acquire_time),
+            renew_time,
+            transitions: record.transitions,
+            progress: Some(self.progress.clone()),
+            released: record.notes.released.clone(),
+            finished: record.notes.finished.clone(),
+            health: health(timing, lateness),
+            drop_handover: false,
+        }
+    }
+
+    fn release(&self, now: Now, candidate: &Candidate, record: &Record, why: &Why, timing: Timing, renew_time: Timestamp) -> Write {
+        let reason = match why {
+            Why::Release(reason) => *reason,
+            Why::Exhausted | Why::Taken(_) => Reason::WorkloadFailed,
+        };
+        let exit = self.exit();
+        let ran = self.started.map_or(Duration::ZERO, |started| now.at.elapsed_for_challenger(started));
+        let (progress, verdict) = account::close(self.progress.clone(), &self.policy, reason, exit, ran);
+        let finished = verdict.map(|(outcome, reason)| Finished {
+            uid: progress.uid.clone(),
+            run: progress.run,
+            outcome,
+            reason: reason.to_owned(),
+            exit,
+            attempt: progress.starts,
+            failures: progress.failures,
+            token: self.started.map(|_| self.token),
+            by: candidate.identity.clone(),
+            start_time: self.started.map(|_| self.acquire_time),
+            completion_time: now.wall,
+        });
+        let mark = Released {
+            lease_uid: self.uid.clone(),
+            renew_time: Some(renew_time),
+            by: candidate.identity.clone(),
+            reason,
+            token: Some(self.token),
+            exit,
+        };
+        Write {
+            uid: self.uid.clone(),
+            base: self.version,
+            holder: None,
+            lease_duration: timing.lease_duration(),
+            acquire_time: None,
+            renew_time,
+            transitions: record.transitions,
+            progress: Some(progress),
+            released: Some(mark),
+            finished: finished.or_else(|| record.notes.finished.clone()),
+            health: None,
+            drop_handover: true,
+        }
+    }
+
+    fn exit(&self) -> Option<Exit> {
+        match self.workload {
+            Workload::Ended(exit) | Workload::Empty(Some(exit)) => Some(exit),
+            Workload::Unstarted | Workload::Running | Workload::Empty(None) => None,
+        }
+    }
+
+    /// How the process ends once everything is done.
+    fn ending(&self) -> Ending {
+        let (Phase::Stopping(Stopping { why, .. }) | Phase::Releasing { why, .. }) = &self.phase else { return Ending::Interrupted };
+        match (why, self.exit()) {
+            (Why::Release(Reason::WorkloadSucceeded | Reason::WorkloadFailed), Some(exit)) => Ending::Exited(exit),
+            (Why::Release(Reason::LeaseLost), _) => Ending::Lost("the Lease could not be renewed in time".to_owned()),
+            (Why::Taken(why), _) => Ending::Lost(why.clone()),
+            (Why::Release(_) | Why::Exhausted, _) => Ending::Interrupted,
+        }
+    }
+
+    pub(super) fn next_due(&self, now: Moment, wire: &Wire) -> Duration {
+        let limit = match &self.phase {
+            Phase::Holding if self.workload == Workload::Unstarted => Duration::ZERO,
+            Phase::Holding => self.proof.soft_remaining(now),
+            Phase::Stopping(Stopping { killed: Some(killed), .. }) => UNDEAD_AFTER.saturating_sub(now.elapsed_for_holder(*killed)),
+            Phase::Stopping(_) => self.kill_remaining(now),
+            Phase::Releasing { why, since, .. } => self.patience(why).saturating_sub(now.elapsed_for_holder(*since)),
+            Phase::Over(_) => Duration::MAX,
+        };
+        let write = if wire.is_idle() { self.write_due(now, wire) } else { Duration::MAX };
+        limit.min(write)
+    }
+
+    pub(super) fn role(&self) -> Role {
+        if self.phase == Phase::Holding { Role::Active } else { Role::Stopping }
+    }
+
+    pub(super) fn valid_until(&self) -> Option<Duration> {
+        self.armed.map(|armed| armed.boot)
+    }
+}
+
+fn after_empty(now: Moment, why: Why) -> Phase {
+    match why {
+        Why::Taken(why) => Phase::Over(Ending::Lost(why)),
+        Why::Release(_) | Why::Exhausted => Phase::Releasing { why, since: now, sent: false },
+    }
+}
+
+fn is_released_by(record: &Record, me: &Identity) -> bool {
+    record.is_released() && record.notes.released.as_ref().is_some_and(|mark| &mark.by == me)
+}
+
+/// Up to a tenth sooner, so that holders that began together do not renew together for ever.
+fn jittered(period: Duration, wire: &Wire) -> Duration {
+    let tenths_of_percent = u32::try_from(wire.sent.wrapping_mul(37) % 100).unwrap_or(0);
+    period - period * tenths_of_percent / 1000
+}
+
+/// What an administrator should know about the holder, in words that change seldom.
+fn health(timing: Timing, lateness: Duration) -> Option<Health> {
+    if lateness < timing.kill_margin() / 2 {
+        return None;
+    }
+    let late = lateness.as_millis().div_ceil(500) * 500;
+    let warning = format!(
+        "the agent wakes up to {late} ms late: the workload is stopped that much earlier when the Lease cannot be renewed; \
+         raise or remove the container's CPU limit"
+    );
+    Some(Health { warnings: vec![warning] })
+}

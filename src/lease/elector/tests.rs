@@ -1,0 +1,644 @@
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::super::clock::{Moment, Now};
+use super::super::notes::{CompletionPolicy, Desired, Exit, Handover, Notes, Outcome, Policy, Progress, Reason, Released, Run};
+use super::super::record::{Identity, Record, Version};
+use super::*;
+
+/// Milliseconds since the test began.
+fn at(milliseconds: u64) -> Now {
+    let boot = Duration::from_secs(1000) + Duration::from_millis(milliseconds);
+    let wall = Timestamp::from_second(1_700_000_000).expect("valid") + Duration::from_millis(milliseconds);
+    Now { at: Moment { boot, raw: boot }, wall }
+}
+
+/// A reading of CLOCK_BOOTTIME.
+fn boot(milliseconds: u64) -> Duration {
+    at(milliseconds).at.boot
+}
+
+fn me() -> Identity {
+    Identity::new("web-1", "uid-1", 1)
+}
+
+fn other() -> Identity {
+    Identity::new("web-2", "uid-2", 2)
+}
+
+fn policy() -> Policy {
+    Policy {
+        lease_duration_seconds: 15,
+        renew_deadline_milliseconds: 8800,
+        grace_period_milliseconds: 2200,
+        retry_period_milliseconds: 2900,
+        completion_policy: CompletionPolicy::OnSuccess,
+        backoff_limit: 6,
+        candidates: 2,
+        token_floor: None,
+    }
+}
+
+fn run() -> Run {
+    Run { uid: "job".into(), number: 1, desired: Desired::Run, reason: None }
+}
+
+fn wall(milliseconds: u64) -> Timestamp {
+    at(milliseconds).wall
+}
+
+/// Free at once.
+fn free() -> Record {
+    let released = Released {
+        lease_uid: "lease".into(),
+        renew_time: None,
+        by: Identity::read("controller"),
+        reason: Reason::Created,
+        token: None,
+        exit: None,
+    };
+    Record {
+        uid: "lease".into(),
+        version: Version(10),
+        holder: None,
+        lease_duration: Duration::ZERO,
+        acquire_time: None,
+        renew_time: None,
+        transitions: 0,
+        notes: Notes { policy: Some(policy()), run: Some(run()), released: Some(released), ..Notes::default() },
+    }
+}
+
+fn held_by(holder: Identity) -> Record {
+    Record {
+        holder: Some(holder),
+        lease_duration: Duration::from_secs(15),
+        acquire_time: Some(wall(0)),
+        renew_time: Some(wall(0)),
+        notes: Notes { released: None, ..free().notes },
+        ..free()
+    }
+}
+
+impl Record {
+    fn version(self, version: u128) -> Self {
+        Self { version: Version(version), ..self }
+    }
+
+    fn renewed(self, milliseconds: u64) -> Self {
+        Self { renew_time: Some(wall(milliseconds)), ..self }
+    }
+
+    fn noted(mut self, note: impl FnOnce(&mut Notes)) -> Self {
+        note(&mut self.notes);
+        self
+    }
+}
+
+/// What a correct API server stores for `write` on `base`.
+fn stored(write: &Write, base: &Record, version: u128) -> Record {
+    Record {
+        uid: write.uid.clone(),
+        version: Version(version),
+        holder: write.holder.clone(),
+        lease_duration: write.lease_duration,
+        acquire_time: write.acquire_time.or(base.acquire_time),
+        renew_time: Some(write.renew_time),
+        transitions: write.transitions,
+        notes: Notes {
+            progress: write.progress.clone(),
+            released: write.released.clone(),
+            finished: write.finished.clone(),
+            health: write.health.clone(),
+            handover: base.notes.handover.clone().filter(|_| !write.drop_handover),
+            ..base.notes.clone()
+        },
+    }
+}
+
+/// An elector, the Lease it writes to, and the last thing it wanted written.
+struct Bench {
+    elector: Elector,
+    lease: Record,
+    version: u128,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let candidate = Candidate { identity: me(), job_uid: "job".into(), stop_grace: Duration::from_secs(28) };
+        Self { elector: Elector::new(candidate, at(0).at), lease: free(), version: 10 }
+    }
+
+    fn step(&mut self, now: u64, input: Input) -> Vec<Output> {
+        self.elector.step(at(now), input)
+    }
+
+    fn saw(&mut self, now: u64, record: Record) -> Vec<Output> {
+        self.lease = record.clone();
+        self.version = record.version.0;
+        self.step(now, Input::Saw(Box::new(record), Source::Read))
+    }
+
+    fn tick(&mut self, now: u64) -> Vec<Output> {
+        self.step(now, Input::Tick)
+    }
+
+    fn told(&mut self, now: u64, fact: Fact) -> Vec<Output> {
+        self.step(now, Input::Told(fact))
+    }
+
+    /// Answers the only PUT of `outputs` as a correct API server does.
+    fn store(&mut self, now: u64, outputs: &[Output]) -> Vec<Output> {
+        let (attempt, write) = put(outputs).expect("something to store");
+        self.version += 1;
+        self.lease = stored(&write, &self.lease, self.version);
+        let answer = Answer::Stored(Box::new(self.lease.clone()));
+        self.step(now, Input::Answered { attempt, answer })
+    }
+
+    fn unknown(&mut self, now: u64, outputs: &[Output]) -> Vec<Output> {
+        let (attempt, _) = put(outputs).expect("something to lose");
+        self.step(now, Input::Answered { attempt, answer: Answer::Unknown("no answer".into()) })
+    }
+
+    /// Holds since `0`, sent at `0`; token 11.
+    fn holding() -> Self {
+        let mut bench = Self::new();
+        let acquire = bench.saw(0, free());
+        bench.store(10, &acquire);
+        bench
+    }
+
+    /// Holds, and its workload has been killed with `why` as the input that led there.
+    fn emptied(now: u64, why: Input) -> (Self, Vec<Output>) {
+        let mut bench = Self::holding();
+        bench.step(now, why);
+        bench.tick(now + 28_000);
+        let outputs = bench.told(now + 28_000, Fact::TreeEmpty);
+        (bench, outputs)
+    }
+}
+
+fn put(outputs: &[Output]) -> Option<(u64, Write)> {
+    outputs.iter().find_map(|output| match output {
+        Output::Put { attempt, write, .. } => Some((*attempt, Write::clone(write))),
+        Output::Read { .. } | Output::Order(_) => None,
+    })
+}
+
+fn orders(outputs: &[Output]) -> Vec<Order> {
+    let order = |output: &Output| match output {
+        Output::Order(order) => Some(order.clone()),
+        Output::Put { .. } | Output::Read { .. } => None,
+    };
+    outputs.iter().filter_map(order).collect()
+}
+
+fn reads(outputs: &[Output]) -> bool {
+    outputs.iter().any(|output| matches!(output, Output::Read { .. }))
+}
+
+#[test]
+fn a_released_lease_is_taken_at_once() {
+    let outputs = Bench::new().saw(0, free());
+    let (_, write) = put(&outputs).expect("an acquisition");
+    assert_eq!((write.holder, write.base, write.uid.as_str()), (Some(me()), Version(10), "lease"));
+    assert_eq!(write.progress.map(|progress| (progress.starts, progress.open)), Some((1, true)));
+}
+
+#[test]
+fn a_lease_of_unknown_origin_counts_as_held_for_a_full_wait() {
+    let mut bench = Bench::new();
+    let empty = free().noted(|notes| notes.released = None);
+    assert_eq!(put(&bench.saw(0, empty)), None);
+    assert_eq!(put(&bench.tick(14_999)), None);
+}
+
+#[test]
+fn a_mark_that_is_not_bound_to_the_last_write_frees_nothing() {
+    for stale in [free().renewed(0), Record { uid: "recreated".into(), ..free() }] {
+        assert_eq!(put(&Bench::new().saw(0, stale)), None);
+    }
+}
+
+#[test]
+fn a_wish_from_the_controller_does_not_prolong_the_wait() {
+    let mut bench = Bench::new();
+    bench.saw(0, held_by(other()));
+    bench.saw(9_000, held_by(other()).version(12).noted(|notes| notes.succession = vec!["uid-1".into()]));
+    assert_eq!(put(&bench.tick(14_900)), None);
+    let (_, write) = put(&takeover_at(&mut bench, 15_000)).expect("a takeover");
+    assert_eq!(write.base, Version(12));
+}
+
+/// Ticks at `now`, answering the read that silence has led to.
+fn takeover_at(bench: &mut Bench, now: u64) -> Vec<Output> {
+    let lease = bench.lease.clone();
+    let outputs = bench.tick(now);
+    if put(&outputs).is_some() { outputs } else { bench.saw(now, lease) }
+}
+
+#[test]
+fn a_renewal_restarts_the_wait_whatever_its_timestamp_says() {
+    let mut bench = Bench::new();
+    bench.saw(0, held_by(other()));
+    bench.saw(9_000, held_by(other()).renewed(1).version(12));
+    assert_eq!(put(&takeover_at(&mut bench, 23_900)), None);
+    assert!(put(&takeover_at(&mut bench, 24_100)).is_some());
+}
+
+#[test]
+fn the_longest_lease_ever_seen_is_waited_for() {
+    let mut bench = Bench::new();
+    bench.saw(0, Record { lease_duration: Duration::from_secs(60), ..held_by(other()) });
+    bench.saw(1_000, held_by(other()).renewed(1).version(12));
+    assert_eq!(put(&takeover_at(&mut bench, 60_900)), None);
+    assert!(put(&takeover_at(&mut bench, 61_100)).is_some());
+}
+
+#[test]
+fn a_challenger_that_was_out_of_contact_lets_the_holder_speak_first_once() {
+    let mut bench = Bench::new();
+    bench.saw(0, held_by(other()));
+    bench.step(16_000, Input::Unreachable("down".into()));
+    assert_eq!(put(&bench.saw(20_000, held_by(other()))), None);
+    bench.step(21_000, Input::Unreachable("down again".into()));
+    assert_eq!(put(&bench.saw(23_000, held_by(other()))), None);
+    assert!(put(&takeover_at(&mut bench, 24_000)).is_some(), "2.85 s + 1 s after contact returned first");
+}
+
+#[test]
+fn nothing_is_acquired_that_is_not_wanted() {
+    let stopped = free().noted(|notes| notes.run = Some(Run { desired: Desired::Stop, ..run() }));
+    let foreign = free().noted(|notes| notes.run = Some(Run { uid: "recreated".into(), ..run() }));
+    let silent = free().noted(|notes| notes.run = None);
+    let unruly = free().noted(|notes| notes.policy = Some(Policy { lease_duration_seconds: 1, ..policy() }));
+    let backwards = free().noted(|notes| notes.policy = Some(Policy { token_floor: Some(Version(10)), ..policy() }));
+    for record in [stopped, foreign, silent, unruly, backwards] {
+        assert_eq!(put(&Bench::new().saw(0, record)), None);
+    }
+}
+
+#[test]
+fn the_deadline_is_armed_before_the_workload_starts_and_counts_from_the_send() {
+    let mut bench = Bench::new();
+    let acquire = bench.saw(0, free());
+    let outputs = orders(&bench.store(2_000, &acquire));
+    assert_eq!(outputs[0], Order::ArmDeadline(boot(11_000)));
+    assert!(matches!(&outputs[1], Order::Start(start) if (start.token, start.attempt) == (Version(11), 1)));
+}
+
+#[test]
+fn a_tenure_proven_after_its_renew_deadline_is_given_back_unused() {
+    let mut bench = Bench::new();
+    let acquire = bench.saw(0, free());
+    let outputs = bench.store(9_000, &acquire);
+    assert_eq!(orders(&outputs), []);
+    assert_eq!(put(&outputs).map(|(_, write)| write.holder), Some(None));
+}
+
+#[test]
+fn an_acquisition_with_an_unknown_fate_starts_only_by_proof_and_counts_from_its_own_send() {
+    let mut bench = Bench::new();
+    let acquire = bench.saw(0, free());
+    let (_, write) = put(&acquire).expect("an acquisition");
+    assert!(reads(&bench.unknown(2_800, &acquire)));
+    let outputs = orders(&bench.saw(4_000, stored(&write, &free(), 11)));
+    assert_eq!(outputs[0], Order::ArmDeadline(boot(11_000)));
+    let mut bench = Bench::new();
+    let acquire = bench.saw(0, free());
+    bench.unknown(2_800, &acquire);
+    assert_eq!(orders(&bench.saw(4_000, held_by(me()).renewed(7).version(11))), [], "ours by name, but not by this attempt");
+}
+
+#[test]
+fn a_confirmed_renewal_moves_the_deadline_to_its_own_send() {
+    let mut bench = Bench::holding();
+    let renewal = bench.tick(2_900);
+    assert_eq!(orders(&bench.store(4_000, &renewal)), [Order::ArmDeadline(boot(13_900))]);
+}
+
+#[test]
+fn an_answer_without_a_write_is_no_renewal() {
+    let mut bench = Bench::holding();
+    let renewal = bench.tick(2_900);
+    let (attempt, _) = put(&renewal).expect("a renewal");
+    let unchanged = Answer::Stored(Box::new(bench.lease.clone()));
+    assert_eq!(orders(&bench.step(3_000, Input::Answered { attempt, answer: unchanged })), []);
+}
+
+#[test]
+fn a_read_extends_nothing_by_itself_but_proves_the_attempt_it_shows() {
+    let mut bench = Bench::holding();
+    let first = bench.tick(2_900);
+    let (attempt, write) = put(&first).expect("a renewal");
+    let second = put(&bench.unknown(5_700, &first)).expect("a repetition").0;
+    assert_ne!(attempt, second);
+    let outputs = bench.step(5_900, Input::Answered { attempt: second, answer: Answer::Conflict });
+    assert!(reads(&outputs));
+    let outputs = bench.saw(6_000, stored(&write, &bench.lease.clone(), 12));
+    assert_eq!(orders(&outputs), [Order::ArmDeadline(boot(13_900))], "2.9 s + 11 s, whenever it was read");
+}
+
+#[test]
+fn after_a_wish_has_won_the_race_the_renewal_is_repeated_at_once() {
+    let mut bench = Bench::holding();
+    let (attempt, _) = put(&bench.tick(2_900)).expect("a renewal");
+    bench.step(2_950, Input::Answered { attempt, answer: Answer::Conflict });
+    let wished = bench.lease.clone().version(15);
+    assert_eq!(put(&bench.saw(2_960, wished)).map(|(_, write)| write.base), Some(Version(15)));
+}
+
+#[test]
+fn failures_are_repeated_sooner_but_nobody_spins() {
+    let mut bench = Bench::holding();
+    let renewal = bench.tick(2_900);
+    assert_eq!(put(&bench.unknown(2_910, &renewal)), None);
+    assert_eq!(put(&bench.tick(4_000)), None);
+    assert!(put(&bench.tick(4_400)).is_some(), "half a retry period after the last was sent");
+}
+
+#[test]
+fn a_holder_that_cannot_renew_stops_its_workload_before_the_lease_ends() {
+    let mut bench = Bench::holding();
+    bench.tick(2_900);
+    assert_eq!(orders(&bench.tick(8_799)), []);
+    assert_eq!(orders(&bench.tick(8_800)), [Order::Terminate]);
+    assert_eq!(orders(&bench.tick(10_999)), []);
+    assert_eq!(orders(&bench.tick(11_000)), [Order::Kill]);
+    let outputs = bench.told(11_010, Fact::TreeEmpty);
+    assert_eq!(orders(&outputs), [Order::DisarmDeadline]);
+}
+
+#[test]
+fn no_answer_revives_a_tenure_after_its_deadline() {
+    let mut bench = Bench::holding();
+    let renewal = bench.tick(2_900);
+    let outputs = bench.store(11_001, &renewal);
+    assert_eq!(orders(&outputs), [Order::Kill]);
+    assert_eq!(put(&bench.tick(14_000)), None, "nor is it renewed");
+}
+
+#[test]
+fn waking_up_late_does_not_move_the_deadline() {
+    let mut bench = Bench::holding();
+    assert_eq!(orders(&bench.tick(11_400)), [Order::Kill]);
+    assert_eq!(orders(&bench.tick(11_450)), []);
+}
+
+#[test]
+fn a_renewal_that_succeeds_while_stopping_does_not_take_the_stop_back() {
+    let mut bench = Bench::holding();
+    let renewal = bench.tick(2_900);
+    bench.tick(8_800);
+    let next = bench.store(9_000, &renewal);
+    assert_eq!(orders(&next), [Order::ArmDeadline(boot(13_900))]);
+    assert_eq!(orders(&bench.store(9_100, &next)), [Order::ArmDeadline(boot(20_000))]);
+    assert_eq!(orders(&bench.tick(11_000)), [Order::Kill], "its grace is over");
+    let outputs = bench.told(11_005, Fact::TreeEmpty);
+    assert_eq!(put(&outputs).and_then(|(_, write)| write.released).map(|mark| mark.reason), Some(Reason::LeaseLost));
+}
+
+#[test]
+fn whoever_sees_another_in_its_place_kills_at_once_and_writes_nothing() {
+    let taken = held_by(other()).version(20);
+    let cleared = free().version(20);
+    let recreated = Record { uid: "recreated".into(), ..held_by(me()).version(20) };
+    for record in [taken, cleared, recreated] {
+        let mut bench = Bench::holding();
+        let outputs = bench.saw(100, record);
+        assert_eq!((orders(&outputs), put(&outputs)), (vec![Order::Kill], None));
+        let ending = orders(&bench.told(110, Fact::TreeEmpty));
+        assert!(matches!(ending[..], [Order::DisarmDeadline, Order::Exit(Ending::Lost(_))]), "{ending:?}");
+    }
+}
+
+#[test]
+fn absence_counts_only_from_a_read() {
+    let mut bench = Bench::holding();
+    let outputs = bench.step(100, Input::Vanished);
+    assert_eq!((orders(&outputs), reads(&outputs)), (vec![], true));
+    assert_eq!(orders(&bench.step(110, Input::Missing)), [Order::Kill]);
+}
+
+#[test]
+fn an_old_observation_does_not_end_a_tenure() {
+    let mut bench = Bench::holding();
+    for source in [Source::Watch, Source::Read] {
+        let old = Input::Saw(Box::new(held_by(other()).version(11)), source);
+        assert_eq!(orders(&bench.step(100, old)), [], "{source:?}");
+    }
+}
+
+#[test]
+fn completion_outcome_and_release_are_one_write() {
+    let mut bench = Bench::holding();
+    assert_eq!(orders(&bench.told(500, Fact::WorkloadEnded(Exit::Code(0)))), [Order::Kill], "what it left behind");
+    let outputs = bench.told(510, Fact::TreeEmpty);
+    assert_eq!(orders(&outputs), [Order::DisarmDeadline]);
+    let (_, write) = put(&outputs).expect("a release");
+    let finished = write.finished.clone().expect("an outcome");
+    assert_eq!((finished.outcome, finished.token, finished.attempt), (Outcome::Succeeded, Some(Version(11)), 1));
+    assert_eq!(write.holder, None);
+    assert_eq!(orders(&bench.store(520, &outputs)), [Order::Exit(Ending::Exited(Exit::Code(0)))]);
+    let lease = bench.lease.clone();
+    assert_eq!(put(&Bench::new().saw(0, lease)), None, "no standby runs a finished run again");
+}
+
+#[test]
+fn a_workload_that_has_ended_may_have_its_outcome_written_after_the_deadline() {
+    let mut bench = Bench::holding();
+    bench.told(500, Fact::WorkloadEnded(Exit::Code(0)));
+    let release = bench.told(510, Fact::TreeEmpty);
+    let mut pending = bench.unknown(3_300, &release);
+    for now in (3_400..20_000).step_by(100) {
+        if put(&pending).is_some() {
+            pending = bench.unknown(now, &pending);
+        }
+        if put(&pending).is_none() {
+            pending = bench.tick(now);
+        }
+    }
+    while put(&pending).is_none() {
+        pending = bench.tick(21_500);
+    }
+    assert_eq!(orders(&bench.store(21_600, &pending)), [Order::Exit(Ending::Exited(Exit::Code(0)))]);
+}
+
+#[test]
+fn a_release_of_unknown_fate_is_proven_by_a_read() {
+    let mut bench = Bench::holding();
+    bench.told(500, Fact::WorkloadEnded(Exit::Code(3)));
+    let release = bench.told(510, Fact::TreeEmpty);
+    let (_, write) = put(&release).expect("a release");
+    bench.unknown(3_300, &release);
+    let shown = stored(&write, &bench.lease.clone(), 12);
+    assert_eq!(orders(&bench.saw(3_400, shown)), [Order::Exit(Ending::Exited(Exit::Code(3)))]);
+}
+
+#[test]
+fn a_failure_is_counted_where_it_is_released_and_delays_only_the_second_start() {
+    let mut bench = Bench::holding();
+    bench.told(500, Fact::WorkloadEnded(Exit::Code(1)));
+    let release = bench.told(510, Fact::TreeEmpty);
+    bench.store(520, &release);
+    let progress = bench.lease.notes.progress.clone().expect("an account");
+    assert_eq!((progress.failures, progress.retry_after_seconds, progress.open), (1, 0, false));
+    let again = bench.lease.clone().noted(|notes| notes.progress = Some(Progress { retry_after_seconds: 10, ..progress }));
+    let mut bench = Bench::new();
+    assert_eq!(put(&bench.saw(0, again)), None);
+    assert_eq!(put(&takeover_at(&mut bench, 9_900)), None);
+    assert!(put(&takeover_at(&mut bench, 10_000)).is_some());
+}
+
+#[test]
+fn an_acquirer_that_finds_the_attempts_used_up_closes_the_run_without_a_start() {
+    let lost = Progress { uid: "job".into(), run: 1, starts: 7, failures: 6, setbacks: 1, open: true, ..Progress::default() };
+    let mut bench = Bench::new();
+    bench.saw(0, held_by(other()).noted(|notes| notes.progress = Some(lost)));
+    let acquire = takeover_at(&mut bench, 25_000);
+    let outputs = bench.store(25_010, &acquire);
+    assert_eq!(orders(&outputs), []);
+    let finished = put(&outputs).and_then(|(_, write)| write.finished).expect("an outcome");
+    assert_eq!((finished.outcome, finished.reason.as_str(), finished.failures), (Outcome::Failed, "BackoffLimitExceeded", 7));
+}
+
+#[test]
+fn a_handover_is_for_the_holder_it_names() {
+    let wish = |holder| Handover { id: "1".into(), holder, reason: Reason::RolledOut };
+    let mut bench = Bench::holding();
+    let for_other = bench.lease.clone().version(12).noted(|notes| notes.handover = Some(wish(other())));
+    assert_eq!(orders(&bench.saw(100, for_other)), []);
+    let for_me = bench.lease.clone().version(13).noted(|notes| notes.handover = Some(wish(me())));
+    assert_eq!(orders(&bench.saw(200, for_me)), [Order::Terminate]);
+    bench.told(300, Fact::WorkloadEnded(Exit::Signal(15)));
+    let release = bench.told(310, Fact::TreeEmpty);
+    let (_, write) = put(&release).expect("a release");
+    assert_eq!(write.released.map(|mark| mark.reason), Some(Reason::RolledOut));
+    assert!(write.drop_handover);
+    assert_eq!(write.progress.map(|progress| (progress.failures, progress.setbacks)), Some((0, 0)));
+    assert_eq!(orders(&bench.store(320, &release)), [Order::Exit(Ending::Interrupted)]);
+}
+
+#[test]
+fn a_drain_keeps_renewing_and_releases_when_the_tree_is_empty() {
+    let mut bench = Bench::holding();
+    assert_eq!(orders(&bench.told(100, Fact::Drain)), [Order::Terminate]);
+    let renewal = bench.tick(2_900);
+    assert_eq!(put(&renewal).and_then(|(_, write)| write.holder), Some(me()));
+    bench.store(2_950, &renewal);
+    bench.told(3_000, Fact::WorkloadEnded(Exit::Code(0)));
+    let outputs = bench.told(3_010, Fact::TreeEmpty);
+    let (_, write) = put(&outputs).expect("a release");
+    assert_eq!((write.released.map(|mark| mark.reason), write.finished), (Some(Reason::Drain), None));
+}
+
+#[test]
+fn a_drain_after_a_failed_liveness_probe_is_a_failure() {
+    let mut bench = Bench::holding();
+    bench.told(90, Fact::Unhealthy);
+    bench.told(100, Fact::Drain);
+    bench.told(200, Fact::WorkloadEnded(Exit::Signal(15)));
+    let (_, write) = put(&bench.told(210, Fact::TreeEmpty)).expect("a release");
+    assert_eq!(write.progress.map(|progress| progress.failures), Some(1));
+}
+
+#[test]
+fn what_ignores_sigterm_is_killed_when_its_grace_is_over_and_not_released_before_it_is_gone() {
+    let (_, outputs) = Bench::emptied(100, Input::Told(Fact::Drain));
+    assert!(put(&outputs).is_none_or(|(_, write)| write.holder.is_none()));
+}
+
+#[test]
+fn what_cannot_be_killed_is_never_released() {
+    let mut bench = Bench::holding();
+    bench.told(500, Fact::WorkloadEnded(Exit::Code(0)));
+    let renewal = bench.tick(2_900);
+    bench.store(2_950, &renewal);
+    assert_eq!(orders(&bench.tick(10_499)), []);
+    let outputs = bench.tick(10_500);
+    assert_eq!((orders(&outputs), put(&outputs)), (vec![Order::Exit(Ending::Undead)], None));
+}
+
+#[test]
+fn a_shorter_lease_counts_from_when_it_is_sent() {
+    let mut bench = Bench::holding();
+    let short = Policy {
+        lease_duration_seconds: 6,
+        renew_deadline_milliseconds: 3500,
+        grace_period_milliseconds: 800,
+        retry_period_milliseconds: 1100,
+        ..policy()
+    };
+    let outputs = bench.saw(2_000, bench.lease.clone().version(12).noted(|notes| notes.policy = Some(short)));
+    assert_eq!(put(&outputs).map(|(_, write)| write.lease_duration), Some(Duration::from_secs(6)));
+    assert_eq!(orders(&outputs), [Order::ArmDeadline(boot(2_000 + 4_400))], "5 s - 0.6 s: it may be stored unheard");
+}
+
+#[test]
+fn lateness_shortens_the_deadline_and_is_reported() {
+    let mut bench = Bench::holding();
+    bench.told(100, Fact::Lateness(Duration::from_millis(800)));
+    let renewal = bench.tick(2_900);
+    let (_, write) = put(&renewal).expect("a renewal");
+    assert!(write.health.is_some_and(|health| health.warnings[0].contains("up to 1000 ms late")));
+    assert_eq!(orders(&bench.store(2_950, &renewal)), [Order::ArmDeadline(boot(13_100))]);
+}
+
+#[test]
+fn an_unused_tenure_is_given_back_when_the_start_comes_too_late() {
+    let mut bench = Bench::holding();
+    let outputs = bench.told(8_900, Fact::NotStarted);
+    assert_eq!(orders(&outputs), [Order::DisarmDeadline]);
+    assert_eq!(put(&outputs).map(|(_, write)| write.holder), Some(None));
+}
+
+#[test]
+fn a_standby_never_writes_while_another_holds() {
+    let mut bench = Bench::new();
+    for second in 0..600 {
+        let renewed = held_by(other()).renewed(second).version(u128::from(11 + second));
+        assert_eq!(put(&bench.saw(second * 1000, renewed)), None);
+        assert_eq!(put(&bench.tick(second * 1000 + 500)), None);
+    }
+}
+
+#[test]
+fn a_lease_that_can_never_be_read_ends_the_candidate_with_the_reason() {
+    let mut bench = Bench::new();
+    bench.step(0, Input::Unreachable("connection refused".into()));
+    assert_eq!(orders(&bench.tick(29_000)), []);
+    let ending = Ending::Unreadable("connection refused".into());
+    assert_eq!(orders(&bench.step(30_000, Input::Unreachable("connection refused".into()))), [Order::Exit(ending)]);
+    let mut bench = Bench::new();
+    bench.saw(0, held_by(other()));
+    bench.step(1_000, Input::Unreachable("connection refused".into()));
+    assert_eq!(orders(&bench.tick(600_000)), [], "an outage later on is waited for");
+}
+
+#[test]
+fn a_draining_standby_ends_and_does_not_acquire() {
+    let mut bench = Bench::new();
+    bench.told(0, Fact::Drain);
+    assert_eq!(put(&bench.saw(10, free())), None);
+    let mut bench = Bench::new();
+    let acquire = bench.saw(0, free());
+    assert_eq!(orders(&bench.told(1, Fact::Drain)), [], "it may be the holder already");
+    let outputs = bench.store(10, &acquire);
+    assert_eq!((orders(&outputs), put(&outputs).map(|(_, write)| write.holder)), (vec![], Some(None)));
+}
+
+#[test]
+fn a_holder_at_defaults_writes_at_most_two_times_in_five_seconds() {
+    let mut bench = Bench::holding();
+    let mut writes = 0;
+    for now in (0..600_000).step_by(50) {
+        let outputs = bench.tick(now);
+        if put(&outputs).is_some() {
+            writes += 1;
+            bench.store(now + 10, &outputs);
+        }
+    }
+    assert!(writes <= 240, "{writes} in 600 s");
+}

@@ -1,0 +1,208 @@
+//! The words in which the elector is spoken to and answers.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::super::clock::Moment;
+use super::super::notes::{Exit, Finished, Health, Progress, Released};
+use super::super::record::{Identity, Record, Version};
+
+/// The candidate whose decisions these are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Candidate {
+    /// New for every process.
+    pub identity: Identity,
+    /// Of the SingletonJob that this pod was made for: it runs no other one's runs.
+    pub job_uid: String,
+    /// From SIGTERM to SIGKILL when asked to stop while the lease is safe.
+    pub stop_grace: Duration,
+}
+
+/// How an observation was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// May lag behind.
+    Watch,
+    /// Linearizable.
+    Read,
+}
+
+/// What the outside world told the elector.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Input {
+    /// The Lease looks like this.
+    Saw(Box<Record>, Source),
+    /// A linearizable read found no Lease.
+    Missing,
+    /// The watch says that the Lease was deleted; to be confirmed by a read.
+    Vanished,
+    /// A read failed: address and class of error.
+    Unreachable(String),
+    /// A PUT ended, one way or another.
+    Answered {
+        /// Which.
+        attempt: u64,
+        /// How.
+        answer: Answer,
+    },
+    /// Something happened in the container.
+    Told(Fact),
+    /// Time has passed.
+    Tick,
+}
+
+/// How a PUT ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// 2xx; this is what is stored now.
+    Stored(Box<Record>),
+    /// 409: it was not stored, for something else was before it.
+    Conflict,
+    /// It was certainly not stored, for this reason.
+    Refused(String),
+    /// Timeout, lost connection, 5xx: it may have been stored, or may still be.
+    Unknown(String),
+}
+
+/// What happened in the container.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Fact {
+    /// The workload was not started: the time allowed for it had passed.
+    NotStarted,
+    /// The workload's first process ended; others may still run.
+    WorkloadEnded(Exit),
+    /// After a kill: no process is left but our own.
+    TreeEmpty,
+    /// The container is to end.
+    Drain,
+    /// The liveness probe failed: the drain that follows is a failure of the workload.
+    Unhealthy,
+    /// How late this process wakes up at most, lately.
+    Lateness(Duration),
+}
+
+/// What the elector wants done, in this order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Output {
+    /// Compare and swap; answered by [`Input::Answered`] within the deadline.
+    Put {
+        /// To be named in the answer.
+        attempt: u64,
+        /// What to write.
+        write: Box<Write>,
+        /// The longest that an answer is waited for.
+        deadline: Duration,
+    },
+    /// A linearizable read; answered by [`Input::Saw`], [`Input::Missing`] or [`Input::Unreachable`] within the deadline.
+    Read {
+        /// The longest that an answer is waited for.
+        deadline: Duration,
+    },
+    /// To the owner of the workload.
+    Order(Order),
+}
+
+/// What the owner of the workload does, at once and in this order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// The kernel kills this process at this reading of CLOCK_BOOTTIME.
+    ArmDeadline(Duration),
+    /// Nothing runs any more.
+    DisarmDeadline,
+    /// Start the workload.
+    Start(Start),
+    /// Ask the workload to end.
+    Terminate,
+    /// Kill everything but ourselves until nothing is left, then tell [`Fact::TreeEmpty`].
+    Kill,
+    /// End this process.
+    Exit(Ending),
+}
+
+/// One start of the workload.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Start {
+    /// The fencing token.
+    pub token: Version,
+    /// Which run, from 1.
+    pub run: u32,
+    /// Which attempt of this run, from 1.
+    pub attempt: u32,
+    /// Check the clock immediately before the fork, and do not start when this much has passed ...
+    pub within: Duration,
+    /// ... since then.
+    pub since: Moment,
+}
+
+/// Why the process ends.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// Stopped on request.
+    Interrupted,
+    /// The workload ended by itself.
+    Exited(Exit),
+    /// The Lease was lost, for this reason.
+    Lost(String),
+    /// The Lease could never be read, for this reason.
+    Unreadable(String),
+    /// The process tree could not be emptied.
+    Undead,
+}
+
+/// A compare-and-swap on the Lease: everything it changes. What is not named here stays as it was stored.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Write {
+    /// Which Lease.
+    pub uid: String,
+    /// Fails unless this is the stored version.
+    pub base: Version,
+    /// Empty to release.
+    pub holder: Option<Identity>,
+    /// `L`.
+    pub lease_duration: Duration,
+    /// When this tenure began.
+    pub acquire_time: Option<Timestamp>,
+    /// Unique to this write.
+    pub renew_time: Timestamp,
+    /// For people.
+    pub transitions: i32,
+    /// Set or removed, as all of these.
+    pub progress: Option<Progress>,
+    /// Set when releasing; kept while the tenure lasts that began on it.
+    pub released: Option<Released>,
+    /// The last finished run.
+    pub finished: Option<Finished>,
+    /// How the holder fares.
+    pub health: Option<Health>,
+    /// Whether a request to hand over is done with.
+    pub drop_handover: bool,
+}
+
+/// What a candidate is at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Has not read its Lease yet.
+    Pending,
+    /// Waits.
+    Standby,
+    /// Holds the Lease.
+    Active,
+    /// Holds the Lease, and is stopping or has ended.
+    Stopping,
+}
+
+/// What others may know about a candidate.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct View {
+    /// What it is.
+    pub role: Role,
+    /// Who holds the Lease, as far as it knows.
+    pub holder: Option<Identity>,
+    /// The fencing token, while it has one.
+    pub token: Option<Version>,
+    /// Until when the tenure is proven, on CLOCK_BOOTTIME.
+    pub valid_until: Option<Duration>,
+    /// Why the Lease cannot be read or renewed at the moment.
+    pub trouble: Option<String>,
+}

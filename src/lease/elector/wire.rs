@@ -1,0 +1,191 @@
+//! What is known of the Lease, and what is on its way to it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::super::clock::{Moment, Now};
+use super::super::notes::Policy;
+use super::super::record::{Identity, Record, Version};
+use super::super::timing::Timing;
+use super::{Output, Source, Write};
+
+/// What is known of the Lease, and what is on its way to it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Wire {
+    pub(super) latest: Option<Record>,
+    /// The last that could be obeyed: should the wish vanish, it goes on to hold.
+    pub(super) policy: Option<(Policy, Timing)>,
+    /// The longest lease duration ever seen for this Lease.
+    pub(super) longest_lease: Duration,
+    /// Sent, neither proven nor refuted.
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) in_flight: Option<u64>,
+    pub(super) reading: Reading,
+    pub(super) last_read: Moment,
+    /// The last write has to be repeated.
+    pub(super) urgent: bool,
+    pub(super) sent: u64,
+    pub(super) last_sent: Option<(Moment, Version)>,
+    last_renew_time: Option<Timestamp>,
+    /// When something was last heard, or since when nothing ever was.
+    pub(super) contact: Moment,
+    pub(super) heard: bool,
+    pub(super) trouble: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Reading {
+    Idle,
+    Wanted,
+    /// Asked for; the answer is good.
+    Asked,
+    /// Asked for before the Lease was acquired; the answer is old.
+    Outdated,
+}
+
+/// A write that was sent, and may have been stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Attempt {
+    pub(super) id: u64,
+    pub(super) sent: Moment,
+    /// The version it was based on: a result must be newer.
+    pub(super) base: Version,
+    renew_time: Timestamp,
+    pub(super) timing: Timing,
+    /// Known when it was sent: shortens what it is good for.
+    lateness: Duration,
+}
+
+/// Before any policy was read.
+const DEFAULT_READ_DEADLINE: Duration = Duration::from_secs(2);
+
+/// A policy whose durations fit; one that does not is of no use and left aside.
+fn obeyable(policy: &Policy) -> Option<(Policy, Timing)> {
+    let timing = policy.timing().inspect_err(|misfit| tracing::warn!(%misfit, "cannot obey the policy in the Lease")).ok()?;
+    Some((policy.clone(), timing))
+}
+
+impl Wire {
+    pub(super) fn new(now: Moment) -> Self {
+        Self {
+            latest: None,
+            policy: None,
+            longest_lease: Duration::ZERO,
+            attempts: Vec::new(),
+            in_flight: None,
+            reading: Reading::Wanted,
+            last_read: now,
+            urgent: false,
+            sent: 0,
+            last_sent: None,
+            last_renew_time: None,
+            contact: now,
+            heard: false,
+            trouble: None,
+        }
+    }
+
+    /// A watch may lag behind what was read; a read is always news, even when versions went back with a restored store.
+    pub(super) fn is_old_news(&self, record: &Record, source: Source) -> bool {
+        source == Source::Watch && self.latest.as_ref().is_some_and(|latest| record.version < latest.version)
+    }
+
+    /// Notes what every observation says, and tells whether it ends a time out of contact.
+    pub(super) fn hear(&mut self, now: Moment, record: &Record) -> bool {
+        if let Some((policy, timing)) = record.notes.policy.as_ref().and_then(obeyable) {
+            self.longest_lease = self.longest_lease.max(timing.lease_duration());
+            self.policy = Some((policy, timing));
+        }
+        self.longest_lease = self.longest_lease.max(record.lease_duration);
+        self.contact = now;
+        self.heard = true;
+        self.trouble.take().is_some()
+    }
+
+    pub(super) fn unreachable(&mut self, why: String) {
+        self.reading = Reading::Idle;
+        self.trouble = Some(why);
+    }
+
+    pub(super) fn want_read(&mut self) {
+        if self.reading == Reading::Idle {
+            self.reading = Reading::Wanted;
+        }
+    }
+
+    pub(super) fn read(&mut self, now: Moment, outputs: &mut Vec<Output>) {
+        if self.reading == Reading::Wanted {
+            self.reading = Reading::Asked;
+            self.last_read = now;
+            let deadline = self.policy.as_ref().map_or(DEFAULT_READ_DEADLINE, |(_, timing)| timing.request_deadline());
+            outputs.push(Output::Read { deadline });
+        }
+    }
+
+    /// Whether nothing is on its way: only then is something new sent.
+    pub(super) fn is_idle(&self) -> bool {
+        self.in_flight.is_none() && self.reading == Reading::Idle
+    }
+
+    /// How long the next write must still wait, where writes follow each other after `period`.
+    ///
+    /// A repetition need not wait for its period, only for half of it; and not at all when what it lost against is known by now, for then it
+    /// is based on something newer than the last one was.
+    pub(super) fn pace(&self, now: Moment, period: Duration) -> Duration {
+        let Some((sent, base)) = self.last_sent else { return Duration::ZERO };
+        let newer = self.latest.as_ref().is_some_and(|latest| latest.version > base);
+        let period = match (self.urgent, newer) {
+            (true, true) => return Duration::ZERO,
+            (true, false) => period / 2,
+            (false, _) => period,
+        };
+        period.saturating_sub(now.elapsed_for_holder(sent))
+    }
+
+    /// The own attempt that `record` proves to have been stored: its holder is `holder`, and its renewTime is that attempt's alone.
+    pub(super) fn prove(&mut self, record: &Record, holder: Option<&Identity>) -> Option<Attempt> {
+        let proves = |attempt: &&Attempt| {
+            record.holder.as_ref() == holder
+                && record.renew_time == Some(attempt.renew_time)
+                && record.lease_duration == attempt.timing.lease_duration()
+                && record.version > attempt.base
+        };
+        let proof = self.attempts.iter().find(proves).copied();
+        self.urgent &= proof.is_none();
+        // What was based on an older version and is not what is stored now can never be stored.
+        self.attempts.retain(|attempt| attempt.base >= record.version);
+        proof
+    }
+
+    /// Strictly increasing, so that a write is never byte-identical to what is stored, and every attempt can be told by it.
+    pub(super) fn next_renew_time(&self, wall: Timestamp) -> Timestamp {
+        let stored = self.latest.as_ref().and_then(|record| record.renew_time);
+        let previous = stored.max(self.last_renew_time);
+        previous.map_or(wall, |previous| wall.max(previous + Duration::from_micros(1)))
+    }
+
+    pub(super) fn put(&mut self, now: Now, write: Write, timing: Timing, lateness: Duration, outputs: &mut Vec<Output>) -> Attempt {
+        self.sent += 1;
+        let attempt = Attempt { id: self.sent, sent: now.at, base: write.base, renew_time: write.renew_time, timing, lateness };
+        self.attempts.push(attempt);
+        self.in_flight = Some(attempt.id);
+        self.last_sent = Some((now.at, write.base));
+        self.last_renew_time = Some(write.renew_time);
+        self.urgent = false;
+        outputs.push(Output::Put { attempt: attempt.id, write: Box::new(write), deadline: timing.request_deadline() });
+        attempt
+    }
+}
+
+impl Attempt {
+    /// `D`, from before it was sent.
+    pub(super) fn hard(&self) -> Duration {
+        self.timing.hard_deadline().saturating_sub(self.lateness)
+    }
+
+    /// `S`, from before it was sent.
+    pub(super) fn soft(&self) -> Duration {
+        self.timing.renew_deadline().saturating_sub(self.lateness)
+    }
+}

@@ -1,0 +1,351 @@
+//! The only code of a candidate that touches a Lease over the network.
+//!
+//! # Guarantees
+//! - Every write is a PUT with uid and resourceVersion. Nothing is retried here: the elector decides about repetitions.
+//! - Every request has a deadline. After one that was not answered in time the next uses a new connection, for the old one may be dead
+//!   without anybody having been told.
+//! - A result that may have been stored is never reported as one that was not.
+//!
+//! # Assumptions
+//! Everything the elector sees comes through one store, so that its writes are laid over the very object that they are based on.
+
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{PostParams, WatchEvent, WatchParams};
+use kube::{Api, Client, Config};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use super::elector::Write;
+use super::notes::{self, keys};
+use super::record::{Malformed, Record, Version};
+
+/// Between two attempts to open a watch.
+const WATCH_RETRY: Duration = Duration::from_secs(1);
+/// The server ends a watch after this long; it is opened again.
+const WATCH_SECONDS: u32 = 290;
+
+/// What came back from the network.
+#[derive(Debug)]
+pub enum Event {
+    /// From the watch.
+    Watched(Lease),
+    /// The watch says that the Lease was deleted.
+    Deleted,
+    /// A read ended.
+    Read(Result<Option<Lease>, Failure>),
+    /// A write ended.
+    Written {
+        /// Which.
+        attempt: u64,
+        /// How.
+        result: Result<Lease, Failure>,
+    },
+}
+
+impl From<Malformed> for Failure {
+    fn from(malformed: Malformed) -> Self {
+        Self::Refused(malformed.to_string())
+    }
+}
+
+/// A request that did not do what it was to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// 409.
+    Conflict,
+    /// Any other 4xx, or not sent at all: certainly not stored.
+    Refused(String),
+    /// Whether it was stored cannot be known, for this reason: address and class of error.
+    Unknown(String),
+}
+
+/// One Lease, over one connection at a time.
+pub struct Store {
+    config: Config,
+    namespace: String,
+    name: String,
+    api: Api<Lease>,
+    events: UnboundedSender<Event>,
+    /// The newest object that was seen: what is not ours to say is kept from it.
+    newest: Option<(Version, Lease)>,
+    watched: Option<Version>,
+    watch: JoinHandle<()>,
+}
+
+impl Store {
+    /// Opens the watch; what it sees, and the results of all requests, go to `events`.
+    ///
+    /// # Errors
+    /// Where `config` cannot be made into a client: bad certificates or credentials.
+    pub fn open(mut config: Config, namespace: &str, name: &str, events: UnboundedSender<Event>) -> Result<Self, kube::Error> {
+        config.default_retry = false;
+        let api = connect(&config, namespace)?;
+        let watch = tokio::spawn(watch(api.clone(), name.to_owned(), None, events.clone()));
+        Ok(Self { config, namespace: namespace.to_owned(), name: name.to_owned(), api, events, newest: None, watched: None, watch })
+    }
+
+    /// Decodes an observation and remembers it as a base for writes. An older one is decoded all the same: the elector knows what to do.
+    ///
+    /// # Errors
+    /// [`Malformed`] where the object is of no use.
+    pub fn remember(&mut self, lease: Lease, watched: bool) -> Result<Record, Malformed> {
+        let record = Record::read(&lease)?;
+        if watched {
+            self.watched = Some(record.version);
+        }
+        if !watched || self.newest.as_ref().is_none_or(|(version, _)| *version <= record.version) {
+            self.newest = Some((record.version, lease));
+        }
+        Ok(record)
+    }
+
+    /// Sends a linearizable read.
+    pub fn read(&self, deadline: Duration) {
+        let (api, name, events, at) = (self.api.clone(), self.name.clone(), self.events.clone(), self.at("reading"));
+        tokio::spawn(async move {
+            let result = bounded(deadline, &at, api.get(&name)).await;
+            let result = match result {
+                Err(Failure::Refused(why)) if why == NOT_FOUND => Ok(None),
+                result => result.map(Some),
+            };
+            // Nobody listens any more once the process is about to end.
+            drop(events.send(Event::Read(result)));
+        });
+    }
+
+    /// Sends a compare-and-swap.
+    pub fn put(&self, attempt: u64, write: &Write, deadline: Duration) {
+        let (api, name, events, at) = (self.api.clone(), self.name.clone(), self.events.clone(), self.at("writing"));
+        let lease = self.newest.as_ref().filter(|(version, _)| *version == write.base).map(|(_, base)| overlay(base, write));
+        tokio::spawn(async move {
+            let result = match lease {
+                Some(lease) => bounded(deadline, &at, api.replace(&name, &PostParams::default(), &lease)).await,
+                // Something newer is known already: the API server could only say no.
+                None => Err(Failure::Conflict),
+            };
+            drop(events.send(Event::Written { attempt, result }));
+        });
+    }
+
+    /// What follows uses a new connection.
+    pub fn reconnect(&mut self) {
+        match connect(&self.config, &self.namespace) {
+            Ok(api) => self.api = api,
+            Err(error) => tracing::error!(%error, "cannot make a new client; going on with the old one"),
+        }
+        self.rewatch();
+    }
+
+    /// Opens a new watch where a read saw what the watch has not.
+    pub fn check_watch(&mut self, read: Version) {
+        if self.watched.is_some_and(|watched| watched < read) {
+            self.rewatch();
+        }
+    }
+
+    fn rewatch(&mut self) {
+        self.watch.abort();
+        self.watch = tokio::spawn(watch(self.api.clone(), self.name.clone(), self.watched, self.events.clone()));
+    }
+
+    fn subject(&self) -> String {
+        format!("lease {}/{}", self.namespace, self.name)
+    }
+
+    fn at(&self, act: &str) -> String {
+        format!("{act} {} at {}", self.subject(), self.config.cluster_url.to_string().trim_end_matches('/'))
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+fn connect(config: &Config, namespace: &str) -> Result<Api<Lease>, kube::Error> {
+    Ok(Api::namespaced(Client::try_from(config.clone())?, namespace))
+}
+
+const NOT_FOUND: &str = "not found";
+
+async fn bounded<T>(deadline: Duration, at: &str, request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
+    match timeout(deadline, request).await {
+        Ok(result) => result.map_err(|error| failure(at, &error)),
+        Err(_) => Err(Failure::Unknown(format!("{at}: no answer within {:.1} s", deadline.as_secs_f64()))),
+    }
+}
+
+fn failure(at: &str, error: &kube::Error) -> Failure {
+    match error {
+        kube::Error::Api(status) if status.code == 409 => Failure::Conflict,
+        kube::Error::Api(status) if status.code == 404 => Failure::Refused(NOT_FOUND.to_owned()),
+        kube::Error::Api(status) if (400..500).contains(&status.code) => {
+            Failure::Refused(format!("{at}: {} ({})", status.message, status.code))
+        }
+        error => Failure::Unknown(format!("{at}: {}", innermost(error))),
+    }
+}
+
+/// The cause that a person can act on: "Connection refused", not "client error (Connect)".
+fn innermost(error: &kube::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// `write` laid over `base`: labels, wishes and whatever else others put there stay as they are.
+fn overlay(base: &Lease, write: &Write) -> Lease {
+    let mut lease = base.clone();
+    lease.metadata.managed_fields = None;
+    let annotations = lease.metadata.annotations.get_or_insert_default();
+    notes::write(annotations, keys::PROGRESS, write.progress.as_ref());
+    notes::write(annotations, keys::RELEASED, write.released.as_ref());
+    notes::write(annotations, keys::FINISHED, write.finished.as_ref());
+    notes::write(annotations, keys::HEALTH, write.health.as_ref());
+    if write.drop_handover {
+        annotations.remove(keys::HANDOVER);
+    }
+    let spec = lease.spec.get_or_insert_default();
+    // Empty as client-go leaves it, so that every tool shows it as free.
+    spec.holder_identity = Some(write.holder.as_ref().map(ToString::to_string).unwrap_or_default());
+    spec.lease_duration_seconds = i32::try_from(write.lease_duration.as_secs()).ok();
+    spec.acquire_time = write.acquire_time.map(MicroTime).or(spec.acquire_time.take());
+    spec.renew_time = Some(MicroTime(write.renew_time));
+    spec.lease_transitions = Some(write.transitions);
+    lease
+}
+
+/// Tells what it sees until it is aborted.
+async fn watch(api: Api<Lease>, name: String, mut from: Option<Version>, events: UnboundedSender<Event>) {
+    let params = WatchParams::default().fields(&format!("metadata.name={name}")).timeout(WATCH_SECONDS);
+    loop {
+        let version = from.map_or_else(|| "0".to_owned(), |version| version.to_string());
+        match watch_once(&api, &params, &version, &mut from, &events).await {
+            Ok(()) => {}
+            Err(error) => {
+                tracing::debug!(%error, "the watch on the Lease ended");
+                from = None;
+                sleep(WATCH_RETRY).await;
+            }
+        }
+    }
+}
+
+async fn watch_once(
+    api: &Api<Lease>,
+    params: &WatchParams,
+    version: &str,
+    from: &mut Option<Version>,
+    events: &UnboundedSender<Event>,
+) -> kube::Result<()> {
+    let mut stream = api.watch(params, version).await?.boxed();
+    while let Some(event) = stream.try_next().await? {
+        let told = match event {
+            WatchEvent::Added(lease) | WatchEvent::Modified(lease) => {
+                *from = lease.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
+                events.send(Event::Watched(lease))
+            }
+            WatchEvent::Deleted(_) => events.send(Event::Deleted),
+            WatchEvent::Bookmark(_) => Ok(()),
+            WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
+        };
+        if told.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::lease::notes::{Progress, Reason, Released};
+    use crate::lease::record::Identity;
+
+    fn lease() -> Lease {
+        serde_json::from_value(serde_json::json!({
+            "metadata": {
+                "name": "rollup", "namespace": "billing", "uid": "u1", "resourceVersion": "10",
+                "labels": {"team": "billing"},
+                "annotations": {"singletonjob.dev/policy": "{\"future\":1}", "example.com/note": "kept", "singletonjob.dev/handover": "{}"},
+            },
+            "spec": {"holderIdentity": "a_b_c", "leaseDurationSeconds": 15, "strategy": "example.com/x"},
+        }))
+        .expect("a Lease")
+    }
+
+    fn write() -> Write {
+        let renew_time = Timestamp::from_microsecond(1_700_000_000_123_456).expect("valid");
+        let by = Identity::read("a_b_c");
+        Write {
+            uid: "u1".into(),
+            base: Version(10),
+            holder: None,
+            lease_duration: Duration::from_secs(6),
+            acquire_time: None,
+            renew_time,
+            transitions: 4,
+            progress: Some(Progress::default()),
+            released: Some(Released {
+                lease_uid: "u1".into(),
+                renew_time: Some(renew_time),
+                by,
+                reason: Reason::Drain,
+                token: Some(Version(9)),
+                exit: None,
+            }),
+            finished: None,
+            health: None,
+            drop_handover: true,
+        }
+    }
+
+    #[test]
+    fn a_write_keeps_what_others_put_into_the_lease() {
+        let after = overlay(&lease(), &write());
+        let annotations = after.metadata.annotations.expect("annotations");
+        assert_eq!(annotations["example.com/note"], "kept");
+        assert_eq!(annotations[keys::POLICY], "{\"future\":1}", "a wish of another version is not ours to reword");
+        assert!(!annotations.contains_key(keys::HANDOVER));
+        assert_eq!(after.metadata.labels.expect("labels")["team"], "billing");
+        assert_eq!(after.spec.expect("spec").strategy.as_deref(), Some("example.com/x"));
+    }
+
+    #[test]
+    fn a_write_carries_uid_and_resource_version() {
+        let after = overlay(&lease(), &write());
+        assert_eq!((after.metadata.uid.as_deref(), after.metadata.resource_version.as_deref()), (Some("u1"), Some("10")));
+    }
+
+    #[test]
+    fn a_release_is_read_back_as_one() {
+        let mut after = overlay(&lease(), &write());
+        after.metadata.resource_version = Some("11".into());
+        let record = Record::read(&after).expect("a record");
+        assert!(record.is_released());
+        assert_eq!(record.holder, None);
+    }
+
+    #[test]
+    fn only_what_certainly_was_not_stored_counts_as_refused() {
+        let status = |code: u16| {
+            kube::Error::Api(Box::new(serde_json::from_value(serde_json::json!({"code": code, "message": "m"})).expect("a status")))
+        };
+        assert_eq!(failure("x", &status(409)), Failure::Conflict);
+        assert!(matches!(failure("x", &status(403)), Failure::Refused(_)));
+        assert!(matches!(failure("x", &status(429)), Failure::Refused(_)));
+        for code in [500, 502, 503, 504] {
+            assert!(matches!(failure("x", &status(code)), Failure::Unknown(_)), "{code}");
+        }
+    }
+}

@@ -37,9 +37,9 @@ impl Scene {
         let rule = json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["web"],
                           "verbs": ["get", "list", "watch", "update"]});
         scene.create::<Role>(json!({"metadata": {"name": "web"}, "rules": [rule]})).await;
-        let role = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "web"});
+        let granted = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "web"});
         let subject = json!({"kind": "ServiceAccount", "name": "default", "namespace": namespace});
-        scene.create::<RoleBinding>(json!({"metadata": {"name": "web"}, "roleRef": role, "subjects": [subject]})).await;
+        scene.create::<RoleBinding>(json!({"metadata": {"name": "web"}, "roleRef": granted, "subjects": [subject]})).await;
         scene
     }
 

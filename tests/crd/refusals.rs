@@ -149,13 +149,13 @@ fn good() -> Vec<Value> {
 async fn what_cannot_work_is_refused_with_what_to_write_instead() {
     let bench = Bench::new("refusals").await;
     for (spec, (field, message)) in [of_the_spec(), of_the_pod(), of_the_workload()].concat() {
-        let said = dry_run(&bench, &spec).await;
+        let said = dry_run(&bench, &spec);
         assert!(said.contains(&format!("{field}: ")) && said.contains(message), "{spec}\n  says:   {said}\n  not:    {field}: {message}");
     }
 }
 
 /// The raw object, so that what our own types would not say can be said.
-async fn dry_run(bench: &Bench, spec: &Value) -> String {
+fn dry_run(bench: &Bench, spec: &Value) -> String {
     let object = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "job"}, "spec": spec});
     let output = bench.try_kubectl(&["create", "--dry-run=server", "--filename", "-"], &object.to_string());
     assert!(!output.status.success(), "accepted: {spec}");
@@ -198,10 +198,10 @@ async fn names_that_both_programs_use_are_the_ones_refused() {
     use singletonjob::contract::{paths, pod as reserved};
     let bench = Bench::new("reserved").await;
     for volume in [reserved::AGENT_VOLUME, reserved::CREDENTIALS_VOLUME, reserved::STATE_VOLUME] {
-        dry_run(&bench, &with_pod(json!({"volumes": [{"name": volume, "emptyDir": {}}]}))).await;
+        dry_run(&bench, &with_pod(json!({"volumes": [{"name": volume, "emptyDir": {}}]})));
     }
     for path in [paths::AGENT_DIRECTORY, paths::CREDENTIALS, paths::STATE_DIRECTORY] {
-        dry_run(&bench, &with_container(json!({"volumeMounts": [{"name": "v", "mountPath": path}]}))).await;
+        dry_run(&bench, &with_container(json!({"volumeMounts": [{"name": "v", "mountPath": path}]})));
     }
-    dry_run(&bench, &with_container(json!({"name": reserved::INSTALLER}))).await;
+    dry_run(&bench, &with_container(json!({"name": reserved::INSTALLER})));
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{Bench, CRD, SERVICE, text};
 
+const LONG_AGO: &str = "2026-01-01T00:00:00Z";
 const APPLY: [&str; 3] = ["apply", "--filename", "-"];
 
 #[tokio::test]
@@ -63,14 +64,14 @@ async fn with_status(bench: &Bench) {
     bench.kubectl(&APPLY, SERVICE);
     let status = json!({"status": {
         "conditions": [
-            {"type": "Ready", "status": "True", "reason": "Held", "message": "held by ticker-2 on node-a", "lastTransitionTime": "2026-01-01T00:00:00Z"},
-            {"type": "Held", "status": "True", "reason": "Held", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+            {"type": "Ready", "status": "True", "reason": "Held", "message": "held by ticker-2", "lastTransitionTime": LONG_AGO},
+            {"type": "Held", "status": "True", "reason": "Held", "message": "held by ticker-2", "lastTransitionTime": LONG_AGO},
         ],
         "replicas": 3, "readyReplicas": 3, "readyStandbys": 2, "selector": "singletonjob.dev/name=ticker",
         "run": {"number": 4, "attempts": 1, "failures": 0},
         "runs": [{"number": 3, "outcome": "Succeeded"}],
         "lease": {"name": "ticker", "holder": "ticker-2", "node": "node-a", "fencingToken": "48213", "leaseDurationSeconds": 15,
-                  "transitions": 7, "acquireTime": "2026-01-01T00:00:00Z"},
+                  "transitions": 7, "acquireTime": LONG_AGO},
     }});
     let patched = bench.jobs().patch_status("ticker", &PatchParams::default(), &Patch::Merge(status)).await.expect("a status");
     assert_eq!(patched.status.expect("stored").lease.expect("stored").holder.as_deref(), Some("ticker-2"), "nothing is pruned");
@@ -126,8 +127,12 @@ async fn candidates_are_scaled_as_any_workload_is() {
 async fn two_field_managers_share_a_template() {
     let bench = Bench::new("managers").await;
     bench.kubectl(&["apply", "--server-side", "--field-manager", "owner", "--filename", "-"], SERVICE);
-    let more = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "ticker"}, "spec": {"template":
-        {"spec": {"containers": [{"name": "ticker", "env": [{"name": "ADDED", "value": "1"}]}, {"name": "side", "image": "busybox:1.37"}]}}}});
+    let containers = json!([
+        {"name": "ticker", "env": [{"name": "ADDED", "value": "1"}]},
+        {"name": "side", "image": "busybox:1.37"},
+    ]);
+    let more = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "ticker"},
+                      "spec": {"template": {"spec": {"containers": containers}}}});
     bench.kubectl(&["apply", "--server-side", "--field-manager", "injector", "--filename", "-"], &more.to_string());
     let names = "jsonpath={.spec.template.spec.containers[*].name} {.spec.template.spec.containers[0].env[*].name} \
                  {.spec.template.spec.containers[0].image}";

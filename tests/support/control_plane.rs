@@ -144,7 +144,8 @@ impl ControlPlane {
     fn last_words(&self) -> String {
         let tail = |program| {
             let text = fs::read_to_string(self.log(program)).unwrap_or_default();
-            text.lines().rev().take(15).map(|line| format!("{program}: {line}\n")).collect::<String>()
+            let lines: Vec<_> = text.lines().map(|line| format!("{program}: {line}")).collect();
+            lines[lines.len().saturating_sub(15)..].join("\n") + "\n"
         };
         tail("etcd") + &tail("kube-apiserver")
     }

@@ -1,5 +1,8 @@
 //! What the user asks for.
 
+#![allow(clippy::duplicated_attributes, reason = "printer columns resemble each other")]
+#![allow(clippy::struct_field_names, reason = "a number in the API carries its unit in its name")]
+
 use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -180,7 +183,7 @@ mod tests {
 
     use super::*;
 
-    fn spec(extra: serde_json::Value) -> SingletonJobSpec {
+    fn spec(extra: &serde_json::Value) -> SingletonJobSpec {
         let mut spec = json!({"template": {"spec": {"containers": [
             {"name": "main", "command": ["/bin/true"]}, {"name": "side", "command": ["/bin/false"]}
         ]}}});
@@ -190,28 +193,28 @@ mod tests {
 
     #[test]
     fn a_template_alone_is_a_one_shot_with_one_standby() {
-        let spec = spec(json!({}));
+        let spec = spec(&json!({}));
         assert_eq!((spec.replicas, spec.completion_policy, spec.backoff_limit()), (2, CompletionPolicy::OnSuccess, Some(6)));
         assert_eq!((spec.lease.lease_duration_seconds, spec.restart_policy()), (15, "Never"));
     }
 
     #[test]
     fn a_service_has_no_limit_of_attempts() {
-        let spec = spec(json!({"completionPolicy": "Never"}));
+        let spec = spec(&json!({"completionPolicy": "Never"}));
         assert_eq!((spec.backoff_limit(), spec.restart_policy()), (None, "Always"));
     }
 
     #[test]
     fn the_workload_is_the_first_container_unless_named() {
-        assert_eq!(spec(json!({})).workload().map(|container| &*container.name), Some("main"));
-        assert_eq!(spec(json!({"workloadContainer": "side"})).workload().map(|container| &*container.name), Some("side"));
-        assert_eq!(spec(json!({"workloadContainer": "other"})).workload(), None);
+        assert_eq!(spec(&json!({})).workload().map(|container| &*container.name), Some("main"));
+        assert_eq!(spec(&json!({"workloadContainer": "side"})).workload().map(|container| &*container.name), Some("side"));
+        assert_eq!(spec(&json!({"workloadContainer": "other"})).workload(), None);
     }
 
     #[test]
     fn suspension_and_zero_replicas_stop() {
-        assert!(!spec(json!({})).is_stopped());
-        assert!(spec(json!({"suspend": true})).is_stopped());
-        assert!(spec(json!({"replicas": 0})).is_stopped());
+        assert!(!spec(&json!({})).is_stopped());
+        assert!(spec(&json!({"suspend": true})).is_stopped());
+        assert!(spec(&json!({"replicas": 0})).is_stopped());
     }
 }

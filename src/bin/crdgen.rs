@@ -1,6 +1,7 @@
 //! Prints the CustomResourceDefinition; with `--write` brings every generated file below the current directory up to date.
 
 use std::fs;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use singletonjob::api::schema;
@@ -17,7 +18,7 @@ const PARTS: [&str; 5] = [
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => Ok(print!("{}", crd())),
+        [] => io::stdout().write_all(crd().as_bytes()).map_err(|error| format!("cannot print: {error}")),
         ["--write"] => write(),
         _ => Err("usage: crdgen [--write]".to_owned()),
     };
@@ -28,14 +29,13 @@ fn main() -> ExitCode {
 
 fn crd() -> String {
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
-    let yaml = serde_saphyr::to_string_with_options(&schema::definition(), options).expect("plain data");
-    format!("{GENERATED}{yaml}")
+    GENERATED.to_owned() + &serde_saphyr::to_string_with_options(&schema::definition(), options).expect("plain data")
 }
 
 fn write() -> Result<(), String> {
     let operator = format!("{GENERATED}{}", PARTS.join("---\n"));
     let install = format!("{}---\n{}", crd(), PARTS.join("---\n"));
-    let files =
-        [("crds/singletonjobs.singletonjob.dev.yaml", crd()), ("manifests/operator.yaml", operator), ("manifests/install.yaml", install)];
-    files.into_iter().try_for_each(|(path, text)| fs::write(path, text).map_err(|error| format!("cannot write {path}: {error}")))
+    let files = [("crds/singletonjobs.singletonjob.dev", crd()), ("manifests/operator", operator), ("manifests/install", install)];
+    let put = |(path, text)| fs::write(format!("{path}.yaml"), text).map_err(|error| format!("cannot write {path}.yaml: {error}"));
+    files.into_iter().try_for_each(put)
 }

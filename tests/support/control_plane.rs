@@ -4,7 +4,7 @@
 //! needs them fails and says how they are made.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -72,6 +72,13 @@ impl ControlPlane {
         self.path().join("admin.kubeconfig")
     }
 
+    /// For programs: a kubeconfig for whoever has this token.
+    pub fn kubeconfig_with_token(&self, token: &str) -> PathBuf {
+        let mut file = tempfile::Builder::new().suffix(".kubeconfig").tempfile_in(self.path()).expect("a writable directory");
+        file.write_all(self.kubeconfig_text(token).as_bytes()).expect("a writable directory");
+        file.into_temp_path().keep().expect("stays as long as the directory")
+    }
+
     /// Runs the real kubectl as administrator, with `input` as its standard input.
     pub fn kubectl(&self, arguments: &[&str], input: &str) -> Output {
         let file = self.path().join(format!("stdin-{:?}", std::thread::current().id()));
@@ -137,7 +144,8 @@ impl ControlPlane {
     fn last_words(&self) -> String {
         let tail = |program| {
             let text = fs::read_to_string(self.log(program)).unwrap_or_default();
-            text.lines().rev().take(15).map(|line| format!("{program}: {line}\n")).collect::<String>()
+            let lines: Vec<_> = text.lines().map(|line| format!("{program}: {line}")).collect();
+            lines[lines.len().saturating_sub(15)..].join("\n") + "\n"
         };
         tail("etcd") + &tail("kube-apiserver")
     }

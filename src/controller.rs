@@ -1,1 +1,2 @@
-//! To be written.
+//! x
+pub mod apply; pub mod build; pub mod observe; pub mod plan; pub mod request; pub mod settings;

@@ -46,7 +46,8 @@ pub struct Applied {
     pub refused: Option<Hindrance>,
     /// Names that were needed and are another's.
     pub foreign: Vec<String>,
-    seal: Seal,
+    /// See [`Seal`].
+    pub seal: Seal,
 }
 
 /// Proof that it came from here.

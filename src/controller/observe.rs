@@ -40,6 +40,21 @@ pub struct Caches {
     pub bindings: Store<RoleBinding>,
 }
 
+impl Caches {
+    /// Waits until every watch has told all that there is; false where one has ended.
+    pub async fn filled(&self) -> bool {
+        let Self { jobs, pods, leases, roles, bindings } = self;
+        let all = tokio::join!(
+            jobs.wait_until_ready(),
+            pods.wait_until_ready(),
+            leases.wait_until_ready(),
+            roles.wait_until_ready(),
+            bindings.wait_until_ready()
+        );
+        all.0.and(all.1).and(all.2).and(all.3).and(all.4).is_ok()
+    }
+}
+
 /// A Lease, and what is known beyond its content.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen {

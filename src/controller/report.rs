@@ -76,7 +76,10 @@ impl<'a> Account<'a> {
         let alive = self.observed.candidates.iter().filter(|candidate| candidate.is_alive());
         let stuck = alive.filter_map(|candidate| {
             let hindrance = candidate.hindrance.as_ref()?;
-            Some(Hindrance { reason: hindrance.reason.clone(), message: format!("{}: {}: {}", candidate.name, hindrance.reason, hindrance.message) })
+            Some(Hindrance {
+                reason: hindrance.reason.clone(),
+                message: format!("{}: {}: {}", candidate.name, hindrance.reason, hindrance.message),
+            })
         });
         self.refused.clone().or_else(|| stuck.last())
     }

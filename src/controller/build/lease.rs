@@ -18,21 +18,21 @@ const MAKER: &str = "singletonjob-controller";
 
 /// A Lease that is missing. It is owned by nobody: it is to outlive its SingletonJob and tell the next one of that name who held it.
 pub fn new(job: &SingletonJob, creation: &Creation, wishes: &Wishes) -> Lease {
+    let metadata =
+        ObjectMeta { name: Some(name(job)), namespace: job.namespace(), labels: Some(labels(&name(job))), ..ObjectMeta::default() };
+    bare(metadata, creation, wishes)
+}
+
+/// A Lease of that name, for whomever it may be.
+pub fn bare(mut metadata: ObjectMeta, creation: &Creation, wishes: &Wishes) -> Lease {
     let told = Duration::from_secs(u64::from(wishes.policy.lease_duration_seconds));
     let (holder, lease_duration) = match creation {
         Creation::First => (None, told),
         Creation::Again { holder, longest_lease } => (Some(holder.to_string()), *longest_lease),
     };
-    let mut annotations = BTreeMap::new();
-    wish(&mut annotations, wishes);
+    wish(metadata.annotations.get_or_insert_default(), wishes);
     Lease {
-        metadata: ObjectMeta {
-            name: Some(name(job)),
-            namespace: job.namespace(),
-            labels: Some(labels(&name(job))),
-            annotations: Some(annotations),
-            ..ObjectMeta::default()
-        },
+        metadata,
         // Without acquireTime and renewTime: nobody has ever proven to hold this one.
         spec: Some(LeaseSpec {
             holder_identity: holder,

@@ -147,13 +147,21 @@ fn volumes() -> [Volume; 3] {
 
 /// What Kubernetes would mount by itself, were it not turned off by `automountServiceAccountToken`.
 fn credentials() -> ProjectedVolumeSource {
-    let token = ServiceAccountTokenProjection { path: "token".into(), expiration_seconds: Some(TOKEN_SECONDS), ..ServiceAccountTokenProjection::default() };
+    let token = ServiceAccountTokenProjection {
+        path: "token".into(),
+        expiration_seconds: Some(TOKEN_SECONDS),
+        ..ServiceAccountTokenProjection::default()
+    };
     let certificate = ConfigMapProjection {
         name: "kube-root-ca.crt".into(),
         items: Some(vec![KeyToPath { key: "ca.crt".into(), path: "ca.crt".into(), ..KeyToPath::default() }]),
         optional: None,
     };
-    let namespace = DownwardAPIVolumeFile { path: "namespace".into(), field_ref: Some(field("metadata.namespace")), ..DownwardAPIVolumeFile::default() };
+    let namespace = DownwardAPIVolumeFile {
+        path: "namespace".into(),
+        field_ref: Some(field("metadata.namespace")),
+        ..DownwardAPIVolumeFile::default()
+    };
     ProjectedVolumeSource {
         // Readable for any user that the workload's container may run as.
         default_mode: Some(0o444),

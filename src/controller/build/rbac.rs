@@ -65,7 +65,8 @@ pub fn owned_by(metadata: &mut ObjectMeta, lease: &Lease) {
 
 /// Whether what is there has everything that is wanted; what others added to its metadata is theirs.
 pub fn has_metadata(is: &ObjectMeta, wanted: &ObjectMeta) -> bool {
-    let labelled = wanted.labels.iter().flatten().all(|(label, value)| is.labels.as_ref().and_then(|labels| labels.get(label)) == Some(value));
+    let labelled =
+        wanted.labels.iter().flatten().all(|(label, value)| is.labels.as_ref().and_then(|labels| labels.get(label)) == Some(value));
     let uids = |metadata: &ObjectMeta| metadata.owner_references.iter().flatten().map(|owner| owner.uid.clone()).collect::<Vec<_>>();
     labelled && uids(is) == uids(wanted)
 }

@@ -178,7 +178,8 @@ fn waiting(container: &ContainerStatus) -> Option<Hindrance> {
 }
 
 fn unschedulable(status: &PodStatus) -> Option<Hindrance> {
-    let condition = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
+    let condition =
+        status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
     Some(Hindrance {
         reason: condition.reason.clone().unwrap_or_else(|| "Unschedulable".to_owned()),
         message: condition.message.clone().unwrap_or_else(|| "no node takes the pod".to_owned()),

@@ -62,7 +62,9 @@ pub fn service_accounts(job: &SingletonJob, observed: &Observed) -> Vec<String> 
     let pod = job.spec.template.spec.as_ref();
     let own = pod.and_then(|pod| pod.service_account_name.clone()).filter(|name| !name.is_empty());
     let mut accounts = vec![own.unwrap_or_else(|| "default".to_owned())];
-    accounts.extend(observed.candidates.iter().filter(|candidate| candidate.end().is_none()).map(|candidate| candidate.service_account.clone()));
+    accounts.extend(
+        observed.candidates.iter().filter(|candidate| candidate.end().is_none()).map(|candidate| candidate.service_account.clone()),
+    );
     accounts.sort();
     accounts.dedup();
     accounts

@@ -60,7 +60,11 @@ pub fn step(job: &SingletonJob, observed: &Observed) -> Step {
         let delete = sorted.dispensable(&sorted.new).into_iter().take(surplus).map(name).collect();
         return Step { create: replicas.saturating_sub(sorted.new.len()), delete, handover: None };
     }
-    Step { create: create(&sorted, target, replicas), delete: delete(&sorted, target, replicas), handover: handover(job, &sorted, observed, target) }
+    Step {
+        create: create(&sorted, target, replicas),
+        delete: delete(&sorted, target, replicas),
+        handover: handover(job, &sorted, observed, target),
+    }
 }
 
 /// How many new candidates there should be. The holder's place is taken by a new one only after the holder has handed over; a single

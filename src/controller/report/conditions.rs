@@ -180,21 +180,29 @@ fn remembered_token(account: &Account<'_>) -> Option<String> {
 fn held(account: &Account<'_>) -> Statement {
     let Some(record) = account.record() else {
         return match account.lease_created {
-            Some(true) => Statement::no(types::HELD, reasons::QUARANTINED, "the Lease was missing and has been made again: everybody waits a full lease"),
+            Some(true) => Statement::no(
+                types::HELD,
+                reasons::QUARANTINED,
+                "the Lease was missing and has been made again: everybody waits a full lease",
+            ),
             Some(false) | None => Statement::no(types::HELD, reasons::NEVER_HELD, "the Lease was made a moment ago"),
         };
     };
     let seconds = record.lease_duration.as_secs();
     match (&record.holder, &record.notes.released) {
-        (Some(_), _) if record.acquire_time.is_none() => {
-            Statement::no(types::HELD, reasons::QUARANTINED, format!("the Lease was made again: everybody waits {seconds} s, as long as anybody may still hold it"))
-        }
+        (Some(_), _) if record.acquire_time.is_none() => Statement::no(
+            types::HELD,
+            reasons::QUARANTINED,
+            format!("the Lease was made again: everybody waits {seconds} s, as long as anybody may still hold it"),
+        ),
         (Some(holder), _) if account.observed.holder().is_none() => {
             Statement::no(types::HELD, reasons::EXPIRED, format!("{} has not renewed its lease of {seconds} s", holder.pod()))
         }
         (Some(_), _) => Statement::yes(types::HELD, reasons::HELD, held_by(account)),
         (None, Some(released)) if record.is_released() => free(account, released.reason, released.by.pod()),
-        (None, _) => Statement::no(types::HELD, reasons::QUARANTINED, "the Lease was emptied by somebody else: everybody waits a full lease"),
+        (None, _) => {
+            Statement::no(types::HELD, reasons::QUARANTINED, "the Lease was emptied by somebody else: everybody waits a full lease")
+        }
     }
 }
 
@@ -228,7 +236,8 @@ fn standby(account: &Account<'_>) -> Statement {
 
 /// What agents say: in the Lease while they hold it, by their termination message where they could not get there.
 fn healthy(account: &Account<'_>) -> Statement {
-    let warnings = account.record().and_then(|record| record.notes.health.as_ref()).map(|health| health.warnings.clone()).unwrap_or_default();
+    let warnings =
+        account.record().and_then(|record| record.notes.health.as_ref()).map(|health| health.warnings.clone()).unwrap_or_default();
     let candidates = &account.observed.candidates;
     let newest_good = candidates.iter().filter(|candidate| candidate.ready).map(|candidate| candidate.number).max().unwrap_or(0);
     let relevant = candidates.iter().filter(|candidate| !candidate.ready && (candidate.is_alive() || candidate.number > newest_good));

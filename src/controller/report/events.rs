@@ -32,7 +32,9 @@ pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJ
     if account.lease_created == Some(true) {
         events.push(warning("LeaseRecreated", "the Lease was missing; it was made again in the name of its last holder"));
     }
-    events.extend(account.foreign.iter().map(|pod| warning("ForeignObject", format!("the Pod {pod} is not of this SingletonJob; it is left alone"))));
+    events.extend(
+        account.foreign.iter().map(|pod| warning("ForeignObject", format!("the Pod {pod} is not of this SingletonJob; it is left alone"))),
+    );
     events.extend(lost(old, new));
     if new.takeovers.first() != old.takeovers.first() {
         events.extend(new.takeovers.first().map(changed_hands).into_iter().flatten());
@@ -104,7 +106,8 @@ fn conditions(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> 
         events.push(warning(reason, stalled.message.clone()));
     }
     let had_standby = is_true(&old.conditions, types::STANDBY_AVAILABLE);
-    let quoted = |reason: &str| !matches!(reason, reasons::AS_EXPECTED | reasons::BACKOFF | reasons::RUNNING | reasons::PENDING | "NotReady");
+    let quoted =
+        |reason: &str| !matches!(reason, reasons::AS_EXPECTED | reasons::BACKOFF | reasons::RUNNING | reasons::PENDING | "NotReady");
     if let Some(standby) = is_new(types::STANDBY_AVAILABLE, "False").filter(|_| had_standby) {
         events.push(warning("StandbyUnavailable", standby.message.clone()));
     } else if let Some(ready) = is_new(types::READY, "False").filter(|ready| is_hindrance(&ready.reason) && quoted(&ready.reason)) {
@@ -119,8 +122,17 @@ fn conditions(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> 
 /// Whether a reason quotes another program: none of ours.
 fn is_hindrance(reason: &str) -> bool {
     let ours = [
-        reasons::COMPLETE, reasons::FAILED, reasons::HELD, reasons::EXPIRED, reasons::RELEASED, reasons::QUARANTINED, reasons::NEVER_HELD,
-        reasons::SUSPENDED, reasons::SCALED_TO_ZERO, reasons::FOREIGN_OBJECT, reasons::INVALID_SPEC,
+        reasons::COMPLETE,
+        reasons::FAILED,
+        reasons::HELD,
+        reasons::EXPIRED,
+        reasons::RELEASED,
+        reasons::QUARANTINED,
+        reasons::NEVER_HELD,
+        reasons::SUSPENDED,
+        reasons::SCALED_TO_ZERO,
+        reasons::FOREIGN_OBJECT,
+        reasons::INVALID_SPEC,
     ];
     !ours.contains(&reason)
 }

@@ -1,1 +1,189 @@
-//! To be written.
+//! The agent: PID 1 of the gated container. It holds or waits for the Lease, and starts, supervises and kills the workload.
+//!
+//! # Guarantees
+//! - The workload runs only while the elector holds the Lease, and is dead when the elector's deadline has passed: the kernel kills the
+//!   elector then, and its death kills the workload, though every process of ours be stopped or hung.
+//! - When the elector dies for whatever reason, nothing in the container outlives it by more than a fraction of the kill margin.
+//! - The Lease is given back only after the process tree is empty.
+//!
+//! # The process tree
+//! ```text
+//! PID 1  fencer    reaps, passes on signals, kills everything when the elector is dead, then says its last words
+//!  └─ elector      the lease client and the decisions; a kernel timer kills it at the deadline
+//!      └─ workload  own session and process group; dies with the elector
+//! ```
+//!
+//! # Layout
+//! - [`config`]: what the pod tells the agent. [`install`](mod@install): how the agent gets into the container.
+//! - `self_test`: whether this container can be fenced. `fencer`: PID 1. `page`: what the elector leaves behind for it.
+//! - [`elector`]: the elector process; `senses`, `workload`, `standing`, `termination`: its parts.
+//! - [`probe`]: the probes of the gated container. `sys`: everything `unsafe`.
+
+pub mod config;
+mod connection;
+pub mod elector;
+mod fencer;
+pub mod install;
+mod page;
+pub mod probe;
+mod self_test;
+mod senses;
+mod standing;
+mod sys;
+mod termination;
+mod workload;
+
+use std::ffi::OsString;
+use std::ops::AsyncFnOnce;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use tokio::runtime::Builder;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tracing::Level;
+
+use crate::contract::{TERMINATION_PREFIX, exit_codes};
+use crate::lease::driver;
+use crate::lease::elector::{Candidate, Ending, Fact};
+use crate::lease::last_words::{self, Remains};
+use config::Config;
+use elector::Container;
+
+/// Program and arguments of the workload.
+pub type Command = Vec<OsString>;
+
+/// Runs a workload only while this container holds the Lease of its SingletonJob.
+#[derive(Debug, Parser)]
+#[command(name = "singletonjob-agent", version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Copy this program into a directory
+    Install {
+        /// An emptyDir that the gated container mounts
+        directory: PathBuf,
+    },
+    /// Be PID 1 of the gated container: wait for the Lease, then run the workload
+    Run {
+        /// The workload
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+    /// Probe the workload where it runs; elsewhere answer for the standby
+    Probe {
+        /// Which of the container's probes this is
+        kind: probe::Kind,
+        /// The probe as JSON
+        probe: String,
+    },
+}
+
+/// The program, from its arguments and environment to its exit code.
+pub fn main() -> i32 {
+    match Arguments::try_parse() {
+        Ok(Arguments { task }) => perform(task),
+        Err(error) => refuse(&error),
+    }
+}
+
+fn perform(task: Task) -> i32 {
+    match task {
+        Task::Install { directory } => exit_code(install::install(&directory)),
+        Task::Run { command } => run(command),
+        Task::Probe { kind, probe } => match serde_json::from_str(&probe) {
+            Ok(probe) => exit_code(probe::run(kind, &probe)),
+            Err(error) => usage(&format!("the probe {probe:?} is not one: {error}")),
+        },
+    }
+}
+
+fn run(command: Command) -> i32 {
+    let config = match Config::read(|name| std::env::var_os(name)) {
+        Ok(config) => config,
+        Err(error) => return usage(&error.to_string()),
+    };
+    let connection = match connection::config() {
+        Ok(connection) => connection,
+        Err(error) => {
+            termination::explain(&config.termination_message, &error.to_string());
+            return exit_codes::LEASE_UNREADABLE;
+        }
+    };
+    log();
+    let same = connection.clone();
+    let decide = async |candidate: Candidate, facts, container: &mut Container| {
+        let ended = driver::run(connection, &config.namespace, &config.name, candidate, facts, container).await;
+        ended.unwrap_or_else(|error| Ending::Unreadable(error.to_string()))
+    };
+    supervise(&config, command, decide, |dead, remains| speak(same, &config, &dead, remains))
+}
+
+/// Best effort: a Lease that is not released expires.
+fn speak(connection: kube::Config, config: &Config, dead: &Candidate, remains: Remains) {
+    let words = last_words::speak(connection, &config.namespace, &config.name, dead, remains);
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let spoken = runtime.map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(words).map_err(|error| error.to_string()));
+    if let Err(error) = spoken {
+        eprintln!("{TERMINATION_PREFIX}cannot release the Lease for the dead elector, it will expire: {error}");
+    }
+}
+
+/// Next to the workload's own log, so no more than an administrator needs.
+fn log() {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_target(false).with_max_level(Level::WARN).init();
+}
+
+/// Is PID 1: listens for signals at once, tests the container, runs the elector, which runs `decide`, and after its death `last_words`. The exit code of the container.
+///
+/// `decide` is given a candidate of its own, what happens in the container, and the container to order about. `last_words` run in a process of
+/// their own, only after an elector died that may have held the Lease, when nothing runs any more.
+pub fn supervise<Decide>(config: &Config, command: Command, decide: Decide, last_words: impl FnOnce(Candidate, Remains)) -> i32
+where
+    Decide: AsyncFnOnce(Candidate, UnboundedReceiver<Fact>, &mut Container) -> Ending,
+{
+    let message = &config.termination_message;
+    let signals = fencer::take_signals();
+    if let Err(failure) = self_test::run() {
+        termination::explain(message, &failure.to_string());
+        return exit_codes::SELF_TEST_FAILED;
+    }
+    let candidate = config.candidate();
+    let dead = candidate.clone();
+    let elector = |inheritance| elector::run(inheritance, config, candidate, command, decide);
+    signals.and_then(|signals| fencer::run(signals, message, elector, |remains| last_words(dead, remains))).unwrap_or_else(|error| {
+        termination::explain(
+            message,
+            &format!("starting the agent: {error}; the container's limits on processes or memory may be too low"),
+        );
+        exit_codes::AGENT_FAILED
+    })
+}
+
+fn exit_code<E: std::fmt::Display>(result: Result<(), E>) -> i32 {
+    match result {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("{TERMINATION_PREFIX}{error}");
+            1
+        }
+    }
+}
+
+fn refuse(error: &clap::Error) -> i32 {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        print!("{error}");
+        return 0;
+    }
+    let text = error.to_string();
+    usage(text.lines().next().unwrap_or_default().trim_start_matches("error: "))
+}
+
+fn usage(what: &str) -> i32 {
+    eprintln!("{TERMINATION_PREFIX}{what} (see --help)");
+    exit_codes::USAGE
+}

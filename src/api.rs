@@ -9,10 +9,14 @@
 //! - [`spec`]: what the user asks for, and the meaning of what was left out.
 //! - [`status`]: what the controller answers.
 //! - [`conditions`]: their types and reasons, and how a list of them is kept.
+//! - [`schema`]: the definition that is installed; `rules` are what it refuses, `template` what it makes of the pod.
 
 pub mod conditions;
+mod rules;
+pub mod schema;
 pub mod spec;
 pub mod status;
+mod template;
 
 pub use spec::{CompletionPolicy, LeaseTiming, SingletonJob, SingletonJobSpec};
 pub use status::SingletonJobStatus;

@@ -14,7 +14,7 @@ pub const DEFAULT_LEASE_DURATION_SECONDS: i32 = 15;
 /// `backoffLimit` where it is left out, as in batch/v1. Not in the schema: under `Never` there is no limit to default.
 pub const DEFAULT_BACKOFF_LIMIT: i32 = 6;
 
-/// Several candidate pods of one template, of which exactly one runs the workload at any moment.
+/// What is asked for: only `template` has no default.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "singletonjob.dev",
@@ -72,6 +72,7 @@ pub struct SingletonJobSpec {
     /// Which container of the template is the workload that only one candidate may run; all other containers, and init containers, run in
     /// every candidate. Defaults to the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
     pub workload_container: Option<String>,
 
     /// The pod to run, as in a Deployment or a Job. The workload's container needs a `command`. `restartPolicy` may be left out: it is
@@ -96,19 +97,23 @@ pub struct LeaseTiming {
     /// How long after the holder's last sign of life another candidate may take over. Whole seconds, at least 3. Below 6 every election of
     /// the API server's database stops the workload. Defaults to 15.
     #[serde(default = "default_lease_duration_seconds")]
+    #[schemars(range(min = 3, max = 86400))]
     pub lease_duration_seconds: i32,
 
     /// How long the holder goes on without being able to renew before it begins to stop the workload. Derived when left out: 8.8 s of 15.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86400))]
     pub renew_deadline_seconds: Option<i32>,
 
     /// How long the holder waits between two renewals; at most a third of `renewDeadlineSeconds`, which is what it is when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86400))]
     pub retry_period_seconds: Option<i32>,
 
     /// From SIGTERM to SIGKILL when the lease is being lost; 0 kills at once. An ordinary stop takes the template's
     /// `terminationGracePeriodSeconds` instead. Derived when left out: 2.2 s of 15.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86400))]
     pub grace_period_seconds: Option<i32>,
 }
 

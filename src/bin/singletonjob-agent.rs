@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! PID 1 of the gated container.
+
+fn main() {
+    std::process::exit(singletonjob::agent::main())
+}

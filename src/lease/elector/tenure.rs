@@ -26,8 +26,7 @@ pub(super) struct Tenure {
     policy: Policy,
     progress: Progress,
     proof: Proof,
-    /// What the kernel timer is set to.
-    armed: Option<Duration>,
+    armed: Option<Armed>,
     workload: Workload,
     started: Option<Moment>,
     phase: Phase,
@@ -40,6 +39,13 @@ struct Proof {
     hard: Duration,
     soft: Duration,
     grace: Duration,
+}
+
+/// What the kernel timer is set to, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Armed {
+    boot: Duration,
+    proof: Proof,
 }
 
 impl Proof {
@@ -262,15 +268,18 @@ impl Tenure {
     fn arm(&mut self, now: Moment, outputs: &mut Vec<Output>) {
         let wanted = match self.workload {
             Workload::Empty(_) => None,
-            Workload::Unstarted | Workload::Running | Workload::Ended(_) => Some(now.boot + self.proof.remaining(now)),
+            Workload::Unstarted | Workload::Running | Workload::Ended(_) => {
+                Some(Armed { boot: now.boot + self.proof.remaining(now), proof: self.proof })
+            }
         };
-        let moved = match (wanted, self.armed) {
-            (Some(wanted), Some(armed)) => wanted.abs_diff(armed) > CLOCKS_APART,
-            (wanted, armed) => wanted.is_some() != armed.is_some(),
+        let moved = match (&wanted, &self.armed) {
+            // By the same proof it may turn out to be nearer, where one clock runs faster than the other, but never further away.
+            (Some(wanted), Some(armed)) if wanted.proof == armed.proof => wanted.boot + CLOCKS_APART < armed.boot,
+            (wanted, armed) => wanted.is_some() || armed.is_some(),
         };
         if moved {
+            outputs.push(Output::Order(wanted.as_ref().map_or(Order::DisarmDeadline, |armed| Order::ArmDeadline(armed.boot))));
             self.armed = wanted;
-            outputs.push(Output::Order(wanted.map_or(Order::DisarmDeadline, Order::ArmDeadline)));
         }
     }
 
@@ -286,7 +295,7 @@ impl Tenure {
                 stopping.killed = Some(now);
                 outputs.push(Output::Order(Order::Kill));
             }
-            Phase::Stopping(stopping) if !stopping.terminated => {
+            Phase::Stopping(stopping) if !stopping.terminated && stopping.killed.is_none() => {
                 stopping.terminated = true;
                 outputs.push(Output::Order(Order::Terminate));
             }
@@ -473,7 +482,7 @@ impl Tenure {
     }
 
     pub(super) fn valid_until(&self) -> Option<Duration> {
-        self.armed
+        self.armed.map(|armed| armed.boot)
     }
 }
 

@@ -44,8 +44,8 @@ fn run() -> Run {
     Run { uid: "job".into(), number: 1, desired: Desired::Run, reason: None }
 }
 
-fn wall(milliseconds: u64) -> Option<Timestamp> {
-    Some(at(milliseconds).wall)
+fn wall(milliseconds: u64) -> Timestamp {
+    at(milliseconds).wall
 }
 
 /// Free at once.
@@ -74,8 +74,8 @@ fn held_by(holder: Identity) -> Record {
     Record {
         holder: Some(holder),
         lease_duration: Duration::from_secs(15),
-        acquire_time: wall(0),
-        renew_time: wall(0),
+        acquire_time: Some(wall(0)),
+        renew_time: Some(wall(0)),
         notes: Notes { released: None, ..free().notes },
         ..free()
     }
@@ -87,7 +87,7 @@ impl Record {
     }
 
     fn renewed(self, milliseconds: u64) -> Self {
-        Self { renew_time: wall(milliseconds), ..self }
+        Self { renew_time: Some(wall(milliseconds)), ..self }
     }
 
     fn noted(mut self, note: impl FnOnce(&mut Notes)) -> Self {
@@ -378,6 +378,13 @@ fn no_answer_revives_a_tenure_after_its_deadline() {
     let outputs = bench.store(11_001, &renewal);
     assert_eq!(orders(&outputs), [Order::Kill]);
     assert_eq!(put(&bench.tick(14_000)), None, "nor is it renewed");
+}
+
+#[test]
+fn waking_up_late_does_not_move_the_deadline() {
+    let mut bench = Bench::holding();
+    assert_eq!(orders(&bench.tick(11_400)), [Order::Kill]);
+    assert_eq!(orders(&bench.tick(11_450)), []);
 }
 
 #[test]

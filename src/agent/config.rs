@@ -1,0 +1,152 @@
+//! What the agent is told by its pod: names, and constants of the pod. Everything that may change is in the Lease.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::contract::{environment, paths};
+use crate::lease::elector::Candidate;
+use crate::lease::record::Identity;
+
+/// As Kubernetes does.
+const DEFAULT_TERMINATION_GRACE_PERIOD: Duration = Duration::from_secs(30);
+/// Kept of the pod's termination grace period for killing, releasing and exiting.
+const RESERVE: Duration = Duration::from_secs(2);
+
+/// The environment of the gated container, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Of the Lease.
+    pub namespace: String,
+    /// Of the SingletonJob and its Lease.
+    pub name: String,
+    /// Of the SingletonJob.
+    pub job_uid: String,
+    /// Of this pod.
+    pub pod_name: String,
+    /// Of this pod.
+    pub pod_uid: String,
+    /// From SIGTERM to SIGKILL of the whole pod.
+    pub termination_grace_period: Duration,
+    /// Where an end of the agent's own making is explained.
+    pub termination_message: PathBuf,
+    /// Where the workload reads about its lease.
+    pub state_directory: PathBuf,
+}
+
+/// A variable that the agent cannot work with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The controller sets it in every pod that it makes.
+    #[error("{0} is not set; the agent runs in pods that the SingletonJob controller made")]
+    Missing(&'static str),
+    /// Not what it should be.
+    #[error("{name} is {value:?}; it must be {wanted}")]
+    Invalid {
+        /// The variable.
+        name: &'static str,
+        /// What it says.
+        value: OsString,
+        /// What it should say.
+        wanted: &'static str,
+    },
+}
+
+impl Config {
+    /// # Errors
+    /// The first variable that is missing or wrong.
+    pub fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
+        let required = |name| text(&lookup, name)?.filter(|value| !value.is_empty()).ok_or(Error::Missing(name));
+        let path = |name, default: &str| PathBuf::from(lookup(name).unwrap_or_else(|| default.into()));
+        Ok(Self {
+            namespace: required(environment::NAMESPACE)?,
+            name: required(environment::NAME)?,
+            job_uid: required(environment::JOB_UID)?,
+            pod_name: required(environment::POD_NAME)?,
+            pod_uid: required(environment::POD_UID)?,
+            termination_grace_period: grace_period(&lookup)?,
+            termination_message: path(environment::TERMINATION_MESSAGE_PATH, paths::TERMINATION_MESSAGE),
+            state_directory: PathBuf::from(paths::STATE_DIRECTORY),
+        })
+    }
+
+    /// The candidate that this process is: another one for every process, though its pod be the same.
+    pub fn candidate(&self) -> Candidate {
+        Candidate {
+            identity: Identity::new(&self.pod_name, &self.pod_uid, fastrand::u64(..)),
+            job_uid: self.job_uid.clone(),
+            stop_grace: self.termination_grace_period.saturating_sub(RESERVE),
+        }
+    }
+
+    /// What the workload may read about its lease.
+    pub fn standing(&self) -> PathBuf {
+        self.state_directory.join(Path::new(paths::STANDING).file_name().unwrap_or_default())
+    }
+
+    /// Exists while the last liveness probe has failed.
+    pub fn unhealthy_mark(&self) -> PathBuf {
+        self.state_directory.join(UNHEALTHY_MARK)
+    }
+}
+
+/// In the state directory.
+pub(super) const UNHEALTHY_MARK: &str = "unhealthy";
+
+fn text(lookup: impl Fn(&str) -> Option<OsString>, name: &'static str) -> Result<Option<String>, Error> {
+    let invalid = |value| Error::Invalid { name, value, wanted: "UTF-8" };
+    lookup(name).map(|value| value.into_string().map_err(invalid)).transpose()
+}
+
+fn grace_period(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Duration, Error> {
+    let name = environment::TERMINATION_GRACE_PERIOD_SECONDS;
+    let Some(value) = text(lookup, name)? else { return Ok(DEFAULT_TERMINATION_GRACE_PERIOD) };
+    let invalid = |_| Error::Invalid { name, value: value.clone().into(), wanted: "a whole number of seconds" };
+    value.parse::<u32>().map(|seconds| Duration::from_secs(u64::from(seconds))).map_err(invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lookup(name: &str) -> Option<OsString> {
+        let value = match name {
+            environment::NAMESPACE => "billing",
+            environment::NAME => "nightly-rollup",
+            environment::JOB_UID => "11",
+            environment::POD_NAME => "nightly-rollup-3",
+            environment::POD_UID => "22",
+            environment::TERMINATION_GRACE_PERIOD_SECONDS => "40",
+            _ => return None,
+        };
+        Some(value.into())
+    }
+
+    #[test]
+    fn the_workload_has_the_pods_grace_period_less_two_seconds_to_stop() {
+        let config = Config::read(lookup).expect("complete");
+        assert_eq!(config.candidate().stop_grace, Duration::from_secs(38));
+        assert_eq!(config.termination_message, Path::new(paths::TERMINATION_MESSAGE));
+        assert_eq!(config.standing(), Path::new(paths::STANDING));
+    }
+
+    #[test]
+    fn two_processes_of_one_pod_are_two_candidates() {
+        let config = Config::read(lookup).expect("complete");
+        assert_ne!(config.candidate().identity, config.candidate().identity);
+        assert_eq!(config.candidate().identity.pod_uid(), Some("22"));
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        let without = |missing: &'static str| move |name: &str| lookup(name).filter(|_| name != missing);
+        assert_eq!(Config::read(without(environment::POD_UID)), Err(Error::Missing(environment::POD_UID)));
+        let wrong = |name: &str| {
+            if name == environment::TERMINATION_GRACE_PERIOD_SECONDS { Some("30s".into()) } else { lookup(name) }
+        };
+        assert_eq!(
+            Config::read(wrong).expect_err("30s").to_string(),
+            r#"SINGLETONJOB_TERMINATION_GRACE_PERIOD_SECONDS is "30s"; it must be a whole number of seconds"#
+        );
+    }
+}

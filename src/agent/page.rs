@@ -1,0 +1,131 @@
+//! The page of memory that the elector shares with PID 1: what must be known of it even when it is dead.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::lease::notes::Exit;
+use crate::lease::record::Version;
+
+/// Atomics only, for which all zeroes mean "nothing has happened yet".
+///
+/// The elector writes and PID 1 reads, after the elector's death; the order of writes matters only within one method.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub(super) struct Page {
+    candidate: AtomicBool,
+    finished: AtomicBool,
+    deadline_nanoseconds: AtomicU64,
+    exit: AtomicU64,
+    token_high: AtomicU64,
+    token_low: AtomicU64,
+    tenure: AtomicBool,
+}
+
+const CODE: u64 = 1 << 32;
+const SIGNAL: u64 = 2 << 32;
+
+impl Page {
+    /// The elector has read its Lease: from now on it may hold it.
+    pub(super) fn mark_candidate(&self) {
+        self.candidate.store(true, Ordering::Release);
+    }
+
+    /// Whether the elector may have held the Lease.
+    pub(super) fn was_candidate(&self) -> bool {
+        self.candidate.load(Ordering::Acquire)
+    }
+
+    /// The elector ends because it is done.
+    pub(super) fn mark_finished(&self) {
+        self.finished.store(true, Ordering::Release);
+    }
+
+    /// Whether the elector ended because it was done.
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    /// When the kernel kills the elector, on CLOCK_BOOTTIME.
+    pub(super) fn set_deadline(&self, deadline: Option<Duration>) {
+        self.deadline_nanoseconds.store(deadline.map_or(0, to_nanoseconds), Ordering::Release);
+    }
+
+    /// Whether the kernel has killed the elector for its deadline, `now` being a reading of CLOCK_BOOTTIME.
+    pub(super) fn is_overdue(&self, now: Duration) -> bool {
+        let deadline = self.deadline_nanoseconds.load(Ordering::Acquire);
+        deadline != 0 && to_nanoseconds(now) >= deadline
+    }
+
+    /// The fencing token of the tenure.
+    pub(super) fn set_token(&self, token: Version) {
+        let low = token.0 & u128::from(u64::MAX);
+        self.token_high.store(u64::try_from(token.0 >> 64).unwrap_or(u64::MAX), Ordering::Release);
+        self.token_low.store(u64::try_from(low).unwrap_or(u64::MAX), Ordering::Release);
+        self.tenure.store(true, Ordering::Release);
+    }
+
+    /// The fencing token of the tenure, where there was one.
+    pub(super) fn token(&self) -> Option<Version> {
+        let half = |half: &AtomicU64| u128::from(half.load(Ordering::Acquire));
+        self.tenure.load(Ordering::Acquire).then(|| Version(half(&self.token_high) << 64 | half(&self.token_low)))
+    }
+
+    /// How the workload's first process ended.
+    pub(super) fn set_exit(&self, exit: Exit) {
+        let (kind, number) = match exit {
+            Exit::Code(code) => (CODE, code),
+            Exit::Signal(signal) => (SIGNAL, signal),
+        };
+        self.exit.store(kind | u64::from(number.cast_unsigned()), Ordering::Release);
+    }
+
+    /// How the workload's first process ended, where it did.
+    pub(super) fn exit(&self) -> Option<Exit> {
+        let stored = self.exit.load(Ordering::Acquire);
+        let number = u32::try_from(stored & u64::from(u32::MAX)).unwrap_or(u32::MAX).cast_signed();
+        match stored & !u64::from(u32::MAX) {
+            CODE => Some(Exit::Code(number)),
+            SIGNAL => Some(Exit::Signal(number)),
+            _ => None,
+        }
+    }
+}
+
+fn to_nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_zeroes_says_that_nothing_has_happened() {
+        let page = Page::default();
+        assert_eq!((page.exit(), page.token()), (None, None));
+        assert!(!page.was_candidate() && !page.is_finished() && !page.is_overdue(Duration::MAX));
+    }
+
+    #[test]
+    fn every_exit_and_every_token_comes_back_as_it_was() {
+        let page = Page::default();
+        for exit in [Exit::Code(0), Exit::Code(255), Exit::Code(-1), Exit::Signal(9)] {
+            page.set_exit(exit);
+            assert_eq!(page.exit(), Some(exit));
+        }
+        for token in [1, u128::from(u64::MAX) + 7, u128::MAX] {
+            page.set_token(Version(token));
+            assert_eq!(page.token(), Some(Version(token)));
+        }
+    }
+
+    #[test]
+    fn an_elector_is_overdue_from_its_deadline_on() {
+        let page = Page::default();
+        page.set_deadline(Some(Duration::from_secs(5)));
+        assert!(!page.is_overdue(Duration::from_millis(4_999)));
+        assert!(page.is_overdue(Duration::from_secs(5)));
+        page.set_deadline(None);
+        assert!(!page.is_overdue(Duration::from_secs(6)));
+    }
+}

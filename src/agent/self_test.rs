@@ -1,0 +1,86 @@
+//! Whether this container can be fenced reliably; a candidate that cannot never acquires.
+
+use std::fs;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::unistd::getpid;
+
+use crate::lease::deadline::{self, Deadline};
+
+/// The inode that the kernel gives the first PID namespace of a machine.
+const NAMESPACE_OF_THE_MACHINE: &str = "pid:[4026531836]";
+/// Any that is ignored by default: for an instant our parent's death would send it.
+const HARMLESS: Signal = Signal::SIGCHLD;
+
+/// What is missing, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// Nothing that outlives PID 1 would be killed with it.
+    #[error("the agent has pid {0}, not 1: it must be the container's first process; remove hostPID and shareProcessNamespace")]
+    NotFirst(i32),
+    /// `kill(-1)` would reach the whole machine.
+    #[error("the container shares the node's PID namespace; remove hostPID")]
+    NamespaceOfTheMachine,
+    /// Another namespace's, or none.
+    #[error("/proc does not show this container's processes (/proc/self is {0:?}); mount its own /proc")]
+    ForeignProc(String),
+    /// The workload could not be stopped in time were the agent to hang.
+    #[error(transparent)]
+    Timer(#[from] deadline::Error),
+    /// The workload would outlive the agent.
+    #[error("the kernel does not keep PR_SET_PDEATHSIG ({0}); use a container runtime that does, such as runc")]
+    ParentDeathSignal(Errno),
+}
+
+/// # Errors
+/// The first [`Failure`] found.
+pub(super) fn run() -> Result<(), Failure> {
+    first_process()?;
+    own_namespace()?;
+    Deadline::new()?;
+    parent_death_signal().map_err(Failure::ParentDeathSignal)
+}
+
+fn first_process() -> Result<(), Failure> {
+    match getpid().as_raw() {
+        1 => Ok(()),
+        pid => Err(Failure::NotFirst(pid)),
+    }
+}
+
+fn own_namespace() -> Result<(), Failure> {
+    if fs::read_link("/proc/self/ns/pid").is_ok_and(|namespace| namespace == Path::new(NAMESPACE_OF_THE_MACHINE)) {
+        return Err(Failure::NamespaceOfTheMachine);
+    }
+    match fs::read_link("/proc/self") {
+        Ok(pid) if pid == Path::new("1") => Ok(()),
+        Ok(pid) => Err(Failure::ForeignProc(pid.display().to_string())),
+        Err(error) => Err(Failure::ForeignProc(error.to_string())),
+    }
+}
+
+fn parent_death_signal() -> Result<(), Errno> {
+    prctl::set_pdeathsig(HARMLESS)?;
+    let kept = prctl::get_pdeathsig()?;
+    prctl::set_pdeathsig(None)?;
+    if kept == Some(HARMLESS) { Ok(()) } else { Err(Errno::ENOSYS) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_is_not_the_first_is_refused_with_what_to_change() {
+        let refusal = run().expect_err("tests are not PID 1").to_string();
+        assert!(refusal.contains("not 1") && refusal.contains("hostPID"), "{refusal}");
+    }
+
+    #[test]
+    fn the_parent_death_signal_reads_back_here() {
+        assert_eq!(parent_death_signal(), Ok(()));
+    }
+}

@@ -1,0 +1,122 @@
+//! What the elector process notices by itself: the end of its child, signals that PID 1 passes on, and its own lateness.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::sleep;
+
+use super::sys;
+use super::workload::Workload;
+use crate::lease::clock;
+use crate::lease::elector::Fact;
+
+const HEARTBEAT: Duration = Duration::from_millis(250);
+/// How long a late wake-up counts.
+const MEMORY: Duration = Duration::from_secs(60);
+const FINEST_STEP: Duration = Duration::from_millis(10);
+
+/// Collects the workload's first process whenever a child ends. Returns only with an error.
+///
+/// # Errors
+/// Where the kernel refuses a signalfd.
+pub(super) async fn watch_children(workload: &Workload) -> io::Result<Infallible> {
+    let mut child_ended = SigSet::empty();
+    child_ended.add(Signal::SIGCHLD);
+    let signals = SignalFd::with_flags(&child_ended, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    let signals = sys::await_signals(signals)?;
+    loop {
+        let mut ready = signals.readable().await?;
+        while let Ok(Some(_)) = ready.get_inner().read_signal() {}
+        ready.clear_ready();
+        workload.collect();
+    }
+}
+
+/// Turns signals from outside into a drain. `mark` exists where the liveness probe failed. Returns only with an error.
+///
+/// # Errors
+/// Where PID 1's pipe cannot be read.
+pub(super) async fn watch_control(
+    control: OwnedFd,
+    mark: &Path,
+    workload: &Workload,
+    facts: &UnboundedSender<Fact>,
+) -> io::Result<Infallible> {
+    let mut control = Receiver::from_owned_fd(control)?;
+    loop {
+        let mut signals = [0; 64];
+        let read = control.read(&mut signals).await?;
+        let Some(signal) = signals[..read].first() else { return Err(io::ErrorKind::UnexpectedEof.into()) };
+        workload.set_stop_signal(i32::from(*signal));
+        if mark.exists() {
+            let _ = facts.send(Fact::Unhealthy);
+        }
+        let _ = facts.send(Fact::Drain);
+    }
+}
+
+/// Measures how late this process wakes up, and tells it whenever it changes.
+pub(super) async fn watch_lateness(facts: &UnboundedSender<Fact>) -> Infallible {
+    let mut lateness = Lateness::default();
+    let mut told = Duration::ZERO;
+    loop {
+        let due = clock::now().at.boot + HEARTBEAT;
+        sleep(HEARTBEAT).await;
+        let now = clock::now().at.boot;
+        let worst = lateness.add(now, now.saturating_sub(due));
+        if worst != told {
+            told = worst;
+            let _ = facts.send(Fact::Lateness(worst));
+        }
+    }
+}
+
+/// The worst lateness of the last minute, in steps coarse enough to change seldom.
+#[derive(Debug, Default)]
+struct Lateness {
+    /// Falling: what came before something worse no longer matters.
+    worst: VecDeque<(Duration, Duration)>,
+}
+
+impl Lateness {
+    fn add(&mut self, now: Duration, late: Duration) -> Duration {
+        let steps = u32::try_from(late.as_nanos() / FINEST_STEP.as_nanos()).unwrap_or(u32::MAX);
+        let late = if steps == 0 { Duration::ZERO } else { FINEST_STEP.saturating_mul(steps.saturating_add(1)) };
+        self.worst.retain(|(at, earlier)| now.saturating_sub(*at) < MEMORY && *earlier > late);
+        self.worst.push_back((now, late));
+        self.worst.front().map_or(late, |(_, worst)| *worst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn a_late_wake_up_counts_for_a_minute_and_never_less_than_it_was() {
+        let mut lateness = Lateness::default();
+        assert_eq!(lateness.add(seconds(0), millis(1)), Duration::ZERO);
+        assert_eq!(lateness.add(seconds(1), millis(123)), millis(130));
+        assert_eq!(lateness.add(seconds(30), millis(45)), millis(130));
+        assert_eq!(lateness.add(seconds(60), millis(2)), millis(130));
+        assert_eq!(lateness.add(seconds(61), millis(2)), millis(50));
+        assert_eq!(lateness.add(seconds(91), millis(2)), Duration::ZERO);
+    }
+}

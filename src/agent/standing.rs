@@ -1,0 +1,100 @@
+//! What the workload, and the agent's own probe, may read about the Lease.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::contract::{Role, Standing};
+use crate::lease::elector::{self, View};
+use crate::lease::record::Identity;
+
+/// Writes [`Standing`] to a file, atomically, whenever it changes.
+#[derive(Debug)]
+pub(super) struct Board {
+    path: PathBuf,
+    identity: Identity,
+    started: Option<Duration>,
+    written: Option<Standing>,
+}
+
+impl Board {
+    /// Nothing is written yet.
+    pub(super) fn new(path: PathBuf, identity: Identity) -> Self {
+        Self { path, identity, started: None, written: None }
+    }
+
+    /// The workload was started at this reading of CLOCK_BOOTTIME: part of what is posted next.
+    pub(super) fn note_start(&mut self, started: Duration) {
+        self.started = Some(started);
+    }
+
+    /// Best effort: a file that cannot be written stops nobody from holding a Lease.
+    pub(super) fn post(&mut self, view: &View) {
+        let standing = self.describe(view);
+        if self.written.as_ref() == Some(&standing) {
+            return;
+        }
+        match write(&self.path, &standing) {
+            Ok(()) => self.written = Some(standing),
+            Err(error) => tracing::warn!(path = %self.path.display(), %error, "cannot write what the workload may read about its lease"),
+        }
+    }
+
+    fn describe(&self, view: &View) -> Standing {
+        Standing {
+            role: to_role(view.role),
+            identity: self.identity.clone(),
+            holder: view.holder.clone(),
+            token: view.token,
+            valid_until_boottime_nanoseconds: view.valid_until.map(to_nanoseconds),
+            started_boottime_nanoseconds: self.started.map(to_nanoseconds),
+            trouble: view.trouble.clone(),
+        }
+    }
+}
+
+fn write(path: &Path, standing: &Standing) -> io::Result<()> {
+    let new = path.with_extension("json.new");
+    fs::write(&new, serde_json::to_vec(standing)?)?;
+    fs::rename(&new, path)
+}
+
+fn to_role(role: elector::Role) -> Role {
+    match role {
+        elector::Role::Pending => Role::Pending,
+        elector::Role::Standby => Role::Standby,
+        elector::Role::Active => Role::Active,
+        elector::Role::Stopping => Role::Stopping,
+    }
+}
+
+fn to_nanoseconds(boot: Duration) -> u64 {
+    u64::try_from(boot.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lease::record::Version;
+
+    #[test]
+    fn the_workload_reads_its_token_and_until_when_it_is_good() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lease.json");
+        let identity = Identity::new("web-1", "6f1c", 7);
+        let mut board = Board::new(path.clone(), identity.clone());
+        board.note_start(Duration::from_nanos(5));
+        board.post(&View {
+            role: elector::Role::Active,
+            holder: Some(identity.clone()),
+            token: Some(Version(48_213)),
+            valid_until: Some(Duration::from_nanos(11)),
+            trouble: None,
+        });
+        let read: Standing = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!((read.role, read.token, read.identity), (Role::Active, Some(Version(48_213)), identity));
+        assert_eq!((read.started_boottime_nanoseconds, read.valid_until_boottime_nanoseconds), (Some(5), Some(11)));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}

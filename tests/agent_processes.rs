@@ -1,0 +1,290 @@
+//! The agent's processes, each as PID 1 of a PID namespace of its own, with a script in place of the Lease.
+//!
+//! Needs root, for the namespaces; fails where it is not.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use singletonjob::contract::{Standing, exit_codes};
+use singletonjob::lease::clock;
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The smallest kill margin: what the arithmetic of leases grants for a kill.
+const SMALLEST_KILL_MARGIN: Duration = Duration::from_millis(500);
+/// What a kill takes on a machine that is not overloaded.
+const USUAL_KILL: Duration = Duration::from_millis(5);
+const FAR: u64 = 60_000;
+/// Signals 32 and 33, which no program can set.
+const OF_THE_C_LIBRARY: u64 = 0b11 << 31;
+
+/// A running container, so to speak.
+struct Agent {
+    directory: TempDir,
+    unshare: Child,
+    first: Pid,
+}
+
+impl Agent {
+    fn start(deadline: u64, start_after: u64, command: &[&str]) -> Self {
+        assert_eq!(fs::metadata("/proc/self").unwrap().uid(), 0, "PID namespaces need root: run these tests as root");
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("message"), "").unwrap();
+        let mut unshare = Command::new("unshare")
+            .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
+            .arg(scripted_agent())
+            .arg("run")
+            .arg(directory.path())
+            .args([deadline.to_string(), start_after.to_string()])
+            .args(command)
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("unshare of util-linux is installed");
+        let parent = Pid::from_raw(i32::try_from(unshare.id()).unwrap());
+        let first = eventually("PID 1 is there", || {
+            assert!(unshare.try_wait().unwrap().is_none(), "it ended at once");
+            children(parent).first().copied()
+        });
+        Self { directory, unshare, first }
+    }
+
+    fn shell(deadline: u64, script: &str) -> Self {
+        Self::start(deadline, 0, &["sh", "-c", &script.replace("beat", &format!("{} beat", scripted_agent().display()))])
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    fn elector(&self) -> Pid {
+        eventually("the elector is there", || children(self.first).first().copied())
+    }
+
+    fn await_beats(&self, names: &[&str]) {
+        for name in names {
+            eventually(&format!("{name} beats"), || self.last_beat(name));
+        }
+    }
+
+    fn last_beat(&self, name: &str) -> Option<Duration> {
+        let mut bytes = [0; 8];
+        fs::File::open(self.path(name)).ok()?.read_exact(&mut bytes).ok()?;
+        Some(Duration::from_nanos(u64::from_le_bytes(bytes)))
+    }
+
+    /// The longest that any of them went on after `end`.
+    fn outlived(&self, names: &[&str], end: Duration) -> Duration {
+        names.iter().map(|name| self.last_beat(name).expect("it has beaten").saturating_sub(end)).max().unwrap()
+    }
+
+    fn deadline(&self) -> Duration {
+        let facts = eventually("the deadline is armed", || Some(self.read("facts")).filter(|facts| facts.contains("deadline")));
+        let line = facts.lines().next().unwrap().trim_matches('"').to_owned();
+        Duration::from_nanos(line.strip_prefix("deadline ").unwrap().parse().unwrap())
+    }
+
+    fn exit_code(&mut self) -> i32 {
+        let status = eventually("the container ends", || self.unshare.try_wait().unwrap());
+        status.code().unwrap_or_else(|| panic!("unshare was killed by signal {:?}", status.signal()))
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // Gone already where all went well; --kill-child takes the namespace along.
+        let _ = self.unshare.kill();
+        let _ = self.unshare.wait();
+    }
+}
+
+/// Built here, for `cargo test --test` builds no examples.
+fn scripted_agent() -> &'static Path {
+    static AGENT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let build = Command::new(env!("CARGO")).args(["build", "--quiet", "--example", "scripted-agent"]).status().unwrap();
+        assert!(build.success(), "cargo build --example scripted-agent failed");
+        let tests = std::env::current_exe().unwrap();
+        tests.parent().and_then(Path::parent).unwrap().join("examples/scripted-agent")
+    });
+    &AGENT
+}
+
+fn children(of: Pid) -> Vec<Pid> {
+    let list = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
+    list.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
+}
+
+fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < until, "waited {PATIENCE:?} in vain until {what}");
+        sleep(Duration::from_millis(1));
+    }
+}
+
+/// Repeats a kill: usually fast, and never slower than the lease's arithmetic grants.
+fn assert_kills_in_time(what: &str, outlive: impl Fn() -> Duration) {
+    let mut outlived: Vec<Duration> = (0..5).map(|_| outlive()).collect();
+    outlived.sort_unstable();
+    println!("{what}: last instruction after {outlived:?}");
+    assert!(outlived[4] < SMALLEST_KILL_MARGIN, "{what}: {outlived:?}");
+    assert!(outlived[2] < USUAL_KILL, "{what}: {outlived:?}");
+}
+
+/// One that is its parent's, one that was forked twice and has left the session, one in the group but without a parent.
+const TREE: &str = "(setsid beat b2 &); (beat b3 &); beat b1";
+const LEAVES: [&str; 3] = ["b1", "b2", "b3"];
+
+#[test]
+fn nothing_outlives_an_elector_that_is_killed() {
+    assert_kills_in_time("elector killed", || {
+        let mut agent = Agent::shell(FAR, TREE);
+        agent.await_beats(&LEAVES);
+        let killed = clock::now().at.boot;
+        kill(agent.elector(), Signal::SIGKILL).unwrap();
+        assert_eq!(agent.exit_code(), exit_codes::AGENT_FAILED);
+        assert!(agent.read("message").contains("the elector died"), "{}", agent.read("message"));
+        assert!(agent.read("facts").contains("Remains { token: Some(Version(42)), exit: None, overdue: false }"));
+        agent.outlived(&LEAVES, killed)
+    });
+}
+
+#[test]
+fn nothing_outlives_the_deadline_of_an_elector_that_is_stopped() {
+    assert_kills_in_time("elector stopped", || {
+        let mut agent = Agent::shell(700, TREE);
+        agent.await_beats(&LEAVES);
+        kill(agent.elector(), Signal::SIGSTOP).unwrap();
+        assert_eq!(agent.exit_code(), exit_codes::LEASE_LOST);
+        assert!(agent.last_beat("b1").unwrap() > agent.deadline().saturating_sub(Duration::from_millis(200)), "it ran to the end");
+        agent.outlived(&LEAVES, agent.deadline())
+    });
+}
+
+#[test]
+fn what_a_workload_leaves_behind_is_gone_when_it_is_said_to_be() {
+    let mut agent = Agent::shell(FAR, "(setsid beat b2 &); (beat b3 &); while ! [ -s b2 ] || ! [ -s b3 ]; do sleep 0.01; done");
+    assert_eq!(agent.exit_code(), 0);
+    let facts = agent.read("facts");
+    assert!(facts.contains("WorkloadEnded(Code(0))\nTreeEmpty"), "{facts}");
+    assert!(agent.last_beat("b2").is_some() && agent.last_beat("b3").is_some());
+    assert!(!facts.contains("Remains"), "an elector that is done needs no last words: {facts}");
+}
+
+#[test]
+fn exit_codes_and_signals_of_the_workload_pass_through() {
+    for (script, code) in [("exit 7", 7), ("kill -9 $$", 137), ("true", 0)] {
+        assert_eq!(Agent::shell(FAR, script).exit_code(), code, "{script}");
+    }
+}
+
+#[test]
+fn a_command_that_cannot_run_ends_as_in_a_shell_and_says_so() {
+    for (command, code) in [("/no/such/program", exit_codes::NOT_FOUND), ("/etc/passwd", exit_codes::CANNOT_EXECUTE)] {
+        let mut agent = Agent::start(FAR, 0, &[command]);
+        assert_eq!(agent.exit_code(), code);
+        let message = agent.read("message");
+        assert!(message.starts_with(&format!("singletonjob-agent: cannot start {command:?}: ")), "{message}");
+    }
+}
+
+#[test]
+fn a_signal_from_outside_is_what_the_workload_gets() {
+    for (signal, name) in [(Signal::SIGTERM, "TERM"), (Signal::SIGINT, "INT"), (Signal::SIGQUIT, "QUIT")] {
+        let mut agent = Agent::shell(FAR, &format!("trap 'exit 5' {name}; echo > ready; while :; do sleep 0.01; done"));
+        eventually("the trap is set", || agent.path("ready").exists().then_some(()));
+        kill(agent.first, signal).unwrap();
+        assert_eq!(agent.exit_code(), 5, "{name}");
+    }
+}
+
+#[test]
+fn signals_from_inside_and_signals_that_end_nothing_mean_nothing() {
+    let mut agent =
+        Agent::shell(FAR, "kill -TERM 1 2; kill -STOP 1; kill -KILL 1; echo > sent; while ! [ -e go ]; do sleep 0.01; done; exit 3");
+    eventually("the signals are sent", || agent.path("sent").exists().then_some(()));
+    kill(agent.first, Signal::SIGCONT).unwrap();
+    kill(agent.first, Signal::SIGWINCH).unwrap();
+    fs::write(agent.path("go"), "").unwrap();
+    assert_eq!(agent.exit_code(), 3);
+    assert!(!agent.read("facts").contains("Drain"));
+}
+
+#[test]
+fn a_signal_that_comes_before_the_start_is_remembered() {
+    let mut agent = Agent::start(FAR, 300, &["sleep", "60"]);
+    agent.deadline();
+    kill(agent.first, Signal::SIGTERM).unwrap();
+    assert_eq!(agent.exit_code(), 128 + libc::SIGTERM);
+    assert!(agent.read("facts").contains("Drain"));
+}
+
+#[test]
+fn the_drain_after_a_failed_liveness_probe_is_the_workloads_fault() {
+    let mut agent = Agent::start(FAR, 0, &["sleep", "60"]);
+    eventually("the workload runs", || children(agent.elector()).first().copied());
+    fs::write(agent.path("unhealthy"), "").unwrap();
+    kill(agent.first, Signal::SIGTERM).unwrap();
+    agent.exit_code();
+    assert!(agent.read("facts").contains("Unhealthy\nDrain"));
+}
+
+#[test]
+fn a_workload_that_could_only_be_started_too_late_is_not_started() {
+    // The deadline kills the elector while it sleeps; had it woken up in time, it would have refused.
+    let mut agent = Agent::start(100, 400, &["touch", "started"]);
+    assert_eq!(agent.exit_code(), exit_codes::LEASE_LOST);
+    assert!(!agent.path("started").exists());
+}
+
+#[test]
+fn a_workload_starts_clean() {
+    let script = "cat /proc/self/status > status; ls /proc/$$/fd > files; env > environment; nice > nice; cat lease.json > standing; \
+                  cat /proc/$$/oom_score_adj > oom; cut -d' ' -f1,5,6 /proc/$$/stat > ids";
+    let mut agent = Agent::shell(FAR, &format!("until [ -s lease.json ]; do sleep 0.01; done; {script}"));
+    assert_eq!(agent.exit_code(), 0);
+    let status = agent.read("status");
+    for set in ["SigBlk", "SigIgn"] {
+        let line = status.lines().find_map(|line| line.strip_prefix(set)).unwrap().trim_start_matches(":\t");
+        assert_eq!(u64::from_str_radix(line, 16).unwrap() & !OF_THE_C_LIBRARY, 0, "{set} {line}");
+    }
+    let files = agent.read("files");
+    assert_eq!(files.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2"]);
+    assert_eq!(agent.read("nice").trim(), "5");
+    let ids: Vec<String> = agent.read("ids").split_whitespace().map(str::to_owned).collect();
+    assert!(ids[0] == ids[1] && ids[1] == ids[2], "leader of its group and session: {ids:?}");
+    assert_ne!(agent.read("oom"), fs::read_to_string("/proc/self/oom_score_adj").unwrap());
+    let environment = agent.read("environment");
+    for variable in ["SINGLETONJOB_FENCING_TOKEN=42", "SINGLETONJOB_RUN=3", "SINGLETONJOB_ATTEMPT=2"] {
+        assert!(environment.contains(variable), "{environment}");
+    }
+    let standing: Standing = serde_json::from_str(&agent.read("standing")).unwrap();
+    assert_eq!(standing.token.map(|token| token.0), Some(42));
+}
+
+#[test]
+fn a_container_that_cannot_be_fenced_says_so_and_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("message"), "").unwrap();
+    let status = Command::new(scripted_agent()).arg("run").arg(directory.path()).args(["1000", "0", "true"]).status().unwrap();
+    assert_eq!(status.code(), Some(exit_codes::SELF_TEST_FAILED));
+    let message = fs::read_to_string(directory.path().join("message")).unwrap();
+    assert!(message.starts_with("singletonjob-agent: the agent has pid ") && message.contains("hostPID"), "{message}");
+}

@@ -1,0 +1,105 @@
+//! The agent's processes with a script in place of the Lease, and a workload that leaves a trace.
+//!
+//! `scripted-agent run DIRECTORY DEADLINE_MS START_AFTER_MS COMMAND...` is PID 1: it arms the deadline, starts the command, and notes in
+//! `DIRECTORY/facts` what it hears. `scripted-agent beat FILE` writes the time to the file, over and over.
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt::Debug;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::exit;
+use std::thread;
+use std::time::Duration;
+
+use singletonjob::agent::config::Config;
+use singletonjob::agent::elector::Container;
+use singletonjob::agent::supervise;
+use singletonjob::contract::exit_codes;
+use singletonjob::lease::clock;
+use singletonjob::lease::driver::Owner;
+use singletonjob::lease::elector::{Candidate, Ending, Fact, Order, Role, Start, View};
+use singletonjob::lease::notes::Exit;
+use singletonjob::lease::record::Version;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::sleep;
+
+fn main() {
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    match arguments.split_first() {
+        Some((task, rest)) if task == "run" => exit(run(rest)),
+        Some((task, rest)) if task == "beat" => beat(Path::new(&rest[0])),
+        _ => exit(exit_codes::USAGE),
+    }
+}
+
+/// The last time written is that of the last instruction, to within a few microseconds.
+fn beat(path: &Path) -> ! {
+    let file = File::create(path).expect("a writable file");
+    loop {
+        let now = u64::try_from(clock::now().at.boot.as_nanos()).expect("not before the year 2554");
+        file.write_at(&now.to_le_bytes(), 0).expect("a writable file");
+        thread::sleep(Duration::from_micros(20));
+    }
+}
+
+fn run(arguments: &[OsString]) -> i32 {
+    let milliseconds = |at: usize| Duration::from_millis(arguments[at].to_str().and_then(|text| text.parse().ok()).expect("a number"));
+    let directory = PathBuf::from(&arguments[0]);
+    let script = Script { directory: directory.clone(), deadline: milliseconds(1), start_after: milliseconds(2) };
+    let config = Config {
+        namespace: "tests".into(),
+        name: "scripted".into(),
+        job_uid: "1".into(),
+        pod_name: "scripted-1".into(),
+        pod_uid: "2".into(),
+        termination_grace_period: Duration::from_secs(30),
+        termination_message: directory.join("message"),
+        state_directory: directory.clone(),
+    };
+    let decide = async |candidate: Candidate, facts, container: &mut Container| script.play(candidate, facts, container).await;
+    supervise(&config, arguments[3..].to_vec(), decide, |_, remains| note(&directory, &remains))
+}
+
+struct Script {
+    directory: PathBuf,
+    deadline: Duration,
+    start_after: Duration,
+}
+
+impl Script {
+    async fn play(&self, candidate: Candidate, mut facts: UnboundedReceiver<Fact>, container: &mut Container) -> Ending {
+        let now = clock::now().at;
+        let (token, valid_until) = (Some(Version(42)), Some(now.boot + self.deadline));
+        container.publish(&View { role: Role::Active, holder: Some(candidate.identity), token, valid_until, trouble: None });
+        container.carry_out(Order::ArmDeadline(now.boot + self.deadline));
+        note(&self.directory, &format!("deadline {}", (now.boot + self.deadline).as_nanos()));
+        sleep(self.start_after).await;
+        container.carry_out(Order::Start(Start { token: Version(42), run: 3, attempt: 2, within: self.deadline, since: now }));
+        let mut exit = None;
+        while let Some(fact) = facts.recv().await {
+            if !matches!(fact, Fact::Lateness(_)) {
+                note(&self.directory, &fact);
+            }
+            match fact {
+                Fact::Drain => container.carry_out(Order::Terminate),
+                Fact::NotStarted => container.carry_out(Order::Kill),
+                Fact::WorkloadEnded(code) => {
+                    exit = Some(code);
+                    container.carry_out(Order::Kill);
+                }
+                Fact::TreeEmpty => break,
+                Fact::Unhealthy | Fact::Lateness(_) => {}
+            }
+        }
+        container.carry_out(Order::DisarmDeadline);
+        exit.map_or(Ending::Interrupted, |exit: Exit| Ending::Exited(exit))
+    }
+}
+
+fn note(directory: &Path, what: &dyn Debug) {
+    let mut file = OpenOptions::new().append(true).create(true).open(directory.join("facts")).expect("a writable directory");
+    writeln!(file, "{what:?}").expect("a writable file");
+}

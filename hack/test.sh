@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cluster=hack/cluster/cluster.sh
-summary=() current="" brought_up=""
+summary=() current="set-up" brought_up="" complete=""
 
 say() { printf '\n==> %s\n' "$*"; }
 die() { printf 'test: %s\n' "$*" >&2; exit 1; }
@@ -22,6 +22,8 @@ stage() { # name command...
 
 finish() {
   local status=$?
+  # A signal ends the script with the status of whatever came before it.
+  [ -n "$complete" ] || [ "$status" != 0 ] || status=1
   if [ -n "$brought_up" ]; then "$cluster" down || status=1; fi
   printf '\n%s\n' "${summary[@]}"
   printf '%5d s  in all\n' "$SECONDS"
@@ -81,3 +83,4 @@ case ${1:-} in
   all) all ;;
   *) die "say check or all" ;;
 esac
+complete=yes

@@ -39,15 +39,16 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+use tokio::runtime::Builder;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::Level;
 
 use crate::contract::{TERMINATION_PREFIX, exit_codes};
 use crate::lease::driver;
 use crate::lease::elector::{Candidate, Ending, Fact};
+use crate::lease::last_words::{self, Remains};
 use config::Config;
 use elector::Container;
-pub use fencer::Remains;
 
 /// Program and arguments of the workload.
 pub type Command = Vec<OsString>;
@@ -114,11 +115,22 @@ fn run(command: Command) -> i32 {
         }
     };
     log();
+    let same = connection.clone();
     let decide = async |candidate: Candidate, facts, container: &mut Container| {
         let ended = driver::run(connection, &config.namespace, &config.name, candidate, facts, container).await;
         ended.unwrap_or_else(|error| Ending::Unreadable(error.to_string()))
     };
-    supervise(&config, command, decide, |_, _| {})
+    supervise(&config, command, decide, |dead, remains| speak(same, &config, &dead, remains))
+}
+
+/// Best effort: a Lease that is not released expires.
+fn speak(connection: kube::Config, config: &Config, dead: &Candidate, remains: Remains) {
+    let words = last_words::speak(connection, &config.namespace, &config.name, dead, remains);
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let spoken = runtime.map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(words).map_err(|error| error.to_string()));
+    if let Err(error) = spoken {
+        eprintln!("{TERMINATION_PREFIX}cannot release the Lease for the dead elector, it will expire: {error}");
+    }
 }
 
 /// Next to the workload's own log, so no more than an administrator needs.
@@ -163,15 +175,45 @@ fn exit_code<E: std::fmt::Display>(result: Result<(), E>) -> i32 {
 }
 
 fn refuse(error: &clap::Error) -> i32 {
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        print!("{error}");
-        return 0;
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            print!("{error}");
+            0
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => usage("what is to be done is missing: install, run or probe"),
+        _ => usage(&first_paragraph(&error.to_string())),
     }
-    let text = error.to_string();
-    usage(text.lines().next().unwrap_or_default().trim_start_matches("error: "))
+}
+
+/// What is wrong, without the hints that follow, on one line.
+fn first_paragraph(error: &str) -> String {
+    let lines: Vec<&str> = error.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    lines.join(" ").trim_start_matches("error: ").to_owned()
 }
 
 fn usage(what: &str) -> i32 {
     eprintln!("{TERMINATION_PREFIX}{what} (see --help)");
     exit_codes::USAGE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaint(arguments: &[&str]) -> String {
+        let program = ["singletonjob-agent"].iter().chain(arguments);
+        first_paragraph(&Arguments::try_parse_from(program).expect_err("wrong on purpose").to_string())
+    }
+
+    #[test]
+    fn a_wrong_argument_is_answered_in_one_line() {
+        assert_eq!(complaint(&["run", "--lease-name"]), "unexpected argument '--lease-name' found");
+        assert_eq!(complaint(&["run"]), "the following required arguments were not provided: <COMMAND>...");
+    }
+
+    #[test]
+    fn what_follows_the_dashes_is_the_workloads() {
+        let parsed = Arguments::try_parse_from(["singletonjob-agent", "run", "--", "web", "--help", "-v"]).expect("fine");
+        assert!(matches!(parsed.task, Task::Run { command } if command == ["web", "--help", "-v"]));
+    }
 }

@@ -1,1 +1,22 @@
-//! To be written.
+//! What users write and read: the `SingletonJob` of `singletonjob.dev/v1alpha1`.
+//!
+//! # Guarantees
+//! - Every default and every rule is in the schema itself: whoever reads an object from the API server reads a valid one. What the schema
+//!   accepts is obeyed; a field without behaviour does not exist.
+//! - Nothing here does I/O, reads a clock or knows a client.
+//!
+//! # Layout
+//! - [`spec`]: what the user asks for, and the meaning of what was left out.
+//! - [`status`]: what the controller answers.
+//! - [`conditions`]: their types and reasons, and how a list of them is kept.
+//! - [`schema`]: the definition that is installed; `rules` are what it refuses, `template` what it makes of the pod.
+
+pub mod conditions;
+mod rules;
+pub mod schema;
+pub mod spec;
+pub mod status;
+mod template;
+
+pub use spec::{CompletionPolicy, LeaseTiming, SingletonJob, SingletonJobSpec};
+pub use status::SingletonJobStatus;

@@ -1,1 +1,141 @@
-//! To be written.
+//! Reconciles SingletonJobs into a Lease, its Role, candidate pods, status and events.
+//!
+//! # Guarantees
+//! - Failover never needs the controller: candidates agree among themselves, and it only writes wishes into their Lease.
+//! - A renewal alone causes neither a reconciliation nor a write.
+//! - Every decision is made from what is there, not from what was done before: it may be restarted between any two requests.
+//!
+//! # Layout
+//! One file per stage, in this order: [`observe`], [`plan`] (pure), [`build`] (pure), [`apply`], [`report`]; [`reconcile`] strings them
+//! together. Beside them: [`tombstones`] removes what outlives its SingletonJob, [`leadership`] decides which replica works.
+
+pub mod apply;
+pub mod build;
+pub mod leadership;
+pub mod observe;
+pub mod plan;
+pub mod program;
+pub mod reconcile;
+pub mod report;
+pub mod request;
+pub mod settings;
+pub mod tombstones;
+
+use std::fmt::Debug;
+use std::future::ready;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{self, Controller};
+use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::{WatchStreamExt, reflector::store::Writer};
+use kube::{Api, Client, Config, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+
+use crate::api::SingletonJob;
+use crate::contract::labels;
+use crate::lease::clock;
+use crate::telemetry::metrics::Metrics;
+use observe::Caches;
+use observe::sightings::Sightings;
+use reconcile::{Context, Failures};
+use report::recorder::Recorder;
+use settings::Agent;
+
+type Guarded = DeserializeGuard<SingletonJob>;
+
+/// SingletonJobs that are reconciled at the same time.
+const CONCURRENCY: u16 = 8;
+
+/// A client that never repeats a request by itself, and never waits for ever.
+///
+/// # Errors
+/// Where no cluster is configured, or its credentials are of no use.
+pub async fn configuration() -> Result<Config, kube::Error> {
+    let mut config = Config::infer().await.map_err(kube::Error::InferConfig)?;
+    config.default_retry = false;
+    Ok(config)
+}
+
+/// The image that this very controller runs from: it contains the agent too.
+///
+/// # Errors
+/// Where the pod cannot be read.
+pub async fn own_image(client: &Client, namespace: &str, pod: &str) -> Result<Option<String>, request::Failure> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let found = request::bounded("reading the controller's own Pod", pod, pods.get_opt(pod)).await?;
+    Ok(found.and_then(|pod| pod.spec).and_then(|spec| spec.containers.into_iter().next()).and_then(|container| container.image))
+}
+
+/// Reconciles until it is dropped.
+pub async fn run(client: Client, agent: Agent, instance: String, metrics: Arc<Metrics>) {
+    let sightings = Arc::new(Sightings::default());
+    let (jobs, jobs_writer) = reflector::store();
+    let (pods, pods_writer) = reflector::store();
+    let (leases, leases_writer) = reflector::store();
+    let (roles, roles_writer) = reflector::store();
+    let (bindings, bindings_writer) = reflector::store();
+    let caches = Caches { jobs: jobs.clone(), pods, leases, roles, bindings };
+    let root = watcher(Api::<Guarded>::all(client.clone()), watcher::Config::default()).default_backoff().reflect(jobs_writer);
+    let forget = metrics.clone();
+    let root = root
+        .inspect(move |event| {
+            if let Ok(Event::Delete(job)) = event {
+                forget.forget(&job.namespace().unwrap_or_default(), &job.name_any());
+            }
+        })
+        .applied_objects();
+    let controller = Controller::for_stream(root, jobs)
+        .with_config(controller::Config::default().concurrency(CONCURRENCY))
+        .watches_stream(children(&client, pods_writer).touched_objects(), |pod| to_job(&pod))
+        .watches_stream(news(children(&client, leases_writer), sightings.clone()), |lease| to_job(&lease))
+        .watches_stream(children(&client, roles_writer).touched_objects(), |role| to_job(&role))
+        .watches_stream(children(&client, bindings_writer).touched_objects(), |binding| to_job(&binding));
+    let recorder = Recorder::new(client.clone(), instance);
+    let sweep = tombstones::sweep(client.clone(), caches.clone(), sightings.clone());
+    let context = Arc::new(Context { client, caches, sightings, agent, recorder, metrics, failures: Failures::default() });
+    let reconcile = controller.run(reconcile::reconcile, reconcile::on_failure, context).for_each(|_| ready(()));
+    tokio::join!(reconcile, sweep);
+}
+
+/// What the controller has made of one kind, kept in a cache.
+fn children<K>(client: &Client, writer: Writer<K>) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K::DynamicType: Eq + Hash + Clone + Default,
+{
+    let ours = format!("{}={}", labels::MANAGED_BY, labels::MANAGED_BY_VALUE);
+    watcher(Api::<K>::all(client.clone()), watcher::Config::default().labels(&ours)).default_backoff().reflect(writer)
+}
+
+/// Leases that say something new. Every sign of life is noted all the same.
+fn news(
+    events: impl Stream<Item = watcher::Result<Event<Lease>>> + Send + 'static,
+    sightings: Arc<Sightings>,
+) -> impl Stream<Item = watcher::Result<Lease>> + Send + 'static {
+    events.filter_map(move |event| {
+        ready(match event {
+            Ok(Event::Apply(lease) | Event::InitApply(lease)) => sightings.saw(&lease, clock::now().at).then_some(Ok(lease)),
+            Ok(Event::Delete(lease)) => {
+                sightings.forget(&lease);
+                Some(Ok(lease))
+            }
+            Ok(Event::Init | Event::InitDone) => None,
+            Err(error) => {
+                tracing::warn!(%error, "the watch on Leases is interrupted");
+                Some(Err(error))
+            }
+        })
+    })
+}
+
+/// The SingletonJob that an object was made for, by its label: an object without an owner has one too.
+fn to_job(object: &impl Resource) -> Option<ObjectRef<Guarded>> {
+    let name = object.meta().labels.as_ref()?.get(labels::JOB)?;
+    Some(ObjectRef::new(name).within(object.meta().namespace.as_deref()?))
+}

@@ -1,6 +1,7 @@
 //! The agent's processes, each as PID 1 of a PID namespace of its own, with a script in place of the Lease.
 //!
 //! Needs root, for the namespaces; fails where it is not.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::fs;
 use std::io::Read;
@@ -36,7 +37,7 @@ struct Agent {
 
 impl Agent {
     fn start(deadline: u64, start_after: u64, command: &[&str]) -> Self {
-        assert!(fs::metadata("/proc/self").unwrap().uid() == 0, "PID namespaces need root: run these tests as root");
+        assert_eq!(fs::metadata("/proc/self").unwrap().uid(), 0, "PID namespaces need root: run these tests as root");
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("message"), "").unwrap();
         let mut unshare = Command::new("unshare")
@@ -255,8 +256,8 @@ fn a_workload_that_could_only_be_started_too_late_is_not_started() {
 
 #[test]
 fn a_workload_starts_clean() {
-    let script = "cat /proc/self/status > status; ls /proc/$$/fd > files; env > environment; nice > nice; cat lease.json > standing; \
-                  cat /proc/$$/oom_score_adj > oom; cut -d' ' -f1,5,6 /proc/$$/stat > ids";
+    let script = "cat /proc/self/status > status; env > environment; nice > nice; cat lease.json > standing; \
+                  cat /proc/$$/oom_score_adj > oom; cut -d' ' -f1,5,6 /proc/$$/stat > ids; exec > files; ls /proc/$$/fd";
     let mut agent = Agent::shell(FAR, &format!("until [ -s lease.json ]; do sleep 0.01; done; {script}"));
     assert_eq!(agent.exit_code(), 0);
     let status = agent.read("status");

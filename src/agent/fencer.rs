@@ -24,8 +24,7 @@ use super::page::Page;
 use super::{sys, termination};
 use crate::contract::exit_codes;
 use crate::lease::clock;
-use crate::lease::notes::Exit;
-use crate::lease::record::Version;
+use crate::lease::last_words::Remains;
 
 /// A quarter of the default kill margin, and less than the smallest one: what cannot be killed by then is left to the kernel, which kills
 /// the whole namespace when its first process exits.
@@ -48,17 +47,6 @@ pub(super) struct Inheritance {
     pub(super) hold: OwnedFd,
     /// What PID 1 must know of the elector even when it is dead.
     pub(super) page: &'static Page,
-}
-
-/// What is left of a tenure whose elector died; its process tree is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Remains {
-    /// The fencing token, where the Lease was held.
-    pub token: Option<Version>,
-    /// How the workload ended, where it did so before the elector.
-    pub exit: Option<Exit>,
-    /// Whether the elector was killed by its deadline.
-    pub overdue: bool,
 }
 
 /// Becomes the fencer: runs `elector` in a process of its own, survives it, and returns the exit code of the container.
@@ -223,7 +211,7 @@ fn report(message: &Path, remains: Remains, empty: bool) -> i32 {
         Remains { overdue: true, .. } => {
             (exit_codes::LEASE_LOST, "the Lease could not be renewed in time and the workload did not stop by itself: it was killed")
         }
-        Remains { .. } => (exit_codes::AGENT_FAILED, "the elector died: the workload was killed, and the Lease given back"),
+        Remains { .. } => (exit_codes::AGENT_FAILED, "the elector died: everything was killed; its log, just before, may say why"),
     };
     termination::explain(message, why);
     code

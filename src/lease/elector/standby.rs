@@ -62,7 +62,7 @@ impl Standby {
         if let Some(why) = unreadable(now.at, wire) {
             return Some(Ending::Unreadable(why));
         }
-        if drain.is_none() && wire.is_idle() && self.wait(now.at, candidate, wire) == Some(Duration::ZERO) {
+        if drain.is_none() && wire.is_idle() && self.wait(now.at, candidate, wire) == Some(Duration::ZERO) && can_hold(lateness, wire) {
             acquire(now, candidate, lateness, wire, outputs);
         } else if silence(now.at, wire).is_zero() {
             wire.want_read();
@@ -91,6 +91,11 @@ impl Standby {
         let wait = self.wait(now, candidate, wire).filter(|_| wire.is_idle()).unwrap_or(Duration::MAX);
         wait.min(silence(now, wire))
     }
+}
+
+/// Whether there would be time left for a renewal: a machine that was just suspended, or starves, is no place to hold a Lease.
+fn can_hold(lateness: Duration, wire: &Wire) -> bool {
+    wire.policy.as_ref().is_some_and(|(_, timing)| timing.renew_deadline() > lateness + timing.retry_period() + timing.request_deadline())
 }
 
 /// The run that `record` wants from this candidate, if it wants one.

@@ -44,8 +44,8 @@ fn run() -> Run {
     Run { uid: "job".into(), number: 1, desired: Desired::Run, reason: None }
 }
 
-fn wall(milliseconds: u64) -> Option<Timestamp> {
-    Some(at(milliseconds).wall)
+fn wall(milliseconds: u64) -> Timestamp {
+    at(milliseconds).wall
 }
 
 /// Free at once.
@@ -74,8 +74,8 @@ fn held_by(holder: Identity) -> Record {
     Record {
         holder: Some(holder),
         lease_duration: Duration::from_secs(15),
-        acquire_time: wall(0),
-        renew_time: wall(0),
+        acquire_time: Some(wall(0)),
+        renew_time: Some(wall(0)),
         notes: Notes { released: None, ..free().notes },
         ..free()
     }
@@ -87,7 +87,7 @@ impl Record {
     }
 
     fn renewed(self, milliseconds: u64) -> Self {
-        Self { renew_time: wall(milliseconds), ..self }
+        Self { renew_time: Some(wall(milliseconds)), ..self }
     }
 
     fn noted(mut self, note: impl FnOnce(&mut Notes)) -> Self {
@@ -592,6 +592,14 @@ fn an_unused_tenure_is_given_back_when_the_start_comes_too_late() {
     let outputs = bench.told(8_900, Fact::NotStarted);
     assert_eq!(orders(&outputs), [Order::DisarmDeadline]);
     assert_eq!(put(&outputs).map(|(_, write)| write.holder), Some(None));
+}
+
+#[test]
+fn a_candidate_that_starves_takes_nothing() {
+    let mut bench = Bench::new();
+    bench.told(0, Fact::Lateness(Duration::from_secs(4)));
+    assert_eq!(put(&bench.saw(10, free())), None);
+    assert!(put(&bench.told(20, Fact::Lateness(Duration::ZERO))).is_some());
 }
 
 #[test]

@@ -1,0 +1,177 @@
+//! Conditions: their types and reasons, and how a list of them is kept.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+/// Condition types.
+pub mod types {
+    /// The job does what it is for; its message is one sentence for people.
+    pub const READY: &str = "Ready";
+    /// Something is under way (kstatus, abnormal when true).
+    pub const RECONCILING: &str = "Reconciling";
+    /// Nothing will get better by itself (kstatus, abnormal when true).
+    pub const STALLED: &str = "Stalled";
+    /// A candidate holds the Lease.
+    pub const HELD: &str = "Held";
+    /// A ready standby exists.
+    pub const STANDBY_AVAILABLE: &str = "StandbyAvailable";
+    /// The agents have nothing to complain of.
+    pub const AGENT_HEALTHY: &str = "AgentHealthy";
+    /// Stopped by `spec.suspend`, as in batch/v1.
+    pub const SUSPENDED: &str = "Suspended";
+    /// A one-shot has succeeded, as in batch/v1.
+    pub const COMPLETE: &str = "Complete";
+    /// A one-shot has failed, as in batch/v1.
+    pub const FAILED: &str = "Failed";
+}
+
+/// Condition reasons. Those that quote another program (`ErrImagePull`, `Unschedulable`) pass through and are not listed.
+pub mod reasons {
+    /// The controller has not looked yet; the schema's default status says so.
+    pub const PENDING: &str = "Pending";
+    /// A one-shot's workload runs.
+    pub const RUNNING: &str = "Running";
+    /// The next attempt waits for its time.
+    pub const BACKOFF: &str = "Backoff";
+    /// A one-shot has succeeded.
+    pub const COMPLETE: &str = "Complete";
+    /// A one-shot has failed.
+    pub const FAILED: &str = "Failed";
+    /// Too many attempts failed, as in batch/v1.
+    pub const BACKOFF_LIMIT_EXCEEDED: &str = "BackoffLimitExceeded";
+    /// Somebody holds the Lease.
+    pub const HELD: &str = "Held";
+    /// The holder fell silent; its lease has run out.
+    pub const EXPIRED: &str = "Expired";
+    /// The Lease was given back.
+    pub const RELEASED: &str = "Released";
+    /// Unknown who holds it: everybody waits a full lease.
+    pub const QUARANTINED: &str = "Quarantined";
+    /// Nobody ever held the Lease.
+    pub const NEVER_HELD: &str = "NeverHeld";
+    /// Stopped by `spec.suspend`.
+    pub const SUSPENDED: &str = "Suspended";
+    /// `spec.replicas` is 0.
+    pub const SCALED_TO_ZERO: &str = "ScaledToZero";
+    /// Another's object has the name that we need.
+    pub const FOREIGN_OBJECT: &str = "ForeignObject";
+    /// What the spec asks for cannot be done.
+    pub const INVALID_SPEC: &str = "InvalidSpec";
+    /// Nothing to report.
+    pub const AS_EXPECTED: &str = "AsExpected";
+}
+
+/// What a condition says, apart from since when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// One of [`types`].
+    pub type_: &'static str,
+    /// True, False, or unknown.
+    pub holds: Option<bool>,
+    /// One `CamelCase` word.
+    pub reason: String,
+    /// One sentence for people.
+    pub message: String,
+}
+
+impl Statement {
+    /// That it is so.
+    pub fn yes(type_: &'static str, reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { type_, holds: Some(true), reason: reason.into(), message: message.into() }
+    }
+
+    /// That it is not so.
+    pub fn no(type_: &'static str, reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { type_, holds: Some(false), reason: reason.into(), message: message.into() }
+    }
+
+    /// That it cannot be said.
+    pub fn unknown(type_: &'static str, reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { type_, holds: None, reason: reason.into(), message: message.into() }
+    }
+
+    fn status(&self) -> &'static str {
+        match self.holds {
+            Some(true) => "True",
+            Some(false) => "False",
+            None => "Unknown",
+        }
+    }
+}
+
+/// Puts `statement` into `conditions`, in the place of the one of that type. `lastTransitionTime` is `now` only where the status changed.
+pub fn set_condition(conditions: &mut Vec<Condition>, statement: Statement, generation: Option<i64>, now: &Time) {
+    let known = conditions.iter().position(|condition| condition.type_ == statement.type_);
+    let since = known.map(|index| &conditions[index]).filter(|condition| condition.status == statement.status());
+    let condition = Condition {
+        last_transition_time: since.map_or(now, |condition| &condition.last_transition_time).clone(),
+        status: statement.status().to_owned(),
+        type_: statement.type_.to_owned(),
+        reason: statement.reason,
+        message: statement.message,
+        observed_generation: generation,
+    };
+    match known {
+        Some(index) => conditions[index] = condition,
+        None => conditions.push(condition),
+    }
+}
+
+/// Takes the condition of this type away: it does not apply to this job, or no longer.
+pub fn remove_condition(conditions: &mut Vec<Condition>, type_: &str) {
+    conditions.retain(|condition| condition.type_ != type_);
+}
+
+/// The condition of this type.
+pub fn find_condition<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+/// Whether the condition of this type is there and true.
+pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
+    find_condition(conditions, type_).is_some_and(|condition| condition.status == "True")
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn at(second: i64) -> Time {
+        Time(Timestamp::from_second(second).expect("in range"))
+    }
+
+    fn held(second: i64) -> Vec<Condition> {
+        let mut conditions = Vec::new();
+        set_condition(&mut conditions, Statement::yes(types::HELD, reasons::HELD, "by a"), Some(1), &at(second));
+        conditions
+    }
+
+    #[test]
+    fn another_message_does_not_move_the_transition_time() {
+        let mut conditions = held(10);
+        set_condition(&mut conditions, Statement::yes(types::HELD, reasons::HELD, "by b"), Some(2), &at(20));
+        assert_eq!(conditions.len(), 1);
+        assert_eq!((&*conditions[0].message, conditions[0].observed_generation), ("by b", Some(2)));
+        assert_eq!(conditions[0].last_transition_time, at(10));
+    }
+
+    #[test]
+    fn another_status_moves_the_transition_time() {
+        let mut conditions = held(10);
+        set_condition(&mut conditions, Statement::no(types::HELD, reasons::RELEASED, "free"), Some(1), &at(20));
+        assert_eq!((&*conditions[0].status, &conditions[0].last_transition_time), ("False", &at(20)));
+        assert!(!is_true(&conditions, types::HELD));
+    }
+
+    #[test]
+    fn conditions_keep_their_order_and_one_that_no_longer_applies_goes() {
+        let mut conditions = held(10);
+        set_condition(&mut conditions, Statement::unknown(types::READY, reasons::PENDING, "waiting"), None, &at(11));
+        set_condition(&mut conditions, Statement::yes(types::HELD, reasons::HELD, "by c"), None, &at(12));
+        let order: Vec<_> = conditions.iter().map(|condition| condition.type_.as_str()).collect();
+        assert_eq!(order, [types::HELD, types::READY]);
+        remove_condition(&mut conditions, types::HELD);
+        assert!(find_condition(&conditions, types::HELD).is_none());
+    }
+}

@@ -1,0 +1,221 @@
+//! What is refused at admission, and what each refusal tells the user to write instead.
+//!
+//! The rules run in the API server, in CEL. They know nothing but the object, so the names and the arithmetic that other modules own are
+//! written out here once more; `tests/crd.rs` holds both against each other on a real API server.
+
+use kube::core::{Message, Rule};
+
+const ROOT: &str = "";
+const SPEC: &str = "/properties/spec";
+const COMPLETION_POLICY: &str = "/properties/spec/properties/completionPolicy";
+const LEASE: &str = "/properties/spec/properties/lease";
+const POD: &str = "/properties/spec/properties/template/properties/spec";
+
+/// Name of the gated container, seen from the spec.
+const WORKLOAD: &str = "(has(self.workloadContainer) ? self.workloadContainer : self.template.spec.containers[0].name)";
+/// The `restartPolicy` that the completion policy implies, seen from the spec.
+const RESTART_POLICY: &str = "(self.completionPolicy == 'Never' ? 'Always' : 'Never')";
+const CONTAINERS: &str = ".template.spec.containers";
+
+/// Each rule with the place in the schema where it stands.
+pub(super) fn all() -> Vec<(&'static str, Rule)> {
+    let mut rules = vec![(ROOT, name()), (COMPLETION_POLICY, completion_policy())];
+    rules.extend(of_spec().map(|rule| (SPEC, rule)));
+    rules.extend(of_workload().map(|rule| (SPEC, rule)));
+    rules.extend(of_pod().map(|rule| (POD, rule)));
+    rules.extend(of_lease().map(|rule| (LEASE, rule)));
+    rules
+}
+
+fn rule(condition: impl Into<String>, field: &str, message: &str) -> Rule {
+    Rule::new(condition).field_path(field).message(message)
+}
+
+/// A rule whose message is an expression.
+fn telling(condition: impl Into<String>, field: &str, expression: impl Into<String>) -> Rule {
+    Rule::new(condition).field_path(field).message(Message::Expression(expression.into()))
+}
+
+fn name() -> Rule {
+    let message = "use a name of at most 52 characters: pods and labels are named after it";
+    rule("size(self.metadata.name) <= 52", ".metadata.name", message)
+}
+
+fn completion_policy() -> Rule {
+    Rule::new("self == oldSelf").message("completionPolicy cannot be changed: delete this SingletonJob first, or use another name")
+}
+
+fn of_spec() -> [Rule; 3] {
+    [
+        rule(
+            "!has(self.workloadContainer) || self.template.spec.containers.exists(c, c.name == self.workloadContainer)",
+            ".workloadContainer",
+            "use the name of a container of the template, or leave workloadContainer out: then it is the first",
+        ),
+        telling(
+            format!("!has(self.template.spec.restartPolicy) || self.template.spec.restartPolicy == {RESTART_POLICY}"),
+            ".template.spec.restartPolicy",
+            format!(
+                "'leave restartPolicy out or write ' + {RESTART_POLICY} + ': it follows from completionPolicy ' + self.completionPolicy"
+            ),
+        ),
+        rule(
+            "!has(self.backoffLimit) || self.completionPolicy != 'Never'",
+            ".backoffLimit",
+            "leave backoffLimit out: with completionPolicy Never the workload is restarted without limit",
+        ),
+    ]
+}
+
+fn of_workload() -> [Rule; 5] {
+    [
+        telling(
+            of_gated("has(c.command) && size(c.command) > 0"),
+            CONTAINERS,
+            format!(
+                "'container ' + {WORKLOAD} + ' needs a command, because the entrypoint of its image is not known here; \
+                 copy the ENTRYPOINT of the image into command and its CMD into args'"
+            ),
+        ),
+        rule(
+            of_gated("!has(c.restartPolicy) && !has(c.restartPolicyRules)"),
+            CONTAINERS,
+            "leave restartPolicy and restartPolicyRules out of the workload's container: completionPolicy says what follows an exit",
+        ),
+        rule(
+            of_gated("!c.?livenessProbe.grpc.hasValue() && !c.?readinessProbe.grpc.hasValue() && !c.?startupProbe.grpc.hasValue()"),
+            CONTAINERS,
+            "gRPC probes are not supported yet on the workload's container: use httpGet, tcpSocket or exec",
+        ),
+        rule(
+            of_gated("!c.?lifecycle.postStart.hasValue()"),
+            CONTAINERS,
+            "leave lifecycle.postStart out of the workload's container, where it would run on standbys too: do it at the start of command",
+        ),
+        rule(
+            of_gated(&format!("!has(c.volumeMounts) || c.volumeMounts.all(m, !({}))", is_ours("m.mountPath"))),
+            CONTAINERS,
+            "mount volumes elsewhere: /singletonjob, /var/run/singletonjob and /var/run/secrets/singletonjob.dev are the operator's \
+             in the workload's container",
+        ),
+    ]
+}
+
+/// That `condition` holds for the gated container `c`.
+fn of_gated(condition: &str) -> String {
+    format!("self.template.spec.containers.all(c, c.name != {WORKLOAD} || ({condition}))")
+}
+
+/// Comparisons, for a regular expression over paths would exceed what the API server lets a rule cost.
+fn is_ours(path: &str) -> String {
+    let ours = ["/singletonjob", "/var/run/singletonjob", "/var/run/secrets/singletonjob.dev"];
+    ours.map(|ours| format!("{path} == '{ours}' || {path}.startsWith('{ours}/')")).join(" || ")
+}
+
+fn of_pod() -> [Rule; 6] {
+    [
+        rule(
+            "!has(self.hostPID) || !self.hostPID",
+            ".hostPID",
+            "leave hostPID out: a PID namespace of its own is what makes sure that the workload can be killed",
+        ),
+        rule(
+            "!has(self.shareProcessNamespace) || !self.shareProcessNamespace",
+            ".shareProcessNamespace",
+            "leave shareProcessNamespace out: a PID namespace of its own is what makes sure that the workload can be killed",
+        ),
+        rule("self.?os.name.orValue('linux') == 'linux'", ".os", "leave os out or write linux: candidates run on Linux"),
+        rule(
+            "!has(self.volumes) || self.volumes.all(v, !(v.name in ['singletonjob-agent', 'singletonjob-credentials', 'singletonjob-state']))",
+            ".volumes",
+            "use other names: the volumes singletonjob-agent, singletonjob-credentials and singletonjob-state are the operator's",
+        ),
+        rule(
+            "self.containers.all(c, c.name != 'singletonjob-agent')",
+            ".containers",
+            "use another name: the container singletonjob-agent is the operator's",
+        ),
+        rule(
+            "!has(self.initContainers) || self.initContainers.all(c, c.name != 'singletonjob-agent')",
+            ".initContainers",
+            "use another name: the container singletonjob-agent is the operator's",
+        ),
+    ]
+}
+
+/// The arithmetic of `lease/timing.rs` in whole milliseconds.
+fn of_lease() -> [Rule; 3] {
+    [renew_deadline(), grace_period(), retry_period()]
+}
+
+/// `D`: five sixths of the lease, less the kill margin.
+const HARD: &str = "[self.leaseDurationSeconds].map(l, l * 5000 / 6 - (l < 5 ? 500 : (l > 20 ? 2000 : l * 100)))[0]";
+
+/// `S`, derived where it is left out: what `G` leaves of `D`.
+fn renew() -> String {
+    format!(
+        "[{HARD}].map(d, has(self.renewDeadlineSeconds) ? self.renewDeadlineSeconds * 1000 : \
+         d - (has(self.gracePeriodSeconds) ? self.gracePeriodSeconds * 1000 : (self.leaseDurationSeconds < 6 ? 0 : d / 5)))[0]"
+    )
+}
+
+/// Milliseconds as two numbers, for `%d.%d`: seconds and tenths.
+fn tenths(milliseconds: &str) -> String {
+    format!("{milliseconds} / 1000, {milliseconds} % 1000 / 100")
+}
+
+/// The smallest lease whose `D` is at least `stop` seconds: the inverse of [`HARD`], piece by piece, rounded up.
+fn smallest_lease(stop: &str) -> String {
+    format!("[{stop}].map(s, s <= 2 ? 3 : (s <= 14 ? (s * 15 + 10) / 11 : (s * 6 + 16) / 5))[0]")
+}
+
+fn renew_deadline() -> Rule {
+    let (alone, both) = ("self.renewDeadlineSeconds", "self.renewDeadlineSeconds, self.gracePeriodSeconds");
+    let stop = "self.renewDeadlineSeconds + (has(self.gracePeriodSeconds) ? self.gracePeriodSeconds : 0)";
+    let rest = "not fit into leaseDurationSeconds %d (at most %d.%d s); use leaseDurationSeconds %d or more";
+    let values = format!("self.leaseDurationSeconds, {}, {}", tenths(HARD), smallest_lease(stop));
+    let message = format!(
+        "has(self.gracePeriodSeconds) ? 'renewDeadlineSeconds %d + gracePeriodSeconds %d do {rest}'.format([{both}, {values}]) : \
+         'renewDeadlineSeconds %d does {rest}'.format([{alone}, {values}])"
+    );
+    telling(format!("!has(self.renewDeadlineSeconds) || ({stop}) * 1000 <= {HARD}"), ".renewDeadlineSeconds", message)
+}
+
+fn grace_period() -> Rule {
+    let message = format!(
+        "'gracePeriodSeconds %d leaves no time to renew within leaseDurationSeconds %d; use leaseDurationSeconds %d or more'\
+         .format([self.gracePeriodSeconds, self.leaseDurationSeconds, {}])",
+        smallest_lease("self.gracePeriodSeconds + 1"),
+    );
+    let condition = format!("has(self.renewDeadlineSeconds) || !has(self.gracePeriodSeconds) || self.gracePeriodSeconds * 1000 < {HARD}");
+    telling(condition, ".gracePeriodSeconds", message)
+}
+
+/// Silent where there is no time to renew at all: [`grace_period`] says that better.
+fn retry_period() -> Rule {
+    let renew = renew();
+    let too_much = "retryPeriodSeconds %d is more than a third of renewDeadlineSeconds %d.%d";
+    let values = format!("self.retryPeriodSeconds, {}", tenths(&renew));
+    let message = format!(
+        "{renew} < 3000 ? '{too_much}; leave it out'.format([{values}]) : \
+         '{too_much}; use %d or less'.format([{values}, {renew} / 3000])"
+    );
+    let condition = format!("!has(self.retryPeriodSeconds) || [{renew}].all(s, s <= 0 || self.retryPeriodSeconds * 3000 <= s)");
+    telling(condition, ".retryPeriodSeconds", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_has_a_message_that_says_what_to_do() {
+        for (place, rule) in all() {
+            let message = match rule.message.expect("a message") {
+                Message::Message(text) | Message::Expression(text) => text,
+            };
+            let advises = ["use ", "leave ", "delete ", "copy ", "mount "].iter().any(|verb| message.contains(verb));
+            assert!(advises, "{place}: {message}");
+        }
+    }
+}

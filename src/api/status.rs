@@ -1,0 +1,300 @@
+//! What the controller answers.
+//!
+//! Nothing in here ticks: it changes when something happened, never for a renewal. Times are whole seconds when written.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Most entries of [`SingletonJobStatus::candidates`].
+pub const MOST_CANDIDATES: usize = 16;
+/// Most entries of [`SingletonJobStatus::runs`] and of [`SingletonJobStatus::takeovers`].
+pub const MOST_HISTORY: usize = 10;
+
+/// What is the case, as far as the controller has seen.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SingletonJobStatus {
+    /// The `metadata.generation` that all of this is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// The state in short. `Ready` says whether the job does what it is for, in one sentence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".into()]))]
+    #[schemars(length(max = 32))]
+    pub conditions: Vec<Condition>,
+
+    /// Candidate pods there are, ended ones not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+
+    /// Candidate pods that are ready, the holder included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+
+    /// Candidate pods that are ready to take over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_standbys: Option<i32>,
+
+    /// Label selector of the candidate pods, for the scale subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+
+    /// The Lease, and who holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseStatus>,
+
+    /// The candidate pods, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub candidates: Vec<Candidate>,
+
+    /// The number of the newest candidate pod; no number is used twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_candidate_number: Option<i64>,
+
+    /// The run that is going on or waiting to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<CurrentRun>,
+
+    /// Runs that ended, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub runs: Vec<FinishedRun>,
+
+    /// How the Lease changed hands, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub takeovers: Vec<Takeover>,
+
+    /// Runs that succeeded, ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succeeded_runs: Option<i32>,
+
+    /// Runs that failed, ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_runs: Option<i32>,
+
+    /// When the first attempt began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+
+    /// When the job was finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
+}
+
+/// The Lease, and who holds it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaseStatus {
+    /// Name of the Lease, in the same namespace.
+    pub name: String,
+
+    /// The pod that holds it; absent while nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+
+    /// The node of that pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acquire_time: Option<Time>,
+
+    /// The highest fencing token so far, a decimal number: the holder's while there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fencing_token: Option<String>,
+
+    /// How often the Lease changed hands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transitions: Option<i32>,
+
+    /// The last known `holderIdentity`, kept when it was given back: a Lease that was deleted is made again in this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_holder_identity: Option<String>,
+
+    /// How long a challenger waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_duration_seconds: Option<i32>,
+
+    /// The longest lease by which any candidate may still hold; larger than `leaseDurationSeconds` until a reduction has arrived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest_lease_duration_seconds: Option<i32>,
+
+    /// After how long without a renewal the holder begins to stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew_deadline_milliseconds: Option<i32>,
+
+    /// From SIGTERM to SIGKILL when the lease is being lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_period_milliseconds: Option<i32>,
+
+    /// From one renewal to the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_period_milliseconds: Option<i32>,
+}
+
+/// A candidate pod.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Candidate {
+    /// Name of the pod.
+    pub name: String,
+
+    /// Its node; absent until it is scheduled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+
+    /// What it does at the moment.
+    pub role: CandidateRole,
+
+    /// Whether the pod is ready.
+    pub ready: bool,
+
+    /// Since when it has this role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+}
+
+/// What a candidate does at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum CandidateRole {
+    /// Holds the Lease.
+    Active,
+    /// Ready to take over.
+    Standby,
+    /// Is being ended.
+    Draining,
+    /// Not started yet, or not ready.
+    Pending,
+}
+
+/// A run that is going on or waiting to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CurrentRun {
+    /// Counts the runs of this SingletonJob, from 1.
+    pub number: i64,
+
+    /// When the first attempt of this run began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+
+    /// Attempts begun.
+    #[serde(default)]
+    pub attempts: i32,
+
+    /// Attempts that failed.
+    #[serde(default)]
+    pub failures: i32,
+}
+
+/// A run that ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FinishedRun {
+    /// Counts the runs of this SingletonJob, from 1.
+    pub number: i64,
+
+    /// How it ended.
+    pub outcome: RunOutcome,
+
+    /// Why, in one word: `Completed`, `BackoffLimitExceeded`, `OOMKilled`, `Unhealthy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+
+    /// Why, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+
+    /// Exit code of the last attempt; absent where that was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+
+    /// The pod that ran last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+
+    /// Its node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+
+    /// Attempts begun.
+    #[serde(default)]
+    pub attempts: i32,
+
+    /// When the first attempt began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+
+    /// When the run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
+
+    /// Fencing token of the last attempt, a decimal number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fencing_token: Option<String>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum RunOutcome {
+    /// The workload exited 0.
+    Succeeded,
+    /// The attempts were used up.
+    Failed,
+    /// Ended on request before it was finished.
+    Stopped,
+}
+
+/// One change of hands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Takeover {
+    /// When the new holder acquired the Lease, on its clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acquire_time: Option<Time>,
+
+    /// The pod that held it before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+
+    /// The pod that holds it now.
+    pub to: String,
+
+    /// Why it changed hands.
+    pub reason: TakeoverReason,
+
+    /// How long nobody held it: from the release, or from the last renewal, to the acquisition, each on its writer's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap_milliseconds: Option<i64>,
+
+    /// The new holder's fencing token, a decimal number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fencing_token: Option<String>,
+}
+
+/// Why the Lease changed hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum TakeoverReason {
+    /// Nobody held it before.
+    InitialAcquire,
+    /// It was asked for.
+    Handover,
+    /// The holder's pod was ended: deleted, evicted, its node drained.
+    Drain,
+    /// The holder's pod was of an old template.
+    RolledOut,
+    /// The workload ended by itself.
+    WorkloadFailed,
+    /// The holder fell silent.
+    Expired,
+    /// The Lease was deleted or emptied by somebody else.
+    Cleared,
+    /// The holder could not renew and stopped in time.
+    LeaseLost,
+}

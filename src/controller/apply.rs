@@ -1,0 +1,264 @@
+//! Makes it so. Besides the candidates' own store, the only code that writes a Lease.
+//!
+//! # Guarantees
+//! - The Lease comes before the pods: while it cannot be made or read, no pod is made.
+//! - A Lease is written with uid and resourceVersion, and never its spec: candidates own that.
+//! - Pods are made by name and deleted by uid: of two controllers that do the same at once, one is told no.
+//! - What another made under a name that is needed is left alone, and reported.
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Api, Client, ResourceExt};
+use serde_json::json;
+
+use super::build::{self, Objects};
+use super::observe::candidate::{Hindrance, number};
+use super::observe::{Observed, Seen, is_owned};
+use super::plan::takeover::Wishes;
+use super::request::{Failure, bounded};
+use crate::api::SingletonJob;
+use crate::contract::labels;
+use crate::lease::notes::Handover;
+
+/// In whose name fields are applied.
+const FIELD_MANAGER: &str = "singletonjob-controller";
+/// A wish loses a compare-and-swap only against renewals, which are seconds apart.
+const MOST_SWAPS: usize = 4;
+/// Numbers that are tried for one pod, should names be taken by others.
+const MOST_NUMBERS: i64 = 20;
+
+/// What was done. Only [`apply`] makes one, and status is computed from nothing else.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// The Lease was missing and has been made; whether in the name of an earlier holder.
+    pub lease_created: Option<bool>,
+    /// A request to hand over that was written.
+    pub handover: Option<Handover>,
+    /// Names of the pods that were made.
+    pub created: Vec<String>,
+    /// Names of the pods that were deleted.
+    pub deleted: Vec<String>,
+    /// The highest number tried.
+    pub last_number: Option<i64>,
+    /// Why pods could not be made, in the API server's words.
+    pub refused: Option<Hindrance>,
+    /// Names that were needed and are another's.
+    pub foreign: Vec<String>,
+    /// See [`Seal`].
+    pub seal: Seal,
+}
+
+/// Proof that it came from here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seal(());
+
+impl Applied {
+    fn nothing() -> Self {
+        Self {
+            lease_created: None,
+            handover: None,
+            created: Vec::new(),
+            deleted: Vec::new(),
+            last_number: None,
+            refused: None,
+            foreign: Vec::new(),
+            seal: Seal(()),
+        }
+    }
+
+    /// As if everything had been as it should be.
+    #[cfg(test)]
+    pub fn for_tests() -> Self {
+        Self::nothing()
+    }
+}
+
+/// Nothing was to be done.
+pub fn nothing() -> Applied {
+    Applied::nothing()
+}
+
+struct Apis {
+    leases: Api<Lease>,
+    pods: Api<Pod>,
+    roles: Api<Role>,
+    bindings: Api<RoleBinding>,
+}
+
+/// Carries out a plan, in the order that its safety needs. What is not there to be deleted is no failure.
+///
+/// # Errors
+/// The first request that failed and without which the rest must not be done.
+pub async fn apply(client: &Client, job: &SingletonJob, observed: &Observed, objects: Objects) -> Result<Applied, Failure> {
+    let Objects { lease, wishes, role, binding, pods, delete, label } = objects;
+    let apis = Apis::of(client, &job.namespace().unwrap_or_default());
+    let mut applied = Applied::nothing();
+    let lease = match (&observed.lease, lease) {
+        (None, Some((lease, free))) => {
+            applied.lease_created = Some(!free);
+            create_lease(&apis, &lease, free).await?
+        }
+        (Some(Seen { object, .. }), _) => {
+            applied.handover.clone_from(&wishes.handover);
+            write_wishes(&apis, object.clone(), &wishes).await?
+        }
+        (None, None) => return Ok(applied),
+    };
+    grant(&apis, observed, &lease, role, binding).await?;
+    for (name, uid, role) in label {
+        set_role(&apis, &name, &uid, role).await?;
+    }
+    for pod in pods {
+        create_pod(&apis, job, pod, &mut applied).await?;
+    }
+    for (name, uid) in delete {
+        delete_pod(&apis, &name, uid).await?;
+        applied.deleted.push(name);
+    }
+    Ok(applied)
+}
+
+impl Apis {
+    fn of(client: &Client, namespace: &str) -> Self {
+        Self {
+            leases: Api::namespaced(client.clone(), namespace),
+            pods: Api::namespaced(client.clone(), namespace),
+            roles: Api::namespaced(client.clone(), namespace),
+            bindings: Api::namespaced(client.clone(), namespace),
+        }
+    }
+}
+
+/// Makes a Lease. The mark that frees it needs its uid, so it is a second write, on the version that the first one left: it is lost if
+/// anybody else was there meanwhile, and everybody waits.
+async fn create_lease(apis: &Apis, lease: &Lease, free: bool) -> Result<Lease, Failure> {
+    let name = lease.name_any();
+    let lease = bounded("creating Lease", &name, apis.leases.create(&PostParams::default(), lease)).await?;
+    if !free {
+        return Ok(lease);
+    }
+    let marked = build::lease::marked_free(&lease);
+    bounded("freeing the new Lease", &name, apis.leases.replace(&name, &PostParams::default(), &marked)).await
+}
+
+/// Makes the Lease of the controllers themselves.
+///
+/// # Errors
+/// Where a request fails; that it is there already is none.
+pub async fn create_own_lease(client: &Client, namespace: &str, lease: &Lease) -> Result<(), Failure> {
+    match create_lease(&Apis::of(client, namespace), lease, true).await {
+        Ok(_) => Ok(()),
+        Err(failure) if failure.is_conflict() => Ok(()),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Read, annotate, swap; again on what is there then, while it is the same Lease.
+async fn write_wishes(apis: &Apis, lease: Lease, wishes: &Wishes) -> Result<Lease, Failure> {
+    let (name, uid) = (lease.name_any(), lease.uid());
+    let mut base = lease;
+    for _ in 1..MOST_SWAPS {
+        let Some(wished) = build::lease::with_wishes(&base, wishes) else { return Ok(base) };
+        match bounded("annotating Lease", &name, apis.leases.replace(&name, &PostParams::default(), &wished)).await {
+            Err(failure) if failure.is_conflict() => {
+                base = bounded("reading Lease", &name, apis.leases.get(&name)).await?;
+                if base.uid() != uid {
+                    return Err(failure);
+                }
+            }
+            result => return result,
+        }
+    }
+    let Some(wished) = build::lease::with_wishes(&base, wishes) else { return Ok(base) };
+    bounded("annotating Lease", &name, apis.leases.replace(&name, &PostParams::default(), &wished)).await
+}
+
+async fn grant(apis: &Apis, observed: &Observed, lease: &Lease, mut role: Role, mut binding: RoleBinding) -> Result<(), Failure> {
+    build::rbac::owned_by(&mut role.metadata, lease);
+    build::rbac::owned_by(&mut binding.metadata, lease);
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let name = role.name_any();
+    let same = |is: &Role| is.rules == role.rules && build::rbac::has_metadata(&is.metadata, &role.metadata);
+    if !observed.role.as_ref().is_some_and(same) {
+        bounded("applying Role", &name, apis.roles.patch(&name, &params, &Patch::Apply(&role))).await?;
+    }
+    let same = |is: &RoleBinding| subjects(is) == subjects(&binding) && build::rbac::has_metadata(&is.metadata, &binding.metadata);
+    if !observed.binding.as_ref().is_some_and(same) {
+        bounded("applying RoleBinding", &name, apis.bindings.patch(&name, &params, &Patch::Apply(&binding))).await?;
+    }
+    Ok(())
+}
+
+/// The API server fills in the rest of a subject.
+fn subjects(binding: &RoleBinding) -> Vec<(&str, Option<&str>)> {
+    let subjects = binding.subjects.iter().flatten();
+    subjects.map(|subject| (subject.name.as_str(), subject.namespace.as_deref())).collect()
+}
+
+/// Makes one pod, under the first number that nobody has. One of this very job under that number was made by somebody who knew more than we
+/// did: it is the one that was wanted.
+async fn create_pod(apis: &Apis, job: &SingletonJob, mut pod: Pod, applied: &mut Applied) -> Result<(), Failure> {
+    let first = number(&pod.name_any()).max(applied.last_number.map_or(0, |last| last + 1));
+    for number in first..first + MOST_NUMBERS {
+        let name = format!("{}-{number}", job.name_any());
+        pod.metadata.name = Some(name.clone());
+        applied.last_number = Some(number);
+        match bounded("creating Pod", &name, apis.pods.create(&PostParams::default(), &pod)).await {
+            Ok(_) => {
+                applied.created.push(name);
+                return Ok(());
+            }
+            Err(failure) if failure.is_conflict() => {
+                let there = bounded("reading Pod", &name, apis.pods.get_opt(&name)).await?;
+                if there.as_ref().is_some_and(|there| is_owned(there, job)) {
+                    return Ok(());
+                }
+                applied.foreign.extend(there.map(|_| name));
+            }
+            Err(failure) => return refuse(failure, number, applied),
+        }
+    }
+    Ok(())
+}
+
+/// Quota, Pod Security and webhooks refuse a pod, not the reconciliation: the rest goes on, and status says why.
+fn refuse(failure: Failure, number: i64, applied: &mut Applied) -> Result<(), Failure> {
+    let Some((400..500, message)) = failure.refusal() else { return Err(failure) };
+    let message = message.to_owned();
+    applied.last_number = number.checked_sub(1).filter(|last| *last > 0);
+    applied.refused = Some(Hindrance { reason: "FailedCreate".into(), message });
+    Ok(())
+}
+
+async fn set_role(apis: &Apis, name: &str, uid: &str, role: &str) -> Result<(), Failure> {
+    let patch = json!({"metadata": {"uid": uid, "labels": {labels::ROLE: role}}});
+    let result = bounded("labelling Pod", name, apis.pods.patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await;
+    tolerate_absence(result.map(drop))
+}
+
+async fn delete_pod(apis: &Apis, name: &str, uid: String) -> Result<(), Failure> {
+    let params = DeleteParams::default().preconditions(Preconditions { uid: Some(uid), resource_version: None });
+    tolerate_absence(bounded("deleting Pod", name, apis.pods.delete(name, &params)).await.map(drop))
+}
+
+/// A pod that is gone, or another of its name: what was wanted no longer applies.
+fn tolerate_absence(result: Result<(), Failure>) -> Result<(), Failure> {
+    match result {
+        Err(failure) if failure.is_not_found() || failure.is_conflict() => Ok(()),
+        result => result,
+    }
+}
+
+/// Removes a Lease whose SingletonJob is gone; not if anything has happened to it since it was looked at.
+///
+/// # Errors
+/// Where the request fails.
+pub async fn remove_lease(client: &Client, lease: &Lease) -> Result<(), Failure> {
+    let (namespace, name) = (lease.namespace().unwrap_or_default(), lease.name_any());
+    let exactly = Preconditions { uid: lease.uid(), resource_version: lease.resource_version() };
+    let leases: Api<Lease> = Api::namespaced(client.clone(), &namespace);
+    let params = DeleteParams::background().preconditions(exactly);
+    tolerate_absence(bounded("deleting Lease", &name, leases.delete(&name, &params)).await.map(drop))
+}

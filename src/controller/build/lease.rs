@@ -1,0 +1,83 @@
+//! The Lease: made once, and after that only ever annotated.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+
+use super::{labels, name};
+use crate::api::SingletonJob;
+use crate::controller::plan::takeover::{Creation, Wishes};
+use crate::lease::notes::{self, Notes, Reason, Released, keys};
+use crate::lease::record::Identity;
+
+/// In whose name the controller marks a Lease that it has made.
+const MAKER: &str = "singletonjob-controller";
+
+/// A Lease that is missing. It is owned by nobody: it is to outlive its SingletonJob and tell the next one of that name who held it.
+pub fn new(job: &SingletonJob, creation: &Creation, wishes: &Wishes) -> Lease {
+    let metadata =
+        ObjectMeta { name: Some(name(job)), namespace: job.namespace(), labels: Some(labels(&name(job))), ..ObjectMeta::default() };
+    bare(metadata, creation, wishes)
+}
+
+/// A Lease of that name, for whomever it may be.
+pub fn bare(mut metadata: ObjectMeta, creation: &Creation, wishes: &Wishes) -> Lease {
+    let told = Duration::from_secs(u64::from(wishes.policy.lease_duration_seconds));
+    let (holder, lease_duration) = match creation {
+        Creation::First => (None, told),
+        Creation::Again { holder, longest_lease } => (Some(holder.to_string()), *longest_lease),
+    };
+    wish(metadata.annotations.get_or_insert_default(), wishes);
+    Lease {
+        metadata,
+        // Without acquireTime and renewTime: nobody has ever proven to hold this one.
+        spec: Some(LeaseSpec {
+            holder_identity: holder,
+            lease_duration_seconds: i32::try_from(lease_duration.as_secs()).ok(),
+            lease_transitions: Some(0),
+            ..LeaseSpec::default()
+        }),
+    }
+}
+
+/// `lease`, which was made a moment ago and never held, marked as free at once.
+pub fn marked_free(lease: &Lease) -> Lease {
+    let released = Released {
+        lease_uid: lease.uid().unwrap_or_default(),
+        renew_time: None,
+        by: Identity::read(MAKER),
+        reason: Reason::Created,
+        token: None,
+        exit: None,
+    };
+    let mut lease = lease.clone();
+    lease.metadata.managed_fields = None;
+    notes::write(lease.metadata.annotations.get_or_insert_default(), keys::RELEASED, Some(&released));
+    lease
+}
+
+/// `lease` with `wishes` in it; none where it says so already. Its spec is as it was read, whatever that is: a PUT on its resourceVersion
+/// changes nothing else.
+pub fn with_wishes(lease: &Lease, wishes: &Wishes) -> Option<Lease> {
+    let says = Notes::read(lease.metadata.annotations.as_ref());
+    let handover = wishes.handover.as_ref().is_none_or(|handover| says.handover.as_ref() == Some(handover));
+    if says.policy.as_ref() == Some(&wishes.policy) && says.run.as_ref() == Some(&wishes.run) && handover {
+        return None;
+    }
+    let mut lease = lease.clone();
+    lease.metadata.managed_fields = None;
+    wish(lease.metadata.annotations.get_or_insert_default(), wishes);
+    Some(lease)
+}
+
+fn wish(annotations: &mut BTreeMap<String, String>, wishes: &Wishes) {
+    notes::write(annotations, keys::POLICY, Some(&wishes.policy));
+    notes::write(annotations, keys::RUN, Some(&wishes.run));
+    if let Some(handover) = &wishes.handover {
+        notes::write(annotations, keys::HANDOVER, Some(handover));
+        notes::write(annotations, keys::SUCCESSION, wishes.succession.as_ref());
+    }
+}

@@ -1,0 +1,290 @@
+//! A candidate pod: the template, with the agent in front of the workload.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    Capabilities, ConfigMapProjection, Container, DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource, EnvVar, EnvVarSource,
+    KeyToPath, LocalObjectReference, ObjectFieldSelector, Pod, PodSpec, ProjectedVolumeSource, ResourceRequirements, SeccompProfile,
+    SecurityContext, ServiceAccountTokenProjection, Toleration, TopologySpreadConstraint, Volume, VolumeMount, VolumeProjection,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use kube::{Resource, ResourceExt};
+
+use super::{name, probes};
+use crate::api::SingletonJob;
+use crate::contract::{environment, labels, paths, pod};
+use crate::controller::settings::Agent;
+
+/// How long a candidate stays on a node that is not ready or not reachable: it is replaced elsewhere by then.
+const TOLERATION_SECONDS: i64 = 30;
+const DEFAULT_GRACE_PERIOD: i64 = 30;
+/// The kubelet renews the token long before.
+const TOKEN_SECONDS: i64 = 3600;
+const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
+const UNREACHABLE: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+/// Who the installer runs as, where the template does not say: nobody in particular, but not root.
+const INSTALLER_USER: i64 = 65532;
+
+/// The candidate with this number.
+pub fn candidate(job: &SingletonJob, number: i64, template_hash: &str, agent: &Agent) -> Pod {
+    let mut spec = job.spec.template.spec.clone().unwrap_or_default();
+    spec.restart_policy = Some(job.spec.restart_policy().to_owned());
+    let grace_period = spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE_PERIOD);
+    if let Some(index) = job.spec.workload_index() {
+        gate(&mut spec.containers[index], job, grace_period);
+    }
+    spec.init_containers.get_or_insert_default().insert(0, installer(agent));
+    spec.volumes.get_or_insert_default().extend(volumes());
+    add_pull_secrets(&mut spec, agent);
+    spread(&mut spec, job);
+    tolerate(&mut spec);
+    Pod { metadata: metadata(job, number, template_hash), spec: Some(spec), status: None }
+}
+
+fn metadata(job: &SingletonJob, number: i64, template_hash: &str) -> ObjectMeta {
+    let template = job.spec.template.metadata.clone().unwrap_or_default();
+    let mut all_labels = template.labels.unwrap_or_default();
+    all_labels.extend(super::labels(&name(job)));
+    all_labels.insert(labels::ROLE.to_owned(), labels::ROLE_STANDBY.to_owned());
+    all_labels.insert(labels::TEMPLATE_HASH.to_owned(), template_hash.to_owned());
+    let mut annotations = template.annotations.unwrap_or_default();
+    let ours = format!("{},{}", pod::AGENT_VOLUME, pod::STATE_VOLUME);
+    annotations.entry(SAFE_TO_EVICT.to_owned()).and_modify(|theirs| *theirs = format!("{theirs},{ours}")).or_insert(ours);
+    ObjectMeta {
+        name: Some(format!("{}-{number}", name(job))),
+        namespace: job.namespace(),
+        labels: Some(all_labels),
+        annotations: Some(annotations),
+        owner_references: job.controller_owner_ref(&()).map(|owner| vec![owner]),
+        ..ObjectMeta::default()
+    }
+}
+
+/// Puts the agent before the workload.
+fn gate(container: &mut Container, job: &SingletonJob, grace_period: i64) {
+    let mut command = vec![paths::AGENT.to_owned(), "run".to_owned(), "--".to_owned()];
+    command.extend(container.command.take().unwrap_or_default());
+    command.extend(container.args.take().unwrap_or_default());
+    container.command = Some(command);
+    probes::rewrite(container, grace_period);
+    let message_path = container.termination_message_path.clone().unwrap_or_else(|| paths::TERMINATION_MESSAGE.to_owned());
+    let ours = environment(job, grace_period, message_path);
+    let env = container.env.get_or_insert_default();
+    env.retain(|theirs| ours.iter().all(|ours| ours.name != theirs.name));
+    env.splice(0..0, ours);
+    container.volume_mounts.get_or_insert_default().extend([
+        mount(pod::AGENT_VOLUME, paths::AGENT_DIRECTORY, true),
+        mount(pod::CREDENTIALS_VOLUME, paths::CREDENTIALS, true),
+        mount(pod::STATE_VOLUME, paths::STATE_DIRECTORY, false),
+    ]);
+}
+
+fn environment(job: &SingletonJob, grace_period: i64, message_path: String) -> Vec<EnvVar> {
+    let value = |name: &str, value: String| EnvVar { name: name.into(), value: Some(value), value_from: None };
+    let field = |name: &str, path: &str| EnvVar {
+        name: name.into(),
+        value: None,
+        value_from: Some(EnvVarSource { field_ref: Some(field(path)), ..EnvVarSource::default() }),
+    };
+    vec![
+        value(environment::NAME, name(job)),
+        value(environment::NAMESPACE, job.namespace().unwrap_or_default()),
+        value(environment::JOB_UID, job.uid().unwrap_or_default()),
+        field(environment::POD_NAME, "metadata.name"),
+        field(environment::POD_UID, "metadata.uid"),
+        value(environment::TERMINATION_GRACE_PERIOD_SECONDS, grace_period.to_string()),
+        value(environment::TERMINATION_MESSAGE_PATH, message_path),
+    ]
+}
+
+fn field(path: &str) -> ObjectFieldSelector {
+    ObjectFieldSelector { api_version: Some("v1".into()), field_path: path.into() }
+}
+
+fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
+    VolumeMount { name: name.into(), mount_path: path.into(), read_only: read_only.then_some(true), ..VolumeMount::default() }
+}
+
+/// Copies the agent into the pod. It fits into a namespace that enforces the restricted Pod Security Standard.
+fn installer(agent: &Agent) -> Container {
+    let quantities = |cpu: &str, memory: &str| {
+        Some(BTreeMap::from([("cpu".to_owned(), Quantity(cpu.into())), ("memory".to_owned(), Quantity(memory.into()))]))
+    };
+    Container {
+        name: pod::INSTALLER.into(),
+        image: Some(agent.image.clone()),
+        image_pull_policy: agent.pull_policy.clone(),
+        command: Some(["/usr/bin/singletonjob-agent", "install", paths::AGENT_DIRECTORY].map(str::to_owned).to_vec()),
+        resources: Some(ResourceRequirements {
+            requests: quantities("10m", "16Mi"),
+            limits: quantities("100m", "32Mi"),
+            ..ResourceRequirements::default()
+        }),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), add: None }),
+            read_only_root_filesystem: Some(true),
+            run_as_non_root: Some(true),
+            run_as_user: Some(INSTALLER_USER),
+            seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".into(), localhost_profile: None }),
+            ..SecurityContext::default()
+        }),
+        volume_mounts: Some(vec![mount(pod::AGENT_VOLUME, paths::AGENT_DIRECTORY, false)]),
+        ..Container::default()
+    }
+}
+
+fn volumes() -> [Volume; 3] {
+    let empty_dir = |name: &str, megabytes: &str| Volume {
+        name: name.into(),
+        empty_dir: Some(EmptyDirVolumeSource { size_limit: Some(Quantity(megabytes.into())), ..EmptyDirVolumeSource::default() }),
+        ..Volume::default()
+    };
+    let credentials = Volume { name: pod::CREDENTIALS_VOLUME.into(), projected: Some(credentials()), ..Volume::default() };
+    [empty_dir(pod::AGENT_VOLUME, "64Mi"), credentials, empty_dir(pod::STATE_VOLUME, "16Mi")]
+}
+
+/// What Kubernetes would mount by itself, were it not turned off by `automountServiceAccountToken`.
+fn credentials() -> ProjectedVolumeSource {
+    let token = ServiceAccountTokenProjection {
+        path: "token".into(),
+        expiration_seconds: Some(TOKEN_SECONDS),
+        ..ServiceAccountTokenProjection::default()
+    };
+    let certificate = ConfigMapProjection {
+        name: "kube-root-ca.crt".into(),
+        items: Some(vec![KeyToPath { key: "ca.crt".into(), path: "ca.crt".into(), ..KeyToPath::default() }]),
+        optional: None,
+    };
+    let namespace = DownwardAPIVolumeFile {
+        path: "namespace".into(),
+        field_ref: Some(field("metadata.namespace")),
+        ..DownwardAPIVolumeFile::default()
+    };
+    ProjectedVolumeSource {
+        // Readable for any user that the workload's container may run as.
+        default_mode: Some(0o444),
+        sources: Some(vec![
+            VolumeProjection { service_account_token: Some(token), ..VolumeProjection::default() },
+            VolumeProjection { config_map: Some(certificate), ..VolumeProjection::default() },
+            VolumeProjection { downward_api: Some(DownwardAPIProjection { items: Some(vec![namespace]) }), ..VolumeProjection::default() },
+        ]),
+        ..ProjectedVolumeSource::default()
+    }
+}
+
+fn add_pull_secrets(spec: &mut PodSpec, agent: &Agent) {
+    let secrets = spec.image_pull_secrets.get_or_insert_default();
+    for secret in &agent.pull_secrets {
+        if secrets.iter().all(|known| known.name != *secret) {
+            secrets.push(LocalObjectReference { name: secret.clone() });
+        }
+    }
+}
+
+/// Over nodes, softly, unless the template has its own ideas.
+fn spread(spec: &mut PodSpec, job: &SingletonJob) {
+    let placed = spec.affinity.as_ref().is_some_and(|affinity| affinity.pod_anti_affinity.is_some()) || spec.node_name.is_some();
+    if placed || spec.topology_spread_constraints.as_ref().is_some_and(|constraints| !constraints.is_empty()) {
+        return;
+    }
+    let selected = BTreeMap::from([(labels::JOB.to_owned(), name(job))]);
+    spec.topology_spread_constraints = Some(vec![TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: "kubernetes.io/hostname".into(),
+        when_unsatisfiable: "ScheduleAnyway".into(),
+        label_selector: Some(LabelSelector { match_labels: Some(selected), match_expressions: None }),
+        ..TopologySpreadConstraint::default()
+    }]);
+}
+
+fn tolerate(spec: &mut PodSpec) {
+    let tolerations = spec.tolerations.get_or_insert_default();
+    for taint in UNREACHABLE {
+        if tolerations.iter().any(|theirs| theirs.key.as_deref().is_none_or(|key| key == taint)) {
+            continue;
+        }
+        tolerations.push(Toleration {
+            key: Some(taint.into()),
+            operator: Some("Exists".into()),
+            effect: Some("NoExecute".into()),
+            toleration_seconds: Some(TOLERATION_SECONDS),
+            value: None,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(template: Value) -> Pod {
+        let job = serde_json::from_value(json!({
+            "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "web", "namespace": "shop", "uid": "j"},
+            "spec": {"template": template},
+        }));
+        let agent = Agent { image: "agent:1".into(), pull_policy: Some("IfNotPresent".into()), pull_secrets: vec!["ours".into()] };
+        candidate(&job.expect("a SingletonJob"), 3, "abc", &agent)
+    }
+
+    fn plain() -> Pod {
+        pod(json!({"metadata": {"labels": {"team": "a"}}, "spec": {
+            "containers": [{"name": "main", "command": ["/bin/web", "-v"], "args": ["--fast"]}], "imagePullSecrets": [{"name": "theirs"}],
+        }}))
+    }
+
+    #[test]
+    fn the_agent_stands_before_command_and_args() {
+        let spec = plain().spec.expect("a spec");
+        let main = &spec.containers[0];
+        assert_eq!(main.command.as_deref(), Some(&[paths::AGENT, "run", "--", "/bin/web", "-v", "--fast"].map(str::to_owned)[..]));
+        assert_eq!(main.args, None);
+        assert_eq!(spec.init_containers.expect("the installer")[0].name, pod::INSTALLER);
+        assert_eq!(spec.automount_service_account_token, None);
+    }
+
+    #[test]
+    fn a_candidate_is_owned_labelled_and_named_by_its_number() {
+        let pod = plain();
+        assert_eq!((pod.name_any().as_str(), pod.labels()["team"].as_str()), ("web-3", "a"));
+        assert_eq!(pod.labels()[labels::TEMPLATE_HASH], "abc");
+        let owner = &pod.owner_references()[0];
+        assert_eq!((owner.uid.as_str(), owner.controller), ("j", Some(true)));
+    }
+
+    #[test]
+    fn pull_secrets_are_merged() {
+        let secrets = plain().spec.expect("a spec").image_pull_secrets.expect("two");
+        assert_eq!(secrets.iter().map(|secret| secret.name.as_str()).collect::<Vec<_>>(), ["theirs", "ours"]);
+    }
+
+    #[test]
+    fn candidates_leave_a_lost_node_soon_and_spread_unless_the_template_says_otherwise() {
+        let spec = plain().spec.expect("a spec");
+        assert_eq!(spec.tolerations.map(|tolerations| tolerations.len()), Some(2));
+        assert_eq!(spec.topology_spread_constraints.map(|constraints| constraints.len()), Some(1));
+        let own = pod(json!({"spec": {
+            "containers": [{"name": "main", "command": ["x"]}], "tolerations": [{"operator": "Exists"}],
+            "affinity": {"podAntiAffinity": {}},
+        }}));
+        let spec = own.spec.expect("a spec");
+        assert_eq!(spec.tolerations.map(|tolerations| tolerations.len()), Some(1));
+        assert_eq!(spec.topology_spread_constraints, None);
+    }
+
+    #[test]
+    fn the_environment_holds_names_only_and_ours_win() {
+        let pod = pod(json!({"spec": {"terminationGracePeriodSeconds": 7, "containers": [{
+            "name": "main", "command": ["x"], "terminationMessagePath": "/tmp/end", "env": [{"name": environment::NAME, "value": "forged"}],
+        }]}}));
+        let env = pod.spec.expect("a spec").containers[0].env.clone().expect("ours");
+        let value = |name: &str| env.iter().find(|variable| variable.name == name).and_then(|variable| variable.value.as_deref());
+        assert_eq!(value(environment::NAME), Some("web"));
+        assert_eq!(value(environment::TERMINATION_GRACE_PERIOD_SECONDS), Some("7"));
+        assert_eq!(value(environment::TERMINATION_MESSAGE_PATH), Some("/tmp/end"));
+        assert_eq!(value(environment::JOB_UID), Some("j"));
+    }
+}

@@ -1,0 +1,72 @@
+//! The Role and RoleBinding that let candidates speak through their one Lease.
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::{Resource, ResourceExt};
+
+use super::{labels, name as job_name};
+use crate::api::SingletonJob;
+
+/// What a candidate may do with its Lease; never create, patch or delete.
+const VERBS: [&str; 4] = ["get", "list", "watch", "update"];
+
+/// Name of both.
+pub fn name(job: &str) -> String {
+    format!("singletonjob-{job}")
+}
+
+/// The Role for this one Lease.
+pub fn role(job: &SingletonJob) -> Role {
+    let rule = PolicyRule {
+        api_groups: Some(vec!["coordination.k8s.io".into()]),
+        resources: Some(vec!["leases".into()]),
+        resource_names: Some(vec![job_name(job)]),
+        verbs: VERBS.map(str::to_owned).to_vec(),
+        ..PolicyRule::default()
+    };
+    Role { metadata: metadata(job), rules: Some(vec![rule]) }
+}
+
+/// Binds it to the service accounts of the candidates.
+pub fn binding(job: &SingletonJob, service_accounts: &[String]) -> RoleBinding {
+    let subject = |account: &String| Subject {
+        kind: "ServiceAccount".into(),
+        name: account.clone(),
+        namespace: job.namespace(),
+        ..Subject::default()
+    };
+    RoleBinding {
+        metadata: metadata(job),
+        role_ref: RoleRef { api_group: Some("rbac.authorization.k8s.io".into()), kind: "Role".into(), name: name(&job_name(job)) },
+        subjects: Some(service_accounts.iter().map(subject).collect()),
+    }
+}
+
+fn metadata(job: &SingletonJob) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name(&job_name(job))),
+        namespace: job.namespace(),
+        labels: Some(labels(&job_name(job))),
+        ..ObjectMeta::default()
+    }
+}
+
+/// Owned by the Lease, not by the SingletonJob: a holder must be able to release after that is gone.
+pub fn owned_by(metadata: &mut ObjectMeta, lease: &Lease) {
+    metadata.owner_references = Some(vec![OwnerReference {
+        api_version: Lease::api_version(&()).into(),
+        kind: Lease::kind(&()).into(),
+        name: lease.name_any(),
+        uid: lease.uid().unwrap_or_default(),
+        ..OwnerReference::default()
+    }]);
+}
+
+/// Whether what is there has everything that is wanted; what others added to its metadata is theirs.
+pub fn has_metadata(is: &ObjectMeta, wanted: &ObjectMeta) -> bool {
+    let labelled =
+        wanted.labels.iter().flatten().all(|(label, value)| is.labels.as_ref().and_then(|labels| labels.get(label)) == Some(value));
+    let uids = |metadata: &ObjectMeta| metadata.owner_references.iter().flatten().map(|owner| owner.uid.clone()).collect::<Vec<_>>();
+    labelled && uids(is) == uids(wanted)
+}

@@ -1,0 +1,212 @@
+//! What is there: read from the caches, or from the API server itself before anything is made.
+//!
+//! A cache may be old. For most of what is decided that does no harm, for it is looked at again; but whoever makes a pod or a Lease because
+//! it is missing must not be told so by a cache. Therefore a plan that makes something is made twice: the second time on [`live`] data.
+
+pub mod candidate;
+pub mod sightings;
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::ListParams;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Api, Client, Resource, ResourceExt};
+
+use super::build;
+use super::request::{self, Failure};
+use crate::api::SingletonJob;
+use crate::contract::labels;
+use crate::lease::clock::Moment;
+use crate::lease::record::{Identity, Record};
+use candidate::Candidate;
+use sightings::{Look, Sightings};
+
+/// What the watches have told.
+#[derive(Clone)]
+pub struct Caches {
+    /// All SingletonJobs, those that do not decode included.
+    pub jobs: Store<DeserializeGuard<SingletonJob>>,
+    /// Candidate pods.
+    pub pods: Store<Pod>,
+    /// Leases of SingletonJobs.
+    pub leases: Store<Lease>,
+    /// Roles of SingletonJobs.
+    pub roles: Store<Role>,
+    /// RoleBindings of SingletonJobs.
+    pub bindings: Store<RoleBinding>,
+}
+
+impl Caches {
+    /// Waits until every watch has told all that there is; false where one has ended.
+    pub async fn filled(&self) -> bool {
+        let Self { jobs, pods, leases, roles, bindings } = self;
+        let all = tokio::join!(
+            jobs.wait_until_ready(),
+            pods.wait_until_ready(),
+            leases.wait_until_ready(),
+            roles.wait_until_ready(),
+            bindings.wait_until_ready()
+        );
+        all.0.and(all.1).and(all.2).and(all.3).and(all.4).is_ok()
+    }
+}
+
+/// A Lease, and what is known beyond its content.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// As it is.
+    pub object: Lease,
+    /// Decoded.
+    pub record: Record,
+    /// Since when it is so.
+    pub look: Look,
+}
+
+/// What is there of one SingletonJob.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// Its Lease.
+    pub lease: Option<Seen>,
+    /// Its Role.
+    pub role: Option<Role>,
+    /// Its RoleBinding.
+    pub binding: Option<RoleBinding>,
+    /// Its pods, by number.
+    pub candidates: Vec<Candidate>,
+    /// The hash of its template as it is now.
+    pub template_hash: String,
+    /// Whether the API server itself knows neither a Lease nor a pod of that name.
+    pub nobody_there: bool,
+    /// What stands in the way: another's object under a name that is needed.
+    pub foreign: Option<String>,
+}
+
+impl Observed {
+    /// Who holds the Lease and has been heard of within it.
+    pub fn holder(&self) -> Option<&Identity> {
+        let seen = self.lease.as_ref()?;
+        let proven = seen.record.acquire_time.is_some() && !self.remaining().is_zero();
+        seen.record.holder.as_ref().filter(|_| proven)
+    }
+
+    /// The uid of the holder's pod.
+    pub fn holder_uid(&self) -> Option<&str> {
+        self.holder()?.pod_uid()
+    }
+
+    /// The holder's pod, where it is still there.
+    pub fn holder_pod(&self) -> Option<&Candidate> {
+        let uid = self.holder_uid()?;
+        self.candidates.iter().find(|candidate| candidate.uid == uid)
+    }
+
+    /// How long the Lease is good for if nothing more is heard; on this controller's clock.
+    pub fn remaining(&self) -> Duration {
+        self.lease.as_ref().map_or(Duration::ZERO, |seen| seen.record.lease_duration.saturating_sub(seen.look.unchanged))
+    }
+}
+
+/// What the caches say.
+///
+/// # Errors
+/// A Lease that no candidate could work with either.
+pub fn cached(job: &SingletonJob, caches: &Caches, sightings: &Sightings, now: Moment) -> Result<Observed, Failure> {
+    let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
+    let pods: Vec<_> = caches.pods.state_filter(|pod| is_named(pod, &namespace, &name));
+    let lease = caches.leases.get(&ObjectRef::new(&name).within(&namespace));
+    let rbac = ObjectRef::new(&build::rbac::name(&name)).within(&namespace);
+    let observed = Observed {
+        role: caches.roles.get(&rbac).map(|role| (*role).clone()),
+        binding: caches.bindings.get(&ObjectRef::new(&build::rbac::name(&name)).within(&namespace)).map(|binding| (*binding).clone()),
+        ..Observed::default()
+    };
+    complete(job, observed, lease.map(|lease| (*lease).clone()), pods.iter().map(AsRef::as_ref), sightings, now)
+}
+
+/// What the API server itself says, and the SingletonJob as it is now; none where that is gone.
+///
+/// # Errors
+/// Where a request fails.
+pub async fn live(
+    job: &SingletonJob,
+    client: &Client,
+    sightings: &Sightings,
+    now: Moment,
+) -> Result<Option<(SingletonJob, Observed)>, Failure> {
+    let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
+    let jobs: Api<SingletonJob> = Api::namespaced(client.clone(), &namespace);
+    let job = match request::bounded("reading SingletonJob", &name, jobs.get_opt(&name)).await? {
+        Some(current) if current.uid() == job.uid() => current,
+        Some(_) | None => return Ok(None),
+    };
+    let leases: Api<Lease> = Api::namespaced(client.clone(), &namespace);
+    let lease = request::bounded("reading Lease", &name, leases.get_opt(&name)).await?;
+    let rbac = build::rbac::name(&name);
+    let roles: Api<Role> = Api::namespaced(client.clone(), &namespace);
+    let role = request::bounded("reading Role", &rbac, roles.get_opt(&rbac)).await?;
+    let bindings: Api<RoleBinding> = Api::namespaced(client.clone(), &namespace);
+    let binding = request::bounded("reading RoleBinding", &rbac, bindings.get_opt(&rbac)).await?;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    let selector = ListParams::default().labels(&format!("{}={name}", labels::JOB));
+    let pods = request::bounded("listing pods of", &name, pods.list(&selector)).await?.items;
+    let observed = Observed {
+        nobody_there: lease.is_none() && pods.is_empty(),
+        foreign: foreign(&role, "Role", &name).or_else(|| foreign(&binding, "RoleBinding", &name)),
+        role,
+        binding,
+        ..Observed::default()
+    };
+    let observed = complete(&job, observed, lease, pods.iter(), sightings, now)?;
+    Ok(Some((job, observed)))
+}
+
+fn complete<'a>(
+    job: &SingletonJob,
+    observed: Observed,
+    lease: Option<Lease>,
+    pods: impl Iterator<Item = &'a Pod>,
+    sightings: &Sightings,
+    now: Moment,
+) -> Result<Observed, Failure> {
+    let gated = job.spec.workload().map(|container| container.name.clone()).unwrap_or_default();
+    let mut candidates: Vec<_> = pods.filter(|pod| is_owned(*pod, job)).map(|pod| Candidate::read(pod, &gated)).collect();
+    candidates.sort_by_key(|candidate| candidate.number);
+    let foreign = observed.foreign.or_else(|| foreign(&lease, "Lease", &job.name_any()));
+    let seen = lease.filter(|_| foreign.is_none()).map(|lease| see(lease, job, sightings, now)).transpose()?;
+    Ok(Observed { lease: seen, candidates, template_hash: build::template_hash(&job.spec), foreign, ..observed })
+}
+
+fn see(object: Lease, job: &SingletonJob, sightings: &Sightings, now: Moment) -> Result<Seen, Failure> {
+    let record = Record::read(&object).map_err(|malformed| Failure::Unusable(malformed.to_string()))?;
+    let look = sightings.look(&job.namespace().unwrap_or_default(), &job.name_any(), &record, now);
+    Ok(Seen { object, record, look })
+}
+
+/// Whether `object` carries the labels of what is made for the SingletonJob of that name.
+pub fn is_ours(object: &impl Resource, job: &str) -> bool {
+    let has = |label: &str, value: &str| object.meta().labels.as_ref().and_then(|labels| labels.get(label)).is_some_and(|is| is == value);
+    has(labels::MANAGED_BY, labels::MANAGED_BY_VALUE) && has(labels::JOB, job)
+}
+
+fn foreign<K: Resource>(object: &Option<K>, kind: &str, job: &str) -> Option<String> {
+    let object = object.as_ref().filter(|object| !is_ours(*object, job))?;
+    Some(format!(
+        "the {kind} {} is not of this SingletonJob (it lacks the label {}={job}); it is left alone: delete it, or use another name",
+        object.meta().name.clone().unwrap_or_default(),
+        labels::JOB
+    ))
+}
+
+fn is_named(pod: &Pod, namespace: &str, job: &str) -> bool {
+    pod.metadata.namespace.as_deref() == Some(namespace) && pod.labels().get(labels::JOB).is_some_and(|name| name == job)
+}
+
+/// Whether the controlling owner is this very SingletonJob.
+pub fn is_owned(pod: &Pod, job: &SingletonJob) -> bool {
+    let uid = job.uid();
+    pod.owner_references().iter().any(|owner| owner.controller == Some(true) && Some(&owner.uid) == uid.as_ref())
+}

@@ -1,0 +1,251 @@
+//! What a candidate pod says about itself.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodStatus};
+use kube::ResourceExt;
+
+use crate::contract::{TERMINATION_PREFIX, exit_codes, labels};
+
+/// A candidate pod of one SingletonJob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Name of the pod.
+    pub name: String,
+    /// Uid of the pod.
+    pub uid: String,
+    /// `n` of `<job>-<n>`; 0 where the name has none.
+    pub number: i64,
+    /// Where it runs; none until it is scheduled.
+    pub node: Option<String>,
+    /// Which template it was made from.
+    pub template_hash: Option<String>,
+    /// Whose Role it needs.
+    pub service_account: String,
+    /// The role label as it is.
+    pub role: Option<String>,
+    /// Whether it takes part.
+    pub life: Life,
+    /// Whether the pod is ready.
+    pub ready: bool,
+    /// Why it does not start.
+    pub hindrance: Option<Hindrance>,
+    /// The last that its agent had to complain of, while it is not ready.
+    pub complaint: Option<String>,
+    /// When it became what it is: ready, or made.
+    pub since: Option<Timestamp>,
+}
+
+/// Whether a candidate takes part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It runs, or is going to.
+    Alive,
+    /// It is being deleted, or its node is gone and nobody can say.
+    Leaving,
+    /// It has ended and is kept for its log.
+    Ended(End),
+}
+
+/// How a candidate ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Exit 0.
+    pub succeeded: bool,
+    /// Of the gated container; none where it never ran or nobody saw it end.
+    pub exit_code: Option<i32>,
+    /// `Error`, `OOMKilled`, `Evicted`, ...
+    pub reason: Option<String>,
+    /// What the container or the kubelet said.
+    pub message: Option<String>,
+    /// When, on its node's clock.
+    pub at: Option<Timestamp>,
+}
+
+impl End {
+    /// Whether it ended before it could be an attempt: refused by its node, not able to fence, or not able to read its Lease.
+    pub fn is_fault(&self) -> bool {
+        let unable = |code| matches!(code, exit_codes::SELF_TEST_FAILED | exit_codes::LEASE_UNREADABLE | exit_codes::USAGE);
+        match (self.exit_code, &self.message) {
+            (Some(code), message) => unable(code) && message.as_ref().is_some_and(|message| message.starts_with(TERMINATION_PREFIX)),
+            (None, _) => !self.succeeded,
+        }
+    }
+
+    /// Whether it was asked to end.
+    pub fn is_interruption(&self) -> bool {
+        self.exit_code == Some(exit_codes::INTERRUPTED)
+    }
+}
+
+/// Why a candidate does not start, in the words of whoever refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hindrance {
+    /// `ErrImagePull`, `Unschedulable`, `FailedCreate`, ...
+    pub reason: String,
+    /// One sentence.
+    pub message: String,
+}
+
+/// States of a container that is merely on its way.
+const ON_THE_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+
+impl Candidate {
+    /// What can be read of `pod`, whose gated container is called `gated`.
+    pub fn read(pod: &Pod, gated: &str) -> Self {
+        let spec = pod.spec.clone().unwrap_or_default();
+        let status = pod.status.clone().unwrap_or_default();
+        let container = container(&status, gated);
+        let ready = condition(&status, "Ready").filter(|(holds, _)| *holds);
+        let is_ready = ready.is_some();
+        Self {
+            name: pod.name_any(),
+            uid: pod.uid().unwrap_or_default(),
+            number: number(&pod.name_any()),
+            node: spec.node_name.clone(),
+            template_hash: pod.labels().get(labels::TEMPLATE_HASH).cloned(),
+            service_account: spec.service_account_name.clone().unwrap_or_else(|| "default".to_owned()),
+            role: pod.labels().get(labels::ROLE).cloned(),
+            life: life(pod, spec.restart_policy.as_deref(), &status, container),
+            ready: is_ready,
+            hindrance: (!is_ready).then(|| hindrance(&status)).flatten(),
+            complaint: (!is_ready).then(|| complaint(container)).flatten(),
+            since: ready.and_then(|(_, since)| since).or(pod.creation_timestamp().map(|time| time.0)),
+        }
+    }
+
+    /// Whether it takes part.
+    pub fn is_alive(&self) -> bool {
+        self.life == Life::Alive
+    }
+
+    /// How it ended, if it did.
+    pub fn end(&self) -> Option<&End> {
+        match &self.life {
+            Life::Ended(end) => Some(end),
+            Life::Alive | Life::Leaving => None,
+        }
+    }
+}
+
+/// `n` of `<job>-<n>`.
+pub fn number(pod: &str) -> i64 {
+    pod.rsplit_once('-').and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
+}
+
+fn container<'a>(status: &'a PodStatus, name: &str) -> Option<&'a ContainerStatus> {
+    status.container_statuses.iter().flatten().find(|container| container.name == name)
+}
+
+fn condition(status: &PodStatus, type_: &str) -> Option<(bool, Option<Timestamp>)> {
+    let condition = status.conditions.iter().flatten().find(|condition| condition.type_ == type_)?;
+    Some((condition.status == "True", condition.last_transition_time.as_ref().map(|time| time.0)))
+}
+
+/// A one-shot's candidate has ended with its gated container, whatever the others in the pod do; a service's is restarted in place.
+fn life(pod: &Pod, restart_policy: Option<&str>, status: &PodStatus, gated: Option<&ContainerStatus>) -> Life {
+    if pod.metadata.deletion_timestamp.is_some() {
+        return Life::Leaving;
+    }
+    let phase = status.phase.as_deref().unwrap_or("Pending");
+    let spent = restart_policy == Some("Never") && gated.and_then(terminated).is_some();
+    if !spent && !matches!(phase, "Succeeded" | "Failed") {
+        return Life::Alive;
+    }
+    let ended = gated.and_then(terminated);
+    Life::Ended(End {
+        succeeded: ended.map_or(phase == "Succeeded", |ended| ended.exit_code == 0),
+        exit_code: ended.map(|ended| ended.exit_code),
+        reason: ended.and_then(|ended| ended.reason.clone()).or(status.reason.clone()),
+        message: ended.and_then(|ended| ended.message.clone()).or(status.message.clone()),
+        at: ended.and_then(|ended| ended.finished_at.as_ref()).map(|time| time.0).or(pod.creation_timestamp().map(|time| time.0)),
+    })
+}
+
+fn terminated(container: &ContainerStatus) -> Option<&k8s_openapi::api::core::v1::ContainerStateTerminated> {
+    container.state.as_ref()?.terminated.as_ref()
+}
+
+fn hindrance(status: &PodStatus) -> Option<Hindrance> {
+    let containers = status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
+    containers.filter_map(waiting).next().or_else(|| unschedulable(status))
+}
+
+fn waiting(container: &ContainerStatus) -> Option<Hindrance> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.clone().filter(|reason| !ON_THE_WAY.contains(&reason.as_str()))?;
+    let message = waiting.message.clone().unwrap_or_else(|| format!("container {} is waiting", container.name));
+    Some(Hindrance { reason, message: format!("container {}: {message}", container.name) })
+}
+
+fn unschedulable(status: &PodStatus) -> Option<Hindrance> {
+    let condition =
+        status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
+    Some(Hindrance {
+        reason: condition.reason.clone().unwrap_or_else(|| "Unschedulable".to_owned()),
+        message: condition.message.clone().unwrap_or_else(|| "no node takes the pod".to_owned()),
+    })
+}
+
+fn complaint(container: Option<&ContainerStatus>) -> Option<String> {
+    let states = [container?.state.as_ref(), container?.last_state.as_ref()];
+    let said = |state: &ContainerState| state.terminated.as_ref().and_then(|ended| ended.message.clone());
+    let message = states.into_iter().flatten().filter_map(said).next()?;
+    message.strip_prefix(TERMINATION_PREFIX).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn candidate(restart_policy: &str, status: Value) -> Candidate {
+        let pod = json!({
+            "metadata": {"name": "web-12", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"containers": [], "restartPolicy": restart_policy, "nodeName": "node-a"},
+            "status": status,
+        });
+        Candidate::read(&serde_json::from_value(pod).expect("a pod"), "main")
+    }
+
+    fn ended(code: i32, message: &str) -> Value {
+        json!({"phase": "Running", "containerStatuses": [{
+            "name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": code, "message": message, "finishedAt": "2026-01-01T00:01:00Z"}},
+        }]})
+    }
+
+    #[test]
+    fn a_pod_that_was_just_made_is_alive_and_not_ready() {
+        let candidate = candidate("Never", json!({"phase": "Pending"}));
+        assert_eq!((candidate.life, candidate.ready, candidate.number), (Life::Alive, false, 12));
+    }
+
+    #[test]
+    fn a_one_shots_candidate_ends_with_its_gated_container_and_a_services_does_not() {
+        assert!(candidate("Never", ended(3, "")).end().is_some_and(|end| end.exit_code == Some(3) && !end.is_fault()));
+        assert!(candidate("Always", ended(3, "")).is_alive());
+    }
+
+    #[test]
+    fn an_agent_that_cannot_read_its_lease_is_a_fault_and_no_attempt() {
+        let candidate = candidate("Never", ended(exit_codes::LEASE_UNREADABLE, "singletonjob-agent: reading lease a/b at c: refused"));
+        assert!(candidate.end().is_some_and(End::is_fault));
+        assert_eq!(candidate.complaint.as_deref(), Some("reading lease a/b at c: refused"));
+        assert!(!self::candidate("Never", ended(exit_codes::LEASE_UNREADABLE, "the workload's own 122")).end().is_some_and(End::is_fault));
+    }
+
+    #[test]
+    fn a_missing_image_and_a_full_cluster_are_quoted() {
+        let waiting = json!({"phase": "Pending", "containerStatuses": [{
+            "name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}},
+        }]});
+        let hindrance = candidate("Never", waiting).hindrance.expect("one");
+        assert_eq!((&*hindrance.reason, &*hindrance.message), ("ErrImagePull", "container main: no such image"));
+        let unschedulable = json!({"conditions": [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes are available"},
+        ]});
+        assert_eq!(candidate("Never", unschedulable).hindrance.expect("one").reason, "Unschedulable");
+    }
+}

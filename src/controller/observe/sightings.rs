@@ -1,0 +1,185 @@
+//! Since when each Lease looks as it does, on this machine's clock.
+//!
+//! No timestamp of another machine can tell whether a holder has fallen silent; how long this controller has seen nothing new can. The same
+//! place tells news from renewals: a renewal wakes nobody.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::ResourceExt;
+
+use crate::lease::clock::Moment;
+use crate::lease::record::{Identity, Record, Version};
+
+/// What is known of a Lease beyond its content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// For how long its holder has not been heard of.
+    pub unchanged: Duration,
+    /// The holder's fencing token, where its acquisition was seen.
+    pub token: Option<Version>,
+    /// Who held it before the holder of now, and when that one last renewed, on its own clock.
+    pub before: Option<(Identity, Option<Timestamp>)>,
+}
+
+/// What has been seen of one Lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sighting {
+    since: Moment,
+    token: Option<Version>,
+    before: Option<(Identity, Option<Timestamp>)>,
+    uid: String,
+    holder: Option<Identity>,
+    renew_time: Option<Timestamp>,
+    digest: u64,
+}
+
+/// All Leases. Cheap to share: locked only for the moment of a look.
+#[derive(Debug, Default)]
+pub struct Sightings {
+    seen: Mutex<HashMap<(String, String), Sighting>>,
+}
+
+impl Sightings {
+    /// Takes a Lease as it came from the watch; whether it says more than that its holder lives.
+    pub fn saw(&self, lease: &Lease, now: Moment) -> bool {
+        let Ok(record) = Record::read(lease) else { return true };
+        let digest = digest(lease);
+        let mut seen = self.lock();
+        let known = seen.get(&key(lease)).filter(|sighting| sighting.uid == record.uid);
+        let news = known.is_none_or(|sighting| sighting.digest != digest);
+        let next = next(known, record, digest, now);
+        seen.insert(key(lease), next);
+        news
+    }
+
+    /// The Lease is gone.
+    pub fn forget(&self, lease: &Lease) {
+        self.lock().remove(&key(lease));
+    }
+
+    /// How long `record` has been as it is, to this controller's knowledge, and what is known beyond it. A record that was read directly may
+    /// be newer than what the watch has told.
+    pub fn look(&self, namespace: &str, name: &str, record: &Record, now: Moment) -> Look {
+        let fresh = Look { unchanged: Duration::ZERO, token: acquisition(record), before: None };
+        let Some(known) = self.of(namespace, name).filter(|known| known.uid == record.uid) else { return fresh };
+        if known.holder != record.holder {
+            let left = known.holder.clone().map(|holder| (holder, known.renew_time));
+            return Look { before: left.or(known.before), ..fresh };
+        }
+        let same = known.renew_time == record.renew_time;
+        let unchanged = if same { now.elapsed_for_challenger(known.since) } else { Duration::ZERO };
+        Look { unchanged, token: known.token, before: known.before }
+    }
+
+    fn of(&self, namespace: &str, name: &str) -> Option<Sighting> {
+        self.lock().get(&(namespace.to_owned(), name.to_owned())).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Sighting>> {
+        // Every change is a single insert or remove: a panic elsewhere leaves nothing half done.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn next(known: Option<&Sighting>, record: Record, digest: u64, now: Moment) -> Sighting {
+    let Some(known) = known else {
+        let token = acquisition(&record);
+        return Sighting { since: now, token, before: None, uid: record.uid, holder: record.holder, renew_time: record.renew_time, digest };
+    };
+    let same_holder = known.holder == record.holder;
+    let same = same_holder && known.renew_time == record.renew_time;
+    let left = known.holder.clone().map(|holder| (holder, known.renew_time));
+    Sighting {
+        since: if same { known.since } else { now },
+        token: if same_holder { known.token } else { acquisition(&record) },
+        before: if same_holder { known.before.clone() } else { left.or(known.before.clone()) },
+        uid: record.uid,
+        holder: record.holder,
+        renew_time: record.renew_time,
+        digest,
+    }
+}
+
+/// The token, where `record` is as the acquiring PUT left it: its first renewTime is its acquireTime.
+fn acquisition(record: &Record) -> Option<Version> {
+    let fresh = record.holder.is_some() && record.acquire_time.is_some() && record.acquire_time == record.renew_time;
+    fresh.then_some(record.version)
+}
+
+fn key(lease: &Lease) -> (String, String) {
+    (lease.namespace().unwrap_or_default(), lease.name_any())
+}
+
+/// Everything but what a renewal changes.
+fn digest(lease: &Lease) -> u64 {
+    let spec = lease.spec.clone().unwrap_or_default();
+    let mut hasher = DefaultHasher::new();
+    (&spec.holder_identity, spec.lease_duration_seconds, spec.lease_transitions).hash(&mut hasher);
+    (&lease.metadata.uid, lease.metadata.deletion_timestamp.is_some()).hash(&mut hasher);
+    let empty = BTreeMap::new();
+    lease.metadata.annotations.as_ref().unwrap_or(&empty).hash(&mut hasher);
+    lease.metadata.labels.as_ref().unwrap_or(&empty).hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn lease(version: u32, holder: &str, second: u32) -> Lease {
+        serde_json::from_value(json!({
+            "metadata": {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": version.to_string()},
+            "spec": {"holderIdentity": holder, "acquireTime": "2026-01-01T00:00:01.000000Z",
+                     "renewTime": format!("2026-01-01T00:00:{second:02}.000000Z")},
+        }))
+        .expect("a Lease")
+    }
+
+    fn at(seconds: u64) -> Moment {
+        Moment { boot: Duration::from_secs(seconds), raw: Duration::from_secs(seconds) }
+    }
+
+    #[test]
+    fn a_renewal_is_no_news_but_a_sign_of_life() {
+        let sightings = Sightings::default();
+        assert!(sightings.saw(&lease(10, "a_u_1", 1), at(5)));
+        assert!(!sightings.saw(&lease(11, "a_u_1", 4), at(8)));
+        assert_eq!(sightings.of("shop", "web").expect("seen").since, at(8));
+    }
+
+    #[test]
+    fn what_is_seen_again_unchanged_is_as_old_as_before() {
+        let sightings = Sightings::default();
+        sightings.saw(&lease(10, "a_u_1", 1), at(5));
+        sightings.saw(&lease(10, "a_u_1", 1), at(300));
+        assert_eq!(sightings.of("shop", "web").expect("seen").since, at(5));
+    }
+
+    #[test]
+    fn the_token_is_known_where_the_acquisition_was_seen() {
+        let sightings = Sightings::default();
+        sightings.saw(&lease(10, "a_u_1", 1), at(5));
+        sightings.saw(&lease(11, "a_u_1", 4), at(8));
+        assert_eq!(sightings.of("shop", "web").expect("seen").token, Some(Version(10)));
+        let late = Sightings::default();
+        late.saw(&lease(11, "a_u_1", 4), at(8));
+        assert_eq!(late.of("shop", "web").expect("seen").token, None);
+    }
+
+    #[test]
+    fn who_held_it_before_is_remembered_over_a_release() {
+        let sightings = Sightings::default();
+        sightings.saw(&lease(10, "a_u_1", 2), at(5));
+        sightings.saw(&lease(11, "", 3), at(6));
+        assert!(sightings.saw(&lease(12, "b_u_1", 4), at(7)));
+        let before = sightings.of("shop", "web").expect("seen").before.expect("somebody");
+        assert_eq!(before.0, Identity::read("a_u_1"));
+    }
+}

@@ -1,0 +1,155 @@
+//! What should be done: pure decisions over what was observed.
+//!
+//! # Guarantees
+//! - The same observation gives the same plan; nothing here knows a client or reads a clock.
+//! - A plan that has been carried out, looked at again, is an empty plan.
+//! - Never more than one voluntary change of hands at a time, and none without a ready successor.
+//!
+//! # Layout
+//! [`runs`]: whether anything should run. [`takeover`]: the Lease and its wishes. [`candidates`]: how many pods.
+//! [`rollout`]: which template. [`retention`]: which ended pods stay.
+
+pub mod candidates;
+pub mod retention;
+pub mod rollout;
+pub mod runs;
+pub mod takeover;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::observe::Observed;
+use crate::api::conditions::reasons;
+use crate::api::{CompletionPolicy, SingletonJob};
+use crate::lease::notes::Handover;
+use crate::lease::timing::{Timing, Wanted};
+use takeover::{Creation, Wishes};
+
+/// What should be done about one SingletonJob.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// Nothing: it is being deleted, and the garbage collector does the rest.
+    LetGo,
+    /// Nothing: this must be put right by a person first.
+    Refuse(Refusal),
+    /// This, in this order.
+    Act(Box<Act>),
+}
+
+/// Why nothing is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// One of [`reasons`].
+    pub reason: &'static str,
+    /// What is wrong and what to do about it.
+    pub message: String,
+}
+
+/// What is done, in the order of the fields.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Act {
+    /// The Lease is missing.
+    pub create_lease: Option<Creation>,
+    /// What the Lease should say; written where it says something else.
+    pub wishes: Wishes,
+    /// Service accounts that need the Role.
+    pub service_accounts: Vec<String>,
+    /// The number of the first new candidate, and how many.
+    pub create: (i64, usize),
+    /// Names and uids of pods to delete.
+    pub delete: Vec<(String, String)>,
+    /// Names and uids of pods whose role label is wrong, and what it should be.
+    pub label: Vec<(String, String, &'static str)>,
+    /// To look again after.
+    pub next_look: Duration,
+}
+
+/// However quiet it is: a watch may have missed something.
+const LONGEST_LOOK: Duration = Duration::from_secs(300);
+/// Beyond the lease, until everybody would have taken over.
+const TAKEOVER_SLACK: Duration = Duration::from_secs(1);
+/// How long after the lease a service may be without a holder before that is called a failure.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Decides.
+pub fn plan(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Plan {
+    if job.metadata.deletion_timestamp.is_some() {
+        return Plan::LetGo;
+    }
+    match timing(job) {
+        Err(message) => Plan::Refuse(Refusal { reason: reasons::INVALID_SPEC, message }),
+        Ok(timing) => match &observed.foreign {
+            Some(message) => Plan::Refuse(Refusal { reason: reasons::FOREIGN_OBJECT, message: message.clone() }),
+            None => Plan::Act(Box::new(act(job, observed, timing, now))),
+        },
+    }
+}
+
+/// The durations of the spec.
+///
+/// # Errors
+/// A sentence, where they do not fit or the gated container is missing: only where another schema let the object in.
+pub fn timing(job: &SingletonJob) -> Result<Timing, String> {
+    if job.spec.workload().and_then(|container| container.command.as_ref()).is_none_or(Vec::is_empty) {
+        return Err("the template has no container with a command to run; see spec.workloadContainer".to_owned());
+    }
+    let lease = &job.spec.lease;
+    let seconds = |seconds: i32| Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    let wanted = Wanted {
+        lease_duration: seconds(lease.lease_duration_seconds),
+        renew_deadline: lease.renew_deadline_seconds.map(seconds),
+        grace_period: lease.grace_period_seconds.map(seconds),
+        retry_period: lease.retry_period_seconds.map(seconds),
+    };
+    Timing::new(&wanted).map_err(|misfit| format!("spec.lease: {misfit}"))
+}
+
+fn act(job: &SingletonJob, observed: &Observed, timing: Timing, now: Timestamp) -> Act {
+    let pace = candidates::pace(observed, now);
+    let number = candidates::next_number(job, observed);
+    let (create, delete, handover) = pods(job, observed);
+    let create = if pace.is_zero() { create } else { 0 };
+    Act {
+        create_lease: observed.lease.is_none().then(|| takeover::creation(job, observed, timing)),
+        wishes: takeover::wishes(job, observed, timing, handover),
+        service_accounts: candidates::service_accounts(job, observed),
+        create: (number, create),
+        delete,
+        label: candidates::labels(observed),
+        next_look: next_look(observed, pace),
+    }
+}
+
+type Pods = (usize, Vec<(String, String)>, Option<Handover>);
+
+fn pods(job: &SingletonJob, observed: &Observed) -> Pods {
+    let mut delete = retention::surplus(job, observed);
+    if runs::is_finished(job, observed) {
+        delete.extend(candidates::all_but_the_finisher(observed));
+        return (0, delete, None);
+    }
+    if job.spec.is_stopped() {
+        delete.extend(candidates::stopped(observed));
+        return (0, delete, None);
+    }
+    let step = rollout::step(job, observed);
+    delete.extend(step.delete);
+    (step.create, delete, step.handover)
+}
+
+/// The next moment at which something may be different without anybody telling.
+fn next_look(observed: &Observed, pace: Duration) -> Duration {
+    let mut look = LONGEST_LOOK;
+    if observed.holder().is_some() {
+        look = look.min(observed.remaining() + TAKEOVER_SLACK);
+    } else {
+        look = look.min(PATIENCE);
+    }
+    if pace.is_zero() { look } else { look.min(pace) }
+}
+
+/// Whether `job` is a service.
+pub fn is_service(job: &SingletonJob) -> bool {
+    job.spec.completion_policy == CompletionPolicy::Never
+}

@@ -1,0 +1,43 @@
+//! Which ended pods stay: their logs are there to read, within reason.
+
+use super::super::observe::Observed;
+use super::super::observe::candidate::{Candidate, End};
+use crate::api::SingletonJob;
+
+/// Failed attempts of a one-shot that stay at most, newest first.
+const MOST_ATTEMPTS: usize = 10;
+/// Ended pods of a service, whose attempts are restarts in place: evicted ones and the like.
+const MOST_OF_SERVICE: usize = 3;
+/// Pods that ended before they could be an attempt. More than one, for they are also the memory of the back-off.
+pub const MOST_FAULTS: usize = 5;
+
+/// Ended pods that are not kept.
+pub fn surplus(job: &SingletonJob, observed: &Observed) -> Vec<(String, String)> {
+    let most = match job.spec.backoff_limit() {
+        Some(limit) => usize::try_from(limit).unwrap_or(0).saturating_add(1).min(MOST_ATTEMPTS),
+        None => MOST_OF_SERVICE,
+    };
+    let stopped = job.spec.is_stopped();
+    let (interrupted, kept) = ended(observed, |end| !end.succeeded && !end.is_fault())
+        .into_iter()
+        .partition::<Vec<_>, _>(|candidate| stopped && candidate.end().is_some_and(End::is_interruption));
+    let faults = ended(observed, End::is_fault);
+    let successes = ended(observed, |end| end.succeeded);
+    let beyond = |list: Vec<&Candidate>, most: usize| list.into_iter().skip(most).map(name).collect::<Vec<_>>();
+    let mut surplus: Vec<_> = interrupted.into_iter().map(name).collect();
+    surplus.extend(beyond(kept, most));
+    surplus.extend(beyond(faults, MOST_FAULTS));
+    surplus.extend(beyond(successes, 1));
+    surplus
+}
+
+/// Newest first.
+fn ended(observed: &Observed, which: impl Fn(&End) -> bool) -> Vec<&Candidate> {
+    let mut list: Vec<_> = observed.candidates.iter().filter(|candidate| candidate.end().is_some_and(&which)).collect();
+    list.sort_by_key(|candidate| std::cmp::Reverse(candidate.number));
+    list
+}
+
+fn name(candidate: &Candidate) -> (String, String) {
+    (candidate.name.clone(), candidate.uid.clone())
+}

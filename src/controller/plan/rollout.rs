@@ -1,0 +1,115 @@
+//! From one template to the next, and from one number of candidates to another, without losing the standby.
+//!
+//! A new candidate is made before an old one goes, one at a time, and an old standby goes only when the new one is ready. Of a service, the
+//! holder hands over once, when the others are new and ready; of a one-shot, the running attempt is left alone. A template that cannot start
+//! stops all this at its first pod.
+
+use super::super::observe::Observed;
+use super::super::observe::candidate::Candidate;
+use super::candidates::{alive, name};
+use super::is_service;
+use crate::api::SingletonJob;
+use crate::lease::notes::{Handover, Reason};
+
+/// One step towards the wanted candidates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// How many to make.
+    pub create: usize,
+    /// Which to delete.
+    pub delete: Vec<(String, String)>,
+    /// Whom to ask to hand over.
+    pub handover: Option<Handover>,
+}
+
+/// The candidates that take part, sorted out.
+struct Sorted<'a> {
+    holder: Option<&'a Candidate>,
+    holder_is_old: bool,
+    new: Vec<&'a Candidate>,
+    old: Vec<&'a Candidate>,
+}
+
+impl<'a> Sorted<'a> {
+    fn of(observed: &'a Observed) -> Self {
+        let is_new = |candidate: &&Candidate| candidate.template_hash.as_deref() == Some(&observed.template_hash);
+        let holder = alive(observed).find(|candidate| Some(candidate.uid.as_str()) == observed.holder_uid());
+        let (new, old) = alive(observed).partition(is_new);
+        Self { holder, holder_is_old: holder.as_ref().is_some_and(|holder| !is_new(holder)), new, old }
+    }
+
+    fn is_standby(&self, candidate: &Candidate) -> bool {
+        self.holder.is_none_or(|holder| holder.uid != candidate.uid)
+    }
+
+    /// Who goes first: whoever is not ready, then the youngest.
+    fn dispensable(&self, list: &[&'a Candidate]) -> Vec<&'a Candidate> {
+        let mut standbys: Vec<_> = list.iter().copied().filter(|candidate| self.is_standby(candidate)).collect();
+        standbys.sort_by_key(|candidate| (candidate.ready, std::cmp::Reverse(candidate.number)));
+        standbys
+    }
+}
+
+/// Decides the next step.
+pub fn step(job: &SingletonJob, observed: &Observed) -> Step {
+    let replicas = usize::try_from(job.spec.replicas).unwrap_or(0);
+    let sorted = Sorted::of(observed);
+    let target = target(job, &sorted, replicas);
+    if sorted.old.is_empty() {
+        let surplus = sorted.new.len().saturating_sub(replicas);
+        let delete = sorted.dispensable(&sorted.new).into_iter().take(surplus).map(name).collect();
+        return Step { create: replicas.saturating_sub(sorted.new.len()), delete, handover: None };
+    }
+    Step {
+        create: create(&sorted, target, replicas),
+        delete: delete(&sorted, target, replicas),
+        handover: handover(job, &sorted, observed, target),
+    }
+}
+
+/// How many new candidates there should be. The holder's place is taken by a new one only after the holder has handed over; a single
+/// candidate needs a successor beside it for that.
+fn target(job: &SingletonJob, sorted: &Sorted<'_>, replicas: usize) -> usize {
+    match (sorted.holder_is_old, is_service(job)) {
+        (false, _) => replicas,
+        (true, true) => replicas.saturating_sub(1).max(1),
+        (true, false) => replicas.saturating_sub(1),
+    }
+}
+
+fn create(sorted: &Sorted<'_>, target: usize, replicas: usize) -> usize {
+    let all = sorted.new.len() + sorted.old.len();
+    // What is missing altogether is made at once; beyond that, one, when the one before is ready.
+    let missing = replicas.saturating_sub(all).min(target.saturating_sub(sorted.new.len()));
+    let settled = sorted.new.iter().all(|candidate| candidate.ready);
+    let one_more = settled && sorted.new.len() < target && all < replicas + 1;
+    missing.max(usize::from(one_more))
+}
+
+fn delete(sorted: &Sorted<'_>, target: usize, replicas: usize) -> Vec<(String, String)> {
+    let ready = sorted.new.iter().filter(|candidate| candidate.ready).count();
+    let too_many_new = sorted.new.len().saturating_sub(target);
+    // A standby that is not ready protects nobody: it does not wait for its successor.
+    let (unready, serving): (Vec<_>, Vec<_>) = sorted.dispensable(&sorted.old).into_iter().partition(|candidate| !candidate.ready);
+    let excess = (ready + sorted.old.len()).saturating_sub(replicas).saturating_sub(unready.len());
+    let old = unready.into_iter().chain(serving.into_iter().take(excess));
+    old.chain(sorted.dispensable(&sorted.new).into_iter().take(too_many_new)).map(name).collect()
+}
+
+fn handover(job: &SingletonJob, sorted: &Sorted<'_>, observed: &Observed, target: usize) -> Option<Handover> {
+    let holder = observed.holder().filter(|_| sorted.holder_is_old && is_service(job))?;
+    let standbys_are_new = sorted.old.len() == 1;
+    let ready = sorted.new.iter().filter(|candidate| candidate.ready).count();
+    (standbys_are_new && ready >= target && ready == sorted.new.len()).then(|| Handover {
+        id: format!("{}-{}", observed.template_hash, holder.as_str().rsplit('_').next().unwrap_or_default()),
+        holder: holder.clone(),
+        reason: Reason::RolledOut,
+    })
+}
+
+/// Uids of the ready candidates of the wanted template, oldest first: the line in which they take over.
+pub fn succession(observed: &Observed) -> Vec<String> {
+    let sorted = Sorted::of(observed);
+    let ready = sorted.new.iter().filter(|candidate| candidate.ready && sorted.is_standby(candidate));
+    ready.map(|candidate| candidate.uid.clone()).collect()
+}

@@ -1,0 +1,116 @@
+//! The Lease and the wishes in it.
+
+use std::time::Duration;
+
+use super::super::observe::{Observed, Seen};
+use super::{rollout, runs};
+use crate::api::SingletonJob;
+use crate::api::status::LeaseStatus;
+use crate::lease::notes::{CompletionPolicy, Handover, Policy, Run};
+use crate::lease::record::{Identity, Version};
+use crate::lease::timing::Timing;
+
+/// The holder of a Lease whose last holder nobody remembers.
+const UNKNOWN_HOLDER: &str = "unknown";
+
+/// A Lease that is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// There never was one, and nobody who could hold it: free at once.
+    First,
+    /// There was one, or somebody who may hold it: everybody waits.
+    Again {
+        /// The last known holder.
+        holder: Identity,
+        /// The longest that any candidate may still hold by.
+        longest_lease: Duration,
+    },
+}
+
+/// What the controller says in a Lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wishes {
+    /// What candidates obey.
+    pub policy: Policy,
+    /// What should be run.
+    pub run: Run,
+    /// Whom to ask to hand over. None leaves a request that is there: only candidates remove it.
+    pub handover: Option<Handover>,
+    /// The line in which they take over; written only with a request to hand over.
+    pub succession: Option<Vec<String>>,
+}
+
+/// How a missing Lease is made.
+pub fn creation(job: &SingletonJob, observed: &Observed, timing: Timing) -> Creation {
+    let known = job.status.as_ref().and_then(|status| status.lease.as_ref());
+    if known.is_none() && observed.nobody_there {
+        return Creation::First;
+    }
+    let holder = known.and_then(|lease| lease.last_holder_identity.clone()).unwrap_or_else(|| UNKNOWN_HOLDER.to_owned());
+    Creation::Again { holder: Identity::read(holder), longest_lease: longest(job, observed).max(timing.lease_duration()) }
+}
+
+/// The longest lease that any candidate may still hold by.
+///
+/// It grows as soon as a longer one is wanted, and is written down before candidates are told. It shrinks only when the Lease shows that they
+/// have heard: told so, and held for no longer. Whoever was not told then has lost the compare-and-swap.
+pub fn longest(job: &SingletonJob, observed: &Observed) -> Duration {
+    let wanted = seconds(job.spec.lease.lease_duration_seconds);
+    let remembered = status(job).and_then(|lease| lease.longest_lease_duration_seconds).map_or(Duration::ZERO, seconds);
+    let Some(Seen { record, .. }) = &observed.lease else { return wanted.max(remembered) };
+    let told = record.notes.policy.as_ref().map_or(remembered, |policy| Duration::from_secs(u64::from(policy.lease_duration_seconds)));
+    let recorded = if record.holder.is_some() { record.lease_duration } else { Duration::ZERO };
+    let heard = told <= wanted && recorded <= wanted && record.acquire_time.is_some();
+    if heard { wanted } else { wanted.max(remembered).max(told).max(recorded) }
+}
+
+/// What the Lease should say. A longer lease is not told before it is written down in status.
+pub fn wishes(job: &SingletonJob, observed: &Observed, timing: Timing, handover: Option<Handover>) -> Wishes {
+    let policy = policy(job, observed, timing);
+    let told = observed.lease.as_ref().and_then(|lease| lease.record.notes.policy.clone());
+    let policy = if must_remember_first(job, observed) { told.unwrap_or(policy) } else { policy };
+    let succession = handover.as_ref().map(|_| rollout::succession(observed));
+    Wishes { policy, run: runs::wanted(job, observed), handover: handover.filter(|wish| !is_asked(observed, wish)), succession }
+}
+
+/// Whether a longer lease is wanted than status remembers: it is written there first, then told.
+pub fn must_remember_first(job: &SingletonJob, observed: &Observed) -> bool {
+    let remembered = status(job).and_then(|lease| lease.longest_lease_duration_seconds);
+    observed.lease.is_some() && remembered.is_none_or(|remembered| remembered < job.spec.lease.lease_duration_seconds)
+}
+
+fn is_asked(observed: &Observed, wish: &Handover) -> bool {
+    observed.lease.as_ref().and_then(|lease| lease.record.notes.handover.as_ref()).is_some_and(|asked| asked.holder == wish.holder)
+}
+
+fn policy(job: &SingletonJob, observed: &Observed, timing: Timing) -> Policy {
+    let backoff_limit = job.spec.backoff_limit();
+    let floor = observed.lease.as_ref().map(|lease| lease.record.notes.policy.as_ref().and_then(|policy| policy.token_floor));
+    Policy {
+        lease_duration_seconds: u32::try_from(timing.lease_duration().as_secs()).unwrap_or(u32::MAX),
+        renew_deadline_milliseconds: milliseconds(timing.renew_deadline()),
+        grace_period_milliseconds: milliseconds(timing.grace_period()),
+        retry_period_milliseconds: milliseconds(timing.retry_period()),
+        completion_policy: if backoff_limit.is_some() { CompletionPolicy::OnSuccess } else { CompletionPolicy::Never },
+        backoff_limit: backoff_limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(0),
+        candidates: u32::try_from(job.spec.replicas).unwrap_or(0),
+        // A Lease that is made again has forgotten the tokens before it; one that is there remembers them itself.
+        token_floor: floor.unwrap_or_else(|| status(job).and_then(token)),
+    }
+}
+
+fn token(lease: &LeaseStatus) -> Option<Version> {
+    lease.fencing_token.as_ref()?.parse().ok()
+}
+
+fn status(job: &SingletonJob) -> Option<&LeaseStatus> {
+    job.status.as_ref()?.lease.as_ref()
+}
+
+fn seconds(seconds: i32) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+}
+
+fn milliseconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}

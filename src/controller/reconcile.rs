@@ -1,0 +1,180 @@
+//! One SingletonJob, once: observe, plan, build, apply, report.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use kube::{Client, Resource, ResourceExt};
+
+use super::apply;
+use super::build;
+use super::observe::sightings::Sightings;
+use super::observe::{self, Caches, Observed};
+use super::plan::{self, Plan};
+use super::report::events::Event;
+use super::report::recorder::Recorder;
+use super::report::{self, Account};
+use super::request::Failure;
+use super::settings::Agent;
+use crate::api::SingletonJob;
+use crate::lease::clock;
+use crate::telemetry::metrics::Metrics;
+
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// After a pod was refused: a quota may have been raised.
+const REFUSED_RETRY: Duration = Duration::from_secs(10);
+/// After status was written down that had to be before anything else.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
+/// What every reconciliation needs.
+pub struct Context {
+    /// Never retries by itself.
+    pub client: Client,
+    /// What the watches have told.
+    pub caches: Caches,
+    /// Since when each Lease is as it is.
+    pub sightings: Arc<Sightings>,
+    /// Where the agent comes from.
+    pub agent: Agent,
+    /// For events.
+    pub recorder: Recorder,
+    /// For dashboards.
+    pub metrics: Arc<Metrics>,
+    /// Failures in a row, by SingletonJob.
+    pub failures: Failures,
+}
+
+/// How often in a row a SingletonJob could not be reconciled, by namespace and name.
+#[derive(Default)]
+pub struct Failures(Mutex<HashMap<(String, String), u32>>);
+
+impl Failures {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn none(&self, key: &(String, String)) {
+        self.lock().remove(key);
+    }
+
+    /// One more; how long to wait before the next try.
+    fn one_more(&self, key: (String, String)) -> Duration {
+        let mut failures = self.lock();
+        let count = failures.entry(key).or_default();
+        *count = count.saturating_add(1);
+        FIRST_RETRY.saturating_mul(2_u32.saturating_pow(*count - 1)).min(LONGEST_RETRY)
+    }
+}
+
+/// Reconciles one SingletonJob. One that does not decode is reported, and does not stop the others.
+///
+/// # Errors
+/// The first request that failed and without which the rest must not be done.
+pub async fn reconcile(guarded: Arc<DeserializeGuard<SingletonJob>>, context: Arc<Context>) -> Result<Action, Failure> {
+    if !context.caches.filled().await {
+        // The controller is being stopped.
+        return Ok(Action::await_change());
+    }
+    let started = Instant::now();
+    let result = match &guarded.0 {
+        Ok(job) => one(job, &context).await,
+        Err(invalid) => {
+            tracing::warn!(
+                namespace = invalid.metadata.namespace,
+                name = invalid.metadata.name,
+                error = invalid.error,
+                "a SingletonJob does not decode"
+            );
+            let note = format!("this SingletonJob cannot be read by the controller: {}", invalid.error);
+            let event = Event { reason: "InvalidSpec", warning: true, note, pod: None };
+            context.recorder.record(guarded.as_ref(), vec![event]).await;
+            Ok(Action::await_change())
+        }
+    };
+    if result.is_ok() {
+        context.failures.none(&key(guarded.meta()));
+    }
+    context.metrics.reconciled(result.is_ok(), started.elapsed());
+    result
+}
+
+/// When to try again; logs why.
+#[expect(clippy::needless_pass_by_value, reason = "the signature is the runtime's")]
+pub fn on_failure(guarded: Arc<DeserializeGuard<SingletonJob>>, failure: &Failure, context: Arc<Context>) -> Action {
+    let key = key(guarded.meta());
+    let conflict = failure.is_conflict();
+    if conflict {
+        tracing::debug!(namespace = key.0, name = key.1, %failure, "something else was written first; looking again");
+    } else {
+        tracing::warn!(namespace = key.0, name = key.1, %failure, "cannot reconcile; trying again");
+    }
+    Action::requeue(context.failures.one_more(key))
+}
+
+fn key(metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) -> (String, String) {
+    (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+}
+
+async fn one(job: &SingletonJob, context: &Context) -> Result<Action, Failure> {
+    let now = Timestamp::now();
+    let observed = observe::cached(job, &context.caches, &context.sightings, clock::now().at)?;
+    let plan = plan::plan(job, &observed, now);
+    if !needs_own_eyes(&plan, &observed) {
+        return carry_out(job, &observed, plan, now, context).await;
+    }
+    let Some((job, observed)) = observe::live(job, &context.client, &context.sightings, clock::now().at).await? else {
+        return Ok(Action::await_change());
+    };
+    let plan = plan::plan(&job, &observed, now);
+    carry_out(&job, &observed, plan, now, context).await
+}
+
+/// Whether something is about to be made because a cache says that it is missing, or to be blamed on somebody.
+fn needs_own_eyes(plan: &Plan, observed: &Observed) -> bool {
+    match plan {
+        Plan::LetGo | Plan::Refuse(_) => false,
+        Plan::Act(act) => act.create_lease.is_some() || act.create.1 > 0 || observed.role.is_none() || observed.binding.is_none(),
+    }
+}
+
+async fn carry_out(job: &SingletonJob, observed: &Observed, plan: Plan, now: Timestamp, context: &Context) -> Result<Action, Failure> {
+    let (applied, next_look) = match &plan {
+        Plan::LetGo => return Ok(Action::await_change()),
+        Plan::Refuse(_) => (apply::nothing(), REFUSED_RETRY * 6),
+        Plan::Act(act) => {
+            let objects = build::objects(job, act, &observed.template_hash, &context.agent);
+            let applied = apply::apply(&context.client, job, observed, objects).await?;
+            (applied, act.next_look)
+        }
+    };
+    let account = Account::new(job, observed, &plan, applied, now);
+    let refused = account.refused.is_some();
+    let remember_first = plan::takeover::must_remember_first(job, observed);
+    let status = report::report(&context.client, &account, &context.recorder).await?;
+    context.metrics.report(&job.namespace().unwrap_or_default(), &job.name_any(), &status);
+    Ok(Action::requeue(match (remember_first, refused) {
+        (true, _) => AT_ONCE,
+        (false, true) => next_look.min(REFUSED_RETRY),
+        (false, false) => next_look,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_in_a_row_wait_longer_and_a_success_forgives_them() {
+        let failures = Failures::default();
+        let key = || ("shop".to_owned(), "web".to_owned());
+        let waits: Vec<_> = (0..3).map(|_| failures.one_more(key()).as_millis()).collect();
+        assert_eq!(waits, [200, 400, 800]);
+        assert_eq!((0..40).map(|_| failures.one_more(key())).max(), Some(LONGEST_RETRY));
+        failures.none(&key());
+        assert_eq!(failures.one_more(key()), FIRST_RETRY);
+    }
+}

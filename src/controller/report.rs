@@ -1,0 +1,104 @@
+//! What users are told: status and events, computed from what was applied, written only when they changed.
+//!
+//! Nothing in a status ticks: a renewal changes none of it, so it causes no write.
+
+pub mod conditions;
+pub mod events;
+pub mod history;
+pub mod recorder;
+pub mod status;
+
+use jiff::Timestamp;
+use kube::api::PostParams;
+use kube::{Api, Client, ResourceExt};
+
+use super::apply::Applied;
+use super::observe::candidate::Hindrance;
+use super::observe::{Observed, Seen};
+use super::plan::{Plan, Refusal};
+use super::request::{Failure, bounded};
+use crate::api::{SingletonJob, SingletonJobStatus};
+use crate::lease::notes::Handover;
+use crate::lease::record::Record;
+
+/// Everything that a report is made from.
+#[derive(Clone, Debug)]
+pub struct Account<'a> {
+    /// The SingletonJob, with its status as it was.
+    pub job: &'a SingletonJob,
+    /// What was there.
+    pub observed: &'a Observed,
+    /// Why nothing was done.
+    pub refusal: Option<&'a Refusal>,
+    /// Whether a Lease was made, and whether in the name of an earlier holder.
+    pub lease_created: Option<bool>,
+    /// A request to hand over that was written.
+    pub handover: Option<Handover>,
+    /// The highest number of a candidate that was tried.
+    pub last_number: Option<i64>,
+    /// Why pods could not be made.
+    pub refused: Option<Hindrance>,
+    /// Names of pods that were needed and are another's.
+    pub foreign: Vec<String>,
+    /// For times that users read.
+    pub now: Timestamp,
+}
+
+impl<'a> Account<'a> {
+    /// Takes everything that was done into account.
+    pub fn new(job: &'a SingletonJob, observed: &'a Observed, plan: &'a Plan, applied: Applied, now: Timestamp) -> Self {
+        // What was made and deleted shows in the candidates when it has happened.
+        let Applied { lease_created, handover, created: _, deleted: _, last_number, refused, foreign, seal: _ } = applied;
+        let refusal = match plan {
+            Plan::Refuse(refusal) => Some(refusal),
+            Plan::LetGo | Plan::Act(_) => None,
+        };
+        Self { job, observed, refusal, lease_created, handover, last_number, refused, foreign, now }
+    }
+
+    /// The status as it was.
+    pub fn old(&self) -> SingletonJobStatus {
+        self.job.status.clone().unwrap_or_default()
+    }
+
+    /// The Lease, decoded.
+    pub fn record(&self) -> Option<&Record> {
+        self.seen().map(|seen| &seen.record)
+    }
+
+    /// The Lease.
+    pub fn seen(&self) -> Option<&Seen> {
+        self.observed.lease.as_ref()
+    }
+
+    /// Why some candidate does not start.
+    pub fn trouble(&self) -> Option<Hindrance> {
+        let alive = self.observed.candidates.iter().filter(|candidate| candidate.is_alive());
+        let stuck = alive.filter_map(|candidate| {
+            let hindrance = candidate.hindrance.as_ref()?;
+            Some(Hindrance {
+                reason: hindrance.reason.clone(),
+                message: format!("{}: {}: {}", candidate.name, hindrance.reason, hindrance.message),
+            })
+        });
+        self.refused.clone().or_else(|| stuck.last())
+    }
+}
+
+/// Writes status, if it changed, and tells what happened.
+///
+/// # Errors
+/// Where status cannot be written; the whole is then done again. An event that cannot be written is only logged.
+pub async fn report(client: &Client, account: &Account<'_>, recorder: &recorder::Recorder) -> Result<SingletonJobStatus, Failure> {
+    let (old, new) = (account.old(), status::compute(account));
+    if Some(&new) != account.job.status.as_ref() {
+        let jobs: Api<SingletonJob> = Api::namespaced(client.clone(), &account.job.namespace().unwrap_or_default());
+        let mut job = account.job.clone();
+        job.metadata.managed_fields = None;
+        job.status = Some(new.clone());
+        let name = job.name_any();
+        bounded("writing status of SingletonJob", &name, jobs.replace_status(&name, &PostParams::default(), &job)).await?;
+        recorder.record(account.job, events::between(account, &old, &new)).await;
+    }
+    Ok(new)
+}

@@ -1,0 +1,275 @@
+//! Conditions: the state table of the API, row by row.
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::Account;
+use super::status::{clock, standbys, to_seconds};
+use crate::api::SingletonJobStatus;
+use crate::api::conditions::{Statement, find_condition, is_true, reasons, remove_condition, set_condition, types};
+use crate::api::status::{FinishedRun, RunOutcome};
+use crate::controller::plan::{self, PATIENCE, is_service, runs};
+use crate::lease::notes::Reason;
+
+/// `NotReady`, for a holder whose pod is not ready.
+const NOT_READY: &str = "NotReady";
+
+/// What is said about the whole, in three conditions.
+struct Verdict {
+    /// None leaves it as it was: a takeover under way is no news for whoever watches health.
+    ready: Option<Statement>,
+    reconciling: Option<Statement>,
+    stalled: Option<Statement>,
+}
+
+/// All conditions, each with its transition time kept where its status did not change.
+pub fn all(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<Condition> {
+    let mut conditions = old.conditions.clone();
+    let held = held(account);
+    let verdict = verdict(account, old, &held);
+    let unchanged = verdict.ready.is_none();
+    let mut optional = vec![(types::STALLED, verdict.stalled)];
+    if !unchanged {
+        optional.push((types::RECONCILING, verdict.reconciling));
+    }
+    optional.extend(finished(account, old));
+    let mut statements: Vec<_> = verdict.ready.into_iter().collect();
+    let suspended = account.job.spec.suspend;
+    statements.push(if suspended {
+        Statement::yes(types::SUSPENDED, reasons::SUSPENDED, "spec.suspend is true")
+    } else {
+        Statement::no(types::SUSPENDED, reasons::AS_EXPECTED, "spec.suspend is false")
+    });
+    if account.refusal.is_none() {
+        statements.extend([held, standby(account), healthy(account)]);
+    }
+    let generation = account.job.metadata.generation;
+    let now = to_seconds(account.now);
+    for (type_, statement) in optional {
+        match statement {
+            Some(statement) => statements.push(statement),
+            None => remove_condition(&mut conditions, type_),
+        }
+    }
+    for statement in statements {
+        set_condition(&mut conditions, statement, generation, &now);
+    }
+    for condition in &mut conditions {
+        condition.observed_generation = generation;
+    }
+    conditions
+}
+
+fn ready(statement: Statement) -> Verdict {
+    Verdict { ready: Some(statement), reconciling: None, stalled: None }
+}
+
+fn progressing(reason: impl Into<String>, message: impl Into<String>) -> Verdict {
+    let (reason, message) = (reason.into(), message.into());
+    let reconciling = Statement::yes(types::RECONCILING, reason.clone(), message.clone());
+    Verdict { ready: Some(Statement::no(types::READY, reason, message)), reconciling: Some(reconciling), stalled: None }
+}
+
+fn stalled(reason: impl Into<String>, message: impl Into<String>) -> Verdict {
+    let (reason, message) = (reason.into(), message.into());
+    let stalled = Statement::yes(types::STALLED, reason.clone(), message.clone());
+    Verdict { ready: Some(Statement::no(types::READY, reason, message)), reconciling: None, stalled: Some(stalled) }
+}
+
+fn verdict(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
+    if let Some(refusal) = account.refusal {
+        return stalled(refusal.reason, &refusal.message);
+    }
+    if let Some(run) = over(account, old) {
+        return match run.outcome {
+            RunOutcome::Succeeded => ready(Statement::yes(types::READY, reasons::COMPLETE, sentence(&run))),
+            RunOutcome::Failed | RunOutcome::Stopped => stalled(reasons::FAILED, sentence(&run)),
+        };
+    }
+    if account.job.spec.is_stopped() {
+        return stopped(account);
+    }
+    if is_service(account.job) { service(account, old, held) } else { one_shot(account, held) }
+}
+
+fn stopped(account: &Account<'_>) -> Verdict {
+    let (reason, why) = match account.job.spec.suspend {
+        true => (reasons::SUSPENDED, "spec.suspend is true"),
+        false => (reasons::SCALED_TO_ZERO, "spec.replicas is 0"),
+    };
+    let leaving = account.observed.candidates.iter().filter(|candidate| candidate.end().is_none()).count();
+    let message = if leaving == 0 { format!("stopped: {why}") } else { format!("stopping: {why}; {leaving} candidates are leaving") };
+    if account.job.spec.suspend || is_service(account.job) {
+        let reconciling = (leaving > 0).then(|| Statement::yes(types::RECONCILING, reason, message.clone()));
+        return Verdict { ready: Some(Statement::yes(types::READY, reason, message)), reconciling, stalled: None };
+    }
+    progressing(reason, message)
+}
+
+fn one_shot(account: &Account<'_>, held: &Statement) -> Verdict {
+    if held.holds == Some(true) {
+        return progressing(reasons::RUNNING, holder(account));
+    }
+    if held.reason == reasons::BACKOFF {
+        return progressing(reasons::BACKOFF, &held.message);
+    }
+    match account.trouble() {
+        Some(trouble) => progressing(trouble.reason, trouble.message),
+        None => progressing(reasons::PENDING, format!("waiting for a candidate to take the Lease: {}", held.message)),
+    }
+}
+
+fn service(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
+    let holder_ready = account.observed.holder_pod().is_some_and(|pod| pod.ready);
+    if held.holds == Some(true) && holder_ready {
+        return ready(Statement::yes(types::READY, reasons::HELD, holder(account)));
+    }
+    let was_ready = is_true(&old.conditions, types::READY) && is_true_for(old, reasons::HELD);
+    if was_ready && held.reason != reasons::BACKOFF && unheld_for(account, old) < patience(account) {
+        return Verdict { ready: None, reconciling: None, stalled: None };
+    }
+    if held.reason == reasons::BACKOFF {
+        return progressing(reasons::BACKOFF, &held.message);
+    }
+    match account.trouble() {
+        Some(trouble) => progressing(trouble.reason, trouble.message),
+        None if held.holds == Some(true) => progressing(NOT_READY, format!("{}; its pod is not ready", holder(account))),
+        None => progressing(held.reason.clone(), held.message.clone()),
+    }
+}
+
+fn is_true_for(old: &SingletonJobStatus, reason: &str) -> bool {
+    find_condition(&old.conditions, types::READY).is_some_and(|ready| ready.reason == reason)
+}
+
+/// Since when nobody has held the Lease, or since when the holder of now has had it.
+fn unheld_for(account: &Account<'_>, old: &SingletonJobStatus) -> Duration {
+    let held = find_condition(&old.conditions, types::HELD);
+    let acquired = account.record().and_then(|record| record.acquire_time).filter(|_| account.observed.holder().is_some());
+    let released = held.filter(|held| held.status == "False").map(|held| held.last_transition_time.0);
+    acquired.or(released).map_or(Duration::ZERO, |since| Duration::try_from(account.now.duration_since(since)).unwrap_or_default())
+}
+
+fn patience(account: &Account<'_>) -> Duration {
+    plan::timing(account.job).map_or(Duration::ZERO, |timing| timing.lease_duration()) + PATIENCE
+}
+
+/// "held by web-2 on node-a since 14:03:11Z, token 48213; 1 standby ready".
+fn holder(account: &Account<'_>) -> String {
+    let Some(identity) = account.observed.holder() else { return "held by nobody".to_owned() };
+    let node = account.observed.holder_pod().and_then(|pod| pod.node.as_ref()).map_or(String::new(), |node| format!(" on {node}"));
+    let since = account.record().and_then(|record| record.acquire_time).map_or(String::new(), |time| format!(" since {}", clock(time)));
+    let token = account.seen().and_then(|seen| seen.look.token).map(|token| token.to_string()).or_else(|| remembered_token(account));
+    let token = token.map_or(String::new(), |token| format!(", token {token}"));
+    let standbys = match standbys(account).count() {
+        0 => "no standby ready".to_owned(),
+        1 => "1 standby ready".to_owned(),
+        many => format!("{many} standbys ready"),
+    };
+    let trouble = account.trouble().map_or(String::new(), |trouble| format!("; {}", trouble.message));
+    format!("held by {}{node}{since}{token}; {standbys}{trouble}", identity.pod())
+}
+
+/// Of the same holder, from before this controller looked.
+fn remembered_token(account: &Account<'_>) -> Option<String> {
+    let lease = account.old().lease?;
+    lease.fencing_token.filter(|_| lease.last_holder_identity.as_deref() == account.observed.holder().map(|holder| holder.as_str()))
+}
+
+fn held(account: &Account<'_>) -> Statement {
+    let Some(record) = account.record() else {
+        return match account.lease_created {
+            Some(true) => Statement::no(
+                types::HELD,
+                reasons::QUARANTINED,
+                "the Lease was missing and has been made again: everybody waits a full lease",
+            ),
+            Some(false) | None => Statement::no(types::HELD, reasons::NEVER_HELD, "the Lease was made a moment ago"),
+        };
+    };
+    let seconds = record.lease_duration.as_secs();
+    match (&record.holder, &record.notes.released) {
+        (Some(_), _) if record.acquire_time.is_none() => Statement::no(
+            types::HELD,
+            reasons::QUARANTINED,
+            format!("the Lease was made again: everybody waits {seconds} s, as long as anybody may still hold it"),
+        ),
+        (Some(holder), _) if account.observed.holder().is_none() => {
+            Statement::no(types::HELD, reasons::EXPIRED, format!("{} has not renewed its lease of {seconds} s", holder.pod()))
+        }
+        (Some(_), _) => Statement::yes(types::HELD, reasons::HELD, held_by(account)),
+        (None, Some(released)) if record.is_released() => free(account, released.reason, released.by.pod()),
+        (None, _) => {
+            Statement::no(types::HELD, reasons::QUARANTINED, "the Lease was emptied by somebody else: everybody waits a full lease")
+        }
+    }
+}
+
+fn held_by(account: &Account<'_>) -> String {
+    holder(account).split([',', ';']).next().unwrap_or_default().to_owned()
+}
+
+fn free(account: &Account<'_>, reason: Reason, by: &str) -> Statement {
+    if reason == Reason::Created {
+        return Statement::no(types::HELD, reasons::NEVER_HELD, "nobody has held the Lease yet");
+    }
+    let wait = runs::progress(account.job, account.observed).map_or(0, |progress| progress.retry_after_seconds);
+    if wait > 0 && over(account, &account.old()).is_none() && !account.job.spec.is_stopped() {
+        let failures = runs::progress(account.job, account.observed).map_or(0, |progress| progress.setbacks);
+        let message = format!("the workload ended in {by}, {failures} times in a row; it is started again {wait} s after that");
+        return Statement::no(types::HELD, reasons::BACKOFF, message);
+    }
+    Statement::no(types::HELD, reasons::RELEASED, format!("{by} gave it back: {reason:?}"))
+}
+
+fn standby(account: &Account<'_>) -> Statement {
+    match standbys(account).count() {
+        0 => {
+            let why = account.trouble().map_or_else(|| "no standby is ready".to_owned(), |trouble| trouble.message);
+            Statement::no(types::STANDBY_AVAILABLE, "NoneReady", why)
+        }
+        1 => Statement::yes(types::STANDBY_AVAILABLE, reasons::AS_EXPECTED, "1 standby is ready"),
+        many => Statement::yes(types::STANDBY_AVAILABLE, reasons::AS_EXPECTED, format!("{many} standbys are ready")),
+    }
+}
+
+/// What agents say: in the Lease while they hold it, by their termination message where they could not get there.
+fn healthy(account: &Account<'_>) -> Statement {
+    let warnings =
+        account.record().and_then(|record| record.notes.health.as_ref()).map(|health| health.warnings.clone()).unwrap_or_default();
+    let candidates = &account.observed.candidates;
+    let newest_good = candidates.iter().filter(|candidate| candidate.ready).map(|candidate| candidate.number).max().unwrap_or(0);
+    let relevant = candidates.iter().filter(|candidate| !candidate.ready && (candidate.is_alive() || candidate.number > newest_good));
+    let complaints = relevant.filter_map(|candidate| Some(format!("{}: {}", candidate.name, candidate.complaint.as_ref()?)));
+    match (warnings.is_empty(), complaints.last()) {
+        (_, Some(complaint)) => Statement::no(types::AGENT_HEALTHY, "AgentFailed", complaint),
+        (false, None) => Statement::no(types::AGENT_HEALTHY, "HolderWarns", warnings.join("; ")),
+        (true, None) => Statement::yes(types::AGENT_HEALTHY, reasons::AS_EXPECTED, "no agent complains"),
+    }
+}
+
+fn over(account: &Account<'_>, old: &SingletonJobStatus) -> Option<FinishedRun> {
+    super::history::runs(account, old).into_iter().next()
+}
+
+fn sentence(run: &FinishedRun) -> String {
+    let message = run.message.clone().unwrap_or_default();
+    match run.outcome {
+        RunOutcome::Succeeded => format!("succeeded: {message}"),
+        RunOutcome::Failed | RunOutcome::Stopped => format!("failed after {} attempts: {message}", run.attempts),
+    }
+}
+
+/// `Complete` and `Failed`, of a one-shot, as batch/v1 has them.
+fn finished(account: &Account<'_>, old: &SingletonJobStatus) -> [(&'static str, Option<Statement>); 2] {
+    let run = over(account, old);
+    let of = |outcome, type_, fallback: &str| {
+        let run = run.as_ref().filter(|run| run.outcome == outcome)?;
+        Some(Statement::yes(type_, run.reason.clone().unwrap_or_else(|| fallback.to_owned()), sentence(run)))
+    };
+    [
+        (types::COMPLETE, of(RunOutcome::Succeeded, types::COMPLETE, reasons::COMPLETE)),
+        (types::FAILED, of(RunOutcome::Failed, types::FAILED, reasons::BACKOFF_LIMIT_EXCEEDED)),
+    ]
+}

@@ -1,0 +1,138 @@
+//! Events: what happened between two statuses.
+
+use super::Account;
+use crate::api::SingletonJobStatus;
+use crate::api::conditions::{find_condition, is_true, reasons, types};
+use crate::api::status::{RunOutcome, Takeover, TakeoverReason};
+
+/// Something that happened, for `kubectl describe`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// One `CamelCase` word.
+    pub reason: &'static str,
+    /// Whether somebody should look.
+    pub warning: bool,
+    /// One sentence.
+    pub note: String,
+    /// The pod that it is about.
+    pub pod: Option<String>,
+}
+
+fn normal(reason: &'static str, note: impl Into<String>) -> Event {
+    Event { reason, warning: false, note: note.into(), pod: None }
+}
+
+fn warning(reason: &'static str, note: impl Into<String>) -> Event {
+    Event { reason, warning: true, note: note.into(), pod: None }
+}
+
+/// What to tell.
+pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> {
+    let mut events = Vec::new();
+    if account.lease_created == Some(true) {
+        events.push(warning("LeaseRecreated", "the Lease was missing; it was made again in the name of its last holder"));
+    }
+    events.extend(
+        account.foreign.iter().map(|pod| warning("ForeignObject", format!("the Pod {pod} is not of this SingletonJob; it is left alone"))),
+    );
+    events.extend(lost(old, new));
+    if new.takeovers.first() != old.takeovers.first() {
+        events.extend(new.takeovers.first().map(changed_hands).into_iter().flatten());
+    }
+    if let Some(handover) = &account.handover {
+        let note = format!("{} is asked to hand over: {:?}", handover.holder.pod(), handover.reason);
+        events.push(Event { pod: Some(handover.holder.pod().to_owned()), ..normal("HandoverRequested", note) });
+    }
+    events.extend(attempts(old, new));
+    events.extend(conditions(old, new));
+    events
+}
+
+fn lost(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
+    let held = find_condition(&new.conditions, types::HELD).filter(|held| held.status == "False")?;
+    if !is_true(&old.conditions, types::HELD) {
+        return None;
+    }
+    let event = match held.reason.as_str() {
+        reasons::EXPIRED => warning("LeaseExpired", held.message.clone()),
+        reasons::QUARANTINED => warning("LeaseLost", held.message.clone()),
+        _ => normal("LeaseReleased", held.message.clone()),
+    };
+    Some(Event { pod: old.lease.as_ref().and_then(|lease| lease.holder.clone()), ..event })
+}
+
+fn changed_hands(takeover: &Takeover) -> Vec<Event> {
+    let token = takeover.fencing_token.as_ref().map_or(String::new(), |token| format!(", token {token}"));
+    let pod = Some(takeover.to.clone());
+    let mut events = vec![Event { pod: pod.clone(), ..normal("LeaseAcquired", format!("{} holds the Lease{token}", takeover.to)) }];
+    if let Some(from) = takeover.from.as_ref().filter(|_| takeover.reason != TakeoverReason::InitialAcquire) {
+        let gap = takeover.gap_milliseconds.map_or(String::new(), |gap| format!(", {gap} ms after the last sign of it"));
+        let note = format!("{} took over from {from}: {:?}{gap}", takeover.to, takeover.reason);
+        events.push(Event { pod, ..normal("TakeoverCompleted", note) });
+    }
+    events
+}
+
+fn attempts(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> {
+    let mut events = Vec::new();
+    let (before, after) = (old.run.clone().unwrap_or_default(), new.run.clone().unwrap_or_default());
+    let holder = new.lease.as_ref().and_then(|lease| lease.holder.clone());
+    if after.failures > before.failures {
+        events.push(warning("WorkloadFailed", format!("{} of {} attempts failed", after.failures, after.attempts)));
+    }
+    if after.attempts > before.attempts {
+        events.push(Event { pod: holder, ..normal("WorkloadStarted", format!("attempt {} begins", after.attempts)) });
+    }
+    if let Some(run) = new.runs.first().filter(|_| old.runs.is_empty()) {
+        let note = run.message.clone().unwrap_or_default();
+        let event = match run.outcome {
+            RunOutcome::Succeeded => normal("RunSucceeded", note),
+            RunOutcome::Failed | RunOutcome::Stopped => warning("RunFailed", note),
+        };
+        events.push(Event { pod: run.pod.clone(), ..event });
+    }
+    events
+}
+
+fn conditions(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> {
+    let mut events = Vec::new();
+    let is_new = |type_: &str, holds: &str| {
+        let now = find_condition(&new.conditions, type_).filter(|now| now.status == holds)?;
+        let was = find_condition(&old.conditions, type_);
+        was.is_none_or(|was| was.status != now.status || was.reason != now.reason).then_some(now)
+    };
+    if let Some(stalled) = is_new(types::STALLED, "True").filter(|stalled| stalled.reason != reasons::FAILED) {
+        let reason = if stalled.reason == reasons::FOREIGN_OBJECT { "ForeignObject" } else { "InvalidSpec" };
+        events.push(warning(reason, stalled.message.clone()));
+    }
+    let had_standby = is_true(&old.conditions, types::STANDBY_AVAILABLE);
+    let quoted =
+        |reason: &str| !matches!(reason, reasons::AS_EXPECTED | reasons::BACKOFF | reasons::RUNNING | reasons::PENDING | "NotReady");
+    if let Some(standby) = is_new(types::STANDBY_AVAILABLE, "False").filter(|_| had_standby) {
+        events.push(warning("StandbyUnavailable", standby.message.clone()));
+    } else if let Some(ready) = is_new(types::READY, "False").filter(|ready| is_hindrance(&ready.reason) && quoted(&ready.reason)) {
+        events.push(warning("StandbyUnavailable", ready.message.clone()));
+    }
+    if let Some(agent) = is_new(types::AGENT_HEALTHY, "False") {
+        events.push(warning("LeaseRenewalFailing", agent.message.clone()));
+    }
+    events
+}
+
+/// Whether a reason quotes another program: none of ours.
+fn is_hindrance(reason: &str) -> bool {
+    let ours = [
+        reasons::COMPLETE,
+        reasons::FAILED,
+        reasons::HELD,
+        reasons::EXPIRED,
+        reasons::RELEASED,
+        reasons::QUARANTINED,
+        reasons::NEVER_HELD,
+        reasons::SUSPENDED,
+        reasons::SCALED_TO_ZERO,
+        reasons::FOREIGN_OBJECT,
+        reasons::INVALID_SPEC,
+    ];
+    !ours.contains(&reason)
+}

@@ -1,0 +1,103 @@
+//! Runs and changes of hands, newest first.
+
+use super::Account;
+use super::status::to_seconds;
+use crate::api::SingletonJobStatus;
+use crate::api::conditions::{find_condition, reasons, types};
+use crate::api::status::{FinishedRun, MOST_HISTORY, RunOutcome, Takeover, TakeoverReason};
+use crate::controller::plan::runs;
+use crate::lease::notes::{Finished, Outcome, Reason};
+use crate::lease::record::Record;
+
+/// How the job's runs ended. What is written here stays, whatever happens to the Lease.
+pub fn runs(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<FinishedRun> {
+    let mut all = old.runs.clone();
+    if let Some(finished) = runs::finished(account.job, account.observed)
+        && all.iter().all(|run| run.number != i64::from(finished.run))
+    {
+        all.insert(0, run(account, finished, old));
+    }
+    all.truncate(MOST_HISTORY);
+    all
+}
+
+fn run(account: &Account<'_>, finished: &Finished, old: &SingletonJobStatus) -> FinishedRun {
+    let pod = account.observed.candidates.iter().find(|candidate| finished.by.pod_uid() == Some(&candidate.uid));
+    let seen = pod.and_then(|pod| pod.end()).and_then(|end| end.reason.clone()).filter(|reason| reason != "Error" && reason != "Completed");
+    let ended = match (finished.exit, seen) {
+        (Some(exit), Some(reason)) => format!("exit code {} ({reason})", exit.code()),
+        (Some(exit), None) => format!("exit code {}", exit.code()),
+        (None, _) => "its holder was lost".to_owned(),
+    };
+    let progress = runs::progress(account.job, account.observed);
+    FinishedRun {
+        number: i64::from(finished.run),
+        outcome: match finished.outcome {
+            Outcome::Succeeded => RunOutcome::Succeeded,
+            Outcome::Failed => RunOutcome::Failed,
+        },
+        reason: Some(finished.reason.clone()),
+        message: Some(format!("attempt {} in {}: {ended}", finished.attempt, finished.by.pod())),
+        exit_code: finished.exit.map(crate::lease::notes::Exit::code),
+        pod: Some(finished.by.pod().to_owned()),
+        node: pod.and_then(|pod| pod.node.clone()),
+        attempts: i32::try_from(progress.map_or(finished.attempt, |progress| progress.starts)).unwrap_or(i32::MAX),
+        start_time: old.start_time.clone().or(finished.start_time.map(to_seconds)),
+        completion_time: Some(to_seconds(finished.completion_time)),
+        fencing_token: finished.token.map(|token| token.to_string()),
+    }
+}
+
+/// How the Lease changed hands.
+pub fn takeovers(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<Takeover> {
+    let mut all = old.takeovers.clone();
+    let last = old.lease.as_ref().and_then(|lease| lease.last_holder_identity.as_deref());
+    if let Some(record) = account.record()
+        && let (Some(holder), Some(_)) = (&record.holder, record.acquire_time)
+        && last != Some(holder.as_str())
+    {
+        all.insert(0, takeover(account, record, holder.pod(), last, old));
+    }
+    all.truncate(MOST_HISTORY);
+    all
+}
+
+fn takeover(account: &Account<'_>, record: &Record, to: &str, last: Option<&str>, old: &SingletonJobStatus) -> Takeover {
+    let released = record.notes.released.as_ref();
+    let look = account.seen().map(|seen| &seen.look);
+    let before = look.and_then(|look| look.before.as_ref());
+    let last_sign = match released {
+        Some(released) => released.renew_time,
+        None => before.and_then(|(_, renewed)| *renewed),
+    };
+    let gap = record.acquire_time.zip(last_sign).map(|(acquired, left)| acquired.duration_since(left).as_millis());
+    let named = |identity: &str| crate::lease::record::Identity::read(identity).pod().to_owned();
+    let from = match released {
+        Some(released) if released.reason == Reason::Created => None,
+        Some(released) => Some(released.by.pod().to_owned()),
+        None => before.map(|(holder, _)| holder.pod().to_owned()).or_else(|| last.map(named)),
+    };
+    Takeover {
+        acquire_time: record.acquire_time.map(to_seconds),
+        from,
+        to: to.to_owned(),
+        reason: reason(released.map(|released| released.reason), last.is_some(), old),
+        gap_milliseconds: gap.and_then(|gap| i64::try_from(gap).ok()).filter(|gap| *gap >= 0),
+        fencing_token: look.and_then(|look| look.token).map(|token| token.to_string()),
+    }
+}
+
+fn reason(released: Option<Reason>, was_held: bool, old: &SingletonJobStatus) -> TakeoverReason {
+    let cleared = || find_condition(&old.conditions, types::HELD).is_some_and(|held| held.reason == reasons::QUARANTINED);
+    match released {
+        Some(Reason::Created | Reason::Stopped) => TakeoverReason::InitialAcquire,
+        Some(Reason::Handover) => TakeoverReason::Handover,
+        Some(Reason::RolledOut) => TakeoverReason::RolledOut,
+        Some(Reason::Drain) => TakeoverReason::Drain,
+        Some(Reason::WorkloadSucceeded | Reason::WorkloadFailed | Reason::ElectorDied) => TakeoverReason::WorkloadFailed,
+        Some(Reason::LeaseLost) => TakeoverReason::LeaseLost,
+        None if !was_held => TakeoverReason::InitialAcquire,
+        None if cleared() => TakeoverReason::Cleared,
+        None => TakeoverReason::Expired,
+    }
+}

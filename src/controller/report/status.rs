@@ -1,0 +1,136 @@
+//! Status, computed.
+
+use jiff::{Timestamp, Unit};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+use super::{Account, conditions, history};
+use crate::api::SingletonJobStatus;
+use crate::api::status::{Candidate, CandidateRole, CurrentRun, LeaseStatus, MOST_CANDIDATES, RunOutcome};
+use crate::contract::labels;
+use crate::controller::observe::candidate::{self, Life};
+use crate::controller::plan::{self, runs, takeover};
+use crate::lease::record::Version;
+
+/// What users should read now.
+pub fn compute(account: &Account<'_>) -> SingletonJobStatus {
+    let old = account.old();
+    let observed = account.observed;
+    let alive = || observed.candidates.iter().filter(|candidate| candidate.is_alive());
+    let ready = alive().filter(|candidate| candidate.ready);
+    let runs = history::runs(account, &old);
+    let succeeded = runs.iter().filter(|run| run.outcome == RunOutcome::Succeeded).count();
+    let failed = runs.iter().filter(|run| run.outcome == RunOutcome::Failed).count();
+    let run = runs.is_empty().then(|| run(account, &old)).flatten();
+    SingletonJobStatus {
+        observed_generation: account.job.metadata.generation,
+        conditions: conditions::all(account, &old),
+        replicas: Some(count(alive())),
+        ready_replicas: Some(count(ready)),
+        ready_standbys: Some(count(standbys(account))),
+        selector: Some(format!("{}={}", labels::JOB, account.job.name_any())),
+        lease: lease(account, &old),
+        candidates: candidates(account),
+        last_candidate_number: account.last_number.max(old.last_candidate_number),
+        start_time: old.start_time.clone().or_else(|| run.as_ref().and_then(|run| run.start_time.clone())),
+        completion_time: runs.first().and_then(|run| run.completion_time.clone()),
+        run,
+        succeeded_runs: (!runs.is_empty()).then(|| to_i32(succeeded)),
+        failed_runs: (!runs.is_empty()).then(|| to_i32(failed)),
+        runs,
+        takeovers: history::takeovers(account, &old),
+    }
+}
+
+/// Candidates that could take over at once.
+pub fn standbys<'a>(account: &'a Account<'_>) -> impl Iterator<Item = &'a candidate::Candidate> {
+    let holder = account.observed.holder_uid();
+    let ready = account.observed.candidates.iter().filter(|candidate| candidate.is_alive() && candidate.ready);
+    ready.filter(move |candidate| Some(candidate.uid.as_str()) != holder)
+}
+
+fn count<'a>(candidates: impl Iterator<Item = &'a candidate::Candidate>) -> i32 {
+    to_i32(candidates.count())
+}
+
+fn to_i32(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn candidates(account: &Account<'_>) -> Vec<Candidate> {
+    let holder = account.observed.holder_uid();
+    let shown = account.observed.candidates.iter().filter(|candidate| candidate.end().is_none());
+    let show = |candidate: &candidate::Candidate| Candidate {
+        name: candidate.name.clone(),
+        node: candidate.node.clone(),
+        role: match (&candidate.life, candidate.ready) {
+            (Life::Leaving | Life::Ended(_), _) => CandidateRole::Draining,
+            (Life::Alive, _) if Some(candidate.uid.as_str()) == holder => CandidateRole::Active,
+            (Life::Alive, true) => CandidateRole::Standby,
+            (Life::Alive, false) => CandidateRole::Pending,
+        },
+        ready: candidate.ready,
+        since: candidate.since.map(to_seconds),
+    };
+    let all: Vec<_> = shown.map(show).collect();
+    all.into_iter().rev().take(MOST_CANDIDATES).rev().collect()
+}
+
+fn lease(account: &Account<'_>, old: &SingletonJobStatus) -> Option<LeaseStatus> {
+    let Ok(timing) = plan::timing(account.job) else { return old.lease.clone() };
+    if account.refusal.is_some() {
+        return old.lease.clone();
+    }
+    let before = old.lease.clone().unwrap_or_default();
+    let record = account.record();
+    let holder = account.observed.holder();
+    let milliseconds = |duration: std::time::Duration| i32::try_from(duration.as_millis()).ok();
+    let seconds = |duration: std::time::Duration| i32::try_from(duration.as_secs()).ok();
+    let proven = record.filter(|record| record.acquire_time.is_some()).and_then(|record| record.holder.as_ref());
+    Some(LeaseStatus {
+        name: account.job.name_any(),
+        holder: holder.map(|holder| holder.pod().to_owned()),
+        node: account.observed.holder_pod().and_then(|pod| pod.node.clone()),
+        acquire_time: holder.and_then(|_| record).and_then(|record| record.acquire_time).map(to_seconds),
+        fencing_token: token(account, &before).map(|token| token.to_string()),
+        transitions: record.map(|record| record.transitions).or(before.transitions),
+        last_holder_identity: proven.map(ToString::to_string).or(before.last_holder_identity),
+        lease_duration_seconds: seconds(timing.lease_duration()),
+        longest_lease_duration_seconds: seconds(takeover::longest(account.job, account.observed)),
+        renew_deadline_milliseconds: milliseconds(timing.renew_deadline()),
+        grace_period_milliseconds: milliseconds(timing.grace_period()),
+        retry_period_milliseconds: milliseconds(timing.retry_period()),
+    })
+}
+
+/// The highest token known: seen when it was acquired, or said when it was released.
+fn token(account: &Account<'_>, before: &LeaseStatus) -> Option<Version> {
+    let seen = account.seen();
+    let said = seen.and_then(|seen| seen.record.notes.released.as_ref()).and_then(|released| released.token);
+    let finished = seen.and_then(|seen| seen.record.notes.finished.as_ref()).and_then(|finished| finished.token);
+    let known = before.fencing_token.as_ref().and_then(|token| token.parse().ok());
+    seen.and_then(|seen| seen.look.token).max(said).max(finished).max(known)
+}
+
+fn run(account: &Account<'_>, old: &SingletonJobStatus) -> Option<CurrentRun> {
+    let known = old.run.clone();
+    let Some(progress) = runs::progress(account.job, account.observed) else { return known };
+    let began = account.record().and_then(|record| record.acquire_time).filter(|_| progress.starts > 0);
+    Some(CurrentRun {
+        number: i64::from(progress.run),
+        start_time: known.and_then(|run| run.start_time).or(began.map(to_seconds)),
+        attempts: i32::try_from(progress.starts).unwrap_or(i32::MAX),
+        failures: i32::try_from(progress.failures).unwrap_or(i32::MAX),
+    })
+}
+
+/// As times are written: whole seconds, so that what was written equals what is computed again.
+pub fn to_seconds(time: Timestamp) -> Time {
+    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
+}
+
+/// For sentences: `14:03:11Z`.
+pub fn clock(time: Timestamp) -> String {
+    let time = time.round(Unit::Second).unwrap_or(time);
+    time.strftime("%H:%M:%SZ").to_string()
+}

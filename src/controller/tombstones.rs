@@ -1,0 +1,80 @@
+//! Leases that have outlived their SingletonJob.
+//!
+//! Such a Lease tells the next SingletonJob of that name who may still be running. It can go when nobody can be: it was given back, or has
+//! not been renewed for as long as it lasts, on this controller's own clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Client, ResourceExt};
+use tokio::time::sleep;
+
+use super::apply;
+use super::observe::sightings::{Look, Sightings};
+use super::observe::{Caches, is_ours};
+use super::request::{Failure, bounded};
+use crate::api::SingletonJob;
+use crate::lease::clock;
+use crate::lease::record::Record;
+
+const ROUND: Duration = Duration::from_secs(5);
+
+/// Removes them, for ever.
+pub async fn sweep(client: Client, caches: Caches, sightings: Arc<Sightings>) {
+    while caches.filled().await {
+        sleep(ROUND).await;
+        for lease in caches.leases.state() {
+            if let Err(failure) = consider(&client, &caches, &sightings, &lease).await {
+                tracing::warn!(%failure, "cannot remove the Lease of a SingletonJob that is gone; trying again");
+            }
+        }
+    }
+}
+
+async fn consider(client: &Client, caches: &Caches, sightings: &Sightings, lease: &Lease) -> Result<(), Failure> {
+    let (namespace, name) = (lease.namespace().unwrap_or_default(), lease.name_any());
+    if !is_ours(lease, &name) || caches.jobs.get(&ObjectRef::new(&name).within(&namespace)).is_some() {
+        return Ok(());
+    }
+    let Ok(record) = Record::read(lease) else { return Ok(()) };
+    let look = sightings.look(&namespace, &name, &record, clock::now().at);
+    let jobs: Api<SingletonJob> = Api::namespaced(client.clone(), &namespace);
+    if nobody_runs(&record, &look) && bounded("looking for SingletonJob", &name, jobs.get_metadata_opt(&name)).await?.is_none() {
+        tracing::info!(namespace, name, "removing the Lease of a SingletonJob that is gone");
+        apply::remove_lease(client, lease).await?;
+    }
+    Ok(())
+}
+
+fn nobody_runs(record: &Record, look: &Look) -> bool {
+    let told = record.notes.policy.as_ref().map_or(Duration::ZERO, |policy| Duration::from_secs(u64::from(policy.lease_duration_seconds)));
+    record.is_released() || look.unchanged >= record.lease_duration.max(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(holder: &str) -> Record {
+        let lease: Lease = serde_json::from_value(json!({
+            "metadata": {"uid": "u", "resourceVersion": "7"}, "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15},
+        }))
+        .expect("a Lease");
+        Record::read(&lease).expect("a record")
+    }
+
+    fn after(seconds: u64) -> Look {
+        Look { unchanged: Duration::from_secs(seconds), ..Look::default() }
+    }
+
+    #[test]
+    fn a_lease_goes_only_when_nobody_can_still_be_running() {
+        assert!(!nobody_runs(&record("a_u_1"), &after(14)));
+        assert!(nobody_runs(&record("a_u_1"), &after(15)));
+        assert!(!nobody_runs(&record(""), &after(14)), "emptied by nobody knows whom");
+    }
+}

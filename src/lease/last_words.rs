@@ -1,0 +1,193 @@
+//! Giving a Lease back in the name of a holder that died, by whoever knows that nothing of it runs any more.
+//!
+//! # Guarantees
+//! Only a Lease that the dead one still holds is released: an identity belongs to one process alone.
+
+use std::time::Duration;
+
+use kube::Config;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::time::sleep;
+
+use super::clock::{self, Now};
+use super::elector::{Candidate, Write, account};
+use super::notes::{Exit, Finished, Progress, Reason, Released};
+use super::record::{Record, Version};
+use super::store::{Event, Store};
+
+/// Short, for the whole attempt is: the container is about to end.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(2);
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(200);
+
+/// What is left of a tenure whose elector died; its process tree is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remains {
+    /// The fencing token, where the Lease was held.
+    pub token: Option<Version>,
+    /// How the workload ended, where it did so before the elector.
+    pub exit: Option<Exit>,
+    /// Whether the elector was killed by its deadline.
+    pub overdue: bool,
+}
+
+impl Remains {
+    fn reason(&self) -> Reason {
+        match (self.exit, self.overdue) {
+            (Some(exit), _) if exit.is_success() => Reason::WorkloadSucceeded,
+            (Some(_), _) => Reason::WorkloadFailed,
+            (None, true) => Reason::LeaseLost,
+            (None, false) => Reason::ElectorDied,
+        }
+    }
+}
+
+/// Releases the Lease, unless it is no longer the dead candidate's. Tries again until that is certain: it is for the caller to limit it.
+///
+/// # Errors
+/// Where `config` cannot be made into a client: bad certificates or credentials.
+pub async fn speak(config: Config, namespace: &str, name: &str, dead: &Candidate, remains: Remains) -> Result<(), kube::Error> {
+    let (sender, mut events) = unbounded_channel();
+    let mut store = Store::open(config, namespace, name, sender)?;
+    store.read(REQUEST_DEADLINE);
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::Read(Ok(Some(lease))) => {
+                let record = store.remember(lease, false).ok();
+                match record.and_then(|record| release(&record, dead, remains, clock::now())) {
+                    Some(write) => store.put(0, &write, REQUEST_DEADLINE),
+                    None => return Ok(()),
+                }
+            }
+            Event::Read(Ok(None)) | Event::Written { result: Ok(_), .. } => return Ok(()),
+            Event::Read(Err(_)) | Event::Written { result: Err(_), .. } => {
+                sleep(BETWEEN_ATTEMPTS).await;
+                store.reconnect();
+                store.read(REQUEST_DEADLINE);
+            }
+            // Only what was read is a base for a write.
+            Event::Watched(_) | Event::Deleted => {}
+        }
+    }
+    Ok(())
+}
+
+/// The write that gives back what `dead` still holds.
+fn release(record: &Record, dead: &Candidate, remains: Remains, now: Now) -> Option<Write> {
+    if record.holder.as_ref() != Some(&dead.identity) {
+        return None;
+    }
+    let renew_time = record.renew_time.map_or(now.wall, |previous| now.wall.max(previous + Duration::from_micros(1)));
+    let (progress, finished) = settle(record, dead, remains, now);
+    let mark = Released {
+        lease_uid: record.uid.clone(),
+        renew_time: Some(renew_time),
+        by: dead.identity.clone(),
+        reason: remains.reason(),
+        token: remains.token,
+        exit: remains.exit,
+    };
+    Some(Write {
+        uid: record.uid.clone(),
+        base: record.version,
+        holder: None,
+        lease_duration: record.lease_duration,
+        acquire_time: None,
+        renew_time,
+        transitions: record.transitions,
+        progress,
+        released: Some(mark),
+        finished: finished.or_else(|| record.notes.finished.clone()),
+        health: None,
+        drop_handover: true,
+    })
+}
+
+/// The account of the run after this end, and its outcome where it was the last.
+fn settle(record: &Record, dead: &Candidate, remains: Remains, now: Now) -> (Option<Progress>, Option<Finished>) {
+    let (Some(progress), Some(policy)) = (record.notes.progress.clone(), &record.notes.policy) else {
+        return (record.notes.progress.clone(), None);
+    };
+    if !progress.open {
+        return (Some(progress), None);
+    }
+    let ran = record.acquire_time.map(|acquired| now.wall.duration_since(acquired)).and_then(|ran| ran.try_into().ok());
+    let (progress, verdict) = account::close(progress, policy, remains.reason(), remains.exit, ran.unwrap_or_default());
+    let finished = verdict.map(|(outcome, reason)| Finished {
+        uid: progress.uid.clone(),
+        run: progress.run,
+        outcome,
+        reason: reason.to_owned(),
+        exit: remains.exit,
+        attempt: progress.starts,
+        failures: progress.failures,
+        token: remains.token,
+        by: dead.identity.clone(),
+        start_time: record.acquire_time,
+        completion_time: now.wall,
+    });
+    (Some(progress), finished)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lease::notes::{CompletionPolicy, Notes, Outcome, Policy};
+    use crate::lease::record::Identity;
+
+    fn dead() -> Candidate {
+        Candidate { identity: Identity::new("web-1", "6f1c", 7), job_uid: "job".into(), stop_grace: Duration::ZERO }
+    }
+
+    fn held_by(holder: &Candidate, completion_policy: CompletionPolicy) -> Record {
+        let policy = Policy {
+            lease_duration_seconds: 15,
+            renew_deadline_milliseconds: 8800,
+            grace_period_milliseconds: 2200,
+            retry_period_milliseconds: 2900,
+            completion_policy,
+            backoff_limit: 6,
+            candidates: 2,
+            token_floor: None,
+        };
+        let progress = Progress { uid: "job".into(), run: 1, starts: 1, open: true, ..Progress::default() };
+        let wall = clock::now().wall;
+        Record {
+            uid: "lease".into(),
+            version: Version(10),
+            holder: Some(holder.identity.clone()),
+            lease_duration: Duration::from_secs(15),
+            acquire_time: Some(wall),
+            renew_time: Some(wall),
+            transitions: 1,
+            notes: Notes { policy: Some(policy), progress: Some(progress), ..Notes::default() },
+        }
+    }
+
+    const CRASHED: Remains = Remains { token: Some(Version(9)), exit: None, overdue: false };
+
+    #[test]
+    fn a_lease_of_a_dead_elector_is_free_at_once_and_its_attempt_counts() {
+        let record = held_by(&dead(), CompletionPolicy::OnSuccess);
+        let write = release(&record, &dead(), CRASHED, clock::now()).expect("it is held by the dead one");
+        assert_eq!((write.holder, write.base), (None, Version(10)));
+        let mark = write.released.expect("a mark");
+        assert_eq!((mark.reason, mark.renew_time, mark.token), (Reason::ElectorDied, Some(write.renew_time), Some(Version(9))));
+        assert!(record.renew_time < Some(write.renew_time));
+        let progress = write.progress.expect("an account");
+        assert_eq!((progress.failures, progress.open), (1, false));
+        assert_eq!(write.finished, None);
+    }
+
+    #[test]
+    fn a_workload_that_finished_before_its_elector_died_is_not_run_again() {
+        let remains = Remains { exit: Some(Exit::Code(0)), ..CRASHED };
+        let write = release(&held_by(&dead(), CompletionPolicy::OnSuccess), &dead(), remains, clock::now()).expect("held");
+        assert_eq!(write.finished.map(|finished| finished.outcome), Some(Outcome::Succeeded));
+    }
+
+    #[test]
+    fn another_process_of_the_same_pod_is_left_alone() {
+        let other = Candidate { identity: Identity::new("web-1", "6f1c", 8), ..dead() };
+        assert_eq!(release(&held_by(&other, CompletionPolicy::Never), &dead(), CRASHED, clock::now()), None);
+    }
+}

@@ -1,0 +1,127 @@
+//! The architecture invariants of ARCHITECTURE.md that can be read off the source text.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The source files under `src/<root>.rs` and `src/<root>/`, with their code: no comments, no unit tests.
+fn sources(root: &str) -> Vec<(PathBuf, String)> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = vec![source.join(format!("{root}.rs"))];
+    collect(&source.join(root), &mut files);
+    let existing = files.into_iter().filter(|file| file.is_file() && !file.ends_with("tests.rs"));
+    let code: Vec<_> = existing.map(|file| (file.clone(), code(&fs::read_to_string(&file).expect("readable")))).collect();
+    assert!(!code.is_empty(), "nothing is called {root}: this test would prove nothing");
+    code
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).into_iter().flatten() {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn code(text: &str) -> String {
+    let before_tests = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    before_tests.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// Fails where code under one of `roots` names one of `words`.
+fn never_name(roots: &[&str], words: &[&str]) {
+    for root in roots {
+        for (file, code) in sources(root) {
+            for word in words {
+                assert!(!code.contains(word), "{} names {word}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn decisions_name_no_client_no_runtime_and_no_clock() {
+    let pure = ["lease/elector", "lease/timing", "lease/record", "lease/notes", "controller/plan", "controller/build", "api"];
+    never_name(&pure, &["Client", "tokio", "Instant::now", "SystemTime", "Timestamp::now", "clock::now", "std::fs", "std::env"]);
+}
+
+#[test]
+fn imports_go_one_way() {
+    never_name(&["lease", "api"], &["crate::agent", "crate::controller", "crate::contract", "crate::telemetry"]);
+    never_name(&["lease"], &["crate::api"]);
+    never_name(&["api"], &["crate::lease"]);
+    never_name(&["contract"], &["crate::api", "crate::agent", "crate::controller"]);
+    never_name(&["agent"], &["crate::api", "crate::controller"]);
+    never_name(&["controller"], &["crate::agent"]);
+}
+
+#[test]
+fn no_deadline_is_computed_from_a_clock_that_stops_in_suspend() {
+    never_name(&["lease", "agent"], &["Instant::now", "SystemTime"]);
+    for (file, code) in sources("lease").into_iter().chain(sources("agent")) {
+        let reads_a_clock = code.contains("clock_gettime") || code.contains("Timestamp::now");
+        assert!(!reads_a_clock || file.ends_with("lease/clock.rs"), "{} reads a clock by itself", file.display());
+    }
+}
+
+#[test]
+fn candidates_write_a_lease_in_one_place_only() {
+    for (file, code) in sources("lease").into_iter().chain(sources("agent")) {
+        let writes = [".replace(&name", ".patch(", ".create(", ".delete("].iter().any(|call| code.contains(call));
+        assert!(!writes || file.ends_with("lease/store.rs"), "{} writes to the API server", file.display());
+    }
+}
+
+#[test]
+fn the_lease_client_never_retries_behind_the_electors_back() {
+    let store = sources("lease/store");
+    assert!(store[0].1.contains("config.default_retry = false"));
+    for call in ["api.get(", "api.replace("] {
+        let unbounded = store[0].1.lines().any(|line| line.contains(call) && !line.contains("bounded("));
+        assert!(!unbounded, "{call} without a deadline");
+    }
+}
+
+#[test]
+fn unsafe_code_is_in_one_small_module() {
+    for root in ["agent", "api", "contract", "controller", "lease", "telemetry", "bin"] {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut files = vec![source.join(format!("{root}.rs"))];
+        collect(&source.join(root), &mut files);
+        for file in files.iter().filter(|file| file.is_file()) {
+            let text = code(&fs::read_to_string(file).expect("readable"));
+            let has_unsafe = text.contains("unsafe {") || text.contains("allow(unsafe_code)");
+            assert!(!has_unsafe || file.ends_with("agent/sys.rs"), "{} is unsafe", file.display());
+        }
+    }
+}
+
+#[test]
+fn the_fencer_has_no_runtime_and_no_tls() {
+    never_name(&["agent/fencer", "agent/page"], &["tokio", "kube", "async ", ".await"]);
+}
+
+#[test]
+fn binaries_only_parse_initialise_and_call_the_library() {
+    let mut files = Vec::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin"), &mut files);
+    assert!(files.len() >= 3);
+    for file in files {
+        let lines = fs::read_to_string(&file).expect("readable").lines().count();
+        assert!(lines <= 40, "{} has {lines} lines", file.display());
+    }
+}
+
+#[test]
+fn apply_and_report_cannot_forget_a_child_or_a_status_field() {
+    for stage in ["controller/apply", "controller/report"] {
+        let whole: String = sources(stage).into_iter().map(|(_, code)| code).collect();
+        assert!(
+            whole.contains("let Children {") || whole.contains("let Applied {") || whole.contains("} = "),
+            "{stage} takes nothing apart"
+        );
+        assert!(!whole.contains(", .. } ="), "{stage} leaves something out");
+    }
+}

@@ -1,0 +1,145 @@
+//! What users apply: current, accepted, and enough for the controller.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+use singletonjob::api::SingletonJob;
+
+use super::{Bench, OPERATOR, SERVICE, text};
+
+const INSTALL: &str = include_str!("../../manifests/install.yaml");
+const BATCH_JOB: &str = include_str!("../../manifests/samples/batch-job.yaml");
+const TUNED_LEASE: &str = include_str!("../../manifests/samples/tuned-lease.yaml");
+const GENERATED: [&str; 3] = ["crds/singletonjobs.singletonjob.dev.yaml", "manifests/operator.yaml", "manifests/install.yaml"];
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn generated_files_are_current() {
+    let elsewhere = tempfile::tempdir().expect("a temporary directory");
+    for directory in ["crds", "manifests"] {
+        fs::create_dir(elsewhere.path().join(directory)).expect("a new directory");
+    }
+    let written = Command::new(env!("CARGO_BIN_EXE_crdgen")).arg("--write").current_dir(elsewhere.path()).status().expect("crdgen starts");
+    assert!(written.success());
+    for file in GENERATED {
+        let read = |root: &Path| fs::read_to_string(root.join(file)).unwrap_or_default();
+        assert!(read(repository()) == read(elsewhere.path()), "{file} is out of date: run `make manifests` and commit");
+    }
+}
+
+#[tokio::test]
+async fn the_installation_is_accepted_without_warnings_and_again_changes_nothing() {
+    let bench = Bench::new("installation").await;
+    let apply = |file| bench.control_plane.kubectl(&["apply", "--filename", "-"], file);
+    apply(OPERATOR);
+    let first = apply(INSTALL);
+    assert!(first.status.success(), "{}", text(&first.stderr));
+    let versions = "jsonpath={.items[*].metadata.resourceVersion}";
+    let stored = || text(&bench.control_plane.kubectl(&["get", "--filename", "-", "--output", versions], INSTALL).stdout);
+    let before = stored();
+    let second = apply(INSTALL);
+    assert_eq!(text(&second.stderr), "", "Pod Security and deprecations speak up here");
+    assert_eq!(stored(), before, "{}", text(&second.stdout));
+}
+
+#[tokio::test]
+async fn samples_are_accepted() {
+    let bench = Bench::new("samples").await;
+    let samples = repository().join("manifests/samples");
+    let count = fs::read_dir(&samples).expect("samples").count();
+    let said = bench.kubectl(&["apply", "--filename", samples.to_str().expect("a readable path")], "");
+    assert_eq!(said.lines().filter(|line| line.ends_with("created")).count(), count, "{said}");
+}
+
+#[tokio::test]
+async fn samples_keep_to_the_strictest_pod_security() {
+    let bench = Bench::new("restricted").await;
+    bench.kubectl(&["label", "namespace", "restricted", "pod-security.kubernetes.io/enforce=restricted"], "");
+    bench.kubectl(&["create", "serviceaccount", "default"], "");
+    for sample in [BATCH_JOB, SERVICE, TUNED_LEASE] {
+        let job: SingletonJob = serde_saphyr::from_str(sample).expect("a SingletonJob");
+        let spec = job.spec.template.spec.expect("a pod");
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": spec});
+        bench.kubectl(&["create", "--dry-run=server", "--filename", "-"], &pod.to_string());
+    }
+}
+
+#[tokio::test]
+async fn kustomize_sets_the_image() {
+    let bench = Bench::new("kustomize").await;
+    let overlay = tempfile::tempdir_in(repository().join("target")).expect("a directory below target");
+    let kustomization = format!(
+        "resources: [../../manifests]\nimages: [{{name: {image}, newName: registry.example/sj, newTag: v9}}]\n",
+        image = "ghcr.io/singletonjob/singletonjob"
+    );
+    fs::write(overlay.path().join("kustomization.yaml"), kustomization).expect("a writable directory");
+    let rendered = bench.kubectl(&["kustomize", overlay.path().to_str().expect("a readable path")], "");
+    assert!(rendered.contains("image: registry.example/sj:v9") && !rendered.contains("ghcr.io"));
+    assert_eq!(rendered.matches("\nkind: ").count(), INSTALL.matches("\nkind: ").count(), "the same objects as install.yaml");
+}
+
+/// `(verb, resource)` of everything that the controller does in users' namespaces.
+const DEEDS: [(&str, &str); 17] = [
+    ("list", "singletonjobs.singletonjob.dev"),
+    ("watch", "singletonjobs.singletonjob.dev"),
+    ("patch", "singletonjobs.singletonjob.dev/status"),
+    ("create", "leases.coordination.k8s.io"),
+    ("update", "leases.coordination.k8s.io"),
+    ("delete", "leases.coordination.k8s.io"),
+    ("watch", "leases.coordination.k8s.io"),
+    ("create", "pods"),
+    ("delete", "pods"),
+    ("patch", "pods"),
+    ("watch", "pods"),
+    ("create", "roles.rbac.authorization.k8s.io"),
+    ("patch", "roles.rbac.authorization.k8s.io"),
+    ("create", "rolebindings.rbac.authorization.k8s.io"),
+    ("patch", "rolebindings.rbac.authorization.k8s.io"),
+    ("create", "events.events.k8s.io"),
+    ("patch", "events.events.k8s.io"),
+];
+const MISDEEDS: [(&str, &str); 6] = [
+    ("update", "singletonjobs.singletonjob.dev"),
+    ("delete", "singletonjobs.singletonjob.dev"),
+    ("get", "secrets"),
+    ("create", "pods/exec"),
+    ("escalate", "roles.rbac.authorization.k8s.io"),
+    ("bind", "roles.rbac.authorization.k8s.io"),
+];
+
+#[tokio::test]
+async fn the_controller_may_do_what_it_does_and_no_more() {
+    let bench = Bench::new("rights").await;
+    bench.install();
+    let may = |verb: &str, resource: &str| {
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        let controller = "--as=system:serviceaccount:singletonjob-system:singletonjob-controller";
+        bench.try_kubectl(&["auth", "can-i", verb, resource, "--subresource", subresource, controller], "").status.success()
+    };
+    let denied: Vec<_> = DEEDS.into_iter().filter(|(verb, resource)| !may(verb, resource)).collect();
+    let surplus: Vec<_> = MISDEEDS.into_iter().filter(|(verb, resource)| may(verb, resource)).collect();
+    assert_eq!((denied, surplus), (vec![], vec![]));
+}
+
+/// The API server lets nobody grant what they do not have: the controller's own rights must cover a candidate's.
+#[tokio::test]
+async fn the_controller_can_give_candidates_their_role() {
+    let bench = Bench::new("grants").await;
+    bench.install();
+    let token = bench.token("singletonjob-system", "singletonjob-controller", None).await;
+    let granted = r#"{"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "job"},
+         "rules": [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["job"],
+                    "verbs": ["get", "list", "watch", "update"]}]},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "job"},
+         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "job"},
+         "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "grants"}]}]}"#;
+    let kubeconfig = bench.control_plane.kubeconfig_with_token(&token);
+    let kubeconfig = kubeconfig.to_str().expect("a readable path");
+    bench.kubectl(&["apply", "--server-side", "--filename", "-", "--kubeconfig", kubeconfig], granted);
+}

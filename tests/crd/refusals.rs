@@ -1,0 +1,207 @@
+//! Every refusal with the message that the user reads, and what must not be refused.
+
+use kube::api::PostParams;
+use serde_json::{Value, json};
+use singletonjob::api::SingletonJob;
+
+use super::{Bench, refusal};
+
+/// Where a rule stands, and what it says.
+type Said = (&'static str, &'static str);
+
+fn job(name: &str, spec: &Value) -> SingletonJob {
+    let object = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": name}, "spec": spec});
+    serde_json::from_value(object).expect("decodes")
+}
+
+fn container(extra: Value) -> Value {
+    merged(json!({"name": "main", "image": "busybox:1.37", "command": ["sleep", "9"]}), extra)
+}
+
+fn pod(extra: Value) -> Value {
+    merged(json!({"containers": [container(json!({}))]}), extra)
+}
+
+/// A good spec with these fields instead.
+fn spec(extra: Value) -> Value {
+    merged(json!({"template": {"spec": pod(json!({}))}}), extra)
+}
+
+fn with_container(extra: Value) -> Value {
+    spec(json!({"template": {"spec": {"containers": [container(extra)]}}}))
+}
+
+fn with_pod(extra: Value) -> Value {
+    spec(json!({"template": {"spec": pod(extra)}}))
+}
+
+fn merged(mut base: Value, extra: Value) -> Value {
+    let Value::Object(extra) = extra else { panic!("an object") };
+    base.as_object_mut().expect("an object").extend(extra);
+    base
+}
+
+fn of_the_spec() -> Vec<(Value, Said)> {
+    vec![
+        (
+            spec(json!({"completionPolicy": "Never", "backoffLimit": 3})),
+            ("spec.backoffLimit", "leave backoffLimit out: with completionPolicy Never the workload is restarted without limit"),
+        ),
+        (
+            spec(json!({"workloadContainer": "other"})),
+            ("spec.workloadContainer", "use the name of a container of the template, or leave workloadContainer out: then it is the first"),
+        ),
+        (
+            with_pod(json!({"restartPolicy": "OnFailure"})),
+            ("spec.template.spec.restartPolicy", "leave restartPolicy out or write Never: it follows from completionPolicy OnSuccess"),
+        ),
+        (
+            merged(with_pod(json!({"restartPolicy": "Never"})), json!({"completionPolicy": "Never"})),
+            ("spec.template.spec.restartPolicy", "leave restartPolicy out or write Always: it follows from completionPolicy Never"),
+        ),
+        (spec(json!({"replicas": 17})), ("spec.replicas", "spec.replicas in body should be less than or equal to 16")),
+        (spec(json!({"replicas": -1})), ("spec.replicas", "spec.replicas in body should be greater than or equal to 0")),
+        (spec(json!({"completionPolicy": "Always"})), ("spec.completionPolicy", "supported values: \"OnSuccess\", \"Never\"")),
+        (spec(json!({"template": {}})), ("spec.template.spec", "Required value")),
+        (spec(json!({"template": {"spec": {"containers": []}}})), ("spec.template.spec.containers", "should have at least 1 items")),
+    ]
+}
+
+fn of_the_pod() -> Vec<(Value, Said)> {
+    vec![
+        (
+            with_pod(json!({"hostPID": true})),
+            (
+                "spec.template.spec.hostPID",
+                "leave hostPID out: a PID namespace of its own is what makes sure that the workload can be killed",
+            ),
+        ),
+        (
+            with_pod(json!({"shareProcessNamespace": true})),
+            (
+                "spec.template.spec.shareProcessNamespace",
+                "leave shareProcessNamespace out: a PID namespace of its own is what makes sure that the workload can be killed",
+            ),
+        ),
+        (with_pod(json!({"os": {"name": "windows"}})), ("spec.template.spec.os", "leave os out or write linux: candidates run on Linux")),
+        (
+            with_pod(json!({"volumes": [{"name": "singletonjob-state", "emptyDir": {}}]})),
+            (
+                "spec.template.spec.volumes",
+                "use other names: the volumes singletonjob-agent, singletonjob-credentials and singletonjob-state are the operator's",
+            ),
+        ),
+        (
+            with_pod(json!({"initContainers": [container(json!({"name": "singletonjob-agent"}))]})),
+            ("spec.template.spec.initContainers", "use another name: the container singletonjob-agent is the operator's"),
+        ),
+        (
+            with_container(json!({"name": "singletonjob-agent"})),
+            ("spec.template.spec.containers", "use another name: the container singletonjob-agent is the operator's"),
+        ),
+    ]
+}
+
+fn of_the_workload() -> Vec<(Value, Said)> {
+    let containers = "spec.template.spec.containers";
+    let command = "container main needs a command, because the entrypoint of its image is not known here; \
+                   copy the ENTRYPOINT of the image into command and its CMD into args";
+    let probe = "gRPC probes are not supported yet on the workload's container: use httpGet, tcpSocket or exec";
+    let mount = "mount volumes elsewhere: /singletonjob, /var/run/singletonjob and /var/run/secrets/singletonjob.dev are the operator's \
+                 in the workload's container";
+    let restart = "leave restartPolicy and restartPolicyRules out of the workload's container: completionPolicy says what follows an exit";
+    let hook =
+        "leave lifecycle.postStart out of the workload's container, where it would run on standbys too: do it at the start of command";
+    let mounted = |path: &str| with_container(json!({"volumeMounts": [{"name": "v", "mountPath": path}]}));
+    vec![
+        (with_container(json!({"command": []})), (containers, command)),
+        (with_container(json!({"command": null})), (containers, command)),
+        (with_container(json!({"livenessProbe": {"grpc": {"port": 1}}})), (containers, probe)),
+        (with_container(json!({"readinessProbe": {"grpc": {"port": 1}}})), (containers, probe)),
+        (with_container(json!({"startupProbe": {"grpc": {"port": 1}}})), (containers, probe)),
+        (with_container(json!({"lifecycle": {"postStart": {"exec": {"command": ["true"]}}}})), (containers, hook)),
+        (with_container(json!({"restartPolicy": "Never"})), (containers, restart)),
+        (mounted("/singletonjob"), (containers, mount)),
+        (mounted("/var/run/singletonjob/"), (containers, mount)),
+        (mounted("/var/run/secrets/singletonjob.dev/more"), (containers, mount)),
+    ]
+}
+
+fn good() -> Vec<Value> {
+    let side = container(json!({"name": "side", "command": null, "livenessProbe": {"grpc": {"port": 1}}}));
+    vec![
+        spec(json!({})),
+        spec(json!({"replicas": 0, "suspend": true, "backoffLimit": 0})),
+        merged(with_pod(json!({"restartPolicy": "Always"})), json!({"completionPolicy": "Never"})),
+        with_pod(json!({"restartPolicy": "Never", "hostPID": false, "shareProcessNamespace": false, "os": {"name": "linux"}})),
+        with_pod(json!({"containers": [container(json!({})), side]})),
+        spec(json!({"workloadContainer": "main", "template": {"metadata": {"labels": {"a": "b"}, "creationTimestamp": null},
+                    "spec": {"containers": [{"name": "first"}, container(json!({}))]}}})),
+        with_container(json!({"volumeMounts": [{"name": "v", "mountPath": "/singletonjobs"}, {"name": "v", "mountPath": "/var/run"}]})),
+        with_container(
+            json!({"lifecycle": {"preStop": {"exec": {"command": ["true"]}}}, "resources": {"limits": {"cpu": 1, "memory": "64Mi"}}}),
+        ),
+        with_container(json!({"ports": [{"containerPort": 53, "protocol": "UDP"}, {"containerPort": 53, "protocol": "TCP"}]})),
+    ]
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_refused_with_what_to_write_instead() {
+    let bench = Bench::new("refusals").await;
+    for (spec, (field, message)) in [of_the_spec(), of_the_pod(), of_the_workload()].concat() {
+        let said = dry_run(&bench, &spec);
+        assert!(said.contains(&format!("{field}: ")) && said.contains(message), "{spec}\n  says:   {said}\n  not:    {field}: {message}");
+    }
+}
+
+/// The raw object, so that what our own types would not say can be said.
+fn dry_run(bench: &Bench, spec: &Value) -> String {
+    let object = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "job"}, "spec": spec});
+    let output = bench.try_kubectl(&["create", "--dry-run=server", "--filename", "-"], &object.to_string());
+    assert!(!output.status.success(), "accepted: {spec}");
+    super::text(&output.stderr)
+}
+
+#[tokio::test]
+async fn what_works_is_accepted() {
+    let bench = Bench::new("good").await;
+    for (number, spec) in good().iter().enumerate() {
+        let created = bench.jobs().create(&PostParams::default(), &job(&format!("good-{number}"), spec)).await;
+        created.unwrap_or_else(|error| panic!("{spec}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn a_name_has_at_most_52_characters() {
+    let bench = Bench::new("names").await;
+    let good = spec(json!({}));
+    bench.jobs().create(&PostParams::default(), &job(&"a".repeat(52), &good)).await.expect("52 are accepted");
+    let said = refusal(bench.jobs().create(&PostParams::default(), &job(&"a".repeat(53), &good)).await);
+    assert!(
+        said.contains("metadata.name: ") && said.contains("use a name of at most 52 characters: pods and labels are named after it"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn the_kind_of_a_job_cannot_be_changed() {
+    let bench = Bench::new("kinds").await;
+    let mut created = bench.jobs().create(&PostParams::default(), &job("report", &spec(json!({})))).await.expect("good");
+    created.spec.completion_policy = singletonjob::api::CompletionPolicy::Never;
+    let said = refusal(bench.jobs().replace("report", &PostParams::default(), &created).await);
+    let message = "completionPolicy cannot be changed: delete this SingletonJob first, or use another name";
+    assert!(said.contains("spec.completionPolicy: ") && said.contains(message), "{said}");
+}
+
+#[tokio::test]
+async fn names_that_both_programs_use_are_the_ones_refused() {
+    use singletonjob::contract::{paths, pod as reserved};
+    let bench = Bench::new("reserved").await;
+    for volume in [reserved::AGENT_VOLUME, reserved::CREDENTIALS_VOLUME, reserved::STATE_VOLUME] {
+        dry_run(&bench, &with_pod(json!({"volumes": [{"name": volume, "emptyDir": {}}]})));
+    }
+    for path in [paths::AGENT_DIRECTORY, paths::CREDENTIALS, paths::STATE_DIRECTORY] {
+        dry_run(&bench, &with_container(json!({"volumeMounts": [{"name": "v", "mountPath": path}]})));
+    }
+    dry_run(&bench, &with_container(json!({"name": reserved::INSTALLER})));
+}

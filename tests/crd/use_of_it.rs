@@ -1,0 +1,148 @@
+//! What users and their tools do with the definition every day.
+
+use k8s_openapi::api::autoscaling::v1::Scale;
+use kube::api::{ListParams, Patch, PatchParams};
+use serde_json::json;
+
+use super::{Bench, CRD, SERVICE, text};
+
+const LONG_AGO: &str = "2026-01-01T00:00:00Z";
+const APPLY: [&str; 3] = ["apply", "--filename", "-"];
+
+#[tokio::test]
+async fn the_second_apply_changes_nothing() {
+    let bench = Bench::new("twice").await;
+    for how in [&[][..], &["--server-side", "--field-manager", "gitops"]] {
+        let command = [&APPLY[..], how].concat();
+        bench.kubectl(&command, SERVICE);
+        let before = version(&bench);
+        let said = bench.kubectl(&command, SERVICE);
+        assert!(!how.is_empty() || said.contains("unchanged"), "{said}");
+        assert_eq!(version(&bench), before, "written again: {said}");
+        let diff = bench.try_kubectl(&[&["diff", "--filename", "-"], how].concat(), SERVICE);
+        assert!(diff.status.success(), "drift: {}", text(&diff.stdout));
+    }
+}
+
+fn version(bench: &Bench) -> String {
+    bench.kubectl(&["get", "sj", "ticker", "--output", "jsonpath={.metadata.resourceVersion} {.metadata.generation}"], "")
+}
+
+#[tokio::test]
+async fn the_definition_can_be_applied_by_the_client_and_again() {
+    let bench = Bench::new("definition").await;
+    bench.kubectl(&APPLY, CRD);
+    assert!(bench.kubectl(&APPLY, CRD).contains("unchanged"));
+}
+
+#[tokio::test]
+async fn explain_tells_users_what_each_field_is() {
+    let bench = Bench::new("explain").await;
+    let spec = bench.kubectl(&["explain", "sj.spec"], "");
+    for line in
+        ["replicas", "How many candidate pods there are", "completionPolicy", "enum: OnSuccess, Never", "template\t<Object> -required-"]
+    {
+        assert!(spec.contains(line), "{line:?} is not in\n{spec}");
+    }
+    assert!(bench.kubectl(&["explain", "sj.spec.lease.leaseDurationSeconds"], "").contains("Whole seconds, at least 3"));
+    assert!(bench.kubectl(&["explain", "sj.status.takeovers.gapMilliseconds"], "").contains("nobody held it"));
+    bench.kubectl(&["explain", "sj.spec.template.spec.containers.env"], "");
+}
+
+#[tokio::test]
+async fn before_the_controller_has_looked_everybody_waits() {
+    let bench = Bench::new("pending").await;
+    bench.kubectl(&APPLY, SERVICE);
+    let condition = "jsonpath={.status.conditions[0].type} {.status.conditions[0].status} {.status.conditions[0].reason}: \
+                     {.status.conditions[0].message}";
+    assert_eq!(bench.kubectl(&["get", "sj", "ticker", "--output", condition], ""), "Ready Unknown Pending: Waiting for the controller");
+    let waited = bench.try_kubectl(&["wait", "sj/ticker", "--for=condition=Ready", "--timeout=1s"], "");
+    assert!(!waited.status.success());
+}
+
+async fn with_status(bench: &Bench) {
+    bench.kubectl(&APPLY, SERVICE);
+    let status = json!({"status": {
+        "conditions": [
+            {"type": "Ready", "status": "True", "reason": "Held", "message": "held by ticker-2", "lastTransitionTime": LONG_AGO},
+            {"type": "Held", "status": "True", "reason": "Held", "message": "held by ticker-2", "lastTransitionTime": LONG_AGO},
+        ],
+        "replicas": 3, "readyReplicas": 3, "readyStandbys": 2, "selector": "singletonjob.dev/name=ticker",
+        "run": {"number": 4, "attempts": 1, "failures": 0},
+        "runs": [{"number": 3, "outcome": "Succeeded"}],
+        "lease": {"name": "ticker", "holder": "ticker-2", "node": "node-a", "fencingToken": "48213", "leaseDurationSeconds": 15,
+                  "transitions": 7, "acquireTime": LONG_AGO},
+    }});
+    let patched = bench.jobs().patch_status("ticker", &PatchParams::default(), &Patch::Merge(status)).await.expect("a status");
+    assert_eq!(patched.status.expect("stored").lease.expect("stored").holder.as_deref(), Some("ticker-2"), "nothing is pruned");
+}
+
+#[tokio::test]
+async fn get_tells_the_story_in_one_line() {
+    let bench = Bench::new("columns").await;
+    with_status(&bench).await;
+    let columns = |output: &str| {
+        output
+            .lines()
+            .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect::<Vec<_>>())
+            .collect::<Vec<_>>()
+    };
+    let wide = columns(&bench.kubectl(&["get", "sj", "ticker", "--output", "wide"], ""));
+    let names =
+        ["NAME", "READY", "REASON", "HOLDER", "STANDBYS", "RUN", "LAST RUN", "AGE", "NODE", "LEASE", "TOKEN", "TRANSITIONS", "HELD SINCE"];
+    assert_eq!(wide[0], names);
+    assert_eq!(wide[1][..7], ["ticker", "True", "Held", "ticker-2", "2", "4", "Succeeded"]);
+    assert_eq!(wide[1][8..12], ["node-a", "15", "48213", "7"]);
+    assert_eq!(columns(&bench.kubectl(&["get", "singletonjobs"], ""))[0], names[..8]);
+}
+
+#[tokio::test]
+async fn jobs_can_be_selected_by_holder_node_and_suspension() {
+    let bench = Bench::new("selection").await;
+    with_status(&bench).await;
+    for (selector, found) in [
+        ("status.lease.node=node-a", 1),
+        ("status.lease.node=node-b", 0),
+        ("status.lease.holder=ticker-2", 1),
+        ("spec.suspend=false", 1),
+        ("spec.suspend=true", 0),
+    ] {
+        let list = bench.jobs().list(&ListParams::default().fields(selector)).await.expect("selectable");
+        assert_eq!(list.items.len(), found, "{selector}");
+    }
+}
+
+#[tokio::test]
+async fn candidates_are_scaled_as_any_workload_is() {
+    let bench = Bench::new("scale").await;
+    with_status(&bench).await;
+    bench.kubectl(&["scale", "sj/ticker", "--replicas=5"], "");
+    let scale: Scale = bench.jobs().get_scale("ticker").await.expect("a scale");
+    assert_eq!(scale.spec.and_then(|spec| spec.replicas), Some(5));
+    let status = scale.status.expect("a status");
+    assert_eq!((status.replicas, status.selector.as_deref()), (3, Some("singletonjob.dev/name=ticker")));
+}
+
+#[tokio::test]
+async fn two_field_managers_share_a_template() {
+    let bench = Bench::new("managers").await;
+    bench.kubectl(&["apply", "--server-side", "--field-manager", "owner", "--filename", "-"], SERVICE);
+    let containers = json!([
+        {"name": "ticker", "env": [{"name": "ADDED", "value": "1"}]},
+        {"name": "side", "image": "busybox:1.37"},
+    ]);
+    let more = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "ticker"},
+                      "spec": {"template": {"spec": {"containers": containers}}}});
+    bench.kubectl(&["apply", "--server-side", "--field-manager", "injector", "--filename", "-"], &more.to_string());
+    let names = "jsonpath={.spec.template.spec.containers[*].name} {.spec.template.spec.containers[0].env[*].name} \
+                 {.spec.template.spec.containers[0].image}";
+    assert_eq!(bench.kubectl(&["get", "sj", "ticker", "--output", names], ""), "ticker side ADDED busybox:1.37");
+}
+
+#[tokio::test]
+async fn a_misspelt_or_later_field_is_refused_and_not_dropped() {
+    let bench = Bench::new("unknown").await;
+    let with_schedule = SERVICE.replace("  replicas: 3", "  schedule: {cron: '* * * * *'}");
+    let output = bench.try_kubectl(&APPLY, &with_schedule);
+    assert!(text(&output.stderr).contains(r#"unknown field "spec.schedule""#), "{}", text(&output.stderr));
+}

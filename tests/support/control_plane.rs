@@ -1,0 +1,208 @@
+//! A real kube-apiserver with its etcd, and nothing else: no kubelet, no controllers. What the API server itself does can be seen here.
+//!
+//! The binaries are those of the local cluster, in `${CLUSTER_HOME:-$HOME/.cache/singletonjob-cluster}/bin`; without them every test that
+//! needs them fails and says how they are made.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tempfile::TempDir;
+
+const READY_WITHIN: Duration = Duration::from_secs(90);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The child lives as long as this process holds the other end of the pipe: it cannot be left behind, however a test ends.
+const UNTIL_STDIN_CLOSES: &str = r#""$@" </dev/null & child=$!; cat >/dev/null; kill -9 "$child"; wait"#;
+
+/// A running API server. Stopped, with everything it stored, when dropped.
+pub struct ControlPlane {
+    server: String,
+    directory: TempDir,
+    processes: Vec<Child>,
+}
+
+impl ControlPlane {
+    /// The one that the tests of this program share while any of them uses it.
+    pub fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<ControlPlane>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let started = Arc::new(Self::start());
+            *shared = Arc::downgrade(&started);
+            started
+        })
+    }
+
+    /// Starts one and waits until it is ready.
+    pub fn start() -> Self {
+        require_binaries();
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let [etcd, peers, secure] = free_ports();
+        let server = format!("https://127.0.0.1:{secure}");
+        let mut control_plane = Self { server, directory, processes: Vec::new() };
+        control_plane.prepare();
+        control_plane.spawn("etcd", &etcd_flags(control_plane.path(), etcd, peers));
+        control_plane.spawn("kube-apiserver", &apiserver_flags(control_plane.path(), etcd, secure));
+        control_plane.await_ready();
+        control_plane
+    }
+
+    /// A client for the administrator; belongs to the runtime of the caller.
+    pub async fn client(&self) -> Client {
+        self.client_with_token("admin").await
+    }
+
+    /// A client for whoever has this token.
+    pub async fn client_with_token(&self, token: &str) -> Client {
+        let kubeconfig = Kubeconfig::from_yaml(&self.kubeconfig_text(token)).expect("a kubeconfig");
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.expect("a usable kubeconfig");
+        config.default_retry = false;
+        Client::try_from(config).expect("a client")
+    }
+
+    /// For programs: the administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.path().join("admin.kubeconfig")
+    }
+
+    /// For programs: a kubeconfig for whoever has this token.
+    pub fn kubeconfig_with_token(&self, token: &str) -> PathBuf {
+        let mut file = tempfile::Builder::new().suffix(".kubeconfig").tempfile_in(self.path()).expect("a writable directory");
+        file.write_all(self.kubeconfig_text(token).as_bytes()).expect("a writable directory");
+        file.into_temp_path().keep().expect("stays as long as the directory")
+    }
+
+    /// Runs the real kubectl as administrator, with `input` as its standard input.
+    pub fn kubectl(&self, arguments: &[&str], input: &str) -> Output {
+        let file = self.path().join(format!("stdin-{:?}", std::thread::current().id()));
+        fs::write(&file, input).expect("a writable directory");
+        Command::new(binaries().join("kubectl"))
+            .args(arguments)
+            .env("KUBECONFIG", self.kubeconfig())
+            .stdin(File::open(&file).expect("just written"))
+            .output()
+            .expect("kubectl starts")
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn prepare(&self) {
+        fs::create_dir(self.path().join("pki")).expect("a writable directory");
+        fs::write(self.path().join("tokens.csv"), "admin,admin,admin,system:masters\n").expect("a writable directory");
+        fs::write(self.kubeconfig(), self.kubeconfig_text("admin")).expect("a writable directory");
+        let key = self.path().join("pki/sa.key");
+        let made = Command::new("openssl").args(["genrsa", "-out"]).arg(&key).stderr(Stdio::null()).status();
+        assert!(made.is_ok_and(|status| status.success()), "openssl cannot make a key for service accounts; is it installed?");
+    }
+
+    fn kubeconfig_text(&self, token: &str) -> String {
+        format!(
+            r#"{{"apiVersion": "v1", "kind": "Config", "current-context": "test",
+                "clusters": [{{"name": "test", "cluster": {{"server": "{}", "certificate-authority": "{}/pki/apiserver.crt"}}}}],
+                "users": [{{"name": "user", "user": {{"token": "{token}"}}}}],
+                "contexts": [{{"name": "test", "context": {{"cluster": "test", "user": "user"}}}}]}}"#,
+            self.server,
+            self.path().display(),
+        )
+    }
+
+    fn spawn(&mut self, program: &str, flags: &[String]) {
+        let log = || File::options().create(true).append(true).open(self.log(program)).expect("a writable directory");
+        let child = Command::new("sh")
+            .args(["-c", UNTIL_STDIN_CLOSES, "sh"])
+            .arg(binaries().join(program))
+            .args(flags)
+            .stdin(Stdio::piped())
+            .stdout(log())
+            .stderr(log())
+            .spawn()
+            .expect("a shell");
+        self.processes.push(child);
+    }
+
+    fn log(&self, program: &str) -> PathBuf {
+        self.path().join(format!("{program}.log"))
+    }
+
+    fn await_ready(&self) {
+        let started = Instant::now();
+        while !self.kubectl(&["get", "--raw", "/readyz"], "").status.success() {
+            assert!(started.elapsed() < READY_WITHIN, "kube-apiserver is not ready after {READY_WITHIN:?}:\n{}", self.last_words());
+            sleep(LOOK_EVERY);
+        }
+    }
+
+    fn last_words(&self) -> String {
+        let tail = |program| {
+            let text = fs::read_to_string(self.log(program)).unwrap_or_default();
+            let lines: Vec<_> = text.lines().map(|line| format!("{program}: {line}")).collect();
+            lines[lines.len().saturating_sub(15)..].join("\n") + "\n"
+        };
+        tail("etcd") + &tail("kube-apiserver")
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        for mut process in self.processes.drain(..).rev() {
+            drop(process.stdin.take());
+            let _: io::Result<_> = process.wait();
+        }
+    }
+}
+
+/// Where the cluster's build puts its programs.
+fn binaries() -> PathBuf {
+    let home = std::env::var_os("CLUSTER_HOME").map(PathBuf::from);
+    let default = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/singletonjob-cluster");
+    home.unwrap_or_else(default).join("bin")
+}
+
+fn require_binaries() {
+    for program in ["etcd", "kube-apiserver", "kubectl"] {
+        let path = binaries().join(program);
+        assert!(path.exists(), "{} is missing: `make cluster-binaries` builds it, once, in some ten minutes", path.display());
+    }
+}
+
+fn free_ports() -> [u16; 3] {
+    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("bound").port())
+}
+
+fn etcd_flags(directory: &Path, clients: u16, peers: u16) -> Vec<String> {
+    vec![
+        format!("--data-dir={}/etcd", directory.display()),
+        "--unsafe-no-fsync".to_owned(),
+        format!("--listen-client-urls=http://127.0.0.1:{clients}"),
+        format!("--advertise-client-urls=http://127.0.0.1:{clients}"),
+        format!("--listen-peer-urls=http://127.0.0.1:{peers}"),
+        format!("--initial-advertise-peer-urls=http://127.0.0.1:{peers}"),
+        format!("--initial-cluster=default=http://127.0.0.1:{peers}"),
+    ]
+}
+
+fn apiserver_flags(directory: &Path, etcd: u16, secure: u16) -> Vec<String> {
+    let directory = directory.display();
+    vec![
+        format!("--etcd-servers=http://127.0.0.1:{etcd}"),
+        format!("--secure-port={secure}"),
+        "--bind-address=127.0.0.1".to_owned(),
+        "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+        "--authorization-mode=RBAC".to_owned(),
+        format!("--cert-dir={directory}/pki"),
+        format!("--token-auth-file={directory}/tokens.csv"),
+        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+        format!("--service-account-key-file={directory}/pki/sa.key"),
+        format!("--service-account-signing-key-file={directory}/pki/sa.key"),
+    ]
+}

@@ -1,8 +1,9 @@
 //! The two-node cluster of `hack/cluster`, as scenarios use it: there is one per machine, and nothing here may be skipped in silence.
 
+use std::io::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -89,12 +90,51 @@ impl Cluster {
         Client::try_from(config).expect("a client")
     }
 
+    /// A client with the rights of whoever this token belongs to.
+    ///
+    /// # Panics
+    /// Where the kubeconfig is of no use.
+    pub async fn client_with_token(&self, token: &str) -> Client {
+        let mut kubeconfig = Kubeconfig::read_from(&self.kubeconfig).expect("the cluster wrote it");
+        for user in kubeconfig.auth_infos.iter_mut().filter_map(|named| named.auth_info.as_mut()) {
+            user.token = Some(token.to_owned().into());
+        }
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.expect("a complete kubeconfig");
+        Client::try_from(config).expect("a client")
+    }
+
     /// What `kubectl ARGUMENTS` did, whatever that was.
     ///
     /// # Panics
     /// Where it cannot be started.
     pub fn kubectl(&self, arguments: &[&str]) -> Output {
         self.command("kubectl").args(arguments).output().expect("kubectl starts")
+    }
+
+    /// The same, with `input` on its standard input.
+    ///
+    /// # Panics
+    /// Where it cannot be started or does not read.
+    pub fn kubectl_fed(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = self.command("kubectl");
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("kubectl starts");
+        child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("kubectl reads");
+        child.wait_with_output().expect("kubectl ends")
+    }
+
+    /// What a pod answers to `GET path`, asked from its node.
+    ///
+    /// # Panics
+    /// Where the node cannot ask.
+    pub fn get_from_pod(&self, node: &str, address: &str, path: &str) -> String {
+        let script = format!("exec 3<>/dev/tcp/{} && printf 'GET {path} HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3", address.replace(':', "/"));
+        must(self.command("exec-node").args([node, "bash", "-c", &script]), "the pod does not answer")
+    }
+
+    /// Drops all that the pod of this address sends beyond its node, until the result is dropped or mended.
+    pub fn deny_egress(&self, address: &str) -> Fault {
+        Fault::begin(&self.script, &["deny-egress", address], &["allow-egress", address])
     }
 
     /// Pulls the network cable of `node` until the result is dropped or mended.
@@ -179,6 +219,17 @@ impl Drop for Fault {
             eprintln!("cannot mend ({:?}): {}", self.mend, String::from_utf8_lossy(&output.stderr));
         }
     }
+}
+
+/// What a command said, which must have succeeded.
+///
+/// # Panics
+/// Where it has not.
+#[track_caller]
+pub fn said(arguments: &[&str], output: &Output) -> String {
+    let (said, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "kubectl {arguments:?}: {}\n{said}{error}", output.status);
+    said.into_owned()
 }
 
 /// The repository.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -14,8 +14,9 @@ use kube::{Api, Client};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
-use super::cluster::{Cluster, root};
+use super::cluster::{Cluster, root, said};
 use super::observe::testimony;
+use super::operator;
 use super::report;
 
 /// Where records go: in memory, so that no disk delays a beat, and seen by both nodes.
@@ -35,15 +36,43 @@ pub struct Scenario {
     pub cluster: &'static Cluster,
     /// Folder of the witnesses' records.
     pub records: PathBuf,
+    jobs: Mutex<Vec<PathBuf>>,
 }
 
-/// Runs `body` alone on the cluster; afterwards whatever it says, no two workloads may have executed at the same time.
+/// Held by every scenario; alone by one that breaks what others need, or measures what others would disturb.
+static CLUSTER: RwLock<()> = RwLock::new(());
+
+/// Runs `body` alone on a cluster without the operator; afterwards whatever it says, no two workloads may have executed at the same time.
 ///
 /// # Panics
 /// Where the scenario does, or the records show a violation.
 pub fn scenario(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
-    static ALONE: Mutex<()> = Mutex::new(());
-    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _alone = CLUSTER.write().unwrap_or_else(PoisonError::into_inner);
+    operator::remove();
+    play(name, body);
+}
+
+/// The same, with the operator installed.
+///
+/// # Panics
+/// As [`scenario`] does.
+pub fn with_operator(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
+    let _alone = CLUSTER.write().unwrap_or_else(PoisonError::into_inner);
+    operator::install();
+    play(name, body);
+}
+
+/// The same, while others of this kind may be going on: for what neither breaks anything nor is a matter of milliseconds.
+///
+/// # Panics
+/// As [`scenario`] does.
+pub fn side_by_side(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
+    let _shared = CLUSTER.read().unwrap_or_else(PoisonError::into_inner);
+    operator::install();
+    play(name, body);
+}
+
+fn play(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let scenario = Scenario::begin(name).await;
@@ -65,19 +94,35 @@ impl Scenario {
         let client = cluster.client().await;
         let namespace = format!("{name}-{:06x}", fastrand::u32(..1 << 24));
         let records = Path::new(RECORDS).join(&namespace);
-        std::fs::create_dir_all(&records).expect("shared memory is writable");
-        let open = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
-        std::fs::set_permissions(&records, open).expect("the folder is ours");
+        make_folder(&records);
         let object = serde_json::from_value(json!({"metadata": {"name": namespace}})).expect("a Namespace");
         let namespaces: Api<Namespace> = Api::all(client.clone());
         namespaces.create(&PostParams::default(), &object).await.expect("a new namespace");
-        Self { name, namespace, client, cluster, records }
+        Self { name, namespace, client, cluster, records, jobs: Mutex::default() }
     }
 
     async fn end(&self) {
         self.clear_away().await;
-        let violations = testimony(&self.records).violations();
-        assert!(violations.is_empty(), "{}: {violations:#?}", self.name);
+        for records in self.all_records() {
+            let violations = testimony(&records).violations();
+            assert!(violations.is_empty(), "{}: {violations:#?} in {}", self.name, records.display());
+        }
+    }
+
+    /// A folder for the records of one job among several; judged like the scenario's own.
+    pub fn records_of(&self, job: &str) -> PathBuf {
+        let records = self.records.join(job);
+        make_folder(&records);
+        self.jobs().push(records.clone());
+        records
+    }
+
+    fn all_records(&self) -> Vec<PathBuf> {
+        [std::slice::from_ref(&self.records), &self.jobs()].concat()
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every process is gone afterwards: records do not change any more, and the next scenario has the machine to itself.
@@ -107,6 +152,25 @@ impl Scenario {
     /// What `kubectl --namespace ...` did, whatever that was.
     pub fn kubectl(&self, arguments: &[&str]) -> Output {
         self.cluster.kubectl(&[&["--namespace", &self.namespace], arguments].concat())
+    }
+
+    /// What `kubectl --namespace ...` said.
+    ///
+    /// # Panics
+    /// Where it refuses.
+    #[track_caller]
+    pub fn must(&self, arguments: &[&str]) -> String {
+        said(arguments, &self.kubectl(arguments))
+    }
+
+    /// What `kubectl --namespace ... apply` said to this.
+    ///
+    /// # Panics
+    /// Where it refuses.
+    #[track_caller]
+    pub fn apply(&self, manifest: &str) -> String {
+        let arguments = ["--namespace", &self.namespace, "apply", "--filename", "-"];
+        said(&arguments, &self.cluster.kubectl_fed(&arguments, manifest))
     }
 
     /// See [`report::noted`].
@@ -155,7 +219,20 @@ impl Scenario {
             let log = self.kubectl(&["logs", pod, "--all-containers", "--prefix", "--timestamps"]);
             writeln!(story, "# log of {pod}\n{}", String::from_utf8_lossy(&log.stdout)).expect("a String");
         }
-        writeln!(story, "# witnesses\n{:#?}", testimony(&self.records).records()).expect("a String");
+        let question =
+            ["--namespace", operator::NAMESPACE, "logs", "--prefix", "--timestamps", "--tail=-1", "--selector", operator::SELECTOR];
+        let logs = self.cluster.kubectl(&question).stdout;
+        writeln!(story, "# logs of the controllers\n{}", String::from_utf8_lossy(&logs)).expect("a String");
+        for records in self.all_records() {
+            writeln!(story, "# witnesses in {}\n{:#?}", records.display(), testimony(&records).records()).expect("a String");
+        }
         story
     }
+}
+
+/// Writable for whatever user a workload runs as.
+fn make_folder(folder: &Path) {
+    std::fs::create_dir_all(folder).expect("shared memory is writable");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
+    std::fs::set_permissions(folder, open).expect("the folder is ours");
 }

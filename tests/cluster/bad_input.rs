@@ -1,0 +1,122 @@
+//! What cannot start says why, and stops nobody else.
+
+use std::time::Duration;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+use singletonjob::api::conditions::types;
+
+use crate::cluster::said;
+use crate::job::{Job, SOON, condition};
+use crate::observe::{await_tenure, nothing_starts};
+use crate::operator;
+use crate::scenario::{Scenario, side_by_side, with_operator};
+
+const SECOND: Duration = Duration::from_secs(1);
+const EVENT: &str = "StandbyUnavailable";
+
+/// The condition and the event of a job of which nothing can start quote the reason.
+async fn ends_in_a_condition_and_an_event(job: &Job<'_>, reason: &str, quote: &str) {
+    job.apply();
+    let ready = job.await_complaint(types::READY, quote).await;
+    assert_eq!(ready.reason, reason, "{}", ready.message);
+    job.await_event(EVENT, quote).await;
+    assert!(job.tenures().is_empty());
+}
+
+#[test]
+fn a_missing_image_is_quoted() {
+    side_by_side("missing-image", async |scenario| {
+        let job = Job::service(scenario, "web").container(json!({"image": "localhost/nowhere:1"}));
+        ends_in_a_condition_and_an_event(&job, "ErrImageNeverPull", "localhost/nowhere:1").await;
+    });
+}
+
+#[test]
+fn a_template_that_fits_no_node_is_quoted() {
+    side_by_side("unschedulable", async |scenario| {
+        let job = Job::one_shot(scenario, "report").pod(json!({"nodeSelector": {"example.com/disk": "none"}}));
+        ends_in_a_condition_and_an_event(&job, "Unschedulable", "didn't match Pod's node affinity/selector").await;
+    });
+}
+
+#[test]
+fn a_quota_is_quoted_and_raised_it_lets_the_job_run() {
+    side_by_side("quota", async |scenario| {
+        scenario.must(&["create", "quota", "tight", "--hard=pods=0"]);
+        let job = Job::service(scenario, "web");
+        ends_in_a_condition_and_an_event(&job, "FailedCreate", "exceeded quota: tight").await;
+        scenario.must(&["delete", "quota", "tight"]);
+        await_tenure(&job.records, 1, SOON).await;
+    });
+}
+
+fn restrict(scenario: &Scenario) {
+    let arguments = ["label", "namespace", &scenario.namespace, "pod-security.kubernetes.io/enforce=restricted"];
+    said(&arguments, &scenario.cluster.kubectl(&arguments));
+}
+
+#[test]
+fn pod_security_is_quoted_and_a_template_that_keeps_to_it_runs() {
+    side_by_side("pod-security", async |scenario| {
+        restrict(scenario);
+        let job = Job::service(scenario, "web");
+        ends_in_a_condition_and_an_event(&job, "FailedCreate", "violates PodSecurity \"restricted:latest\"").await;
+        for sample in ["service", "batch-job"] {
+            scenario.must(&["apply", "--filename", &operator::manifest(&format!("samples/{sample}.yaml"))]);
+        }
+        scenario.must(&["wait", "sj/ticker", "sj/report", "--for=condition=Held", "--timeout=60s"]);
+        let log =
+            scenario.must(&["logs", "--selector", "singletonjob.dev/name=ticker,singletonjob.dev/role=active", "--container", "ticker"]);
+        assert!(log.contains("is the only one that runs"), "{log}");
+    });
+}
+
+#[test]
+fn a_singletonjob_that_does_not_decode_is_reported_and_does_not_stop_the_others() {
+    with_operator("undecodable", async |scenario| {
+        let sound = Job::service(scenario, "sound");
+        let tenure = sound.pair().await;
+        let odd = Job::service(scenario, "odd");
+        odd.pair().await;
+        let definitions = Api::<CustomResourceDefinition>::all(scenario.client.clone());
+        let name = "singletonjobs.singletonjob.dev";
+        let anything = json!({"x-kubernetes-preserve-unknown-fields": true});
+        let field = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/template/properties/spec/properties/priority";
+        let before = definitions.get(name).await.expect("installed");
+        let was = serde_json::to_value(&before).expect("JSON").pointer(field).cloned().expect("the field is there");
+        let set = |value: &serde_json::Value| {
+            let patch = json!([{"op": "replace", "path": field, "value": value}]);
+            Patch::<()>::Json(serde_json::from_value(patch).expect("a patch"))
+        };
+        definitions.patch(name, &PatchParams::default(), &set(&anything)).await.expect("a looser schema");
+        let patch = json!({"spec": {"template": {"spec": {"priority": "much"}}}}).to_string();
+        let mut refused = scenario.kubectl(&["patch", "sj", "odd", "--type=merge", "--patch", &patch]);
+        for _ in 0..100 {
+            if refused.status.success() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            refused = scenario.kubectl(&["patch", "sj", "odd", "--type=merge", "--patch", &patch]);
+        }
+        assert!(refused.status.success(), "the looser schema does not come into force: {refused:?}");
+        odd.await_event("InvalidSpec", "cannot be read by the controller").await;
+
+        sound.delete_pod(&tenure.pod);
+        await_tenure(&sound.records, 2, SOON).await;
+        sound.await_pods("it gets a new candidate", |pods| pods.len() == 2 && pods.iter().all(|pod| pod.name_any() != tenure.pod)).await;
+        sound.await_true(types::STANDBY_AVAILABLE).await;
+        nothing_starts(&odd.records, 1, SECOND).await;
+        assert!(odd.tenures()[0].signals.is_empty(), "what runs goes on");
+
+        let sane = json!({"spec": {"template": {"spec": {"priority": null}}}}).to_string();
+        scenario.must(&["patch", "sj", "odd", "--type=merge", "--patch", &sane]);
+        odd.until("it is looked after again", |job| {
+            condition(job, types::READY).is_some_and(|ready| ready.observed_generation == job.metadata.generation)
+        })
+        .await;
+        definitions.patch(name, &PatchParams::default(), &set(&was)).await.expect("the schema as it was");
+    });
+}

@@ -1,0 +1,144 @@
+//! What breaks under a SingletonJob, and what its status says of it.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
+use singletonjob::api::SingletonJob;
+use singletonjob::api::conditions::types;
+use singletonjob::api::status::{CandidateRole, TakeoverReason};
+
+use crate::job::{Job, LEASE, SOON};
+use crate::observe::{await_tenure, nothing_starts, now};
+use crate::operator;
+use crate::scenario::with_operator;
+
+const NODE: &str = "node-a";
+const HANDOVER: Duration = Duration::from_millis(300);
+const SECOND: Duration = Duration::from_secs(1);
+/// For the cluster to notice that a node is gone (50 s), and for pods to leave it (2 s, as these scenarios have it).
+const NODE_GONE: Duration = Duration::from_secs(120);
+/// Longer than a node is gone here.
+const PATIENT_LEASE: u64 = 200;
+
+#[test]
+fn what_runs_on_a_node_that_is_cut_off_is_taken_over_and_replaced_or_finished_or_removed_but_never_doubled() {
+    with_operator("cut-node-jobs", async |scenario| {
+        let gone = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 2});
+        let tolerations = json!({"tolerations": [gone("node.kubernetes.io/unreachable"), gone("node.kubernetes.io/not-ready")]});
+        let service = Job::service(scenario, "service").pod(tolerations.clone());
+        let one_shot = Job::one_shot(scenario, "one-shot").pod(tolerations.clone());
+        let removed = Job::service(scenario, "removed").pod(tolerations);
+        let stay = json!({"tolerations": [{"operator": "Exists"}]});
+        let finishing = Job::one_shot(scenario, "finishing").witness(&["--until", "end"]).pod(stay);
+        let finishing = finishing.with(json!({"lease": {"leaseDurationSeconds": PATIENT_LEASE}}));
+        let jobs = [&service, &one_shot, &removed, &finishing];
+        for job in jobs {
+            job.pair().await;
+            job.move_to(NODE).await;
+            job.await_true(types::STANDBY_AVAILABLE).await;
+        }
+        let old = jobs.map(|job| job.tenures().pop().expect("it runs"));
+        let starts = jobs.map(|job| job.tenures().len());
+
+        let fault = scenario.cluster.cut(NODE);
+        finishing.let_end();
+        scenario.must(&["delete", "sj", "removed", "--wait=false"]);
+        let again = removed.labelled("again");
+        again.apply();
+
+        for (index, job) in [&service, &one_shot, &again].into_iter().enumerate() {
+            let new = await_tenure(&job.records, starts[index] + 1, SOON).await;
+            let what = format!("{}: cut to first instruction (L + 1 s)", job.name);
+            let ended = job.tenure(old[index].token);
+            scenario.noted(&format!("{}: cut to last instruction", job.name), ended.last.saturating_sub(fault.before));
+            if job.name == "removed" {
+                assert_eq!(new.label, "again");
+                scenario.noted(&what, new.first - fault.before);
+                continue;
+            }
+            scenario.at_most(&what, new.first - fault.before, LEASE + SECOND);
+            let takeover = job.within(NODE_GONE, "the takeover is told", |job| has_takeover(job, new.token)).await;
+            let takeover = takeover.status.and_then(|status| status.takeovers.into_iter().next()).expect("just seen");
+            assert_eq!((takeover.reason, takeover.from), (TakeoverReason::Expired, Some(old[index].pod.clone())));
+        }
+        assert_eq!(one_shot.tenures().pop().map(|new| new.attempt), Some(old[1].attempt + 1), "a lost attempt counts");
+        for job in [&service, &one_shot, &again] {
+            job.within(NODE_GONE, "a new standby beside the new holder", is_replaced).await;
+        }
+        let before = [&service, &one_shot, &again].map(|job| job.tenures());
+
+        fault.mend();
+        finishing.within(SOON, "its end is told", |job| is_true(job, types::COMPLETE)).await;
+        for (job, before) in [&service, &one_shot, &again].into_iter().zip(&before) {
+            nothing_starts(&job.records, before.len(), SECOND * 4).await;
+            let (now, new) = (job.tenure(before.last().expect("it runs").token), before.last().expect("it runs"));
+            assert!(now.signals.is_empty() && now.last > new.last, "{}: the new one does not notice: {now:?}", job.name);
+        }
+        assert_eq!(finishing.tenures().len(), starts[3], "it is finished once");
+    });
+}
+
+fn has_takeover(job: &SingletonJob, token: u128) -> bool {
+    let takeovers = job.status.iter().flat_map(|status| &status.takeovers);
+    takeovers.clone().next().is_some_and(|newest| newest.fencing_token.as_ref() == Some(&token.to_string()))
+}
+
+fn is_true(job: &SingletonJob, type_: &str) -> bool {
+    crate::job::condition(job, type_).is_some_and(|is| is.status == "True")
+}
+
+/// Both take part and are on the other node.
+fn is_replaced(job: &SingletonJob) -> bool {
+    let candidates = job.status.iter().flat_map(|status| &status.candidates);
+    let part = candidates.filter(|candidate| matches!(candidate.role, CandidateRole::Active | CandidateRole::Standby));
+    let nodes: Vec<_> = part.filter(|candidate| candidate.ready).map(|candidate| candidate.node.as_deref()).collect();
+    nodes.len() == 2 && nodes.iter().all(|node| node.is_some_and(|node| node != NODE))
+}
+
+#[test]
+fn without_a_controller_a_standby_takes_over_all_the_same_and_is_found_by_the_controller_later() {
+    with_operator("no-controller", async |scenario| {
+        let job = Job::service(scenario, "web");
+        let old = job.pair().await;
+        let stopped = operator::stop();
+        job.delete_pod(&old.pod);
+        let new = await_tenure(&job.records, 2, SOON).await;
+        let ended = job.tenure(old.token);
+        scenario.at_most("last to first instruction", new.first.saturating_sub(ended.last), HANDOVER);
+        drop(stopped);
+        job.await_lease("status catches up", |lease| lease.holder.as_ref() == Some(&new.pod)).await;
+        job.await_true(types::STANDBY_AVAILABLE).await;
+        nothing_starts(&job.records, 2, SECOND).await;
+        assert!(job.tenure(new.token).signals.is_empty(), "the controller's return is not noticed");
+    });
+}
+
+#[test]
+fn a_lease_deleted_or_cleared_by_hand_ends_the_holder_and_nobody_starts_before_it_would_have_passed() {
+    with_operator("lease-by-hand", async |scenario| {
+        let jobs = ["deleted", "cleared"].map(|name| Job::service(scenario, name).witness(&["--daemons", "1"]));
+        let mut old = Vec::new();
+        for job in &jobs {
+            old.push(job.pair().await);
+            job.holder().await;
+        }
+        let leases = scenario.api::<Lease>();
+        let lost = [now(), {
+            leases.delete("deleted", &DeleteParams::default()).await.expect("the Lease is there");
+            now()
+        }];
+        let empty = Patch::Merge(json!({"spec": {"holderIdentity": ""}}));
+        leases.patch("cleared", &PatchParams::default(), &empty).await.expect("an administrator may");
+        for (index, job) in jobs.iter().enumerate() {
+            let new = await_tenure(&job.records, 2, SOON).await;
+            let ended = job.tenure(old[index].token);
+            scenario.at_most(&format!("{}: to last instruction", job.name), ended.last.saturating_sub(lost[index]), HANDOVER);
+            scenario.at_least(&format!("{}: to first instruction (L)", job.name), new.first - lost[index], LEASE);
+            assert!(new.token > old[index].token);
+            assert_eq!(job.await_takeover(new.token).await.reason, TakeoverReason::Cleared);
+        }
+        jobs[0].await_event("LeaseRecreated", "made again").await;
+    });
+}

@@ -1,0 +1,89 @@
+//! The life of a one-shot: it is finished once.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use serde_json::json;
+use singletonjob::api::conditions::{reasons, types};
+use singletonjob::api::status::RunOutcome;
+use singletonjob::contract::labels;
+
+use crate::job::{Job, LEASE, SOON, condition};
+use crate::observe::{await_tenure, nothing_starts};
+use crate::scenario::side_by_side;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn phase(pod: &Pod) -> Option<&str> {
+    pod.status.as_ref()?.phase.as_deref()
+}
+
+#[test]
+fn exit_0_completes_it_removes_the_standbys_and_nothing_starts_again() {
+    side_by_side("complete", async |scenario| {
+        let job = Job::one_shot(scenario, "report").witness(&["--until", "end"]);
+        let tenure = job.pair().await;
+        job.let_end();
+        scenario.must(&["wait", "sj/report", "--for=condition=Complete", "--timeout=30s"]);
+        let left = job.await_pods("the standby is gone", |pods| pods.len() == 1 && phase(&pods[0]) == Some("Succeeded")).await;
+        assert_eq!(left[0].name_any(), tenure.pod, "whoever finished it stays, for its log");
+        let done = job.read().await;
+        assert_eq!(condition(&done, types::READY).map(|ready| ready.reason.as_str()), Some(reasons::COMPLETE));
+        let run = done.status.and_then(|status| status.runs.into_iter().next()).expect("it ended");
+        assert_eq!((run.outcome, run.exit_code, run.pod.as_deref()), (RunOutcome::Succeeded, Some(0), Some(tenure.pod.as_str())));
+        assert_eq!(run.fencing_token, Some(tenure.token.to_string()));
+        nothing_starts(&job.records, 1, LEASE + SECOND).await;
+        assert_eq!(job.pods().await.len(), 1);
+    });
+}
+
+#[test]
+fn exit_1_is_tried_again_with_a_higher_token_until_backoff_limit_and_the_failed_pods_keep_their_logs() {
+    side_by_side("failed", async |scenario| {
+        let job = Job::one_shot(scenario, "report").with(json!({"backoffLimit": 1})).witness(&["--seconds", "2", "--exit", "1"]);
+        job.apply();
+        let failed = job.await_true(types::FAILED).await;
+        assert_eq!(failed.reason, reasons::BACKOFF_LIMIT_EXCEEDED);
+        let tenures = job.tenures();
+        assert_eq!(tenures.iter().map(|tenure| tenure.attempt).collect::<Vec<_>>(), [1, 2]);
+        assert!(tenures[1].token > tenures[0].token);
+        let pods = job.await_pods("only the failed ones are left", |pods| pods.iter().all(|pod| phase(pod) == Some("Failed"))).await;
+        assert_eq!(pods.len(), 2);
+        for tenure in &tenures {
+            let log = scenario.must(&["logs", &tenure.pod]);
+            assert!(log.contains(&format!("running with token {}", tenure.token)), "{log}");
+        }
+        nothing_starts(&job.records, 2, LEASE + SECOND).await;
+    });
+}
+
+#[test]
+fn a_new_template_leaves_the_running_attempt_alone_and_is_what_starts_next() {
+    side_by_side("new-attempt", async |scenario| {
+        let job = Job::one_shot(scenario, "report").witness(&["--until", "end"]).labelled("old");
+        let old = job.pair().await;
+        let hash = |pod: &Pod| pod.labels().get(labels::TEMPLATE_HASH).cloned();
+        let before = job.pods().await.iter().find_map(hash);
+        let job = job.labelled("new");
+        job.apply();
+        let replaced = |pods: &[Pod]| pods.len() == 2 && pods.iter().all(|pod| (hash(pod) == before) == (pod.name_any() == old.pod));
+        job.await_pods("the standby is of the new template, the active one of the old", replaced).await;
+        job.await_true(types::STANDBY_AVAILABLE).await;
+        nothing_starts(&job.records, 1, SECOND * 3).await;
+        assert!(job.tenure(old.token).signals.is_empty(), "the running attempt is left alone");
+        job.delete_pod(&old.pod);
+        let new = await_tenure(&job.records, 2, SOON).await;
+        assert_eq!((new.label.as_str(), new.token > old.token), ("new", true));
+        job.let_end();
+        job.await_true(types::COMPLETE).await;
+        let job = job.labelled("newest");
+        job.apply();
+        job.until("the change is seen", |job| {
+            job.status.as_ref().is_some_and(|status| status.observed_generation == job.metadata.generation)
+        })
+        .await;
+        nothing_starts(&job.records, 2, SECOND * 3).await;
+        job.await_true(types::COMPLETE).await;
+    });
+}

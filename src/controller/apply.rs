@@ -67,12 +67,6 @@ impl Applied {
             seal: Seal(()),
         }
     }
-
-    /// As if everything had been as it should be.
-    #[cfg(test)]
-    pub fn for_tests() -> Self {
-        Self::nothing()
-    }
 }
 
 /// Nothing was to be done.

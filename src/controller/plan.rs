@@ -14,6 +14,8 @@ pub mod retention;
 pub mod rollout;
 pub mod runs;
 pub mod takeover;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -7,6 +7,8 @@ pub mod events;
 pub mod history;
 pub mod recorder;
 pub mod status;
+#[cfg(test)]
+mod tests;
 
 use jiff::Timestamp;
 use kube::api::PostParams;

@@ -1,0 +1,307 @@
+//! The agent alone: candidates and Lease made by the test, the witness as workload.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use nix::sys::signal::Signal;
+use serde_json::json;
+use singletonjob::contract::{Role, exit_codes};
+use singletonjob::lease::notes::{CompletionPolicy, Outcome};
+
+use crate::by_hand::{ByHand, NAME};
+use crate::observe::{await_object, await_tenure, boot_time, nothing_starts, now, tenure};
+use crate::scenario::{Scenario, scenario};
+use crate::witness::Tenure;
+
+const LEASE_SECONDS: u64 = 15;
+const HANDOVER: Duration = Duration::from_millis(300);
+const ELECTOR_DEATH: Duration = Duration::from_millis(500);
+/// For the kernel, from its timer to the last instruction of what it kills; part of the kill margin.
+const KERNEL_KILL: Duration = Duration::from_millis(5);
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn service(scenario: &Scenario) -> ByHand<'_> {
+    ByHand::create(scenario, LEASE_SECONDS, CompletionPolicy::Never, 0).await
+}
+
+async fn one_shot(scenario: &Scenario, backoff_limit: u32) -> ByHand<'_> {
+    ByHand::create(scenario, LEASE_SECONDS, CompletionPolicy::OnSuccess, backoff_limit).await
+}
+
+/// When the renewal that is stored now was about to be sent, in `CLOCK_BOOTTIME`.
+async fn renewed(job: &ByHand<'_>) -> Duration {
+    boot_time(job.record().await.renew_time.expect("held"))
+}
+
+fn gap(old: &Tenure, new: &Tenure) -> Duration {
+    new.first.saturating_sub(old.last)
+}
+
+#[test]
+fn one_candidate_runs_and_the_other_stands_by() {
+    scenario("one-runs", async |scenario| {
+        let job = service(scenario).await;
+        let began = now();
+        let active = job.candidate(0, "node-a", &[]).await;
+        let first = await_tenure(&scenario.records, 1, Duration::from_secs(20)).await;
+        scenario.at_most("pod created to first instruction", first.first - began, Duration::from_secs(5));
+        let standby = job.candidate(1, "node-b", &[]).await;
+        standby.await_role(Role::Standby).await;
+        let standing = active.await_role(Role::Active).await;
+        assert_eq!(standing.token.map(|token| token.0), Some(first.token), "the workload and its file are told the same token");
+        assert_eq!(job.record().await.holder, Some(standing.identity));
+        nothing_starts(&scenario.records, 1, job.timing.lease_duration() + SECOND).await;
+        let later = tenure(&scenario.records, first.token);
+        assert!(now() - later.last < SECOND && later.signals.is_empty(), "it runs on undisturbed: {later:?}");
+    });
+}
+
+#[test]
+fn a_holder_and_a_standby_write_at_most_twice_in_five_seconds_together() {
+    scenario("api-cost", async |scenario| {
+        let job = service(scenario).await;
+        job.pair(&[]).await;
+        let (began, mut last, mut renewals) = (now(), job.record().await.renew_time.expect("held"), 0_u32);
+        let window = Duration::from_secs(20);
+        let count = await_object(scenario.api::<Lease>(), NAME, "20 s of renewals", window * 2, |lease| {
+            let renewed = lease.and_then(|lease| lease.spec.as_ref()?.renew_time.as_ref()).map(|time| time.0);
+            if let Some(renewed) = renewed.filter(|renewed| *renewed > last) {
+                (last, renewals) = (renewed, renewals + 1);
+            }
+            now() - began >= window
+        });
+        count.await;
+        let seconds = (now() - began).as_secs_f64();
+        let rate = f64::from(renewals) / seconds;
+        scenario.noted("between renewals", Duration::from_secs_f64(1.0 / rate));
+        assert!(rate <= 0.4, "{renewals} writes in {seconds:.1} s");
+    });
+}
+
+#[test]
+fn deleting_the_active_pod_hands_over() {
+    scenario("delete-active", async |scenario| {
+        let job = service(scenario).await;
+        let (mut active, mut standby, mut old) = job.pair(&["--daemons", "1"]).await;
+        for round in 2..5 {
+            active.delete().await;
+            let new = await_tenure(&scenario.records, round, Duration::from_secs(10)).await;
+            let ended = tenure(&scenario.records, old.token);
+            assert_eq!(new.pod, standby.name);
+            assert_eq!(ended.signals.first().map(|(signal, _)| *signal), Some(15), "SIGTERM comes before SIGKILL");
+            scenario.at_most("last to first instruction", gap(&ended, &new), HANDOVER);
+            let node = active.node;
+            let next = job.candidate(u32::try_from(round).expect("few"), node, &["--daemons", "1"]).await;
+            next.await_role(Role::Standby).await;
+            (active, standby, old) = (standby, next, new);
+        }
+    });
+}
+
+#[test]
+fn a_holder_that_is_cut_off_is_dead_before_the_deadline_and_replaced_within_the_lease() {
+    scenario("cut-node", async |scenario| {
+        let job = service(scenario).await;
+        let (active, standby, old) = job.pair(&[]).await;
+        let fault = scenario.cluster.cut(active.node);
+        let last_renewal = renewed(&job).await;
+        let new = await_tenure(&scenario.records, 2, Duration::from_secs(30)).await;
+        let ended = tenure(&scenario.records, old.token);
+        assert_eq!(new.pod, standby.name);
+        scenario.at_most("last renewal to last instruction (D)", ended.last - last_renewal, job.timing.hard_deadline());
+        scenario.at_most("cut to first instruction (L + 1 s)", new.first - fault.before, job.timing.lease_duration() + SECOND);
+        scenario.noted("last to first instruction", gap(&ended, &new));
+        fault.mend();
+        active.await_end(Duration::from_secs(60)).await;
+        nothing_starts(&scenario.records, 2, Duration::from_secs(5)).await;
+        assert_eq!(tenure(&scenario.records, old.token).last, ended.last, "the old workload stays dead");
+        assert!(tenure(&scenario.records, new.token).signals.is_empty(), "the new one does not notice");
+    });
+}
+
+#[test]
+fn a_stubborn_workload_that_is_cut_off_is_killed_at_the_deadline() {
+    scenario("cut-node-stubborn", async |scenario| {
+        let job = service(scenario).await;
+        let (active, _standby, old) = job.pair(&["--stubborn", "--daemons", "2"]).await;
+        let fault = scenario.cluster.cut(active.node);
+        let last_renewal = renewed(&job).await;
+        let new = await_tenure(&scenario.records, 2, Duration::from_secs(30)).await;
+        let ended = tenure(&scenario.records, old.token);
+        scenario.at_most("last renewal to last instruction (D)", ended.last - last_renewal, job.timing.hard_deadline() + KERNEL_KILL);
+        scenario.at_most("cut to first instruction (L + 1 s)", new.first - fault.before, job.timing.lease_duration() + SECOND);
+    });
+}
+
+#[test]
+fn killing_the_elector_kills_the_whole_tree_and_somebody_runs_again_at_once() {
+    scenario("kill-elector", async |scenario| {
+        let job = service(scenario).await;
+        let (active, standby, old) = job.pair(&["--stubborn", "--daemons", "2"]).await;
+        let elector = active.elector();
+        let killed = now();
+        elector.signal(Signal::SIGKILL);
+        let new = await_tenure(&scenario.records, 2, Duration::from_secs(10)).await;
+        let ended = tenure(&scenario.records, old.token);
+        assert_eq!(new.pod, standby.name);
+        scenario.noted("SIGKILL to last instruction of the tree", ended.last.saturating_sub(killed));
+        scenario.at_most("SIGKILL to first instruction elsewhere", new.first - killed, ELECTOR_DEATH);
+        let (code, message) = active.await_end(Duration::from_secs(10)).await;
+        assert_eq!(code, exit_codes::AGENT_FAILED, "{message}");
+    });
+}
+
+#[test]
+fn a_stopped_elector_is_dead_by_the_deadline_with_all_it_started() {
+    scenario("stop-elector", async |scenario| {
+        let job = service(scenario).await;
+        let (active, standby, old) = job.pair(&["--stubborn", "--daemons", "2"]).await;
+        let elector = active.elector();
+        elector.signal(Signal::SIGSTOP);
+        let last_renewal = renewed(&job).await;
+        let new = await_tenure(&scenario.records, 2, Duration::from_secs(30)).await;
+        let ended = tenure(&scenario.records, old.token);
+        assert_eq!(new.pod, standby.name);
+        scenario.at_most("last renewal to last instruction (D)", ended.last - last_renewal, job.timing.hard_deadline() + KERNEL_KILL);
+        scenario.noted("last to first instruction", gap(&ended, &new));
+    });
+}
+
+#[test]
+fn what_was_stopped_past_the_deadline_and_continued_executes_nothing_any_more() {
+    scenario("stop-everything", async |scenario| {
+        let job = service(scenario).await;
+        let (active, standby, old) = job.pair(&["--stubborn", "--daemons", "2"]).await;
+        let processes = active.processes();
+        active.signal_all(Signal::SIGSTOP);
+        let stopped = now();
+        let new = await_tenure(&scenario.records, 2, Duration::from_secs(30)).await;
+        assert_eq!(new.pod, standby.name);
+        scenario.at_most("stop to first instruction elsewhere (L + 1 s)", new.first - stopped, job.timing.lease_duration() + SECOND);
+        for process in &processes {
+            process.continue_if_there();
+        }
+        active.await_end(Duration::from_secs(10)).await;
+        assert!(tenure(&scenario.records, old.token).last <= stopped, "nothing was executed after the stop");
+        nothing_starts(&scenario.records, 2, Duration::from_secs(2)).await;
+    });
+}
+
+#[test]
+fn an_api_server_that_is_gone_for_5_s_is_not_noticed() {
+    scenario("api-server-5-s", async |scenario| {
+        let job = service(scenario).await;
+        let (_active, _standby, old) = job.pair(&[]).await;
+        let fault = scenario.cluster.stop_api_server();
+        nothing_starts(&scenario.records, 1, Duration::from_secs(5)).await;
+        let back = fault.mend();
+        nothing_starts(&scenario.records, 1, job.timing.lease_duration() + SECOND).await;
+        let going = tenure(&scenario.records, old.token);
+        assert!(going.last > back && now() - going.last < SECOND && going.signals.is_empty(), "{going:?}");
+    });
+}
+
+#[test]
+fn an_api_server_that_is_gone_for_20_s_ends_the_workload_by_the_deadline_and_one_runs_again() {
+    scenario("api-server-20-s", async |scenario| {
+        let job = service(scenario).await;
+        let (_active, _standby, old) = job.pair(&[]).await;
+        let last_renewal = renewed(&job).await;
+        let fault = scenario.cluster.stop_api_server();
+        nothing_starts(&scenario.records, 1, Duration::from_secs(20)).await;
+        let ended = tenure(&scenario.records, old.token);
+        // A renewal between that look and the stop would only make this look worse than it was.
+        scenario.at_most("last renewal to last instruction (D)", ended.last - last_renewal, job.timing.hard_deadline());
+        let back = fault.mend();
+        let new = await_tenure(&scenario.records, 2, Duration::from_secs(30)).await;
+        scenario.at_most("API server back to first instruction (L + 1 s)", new.first - back, job.timing.lease_duration() + SECOND);
+        nothing_starts(&scenario.records, 2, Duration::from_secs(5)).await;
+    });
+}
+
+#[test]
+fn a_lease_deleted_by_hand_ends_the_holder_at_once_and_nobody_starts_before_it_would_have_passed() {
+    scenario("lease-deleted", async |scenario| {
+        let job = service(scenario).await;
+        let (active, _standby, old) = job.pair(&[]).await;
+        let lease = job.lease().await;
+        let deleted = now();
+        scenario.api::<Lease>().delete(NAME, &DeleteParams::default()).await.expect("the Lease is there");
+        job.recreate(&lease).await;
+        after_the_lease_was_lost(scenario, &job, &old, deleted).await;
+        let (code, message) = active.await_end(Duration::from_secs(10)).await;
+        assert_eq!(code, exit_codes::LEASE_LOST, "{message}");
+    });
+}
+
+#[test]
+fn a_lease_cleared_by_hand_ends_the_holder_at_once_and_nobody_starts_before_it_would_have_passed() {
+    scenario("lease-cleared", async |scenario| {
+        let job = service(scenario).await;
+        let (active, _standby, old) = job.pair(&[]).await;
+        let cleared = now();
+        let patch = Patch::Merge(json!({"spec": {"holderIdentity": ""}}));
+        scenario.api::<Lease>().patch(NAME, &PatchParams::default(), &patch).await.expect("an administrator may");
+        after_the_lease_was_lost(scenario, &job, &old, cleared).await;
+        let (code, message) = active.await_end(Duration::from_secs(10)).await;
+        assert_eq!(code, exit_codes::LEASE_LOST, "{message}");
+    });
+}
+
+async fn after_the_lease_was_lost(scenario: &Scenario, job: &ByHand<'_>, old: &Tenure, lost: Duration) {
+    let new = await_tenure(&scenario.records, 2, Duration::from_secs(30)).await;
+    let ended = tenure(&scenario.records, old.token);
+    scenario.at_most("lost to last instruction", ended.last.saturating_sub(lost), HANDOVER);
+    scenario.at_least("lost to first instruction (L)", new.first - lost, job.timing.lease_duration());
+}
+
+#[test]
+fn a_workload_that_exits_0_is_finished_and_never_started_again() {
+    scenario("exit-0", async |scenario| {
+        let job = one_shot(scenario, 6).await;
+        let (active, _standby, old) = job.pair(&["--until", "end", "--daemons", "1"]).await;
+        std::fs::write(scenario.records.join("end"), "").expect("shared memory is writable");
+        assert_eq!(active.await_end(Duration::from_secs(10)).await.0, 0);
+        let record = job.record().await;
+        let finished = record.notes.finished.clone().expect("written with the release");
+        assert!(record.is_released() && record.is_finished());
+        assert_eq!((finished.outcome, finished.token.map(|token| token.0)), (Outcome::Succeeded, Some(old.token)));
+        nothing_starts(&scenario.records, 1, job.timing.lease_duration() + SECOND).await;
+    });
+}
+
+#[test]
+fn a_workload_that_exits_0_as_its_node_is_cut_off_is_finished_once() {
+    scenario("exit-0-cut-off", async |scenario| {
+        let job = one_shot(scenario, 6).await;
+        let (active, _standby, old) = job.pair(&["--until", "end"]).await;
+        let fault = scenario.cluster.cut(active.node);
+        std::fs::write(scenario.records.join("end"), "").expect("shared memory is writable");
+        nothing_starts(&scenario.records, 1, Duration::from_secs(8)).await;
+        fault.mend();
+        let finished = |lease: Option<&Lease>| {
+            lease.and_then(|lease| singletonjob::lease::record::Record::read(lease).ok()).is_some_and(|record| record.is_finished())
+        };
+        await_object(scenario.api::<Lease>(), NAME, "the run is recorded as finished", Duration::from_secs(10), finished).await;
+        assert_eq!(job.record().await.notes.finished.and_then(|finished| finished.token).map(|token| token.0), Some(old.token));
+        nothing_starts(&scenario.records, 1, job.timing.lease_duration() + SECOND).await;
+    });
+}
+
+#[test]
+fn a_workload_that_exits_1_is_tried_again_until_the_limit() {
+    scenario("exit-1", async |scenario| {
+        let job = one_shot(scenario, 1).await;
+        let (active, standby, first) = job.pair(&["--seconds", "3", "--exit", "1"]).await;
+        assert_eq!(active.await_end(Duration::from_secs(20)).await.0, 1);
+        let second = await_tenure(&scenario.records, 2, Duration::from_secs(5)).await;
+        scenario.noted("last to first instruction", gap(&tenure(&scenario.records, first.token), &second));
+        assert!(second.token > first.token && second.attempt == 2 && second.pod == standby.name);
+        job.candidate(2, active.node, &["--seconds", "3"]).await.await_role(Role::Standby).await;
+        assert_eq!(standby.await_end(Duration::from_secs(20)).await.0, 1);
+        let finished = job.record().await.notes.finished.expect("the limit is reached");
+        assert_eq!((finished.outcome, finished.reason.as_str(), finished.failures), (Outcome::Failed, "BackoffLimitExceeded", 2));
+        nothing_starts(&scenario.records, 2, Duration::from_secs(15)).await;
+    });
+}

@@ -1,0 +1,161 @@
+//! One scenario: a namespace and a folder of records of its own, judged at its end, and told in full when it fails.
+
+use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures::FutureExt;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::{Api, Client};
+use serde_json::json;
+use tokio::time::{sleep, timeout};
+
+use super::cluster::{Cluster, root};
+use super::observe::testimony;
+use super::report;
+
+/// Where records go: in memory, so that no disk delays a beat, and seen by both nodes.
+const RECORDS: &str = "/dev/shm/singletonjob-witness";
+/// For every pod of a scenario to be gone.
+const CLEAR_AWAY: Duration = Duration::from_secs(90);
+
+/// What a scenario has to itself.
+pub struct Scenario {
+    /// For the report.
+    pub name: &'static str,
+    /// New every time.
+    pub namespace: String,
+    /// With all rights.
+    pub client: Client,
+    /// Shared with the other scenarios, which wait meanwhile.
+    pub cluster: &'static Cluster,
+    /// Folder of the witnesses' records.
+    pub records: PathBuf,
+}
+
+/// Runs `body` alone on the cluster; afterwards whatever it says, no two workloads may have executed at the same time.
+///
+/// # Panics
+/// Where the scenario does, or the records show a violation.
+pub fn scenario(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let scenario = Scenario::begin(name).await;
+        let told = AssertUnwindSafe(body(&scenario)).catch_unwind().await;
+        if told.is_err() {
+            scenario.tell();
+        }
+        let judged = AssertUnwindSafe(scenario.end()).catch_unwind().await;
+        if judged.is_err() && told.is_ok() {
+            scenario.tell();
+        }
+        told.and(judged).unwrap_or_else(|panic| resume_unwind(panic));
+    });
+}
+
+impl Scenario {
+    async fn begin(name: &'static str) -> Self {
+        let cluster = Cluster::get();
+        let client = cluster.client().await;
+        let namespace = format!("{name}-{:06x}", fastrand::u32(..1 << 24));
+        let records = Path::new(RECORDS).join(&namespace);
+        std::fs::create_dir_all(&records).expect("shared memory is writable");
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
+        std::fs::set_permissions(&records, open).expect("the folder is ours");
+        let object = serde_json::from_value(json!({"metadata": {"name": namespace}})).expect("a Namespace");
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        namespaces.create(&PostParams::default(), &object).await.expect("a new namespace");
+        Self { name, namespace, client, cluster, records }
+    }
+
+    async fn end(&self) {
+        self.clear_away().await;
+        let violations = testimony(&self.records).violations();
+        assert!(violations.is_empty(), "{}: {violations:#?}", self.name);
+    }
+
+    /// Every process is gone afterwards: records do not change any more, and the next scenario has the machine to itself.
+    async fn clear_away(&self) {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        if let Err(error) = namespaces.delete(&self.namespace, &DeleteParams::default()).await {
+            eprintln!("deleting namespace {}: {error}", self.namespace);
+        }
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let gone = async {
+            while pods.list(&ListParams::default()).await.is_ok_and(|pods| !pods.items.is_empty()) {
+                sleep(Duration::from_millis(200)).await;
+            }
+        };
+        timeout(CLEAR_AWAY, gone).await.unwrap_or_else(|_| panic!("{}: pods are left after {CLEAR_AWAY:?}", self.namespace));
+    }
+
+    /// Objects of this namespace.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// What `kubectl --namespace ...` did, whatever that was.
+    pub fn kubectl(&self, arguments: &[&str]) -> Output {
+        self.cluster.kubectl(&[&["--namespace", &self.namespace], arguments].concat())
+    }
+
+    /// See [`report::noted`].
+    pub fn noted(&self, what: &str, measured: Duration) {
+        report::noted(self.name, what, measured);
+    }
+
+    /// See [`report::at_most`].
+    #[track_caller]
+    pub fn at_most(&self, what: &str, measured: Duration, most: Duration) {
+        report::at_most(self.name, what, measured, most);
+    }
+
+    /// See [`report::at_least`].
+    #[track_caller]
+    pub fn at_least(&self, what: &str, measured: Duration, least: Duration) {
+        report::at_least(self.name, what, measured, least);
+    }
+
+    /// All that explains a failure, into `target/cluster-failures`, and to where it is.
+    fn tell(&self) {
+        let folder = root().join("target/cluster-failures");
+        std::fs::create_dir_all(&folder).expect("target is writable");
+        let file = folder.join(format!("{}.txt", self.namespace));
+        std::fs::write(&file, self.story()).expect("target is writable");
+        eprintln!("{} failed; what was seen is in {}", self.name, file.display());
+    }
+
+    fn story(&self) -> String {
+        let mut story = String::new();
+        let questions: [&[&str]; 7] = [
+            &["get", "leases,pods,roles,rolebindings", "--output", "wide"],
+            &["get", "events.events.k8s.io", "--sort-by", ".metadata.creationTimestamp"],
+            &["describe", "pods"],
+            &["describe", "singletonjobs"],
+            &["get", "leases", "--output", "yaml"],
+            &["get", "singletonjobs", "--output", "yaml"],
+            &["get", "pods", "--output", "yaml"],
+        ];
+        for question in questions {
+            let output = self.kubectl(question);
+            let (said, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            writeln!(story, "# kubectl {}\n{said}{error}", question.join(" ")).expect("a String");
+        }
+        for pod in String::from_utf8_lossy(&self.kubectl(&["get", "pods", "--output", "name"]).stdout).lines() {
+            let log = self.kubectl(&["logs", pod, "--all-containers", "--prefix", "--timestamps"]);
+            writeln!(story, "# log of {pod}\n{}", String::from_utf8_lossy(&log.stdout)).expect("a String");
+        }
+        writeln!(story, "# witnesses\n{:#?}", testimony(&self.records).records()).expect("a String");
+        story
+    }
+}

@@ -18,7 +18,6 @@ const LEASE_SECONDS: u64 = 15;
 const HANDOVER: Duration = Duration::from_millis(300);
 const ELECTOR_DEATH: Duration = Duration::from_millis(500);
 /// For the kernel, from its timer to the last instruction of what it kills; part of the kill margin.
-const KERNEL_KILL: Duration = Duration::from_millis(5);
 const SECOND: Duration = Duration::from_secs(1);
 
 async fn service(scenario: &Scenario) -> ByHand<'_> {
@@ -129,7 +128,7 @@ fn a_stubborn_workload_that_is_cut_off_is_killed_at_the_deadline() {
         let last_renewal = renewed(&job).await;
         let new = await_tenure(&scenario.records, 2, Duration::from_secs(30)).await;
         let ended = tenure(&scenario.records, old.token);
-        scenario.at_most("last renewal to last instruction (D)", ended.last - last_renewal, job.timing.hard_deadline() + KERNEL_KILL);
+        scenario.at_most("last renewal to last instruction (D)", ended.last - last_renewal, job.timing.hard_deadline());
         scenario.at_most("cut to first instruction (L + 1 s)", new.first - fault.before, job.timing.lease_duration() + SECOND);
     });
 }
@@ -163,7 +162,7 @@ fn a_stopped_elector_is_dead_by_the_deadline_with_all_it_started() {
         let new = await_tenure(&scenario.records, 2, Duration::from_secs(30)).await;
         let ended = tenure(&scenario.records, old.token);
         assert_eq!(new.pod, standby.name);
-        scenario.at_most("last renewal to last instruction (D)", ended.last - last_renewal, job.timing.hard_deadline() + KERNEL_KILL);
+        scenario.at_most("last renewal to last instruction (D)", ended.last - last_renewal, job.timing.hard_deadline());
         scenario.noted("last to first instruction", gap(&ended, &new));
     });
 }

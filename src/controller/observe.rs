@@ -41,17 +41,14 @@ pub struct Caches {
 }
 
 impl Caches {
-    /// Waits until every watch has told all that there is; false where one has ended.
+    /// Waits until the watches have told of everything that was made for SingletonJobs; false where one has ended. The cache of SingletonJobs
+    /// themselves is waited for by the runtime.
+    ///
+    /// Only one may wait at a time: kube keeps a single waker for each store, and whoever waited before would never hear of it.
     pub async fn filled(&self) -> bool {
-        let Self { jobs, pods, leases, roles, bindings } = self;
-        let all = tokio::join!(
-            jobs.wait_until_ready(),
-            pods.wait_until_ready(),
-            leases.wait_until_ready(),
-            roles.wait_until_ready(),
-            bindings.wait_until_ready()
-        );
-        all.0.and(all.1).and(all.2).and(all.3).and(all.4).is_ok()
+        let Self { jobs: _, pods, leases, roles, bindings } = self;
+        let all = tokio::join!(pods.wait_until_ready(), leases.wait_until_ready(), roles.wait_until_ready(), bindings.wait_until_ready());
+        all.0.and(all.1).and(all.2).and(all.3).is_ok()
     }
 }
 

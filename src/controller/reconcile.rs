@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::{Client, Resource, ResourceExt};
+use tokio::sync::watch;
 
 use super::apply;
 use super::build;
@@ -36,6 +37,8 @@ pub struct Context {
     pub client: Client,
     /// What the watches have told.
     pub caches: Caches,
+    /// True from when the caches know everything.
+    pub filled: watch::Receiver<bool>,
     /// Since when each Lease is as it is.
     pub sightings: Arc<Sightings>,
     /// Where the agent comes from.
@@ -75,7 +78,7 @@ impl Failures {
 /// # Errors
 /// The first request that failed and without which the rest must not be done.
 pub async fn reconcile(guarded: Arc<DeserializeGuard<SingletonJob>>, context: Arc<Context>) -> Result<Action, Failure> {
-    if !context.caches.filled().await {
+    if context.filled.clone().wait_for(|filled| *filled).await.is_err() {
         // The controller is being stopped.
         return Ok(Action::await_change());
     }

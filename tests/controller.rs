@@ -41,7 +41,7 @@ struct Bench {
     _control_plane: Arc<ControlPlane>,
 }
 
-/// Applies the definition, once: every write to it makes the API server end the watches on its objects, some of them late.
+/// Applies the definition, once for all tests, and waits until it is served.
 fn define(control_plane: &ControlPlane) {
     static DEFINING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = DEFINING.lock().unwrap_or_else(PoisonError::into_inner);

@@ -84,7 +84,8 @@ pub async fn reconcile(guarded: Arc<DeserializeGuard<SingletonJob>>, context: Ar
     }
     let started = Instant::now();
     let result = match &guarded.0 {
-        Ok(job) => one(job, &context).await,
+        // On the heap: most of its size is requests that are seldom made.
+        Ok(job) => Box::pin(one(job, &context)).await,
         Err(invalid) => {
             tracing::warn!(
                 namespace = invalid.metadata.namespace,
@@ -127,13 +128,13 @@ async fn one(job: &SingletonJob, context: &Context) -> Result<Action, Failure> {
     let observed = observe::cached(job, &context.caches, &context.sightings, clock::now().at)?;
     let plan = plan::plan(job, &observed, now);
     if !needs_own_eyes(&plan, &observed) {
-        return carry_out(job, &observed, plan, now, context).await;
+        return Box::pin(carry_out(job, &observed, plan, now, context)).await;
     }
     let Some((job, observed)) = observe::live(job, &context.client, &context.sightings, clock::now().at).await? else {
         return Ok(Action::await_change());
     };
     let plan = plan::plan(&job, &observed, now);
-    carry_out(&job, &observed, plan, now, context).await
+    Box::pin(carry_out(&job, &observed, plan, now, context)).await
 }
 
 /// Whether something is about to be made because a cache says that it is missing, or to be blamed on somebody.
@@ -150,7 +151,7 @@ async fn carry_out(job: &SingletonJob, observed: &Observed, plan: Plan, now: Tim
         Plan::Refuse(_) => (apply::nothing(), REFUSED_RETRY * 6),
         Plan::Act(act) => {
             let objects = build::objects(job, act, &observed.template_hash, &context.agent);
-            let applied = apply::apply(&context.client, job, observed, objects).await?;
+            let applied = Box::pin(apply::apply(&context.client, job, observed, objects)).await?;
             (applied, act.next_look)
         }
     };

@@ -8,6 +8,7 @@ pub mod history;
 pub mod recorder;
 pub mod status;
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
 mod tests;
 
 use jiff::Timestamp;

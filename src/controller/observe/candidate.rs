@@ -194,6 +194,7 @@ fn complaint(container: Option<&ContainerStatus>) -> Option<String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
 mod tests {
     use serde_json::{Value, json};
 

@@ -15,6 +15,7 @@ pub mod rollout;
 pub mod runs;
 pub mod takeover;
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
 mod tests;
 
 use std::time::Duration;

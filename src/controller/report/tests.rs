@@ -83,6 +83,7 @@ fn says(status: &SingletonJobStatus, type_: &str) -> Option<(String, String)> {
     find_condition(&status.conditions, type_).map(|condition| (condition.status.clone(), condition.reason.clone()))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "compared with what may be absent")]
 fn is(status: &str, reason: &str) -> Option<(String, String)> {
     Some((status.to_owned(), reason.to_owned()))
 }
@@ -189,8 +190,8 @@ fn a_template_that_cannot_start_is_quoted() {
 #[test]
 fn a_change_of_hands_is_written_down_once_with_its_reason() {
     let shot = |status: &SingletonJobStatus| job("Never", json!({}), status);
-    let mut before = SingletonJobStatus::default();
-    before.lease = Some(crate::api::status::LeaseStatus { last_holder_identity: Some("web-1_u1_0".into()), ..Default::default() });
+    let lease = crate::api::status::LeaseStatus { last_holder_identity: Some("web-1_u1_0".into()), ..Default::default() };
+    let before = SingletonJobStatus { lease: Some(lease), ..SingletonJobStatus::default() };
     let first = compute(&shot(&before), Some(held()), vec![pod(2, true, None)]);
     let takeover = &first.takeovers[0];
     assert_eq!((takeover.from.as_deref(), &*takeover.to, takeover.reason), (Some("web-1"), "web-2", TakeoverReason::Expired));

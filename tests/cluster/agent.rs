@@ -17,7 +17,6 @@ use crate::witness::Tenure;
 const LEASE_SECONDS: u64 = 15;
 const HANDOVER: Duration = Duration::from_millis(300);
 const ELECTOR_DEATH: Duration = Duration::from_millis(500);
-/// For the kernel, from its timer to the last instruction of what it kills; part of the kill margin.
 const SECOND: Duration = Duration::from_secs(1);
 
 async fn service(scenario: &Scenario) -> ByHand<'_> {
@@ -192,7 +191,7 @@ fn an_api_server_that_is_gone_for_5_s_is_not_noticed() {
     scenario("api-server-5-s", async |scenario| {
         let job = service(scenario).await;
         let (_active, _standby, old) = job.pair(&[]).await;
-        let fault = scenario.cluster.stop_api_server();
+        let fault = scenario.cluster.refuse_api_server();
         nothing_starts(&scenario.records, 1, Duration::from_secs(5)).await;
         let back = fault.mend();
         nothing_starts(&scenario.records, 1, job.timing.lease_duration() + SECOND).await;

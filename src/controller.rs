@@ -36,6 +36,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, reflector::store::Writer};
 use kube::{Api, Client, Config, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use crate::api::SingletonJob;
 use crate::contract::labels;
@@ -98,9 +99,16 @@ pub async fn run(client: Client, agent: Agent, instance: String, metrics: Arc<Me
         .watches_stream(children(&client, bindings_writer).touched_objects(), |binding| to_job(&binding));
     let recorder = Recorder::new(client.clone(), instance);
     let sweep = tombstones::sweep(client.clone(), caches.clone(), sightings.clone());
-    let context = Arc::new(Context { client, caches, sightings, agent, recorder, metrics, failures: Failures::default() });
+    let (full, filled) = watch::channel(false);
+    let everything = caches.clone();
+    let context = Arc::new(Context { client, caches, filled, sightings, agent, recorder, metrics, failures: Failures::default() });
     let reconcile = controller.run(reconcile::reconcile, reconcile::on_failure, context).for_each(|_| ready(()));
-    tokio::join!(reconcile, sweep);
+    tokio::join!(reconcile, async {
+        if everything.filled().await {
+            full.send_replace(true);
+            sweep.await;
+        }
+    });
 }
 
 /// What the controller has made of one kind, kept in a cache.

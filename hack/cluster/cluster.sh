@@ -11,6 +11,7 @@
 #   cut NODE | mend NODE      pull the node's network cable, plug it in again
 #   stop-apiserver | start-apiserver      gone, as after a crash, and back with the same data
 #   pause-apiserver | resume-apiserver    SIGSTOP and SIGCONT: connections stay open and nobody answers
+#   refuse-apiserver | accept-apiserver   reset every connection of the nodes to it: gone and back without its time to start
 #   deny-egress IP | allow-egress IP      drop all that the pod of this address sends beyond its node, and stop doing so
 #   pids POD-UID [CONTAINER]  its processes, seen from here: container host-pid pid-inside host-parent command
 #   exec-node NODE CMD..      run a command in the node's network
@@ -110,6 +111,7 @@ end_network() {
   local name
   end_pod_networks
   for name in "${nodes[@]}"; do ip netns del "$name" 2>/dev/null || true; ip link del "v-$name" 2>/dev/null || true; done
+  while refusal -D 2>/dev/null; do :; done
   ip link del kbr0 2>/dev/null || true
 }
 
@@ -133,6 +135,10 @@ status() {
 egress() { # -I|-D pod-ip
   local name; name=$(node_of_pod_ip "$2")
   inside "$name" iptables "$1" FORWARD -s "$2" -j DROP
+}
+
+refusal() { # -I | -D
+  iptables "$1" INPUT -i kbr0 -p tcp --dport 6443 -j REJECT --reject-with tcp-reset
 }
 
 usage() { sed -n '2,/^set -/p' "$0" | sed '$d; s/^# \{0,1\}//'; }
@@ -164,6 +170,8 @@ case $command in
   start-apiserver) if alive apiserver; then die "the API server runs already"; fi; start_apiserver ;;
   pause-apiserver) signal STOP apiserver ;;
   resume-apiserver) signal CONT apiserver ;;
+  refuse-apiserver) refusal -I ;;
+  accept-apiserver) refusal -D ;;
   deny-egress) egress -I "${1:-}" ;;
   allow-egress) egress -D "${1:-}" ;;
   pids) pids "${1:-}" "${2:-}" ;;

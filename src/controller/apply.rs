@@ -67,12 +67,6 @@ impl Applied {
             seal: Seal(()),
         }
     }
-
-    /// As if everything had been as it should be.
-    #[cfg(test)]
-    pub fn for_tests() -> Self {
-        Self::nothing()
-    }
 }
 
 /// Nothing was to be done.
@@ -160,8 +154,8 @@ async fn write_wishes(apis: &Apis, lease: Lease, wishes: &Wishes) -> Result<Leas
     let (name, uid) = (lease.name_any(), lease.uid());
     let mut base = lease;
     for _ in 1..MOST_SWAPS {
-        let Some(wished) = build::lease::with_wishes(&base, wishes) else { return Ok(base) };
-        match bounded("annotating Lease", &name, apis.leases.replace(&name, &PostParams::default(), &wished)).await {
+        let Some(next) = build::lease::with_wishes(&base, wishes) else { return Ok(base) };
+        match bounded("annotating Lease", &name, apis.leases.replace(&name, &PostParams::default(), &next)).await {
             Err(failure) if failure.is_conflict() => {
                 base = bounded("reading Lease", &name, apis.leases.get(&name)).await?;
                 if base.uid() != uid {
@@ -171,8 +165,8 @@ async fn write_wishes(apis: &Apis, lease: Lease, wishes: &Wishes) -> Result<Leas
             result => return result,
         }
     }
-    let Some(wished) = build::lease::with_wishes(&base, wishes) else { return Ok(base) };
-    bounded("annotating Lease", &name, apis.leases.replace(&name, &PostParams::default(), &wished)).await
+    let Some(next) = build::lease::with_wishes(&base, wishes) else { return Ok(base) };
+    bounded("annotating Lease", &name, apis.leases.replace(&name, &PostParams::default(), &next)).await
 }
 
 async fn grant(apis: &Apis, observed: &Observed, lease: &Lease, mut role: Role, mut binding: RoleBinding) -> Result<(), Failure> {

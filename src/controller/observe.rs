@@ -41,17 +41,14 @@ pub struct Caches {
 }
 
 impl Caches {
-    /// Waits until every watch has told all that there is; false where one has ended.
+    /// Waits until the watches have told of everything that was made for SingletonJobs; false where one has ended. The cache of SingletonJobs
+    /// themselves is waited for by the runtime.
+    ///
+    /// Only one may wait at a time: kube keeps a single waker for each store, and whoever waited before would never hear of it.
     pub async fn filled(&self) -> bool {
-        let Self { jobs, pods, leases, roles, bindings } = self;
-        let all = tokio::join!(
-            jobs.wait_until_ready(),
-            pods.wait_until_ready(),
-            leases.wait_until_ready(),
-            roles.wait_until_ready(),
-            bindings.wait_until_ready()
-        );
-        all.0.and(all.1).and(all.2).and(all.3).and(all.4).is_ok()
+        let Self { jobs: _, pods, leases, roles, bindings } = self;
+        let all = tokio::join!(pods.wait_until_ready(), leases.wait_until_ready(), roles.wait_until_ready(), bindings.wait_until_ready());
+        all.0.and(all.1).and(all.2).and(all.3).is_ok()
     }
 }
 
@@ -155,7 +152,7 @@ pub async fn live(
     let pods = request::bounded("listing pods of", &name, pods.list(&selector)).await?.items;
     let observed = Observed {
         nobody_there: lease.is_none() && pods.is_empty(),
-        foreign: foreign(&role, "Role", &name).or_else(|| foreign(&binding, "RoleBinding", &name)),
+        foreign: foreign(role.as_ref(), "Role", &name).or_else(|| foreign(binding.as_ref(), "RoleBinding", &name)),
         role,
         binding,
         ..Observed::default()
@@ -173,9 +170,9 @@ fn complete<'a>(
     now: Moment,
 ) -> Result<Observed, Failure> {
     let gated = job.spec.workload().map(|container| container.name.clone()).unwrap_or_default();
-    let mut candidates: Vec<_> = pods.filter(|pod| is_owned(*pod, job)).map(|pod| Candidate::read(pod, &gated)).collect();
+    let mut candidates: Vec<_> = pods.filter(|pod| is_owned(pod, job)).map(|pod| Candidate::read(pod, &gated)).collect();
     candidates.sort_by_key(|candidate| candidate.number);
-    let foreign = observed.foreign.or_else(|| foreign(&lease, "Lease", &job.name_any()));
+    let foreign = observed.foreign.or_else(|| foreign(lease.as_ref(), "Lease", &job.name_any()));
     let seen = lease.filter(|_| foreign.is_none()).map(|lease| see(lease, job, sightings, now)).transpose()?;
     Ok(Observed { lease: seen, candidates, template_hash: build::template_hash(&job.spec), foreign, ..observed })
 }
@@ -192,8 +189,8 @@ pub fn is_ours(object: &impl Resource, job: &str) -> bool {
     has(labels::MANAGED_BY, labels::MANAGED_BY_VALUE) && has(labels::JOB, job)
 }
 
-fn foreign<K: Resource>(object: &Option<K>, kind: &str, job: &str) -> Option<String> {
-    let object = object.as_ref().filter(|object| !is_ours(*object, job))?;
+fn foreign<K: Resource>(object: Option<&K>, kind: &str, job: &str) -> Option<String> {
+    let object = object.filter(|object| !is_ours(*object, job))?;
     Some(format!(
         "the {kind} {} is not of this SingletonJob (it lacks the label {}={job}); it is left alone: delete it, or use another name",
         object.meta().name.clone().unwrap_or_default(),

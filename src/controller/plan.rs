@@ -14,6 +14,9 @@ pub mod retention;
 pub mod rollout;
 pub mod runs;
 pub mod takeover;
+#[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
+mod tests;
 
 use std::time::Duration;
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::{Client, Resource, ResourceExt};
+use tokio::sync::watch;
 
 use super::apply;
 use super::build;
@@ -36,6 +37,8 @@ pub struct Context {
     pub client: Client,
     /// What the watches have told.
     pub caches: Caches,
+    /// True from when the caches know everything.
+    pub filled: watch::Receiver<bool>,
     /// Since when each Lease is as it is.
     pub sightings: Arc<Sightings>,
     /// Where the agent comes from.
@@ -75,13 +78,14 @@ impl Failures {
 /// # Errors
 /// The first request that failed and without which the rest must not be done.
 pub async fn reconcile(guarded: Arc<DeserializeGuard<SingletonJob>>, context: Arc<Context>) -> Result<Action, Failure> {
-    if !context.caches.filled().await {
+    if context.filled.clone().wait_for(|filled| *filled).await.is_err() {
         // The controller is being stopped.
         return Ok(Action::await_change());
     }
     let started = Instant::now();
     let result = match &guarded.0 {
-        Ok(job) => one(job, &context).await,
+        // On the heap: most of its size is requests that are seldom made.
+        Ok(job) => Box::pin(one(job, &context)).await,
         Err(invalid) => {
             tracing::warn!(
                 namespace = invalid.metadata.namespace,
@@ -124,13 +128,13 @@ async fn one(job: &SingletonJob, context: &Context) -> Result<Action, Failure> {
     let observed = observe::cached(job, &context.caches, &context.sightings, clock::now().at)?;
     let plan = plan::plan(job, &observed, now);
     if !needs_own_eyes(&plan, &observed) {
-        return carry_out(job, &observed, plan, now, context).await;
+        return Box::pin(carry_out(job, &observed, plan, now, context)).await;
     }
     let Some((job, observed)) = observe::live(job, &context.client, &context.sightings, clock::now().at).await? else {
         return Ok(Action::await_change());
     };
     let plan = plan::plan(&job, &observed, now);
-    carry_out(&job, &observed, plan, now, context).await
+    Box::pin(carry_out(&job, &observed, plan, now, context)).await
 }
 
 /// Whether something is about to be made because a cache says that it is missing, or to be blamed on somebody.
@@ -147,7 +151,7 @@ async fn carry_out(job: &SingletonJob, observed: &Observed, plan: Plan, now: Tim
         Plan::Refuse(_) => (apply::nothing(), REFUSED_RETRY * 6),
         Plan::Act(act) => {
             let objects = build::objects(job, act, &observed.template_hash, &context.agent);
-            let applied = apply::apply(&context.client, job, observed, objects).await?;
+            let applied = Box::pin(apply::apply(&context.client, job, observed, objects)).await?;
             (applied, act.next_look)
         }
     };

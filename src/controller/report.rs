@@ -7,6 +7,9 @@ pub mod events;
 pub mod history;
 pub mod recorder;
 pub mod status;
+#[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
+mod tests;
 
 use jiff::Timestamp;
 use kube::api::PostParams;
@@ -74,14 +77,14 @@ impl<'a> Account<'a> {
     /// Why some candidate does not start.
     pub fn trouble(&self) -> Option<Hindrance> {
         let alive = self.observed.candidates.iter().filter(|candidate| candidate.is_alive());
-        let stuck = alive.filter_map(|candidate| {
+        let mut stuck = alive.filter_map(|candidate| {
             let hindrance = candidate.hindrance.as_ref()?;
             Some(Hindrance {
                 reason: hindrance.reason.clone(),
                 message: format!("{}: {}: {}", candidate.name, hindrance.reason, hindrance.message),
             })
         });
-        self.refused.clone().or_else(|| stuck.last())
+        self.refused.clone().or_else(|| stuck.next_back())
     }
 }
 

@@ -23,7 +23,7 @@ const ROUND: Duration = Duration::from_secs(5);
 
 /// Removes them, for ever.
 pub async fn sweep(client: Client, caches: Caches, sightings: Arc<Sightings>) {
-    while caches.filled().await {
+    loop {
         sleep(ROUND).await;
         for lease in caches.leases.state() {
             if let Err(failure) = consider(&client, &caches, &sightings, &lease).await {

@@ -195,8 +195,9 @@ fn terminated(pod: Option<&Pod>) -> Option<(i32, String)> {
     state.terminated.as_ref().map(|end| (end.exit_code, end.message.clone().unwrap_or_default()))
 }
 
+/// Not the controller's: an operator that is installed at the same time must leave these alone.
 fn labels_of_all() -> Value {
-    json!({labels::NAME: labels::NAME_VALUE, labels::MANAGED_BY: labels::MANAGED_BY_VALUE, labels::JOB: NAME})
+    json!({labels::JOB: NAME})
 }
 
 fn annotations(timing: Timing, completion_policy: CompletionPolicy, backoff_limit: u32) -> BTreeMap<String, String> {

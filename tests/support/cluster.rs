@@ -147,6 +147,11 @@ impl Cluster {
         Fault::begin(&self.script, &["stop-apiserver"], &["start-apiserver"])
     }
 
+    /// Resets every connection of the nodes to the API server: gone for exactly as long as is asked for.
+    pub fn refuse_api_server(&self) -> Fault {
+        Fault::begin(&self.script, &["refuse-apiserver"], &["accept-apiserver"])
+    }
+
     /// The processes in one container of a pod, PID 1 first.
     ///
     /// # Panics

@@ -216,6 +216,7 @@ fn tolerate(spec: &mut PodSpec) {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
 mod tests {
     use serde_json::{Value, json};
 

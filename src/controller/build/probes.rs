@@ -18,7 +18,7 @@ pub fn rewrite(container: &mut Container, grace_period: i64) {
     let ports = container.ports.clone().unwrap_or_default();
     let number = |name: &str| ports.iter().find(|port| port.name.as_deref() == Some(name)).map(|port| port.container_port);
     for (kind, probe) in [("liveness", &mut container.liveness_probe), ("readiness", &mut container.readiness_probe)] {
-        *probe = probe.take().map(|probe| through_agent(kind, probe, budget, &number));
+        *probe = probe.take().map(|probe| through_agent(kind, &probe, budget, &number));
     }
     // The agent applies the startup budget from the workload's start; the kubelet would apply it from the container's.
     container.startup_probe = None;
@@ -34,10 +34,10 @@ fn startup_budget(probe: &Probe) -> i32 {
     probe.initial_delay_seconds.unwrap_or(0).saturating_add(period.saturating_mul(failures))
 }
 
-fn through_agent(kind: &str, probe: Probe, budget: i32, number: &impl Fn(&str) -> Option<i32>) -> Probe {
+fn through_agent(kind: &str, probe: &Probe, budget: i32, number: &impl Fn(&str) -> Option<i32>) -> Probe {
     let timeout = probe.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT);
     let told = json!({
-        "probe": handler(&probe, number),
+        "probe": handler(probe, number),
         "initialDelaySeconds": probe.initial_delay_seconds.unwrap_or(0),
         "timeoutSeconds": timeout,
         "startupBudgetSeconds": budget,
@@ -51,7 +51,7 @@ fn through_agent(kind: &str, probe: Probe, budget: i32, number: &impl Fn(&str) -
         grpc: None,
         initial_delay_seconds: None,
         timeout_seconds: Some(timeout.saturating_add(TIMEOUT_SLACK)),
-        ..probe
+        ..probe.clone()
     }
 }
 
@@ -81,7 +81,7 @@ fn gate_pre_stop(lifecycle: &mut Lifecycle, grace_period: i64, number: &impl Fn(
     let Some(hook) = lifecycle.pre_stop.take_if(|hook| hook.exec.is_some() || hook.http_get.is_some()) else { return };
     let timeout = i32::try_from(grace_period).unwrap_or(i32::MAX);
     let probe = Probe { exec: hook.exec, http_get: hook.http_get, timeout_seconds: Some(timeout), ..Probe::default() };
-    let exec = through_agent("readiness", probe, 0, number).exec;
+    let exec = through_agent("readiness", &probe, 0, number).exec;
     lifecycle.pre_stop = Some(LifecycleHandler { exec, ..LifecycleHandler::default() });
 }
 

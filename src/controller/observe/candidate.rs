@@ -166,8 +166,8 @@ fn terminated(container: &ContainerStatus) -> Option<&k8s_openapi::api::core::v1
 }
 
 fn hindrance(status: &PodStatus) -> Option<Hindrance> {
-    let containers = status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
-    containers.filter_map(waiting).next().or_else(|| unschedulable(status))
+    let mut containers = status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
+    containers.find_map(waiting).or_else(|| unschedulable(status))
 }
 
 fn waiting(container: &ContainerStatus) -> Option<Hindrance> {
@@ -189,11 +189,12 @@ fn unschedulable(status: &PodStatus) -> Option<Hindrance> {
 fn complaint(container: Option<&ContainerStatus>) -> Option<String> {
     let states = [container?.state.as_ref(), container?.last_state.as_ref()];
     let said = |state: &ContainerState| state.terminated.as_ref().and_then(|ended| ended.message.clone());
-    let message = states.into_iter().flatten().filter_map(said).next()?;
+    let message = states.into_iter().flatten().find_map(said)?;
     message.strip_prefix(TERMINATION_PREFIX).map(str::to_owned)
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
 mod tests {
     use serde_json::{Value, json};
 

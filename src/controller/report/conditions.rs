@@ -94,9 +94,10 @@ fn verdict(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) ->
 }
 
 fn stopped(account: &Account<'_>) -> Verdict {
-    let (reason, why) = match account.job.spec.suspend {
-        true => (reasons::SUSPENDED, "spec.suspend is true"),
-        false => (reasons::SCALED_TO_ZERO, "spec.replicas is 0"),
+    let (reason, why) = if account.job.spec.suspend {
+        (reasons::SUSPENDED, "spec.suspend is true")
+    } else {
+        (reasons::SCALED_TO_ZERO, "spec.replicas is 0")
     };
     let leaving = account.observed.candidates.iter().filter(|candidate| candidate.end().is_none()).count();
     let message = if leaving == 0 { format!("stopped: {why}") } else { format!("stopping: {why}; {leaving} candidates are leaving") };
@@ -174,7 +175,9 @@ fn holder(account: &Account<'_>) -> String {
 /// Of the same holder, from before this controller looked.
 fn remembered_token(account: &Account<'_>) -> Option<String> {
     let lease = account.old().lease?;
-    lease.fencing_token.filter(|_| lease.last_holder_identity.as_deref() == account.observed.holder().map(|holder| holder.as_str()))
+    lease
+        .fencing_token
+        .filter(|_| lease.last_holder_identity.as_deref() == account.observed.holder().map(crate::lease::record::Identity::as_str))
 }
 
 fn held(account: &Account<'_>) -> Statement {
@@ -241,8 +244,8 @@ fn healthy(account: &Account<'_>) -> Statement {
     let candidates = &account.observed.candidates;
     let newest_good = candidates.iter().filter(|candidate| candidate.ready).map(|candidate| candidate.number).max().unwrap_or(0);
     let relevant = candidates.iter().filter(|candidate| !candidate.ready && (candidate.is_alive() || candidate.number > newest_good));
-    let complaints = relevant.filter_map(|candidate| Some(format!("{}: {}", candidate.name, candidate.complaint.as_ref()?)));
-    match (warnings.is_empty(), complaints.last()) {
+    let mut complaints = relevant.filter_map(|candidate| Some(format!("{}: {}", candidate.name, candidate.complaint.as_ref()?)));
+    match (warnings.is_empty(), complaints.next_back()) {
         (_, Some(complaint)) => Statement::no(types::AGENT_HEALTHY, "AgentFailed", complaint),
         (false, None) => Statement::no(types::AGENT_HEALTHY, "HolderWarns", warnings.join("; ")),
         (true, None) => Statement::yes(types::AGENT_HEALTHY, reasons::AS_EXPECTED, "no agent complains"),

@@ -91,7 +91,7 @@ fn lease(account: &Account<'_>, old: &SingletonJobStatus) -> Option<LeaseStatus>
         name: account.job.name_any(),
         holder: holder.map(|holder| holder.pod().to_owned()),
         node: account.observed.holder_pod().and_then(|pod| pod.node.clone()),
-        acquire_time: holder.and_then(|_| record).and_then(|record| record.acquire_time).map(to_seconds),
+        acquire_time: holder.and(record).and_then(|record| record.acquire_time).map(to_seconds),
         fencing_token: token(account, &before).map(|token| token.to_string()),
         transitions: record.map(|record| record.transitions).or(before.transitions),
         last_holder_identity: proven.map(ToString::to_string).or(before.last_holder_identity),

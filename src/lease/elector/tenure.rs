@@ -12,6 +12,10 @@ use super::{Attempt, Candidate, Ending, Order, Output, Role, Start, Wire, Write,
 
 /// After SIGKILL. A process that cannot be killed for this long hangs in the kernel: the Lease is left to expire.
 const UNDEAD_AFTER: Duration = Duration::from_secs(10);
+/// What the kernel may take from its timer to the workload's last instruction; measured: a millisecond. "By the deadline" means dead by then.
+const KERNEL_KILL: Duration = Duration::from_millis(5);
+/// What this process may take to do the same in good order.
+const OWN_KILL: Duration = Duration::from_millis(50);
 /// Two clocks are never read at quite the same moment: less than this is no reason to set the timer anew.
 const CLOCKS_APART: Duration = Duration::from_millis(1);
 /// How long the outcome of a run is worth trying to write.
@@ -66,9 +70,10 @@ impl Proof {
         self.soft.saturating_sub(now.elapsed_for_holder(self.sent))
     }
 
-    /// Until a graceful stop must turn into a kill.
+    /// Until a graceful stop must turn into a kill: early enough to be done before the kernel would step in.
     fn kill_remaining(&self, now: Moment) -> Duration {
-        (self.soft + self.grace).min(self.hard).saturating_sub(now.elapsed_for_holder(self.sent))
+        let kill = (self.soft + self.grace).min(self.hard.saturating_sub(OWN_KILL));
+        kill.saturating_sub(now.elapsed_for_holder(self.sent))
     }
 }
 
@@ -269,7 +274,7 @@ impl Tenure {
         let wanted = match self.workload {
             Workload::Empty(_) => None,
             Workload::Unstarted | Workload::Running | Workload::Ended(_) => {
-                Some(Armed { boot: now.boot + self.proof.remaining(now), proof: self.proof })
+                Some(Armed { boot: now.boot + self.proof.remaining(now).saturating_sub(KERNEL_KILL), proof: self.proof })
             }
         };
         let moved = match (&wanted, &self.armed) {

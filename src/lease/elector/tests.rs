@@ -19,6 +19,11 @@ fn boot(milliseconds: u64) -> Duration {
     at(milliseconds).at.boot
 }
 
+/// What the timer is set to for a hard deadline: the kernel needs a moment too.
+fn kernel_kill(milliseconds: u64) -> Duration {
+    boot(milliseconds - 5)
+}
+
 fn me() -> Identity {
     Identity::new("web-1", "uid-1", 1)
 }
@@ -285,7 +290,7 @@ fn the_deadline_is_armed_before_the_workload_starts_and_counts_from_the_send() {
     let mut bench = Bench::new();
     let acquire = bench.saw(0, free());
     let outputs = orders(&bench.store(2_000, &acquire));
-    assert_eq!(outputs[0], Order::ArmDeadline(boot(11_000)));
+    assert_eq!(outputs[0], Order::ArmDeadline(kernel_kill(11_000)));
     assert!(matches!(&outputs[1], Order::Start(start) if (start.token, start.attempt) == (Version(11), 1)));
 }
 
@@ -305,7 +310,7 @@ fn an_acquisition_with_an_unknown_fate_starts_only_by_proof_and_counts_from_its_
     let (_, write) = put(&acquire).expect("an acquisition");
     assert!(reads(&bench.unknown(2_800, &acquire)));
     let outputs = orders(&bench.saw(4_000, stored(&write, &free(), 11)));
-    assert_eq!(outputs[0], Order::ArmDeadline(boot(11_000)));
+    assert_eq!(outputs[0], Order::ArmDeadline(kernel_kill(11_000)));
     let mut bench = Bench::new();
     let acquire = bench.saw(0, free());
     bench.unknown(2_800, &acquire);
@@ -316,7 +321,7 @@ fn an_acquisition_with_an_unknown_fate_starts_only_by_proof_and_counts_from_its_
 fn a_confirmed_renewal_moves_the_deadline_to_its_own_send() {
     let mut bench = Bench::holding();
     let renewal = bench.tick(2_900);
-    assert_eq!(orders(&bench.store(4_000, &renewal)), [Order::ArmDeadline(boot(13_900))]);
+    assert_eq!(orders(&bench.store(4_000, &renewal)), [Order::ArmDeadline(kernel_kill(13_900))]);
 }
 
 #[test]
@@ -338,7 +343,7 @@ fn a_read_extends_nothing_by_itself_but_proves_the_attempt_it_shows() {
     let outputs = bench.step(5_900, Input::Answered { attempt: second, answer: Answer::Conflict });
     assert!(reads(&outputs));
     let outputs = bench.saw(6_000, stored(&write, &bench.lease.clone(), 12));
-    assert_eq!(orders(&outputs), [Order::ArmDeadline(boot(13_900))], "2.9 s + 11 s, whenever it was read");
+    assert_eq!(orders(&outputs), [Order::ArmDeadline(kernel_kill(13_900))], "2.9 s + 11 s, whenever it was read");
 }
 
 #[test]
@@ -365,8 +370,8 @@ fn a_holder_that_cannot_renew_stops_its_workload_before_the_lease_ends() {
     bench.tick(2_900);
     assert_eq!(orders(&bench.tick(8_799)), []);
     assert_eq!(orders(&bench.tick(8_800)), [Order::Terminate]);
-    assert_eq!(orders(&bench.tick(10_999)), []);
-    assert_eq!(orders(&bench.tick(11_000)), [Order::Kill]);
+    assert_eq!(orders(&bench.tick(10_949)), []);
+    assert_eq!(orders(&bench.tick(10_950)), [Order::Kill], "in good order, before the kernel does it");
     let outputs = bench.told(11_010, Fact::TreeEmpty);
     assert_eq!(orders(&outputs), [Order::DisarmDeadline]);
 }
@@ -393,8 +398,8 @@ fn a_renewal_that_succeeds_while_stopping_does_not_take_the_stop_back() {
     let renewal = bench.tick(2_900);
     bench.tick(8_800);
     let next = bench.store(9_000, &renewal);
-    assert_eq!(orders(&next), [Order::ArmDeadline(boot(13_900))]);
-    assert_eq!(orders(&bench.store(9_100, &next)), [Order::ArmDeadline(boot(20_000))]);
+    assert_eq!(orders(&next), [Order::ArmDeadline(kernel_kill(13_900))]);
+    assert_eq!(orders(&bench.store(9_100, &next)), [Order::ArmDeadline(kernel_kill(20_000))]);
     assert_eq!(orders(&bench.tick(11_000)), [Order::Kill], "its grace is over");
     let outputs = bench.told(11_005, Fact::TreeEmpty);
     assert_eq!(put(&outputs).and_then(|(_, write)| write.released).map(|mark| mark.reason), Some(Reason::LeaseLost));
@@ -573,7 +578,7 @@ fn a_shorter_lease_counts_from_when_it_is_sent() {
     };
     let outputs = bench.saw(2_000, bench.lease.clone().version(12).noted(|notes| notes.policy = Some(short)));
     assert_eq!(put(&outputs).map(|(_, write)| write.lease_duration), Some(Duration::from_secs(6)));
-    assert_eq!(orders(&outputs), [Order::ArmDeadline(boot(2_000 + 4_400))], "5 s - 0.6 s: it may be stored unheard");
+    assert_eq!(orders(&outputs), [Order::ArmDeadline(kernel_kill(2_000 + 4_400))], "5 s - 0.6 s: it may be stored unheard");
 }
 
 #[test]
@@ -583,7 +588,7 @@ fn lateness_shortens_the_deadline_and_is_reported() {
     let renewal = bench.tick(2_900);
     let (_, write) = put(&renewal).expect("a renewal");
     assert!(write.health.is_some_and(|health| health.warnings[0].contains("up to 1000 ms late")));
-    assert_eq!(orders(&bench.store(2_950, &renewal)), [Order::ArmDeadline(boot(13_100))]);
+    assert_eq!(orders(&bench.store(2_950, &renewal)), [Order::ArmDeadline(kernel_kill(13_100))]);
 }
 
 #[test]

@@ -1,0 +1,297 @@
+//! Claims about plans, on plain data.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::takeover::Creation;
+use super::*;
+use crate::contract::{exit_codes, labels};
+use crate::controller::build;
+use crate::controller::observe::Seen;
+use crate::controller::observe::candidate::{Candidate, End, Life};
+use crate::controller::observe::sightings::Look;
+use crate::lease::notes::{Desired, Reason};
+use crate::lease::record::Record;
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).expect("valid")
+}
+
+fn job(spec: Value, status: Value) -> SingletonJob {
+    let mut all = json!({"template": {"spec": {"containers": [{"name": "main", "command": ["x"]}]}}});
+    all.as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
+    let job = json!({
+        "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob",
+        "metadata": {"name": "web", "namespace": "shop", "uid": "j"}, "spec": all, "status": status,
+    });
+    serde_json::from_value(job).expect("a SingletonJob")
+}
+
+fn service(replicas: i32) -> SingletonJob {
+    job(json!({"completionPolicy": "Never", "replicas": replicas}), settled())
+}
+
+fn one_shot(replicas: i32) -> SingletonJob {
+    job(json!({"replicas": replicas}), settled())
+}
+
+fn settled() -> Value {
+    json!({"lease": {"name": "web", "lastHolderIdentity": "web-1_u1_0", "longestLeaseDurationSeconds": 15, "fencingToken": "77"}})
+}
+
+fn pod(number: i64, ready: bool) -> Candidate {
+    Candidate {
+        name: format!("web-{number}"),
+        uid: format!("u{number}"),
+        number,
+        node: None,
+        template_hash: Some("new".into()),
+        service_account: "default".into(),
+        role: Some(labels::ROLE_STANDBY.into()),
+        life: Life::Alive,
+        ready,
+        hindrance: None,
+        complaint: None,
+        since: None,
+    }
+}
+
+fn old(number: i64) -> Candidate {
+    Candidate { template_hash: Some("old".into()), ..pod(number, true) }
+}
+
+fn ended(number: i64, exit_code: Option<i32>, message: Option<&str>) -> Candidate {
+    let end = End {
+        succeeded: exit_code == Some(0),
+        exit_code,
+        reason: None,
+        message: message.map(str::to_owned),
+        at: Some(now() - Duration::from_secs(1)),
+    };
+    Candidate { life: Life::Ended(end), ..pod(number, false) }
+}
+
+fn lease(holder: Option<i64>, annotations: Value) -> Seen {
+    let holder = holder.map(|number| format!("web-{number}_u{number}_0"));
+    let object: k8s_openapi::api::coordination::v1::Lease = serde_json::from_value(json!({
+        "metadata": {"name": "web", "uid": "l", "resourceVersion": "100", "annotations": annotations},
+        "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "acquireTime": "2026-01-01T00:00:00.000000Z",
+                 "renewTime": "2026-01-01T00:00:00.000000Z"},
+    }))
+    .expect("a Lease");
+    Seen { record: Record::read(&object).expect("a record"), object, look: Look::default() }
+}
+
+fn there(holder: Option<i64>, candidates: Vec<Candidate>) -> Observed {
+    Observed { lease: Some(lease(holder, json!({}))), candidates, template_hash: "new".into(), ..Observed::default() }
+}
+
+fn act(job: &SingletonJob, observed: &Observed) -> Act {
+    match plan(job, observed, now()) {
+        Plan::Act(act) => *act,
+        other => panic!("expected something to do, not {other:?}"),
+    }
+}
+
+fn deleted(act: &Act) -> Vec<&str> {
+    act.delete.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+#[test]
+fn the_very_first_lease_is_free_and_any_other_is_held() {
+    let nobody = Observed { nobody_there: true, ..Observed::default() };
+    assert_eq!(act(&job(json!({}), json!({})), &nobody).create_lease, Some(Creation::First));
+    let somebody = Observed { candidates: vec![pod(1, true)], ..Observed::default() };
+    assert!(matches!(act(&job(json!({}), json!({})), &somebody).create_lease, Some(Creation::Again { .. })));
+    let Some(Creation::Again { holder, longest_lease }) = act(&one_shot(2), &nobody).create_lease else { panic!("status knows of one") };
+    assert_eq!((holder.as_str(), longest_lease), ("web-1_u1_0", Duration::from_secs(15)));
+}
+
+#[test]
+fn a_lease_made_again_carries_the_longest_lease_and_the_highest_token_known() {
+    let job = job(
+        json!({"lease": {"leaseDurationSeconds": 15}}),
+        json!({"lease": {"name": "web", "longestLeaseDurationSeconds": 60, "fencingToken": "77"}}),
+    );
+    let act = act(&job, &Observed::default());
+    assert!(matches!(act.create_lease, Some(Creation::Again { longest_lease, .. }) if longest_lease == Duration::from_secs(60)));
+    assert_eq!(act.wishes.policy.token_floor.map(|token| token.to_string()).as_deref(), Some("77"));
+}
+
+#[test]
+fn a_longer_lease_is_written_down_before_candidates_are_told() {
+    let mut longer = service(2);
+    longer.spec.lease.lease_duration_seconds = 60;
+    let told = act(&service(2), &there(Some(1), vec![])).wishes.policy;
+    let mut observed = there(Some(1), vec![pod(1, true), pod(2, true)]);
+    observed.lease.as_mut().expect("a Lease").record.notes.policy = Some(told);
+    assert_eq!(act(&longer, &observed).wishes.policy.lease_duration_seconds, 15);
+    assert_eq!(takeover::longest(&longer, &observed), Duration::from_secs(60));
+    longer.status.as_mut().and_then(|status| status.lease.as_mut()).expect("a status").longest_lease_duration_seconds = Some(60);
+    assert_eq!(act(&longer, &observed).wishes.policy.lease_duration_seconds, 60);
+}
+
+#[test]
+fn a_shorter_lease_is_believed_only_when_the_holder_has_recorded_it() {
+    let mut shorter = service(2);
+    shorter.spec.lease.lease_duration_seconds = 6;
+    let mut observed = there(Some(1), vec![]);
+    let told = act(&shorter, &observed).wishes.policy;
+    assert_eq!(told.lease_duration_seconds, 6, "candidates are told at once");
+    let record = &mut observed.lease.as_mut().expect("a Lease").record;
+    record.notes.policy = Some(told);
+    assert_eq!(takeover::longest(&shorter, &observed), Duration::from_secs(15));
+    observed.lease.as_mut().expect("a Lease").record.lease_duration = Duration::from_secs(6);
+    assert_eq!(takeover::longest(&shorter, &observed), Duration::from_secs(6));
+}
+
+#[test]
+fn missing_candidates_are_made_under_numbers_never_used() {
+    let act = act(&service(3), &there(Some(4), vec![pod(4, true)]));
+    assert_eq!(act.create, (5, 2));
+    let remembered = job(json!({}), json!({"lastCandidateNumber": 9}));
+    assert_eq!(candidates::next_number(&remembered, &there(None, vec![pod(4, true)])), 10);
+}
+
+#[test]
+fn a_pod_that_is_leaving_does_not_block_its_successor() {
+    let leaving = Candidate { life: Life::Leaving, ..pod(1, true) };
+    assert_eq!(act(&service(2), &there(Some(1), vec![leaving, pod(2, true)])).create, (3, 1));
+}
+
+#[test]
+fn scaling_down_takes_standbys_first_and_those_that_are_not_ready_before_others() {
+    let observed = there(Some(3), vec![pod(1, true), pod(2, false), pod(3, true)]);
+    assert_eq!(deleted(&act(&service(2), &observed)), ["web-2"]);
+    assert_eq!(deleted(&act(&service(1), &observed)), ["web-2", "web-1"]);
+}
+
+#[test]
+fn stopping_takes_standbys_at_once_and_the_holder_when_it_has_released() {
+    let observed = there(Some(1), vec![pod(1, true), pod(2, true)]);
+    for (stopped, reason) in [(service(0), "ScaledToZero"), (job(json!({"suspend": true}), settled()), "Suspended")] {
+        let act = act(&stopped, &observed);
+        assert_eq!((act.wishes.run.desired, act.wishes.run.reason.as_deref()), (Desired::Stop, Some(reason)));
+        assert_eq!(deleted(&act), ["web-2"]);
+        assert_eq!(act.create.1, 0);
+    }
+    assert_eq!(deleted(&act(&service(0), &there(None, vec![pod(1, true)]))), ["web-1"]);
+}
+
+#[test]
+fn a_rollout_makes_a_new_standby_then_drops_the_old_one_then_hands_over_once() {
+    let job = service(2);
+    let first = act(&job, &there(Some(1), vec![old(1), old(2)]));
+    assert_eq!((first.create.1, deleted(&first)), (1, vec![]), "one more, and nobody goes yet");
+    let waiting = act(&job, &there(Some(1), vec![old(1), old(2), pod(3, false)]));
+    assert_eq!(
+        (waiting.create.1, deleted(&waiting), waiting.wishes.handover.clone()),
+        (0, vec![], None),
+        "a template that cannot start stops here"
+    );
+    let replaced = act(&job, &there(Some(1), vec![old(1), old(2), pod(3, true)]));
+    assert_eq!((replaced.create.1, deleted(&replaced)), (0, vec!["web-2"]));
+    let ready = act(&job, &there(Some(1), vec![old(1), pod(3, true)]));
+    let handover = ready.wishes.handover.expect("now");
+    assert_eq!((handover.holder.as_str(), handover.reason), ("web-1_u1_0", Reason::RolledOut));
+    assert_eq!(ready.wishes.succession, Some(vec!["u3".to_owned()]));
+    let after = act(&job, &there(Some(3), vec![old(1), pod(3, true)]));
+    assert_eq!((after.create.1, deleted(&after), after.wishes.handover.clone()), (1, vec![], None));
+    let last = act(&job, &there(Some(3), vec![old(1), pod(3, true), pod(4, true)]));
+    assert_eq!((last.create.1, deleted(&last)), (0, vec!["web-1"]));
+}
+
+#[test]
+fn a_single_candidate_gets_a_successor_beside_it_before_it_hands_over() {
+    let job = service(1);
+    assert_eq!(act(&job, &there(Some(1), vec![old(1)])).create.1, 1);
+    let act = act(&job, &there(Some(1), vec![old(1), pod(2, true)]));
+    assert!(act.wishes.handover.is_some() && deleted(&act).is_empty());
+}
+
+#[test]
+fn a_running_attempt_of_a_one_shot_is_left_alone_by_a_new_template() {
+    let job = one_shot(2);
+    assert_eq!(act(&job, &there(Some(1), vec![old(1), old(2)])).create.1, 1);
+    let act = act(&job, &there(Some(1), vec![old(1), pod(3, true)]));
+    assert_eq!((act.create.1, deleted(&act), act.wishes.handover.clone()), (0, vec![], None));
+}
+
+#[test]
+fn a_request_to_hand_over_is_made_once() {
+    let job = service(2);
+    let mut observed = there(Some(1), vec![old(1), pod(3, true)]);
+    let asked = act(&job, &observed).wishes.handover;
+    observed.lease.as_mut().expect("a Lease").record.notes.handover.clone_from(&asked);
+    assert!(asked.is_some());
+    assert_eq!(act(&job, &observed).wishes.handover, None);
+}
+
+#[test]
+fn a_finished_run_keeps_the_pod_that_finished_it_and_nothing_else() {
+    let finished = json!({"singletonjob.dev/finished": json!({
+        "uid": "j", "run": 1, "outcome": "Succeeded", "reason": "Completed", "exit": {"code": 0}, "attempt": 1, "failures": 0, "token": "90",
+        "by": "web-1_u1_0", "startTime": null, "completionTime": "2026-01-01T00:00:00Z",
+    }).to_string()});
+    let candidates = vec![ended(1, Some(0), None), pod(2, true)];
+    let observed = Observed { lease: Some(lease(None, finished)), candidates, template_hash: "new".into(), ..Observed::default() };
+    let act = act(&one_shot(2), &observed);
+    assert_eq!((act.create.1, deleted(&act)), (0, vec!["web-2"]));
+}
+
+#[test]
+fn a_run_that_status_knows_as_finished_is_not_run_again_for_want_of_a_lease() {
+    let job = job(json!({}), json!({"runs": [{"number": 1, "outcome": "Succeeded"}]}));
+    let act = act(&job, &Observed { nobody_there: true, ..Observed::default() });
+    assert_eq!((act.create.1, act.wishes.run.desired), (0, Desired::Stop));
+}
+
+#[test]
+fn failed_attempts_stay_to_be_read_and_agents_that_cannot_start_do_not_spin() {
+    let failed: Vec<_> = (1..=7).map(|number| ended(number, Some(1), None)).collect();
+    let observed = there(None, failed.into_iter().chain([pod(8, true), pod(9, true)]).collect());
+    assert!(act(&one_shot(2), &observed).delete.is_empty(), "backoffLimit 6 makes seven failures");
+    let fault = |number| ended(number, Some(exit_codes::LEASE_UNREADABLE), Some("singletonjob-agent: reading lease"));
+    let once = act(&one_shot(2), &there(None, vec![fault(1), pod(2, false)]));
+    assert_eq!((once.create.1, once.next_look), (0, Duration::from_secs(9)));
+    let many: Vec<_> = (1..=7).map(fault).collect();
+    let many = act(&one_shot(2), &there(None, many));
+    assert_eq!(deleted(&many), ["web-2", "web-1"]);
+}
+
+#[test]
+fn the_role_label_follows_the_lease() {
+    let act = act(&service(2), &there(Some(1), vec![pod(1, true), pod(2, true)]));
+    assert_eq!(act.label, [("web-1".to_owned(), "u1".to_owned(), labels::ROLE_ACTIVE)]);
+}
+
+#[test]
+fn a_plan_that_was_carried_out_is_empty_when_looked_at_again() {
+    let job = service(2);
+    let observed = there(Some(1), vec![Candidate { role: Some(labels::ROLE_ACTIVE.into()), ..pod(1, true) }, pod(2, true)]);
+    let before = act(&job, &observed);
+    let wished = build::lease::with_wishes(&observed.lease.as_ref().expect("a Lease").object, &before.wishes).expect("says nothing yet");
+    assert_eq!((before.create.1, before.delete.len(), before.label.len()), (0, 0, 0));
+    let record = Record::read(&wished).expect("a record");
+    let seen = Seen { object: wished.clone(), record, look: Look::default() };
+    let after = act(&job, &Observed { lease: Some(seen), ..observed });
+    assert_eq!(build::lease::with_wishes(&wished, &after.wishes), None);
+}
+
+#[test]
+fn timing_that_does_not_fit_and_a_foreign_object_are_refused() {
+    let unfit = job(json!({"lease": {"leaseDurationSeconds": 15, "renewDeadlineSeconds": 14}}), json!({}));
+    let Plan::Refuse(refusal) = plan(&unfit, &Observed::default(), now()) else { panic!("14 s do not fit into 15 s") };
+    assert!(refusal.message.starts_with("spec.lease: renewDeadlineSeconds 14"), "{}", refusal.message);
+    let foreign = Observed { foreign: Some("the Lease web is not of this SingletonJob".into()), ..Observed::default() };
+    assert!(matches!(plan(&service(2), &foreign, now()), Plan::Refuse(refusal) if refusal.reason == reasons::FOREIGN_OBJECT));
+}
+
+#[test]
+fn what_is_being_deleted_is_let_go() {
+    let mut job = service(2);
+    job.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now()));
+    assert_eq!(plan(&job, &Observed::default(), now()), Plan::LetGo);
+}

@@ -1,0 +1,211 @@
+//! The state table of the API, row by row, on plain data.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::conditions::{find_condition, reasons, types};
+use crate::api::status::TakeoverReason;
+use crate::controller::apply;
+use crate::controller::observe::candidate::Candidate;
+use crate::controller::observe::sightings::Look;
+use crate::controller::plan;
+use crate::lease::record::Version;
+
+const ACQUIRED: &str = "2026-01-01T14:03:11.000000Z";
+
+fn now() -> Timestamp {
+    "2026-01-01T14:10:00Z".parse().expect("valid")
+}
+
+fn job(completion_policy: &str, spec: Value, status: &SingletonJobStatus) -> SingletonJob {
+    let mut all =
+        json!({"completionPolicy": completion_policy, "template": {"spec": {"containers": [{"name": "main", "command": ["x"]}]}}});
+    all.as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
+    serde_json::from_value(json!({
+        "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob",
+        "metadata": {"name": "web", "namespace": "shop", "uid": "j", "generation": 3}, "spec": all, "status": status,
+    }))
+    .expect("a SingletonJob")
+}
+
+fn pod(number: u32, ready: bool, waiting: Option<&str>) -> Candidate {
+    let state = waiting.map_or(json!({"running": {}}), |reason| json!({"waiting": {"reason": reason, "message": "no such image"}}));
+    let pod: Pod = serde_json::from_value(json!({
+        "metadata": {"name": format!("web-{number}"), "uid": format!("u{number}")},
+        "spec": {"containers": [], "nodeName": "node-a", "restartPolicy": "Always"},
+        "status": {
+            "phase": "Running", "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}],
+            "containerStatuses": [{"name": "main", "image": "", "imageID": "", "ready": ready, "restartCount": 0, "state": state}],
+        },
+    }))
+    .expect("a pod");
+    Candidate::read(&pod, "main")
+}
+
+fn seen(holder: Option<&str>, annotations: Value, unchanged: u64) -> Seen {
+    let annotations: std::collections::BTreeMap<String, String> = annotations
+        .as_object()
+        .expect("an object")
+        .iter()
+        .map(|(key, value)| (format!("singletonjob.dev/{key}"), value.to_string()))
+        .collect();
+    let object = serde_json::from_value(json!({
+        "metadata": {"name": "web", "uid": "l", "resourceVersion": "48290", "annotations": annotations},
+        "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "acquireTime": ACQUIRED, "renewTime": "2026-01-01T14:09:59.000000Z"},
+    }))
+    .expect("a Lease");
+    let record = Record::read(&object).expect("a record");
+    let look = Look { unchanged: Duration::from_secs(unchanged), token: holder.map(|_| Version(48213)), before: None };
+    Seen { object, record, look }
+}
+
+fn held() -> Seen {
+    seen(Some("web-2_u2_0"), json!({}), 1)
+}
+
+fn released(progress: &Value, finished: &Value) -> Seen {
+    let released =
+        json!({"leaseUid": "l", "renewTime": "2026-01-01T14:09:59Z", "by": "web-2_u2_0", "reason": "WorkloadFailed", "token": "48213"});
+    seen(None, json!({"released": released, "progress": progress, "finished": finished}), 1)
+}
+
+fn compute(job: &SingletonJob, lease: Option<Seen>, candidates: Vec<Candidate>) -> SingletonJobStatus {
+    let observed = Observed { lease, candidates, ..Observed::default() };
+    let plan = plan::plan(job, &observed, now());
+    status::compute(&Account::new(job, &observed, &plan, apply::nothing(), now()))
+}
+
+fn says(status: &SingletonJobStatus, type_: &str) -> Option<(String, String)> {
+    find_condition(&status.conditions, type_).map(|condition| (condition.status.clone(), condition.reason.clone()))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "compared with what may be absent")]
+fn is(status: &str, reason: &str) -> Option<(String, String)> {
+    Some((status.to_owned(), reason.to_owned()))
+}
+
+fn table(status: &SingletonJobStatus) -> [Option<(String, String)>; 3] {
+    [types::READY, types::RECONCILING, types::STALLED].map(|type_| says(status, type_))
+}
+
+#[test]
+fn a_service_whose_holder_is_ready_is_ready_and_says_so_in_one_sentence() {
+    let job = job("Never", json!({}), &SingletonJobStatus::default());
+    let status = compute(&job, Some(held()), vec![pod(1, true, None), pod(2, true, None)]);
+    assert_eq!(table(&status), [is("True", reasons::HELD), None, None]);
+    let ready = find_condition(&status.conditions, types::READY).expect("there");
+    assert_eq!(ready.message, "held by web-2 on node-a since 14:03:11Z, token 48213; 1 standby ready");
+    assert_eq!(says(&status, types::HELD), is("True", reasons::HELD));
+    assert_eq!((status.replicas, status.ready_replicas, status.ready_standbys), (Some(2), Some(2), Some(1)));
+    assert_eq!(status.observed_generation, Some(3));
+}
+
+#[test]
+fn a_takeover_under_way_does_not_touch_health_until_patience_ends() {
+    let before = compute(&job("Never", json!({}), &SingletonJobStatus::default()), Some(held()), vec![pod(2, true, None)]);
+    let silent = seen(Some("web-2_u2_0"), json!({}), 16);
+    let during = compute(&job("Never", json!({}), &before), Some(silent.clone()), vec![pod(2, true, None)]);
+    assert_eq!(table(&during), table(&before));
+    assert_eq!(says(&during, types::HELD), is("False", reasons::EXPIRED));
+    let mut long_ago = during;
+    for condition in &mut long_ago.conditions {
+        condition.last_transition_time.0 = now() - Duration::from_secs(46);
+    }
+    let after = compute(&job("Never", json!({}), &long_ago), Some(silent), vec![pod(2, true, None)]);
+    assert_eq!(table(&after), [is("False", reasons::EXPIRED), is("True", reasons::EXPIRED), None]);
+}
+
+#[test]
+fn a_service_that_crashes_again_and_again_is_not_ready() {
+    let progress = json!({"uid": "j", "run": 1, "starts": 3, "failures": 3, "setbacks": 3, "retryAfterSeconds": 20, "open": false});
+    let job = job("Never", json!({}), &SingletonJobStatus::default());
+    let status = compute(&job, Some(released(&progress, &Value::Null)), vec![pod(2, true, None)]);
+    assert_eq!(table(&status), [is("False", reasons::BACKOFF), is("True", reasons::BACKOFF), None]);
+}
+
+#[test]
+fn a_one_shot_that_runs_is_progressing() {
+    let job = job("OnSuccess", json!({}), &SingletonJobStatus::default());
+    let status = compute(&job, Some(held()), vec![pod(2, true, None)]);
+    assert_eq!(table(&status), [is("False", reasons::RUNNING), is("True", reasons::RUNNING), None]);
+    assert_eq!(says(&status, types::COMPLETE), None);
+}
+
+fn finished(outcome: &str, reason: &str, code: i32) -> Value {
+    json!({"uid": "j", "run": 1, "outcome": outcome, "reason": reason, "exit": {"code": code}, "attempt": 1, "failures": 0, "token": "48213",
+           "by": "web-2_u2_0", "startTime": ACQUIRED, "completionTime": "2026-01-01T14:09:59.5Z"})
+}
+
+#[test]
+fn a_one_shot_that_succeeded_is_complete_and_stays_so_without_its_lease() {
+    let shot = |status: &SingletonJobStatus| job("OnSuccess", json!({}), status);
+    let lease = released(&Value::Null, &finished("Succeeded", "Completed", 0));
+    let status = compute(&shot(&SingletonJobStatus::default()), Some(lease), vec![]);
+    assert_eq!(table(&status), [is("True", reasons::COMPLETE), None, None]);
+    assert_eq!(says(&status, types::COMPLETE), is("True", "Completed"));
+    assert_eq!((status.runs.len(), status.succeeded_runs, status.run.clone()), (1, Some(1), None));
+    let later = compute(&shot(&status), None, vec![]);
+    assert_eq!((&later.runs, says(&later, types::COMPLETE)), (&status.runs, is("True", "Completed")));
+}
+
+#[test]
+fn a_one_shot_that_failed_is_stalled() {
+    let job = job("OnSuccess", json!({}), &SingletonJobStatus::default());
+    let status = compute(&job, Some(released(&Value::Null, &finished("Failed", "BackoffLimitExceeded", 1))), vec![]);
+    assert_eq!(table(&status), [is("False", reasons::FAILED), None, is("True", reasons::FAILED)]);
+    assert_eq!(says(&status, types::FAILED), is("True", reasons::BACKOFF_LIMIT_EXCEEDED));
+}
+
+#[test]
+fn suspended_is_ready_and_says_so() {
+    let job = job("Never", json!({"suspend": true}), &SingletonJobStatus::default());
+    let status = compute(&job, Some(released(&Value::Null, &Value::Null)), vec![]);
+    assert_eq!(table(&status), [is("True", reasons::SUSPENDED), None, None]);
+    assert_eq!(says(&status, types::SUSPENDED), is("True", reasons::SUSPENDED));
+}
+
+#[test]
+fn invalid_is_stalled() {
+    let job = job("Never", json!({"lease": {"leaseDurationSeconds": 1}}), &SingletonJobStatus::default());
+    let status = compute(&job, None, vec![]);
+    assert_eq!(table(&status), [is("False", reasons::INVALID_SPEC), None, is("True", reasons::INVALID_SPEC)]);
+}
+
+#[test]
+fn a_template_that_cannot_start_is_quoted() {
+    let job = job("Never", json!({}), &SingletonJobStatus::default());
+    let status = compute(&job, Some(released(&Value::Null, &Value::Null)), vec![pod(1, false, Some("ErrImagePull"))]);
+    let ready = find_condition(&status.conditions, types::READY).expect("there");
+    assert_eq!((&*ready.reason, &*ready.message), ("ErrImagePull", "web-1: ErrImagePull: container main: no such image"));
+    let old = SingletonJobStatus::default();
+    let observed = Observed::default();
+    let nothing = Account::new(&job, &observed, &Plan::LetGo, apply::nothing(), now());
+    assert!(events::between(&nothing, &old, &status).iter().any(|event| event.warning && event.note.contains("no such image")));
+}
+
+#[test]
+fn a_change_of_hands_is_written_down_once_with_its_reason() {
+    let shot = |status: &SingletonJobStatus| job("Never", json!({}), status);
+    let lease = crate::api::status::LeaseStatus { last_holder_identity: Some("web-1_u1_0".into()), ..Default::default() };
+    let before = SingletonJobStatus { lease: Some(lease), ..SingletonJobStatus::default() };
+    let first = compute(&shot(&before), Some(held()), vec![pod(2, true, None)]);
+    let takeover = &first.takeovers[0];
+    assert_eq!((takeover.from.as_deref(), &*takeover.to, takeover.reason), (Some("web-1"), "web-2", TakeoverReason::Expired));
+    let again = compute(&shot(&first), Some(held()), vec![pod(2, true, None)]);
+    assert_eq!(again, first, "a second look changes nothing");
+}
+
+#[test]
+fn a_renewal_changes_nothing() {
+    let shot = |status: &SingletonJobStatus| job("Never", json!({}), status);
+    let first = compute(&shot(&SingletonJobStatus::default()), Some(held()), vec![pod(2, true, None)]);
+    let mut renewed = held();
+    renewed.record.version = Version(50_000);
+    renewed.record.renew_time = Some(now());
+    renewed.look.unchanged = Duration::ZERO;
+    assert_eq!(compute(&shot(&first), Some(renewed), vec![pod(2, true, None)]), first);
+}

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::PostParams;
+use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Error, ResourceExt};
 use serde_json::json;
 use singletonjob::api::conditions::types;
 use singletonjob::contract::paths;
 
 use crate::job::{IMAGE, Job, LEASE, SOON};
-use crate::observe::{await_object, nothing_starts, now};
+use crate::observe::{await_object, await_tenure, nothing_starts, now};
 use crate::scenario::{Scenario, side_by_side};
 
 /// The address of the API server, as pods have it.
@@ -25,10 +25,10 @@ fn a_stolen_token_takes_clears_and_releases_no_lease_in_somebodys_place() {
         let standby = job.pods().await.into_iter().find(|pod| pod.name_any() != tenure.pod).expect("a standby");
         let mounted = "/var/run/secrets/kubernetes.io/serviceaccount/token";
         scenario.must(&["create", "serviceaccount", "other"]);
-        let mut thieves = vec![("the standby", token_in(scenario, &standby, &format!("{}/token", paths::CREDENTIALS)).await)];
+        let mut thieves = vec![("the standby", token_in(scenario, &standby, &format!("{}/token", paths::CREDENTIALS)))];
         for (name, account) in [("thief", "default"), ("web-thief", "default"), ("stranger", "other")] {
             let pod = bystander(scenario, name, account).await;
-            thieves.push((name, token_in(scenario, &pod, mounted).await));
+            thieves.push((name, token_in(scenario, &pod, mounted)));
         }
         let without_pod = scenario.must(&["create", "token", "default"]);
         thieves.push(("nobody", without_pod.trim().to_owned()));
@@ -52,15 +52,17 @@ async fn bystander(scenario: &Scenario, name: &str, account: &str) -> Pod {
     await_object(scenario.api(), name, "it runs", SOON, runs).await.expect("just seen")
 }
 
-async fn token_in(scenario: &Scenario, pod: &Pod, path: &str) -> String {
+fn token_in(scenario: &Scenario, pod: &Pod, path: &str) -> String {
     let process = scenario.cluster.processes(&pod.uid().expect("stored"), "main").remove(0);
     std::fs::read_to_string(format!("/proc/{}/root{path}", process.pid)).expect("the token is mounted").trim().to_owned()
 }
 
+type Act<'a> = &'a dyn Fn(&mut Lease);
+
 /// Each act on the Lease as it is at that moment, so that nothing but rights can be in the way.
 async fn may_do_nothing(who: &str, leases: &Api<Lease>, real: &Api<Lease>) {
     let holder = |lease: &mut Lease, holder: &str| lease.spec.as_mut().expect("it has one").holder_identity = Some(holder.to_owned());
-    let acts: [(&str, &dyn Fn(&mut Lease)); 4] = [
+    let acts: [(&str, Act<'_>); 4] = [
         ("clear", &|lease| holder(lease, "")),
         ("take", &|lease| holder(lease, "thief_00000000-0000-0000-0000-000000000000_0000000000000001")),
         ("renew for the holder", &|lease| lease.spec.as_mut().expect("it has one").lease_duration_seconds = Some(3600)),
@@ -80,7 +82,7 @@ async fn may_do_nothing(who: &str, leases: &Api<Lease>, real: &Api<Lease>) {
         };
         assert!(matches!(&refused, Err(Error::Api(status)) if status.code == 403), "{who} may {what}: {refused:?}");
     }
-    let deleted = leases.delete("web", &kube::api::DeleteParams::default()).await;
+    let deleted = leases.delete("web", &DeleteParams::default()).await;
     assert!(matches!(&deleted, Err(Error::Api(status)) if status.code == 403), "{who} may delete: {deleted:?}");
 }
 
@@ -88,7 +90,7 @@ async fn may_do_nothing(who: &str, leases: &Api<Lease>, real: &Api<Lease>) {
 fn under_default_deny_egress_the_condition_says_that_candidates_cannot_read_their_lease_and_at_which_address() {
     side_by_side("deny-egress", async |scenario| {
         let wait = "until [ -e /witness/go ]; do sleep 0.1; done";
-        let job = Job::service(scenario, "web").pod(json!({"initContainers": [{
+        let job = Job::service(scenario, "web").pod(&json!({"initContainers": [{
             "name": "wait", "image": IMAGE, "imagePullPolicy": "Never", "command": ["/bin/sh", "-c", wait],
             "volumeMounts": [{"name": "records", "mountPath": "/witness"}],
         }]}));
@@ -106,6 +108,6 @@ fn under_default_deny_egress_the_condition_says_that_candidates_cannot_read_thei
         for fault in faults {
             fault.mend();
         }
-        crate::observe::await_tenure(&job.records, 1, SOON * 2).await;
+        await_tenure(&job.records, 1, SOON * 2).await;
     });
 }

@@ -10,7 +10,7 @@ use singletonjob::api::conditions::types;
 
 use crate::cluster::said;
 use crate::job::{Job, SOON, condition};
-use crate::observe::{await_tenure, nothing_starts};
+use crate::observe::{await_tenure, eventually, nothing_starts};
 use crate::operator;
 use crate::scenario::{Scenario, side_by_side, with_operator};
 
@@ -37,7 +37,7 @@ fn a_missing_image_is_quoted() {
 #[test]
 fn a_template_that_fits_no_node_is_quoted() {
     side_by_side("unschedulable", async |scenario| {
-        let job = Job::one_shot(scenario, "report").pod(json!({"nodeSelector": {"example.com/disk": "none"}}));
+        let job = Job::one_shot(scenario, "report").pod(&json!({"nodeSelector": {"example.com/disk": "none"}}));
         ends_in_a_condition_and_an_event(&job, "Unschedulable", "didn't match Pod's node affinity/selector").await;
     });
 }
@@ -93,15 +93,8 @@ fn a_singletonjob_that_does_not_decode_is_reported_and_does_not_stop_the_others(
         };
         definitions.patch(name, &PatchParams::default(), &set(&anything)).await.expect("a looser schema");
         let patch = json!({"spec": {"template": {"spec": {"priority": "much"}}}}).to_string();
-        let mut refused = scenario.kubectl(&["patch", "sj", "odd", "--type=merge", "--patch", &patch]);
-        for _ in 0..100 {
-            if refused.status.success() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            refused = scenario.kubectl(&["patch", "sj", "odd", "--type=merge", "--patch", &patch]);
-        }
-        assert!(refused.status.success(), "the looser schema does not come into force: {refused:?}");
+        let accepted = || scenario.kubectl(&["patch", "sj", "odd", "--type=merge", "--patch", &patch]).status.success().then_some(());
+        eventually("the looser schema comes into force", SOON, accepted).await;
         odd.await_event("InvalidSpec", "cannot be read by the controller").await;
 
         sound.delete_pod(&tenure.pod);

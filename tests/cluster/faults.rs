@@ -27,11 +27,11 @@ fn what_runs_on_a_node_that_is_cut_off_is_taken_over_and_replaced_or_finished_or
     with_operator("cut-node-jobs", async |scenario| {
         let gone = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 2});
         let tolerations = json!({"tolerations": [gone("node.kubernetes.io/unreachable"), gone("node.kubernetes.io/not-ready")]});
-        let service = Job::service(scenario, "service").pod(tolerations.clone());
-        let one_shot = Job::one_shot(scenario, "one-shot").pod(tolerations.clone());
-        let removed = Job::service(scenario, "removed").pod(tolerations);
+        let service = Job::service(scenario, "service").pod(&tolerations);
+        let one_shot = Job::one_shot(scenario, "one-shot").pod(&tolerations);
+        let removed = Job::service(scenario, "removed").pod(&tolerations);
         let stay = json!({"tolerations": [{"operator": "Exists"}]});
-        let finishing = Job::one_shot(scenario, "finishing").witness(&["--until", "end"]).pod(stay);
+        let finishing = Job::one_shot(scenario, "finishing").witness(&["--until", "end"]).pod(&stay);
         let finishing = finishing.with(json!({"lease": {"leaseDurationSeconds": PATIENT_LEASE}}));
         let jobs = [&service, &one_shot, &removed, &finishing];
         for job in jobs {
@@ -67,7 +67,7 @@ fn what_runs_on_a_node_that_is_cut_off_is_taken_over_and_replaced_or_finished_or
         for job in [&service, &one_shot, &again] {
             job.within(NODE_GONE, "a new standby beside the new holder", is_replaced).await;
         }
-        let before = [&service, &one_shot, &again].map(|job| job.tenures());
+        let before = [&service, &one_shot, &again].map(Job::tenures);
 
         fault.mend();
         finishing.within(SOON, "its end is told", |job| is_true(job, types::COMPLETE)).await;

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::api::ListParams;
-use singletonjob::contract::labels;
+use singletonjob::controller::build::rbac;
 
 use crate::cluster::said;
 use crate::job::{Job, LEASE, SOON};
@@ -38,7 +37,6 @@ fn deleted_in_the_background_in_the_foreground_or_with_its_namespace_it_leaves_n
         nothing_of_them_is_left(scenario, &jobs[..2]).await;
         let arguments = ["delete", "namespace", &scenario.namespace, "--timeout=60s"];
         said(&arguments, &scenario.cluster.kubectl(&arguments));
-        assert!(now() - jobs[2].tenure(running[2].token).last > Duration::ZERO);
         is_silent(&jobs[2], running[2].token).await;
         for job in &jobs {
             nothing_starts(&job.records, 1, Duration::ZERO).await;
@@ -49,16 +47,9 @@ fn deleted_in_the_background_in_the_foreground_or_with_its_namespace_it_leaves_n
 /// The Role and its binding are the Lease's, and go with it.
 async fn nothing_of_them_is_left(scenario: &Scenario, jobs: &[Job<'_>]) {
     for job in jobs {
-        let selector = ListParams::default().labels(&format!("{}={}", labels::JOB, job.name));
-        for _ in 0..100 {
-            let roles = scenario.api::<Role>().list(&selector).await.expect("a list").items.len();
-            let bindings = scenario.api::<RoleBinding>().list(&selector).await.expect("a list").items.len();
-            if roles + bindings == 0 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        panic!("Role or RoleBinding of {} are left", job.name);
+        let name = rbac::name(job.name);
+        await_object::<Role, _>(scenario.api(), &name, "the Role is gone", SOON, |role| role.is_none()).await;
+        await_object::<RoleBinding, _>(scenario.api(), &name, "the RoleBinding is gone", SOON, |binding| binding.is_none()).await;
     }
 }
 

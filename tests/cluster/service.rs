@@ -80,7 +80,7 @@ fn renewals_cause_neither_reconciliations_nor_writes_of_status() {
         let (before, done) = (job.read().await, reconciliations(scenario).await);
         let (leases, mut renewals, mut last) = (scenario.api::<Lease>(), 0, None);
         await_object(leases, job.name, "eight renewals", SOON, |lease| {
-            let renewed = lease.and_then(|lease| lease.resource_version());
+            let renewed = lease.and_then(ResourceExt::resource_version);
             if renewed != last {
                 (last, renewals) = (renewed, renewals + 1);
             }

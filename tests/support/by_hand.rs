@@ -16,6 +16,7 @@ use singletonjob::lease::record::{Identity, Record};
 use singletonjob::lease::timing::{Timing, Wanted};
 
 use super::cluster::Process;
+use super::job::IMAGE;
 use super::observe::{await_object, await_tenure, eventually};
 use super::scenario::Scenario;
 use super::witness::Tenure;
@@ -27,7 +28,6 @@ pub const CONTAINER: &str = "main";
 
 const JOB_UID: &str = "11111111-2222-3333-4444-555555555555";
 const OPERATOR_IMAGE: &str = "ghcr.io/singletonjob/singletonjob:0.1.0";
-const WITNESS_IMAGE: &str = "localhost/singletonjob-witness:test";
 /// For a pod on an idle machine whose images are there.
 const POD_START: Duration = Duration::from_secs(20);
 
@@ -234,7 +234,7 @@ fn pod(name: &str, node: &str, scenario: &Scenario, witness: &[&str]) -> Value {
                 "volumeMounts": [{"name": pod::AGENT_VOLUME, "mountPath": paths::AGENT_DIRECTORY}],
             }],
             "containers": [{
-                "name": CONTAINER, "image": WITNESS_IMAGE, "imagePullPolicy": "Never",
+                "name": CONTAINER, "image": IMAGE, "imagePullPolicy": "Never",
                 "command": command,
                 "env": environment_of(scenario),
                 "volumeMounts": [

@@ -80,7 +80,7 @@ impl<'a> Job<'a> {
     }
 
     /// With `spec` merged into its template's.
-    pub fn pod(self, spec: Value) -> Self {
+    pub fn pod(self, spec: &Value) -> Self {
         self.with(json!({"template": {"spec": spec}}))
     }
 

@@ -166,11 +166,13 @@ fn a_stopped_elector_is_dead_by_the_deadline_with_all_it_started() {
     });
 }
 
+/// Of the process group, orphans included: the kernel alone kills it, though PID 1 is stopped as well. What left the group has to wait until PID 1
+/// is continued, and may be continued before it: see "What is not" in the README.
 #[test]
 fn what_was_stopped_past_the_deadline_and_continued_executes_nothing_any_more() {
     scenario("stop-everything", async |scenario| {
         let job = service(scenario).await;
-        let (active, standby, old) = job.pair(&["--stubborn", "--daemons", "2"]).await;
+        let (active, standby, old) = job.pair(&["--stubborn", "--orphans", "2"]).await;
         let processes = active.processes();
         active.signal_all(Signal::SIGSTOP);
         let stopped = now();

@@ -54,7 +54,8 @@ api_tests() {
   done
   [ ${#targets[@]} -gt 0 ] || die "tests/ holds nothing but the cluster scenarios"
   # Some run a program of examples/, which cargo builds only where it is told to.
-  cargo test --locked --examples "${targets[@]}"
+  cargo build --locked --examples
+  cargo test --locked "${targets[@]}"
 }
 
 images() {

@@ -77,6 +77,33 @@ fn a_holder_and_a_standby_write_at_most_twice_in_five_seconds_together() {
     });
 }
 
+/// Of both processes together, shared pages counted once: as holder and as standby.
+const MOST_MEMORY_KIB: u64 = 8 * 1024;
+const LARGEST_PROGRAM: u64 = 7_000_000;
+
+#[test]
+fn the_agent_is_small_on_disk_and_in_memory() {
+    scenario("agent-size", async |scenario| {
+        let job = service(scenario).await;
+        let (active, standby, _) = job.pair(&[]).await;
+        for candidate in [&active, &standby] {
+            let agent = candidate.processes().into_iter().filter(|process| process.command.starts_with("singletonjob"));
+            let pids: Vec<i32> = agent.map(|process| process.pid).collect();
+            assert_eq!(pids.len(), 2, "PID 1 and the elector");
+            let resident = pids.iter().map(|pid| proportional_memory_kib(*pid)).sum::<u64>();
+            assert!(resident <= MOST_MEMORY_KIB, "{resident} KiB resident in {}", candidate.name);
+            let program = std::fs::metadata(format!("/proc/{}/exe", pids[0])).expect("it runs").len();
+            assert!(program <= LARGEST_PROGRAM, "the program has {program} bytes");
+        }
+    });
+}
+
+fn proportional_memory_kib(pid: i32) -> u64 {
+    let memory = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("as root");
+    let line = memory.lines().find_map(|line| line.strip_prefix("Pss:")).expect("a proportional set size");
+    line.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
+}
+
 #[test]
 fn deleting_the_active_pod_hands_over() {
     scenario("delete-active", async |scenario| {

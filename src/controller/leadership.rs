@@ -15,7 +15,6 @@ use super::apply;
 use super::build;
 use super::plan::takeover::{Creation, Wishes};
 use super::request::Failure;
-use crate::lease::deadline::Deadline;
 use crate::lease::driver::{self, Owner};
 use crate::lease::elector::{Candidate, Ending, Fact, Order, Role, View};
 use crate::lease::notes::{CompletionPolicy, Desired, Exit, Policy, Run};
@@ -37,9 +36,6 @@ pub enum Error {
     /// Bad credentials.
     #[error("making a client: {0}")]
     Client(#[from] kube::Error),
-    /// No timer.
-    #[error(transparent)]
-    Deadline(#[from] crate::lease::deadline::Error),
     /// Not a duration that works.
     #[error(transparent)]
     Timing(#[from] crate::lease::timing::Misfit),
@@ -70,7 +66,7 @@ where
         drop(sender.send(Fact::Drain));
     });
     let candidate = Candidate { identity: Identity::new(pod, NAME, fastrand::u64(..)), job_uid: NAME.into(), stop_grace: STOP_GRACE };
-    let mut leader = Leader { work: Some(work), task: None, facts, deadline: Deadline::new()?, leading, published: None };
+    let mut leader = Leader { work: Some(work), task: None, facts, leading, published: None };
     Ok(driver::run(config, namespace, NAME, candidate, told, &mut leader).await?)
 }
 
@@ -99,7 +95,6 @@ struct Leader<F> {
     work: Option<F>,
     task: Option<JoinHandle<()>>,
     facts: mpsc::UnboundedSender<Fact>,
-    deadline: Deadline,
     leading: watch::Sender<bool>,
     published: Option<View>,
 }
@@ -148,16 +143,8 @@ where
 {
     fn carry_out(&mut self, order: Order) {
         match order {
-            Order::ArmDeadline(boot) => {
-                if let Err(error) = self.deadline.arm(boot) {
-                    tracing::error!(%error, "leading without a deadline of the kernel's");
-                }
-            }
-            Order::DisarmDeadline => {
-                if let Err(error) = self.deadline.disarm() {
-                    tracing::error!(%error, "this process will be killed without need");
-                }
-            }
+            // The kernel's timer cannot kill PID 1, which this process is; and it need not, for two at once do no harm.
+            Order::ArmDeadline(_) | Order::DisarmDeadline => {}
             Order::Start(_) => self.start(),
             Order::Terminate => {
                 self.stop();

@@ -39,17 +39,22 @@ require_tools() {
 check() {
   stage "formatting" cargo fmt --check
   stage "clippy" cargo clippy --locked --all-targets -- -D warnings
-  stage "unit and model tests" cargo test --locked --lib --bins --quiet
+  stage "unit, model and architecture tests" cargo test --locked --quiet --lib --bins --test model --test architecture
 }
 
-# All files of tests/ but the scenarios, so that a new one cannot be forgotten.
+# All files of tests/ but the scenarios and what `check` has run, so that a new one cannot be forgotten.
 api_tests() {
   local file targets=()
   for file in tests/*.rs; do
     [ -e "$file" ] || die "tests/ holds no test"
-    [ "$file" = tests/cluster.rs ] || targets+=(--test "$(basename "$file" .rs)")
+    case $file in
+      tests/cluster.rs | tests/model.rs | tests/architecture.rs) ;;
+      *) targets+=(--test "$(basename "$file" .rs)") ;;
+    esac
   done
   [ ${#targets[@]} -gt 0 ] || die "tests/ holds nothing but the cluster scenarios"
+  # Some run a program of examples/, which cargo builds only where it is told to.
+  cargo build --locked --examples
   cargo test --locked "${targets[@]}"
 }
 

@@ -39,8 +39,9 @@ pub enum Kind {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Probe {
+    /// None where the template has no such probe: only the candidate itself is asked.
     #[serde(rename = "probe")]
-    handler: Handler,
+    handler: Option<Handler>,
     #[serde(default)]
     initial_delay_seconds: u32,
     #[serde(default = "one")]
@@ -154,9 +155,10 @@ impl Probe {
     fn handler_answers(&self) -> Result<(), Failure> {
         let timeout = Duration::from_secs(u64::from(self.timeout_seconds.max(1)));
         match &self.handler {
-            Handler::Exec(action) => exec(action, timeout),
-            Handler::HttpGet(action) => http::get(action, timeout),
-            Handler::TcpSocket(action) => {
+            None => Ok(()),
+            Some(Handler::Exec(action)) => exec(action, timeout),
+            Some(Handler::HttpGet(action)) => http::get(action, timeout),
+            Some(Handler::TcpSocket(action)) => {
                 let what = format!("connecting to {}", address(action.host.as_deref(), &action.port));
                 connect(action.host.as_deref(), &action.port, timeout).map(drop).map_err(|source| Failure::Unreachable { what, source })
             }

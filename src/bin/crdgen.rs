@@ -1,8 +1,7 @@
 //! Prints the CustomResourceDefinition; with `--write` brings every generated file below the current directory up to date.
 
-use std::fs;
 use std::io::{self, Write};
-use std::process::ExitCode;
+use std::{fs, process::ExitCode};
 
 use singletonjob::api::schema;
 

@@ -70,7 +70,7 @@ where
         drop(sender.send(Fact::Drain));
     });
     let candidate = Candidate { identity: Identity::new(pod, NAME, fastrand::u64(..)), job_uid: NAME.into(), stop_grace: STOP_GRACE };
-    let mut leader = Leader { work: Some(work), task: None, facts, deadline: Deadline::new()?, leading };
+    let mut leader = Leader { work: Some(work), task: None, facts, deadline: Deadline::new()?, leading, published: None };
     Ok(driver::run(config, namespace, NAME, candidate, told, &mut leader).await?)
 }
 
@@ -101,6 +101,7 @@ struct Leader<F> {
     facts: mpsc::UnboundedSender<Fact>,
     deadline: Deadline,
     leading: watch::Sender<bool>,
+    published: Option<View>,
 }
 
 impl<F, W> Leader<F>
@@ -171,7 +172,13 @@ where
     }
 
     fn publish(&mut self, view: &View) {
-        tracing::info!(role = ?view.role, holder = ?view.holder.as_ref().map(Identity::pod), trouble = view.trouble, "leadership");
-        self.leading.send_replace(view.role == Role::Active);
+        // A renewal moves the deadline only: that is no news.
+        let view = View { valid_until: None, ..view.clone() };
+        if self.published.as_ref() != Some(&view) {
+            let holder = view.holder.as_ref().map_or("nobody", Identity::pod);
+            tracing::info!(role = ?view.role, holder, trouble = view.trouble, "leadership");
+            self.leading.send_replace(view.role == Role::Active);
+            self.published = Some(view);
+        }
     }
 }

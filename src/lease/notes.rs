@@ -302,6 +302,9 @@ pub struct Finished {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
+    /// The fencing token in force: the acquiring write could not name itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Version>,
     /// What an administrator should know, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

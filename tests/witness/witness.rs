@@ -54,6 +54,9 @@ struct Arguments {
     /// Sessions of their own, orphaned at once, that beat until they are killed.
     #[arg(long, default_value_t = 0)]
     daemons: u32,
+    /// Orphaned at once, but in the process group of the first, that beat until they are killed.
+    #[arg(long, default_value_t = 0)]
+    orphans: u32,
     /// Never sleep.
     #[arg(long)]
     spin: bool,
@@ -67,6 +70,8 @@ enum Kind {
     Main,
     /// Starts a daemon and ends at once, which orphans it.
     Launcher,
+    /// The same in the group that it was born in.
+    Midwife,
     Daemon,
 }
 
@@ -82,8 +87,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments, first: u64) -> io::Result<u8> {
-    if arguments.kind == Kind::Launcher {
-        setsid()?;
+    if matches!(arguments.kind, Kind::Launcher | Kind::Midwife) {
+        if arguments.kind == Kind::Launcher {
+            setsid()?;
+        }
         spawn(arguments, "daemon")?;
         return Ok(0);
     }
@@ -92,6 +99,9 @@ fn run(arguments: &Arguments, first: u64) -> io::Result<u8> {
     if arguments.kind == Kind::Main {
         for _ in 0..arguments.daemons {
             spawn(arguments, "launcher")?.wait()?;
+        }
+        for _ in 0..arguments.orphans {
+            spawn(arguments, "midwife")?.wait()?;
         }
         println!("witness: running with token {}", variable("SINGLETONJOB_FENCING_TOKEN")?);
     }

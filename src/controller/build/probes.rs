@@ -9,6 +9,7 @@ use crate::contract::paths;
 const DEFAULT_PERIOD: i32 = 10;
 const DEFAULT_TIMEOUT: i32 = 1;
 const DEFAULT_FAILURES: i32 = 3;
+const OWN_READINESS_PERIOD: i32 = 5;
 /// On top of the probe's own: starting the agent's program in a container that is short of CPU.
 const TIMEOUT_SLACK: i32 = 1;
 
@@ -20,11 +21,17 @@ pub fn rewrite(container: &mut Container, grace_period: i64) {
     for (kind, probe) in [("liveness", &mut container.liveness_probe), ("readiness", &mut container.readiness_probe)] {
         *probe = probe.take().map(|probe| through_agent(kind, &probe, budget, &number));
     }
+    // A candidate that cannot read its Lease is no standby, whatever the template asks for.
+    container.readiness_probe.get_or_insert_with(|| through_agent("readiness", &own_readiness(), 0, &number));
     // The agent applies the startup budget from the workload's start; the kubelet would apply it from the container's.
     container.startup_probe = None;
     if let Some(lifecycle) = &mut container.lifecycle {
         gate_pre_stop(lifecycle, grace_period, &number);
     }
+}
+
+fn own_readiness() -> Probe {
+    Probe { period_seconds: Some(OWN_READINESS_PERIOD), ..Probe::default() }
 }
 
 /// How long a workload may take to start before its liveness counts.
@@ -73,7 +80,8 @@ fn handler(probe: &Probe, number: &impl Fn(&str) -> Option<i32>) -> Value {
     }
     let all = [("exec", json!(probe.exec)), ("httpGet", json!(probe.http_get)), ("tcpSocket", json!(probe.tcp_socket))];
     let given = all.into_iter().filter(|(_, handler)| !handler.is_null()).map(|(name, handler)| (name.to_owned(), handler));
-    Value::Object(given.collect::<Map<_, _>>())
+    let given: Map<_, _> = given.collect();
+    if given.is_empty() { Value::Null } else { Value::Object(given) }
 }
 
 /// Runs a hook only where the workload runs. The agent's `probe` does just that: on a standby it succeeds without asking anybody.
@@ -112,6 +120,13 @@ mod tests {
         let told = told(container.readiness_probe);
         assert_eq!(told["probe"], json!({"httpGet": {"port": 8080, "path": "/ready"}}));
         assert_eq!((&told["initialDelaySeconds"], &told["standby"]), (&json!(5), &json!("Ready")));
+    }
+
+    #[test]
+    fn without_a_readiness_probe_the_candidate_itself_is_asked() {
+        let container = rewritten(json!({"name": "main"}));
+        assert_eq!(told(container.readiness_probe)["probe"], Value::Null);
+        assert!(container.liveness_probe.is_none());
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Sightings {
     /// How long `record` has been as it is, to this controller's knowledge, and what is known beyond it. A record that was read directly may
     /// be newer than what the watch has told.
     pub fn look(&self, namespace: &str, name: &str, record: &Record, now: Moment) -> Look {
-        let fresh = Look { unchanged: Duration::ZERO, token: acquisition(record), before: None };
+        let fresh = Look { unchanged: Duration::ZERO, token: token(record), before: None };
         let Some(known) = self.of(namespace, name).filter(|known| known.uid == record.uid) else { return fresh };
         if known.holder != record.holder {
             let left = known.holder.clone().map(|holder| (holder, known.renew_time));
@@ -73,7 +73,7 @@ impl Sightings {
         }
         let same = known.renew_time == record.renew_time;
         let unchanged = if same { now.elapsed_for_challenger(known.since) } else { Duration::ZERO };
-        Look { unchanged, token: known.token, before: known.before }
+        Look { unchanged, token: token(record).or(known.token), before: known.before }
     }
 
     fn of(&self, namespace: &str, name: &str) -> Option<Sighting> {
@@ -88,7 +88,7 @@ impl Sightings {
 
 fn next(known: Option<&Sighting>, record: Record, digest: u64, now: Moment) -> Sighting {
     let Some(known) = known else {
-        let token = acquisition(&record);
+        let token = token(&record);
         return Sighting { since: now, token, before: None, uid: record.uid, holder: record.holder, renew_time: record.renew_time, digest };
     };
     let same_holder = known.holder == record.holder;
@@ -96,7 +96,7 @@ fn next(known: Option<&Sighting>, record: Record, digest: u64, now: Moment) -> S
     let left = known.holder.clone().map(|holder| (holder, known.renew_time));
     Sighting {
         since: if same { known.since } else { now },
-        token: if same_holder { known.token } else { acquisition(&record) },
+        token: token(&record).or(known.token.filter(|_| same_holder)),
         before: if same_holder { known.before.clone() } else { left.or(known.before.clone()) },
         uid: record.uid,
         holder: record.holder,
@@ -105,10 +105,12 @@ fn next(known: Option<&Sighting>, record: Record, digest: u64, now: Moment) -> S
     }
 }
 
-/// The token, where `record` is as the acquiring PUT left it: its first renewTime is its acquireTime.
-fn acquisition(record: &Record) -> Option<Version> {
-    let fresh = record.holder.is_some() && record.acquire_time.is_some() && record.acquire_time == record.renew_time;
-    fresh.then_some(record.version)
+/// The holder's token: as it says with its first renewal, or before that the version of the acquiring PUT, whose renewTime is its acquireTime.
+fn token(record: &Record) -> Option<Version> {
+    record.holder.as_ref()?;
+    let said = record.notes.health.as_ref().and_then(|health| health.token);
+    let fresh = record.acquire_time.is_some() && record.acquire_time == record.renew_time;
+    said.or(fresh.then_some(record.version))
 }
 
 fn key(lease: &Lease) -> (String, String) {

@@ -401,7 +401,7 @@ impl Tenure {
             progress: Some(self.progress.clone()),
             released: record.notes.released.clone(),
             finished: record.notes.finished.clone(),
-            health: health(timing, lateness),
+            health: Some(Health { token: Some(self.token), warnings: warnings(timing, lateness) }),
             drop_handover: false,
         }
     }
@@ -509,14 +509,13 @@ fn jittered(period: Duration, wire: &Wire) -> Duration {
 }
 
 /// What an administrator should know about the holder, in words that change seldom.
-fn health(timing: Timing, lateness: Duration) -> Option<Health> {
+fn warnings(timing: Timing, lateness: Duration) -> Vec<String> {
     if lateness < timing.kill_margin() / 2 {
-        return None;
+        return Vec::new();
     }
     let late = lateness.as_millis().div_ceil(500) * 500;
-    let warning = format!(
+    vec![format!(
         "the agent wakes up to {late} ms late: the workload is stopped that much earlier when the Lease cannot be renewed; \
          raise or remove the container's CPU limit"
-    );
-    Some(Health { warnings: vec![warning] })
+    )]
 }

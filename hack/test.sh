@@ -79,7 +79,7 @@ all() {
   stage "images" images
   stage "cluster up" bring_up
   stage "load the operator's image" "$cluster" load target/images/operator.tar target/images/witness.tar
-  stage "cluster scenarios" cargo test --locked --test cluster -- --test-threads=1
+  stage "cluster scenarios" cargo test --locked --test cluster -- --test-threads=4
 }
 
 trap finish EXIT

@@ -11,6 +11,7 @@ use crate::job::{Job, LEASE, SOON};
 use crate::observe::{await_object, await_tenure, eventually, nothing_starts, now};
 use crate::operator;
 use crate::scenario::{Scenario, side_by_side, with_operator};
+use crate::witness::Tenure;
 
 const HANDOVER: Duration = Duration::from_millis(300);
 const SECOND: Duration = Duration::from_secs(1);
@@ -27,7 +28,7 @@ fn deleted_in_the_background_in_the_foreground_or_with_its_namespace_it_leaves_n
             running.push(job.pair().await);
         }
         for (job, tenure) in jobs.iter().zip(&running).take(2) {
-            scenario.must(&["delete", "sj", job.name, "--cascade", job.name]);
+            scenario.must(&["delete", "sj", job.name, &format!("--cascade={}", job.name)]);
             job.await_pods("no pods are left", <[_]>::is_empty).await;
             let ended = job.tenure(tenure.token);
             assert_eq!(ended.signals.first().map(|(signal, _)| *signal), Some(15), "{}: SIGTERM: {ended:?}", job.name);
@@ -53,8 +54,13 @@ async fn nothing_of_them_is_left(scenario: &Scenario, jobs: &[Job<'_>]) {
     }
 }
 
+/// For how long nothing of it has executed.
+fn silence(tenure: &Tenure) -> Duration {
+    now().saturating_sub(tenure.last)
+}
+
 async fn is_silent(job: &Job<'_>, token: u128) {
-    let silent = || (now() - job.tenure(token).last > SILENCE).then_some(());
+    let silent = || (silence(&job.tenure(token)) > SILENCE).then_some(());
     eventually(&format!("the workload of {} is gone", job.name), Duration::from_secs(2), silent).await;
 }
 
@@ -68,7 +74,8 @@ fn without_the_operator_workloads_run_and_fail_over_and_uninstalling_removes_eve
         let arguments = ["delete", "--timeout=120s", "--filename", &manifest];
         said(&arguments, &scenario.cluster.kubectl(&arguments));
         nothing_starts(&job.records, 1, LEASE + SECOND).await;
-        assert!(now() - job.tenure(old.token).last < SECOND && job.tenure(old.token).signals.is_empty(), "it runs on");
+        let going = job.tenure(old.token);
+        assert!(silence(&going) < SECOND && going.signals.is_empty(), "it runs on: {going:?}");
         job.delete_pod(&old.pod);
         let new = await_tenure(&job.records, 2, SOON).await;
         scenario.at_most("last to first instruction", new.first.saturating_sub(job.tenure(old.token).last), HANDOVER);

@@ -28,6 +28,8 @@ pub const CONTAINER: &str = "main";
 
 const JOB_UID: &str = "11111111-2222-3333-4444-555555555555";
 const OPERATOR_IMAGE: &str = "ghcr.io/singletonjob/singletonjob:0.1.0";
+/// Short, for stubborn workloads make every scenario wait for its end.
+const GRACE_PERIOD_SECONDS: u32 = 6;
 /// For a pod on an idle machine whose images are there.
 const POD_START: Duration = Duration::from_secs(20);
 
@@ -227,7 +229,7 @@ fn pod(name: &str, node: &str, scenario: &Scenario, witness: &[&str]) -> Value {
         "spec": {
             "nodeName": node,
             "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": 30,
+            "terminationGracePeriodSeconds": GRACE_PERIOD_SECONDS,
             "initContainers": [{
                 "name": pod::INSTALLER, "image": OPERATOR_IMAGE, "imagePullPolicy": "IfNotPresent",
                 "command": ["singletonjob-agent", "install", paths::AGENT_DIRECTORY],
@@ -262,7 +264,7 @@ fn environment_of(scenario: &Scenario) -> Value {
         {"name": environment::JOB_UID, "value": JOB_UID},
         {"name": environment::POD_NAME, "valueFrom": of_pod("metadata.name")},
         {"name": environment::POD_UID, "valueFrom": of_pod("metadata.uid")},
-        {"name": environment::TERMINATION_GRACE_PERIOD_SECONDS, "value": "30"},
+        {"name": environment::TERMINATION_GRACE_PERIOD_SECONDS, "value": GRACE_PERIOD_SECONDS.to_string()},
         {"name": environment::TERMINATION_MESSAGE_PATH, "value": paths::TERMINATION_MESSAGE},
     ])
 }

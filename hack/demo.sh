@@ -74,7 +74,7 @@ install_operator() {
 }
 
 apply_sample() {
-  title "One resource, two candidates, one of them runs"
+  title "One resource, several candidates, one of them runs"
   show apply -f "$sample"
   locate_sample
   show wait -f "$sample" --for=condition=Held --timeout=120s

@@ -12,7 +12,8 @@
 //! - A takeover is sent only on a record that was released, or that was seen unchanged for the longest lease duration known.
 //! - A release is sent only when the process tree is empty.
 
-pub(super) mod account;
+mod account;
+pub(super) mod release;
 mod standby;
 mod succession;
 mod tenure;

@@ -10,8 +10,9 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::sleep;
 
 use super::clock::{self, Now};
-use super::elector::{Candidate, Write, account};
-use super::notes::{Exit, Finished, Progress, Reason, Released};
+use super::elector::release::End;
+use super::elector::{Candidate, Write};
+use super::notes::{Exit, Finished, Progress, Reason};
 use super::record::{Record, Version};
 use super::store::{Event, Store};
 
@@ -76,55 +77,22 @@ fn release(record: &Record, dead: &Candidate, remains: Remains, now: Now) -> Opt
     if record.holder.as_ref() != Some(&dead.identity) {
         return None;
     }
+    let end = End { by: &dead.identity, reason: remains.reason(), token: remains.token, exit: remains.exit, started: record.acquire_time };
     let renew_time = record.renew_time.map_or(now.wall, |previous| now.wall.max(previous + Duration::from_micros(1)));
-    let (progress, finished) = settle(record, dead, remains, now);
-    let mark = Released {
-        lease_uid: record.uid.clone(),
-        renew_time: Some(renew_time),
-        by: dead.identity.clone(),
-        reason: remains.reason(),
-        token: remains.token,
-        exit: remains.exit,
-    };
-    Some(Write {
-        uid: record.uid.clone(),
-        base: record.version,
-        holder: None,
-        lease_duration: record.lease_duration,
-        acquire_time: None,
-        renew_time,
-        transitions: record.transitions,
-        progress,
-        released: Some(mark),
-        finished: finished.or_else(|| record.notes.finished.clone()),
-        health: None,
-        drop_handover: true,
-    })
+    let (progress, finished) = settle(record, &end, now);
+    Some(end.release(record, renew_time, progress, finished))
 }
 
-/// The account of the run after this end, and its outcome where it was the last.
-fn settle(record: &Record, dead: &Candidate, remains: Remains, now: Now) -> (Option<Progress>, Option<Finished>) {
+/// The account of the run, where one is open.
+fn settle(record: &Record, end: &End<'_>, now: Now) -> (Option<Progress>, Option<Finished>) {
     let (Some(progress), Some(policy)) = (record.notes.progress.clone(), &record.notes.policy) else {
         return (record.notes.progress.clone(), None);
     };
     if !progress.open {
         return (Some(progress), None);
     }
-    let ran = record.acquire_time.map(|acquired| now.wall.duration_since(acquired)).and_then(|ran| ran.try_into().ok());
-    let (progress, verdict) = account::close(progress, policy, remains.reason(), remains.exit, ran.unwrap_or_default());
-    let finished = verdict.map(|(outcome, reason)| Finished {
-        uid: progress.uid.clone(),
-        run: progress.run,
-        outcome,
-        reason: reason.to_owned(),
-        exit: remains.exit,
-        attempt: progress.starts,
-        failures: progress.failures,
-        token: remains.token,
-        by: dead.identity.clone(),
-        start_time: record.acquire_time,
-        completion_time: now.wall,
-    });
+    let ran = record.acquire_time.and_then(|acquired| now.wall.duration_since(acquired).try_into().ok());
+    let (progress, finished) = end.settle(progress, policy, ran.unwrap_or_default(), now.wall);
     (Some(progress), finished)
 }
 

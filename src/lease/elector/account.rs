@@ -11,7 +11,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(6 * 60);
 const SOUND_RUN: Duration = Duration::from_secs(10 * 60);
 
 /// A run that is over, and why.
-pub(in crate::lease) type Verdict = (Outcome, &'static str);
+pub(super) type Verdict = (Outcome, &'static str);
 
 /// How long it is waited after this many setbacks in a row: a single crash is taken over at once, nobody spins.
 pub(super) fn backoff(setbacks: u32) -> Duration {
@@ -54,13 +54,7 @@ pub(super) fn is_exhausted(progress: &Progress, policy: &Policy) -> bool {
 }
 
 /// The account after a tenure that ended for `reason`, and the verdict where it ends the run.
-pub(in crate::lease) fn close(
-    progress: Progress,
-    policy: &Policy,
-    reason: Reason,
-    exit: Option<Exit>,
-    ran: Duration,
-) -> (Progress, Option<Verdict>) {
+pub(super) fn close(progress: Progress, policy: &Policy, reason: Reason, exit: Option<Exit>, ran: Duration) -> (Progress, Option<Verdict>) {
     if is_exhausted(&progress, policy) && !progress.open {
         return (progress, Some((Outcome::Failed, "BackoffLimitExceeded")));
     }

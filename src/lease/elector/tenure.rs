@@ -1,26 +1,23 @@
 //! Holding, stopping, releasing: one tenure from its proof to its end.
 
+mod phase;
+mod proof;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::super::clock::{Moment, Now};
-use super::super::notes::{Desired, Exit, Finished, Health, Policy, Progress, Reason, Released};
+use super::super::notes::{Desired, Exit, Health, Policy, Progress, Reason};
 use super::super::record::{Identity, Record, Version};
 use super::super::timing::Timing;
+use super::release::End;
 use super::{Attempt, Candidate, Ending, Order, Output, Role, Start, Wire, Write, account};
+use phase::{Phase, Stopping, Why, Workload};
+use proof::{Armed, Proof};
 
 /// After SIGKILL. A process that cannot be killed for this long hangs in the kernel: the Lease is left to expire.
 const UNDEAD_AFTER: Duration = Duration::from_secs(10);
-/// What the kernel may take from its timer to the workload's last instruction; measured: a millisecond. "By the deadline" means dead by then.
-const KERNEL_KILL: Duration = Duration::from_millis(5);
-/// What this process may take to do the same in good order.
-const OWN_KILL: Duration = Duration::from_millis(50);
-/// Two clocks are never read at quite the same moment: less than this is no reason to set the timer anew.
-const CLOCKS_APART: Duration = Duration::from_millis(1);
-/// How long the outcome of a run is worth trying to write.
-const OUTCOME_PATIENCE: Duration = Duration::from_secs(5 * 60);
-
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tenure {
     uid: String,
@@ -34,86 +31,6 @@ pub(super) struct Tenure {
     workload: Workload,
     started: Option<Moment>,
     phase: Phase,
-}
-
-/// Until when the tenure is proven: everything counts from before a write was sent that is known to be stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Proof {
-    sent: Moment,
-    hard: Duration,
-    soft: Duration,
-    grace: Duration,
-}
-
-/// What the kernel timer is set to, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Armed {
-    boot: Duration,
-    proof: Proof,
-}
-
-impl Proof {
-    fn of(attempt: &Attempt) -> Self {
-        Self { sent: attempt.sent, hard: attempt.hard(), soft: attempt.soft(), grace: attempt.timing.grace_period() }
-    }
-
-    fn remaining(&self, now: Moment) -> Duration {
-        self.hard.saturating_sub(now.elapsed_for_holder(self.sent))
-    }
-
-    fn is_over(&self, now: Moment) -> bool {
-        self.remaining(now).is_zero()
-    }
-
-    /// Until the holder must begin to stop.
-    fn soft_remaining(&self, now: Moment) -> Duration {
-        self.soft.saturating_sub(now.elapsed_for_holder(self.sent))
-    }
-
-    /// Until a graceful stop must turn into a kill: early enough to be done before the kernel would step in.
-    fn kill_remaining(&self, now: Moment) -> Duration {
-        let kill = (self.soft + self.grace).min(self.hard.saturating_sub(OWN_KILL));
-        kill.saturating_sub(now.elapsed_for_holder(self.sent))
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Workload {
-    Unstarted,
-    Running,
-    /// Its first process ended; what that left behind is being killed.
-    Ended(Exit),
-    /// Nothing is left, or nothing ever was.
-    Empty(Option<Exit>),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Phase {
-    Holding,
-    Stopping(Stopping),
-    Releasing { why: Why, since: Moment, sent: bool },
-    Over(Ending),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Stopping {
-    why: Why,
-    since: Moment,
-    grace: Duration,
-    terminated: bool,
-    killed: Option<Moment>,
-    /// Nothing can be renewed any more: the deadline has passed, or the Lease is another's.
-    lost: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Why {
-    /// For this reason, and given back.
-    Release(Reason),
-    /// The attempts were used up before the workload was started.
-    Exhausted,
-    /// The Lease is another's by now: there is nothing to give back.
-    Taken(String),
 }
 
 impl Tenure {
@@ -198,7 +115,7 @@ impl Tenure {
         }
         self.phase = if self.workload == Workload::Unstarted {
             self.workload = Workload::Empty(None);
-            after_empty(now, why)
+            why.after_empty(now)
         } else {
             Phase::Stopping(Stopping { why, since: now, grace, terminated: false, killed: None, lost: false })
         };
@@ -229,8 +146,8 @@ impl Tenure {
         if stopping.killed.is_none() {
             return;
         }
-        self.workload = Workload::Empty(self.exit());
-        self.phase = after_empty(now.at, stopping.why.clone());
+        self.workload = Workload::Empty(self.workload.exit());
+        self.phase = stopping.why.clone().after_empty(now.at);
     }
 
     pub(super) fn decide(
@@ -273,13 +190,10 @@ impl Tenure {
     fn arm(&mut self, now: Moment, outputs: &mut Vec<Output>) {
         let wanted = match self.workload {
             Workload::Empty(_) => None,
-            Workload::Unstarted | Workload::Running | Workload::Ended(_) => {
-                Some(Armed { boot: now.boot + self.proof.remaining(now).saturating_sub(KERNEL_KILL), proof: self.proof })
-            }
+            Workload::Unstarted | Workload::Running | Workload::Ended(_) => Some(Armed::by(self.proof, now)),
         };
         let moved = match (&wanted, &self.armed) {
-            // By the same proof it may turn out to be nearer, where one clock runs faster than the other, but never further away.
-            (Some(wanted), Some(armed)) if wanted.proof == armed.proof => wanted.boot + CLOCKS_APART < armed.boot,
+            (Some(wanted), Some(armed)) => armed.gives_way_to(wanted),
             (wanted, armed) => wanted.is_some() || armed.is_some(),
         };
         if moved {
@@ -329,18 +243,11 @@ impl Tenure {
             Phase::Stopping(Stopping { killed: Some(killed), .. }) => {
                 (now.elapsed_for_holder(*killed) >= UNDEAD_AFTER).then_some(Ending::Undead)
             }
-            Phase::Releasing { why, since, .. } => (now.elapsed_for_holder(*since) >= self.patience(why)).then(|| self.ending()),
+            Phase::Releasing { why, since, .. } => (now.elapsed_for_holder(*since) >= why.patience(&self.policy)).then(|| self.ending()),
             Phase::Holding | Phase::Stopping(_) | Phase::Over(_) => None,
         };
         if let Some(ending) = over {
             self.phase = Phase::Over(ending);
-        }
-    }
-
-    fn patience(&self, why: &Why) -> Duration {
-        match why {
-            Why::Release(Reason::WorkloadSucceeded | Reason::WorkloadFailed) | Why::Exhausted => OUTCOME_PATIENCE,
-            Why::Release(_) | Why::Taken(_) => Duration::from_secs(u64::from(self.policy.lease_duration_seconds)),
         }
     }
 
@@ -407,61 +314,23 @@ impl Tenure {
     }
 
     fn release(&self, now: Now, candidate: &Candidate, record: &Record, why: &Why, timing: Timing, renew_time: Timestamp) -> Write {
-        let reason = match why {
-            Why::Release(reason) => *reason,
-            Why::Exhausted | Why::Taken(_) => Reason::WorkloadFailed,
-        };
-        let exit = self.exit();
         let ran = self.started.map_or(Duration::ZERO, |started| now.at.elapsed_for_challenger(started));
-        let (progress, verdict) = account::close(self.progress.clone(), &self.policy, reason, exit, ran);
-        let finished = verdict.map(|(outcome, reason)| Finished {
-            uid: progress.uid.clone(),
-            run: progress.run,
-            outcome,
-            reason: reason.to_owned(),
-            exit,
-            attempt: progress.starts,
-            failures: progress.failures,
-            token: self.started.map(|_| self.token),
-            by: candidate.identity.clone(),
-            start_time: self.started.map(|_| self.acquire_time),
-            completion_time: now.wall,
-        });
-        let mark = Released {
-            lease_uid: self.uid.clone(),
-            renew_time: Some(renew_time),
-            by: candidate.identity.clone(),
-            reason,
+        let end = End {
+            by: &candidate.identity,
+            reason: why.reason(),
             token: Some(self.token),
-            exit,
+            exit: self.workload.exit(),
+            started: self.started.map(|_| self.acquire_time),
         };
-        Write {
-            uid: self.uid.clone(),
-            base: self.version,
-            holder: None,
-            lease_duration: timing.lease_duration(),
-            acquire_time: None,
-            renew_time,
-            transitions: record.transitions,
-            progress: Some(progress),
-            released: Some(mark),
-            finished: finished.or_else(|| record.notes.finished.clone()),
-            health: None,
-            drop_handover: true,
-        }
-    }
-
-    fn exit(&self) -> Option<Exit> {
-        match self.workload {
-            Workload::Ended(exit) | Workload::Empty(Some(exit)) => Some(exit),
-            Workload::Unstarted | Workload::Running | Workload::Empty(None) => None,
-        }
+        let (progress, finished) = end.settle(self.progress.clone(), &self.policy, ran, now.wall);
+        let write = end.release(record, renew_time, Some(progress), finished);
+        Write { uid: self.uid.clone(), base: self.version, lease_duration: timing.lease_duration(), ..write }
     }
 
     /// How the process ends once everything is done.
     fn ending(&self) -> Ending {
         let (Phase::Stopping(Stopping { why, .. }) | Phase::Releasing { why, .. }) = &self.phase else { return Ending::Interrupted };
-        match (why, self.exit()) {
+        match (why, self.workload.exit()) {
             (Why::Release(Reason::WorkloadSucceeded | Reason::WorkloadFailed), Some(exit)) => Ending::Exited(exit),
             (Why::Release(Reason::LeaseLost), _) => Ending::Lost("the Lease could not be renewed in time".to_owned()),
             (Why::Taken(why), _) => Ending::Lost(why.clone()),
@@ -475,7 +344,7 @@ impl Tenure {
             Phase::Holding => self.proof.soft_remaining(now),
             Phase::Stopping(Stopping { killed: Some(killed), .. }) => UNDEAD_AFTER.saturating_sub(now.elapsed_for_holder(*killed)),
             Phase::Stopping(_) => self.kill_remaining(now),
-            Phase::Releasing { why, since, .. } => self.patience(why).saturating_sub(now.elapsed_for_holder(*since)),
+            Phase::Releasing { why, since, .. } => why.patience(&self.policy).saturating_sub(now.elapsed_for_holder(*since)),
             Phase::Over(_) => Duration::MAX,
         };
         let write = if wire.is_idle() { self.write_due(now, wire) } else { Duration::MAX };
@@ -488,13 +357,6 @@ impl Tenure {
 
     pub(super) fn valid_until(&self) -> Option<Duration> {
         self.armed.map(|armed| armed.boot)
-    }
-}
-
-fn after_empty(now: Moment, why: Why) -> Phase {
-    match why {
-        Why::Taken(why) => Phase::Over(Ending::Lost(why)),
-        Why::Release(_) | Why::Exhausted => Phase::Releasing { why, since: now, sent: false },
     }
 }
 

@@ -1,0 +1,81 @@
+//! Giving a Lease back: the write that frees it, and what it tells of the tenure it ends.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::super::notes::{Exit, Finished, Policy, Progress, Reason, Released};
+use super::super::record::{Identity, Record, Version};
+use super::{Write, account};
+
+/// A tenure of which nothing runs any more.
+pub(in crate::lease) struct End<'a> {
+    pub(in crate::lease) by: &'a Identity,
+    pub(in crate::lease) reason: Reason,
+    pub(in crate::lease) token: Option<Version>,
+    pub(in crate::lease) exit: Option<Exit>,
+    /// When the workload was started, if it was.
+    pub(in crate::lease) started: Option<Timestamp>,
+}
+
+impl End<'_> {
+    /// The account of the run after this end, and its outcome where it was the last.
+    pub(in crate::lease) fn settle(
+        &self,
+        progress: Progress,
+        policy: &Policy,
+        ran: Duration,
+        wall: Timestamp,
+    ) -> (Progress, Option<Finished>) {
+        let (progress, verdict) = account::close(progress, policy, self.reason, self.exit, ran);
+        let finished = verdict.map(|(outcome, reason)| Finished {
+            uid: progress.uid.clone(),
+            run: progress.run,
+            outcome,
+            reason: reason.to_owned(),
+            exit: self.exit,
+            attempt: progress.starts,
+            failures: progress.failures,
+            token: self.started.and(self.token),
+            by: self.by.clone(),
+            start_time: self.started,
+            completion_time: wall,
+        });
+        (progress, finished)
+    }
+
+    /// The write that replaces `record`. The mark is bound to it by `renew_time`, which no other write has.
+    pub(in crate::lease) fn release(
+        &self,
+        record: &Record,
+        renew_time: Timestamp,
+        progress: Option<Progress>,
+        finished: Option<Finished>,
+    ) -> Write {
+        Write {
+            uid: record.uid.clone(),
+            base: record.version,
+            holder: None,
+            lease_duration: record.lease_duration,
+            acquire_time: None,
+            renew_time,
+            transitions: record.transitions,
+            progress,
+            released: Some(self.mark(record, renew_time)),
+            finished: finished.or_else(|| record.notes.finished.clone()),
+            health: None,
+            drop_handover: true,
+        }
+    }
+
+    fn mark(&self, record: &Record, renew_time: Timestamp) -> Released {
+        Released {
+            lease_uid: record.uid.clone(),
+            renew_time: Some(renew_time),
+            by: self.by.clone(),
+            reason: self.reason,
+            token: self.token,
+            exit: self.exit,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! How far a tenure has come, and what is left of its workload.
+
+use std::time::Duration;
+
+use super::super::super::clock::Moment;
+use super::super::super::notes::{Exit, Policy, Reason};
+use super::super::Ending;
+
+/// How long the outcome of a run is worth trying to write.
+const OUTCOME_PATIENCE: Duration = Duration::from_secs(5 * 60);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Workload {
+    Unstarted,
+    Running,
+    /// Its first process ended; what that left behind is being killed.
+    Ended(Exit),
+    /// Nothing is left, or nothing ever was.
+    Empty(Option<Exit>),
+}
+
+impl Workload {
+    pub(super) fn exit(self) -> Option<Exit> {
+        match self {
+            Self::Ended(exit) | Self::Empty(Some(exit)) => Some(exit),
+            Self::Unstarted | Self::Running | Self::Empty(None) => None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Phase {
+    Holding,
+    Stopping(Stopping),
+    Releasing { why: Why, since: Moment, sent: bool },
+    Over(Ending),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Stopping {
+    pub(super) why: Why,
+    pub(super) since: Moment,
+    pub(super) grace: Duration,
+    pub(super) terminated: bool,
+    pub(super) killed: Option<Moment>,
+    /// Nothing can be renewed any more: the deadline has passed, or the Lease is another's.
+    pub(super) lost: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Why {
+    /// For this reason, and given back.
+    Release(Reason),
+    /// The attempts were used up before the workload was started.
+    Exhausted,
+    /// The Lease is another's by now: there is nothing to give back.
+    Taken(String),
+}
+
+impl Why {
+    /// What comes once nothing of the workload is left.
+    pub(super) fn after_empty(self, now: Moment) -> Phase {
+        match self {
+            Self::Taken(why) => Phase::Over(Ending::Lost(why)),
+            Self::Release(_) | Self::Exhausted => Phase::Releasing { why: self, since: now, sent: false },
+        }
+    }
+
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Self::Release(reason) => *reason,
+            Self::Exhausted | Self::Taken(_) => Reason::WorkloadFailed,
+        }
+    }
+
+    /// How long a release is tried.
+    pub(super) fn patience(&self, policy: &Policy) -> Duration {
+        match self {
+            Self::Release(Reason::WorkloadSucceeded | Reason::WorkloadFailed) | Self::Exhausted => OUTCOME_PATIENCE,
+            Self::Release(_) | Self::Taken(_) => Duration::from_secs(u64::from(policy.lease_duration_seconds)),
+        }
+    }
+}

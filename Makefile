@@ -1,7 +1,7 @@
 # Every target does all of its own set-up: packages, programs, images, cluster.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help check test manifests cluster-binaries cluster-up cluster-down image demo demo-down
+.PHONY: help check test fuzz manifests cluster-binaries cluster-up cluster-down image demo demo-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -11,6 +11,9 @@ check: ## the fast part, for every edit: formatting, clippy, unit and model test
 
 test: ## everything that CI runs, cluster scenarios included; as root, 45 min cold, 15 min when built
 	hack/test.sh all
+
+fuzz: ## everything that parses what others wrote, under CASES=100000 inputs each
+	PROPTEST_CASES=$(or $(CASES),100000) cargo test --locked --all-features --test fuzz
 
 manifests: ## regenerate what is generated in crds/ and manifests/
 	cargo run --quiet --locked --bin crdgen -- --write

@@ -78,7 +78,7 @@ fn release(record: &Record, dead: &Candidate, remains: Remains, now: Now) -> Opt
         return None;
     }
     let end = End { by: &dead.identity, reason: remains.reason(), token: remains.token, exit: remains.exit, started: record.acquire_time };
-    let renew_time = record.renew_time.map_or(now.wall, |previous| now.wall.max(previous + Duration::from_micros(1)));
+    let renew_time = Record::next_renew_time(record.renew_time, now.wall);
     let (progress, finished) = settle(record, &end, now);
     Some(end.release(record, renew_time, progress, finished))
 }

@@ -151,11 +151,31 @@ impl Record {
         self.holder.is_none() && self.notes.released.as_ref().is_some_and(marked)
     }
 
+    /// The renewTime of the write that follows `previous`: greater, so that it is never byte-identical to what is stored and every write can
+    /// be told by it. Where nothing is greater, the clock's: somebody wrote the end of time into the Lease.
+    pub fn next_renew_time(previous: Option<Timestamp>, wall: Timestamp) -> Timestamp {
+        let next = previous.and_then(|previous| previous.checked_add(Duration::from_micros(1)).ok());
+        next.map_or(wall, |next| next.max(wall))
+    }
+
     /// Whether the wanted run was already recorded as finished.
     pub fn is_finished(&self) -> bool {
         match (&self.notes.run, &self.notes.finished) {
             (Some(wanted), Some(finished)) => wanted.uid == finished.uid && wanted.number == finished.run,
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renew_time_at_the_end_of_time_is_followed_by_that_of_the_clock() {
+        let wall: Timestamp = "2026-11-21T12:00:00Z".parse().expect("a time");
+        assert_eq!(Record::next_renew_time(None, wall), wall);
+        assert_eq!(Record::next_renew_time(Some(wall), wall), wall + Duration::from_micros(1));
+        assert_eq!(Record::next_renew_time(Some(Timestamp::MAX), wall), wall);
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn start(progress: Progress, policy: &Policy) -> Progress {
     if is_exhausted(&progress, policy) {
         return progress;
     }
-    Progress { starts: progress.starts + 1, open: true, retry_after_seconds: 0, ..progress }
+    Progress { starts: progress.starts.saturating_add(1), open: true, retry_after_seconds: 0, ..progress }
 }
 
 /// Whether no further attempt is allowed, as batch/v1 counts: `backoffLimit` failures are forgiven.
@@ -74,9 +74,9 @@ pub(super) fn close(progress: Progress, policy: &Policy, reason: Reason, exit: O
 }
 
 fn setback(progress: Progress, ran: Duration, failed: bool) -> Progress {
-    let setbacks = if ran >= SOUND_RUN { 1 } else { progress.setbacks + 1 };
+    let setbacks = if ran >= SOUND_RUN { 1 } else { progress.setbacks.saturating_add(1) };
     let retry_after_seconds = u32::try_from(backoff(setbacks).as_secs()).unwrap_or(u32::MAX);
-    Progress { failures: progress.failures + u32::from(failed), setbacks, retry_after_seconds, open: false, ..progress }
+    Progress { failures: progress.failures.saturating_add(u32::from(failed)), setbacks, retry_after_seconds, open: false, ..progress }
 }
 
 #[cfg(test)]

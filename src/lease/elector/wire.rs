@@ -158,11 +158,9 @@ impl Wire {
         proof
     }
 
-    /// Strictly increasing, so that a write is never byte-identical to what is stored, and every attempt can be told by it.
     pub(super) fn next_renew_time(&self, wall: Timestamp) -> Timestamp {
         let stored = self.latest.as_ref().and_then(|record| record.renew_time);
-        let previous = stored.max(self.last_renew_time);
-        previous.map_or(wall, |previous| wall.max(previous + Duration::from_micros(1)))
+        Record::next_renew_time(stored.max(self.last_renew_time), wall)
     }
 
     pub(super) fn put(&mut self, now: Now, write: Write, timing: Timing, lateness: Duration, outputs: &mut Vec<Output>) -> Attempt {

@@ -59,6 +59,12 @@ impl Life {
         Self { elector: Elector::new(candidate(), now.at), now, started: false, seen: None, asked: Vec::new() }
     }
 
+    fn live(&mut self, events: Vec<Event>) {
+        for event in events {
+            self.meet(event);
+        }
+    }
+
     fn meet(&mut self, event: Event) {
         match event {
             Event::Sees(lease, read) => {
@@ -138,7 +144,7 @@ fn what_is_tried_is_odd_but_not_hopeless() {
     let mut runner = TestRunner::deterministic();
     let started = (0..200).filter(|_| {
         let mut life = Life::new();
-        lives().new_tree(&mut runner).expect("no filter").current().into_iter().for_each(|event| life.meet(event));
+        life.live(lives().new_tree(&mut runner).expect("no filter").current());
         life.started
     });
     let started = started.count();
@@ -149,7 +155,7 @@ proptest! {
     #[test]
     fn whatever_stands_in_a_lease_a_candidate_lives_on(events in lives()) {
         let mut life = Life::new();
-        events.into_iter().for_each(|event| life.meet(event));
+        life.live(events);
     }
 
     #[test]

@@ -1,11 +1,24 @@
 //! Logs, metrics and health, for whoever operates the controller.
 
+pub mod health;
 pub mod metrics;
 pub mod server;
 
 use std::str::FromStr;
 
 use tracing::level_filters::LevelFilter;
+
+use health::Health;
+use metrics::Metrics;
+
+/// What whoever operates the controller can ask it.
+#[derive(Default)]
+pub struct Telemetry {
+    /// Figures.
+    pub metrics: Metrics,
+    /// Whether it does its work.
+    pub health: Health,
+}
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

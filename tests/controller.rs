@@ -23,7 +23,7 @@ use singletonjob::contract::{labels, paths};
 use singletonjob::controller;
 use singletonjob::controller::settings::Agent;
 use singletonjob::lease::record::{Identity, Record};
-use singletonjob::telemetry::metrics::Metrics;
+use singletonjob::telemetry::Telemetry;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -36,7 +36,7 @@ const QUIET: Duration = Duration::from_secs(3);
 struct Bench {
     client: Client,
     namespace: &'static str,
-    metrics: Arc<Metrics>,
+    telemetry: Arc<Telemetry>,
     controller: JoinHandle<()>,
     _control_plane: Arc<ControlPlane>,
 }
@@ -75,10 +75,10 @@ impl Bench {
         // No controller manager makes it here, and pods are not admitted without it.
         let account = ServiceAccount { metadata: named("default"), ..ServiceAccount::default() };
         Api::namespaced(client.clone(), namespace).create(&PostParams::default(), &account).await.expect("a service account");
-        let metrics = Arc::new(Metrics::default());
+        let telemetry = Arc::new(Telemetry::default());
         let agent = Agent { image: "agent:test".into(), pull_policy: None, pull_secrets: Vec::new() };
-        let controller = tokio::spawn(controller::run(client.clone(), agent, "controller-0".into(), metrics.clone()));
-        Self { client, namespace, metrics, controller, _control_plane: control_plane }
+        let controller = tokio::spawn(controller::run(client.clone(), agent, "controller-0".into(), telemetry.clone()));
+        Self { client, namespace, telemetry, controller, _control_plane: control_plane }
     }
 
     fn api<K>(&self) -> Api<K>
@@ -147,7 +147,7 @@ impl Bench {
     }
 
     fn reconciles(&self) -> String {
-        self.metrics.encode().lines().filter(|line| line.starts_with("controller_runtime_reconcile_total")).collect()
+        self.telemetry.metrics.encode().lines().filter(|line| line.starts_with("controller_runtime_reconcile_total")).collect()
     }
 }
 

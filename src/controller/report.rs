@@ -4,6 +4,7 @@
 
 pub mod conditions;
 pub mod events;
+pub mod figures;
 pub mod history;
 pub mod recorder;
 pub mod status;

@@ -43,6 +43,11 @@ impl Failure {
         self.refusal().is_some_and(|(code, _)| code == 409)
     }
 
+    /// Whether the API server does not know us, or lets us do no such thing.
+    pub fn is_denied(&self) -> bool {
+        self.refusal().is_some_and(|(code, _)| matches!(code, 401 | 403))
+    }
+
     /// Whether what was asked for is not there.
     pub fn is_not_found(&self) -> bool {
         self.refusal().is_some_and(|(code, _)| code == 404)

@@ -62,8 +62,8 @@ who_runs() {
 report_takeover() {
   eventually 120 "another candidate to run" somebody_else_holds "$1"
   local seen=$(($(now_ms) - $2))
-  printf '\n%s -> %s: %s. Nobody ran for %s ms (status.takeovers); seen in status %s ms after the act.\n' \
-    "$1" "$(field .status.lease.holder)" "$(field '.status.takeovers[0].reason')" "$(field '.status.takeovers[0].gapMilliseconds')" "$seen"
+  printf '\n%s took over from %s: %s, %s ms after the last sign of it (status.takeovers); kubectl saw it %s ms after the act.\n' \
+    "$(field .status.lease.holder)" "$1" "$(field '.status.takeovers[0].reason')" "$(field '.status.takeovers[0].gapMilliseconds')" "$seen"
 }
 
 install_operator() {
@@ -98,7 +98,8 @@ crash() {
   local old since; old=$(field .status.lease.holder)
   cut_off=$(field .status.lease.node)
   title "Pulling the network cable of $cut_off, where $old runs"
-  printf 'Its kernel kills the workload before the lease of %s s ends; only then may the standby start.\n' "$(field .status.lease.leaseDurationSeconds)"
+  printf 'Its kernel kills the workload before the lease of %s s ends, counted from the last renewal; only then may a standby start.\n' \
+    "$(field .status.lease.leaseDurationSeconds)"
   since=$(now_ms)
   "$cluster" cut "$cut_off"
   report_takeover "$old" "$since"

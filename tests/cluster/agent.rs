@@ -14,13 +14,20 @@ use crate::observe::{await_object, await_tenure, boot_time, nothing_starts, now,
 use crate::scenario::{Scenario, scenario};
 use crate::witness::Tenure;
 
+/// The default, where the numbers of users are measured.
 const LEASE_SECONDS: u64 = 15;
+/// Where the duration does not matter.
+const SHORT_LEASE_SECONDS: u64 = 6;
 const HANDOVER: Duration = Duration::from_millis(300);
 const ELECTOR_DEATH: Duration = Duration::from_millis(500);
 const SECOND: Duration = Duration::from_secs(1);
 
 async fn service(scenario: &Scenario) -> ByHand<'_> {
     ByHand::create(scenario, LEASE_SECONDS, CompletionPolicy::Never, 0).await
+}
+
+async fn brief_service(scenario: &Scenario) -> ByHand<'_> {
+    ByHand::create(scenario, SHORT_LEASE_SECONDS, CompletionPolicy::Never, 0).await
 }
 
 async fn one_shot(scenario: &Scenario, backoff_limit: u32) -> ByHand<'_> {
@@ -39,7 +46,7 @@ fn gap(old: &Tenure, new: &Tenure) -> Duration {
 #[test]
 fn one_candidate_runs_and_the_other_stands_by() {
     scenario("one-runs", async |scenario| {
-        let job = service(scenario).await;
+        let job = brief_service(scenario).await;
         let began = now();
         let active = job.candidate(0, "node-a", &[]).await;
         let first = await_tenure(&scenario.records, 1, Duration::from_secs(20)).await;
@@ -84,7 +91,7 @@ const LARGEST_PROGRAM: u64 = 7_000_000;
 #[test]
 fn the_agent_is_small_on_disk_and_in_memory() {
     scenario("agent-size", async |scenario| {
-        let job = service(scenario).await;
+        let job = brief_service(scenario).await;
         let (active, standby, _) = job.pair(&[]).await;
         for candidate in [&active, &standby] {
             let agent = candidate.processes().into_iter().filter(|process| process.command.starts_with("singletonjob"));
@@ -107,7 +114,7 @@ fn proportional_memory_kib(pid: i32) -> u64 {
 #[test]
 fn deleting_the_active_pod_hands_over() {
     scenario("delete-active", async |scenario| {
-        let job = service(scenario).await;
+        let job = brief_service(scenario).await;
         let (mut active, mut standby, mut old) = job.pair(&["--daemons", "1"]).await;
         for round in 2..5 {
             active.delete().await;
@@ -148,7 +155,7 @@ fn a_holder_that_is_cut_off_is_dead_before_the_deadline_and_replaced_within_the_
 #[test]
 fn a_stubborn_workload_that_is_cut_off_is_killed_at_the_deadline() {
     scenario("cut-node-stubborn", async |scenario| {
-        let job = service(scenario).await;
+        let job = brief_service(scenario).await;
         let (active, _standby, old) = job.pair(&["--stubborn", "--daemons", "2"]).await;
         let fault = scenario.cluster.cut(active.node);
         let last_renewal = renewed(&job).await;
@@ -162,7 +169,7 @@ fn a_stubborn_workload_that_is_cut_off_is_killed_at_the_deadline() {
 #[test]
 fn killing_the_elector_kills_the_whole_tree_and_somebody_runs_again_at_once() {
     scenario("kill-elector", async |scenario| {
-        let job = service(scenario).await;
+        let job = brief_service(scenario).await;
         let (active, standby, old) = job.pair(&["--stubborn", "--daemons", "2"]).await;
         let elector = active.elector();
         let killed = now();
@@ -198,7 +205,7 @@ fn a_stopped_elector_is_dead_by_the_deadline_with_all_it_started() {
 #[test]
 fn what_was_stopped_past_the_deadline_and_continued_executes_nothing_any_more() {
     scenario("stop-everything", async |scenario| {
-        let job = service(scenario).await;
+        let job = brief_service(scenario).await;
         let (active, standby, old) = job.pair(&["--stubborn", "--orphans", "2"]).await;
         let processes = active.processes();
         active.signal_all(Signal::SIGSTOP);
@@ -250,7 +257,7 @@ fn an_api_server_that_is_gone_for_20_s_ends_the_workload_by_the_deadline_and_one
 #[test]
 fn a_lease_deleted_by_hand_ends_the_holder_at_once_and_nobody_starts_before_it_would_have_passed() {
     scenario("lease-deleted", async |scenario| {
-        let job = service(scenario).await;
+        let job = brief_service(scenario).await;
         let (active, _standby, old) = job.pair(&[]).await;
         let lease = job.lease().await;
         let deleted = now();
@@ -265,7 +272,7 @@ fn a_lease_deleted_by_hand_ends_the_holder_at_once_and_nobody_starts_before_it_w
 #[test]
 fn a_lease_cleared_by_hand_ends_the_holder_at_once_and_nobody_starts_before_it_would_have_passed() {
     scenario("lease-cleared", async |scenario| {
-        let job = service(scenario).await;
+        let job = brief_service(scenario).await;
         let (active, _standby, old) = job.pair(&[]).await;
         let cleared = now();
         let patch = Patch::Merge(json!({"spec": {"holderIdentity": ""}}));

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
@@ -73,6 +73,7 @@ pub fn side_by_side(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
 }
 
 fn play(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
+    let began = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let scenario = Scenario::begin(name).await;
@@ -86,6 +87,7 @@ fn play(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
         }
         told.and(judged).unwrap_or_else(|panic| resume_unwind(panic));
     });
+    report::noted(name, "the whole scenario", began.elapsed());
 }
 
 impl Scenario {

@@ -52,14 +52,15 @@ impl Recorder {
             namespace: regarding.namespace.clone(),
             ..ObjectReference::default()
         });
+        let time = Timestamp::now();
         v1::Event {
             metadata: ObjectMeta {
-                generate_name: Some(format!("{}-", regarding.name.as_deref().unwrap_or("singletonjob"))),
+                name: Some(event_name(regarding.name.as_deref().unwrap_or("singletonjob"), time)),
                 namespace: regarding.namespace.clone(),
                 ..ObjectMeta::default()
             },
             action: Some("Reconcile".into()),
-            event_time: Some(MicroTime(Timestamp::now())),
+            event_time: Some(MicroTime(time)),
             note: Some(shortened(event.note)),
             reason: Some(event.reason.to_owned()),
             regarding: Some(regarding.clone()),
@@ -72,6 +73,11 @@ impl Recorder {
     }
 }
 
+/// Names sort by time, so that `kubectl describe`, which lists events as they come, tells them in the order in which they happened.
+fn event_name(subject: &str, time: Timestamp) -> String {
+    format!("{subject}.{:016x}", time.as_nanosecond())
+}
+
 fn shortened(mut note: String) -> String {
     if note.len() > LONGEST_NOTE {
         let end = (0..=LONGEST_NOTE - 3).rev().find(|end| note.is_char_boundary(*end)).unwrap_or(0);
@@ -79,4 +85,16 @@ fn shortened(mut note: String) -> String {
         note.push_str("...");
     }
     note
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_events_have_later_names() {
+        let times = [999_999_999, 1_000_000_000, 1_700_000_000_000_000_000_i128].map(|time| Timestamp::from_nanosecond(time).expect("valid"));
+        let names = times.map(|time| event_name("web", time));
+        assert!(names.is_sorted(), "{names:?}");
+    }
 }

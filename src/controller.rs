@@ -154,7 +154,7 @@ fn news(
             }
             Ok(Event::Init | Event::InitDone) => None,
             Err(error) => {
-                tracing::warn!(%error, "the watch on Leases is interrupted");
+                tracing::warn!(%error, "the watch on Leases is interrupted; it is opened again");
                 Some(Err(error))
             }
         })

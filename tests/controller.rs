@@ -269,3 +269,28 @@ async fn a_lease_that_outlived_its_job_goes_when_it_is_free() {
         sleep(Duration::from_millis(200)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sidecars_of_an_attempt_that_is_over_are_told_to_end_and_the_pod_stays() {
+    let bench = Bench::new("sidecars").await;
+    let container = |name: &str| json!({"name": name, "image": "busybox", "command": ["sleep", "1000"]});
+    bench.apply("web", json!({"replicas": 1, "template": {"spec": {"containers": [container("main"), container("side")]}}})).await;
+    bench.settled("web", 1).await;
+    let status = |name: &str, state: Value| json!({"name": name, "image": "busybox", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+    let containers = [status("main", json!({"terminated": {"exitCode": 0}})), status("side", json!({"running": {}}))];
+    let ended = json!({"status": {"phase": "Running", "containerStatuses": containers}});
+    let pods: Api<Pod> = bench.api();
+    pods.patch_status("web-1", &PatchParams::default(), &Patch::Merge(ended)).await.expect("stored");
+    let started = Instant::now();
+    let deadline = async || pods.get("web-1").await.expect("it stays").spec.expect("a spec").active_deadline_seconds;
+    while deadline().await != Some(1) {
+        assert!(started.elapsed() < PATIENCE, "not told to end");
+        sleep(Duration::from_millis(50)).await;
+    }
+    let told = async || {
+        let events = bench.api::<Event>().list(&ListParams::default()).await.expect("an answer");
+        events.iter().filter(|event| event.reason.as_deref() == Some("PodRetired")).count()
+    };
+    sleep(QUIET).await;
+    assert_eq!(told().await, 1);
+}

@@ -202,7 +202,7 @@ where
         let view = View { valid_until: None, ..view.clone() };
         if self.published.as_ref() != Some(&view) {
             let holder = view.holder.as_ref().map_or("nobody", Identity::pod);
-            tracing::info!(role = ?view.role, holder, trouble = view.trouble, "leadership");
+            tracing::info!(role = ?view.role, holder, trouble = view.trouble, "the part of this replica in the election");
             self.tell_of(view.role);
             self.published = Some(view);
         }

@@ -93,9 +93,12 @@ pub async fn reconcile(guarded: Arc<DeserializeGuard<SingletonJob>>, context: Ar
                 namespace = invalid.metadata.namespace,
                 name = invalid.metadata.name,
                 error = invalid.error,
-                "a SingletonJob does not decode"
+                "a SingletonJob cannot be read; it is left alone until it is applied again"
             );
-            let note = format!("this SingletonJob cannot be read by the controller: {}", invalid.error);
+            let note = format!(
+                "this version of the controller cannot read this SingletonJob: {}; apply it again, or upgrade the operator",
+                invalid.error
+            );
             let event = Event { reason: "InvalidSpec", warning: true, note, pod: None };
             context.recorder.record(guarded.as_ref(), vec![event]).await;
             Ok(Action::await_change())

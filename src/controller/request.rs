@@ -11,7 +11,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The API server, or the way to it.
-    #[error("{act}: {source}")]
+    #[error("{act}: {}", words(source))]
     Request {
         /// What was being done, to what.
         act: String,
@@ -54,6 +54,18 @@ impl Failure {
     }
 }
 
+/// What a person can act on: the API server's own sentence, or "Connection refused" rather than "client error (Connect)".
+fn words(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return format!("{} ({})", status.message, status.code);
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
 /// Waits for `request`, within its deadline.
 ///
 /// # Errors
@@ -63,5 +75,19 @@ pub async fn bounded<T>(act: &str, subject: &str, request: impl Future<Output = 
     match timeout(DEADLINE, request).await {
         Ok(result) => result.map_err(|source| Failure::Request { act: act(), source }),
         Err(_) => Err(Failure::Timeout { act: act() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_said_in_the_api_servers_own_words() {
+        let status = serde_json::json!({"code": 403, "reason": "Forbidden", "message": "pods \"web-1\" is forbidden: exceeded quota"});
+        let source = kube::Error::Api(Box::new(serde_json::from_value(status).expect("a status")));
+        let failure = Failure::Request { act: "creating Pod web-1".into(), source };
+        assert_eq!(failure.to_string(), "creating Pod web-1: pods \"web-1\" is forbidden: exceeded quota (403)");
+        assert!(failure.is_denied() && !failure.is_conflict());
     }
 }

@@ -57,7 +57,7 @@ impl Scene {
     }
 
     /// Binds a role to a service account of this scene: a Role here, a ClusterRole everywhere.
-    async fn bind(&self, kind: &str, role: &str, account: &str) {
+    fn bind(&self, kind: &str, role: &str, account: &str) {
         let namespace = &self.bench.namespace;
         let (binding, role) = match kind {
             "Role" => ("rolebinding", format!("--role={role}")),
@@ -231,11 +231,11 @@ async fn the_controller_is_known_in_whatever_namespace_it_is_installed() {
         scene.create::<ServiceAccount>(json!({"metadata": {"name": account}})).await;
     }
     let (controller, mighty) = (scene.account("singletonjob-controller", None).await, scene.account("may-everything", None).await);
-    scene.bind("Role", "web", "singletonjob-controller").await;
+    scene.bind("Role", "web", "singletonjob-controller");
     let said = refusal(controller.annotate(keys::POLICY, Some("{\"new\":1}")).await);
     assert!(said.contains("only candidate pods"), "a name is no right: {said}");
-    scene.bind("ClusterRole", "singletonjob-controller", "singletonjob-controller").await;
-    scene.bind("ClusterRole", "cluster-admin", "may-everything").await;
+    scene.bind("ClusterRole", "singletonjob-controller", "singletonjob-controller");
+    scene.bind("ClusterRole", "cluster-admin", "may-everything");
     controller.annotate(keys::POLICY, Some("{\"new\":1}")).await.expect("the controller");
     let said = refusal(mighty.annotate(keys::POLICY, Some("{\"new\":2}")).await);
     assert!(said.contains("only candidate pods"), "a right is no name: {said}");

@@ -39,7 +39,7 @@ impl Recorder {
             let api: Api<v1::Event> = Api::namespaced(self.client.clone(), regarding.namespace.as_deref().unwrap_or("default"));
             let event = self.event(&regarding, event);
             if let Err(error) = bounded("writing an event about", &subject.name_any(), api.create(&PostParams::default(), &event)).await {
-                tracing::warn!(%error, "an event is lost");
+                tracing::warn!(%error, "cannot write an event; it is lost");
             }
         }
     }
@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn later_events_have_later_names() {
-        let times = [999_999_999, 1_000_000_000, 1_700_000_000_000_000_000_i128].map(|time| Timestamp::from_nanosecond(time).expect("valid"));
+        let times =
+            [999_999_999, 1_000_000_000, 1_700_000_000_000_000_000_i128].map(|time| Timestamp::from_nanosecond(time).expect("valid"));
         let names = times.map(|time| event_name("web", time));
         assert!(names.is_sorted(), "{names:?}");
     }

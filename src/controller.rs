@@ -98,10 +98,20 @@ pub async fn run(client: Client, agent: Agent, instance: String, telemetry: Arc<
     let recorder = Recorder::new(client.clone(), instance);
     let noted = telemetry.clone();
     let context = Arc::new(Context { client, caches, filled, sightings, agent, recorder, telemetry, failures: Failures::default() });
-    let reconcile = controller.run(reconcile::reconcile, reconcile::on_failure, context).for_each(|_| ready(()));
+    let reconcile = controller.run(reconcile::reconcile, reconcile::on_failure, context).for_each(|outcome| {
+        mind(outcome);
+        ready(())
+    });
     let all = async { tokio::select!(() = reconcile => {}, () = sweep => {}, () = taking_turns() => {}) };
     // On the heap: it is most of what this process ever waits for.
     Box::pin(noted.health.watch(Loop::Reconciliation, all)).await;
+}
+
+/// How a reconciliation ended has been said where it ended; that a watch is interrupted, nobody else says.
+fn mind<T>(outcome: Result<T, controller::Error<request::Failure, watcher::Error>>) {
+    if let Err(controller::Error::QueueError(error)) = outcome {
+        tracing::warn!(error = request::words(&error), "a watch is interrupted; it is opened again");
+    }
 }
 
 /// Wakes whoever waits for it and for others, for nothing but that it had its turn.
@@ -153,10 +163,7 @@ fn news(
                 Some(Ok(lease))
             }
             Ok(Event::Init | Event::InitDone) => None,
-            Err(error) => {
-                tracing::warn!(%error, "the watch on Leases is interrupted; it is opened again");
-                Some(Err(error))
-            }
+            Err(error) => Some(Err(error)),
         })
     })
 }

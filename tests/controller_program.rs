@@ -238,6 +238,22 @@ async fn a_leader_without_rights_leaves_at_once() {
     assert!(program.log().contains("leaving without giving the Lease singletonjob-controller back"), "{}", program.log());
 }
 
+#[tokio::test]
+async fn a_replica_that_starts_during_an_outage_waits_for_its_end() {
+    let nowhere = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "nowhere",
+        "clusters": [{"name": "nowhere", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "contexts": [{"name": "nowhere", "context": {"cluster": "nowhere", "user": ""}}],
+    });
+    let kubeconfig = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(kubeconfig.path(), nowhere.to_string()).expect("a temporary file");
+    let mut program = Program::start("outage-1", SYSTEM, kubeconfig.path());
+    eventually("said", async || program.log().contains("the API server is out of reach; asking again")).await;
+    assert_eq!((program.get("/healthz").0, program.get("/readyz").0), (200, 503), "a restart would mend nothing");
+    program.terminate();
+    assert_eq!(program.ended_within(Duration::from_secs(1)), Some(0), "{}", program.log());
+}
+
 #[test]
 fn a_variable_of_no_use_is_answered_in_one_line() {
     let answer = |name, value| Program::answer_to(&[("POD_NAME", "a-1"), ("POD_NAMESPACE", "system"), (name, value)]);

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::apply;
 use super::build;
 use super::plan::takeover::{Creation, Wishes};
-use super::request::{Failure, bounded};
+use super::request::{Failure, bounded, once_reached};
 use crate::lease::driver::{self, Owner};
 use crate::lease::elector::{Candidate, Ending, Fact, Order, Role, View};
 use crate::lease::notes::{CompletionPolicy, Desired, Exit, Policy, Run};
@@ -56,7 +56,7 @@ pub async fn lead<W>(
     config: Config,
     namespace: &str,
     pod: &str,
-    drain: impl Future<Output = ()>,
+    drain: impl Future<Output = ()> + Clone,
     telemetry: Arc<Telemetry>,
     work: impl FnOnce() -> W,
 ) -> Result<Ending, Error>
@@ -64,7 +64,11 @@ where
     W: Future<Output = ()> + Send + 'static,
 {
     let client = Client::try_from(config.clone())?;
-    apply::create_own_lease(&client, namespace, &own_lease(namespace)?).await?;
+    let own = own_lease(namespace)?;
+    tokio::select! {
+        made = once_reached(async || apply::create_own_lease(&client, namespace, &own).await) => made?,
+        () = drain.clone() => return Ok(Ending::Interrupted),
+    }
     let (facts, told) = mpsc::unbounded_channel();
     let leases = Api::namespaced(client, namespace);
     let leave = leave(drain, facts.clone(), leases);
@@ -202,7 +206,10 @@ where
         let view = View { valid_until: None, ..view.clone() };
         if self.published.as_ref() != Some(&view) {
             let holder = view.holder.as_ref().map_or("nobody", Identity::pod);
-            tracing::info!(role = ?view.role, holder, trouble = view.trouble, "the part of this replica in the election");
+            match &view.trouble {
+                None => tracing::info!(role = ?view.role, holder, "the part of this replica in the election"),
+                Some(trouble) => tracing::warn!(role = ?view.role, holder, trouble, "this replica cannot see or renew the leader's Lease"),
+            }
             self.tell_of(view.role);
             self.published = Some(view);
         }

@@ -5,10 +5,12 @@ mod arguments;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::leadership;
+use super::request::once_reached;
 use super::settings::Agent;
 use crate::lease::elector::Ending;
 use crate::telemetry::{Telemetry, server};
@@ -52,20 +54,24 @@ async fn serve(arguments: Arguments) -> Result<Ending, Failure> {
     }
 }
 
-fn asked_to_end() -> Result<impl Future<Output = ()>, Failure> {
+fn asked_to_end() -> Result<impl Future<Output = ()> + Clone, Failure> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-    })
+    }
+    .shared())
 }
 
-async fn stand_by(arguments: Arguments, drain: impl Future<Output = ()>, telemetry: Arc<Telemetry>) -> Result<Ending, Failure> {
+async fn stand_by(arguments: Arguments, drain: impl Future<Output = ()> + Clone, telemetry: Arc<Telemetry>) -> Result<Ending, Failure> {
     let config = super::configuration().await.map_err(|error| format!("{error}; run in a cluster, or set KUBECONFIG"))?;
     let client = Client::try_from(config.clone())?;
-    let agent = agent(&client, &arguments).await?;
+    let agent = tokio::select! {
+        agent = agent(&client, &arguments) => agent?,
+        () = drain.clone() => return Ok(Ending::Interrupted),
+    };
     let Arguments { pod_name, pod_namespace, .. } = arguments;
     let work = {
         let (telemetry, instance) = (telemetry.clone(), pod_name.clone());
@@ -77,7 +83,7 @@ async fn stand_by(arguments: Arguments, drain: impl Future<Output = ()>, telemet
 async fn agent(client: &Client, arguments: &Arguments) -> Result<Agent, Failure> {
     let mut agent = arguments.agent();
     if agent.image.is_empty() {
-        let image = super::own_image(client, &arguments.pod_namespace, &arguments.pod_name).await?;
+        let image = once_reached(async || super::own_image(client, &arguments.pod_namespace, &arguments.pod_name).await).await?;
         agent.image = image.ok_or_else(|| {
             let Arguments { pod_name, pod_namespace, .. } = arguments;
             format!("there is no pod {pod_name} in {pod_namespace} to take the agent's image from; set POD_NAME right, or AGENT_IMAGE")

@@ -51,11 +51,11 @@ busybox() {
 }
 
 witness() {
-  local programs; programs=$(compile --example witness)
-  require_busybox; require_static "$programs/examples/witness"
+  local programs; programs=$(compile --features witness --bin witness)
+  require_busybox; require_static "$programs/witness"
   mapfile -t files < <(busybox_files)
   "$here/image.py" "$archive" localhost/singletonjob-witness:test --entrypoint /bin/witness \
-    "$programs/examples/witness=/bin/witness" "${files[@]}"
+    "$programs/witness=/bin/witness" "${files[@]}"
 }
 
 case $kind in

@@ -38,8 +38,8 @@ require_tools() {
 
 check() {
   stage "formatting" cargo fmt --check
-  stage "clippy" cargo clippy --locked --all-targets -- -D warnings
-  stage "unit, model and architecture tests" cargo test --locked --quiet --lib --bins --test model --test architecture
+  stage "clippy" cargo clippy --locked --all-features --all-targets -- -D warnings
+  stage "unit, model and architecture tests" cargo test --locked --all-features --quiet --lib --bins --test model --test architecture
 }
 
 # All files of tests/ but the scenarios and what `check` has run, so that a new one cannot be forgotten.
@@ -53,9 +53,7 @@ api_tests() {
     esac
   done
   [ ${#targets[@]} -gt 0 ] || die "tests/ holds nothing but the cluster scenarios"
-  # Some run a program of examples/, which cargo builds only where it is told to.
-  cargo build --locked --examples
-  cargo test --locked "${targets[@]}"
+  cargo test --locked --all-features "${targets[@]}"
 }
 
 images() {
@@ -79,7 +77,7 @@ all() {
   stage "images" images
   stage "cluster up" bring_up
   stage "load the operator's image" "$cluster" load target/images/operator.tar target/images/witness.tar
-  stage "cluster scenarios" cargo test --locked --test cluster -- --test-threads=4
+  stage "cluster scenarios" cargo test --locked --all-features --test cluster -- --test-threads=4
 }
 
 trap finish EXIT

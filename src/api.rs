@@ -17,6 +17,7 @@ pub mod schema;
 pub mod spec;
 pub mod status;
 mod template;
+mod walk;
 
 pub use spec::{CompletionPolicy, LeaseTiming, SingletonJob, SingletonJobSpec};
 pub use status::SingletonJobStatus;

@@ -1,6 +1,6 @@
 //! The witness itself: what it writes must be what happened, or nothing that is measured with it means anything.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -13,14 +13,8 @@ use witness::{Record, Testimony};
 #[path = "support/witness.rs"]
 mod witness;
 
-fn program() -> PathBuf {
-    let program = Path::new(env!("CARGO_BIN_EXE_crdgen")).with_file_name("examples").join("witness");
-    assert!(program.exists(), "{} is missing; run `cargo build --example witness`", program.display());
-    program
-}
-
 fn start(directory: &Path, arguments: &[&str]) -> Child {
-    let mut command = Command::new(program());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_witness"));
     command.args(arguments).env("WITNESS_DIRECTORY", directory).stdout(Stdio::null());
     command.env("SINGLETONJOB_FENCING_TOKEN", "41").env("SINGLETONJOB_RUN", "1").env("SINGLETONJOB_ATTEMPT", "2");
     command.spawn().expect("the witness starts")
@@ -128,7 +122,7 @@ fn end_daemons(directory: &Path) {
 
 #[test]
 fn a_witness_without_a_token_says_who_should_have_started_it() {
-    let output = Command::new(program()).output().expect("it runs");
+    let output = Command::new(env!("CARGO_BIN_EXE_witness")).output().expect("it runs");
     assert_eq!(output.status.code(), Some(70));
     assert!(String::from_utf8_lossy(&output.stderr).contains("singletonjob-agent"));
 }

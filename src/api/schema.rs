@@ -7,10 +7,11 @@
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::conditions::{reasons, types};
 use super::spec::SingletonJob;
+use super::walk::each_schema;
 use super::{rules, template};
 
 const SPEC: &str = "/properties/spec";
@@ -98,20 +99,6 @@ fn whole(number: &Value) -> Option<Value> {
 
 fn without_defaults(schema: &mut Value) {
     each_schema(schema, &mut |keywords| drop(keywords.remove("default")));
-}
-
-/// Calls `change` with the keywords of `schema` and of everything below it, never with a map of properties or a default.
-pub(super) fn each_schema(schema: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>)) {
-    let Some(keywords) = schema.as_object_mut() else { return };
-    change(keywords);
-    for keyword in ["items", "additionalProperties"] {
-        if let Some(below) = keywords.get_mut(keyword) {
-            each_schema(below, change);
-        }
-    }
-    if let Some(properties) = keywords.get_mut("properties").and_then(Value::as_object_mut) {
-        properties.values_mut().for_each(|below| each_schema(below, change));
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::schema::each_schema;
+use super::walk::each_schema;
 
 const MOST_ITEMS: u64 = 1024;
 /// The longest argument that Linux passes to a program.

@@ -31,17 +31,20 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Controller};
-use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, reflector::store::Writer};
 use kube::{Api, Client, Config, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use crate::api::SingletonJob;
 use crate::contract::labels;
 use crate::lease::clock;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::Telemetry;
+use crate::telemetry::health::{self, Loop};
+use crate::telemetry::metrics::jobs::Figures;
 use observe::Caches;
 use observe::sightings::Sightings;
 use reconcile::{Context, Failures};
@@ -73,8 +76,8 @@ pub async fn own_image(client: &Client, namespace: &str, pod: &str) -> Result<Op
     Ok(found.and_then(|pod| pod.spec).and_then(|spec| spec.containers.into_iter().next()).and_then(|container| container.image))
 }
 
-/// Reconciles until it is dropped.
-pub async fn run(client: Client, agent: Agent, instance: String, metrics: Arc<Metrics>) {
+/// Reconciles until it is dropped, or something of it has ended that should not.
+pub async fn run(client: Client, agent: Agent, instance: String, telemetry: Arc<Telemetry>) {
     let sightings = Arc::new(Sightings::default());
     let (jobs, jobs_writer) = reflector::store();
     let (pods, pods_writer) = reflector::store();
@@ -83,32 +86,58 @@ pub async fn run(client: Client, agent: Agent, instance: String, metrics: Arc<Me
     let (bindings, bindings_writer) = reflector::store();
     let caches = Caches { jobs: jobs.clone(), pods, leases, roles, bindings };
     let root = watcher(Api::<Guarded>::all(client.clone()), watcher::Config::default()).default_backoff().reflect(jobs_writer);
-    let forget = metrics.clone();
-    let root = root
-        .inspect(move |event| {
-            if let Ok(Event::Delete(job)) = event {
-                forget.forget(&job.namespace().unwrap_or_default(), &job.name_any());
-            }
-        })
-        .applied_objects();
-    let controller = Controller::for_stream(root, jobs)
+    let controller = Controller::for_stream(root.applied_objects(), jobs)
         .with_config(controller::Config::default().concurrency(CONCURRENCY))
         .watches_stream(children(&client, pods_writer).touched_objects(), |pod| to_job(&pod))
         .watches_stream(news(children(&client, leases_writer), sightings.clone()), |lease| to_job(&lease))
         .watches_stream(children(&client, roles_writer).touched_objects(), |role| to_job(&role))
         .watches_stream(children(&client, bindings_writer).touched_objects(), |binding| to_job(&binding));
-    let recorder = Recorder::new(client.clone(), instance);
-    let sweep = tombstones::sweep(client.clone(), caches.clone(), sightings.clone());
     let (full, filled) = watch::channel(false);
-    let everything = caches.clone();
-    let context = Arc::new(Context { client, caches, filled, sightings, agent, recorder, metrics, failures: Failures::default() });
-    let reconcile = controller.run(reconcile::reconcile, reconcile::on_failure, context).for_each(|_| ready(()));
-    tokio::join!(reconcile, async {
-        if everything.filled().await {
-            full.send_replace(true);
-            sweep.await;
-        }
+    let sweep = sweep(client.clone(), caches.clone(), sightings.clone(), full, telemetry.clone());
+    telemetry.metrics.follow(figures(caches.jobs.clone(), sightings.clone()));
+    let recorder = Recorder::new(client.clone(), instance);
+    let noted = telemetry.clone();
+    let context = Arc::new(Context { client, caches, filled, sightings, agent, recorder, telemetry, failures: Failures::default() });
+    let reconcile = controller.run(reconcile::reconcile, reconcile::on_failure, context).for_each(|outcome| {
+        mind(outcome);
+        ready(())
     });
+    let all = async { tokio::select!(() = reconcile => {}, () = sweep => {}, () = taking_turns() => {}) };
+    // On the heap: it is most of what this process ever waits for.
+    Box::pin(noted.health.watch(Loop::Reconciliation, all)).await;
+}
+
+/// How a reconciliation ended has been said where it ended; that a watch is interrupted, nobody else says.
+fn mind<T>(outcome: Result<T, controller::Error<request::Failure, watcher::Error>>) {
+    if let Err(controller::Error::QueueError(error)) = outcome {
+        tracing::warn!(error = request::words(&error), "a watch is interrupted; it is opened again");
+    }
+}
+
+/// Wakes whoever waits for it and for others, for nothing but that it had its turn.
+async fn taking_turns() {
+    loop {
+        sleep(health::LONGEST_PAUSE).await;
+    }
+}
+
+/// Waits for the caches, for itself and for all who wait for `full`.
+async fn sweep(client: Client, caches: Caches, sightings: Arc<Sightings>, full: watch::Sender<bool>, telemetry: Arc<Telemetry>) {
+    if caches.filled().await {
+        full.send_replace(true);
+        telemetry.health.knows_what_is_there();
+        tombstones::sweep(client, caches, sightings).await;
+    }
+}
+
+/// How each SingletonJob fares that decodes.
+fn figures(jobs: Store<Guarded>, sightings: Arc<Sightings>) -> impl Fn() -> Vec<Figures> + Send + Sync {
+    move || {
+        let now = clock::now().at;
+        let silence = |job: &SingletonJob| sightings.silence(&job.namespace().unwrap_or_default(), &job.name_any(), now);
+        let all = jobs.state();
+        all.iter().filter_map(|job| job.0.as_ref().ok()).map(|job| report::figures::of(job, silence(job))).collect()
+    }
 }
 
 /// What the controller has made of one kind, kept in a cache.
@@ -134,10 +163,7 @@ fn news(
                 Some(Ok(lease))
             }
             Ok(Event::Init | Event::InitDone) => None,
-            Err(error) => {
-                tracing::warn!(%error, "the watch on Leases is interrupted");
-                Some(Err(error))
-            }
+            Err(error) => Some(Err(error)),
         })
     })
 }

@@ -1,11 +1,28 @@
 //! Logs, metrics and health, for whoever operates the controller.
 
+pub mod health;
 pub mod metrics;
 pub mod server;
 
+use std::io;
 use std::str::FromStr;
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{fmt, registry};
+
+use health::Health;
+use metrics::Metrics;
+
+/// What whoever operates the controller can ask it.
+#[derive(Default)]
+pub struct Telemetry {
+    /// Figures.
+    pub metrics: Metrics,
+    /// Whether it does its work.
+    pub health: Health,
+}
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -29,11 +46,17 @@ impl FromStr for LogLevel {
     }
 }
 
+/// They tell of every failed request without saying which; we say it ourselves.
+const CHATTERERS: [&str; 2] = ["kube_client", "kube_runtime::watcher"];
+
 /// Logs to standard error from now on; once per process.
 pub fn log(level: LogLevel, format: LogFormat) {
-    let subscriber = tracing_subscriber::fmt().with_max_level(level.0).with_writer(std::io::stderr).with_ansi(false);
-    match format {
-        LogFormat::Json => subscriber.json().flatten_event(true).init(),
-        LogFormat::Text => subscriber.init(),
-    }
+    let theirs = if level.0 >= LevelFilter::DEBUG { level.0 } else { LevelFilter::OFF };
+    let wanted = CHATTERERS.into_iter().fold(Targets::new().with_default(level.0), |all, target| all.with_target(target, theirs));
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(false);
+    let lines = match format {
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Text => lines.boxed(),
+    };
+    registry().with(lines.with_filter(wanted)).init();
 }

@@ -23,7 +23,7 @@ use singletonjob::contract::{labels, paths};
 use singletonjob::controller;
 use singletonjob::controller::settings::Agent;
 use singletonjob::lease::record::{Identity, Record};
-use singletonjob::telemetry::metrics::Metrics;
+use singletonjob::telemetry::Telemetry;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -36,7 +36,7 @@ const QUIET: Duration = Duration::from_secs(3);
 struct Bench {
     client: Client,
     namespace: &'static str,
-    metrics: Arc<Metrics>,
+    telemetry: Arc<Telemetry>,
     controller: JoinHandle<()>,
     _control_plane: Arc<ControlPlane>,
 }
@@ -75,10 +75,10 @@ impl Bench {
         // No controller manager makes it here, and pods are not admitted without it.
         let account = ServiceAccount { metadata: named("default"), ..ServiceAccount::default() };
         Api::namespaced(client.clone(), namespace).create(&PostParams::default(), &account).await.expect("a service account");
-        let metrics = Arc::new(Metrics::default());
+        let telemetry = Arc::new(Telemetry::default());
         let agent = Agent { image: "agent:test".into(), pull_policy: None, pull_secrets: Vec::new() };
-        let controller = tokio::spawn(controller::run(client.clone(), agent, "controller-0".into(), metrics.clone()));
-        Self { client, namespace, metrics, controller, _control_plane: control_plane }
+        let controller = tokio::spawn(controller::run(client.clone(), agent, "controller-0".into(), telemetry.clone()));
+        Self { client, namespace, telemetry, controller, _control_plane: control_plane }
     }
 
     fn api<K>(&self) -> Api<K>
@@ -147,7 +147,7 @@ impl Bench {
     }
 
     fn reconciles(&self) -> String {
-        self.metrics.encode().lines().filter(|line| line.starts_with("controller_runtime_reconcile_total")).collect()
+        self.telemetry.metrics.encode().lines().filter(|line| line.starts_with("controller_runtime_reconcile_total")).collect()
     }
 }
 
@@ -268,4 +268,29 @@ async fn a_lease_that_outlived_its_job_goes_when_it_is_free() {
         assert!(started.elapsed() < PATIENCE, "still there");
         sleep(Duration::from_millis(200)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sidecars_of_an_attempt_that_is_over_are_told_to_end_and_the_pod_stays() {
+    let bench = Bench::new("sidecars").await;
+    let container = |name: &str| json!({"name": name, "image": "busybox", "command": ["sleep", "1000"]});
+    bench.apply("web", json!({"replicas": 1, "template": {"spec": {"containers": [container("main"), container("side")]}}})).await;
+    bench.settled("web", 1).await;
+    let status = |name: &str, state: Value| json!({"name": name, "image": "busybox", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+    let containers = [status("main", json!({"terminated": {"exitCode": 0}})), status("side", json!({"running": {}}))];
+    let ended = json!({"status": {"phase": "Running", "containerStatuses": containers}});
+    let pods: Api<Pod> = bench.api();
+    pods.patch_status("web-1", &PatchParams::default(), &Patch::Merge(ended)).await.expect("stored");
+    let started = Instant::now();
+    let deadline = async || pods.get("web-1").await.expect("it stays").spec.expect("a spec").active_deadline_seconds;
+    while deadline().await != Some(1) {
+        assert!(started.elapsed() < PATIENCE, "not told to end");
+        sleep(Duration::from_millis(50)).await;
+    }
+    let told = async || {
+        let events = bench.api::<Event>().list(&ListParams::default()).await.expect("an answer");
+        events.iter().filter(|event| event.reason.as_deref() == Some("PodRetired")).count()
+    };
+    sleep(QUIET).await;
+    assert_eq!(told().await, 1);
 }

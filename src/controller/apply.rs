@@ -14,7 +14,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
 use super::build::{self, Objects};
-use super::observe::candidate::{Hindrance, number};
+use super::observe::candidate::{Hindrance, PAST_DEADLINE, number};
 use super::observe::{Observed, Seen, is_owned};
 use super::plan::takeover::Wishes;
 use super::request::{Failure, bounded};
@@ -40,6 +40,8 @@ pub struct Applied {
     pub created: Vec<String>,
     /// Names of the pods that were deleted.
     pub deleted: Vec<String>,
+    /// Names of ended pods whose other containers were told to end.
+    pub retired: Vec<String>,
     /// The highest number tried.
     pub last_number: Option<i64>,
     /// Why pods could not be made, in the API server's words.
@@ -61,6 +63,7 @@ impl Applied {
             handover: None,
             created: Vec::new(),
             deleted: Vec::new(),
+            retired: Vec::new(),
             last_number: None,
             refused: None,
             foreign: Vec::new(),
@@ -86,7 +89,7 @@ struct Apis {
 /// # Errors
 /// The first request that failed and without which the rest must not be done.
 pub async fn apply(client: &Client, job: &SingletonJob, observed: &Observed, objects: Objects) -> Result<Applied, Failure> {
-    let Objects { lease, wishes, role, binding, pods, delete, label } = objects;
+    let Objects { lease, wishes, role, binding, pods, delete, label, retire } = objects;
     let apis = Apis::of(client, &job.namespace().unwrap_or_default());
     let mut applied = Applied::nothing();
     let lease = match (&observed.lease, lease) {
@@ -103,6 +106,10 @@ pub async fn apply(client: &Client, job: &SingletonJob, observed: &Observed, obj
     grant(&apis, observed, &lease, role, binding).await?;
     for (name, uid, role) in label {
         set_role(&apis, &name, &uid, role).await?;
+    }
+    for (name, uid) in retire {
+        retire_pod(&apis, &name, &uid).await?;
+        applied.retired.push(name);
     }
     for pod in pods {
         create_pod(&apis, job, pod, &mut applied).await?;
@@ -229,6 +236,13 @@ fn refuse(failure: Failure, number: i64, applied: &mut Applied) -> Result<(), Fa
 async fn set_role(apis: &Apis, name: &str, uid: &str, role: &str) -> Result<(), Failure> {
     let patch = json!({"metadata": {"uid": uid, "labels": {labels::ROLE: role}}});
     let result = bounded("labelling Pod", name, apis.pods.patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await;
+    tolerate_absence(result.map(drop))
+}
+
+/// Ends what still runs in a pod, and keeps the pod with its logs.
+async fn retire_pod(apis: &Apis, name: &str, uid: &str) -> Result<(), Failure> {
+    let patch = json!({"metadata": {"uid": uid}, "spec": {"activeDeadlineSeconds": PAST_DEADLINE}});
+    let result = bounded("retiring Pod", name, apis.pods.patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await;
     tolerate_absence(result.map(drop))
 }
 

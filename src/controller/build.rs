@@ -35,6 +35,8 @@ pub struct Objects {
     pub delete: Vec<(String, String)>,
     /// Names and uids of pods whose role label is wrong, and what it should be.
     pub label: Vec<(String, String, &'static str)>,
+    /// Names and uids of ended pods whose other containers should end too.
+    pub retire: Vec<(String, String)>,
 }
 
 /// Turns decisions into objects.
@@ -49,6 +51,7 @@ pub fn objects(job: &SingletonJob, act: &Act, template_hash: &str, agent: &Agent
         pods,
         delete: act.delete.clone(),
         label: act.label.clone(),
+        retire: act.retire.clone(),
     }
 }
 

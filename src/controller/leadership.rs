@@ -3,28 +3,35 @@
 //! Two at once would do no harm, for every write is a compare-and-swap or is addressed by uid; one at a time is quieter. A process leads at
 //! most once: when its leadership is over it ends, and is started again as a standby.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{Client, Config};
-use tokio::sync::{mpsc, watch};
+use kube::{Api, Client, Config};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 
 use super::apply;
 use super::build;
 use super::plan::takeover::{Creation, Wishes};
-use super::request::Failure;
+use super::request::{Failure, bounded, once_reached};
 use crate::lease::driver::{self, Owner};
 use crate::lease::elector::{Candidate, Ending, Fact, Order, Role, View};
 use crate::lease::notes::{CompletionPolicy, Desired, Exit, Policy, Run};
 use crate::lease::record::Identity;
 use crate::lease::timing::{Timing, Wanted};
+use crate::telemetry::Telemetry;
+use crate::telemetry::health::{Loop, Part};
 
 /// Name of the Lease, and what stands for the uid of a SingletonJob in it.
 const NAME: &str = "singletonjob-controller";
 const LEASE_DURATION: Duration = Duration::from_secs(15);
 const STOP_GRACE: Duration = Duration::from_secs(10);
+/// How long giving the Lease back may take: longer than an answer of a working API server, shorter than anybody waits for a process to end.
+const LEAVE_WITHIN: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 const SIGTERM: i32 = 15;
 
 /// Why leadership could not even be sought.
@@ -41,7 +48,7 @@ pub enum Error {
     Timing(#[from] crate::lease::timing::Misfit),
 }
 
-/// Leads, when its turn comes, and runs `work` while it does. Ends when leadership is over, or on `drain`.
+/// Leads, when its turn comes, and runs `work` while it does. Ends when leadership is over, or soon after `drain`.
 ///
 /// # Errors
 /// [`Error`], where it could not stand by.
@@ -49,25 +56,51 @@ pub async fn lead<W>(
     config: Config,
     namespace: &str,
     pod: &str,
-    drain: impl Future<Output = ()> + Send + 'static,
-    leading: watch::Sender<bool>,
+    drain: impl Future<Output = ()> + Clone,
+    telemetry: Arc<Telemetry>,
     work: impl FnOnce() -> W,
 ) -> Result<Ending, Error>
 where
     W: Future<Output = ()> + Send + 'static,
 {
     let client = Client::try_from(config.clone())?;
-    apply::create_own_lease(&client, namespace, &own_lease(namespace)?).await?;
+    let own = own_lease(namespace)?;
+    tokio::select! {
+        made = once_reached(async || apply::create_own_lease(&client, namespace, &own).await) => made?,
+        () = drain.clone() => return Ok(Ending::Interrupted),
+    }
     let (facts, told) = mpsc::unbounded_channel();
-    let sender = facts.clone();
-    tokio::spawn(async move {
-        drain.await;
-        // Nobody listens any more when leadership has ended by itself.
-        drop(sender.send(Fact::Drain));
-    });
+    let leases = Api::namespaced(client, namespace);
+    let leave = leave(drain, facts.clone(), leases);
     let candidate = Candidate { identity: Identity::new(pod, NAME, fastrand::u64(..)), job_uid: NAME.into(), stop_grace: STOP_GRACE };
-    let mut leader = Leader { work: Some(work), task: None, facts, leading, published: None };
-    Ok(driver::run(config, namespace, NAME, candidate, told, &mut leader).await?)
+    let mut leader = Leader { work: Some(work), task: None, facts, telemetry: telemetry.clone(), published: None };
+    let election = driver::run(config, namespace, NAME, candidate, told, &mut leader);
+    tokio::select! {
+        ending = telemetry.health.watch(Loop::Election, election) => Ok(ending?),
+        () = leave => Ok(Ending::Interrupted),
+    }
+}
+
+/// Asks for the end when it is time, and gives up on giving the Lease back where that takes long or cannot be.
+async fn leave(drain: impl Future<Output = ()>, facts: mpsc::UnboundedSender<Fact>, leases: Api<Lease>) {
+    drain.await;
+    // Nobody listens any more when leadership has ended by itself.
+    drop(facts.send(Fact::Drain));
+    let why = timeout(LEAVE_WITHIN, out_of_reach(&leases)).await;
+    let why = why.unwrap_or_else(|_| format!("no answer within {} s", LEAVE_WITHIN.as_secs()));
+    tracing::warn!(why, "leaving without giving the Lease {NAME} back; the other replica waits until it expires");
+}
+
+/// Why the Lease cannot be given back any more, as soon as that is so: it is gone, or is not ours to touch. An operator that is uninstalled
+/// loses its rights first.
+async fn out_of_reach(leases: &Api<Lease>) -> String {
+    loop {
+        match bounded("reading Lease", NAME, leases.get_opt(NAME)).await {
+            Ok(None) => return "it is gone".to_owned(),
+            Err(failure) if failure.is_denied() => return failure.to_string(),
+            Ok(Some(_)) | Err(_) => sleep(LOOK_AGAIN).await,
+        }
+    }
 }
 
 /// A Lease like that of a service.
@@ -95,7 +128,7 @@ struct Leader<F> {
     work: Option<F>,
     task: Option<JoinHandle<()>>,
     facts: mpsc::UnboundedSender<Fact>,
-    leading: watch::Sender<bool>,
+    telemetry: Arc<Telemetry>,
     published: Option<View>,
 }
 
@@ -107,6 +140,16 @@ where
     fn tell(&self, fact: Fact) {
         // The driver owns the other end for as long as it gives orders.
         drop(self.facts.send(fact));
+    }
+
+    fn tell_of(&self, role: Role) {
+        let part = match role {
+            Role::Pending => Part::None,
+            Role::Standby | Role::Stopping => Part::Standby,
+            Role::Active => Part::Leader,
+        };
+        self.telemetry.health.plays(part);
+        self.telemetry.metrics.leads(part == Part::Leader);
     }
 
     fn start(&mut self) {
@@ -163,8 +206,11 @@ where
         let view = View { valid_until: None, ..view.clone() };
         if self.published.as_ref() != Some(&view) {
             let holder = view.holder.as_ref().map_or("nobody", Identity::pod);
-            tracing::info!(role = ?view.role, holder, trouble = view.trouble, "leadership");
-            self.leading.send_replace(view.role == Role::Active);
+            match &view.trouble {
+                None => tracing::info!(role = ?view.role, holder, "the part of this replica in the election"),
+                Some(trouble) => tracing::warn!(role = ?view.role, holder, trouble, "this replica cannot see or renew the leader's Lease"),
+            }
+            self.tell_of(view.role);
             self.published = Some(view);
         }
     }

@@ -64,6 +64,8 @@ pub struct Act {
     pub delete: Vec<(String, String)>,
     /// Names and uids of pods whose role label is wrong, and what it should be.
     pub label: Vec<(String, String, &'static str)>,
+    /// Names and uids of ended pods whose other containers should end too.
+    pub retire: Vec<(String, String)>,
     /// To look again after.
     pub next_look: Duration,
 }
@@ -118,6 +120,7 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, now: Timestamp) 
         wishes: takeover::wishes(job, observed, timing, handover),
         service_accounts: candidates::service_accounts(job, observed),
         create: (number, create),
+        retire: retention::lingering(observed, &delete),
         delete,
         label: candidates::labels(observed),
         next_look: next_look(observed, pace),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
-use kube::{Client, Resource, ResourceExt};
+use kube::{Client, Resource};
 use tokio::sync::watch;
 
 use super::apply;
@@ -22,7 +22,7 @@ use super::request::Failure;
 use super::settings::Agent;
 use crate::api::SingletonJob;
 use crate::lease::clock;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::Telemetry;
 
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
@@ -45,8 +45,8 @@ pub struct Context {
     pub agent: Agent,
     /// For events.
     pub recorder: Recorder,
-    /// For dashboards.
-    pub metrics: Arc<Metrics>,
+    /// For whoever operates the controller.
+    pub telemetry: Arc<Telemetry>,
     /// Failures in a row, by SingletonJob.
     pub failures: Failures,
 }
@@ -82,7 +82,9 @@ pub async fn reconcile(guarded: Arc<DeserializeGuard<SingletonJob>>, context: Ar
         // The controller is being stopped.
         return Ok(Action::await_change());
     }
-    let started = Instant::now();
+    let Telemetry { metrics, health } = context.telemetry.as_ref();
+    let (started, under_way) = (Instant::now(), health.reconciling());
+    metrics.working(health.under_way());
     let result = match &guarded.0 {
         // On the heap: most of its size is requests that are seldom made.
         Ok(job) => Box::pin(one(job, &context)).await,
@@ -91,9 +93,12 @@ pub async fn reconcile(guarded: Arc<DeserializeGuard<SingletonJob>>, context: Ar
                 namespace = invalid.metadata.namespace,
                 name = invalid.metadata.name,
                 error = invalid.error,
-                "a SingletonJob does not decode"
+                "a SingletonJob cannot be read; it is left alone until it is applied again"
             );
-            let note = format!("this SingletonJob cannot be read by the controller: {}", invalid.error);
+            let note = format!(
+                "this version of the controller cannot read this SingletonJob: {}; apply it again, or upgrade the operator",
+                invalid.error
+            );
             let event = Event { reason: "InvalidSpec", warning: true, note, pod: None };
             context.recorder.record(guarded.as_ref(), vec![event]).await;
             Ok(Action::await_change())
@@ -102,7 +107,9 @@ pub async fn reconcile(guarded: Arc<DeserializeGuard<SingletonJob>>, context: Ar
     if result.is_ok() {
         context.failures.none(&key(guarded.meta()));
     }
-    context.metrics.reconciled(result.is_ok(), started.elapsed());
+    drop(under_way);
+    metrics.working(health.under_way());
+    metrics.reconciled(result.is_ok(), started.elapsed());
     result
 }
 
@@ -159,7 +166,9 @@ async fn carry_out(job: &SingletonJob, observed: &Observed, plan: Plan, now: Tim
     let refused = account.refused.is_some();
     let remember_first = plan::takeover::must_remember_first(job, observed);
     let status = report::report(&context.client, &account, &context.recorder).await?;
-    context.metrics.report(&job.namespace().unwrap_or_default(), &job.name_any(), &status);
+    if let Some(takeover) = status.takeovers.first().filter(|takeover| account.old().takeovers.first() != Some(takeover)) {
+        context.telemetry.metrics.took_over(takeover);
+    }
     Ok(Action::requeue(match (remember_first, refused) {
         (true, _) => AT_ONCE,
         (false, true) => next_look.min(REFUSED_RETRY),

@@ -4,12 +4,14 @@
 
 pub mod conditions;
 pub mod events;
+pub mod figures;
 pub mod history;
 pub mod recorder;
 pub mod status;
 #[cfg(test)]
 #[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
 mod tests;
+pub mod words;
 
 use jiff::Timestamp;
 use kube::api::PostParams;
@@ -37,6 +39,8 @@ pub struct Account<'a> {
     pub lease_created: Option<bool>,
     /// A request to hand over that was written.
     pub handover: Option<Handover>,
+    /// Names of ended pods whose other containers were told to end.
+    pub retired: Vec<String>,
     /// The highest number of a candidate that was tried.
     pub last_number: Option<i64>,
     /// Why pods could not be made.
@@ -51,12 +55,12 @@ impl<'a> Account<'a> {
     /// Takes everything that was done into account.
     pub fn new(job: &'a SingletonJob, observed: &'a Observed, plan: &'a Plan, applied: Applied, now: Timestamp) -> Self {
         // What was made and deleted shows in the candidates when it has happened.
-        let Applied { lease_created, handover, created: _, deleted: _, last_number, refused, foreign, seal: _ } = applied;
+        let Applied { lease_created, handover, created: _, deleted: _, retired, last_number, refused, foreign, seal: _ } = applied;
         let refusal = match plan {
             Plan::Refuse(refusal) => Some(refusal),
             Plan::LetGo | Plan::Act(_) => None,
         };
-        Self { job, observed, refusal, lease_created, handover, last_number, refused, foreign, now }
+        Self { job, observed, refusal, lease_created, handover, retired, last_number, refused, foreign, now }
     }
 
     /// The status as it was.

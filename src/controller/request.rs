@@ -1,17 +1,21 @@
 //! Requests to the API server: each with a deadline, and each failure said with what was being done.
 
+use std::error::Error;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use kube::core::Status;
+use tokio::time::{sleep, timeout};
 
 /// The longest that an answer is waited for.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// Between two attempts to reach an API server.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// What could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The API server, or the way to it.
-    #[error("{act}: {source}")]
+    #[error("{act}: {}", words(source))]
     Request {
         /// What was being done, to what.
         act: String,
@@ -43,9 +47,35 @@ impl Failure {
         self.refusal().is_some_and(|(code, _)| code == 409)
     }
 
+    /// Whether the API server does not know us, or lets us do no such thing.
+    pub fn is_denied(&self) -> bool {
+        self.refusal().is_some_and(|(code, _)| matches!(code, 401 | 403))
+    }
+
+    /// Whether nobody answered who could have done it.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Request { .. } => self.refusal().is_none_or(|(code, _)| code >= 500),
+            Self::Timeout { .. } => true,
+            Self::Unusable(_) => false,
+        }
+    }
+
     /// Whether what was asked for is not there.
     pub fn is_not_found(&self) -> bool {
         self.refusal().is_some_and(|(code, _)| code == 404)
+    }
+}
+
+/// What a person can act on: the API server's own sentence, or "Connection refused" rather than "client error (Connect)".
+pub fn words(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    match cause.downcast_ref::<Box<Status>>() {
+        Some(status) => format!("{} ({})", status.message, status.code),
+        None => cause.to_string(),
     }
 }
 
@@ -58,5 +88,51 @@ pub async fn bounded<T>(act: &str, subject: &str, request: impl Future<Output = 
     match timeout(DEADLINE, request).await {
         Ok(result) => result.map_err(|source| Failure::Request { act: act(), source }),
         Err(_) => Err(Failure::Timeout { act: act() }),
+    }
+}
+
+/// Asks again while the API server is out of reach: whoever starts during an outage waits for its end. What is refused is refused for good.
+///
+/// # Errors
+/// The API server's refusal.
+pub async fn once_reached<T>(ask: impl AsyncFn() -> Result<T, Failure>) -> Result<T, Failure> {
+    loop {
+        match ask().await {
+            Err(failure) if failure.is_outage() => {
+                tracing::warn!(%failure, "the API server is out of reach; asking again");
+                sleep(ASK_AGAIN).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn refused() -> Failure {
+        let status = serde_json::json!({"code": 403, "reason": "Forbidden", "message": "pods \"web-1\" is forbidden: exceeded quota"});
+        let source = kube::Error::Api(Box::new(serde_json::from_value(status).expect("a status")));
+        Failure::Request { act: "creating Pod web-1".into(), source }
+    }
+
+    #[test]
+    fn a_refusal_is_said_in_the_api_servers_own_words() {
+        assert_eq!(refused().to_string(), "creating Pod web-1: pods \"web-1\" is forbidden: exceeded quota (403)");
+        assert!(refused().is_denied() && !refused().is_conflict());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_waited_for_and_a_refusal_is_not() {
+        let asked = Cell::new(0);
+        let answer = once_reached(async || {
+            asked.set(asked.get() + 1);
+            if asked.get() < 3 { Err::<(), _>(Failure::Timeout { act: "reading Pod".into() }) } else { Err(refused()) }
+        });
+        assert!(answer.await.is_err_and(|failure| failure.is_denied()));
+        assert_eq!(asked.get(), 3);
     }
 }

@@ -1,5 +1,10 @@
-//! What is counted. Names of the machinery are those that existing dashboards know.
+//! What is counted. Names of the machinery are those that existing dashboards know; `docs/metrics.md` lists all.
 
+pub mod jobs;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -11,7 +16,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::api::SingletonJobStatus;
+use crate::api::status::Takeover;
+use jobs::{Figures, Jobs};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Controller {
+    controller: &'static str,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
@@ -20,38 +31,44 @@ struct Outcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Job {
-    namespace: String,
-    name: String,
+struct Elected {
+    name: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Elected {
-    name: &'static str,
+struct Why {
+    reason: String,
 }
 
 /// All metrics of the controller.
 pub struct Metrics {
     registry: Registry,
     reconciles: Family<Outcome, Counter>,
+    reconcile_errors: Family<Controller, Counter>,
     reconcile_seconds: Histogram,
+    workers: Family<Controller, Gauge>,
     leader: Family<Elected, Gauge>,
-    held: Family<Job, Gauge>,
-    ready_standbys: Family<Job, Gauge>,
+    takeovers: Family<Why, Counter>,
+    takeover_gap: Histogram,
+    jobs: Arc<Jobs>,
 }
 
-const CONTROLLER: &str = "singletonjob";
-const SECONDS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 10.0];
+const CONTROLLER: Controller = Controller { controller: "singletonjob" };
+const RECONCILE_SECONDS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 10.0];
+const GAP_SECONDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0, 300.0];
 
 impl Default for Metrics {
     fn default() -> Self {
         let metrics = Self {
             registry: Registry::default(),
             reconciles: Family::default(),
-            reconcile_seconds: Histogram::new(SECONDS),
+            reconcile_errors: Family::default(),
+            reconcile_seconds: Histogram::new(RECONCILE_SECONDS),
+            workers: Family::default(),
             leader: Family::default(),
-            held: Family::default(),
-            ready_standbys: Family::default(),
+            takeovers: Family::default(),
+            takeover_gap: Histogram::new(GAP_SECONDS),
+            jobs: Arc::default(),
         };
         metrics.registered()
     }
@@ -60,21 +77,33 @@ impl Default for Metrics {
 impl Metrics {
     fn registered(mut self) -> Self {
         let registry = &mut self.registry;
-        registry.register("controller_runtime_reconcile", "Reconciliations, by result", self.reconciles.clone());
-        registry.register("controller_runtime_reconcile_time_seconds", "How long one took", self.reconcile_seconds.clone());
-        registry.register("leader_election_master_status", "Whether this replica leads", self.leader.clone());
-        registry.register("singletonjob_held", "Whether a candidate holds the Lease", self.held.clone());
-        registry.register("singletonjob_ready_standbys", "Candidates that could take over at once", self.ready_standbys.clone());
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("singletonjob_build", "Which version this is", build);
+        registry.register("controller_runtime_reconcile", "Reconciliations that ended, by result", self.reconciles.clone());
+        registry.register("controller_runtime_reconcile_errors", "Reconciliations that failed", self.reconcile_errors.clone());
+        registry.register("controller_runtime_reconcile_time_seconds", "How long a reconciliation took", self.reconcile_seconds.clone());
+        registry.register("controller_runtime_active_workers", "Reconciliations under way", self.workers.clone());
+        registry.register("leader_election_master_status", "1 in the replica that leads, otherwise 0", self.leader.clone());
+        registry.register("singletonjob_takeovers", "Changes of hands that this replica saw, by reason", self.takeovers.clone());
+        registry.register(
+            "singletonjob_takeover_gap_seconds",
+            "How long nobody held a Lease before it was taken",
+            self.takeover_gap.clone(),
+        );
+        registry.register("singletonjob_build", "1, with the version as a label", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register_collector(Box::new(self.jobs.clone()));
         self
     }
 
     /// One reconciliation is over.
     pub fn reconciled(&self, succeeded: bool, took: Duration) {
-        let result = if succeeded { "success" } else { "error" };
-        self.reconciles.get_or_create(&Outcome { controller: CONTROLLER, result }).inc();
+        let (result, error) = if succeeded { ("success", 0) } else { ("error", 1) };
+        self.reconciles.get_or_create(&Outcome { controller: CONTROLLER.controller, result }).inc();
+        self.reconcile_errors.get_or_create(&CONTROLLER).inc_by(error);
         self.reconcile_seconds.observe(took.as_secs_f64());
+    }
+
+    /// How many reconciliations are under way.
+    pub fn working(&self, under_way: usize) {
+        self.workers.get_or_create(&CONTROLLER).set(i64::try_from(under_way).unwrap_or(i64::MAX));
     }
 
     /// Whether this replica leads.
@@ -82,19 +111,17 @@ impl Metrics {
         self.leader.get_or_create(&Elected { name: "singletonjob-controller" }).set(i64::from(leads));
     }
 
-    /// How one SingletonJob fares.
-    pub fn report(&self, namespace: &str, name: &str, status: &SingletonJobStatus) {
-        let job = Job { namespace: namespace.to_owned(), name: name.to_owned() };
-        let held = status.lease.as_ref().is_some_and(|lease| lease.holder.is_some());
-        self.held.get_or_create(&job).set(i64::from(held));
-        self.ready_standbys.get_or_create(&job).set(i64::from(status.ready_standbys.unwrap_or(0)));
+    /// A Lease has changed hands.
+    pub fn took_over(&self, takeover: &Takeover) {
+        self.takeovers.get_or_create(&Why { reason: format!("{:?}", takeover.reason) }).inc();
+        if let Some(gap) = takeover.gap_milliseconds.and_then(|gap| u64::try_from(gap).ok()) {
+            self.takeover_gap.observe(Duration::from_millis(gap).as_secs_f64());
+        }
     }
 
-    /// One SingletonJob is gone.
-    pub fn forget(&self, namespace: &str, name: &str) {
-        let job = Job { namespace: namespace.to_owned(), name: name.to_owned() };
-        self.held.remove(&job);
-        self.ready_standbys.remove(&job);
+    /// From now on `source` is asked, whenever metrics are, how each SingletonJob fares.
+    pub fn follow(&self, source: impl Fn() -> Vec<Figures> + Send + Sync + 'static) {
+        self.jobs.follow(source);
     }
 
     /// In the OpenMetrics text format.
@@ -104,20 +131,5 @@ impl Metrics {
             tracing::error!(%error, "cannot write metrics down");
         }
         text
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn existing_dashboards_find_what_they_look_for() {
-        let metrics = Metrics::default();
-        metrics.reconciled(true, Duration::from_millis(3));
-        metrics.leads(true);
-        let text = metrics.encode();
-        assert!(text.contains(r#"controller_runtime_reconcile_total{controller="singletonjob",result="success"} 1"#), "{text}");
-        assert!(text.contains(r#"leader_election_master_status{name="singletonjob-controller"} 1"#), "{text}");
     }
 }

@@ -14,7 +14,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use super::metrics::Metrics;
+use super::Telemetry;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -23,14 +23,14 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 ///
 /// # Errors
 /// Where `address` cannot be listened on.
-pub async fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> io::Result<()> {
+pub async fn serve(address: SocketAddr, telemetry: Arc<Telemetry>) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
-        let metrics = metrics.clone();
+        let telemetry = telemetry.clone();
         tokio::spawn(async move {
             let service = service_fn(move |request| {
-                let response = answer(&request, &metrics);
+                let response = answer(&request, &telemetry);
                 async move { Ok::<_, Infallible>(response) }
             });
             if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
@@ -40,12 +40,19 @@ pub async fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> io::Result<()>
     }
 }
 
-fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, telemetry: &Telemetry) -> Response<Full<Bytes>> {
     match request.uri().path() {
-        // A standby is ready: it does what it is for.
-        "/healthz" | "/readyz" => response(StatusCode::OK, TEXT, "ok\n".to_owned()),
-        "/metrics" => response(StatusCode::OK, OPEN_METRICS, metrics.encode()),
+        "/healthz" => verdict(telemetry.health.alive()),
+        "/readyz" => verdict(telemetry.health.ready()),
+        "/metrics" => response(StatusCode::OK, OPEN_METRICS, telemetry.metrics.encode()),
         _ => response(StatusCode::NOT_FOUND, TEXT, "try /healthz, /readyz or /metrics\n".to_owned()),
+    }
+}
+
+fn verdict(result: Result<(), String>) -> Response<Full<Bytes>> {
+    match result {
+        Ok(()) => response(StatusCode::OK, TEXT, "ok\n".to_owned()),
+        Err(why) => response(StatusCode::SERVICE_UNAVAILABLE, TEXT, why + "\n"),
     }
 }
 

@@ -56,6 +56,17 @@ impl Scene {
         api.create(&PostParams::default(), &object).await.expect("created")
     }
 
+    /// Binds a role to a service account of this scene: a Role here, a ClusterRole everywhere.
+    fn bind(&self, kind: &str, role: &str, account: &str) {
+        let namespace = &self.bench.namespace;
+        let (binding, role) = match kind {
+            "Role" => ("rolebinding", format!("--role={role}")),
+            _ => ("clusterrolebinding", format!("--clusterrole={role}")),
+        };
+        let subject = format!("--serviceaccount={namespace}:{account}");
+        self.bench.kubectl(&["create", binding, &format!("{namespace}-{account}"), &role, &subject], "");
+    }
+
     /// A pod, and its agent's token as the kubelet would fetch it.
     async fn pod(&self, name: &str) -> Actor {
         let container = json!({"name": "main", "image": "busybox:1.37"});
@@ -208,6 +219,26 @@ async fn the_controller_and_administrators_are_not_held_to_it() {
     let token = scene.bench.token("singletonjob-system", "singletonjob-controller", None).await;
     let controller = Actor { identity: "placeholder".to_owned(), ..scene.actor(&token).await };
     controller.annotate(keys::POLICY, Some("{\"new\":1}")).await.expect("the controller");
+}
+
+#[tokio::test]
+async fn the_controller_is_known_in_whatever_namespace_it_is_installed() {
+    let scene = Scene::new("moved-controller").await;
+    let stranger = scene.pod("other").await;
+    scene.await_force(&stranger).await;
+    scene.lease("").await;
+    for account in ["singletonjob-controller", "may-everything"] {
+        scene.create::<ServiceAccount>(json!({"metadata": {"name": account}})).await;
+    }
+    let (controller, mighty) = (scene.account("singletonjob-controller", None).await, scene.account("may-everything", None).await);
+    scene.bind("Role", "web", "singletonjob-controller");
+    let said = refusal(controller.annotate(keys::POLICY, Some("{\"new\":1}")).await);
+    assert!(said.contains("only candidate pods"), "a name is no right: {said}");
+    scene.bind("ClusterRole", "singletonjob-controller", "singletonjob-controller");
+    scene.bind("ClusterRole", "cluster-admin", "may-everything");
+    controller.annotate(keys::POLICY, Some("{\"new\":1}")).await.expect("the controller");
+    let said = refusal(mighty.annotate(keys::POLICY, Some("{\"new\":2}")).await);
+    assert!(said.contains("only candidate pods"), "a right is no name: {said}");
 }
 
 #[tokio::test]

@@ -21,6 +21,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The child lives as long as this process holds the other end of the pipe: it cannot be left behind, however a test ends.
 const UNTIL_STDIN_CLOSES: &str = r#""$@" </dev/null & child=$!; cat >/dev/null; kill -9 "$child"; wait"#;
 
+/// A watch answers when it begins, everything else when it ends.
+const AUDIT_POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+    "rules": [{"level": "None", "users": ["system:apiserver"]}, {"level": "Metadata"}]}"#;
+
 /// A running API server. Stopped, with everything it stored, when dropped.
 pub struct ControlPlane {
     server: String,
@@ -91,6 +95,11 @@ impl ControlPlane {
             .expect("kubectl starts")
     }
 
+    /// Every answered request, one JSON object a line.
+    pub fn audit_log(&self) -> PathBuf {
+        self.path().join("audit.log")
+    }
+
     fn path(&self) -> &Path {
         self.directory.path()
     }
@@ -99,6 +108,8 @@ impl ControlPlane {
         fs::create_dir(self.path().join("pki")).expect("a writable directory");
         fs::write(self.path().join("tokens.csv"), "admin,admin,admin,system:masters\n").expect("a writable directory");
         fs::write(self.kubeconfig(), self.kubeconfig_text("admin")).expect("a writable directory");
+        fs::write(self.path().join("audit.yaml"), AUDIT_POLICY).expect("a writable directory");
+        File::create(self.audit_log()).expect("a writable directory");
         let key = self.path().join("pki/sa.key");
         let made = Command::new("openssl").args(["genrsa", "-out"]).arg(&key).stderr(Stdio::null()).status();
         assert!(made.is_ok_and(|status| status.success()), "openssl cannot make a key for service accounts; is it installed?");
@@ -201,6 +212,8 @@ fn apiserver_flags(directory: &Path, etcd: u16, secure: u16) -> Vec<String> {
         "--authorization-mode=RBAC".to_owned(),
         format!("--cert-dir={directory}/pki"),
         format!("--token-auth-file={directory}/tokens.csv"),
+        format!("--audit-policy-file={directory}/audit.yaml"),
+        format!("--audit-log-path={directory}/audit.log"),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         format!("--service-account-key-file={directory}/pki/sa.key"),
         format!("--service-account-signing-key-file={directory}/pki/sa.key"),

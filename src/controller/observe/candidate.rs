@@ -1,7 +1,7 @@
 //! What a candidate pod says about itself.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodSpec, PodStatus};
 use kube::ResourceExt;
 
 use crate::contract::{TERMINATION_PREFIX, exit_codes, labels};
@@ -29,6 +29,8 @@ pub struct Candidate {
     pub ready: bool,
     /// Why it does not start.
     pub hindrance: Option<Hindrance>,
+    /// Whether other containers of the pod run on although its gated one has ended, and nobody has told them to end.
+    pub lingers: bool,
     /// The last that its agent had to complain of, while it is not ready.
     pub complaint: Option<String>,
     /// When it became what it is: ready, or made.
@@ -86,6 +88,9 @@ pub struct Hindrance {
     pub message: String,
 }
 
+/// An `activeDeadlineSeconds` that has passed in every pod whose workload has ended: the kubelet ends what still runs, and keeps the logs.
+pub const PAST_DEADLINE: i64 = 1;
+
 /// States of a container that is merely on its way.
 const ON_THE_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
@@ -97,6 +102,7 @@ impl Candidate {
         let container = container(&status, gated);
         let ready = condition(&status, "Ready").filter(|(holds, _)| *holds);
         let is_ready = ready.is_some();
+        let life = life(pod, spec.restart_policy.as_deref(), &status, container);
         Self {
             name: pod.name_any(),
             uid: pod.uid().unwrap_or_default(),
@@ -105,7 +111,8 @@ impl Candidate {
             template_hash: pod.labels().get(labels::TEMPLATE_HASH).cloned(),
             service_account: spec.service_account_name.clone().unwrap_or_else(|| "default".to_owned()),
             role: pod.labels().get(labels::ROLE).cloned(),
-            life: life(pod, spec.restart_policy.as_deref(), &status, container),
+            lingers: matches!(life, Life::Ended(_)) && lingers(&spec, &status),
+            life,
             ready: is_ready,
             hindrance: (!is_ready).then(|| hindrance(&status)).flatten(),
             complaint: (!is_ready).then(|| complaint(container)).flatten(),
@@ -159,6 +166,13 @@ fn life(pod: &Pod, restart_policy: Option<&str>, status: &PodStatus, gated: Opti
         message: ended.and_then(|ended| ended.message.clone()).or(status.message.clone()),
         at: ended.and_then(|ended| ended.finished_at.as_ref()).map(|time| time.0).or(pod.creation_timestamp().map(|time| time.0)),
     })
+}
+
+/// Sidecars among the init containers are none of these: the kubelet ends them by itself.
+fn lingers(spec: &PodSpec, status: &PodStatus) -> bool {
+    let is_over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
+    let runs = |name: &str| container(status, name).and_then(terminated).is_none();
+    !is_over && spec.active_deadline_seconds != Some(PAST_DEADLINE) && spec.containers.iter().any(|container| runs(&container.name))
 }
 
 fn terminated(container: &ContainerStatus) -> Option<&k8s_openapi::api::core::v1::ContainerStateTerminated> {
@@ -226,6 +240,24 @@ mod tests {
     fn a_one_shots_candidate_ends_with_its_gated_container_and_a_services_does_not() {
         assert!(candidate("Never", ended(3, "")).end().is_some_and(|end| end.exit_code == Some(3) && !end.is_fault()));
         assert!(candidate("Always", ended(3, "")).is_alive());
+    }
+
+    #[test]
+    fn containers_that_run_on_after_the_workload_are_seen_until_they_are_told_to_end() {
+        let lingers = |deadline: Value, main: Value, side: Value| {
+            let status = |name, state| json!({"name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+            let pod = json!({
+                "metadata": {"name": "web-12", "uid": "u"},
+                "spec": {"containers": [{"name": "main"}, {"name": "side"}], "restartPolicy": "Never", "activeDeadlineSeconds": deadline},
+                "status": {"phase": "Running", "containerStatuses": [status("main", main), status("side", side)]},
+            });
+            Candidate::read(&serde_json::from_value(pod).expect("a pod"), "main").lingers
+        };
+        let (running, ended) = (json!({"running": {}}), json!({"terminated": {"exitCode": 0}}));
+        assert!(lingers(json!(null), ended.clone(), running.clone()) && lingers(json!(600), ended.clone(), running.clone()));
+        assert!(!lingers(json!(PAST_DEADLINE), ended.clone(), running.clone()), "told already");
+        assert!(!lingers(json!(null), running.clone(), ended.clone()), "the workload runs");
+        assert!(!lingers(json!(null), ended.clone(), ended), "nothing runs");
     }
 
     #[test]

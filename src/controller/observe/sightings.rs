@@ -76,6 +76,12 @@ impl Sightings {
         Look { unchanged, token: token(record).or(known.token), before: known.before }
     }
 
+    /// For how long the holder has not been heard of; none where nobody holds.
+    pub fn silence(&self, namespace: &str, name: &str, now: Moment) -> Option<Duration> {
+        let known = self.of(namespace, name).filter(|known| known.holder.is_some())?;
+        Some(now.elapsed_for_challenger(known.since))
+    }
+
     fn of(&self, namespace: &str, name: &str) -> Option<Sighting> {
         self.lock().get(&(namespace.to_owned(), name.to_owned())).cloned()
     }

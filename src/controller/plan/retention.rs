@@ -31,6 +31,11 @@ pub fn surplus(job: &SingletonJob, observed: &Observed) -> Vec<(String, String)>
     surplus
 }
 
+/// Ended pods that are kept although something in them runs on: of an attempt that is over, nothing should.
+pub fn lingering(observed: &Observed, delete: &[(String, String)]) -> Vec<(String, String)> {
+    observed.candidates.iter().filter(|candidate| candidate.lingers).map(name).filter(|pod| !delete.contains(pod)).collect()
+}
+
 /// Newest first.
 fn ended(observed: &Observed, which: impl Fn(&End) -> bool) -> Vec<&Candidate> {
     let mut list: Vec<_> = observed.candidates.iter().filter(|candidate| candidate.end().is_some_and(&which)).collect();

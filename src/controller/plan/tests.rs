@@ -53,6 +53,7 @@ fn pod(number: i64, ready: bool) -> Candidate {
         life: Life::Alive,
         ready,
         hindrance: None,
+        lingers: false,
         complaint: None,
         since: None,
     }
@@ -246,6 +247,14 @@ fn a_run_that_status_knows_as_finished_is_not_run_again_for_want_of_a_lease() {
     let job = job(json!({}), json!({"runs": [{"number": 1, "outcome": "Succeeded"}]}));
     let act = act(&job, &Observed { nobody_there: true, ..Observed::default() });
     assert_eq!((act.create.1, act.wishes.run.desired), (0, Desired::Stop));
+}
+
+#[test]
+fn of_an_attempt_that_is_over_nothing_goes_on_but_its_log_stays() {
+    let lingering = Candidate { lingers: true, ..ended(1, Some(3), None) };
+    let observed = there(None, vec![lingering, ended(2, Some(3), None), pod(3, true), pod(4, true)]);
+    let act = act(&one_shot(2), &observed);
+    assert_eq!((act.retire, act.delete), (vec![("web-1".to_owned(), "u1".to_owned())], vec![]));
 }
 
 #[test]

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::Account;
 use super::status::{clock, standbys, to_seconds};
+use super::{Account, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, is_true, reasons, remove_condition, set_condition, types};
 use crate::api::status::{FinishedRun, RunOutcome};
-use crate::controller::plan::{self, PATIENCE, is_service, runs};
+use crate::controller::plan::{self, PATIENCE, is_service, runs, takeover};
 use crate::lease::notes::Reason;
 
 /// `NotReady`, for a holder whose pod is not ready.
@@ -100,7 +100,10 @@ fn stopped(account: &Account<'_>) -> Verdict {
         (reasons::SCALED_TO_ZERO, "spec.replicas is 0")
     };
     let leaving = account.observed.candidates.iter().filter(|candidate| candidate.end().is_none()).count();
-    let message = if leaving == 0 { format!("stopped: {why}") } else { format!("stopping: {why}; {leaving} candidates are leaving") };
+    let message = match leaving {
+        0 => format!("stopped: {why}"),
+        many => format!("stopping: {why}; {} to go", words::count(many, "candidate has", "candidates have")),
+    };
     if account.job.spec.suspend || is_service(account.job) {
         let reconciling = (leaving > 0).then(|| Statement::yes(types::RECONCILING, reason, message.clone()));
         return Verdict { ready: Some(Statement::yes(types::READY, reason, message)), reconciling, stalled: None };
@@ -165,8 +168,7 @@ fn holder(account: &Account<'_>) -> String {
     let token = token.map_or(String::new(), |token| format!(", token {token}"));
     let standbys = match standbys(account).count() {
         0 => "no standby ready".to_owned(),
-        1 => "1 standby ready".to_owned(),
-        many => format!("{many} standbys ready"),
+        many => format!("{} ready", words::count(many, "standby", "standbys")),
     };
     let trouble = account.trouble().map_or(String::new(), |trouble| format!("; {}", trouble.message));
     format!("held by {}{node}{since}{token}; {standbys}{trouble}", identity.pod())
@@ -183,30 +185,26 @@ fn remembered_token(account: &Account<'_>) -> Option<String> {
 fn held(account: &Account<'_>) -> Statement {
     let Some(record) = account.record() else {
         return match account.lease_created {
-            Some(true) => Statement::no(
-                types::HELD,
-                reasons::QUARANTINED,
-                "the Lease was missing and has been made again: everybody waits a full lease",
-            ),
-            Some(false) | None => Statement::no(types::HELD, reasons::NEVER_HELD, "the Lease was made a moment ago"),
+            Some(true) => quarantined("was missing and has been made again", takeover::longest(account.job, account.observed)),
+            Some(false) | None => Statement::no(types::HELD, reasons::NEVER_HELD, "the Lease is new: nobody has held it yet"),
         };
     };
     let seconds = record.lease_duration.as_secs();
     match (&record.holder, &record.notes.released) {
-        (Some(_), _) if record.acquire_time.is_none() => Statement::no(
-            types::HELD,
-            reasons::QUARANTINED,
-            format!("the Lease was made again: everybody waits {seconds} s, as long as anybody may still hold it"),
-        ),
+        (Some(_), _) if record.acquire_time.is_none() => quarantined("has been made again", record.lease_duration),
         (Some(holder), _) if account.observed.holder().is_none() => {
-            Statement::no(types::HELD, reasons::EXPIRED, format!("{} has not renewed its lease of {seconds} s", holder.pod()))
+            let message = format!("{} has not renewed its lease of {seconds} s; the next ready candidate takes over", holder.pod());
+            Statement::no(types::HELD, reasons::EXPIRED, message)
         }
         (Some(_), _) => Statement::yes(types::HELD, reasons::HELD, held_by(account)),
         (None, Some(released)) if record.is_released() => free(account, released.reason, released.by.pod()),
-        (None, _) => {
-            Statement::no(types::HELD, reasons::QUARANTINED, "the Lease was emptied by somebody else: everybody waits a full lease")
-        }
+        (None, _) => quarantined("was emptied by somebody who is no candidate", record.lease_duration),
     }
+}
+
+fn quarantined(how: &str, wait: Duration) -> Statement {
+    let message = format!("the Lease {how}: everybody waits {} s, for its last holder may still run", wait.as_secs());
+    Statement::no(types::HELD, reasons::QUARANTINED, message)
 }
 
 fn held_by(account: &Account<'_>) -> String {
@@ -219,21 +217,31 @@ fn free(account: &Account<'_>, reason: Reason, by: &str) -> Statement {
     }
     let wait = runs::progress(account.job, account.observed).map_or(0, |progress| progress.retry_after_seconds);
     if wait > 0 && over(account, &account.old()).is_none() && !account.job.spec.is_stopped() {
-        let failures = runs::progress(account.job, account.observed).map_or(0, |progress| progress.setbacks);
-        let message = format!("the workload ended in {by}, {failures} times in a row; it is started again {wait} s after that");
+        let setbacks = runs::progress(account.job, account.observed).map_or(0, |progress| progress.setbacks);
+        let often = if setbacks > 1 { format!(", {setbacks} times in a row") } else { String::new() };
+        let message = format!("the workload ended in {by}{often}; it is started again {wait} s after that; the log of {by} says why");
         return Statement::no(types::HELD, reasons::BACKOFF, message);
     }
-    Statement::no(types::HELD, reasons::RELEASED, format!("{by} gave it back: {reason:?}"))
+    Statement::no(types::HELD, reasons::RELEASED, format!("{by} gave the Lease back: {}", words::release(reason)))
 }
 
 fn standby(account: &Account<'_>) -> Statement {
     match standbys(account).count() {
         0 => {
-            let why = account.trouble().map_or_else(|| "no standby is ready".to_owned(), |trouble| trouble.message);
+            let why = account.trouble().map_or_else(|| no_standby(account), |trouble| trouble.message);
             Statement::no(types::STANDBY_AVAILABLE, "NoneReady", why)
         }
-        1 => Statement::yes(types::STANDBY_AVAILABLE, reasons::AS_EXPECTED, "1 standby is ready"),
-        many => Statement::yes(types::STANDBY_AVAILABLE, reasons::AS_EXPECTED, format!("{many} standbys are ready")),
+        many => {
+            let message = format!("{} ready", words::count(many, "standby is", "standbys are"));
+            Statement::yes(types::STANDBY_AVAILABLE, reasons::AS_EXPECTED, message)
+        }
+    }
+}
+
+fn no_standby(account: &Account<'_>) -> String {
+    match account.job.spec.replicas {
+        1 => "spec.replicas is 1: nobody stands by, and a crash waits for a new pod".to_owned(),
+        _ => "no standby is ready".to_owned(),
     }
 }
 
@@ -260,7 +268,10 @@ fn sentence(run: &FinishedRun) -> String {
     let message = run.message.clone().unwrap_or_default();
     match run.outcome {
         RunOutcome::Succeeded => format!("succeeded: {message}"),
-        RunOutcome::Failed | RunOutcome::Stopped => format!("failed after {} attempts: {message}", run.attempts),
+        RunOutcome::Failed | RunOutcome::Stopped => {
+            let log = run.pod.as_ref().map_or(String::new(), |pod| format!("; the log of {pod} says why"));
+            format!("failed after {}: {message}{log}", words::count(run.attempts, "attempt", "attempts"))
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Events: what happened between two statuses.
 
-use super::Account;
+use super::{Account, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, is_true, reasons, types};
 use crate::api::status::{RunOutcome, Takeover, TakeoverReason};
@@ -30,20 +30,21 @@ fn warning(reason: &'static str, note: impl Into<String>) -> Event {
 pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> {
     let mut events = Vec::new();
     if account.lease_created == Some(true) {
-        events.push(warning("LeaseRecreated", "the Lease was missing; it was made again in the name of its last holder"));
+        events.push(warning("LeaseRecreated", "the Lease was missing: it was made again in the name of its last holder, and everybody waits until that one cannot run any more"));
     }
-    events.extend(
-        account.foreign.iter().map(|pod| warning("ForeignObject", format!("the Pod {pod} is not of this SingletonJob; it is left alone"))),
-    );
+    events.extend(account.foreign.iter().map(|pod| {
+        warning("ForeignObject", format!("the Pod {pod} is not of this SingletonJob: it is left alone, and the next number is used"))
+    }));
     events.extend(lost(old, new));
     if new.takeovers.first() != old.takeovers.first() {
         events.extend(new.takeovers.first().map(changed_hands).into_iter().flatten());
     }
     if let Some(handover) = &account.handover {
-        let note = format!("{} is asked to hand over: {:?}", handover.holder.pod(), handover.reason);
+        let note = format!("{} is asked to hand over: {}", handover.holder.pod(), words::release(handover.reason));
         events.push(Event { pod: Some(handover.holder.pod().to_owned()), ..normal("HandoverRequested", note) });
     }
-    events.extend(attempts(old, new));
+    events.extend(account.retired.iter().map(retired));
+    events.extend(attempts(account, old, new));
     events.extend(conditions(old, new));
     events
 }
@@ -66,22 +67,30 @@ fn changed_hands(takeover: &Takeover) -> Vec<Event> {
     let pod = Some(takeover.to.clone());
     let mut events = vec![Event { pod: pod.clone(), ..normal("LeaseAcquired", format!("{} holds the Lease{token}", takeover.to)) }];
     if let Some(from) = takeover.from.as_ref().filter(|_| takeover.reason != TakeoverReason::InitialAcquire) {
-        let gap = takeover.gap_milliseconds.map_or(String::new(), |gap| format!(", {gap} ms after the last sign of it"));
-        let note = format!("{} took over from {from}: {:?}{gap}", takeover.to, takeover.reason);
+        let gap = takeover.gap_milliseconds.map_or(String::new(), |gap| format!(", {} after its last sign of life", words::duration(gap)));
+        let note = format!("{} took over from {from}: {}{gap}", takeover.to, words::takeover(takeover.reason));
         events.push(Event { pod, ..normal("TakeoverCompleted", note) });
     }
     events
 }
 
-fn attempts(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> {
+fn retired(pod: &String) -> Event {
+    let note = format!("the workload of {pod} has ended: the other containers of the pod are told to end too; it stays for its logs");
+    Event { pod: Some(pod.clone()), ..normal("PodRetired", note) }
+}
+
+fn attempts(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> {
     let mut events = Vec::new();
     let (before, after) = (old.run.clone().unwrap_or_default(), new.run.clone().unwrap_or_default());
     let holder = new.lease.as_ref().and_then(|lease| lease.holder.clone());
     if after.failures > before.failures {
-        events.push(warning("WorkloadFailed", format!("{} of {} attempts failed", after.failures, after.attempts)));
+        let failed = format!("{} of {} failed", after.failures, words::count(after.attempts, "attempt has", "attempts have"));
+        let forgiven = account.job.spec.backoff_limit().map_or(String::new(), |limit| format!("; spec.backoffLimit forgives {limit}"));
+        events.push(warning("WorkloadFailed", failed + &forgiven));
     }
     if after.attempts > before.attempts {
-        events.push(Event { pod: holder, ..normal("WorkloadStarted", format!("attempt {} begins", after.attempts)) });
+        let place = holder.as_ref().map_or(String::new(), |pod| format!(" in {pod}"));
+        events.push(Event { pod: holder, ..normal("WorkloadStarted", format!("attempt {} begins{place}", after.attempts)) });
     }
     if let Some(run) = new.runs.first().filter(|_| old.runs.is_empty()) {
         let note = run.message.clone().unwrap_or_default();

@@ -39,7 +39,7 @@ impl Recorder {
             let api: Api<v1::Event> = Api::namespaced(self.client.clone(), regarding.namespace.as_deref().unwrap_or("default"));
             let event = self.event(&regarding, event);
             if let Err(error) = bounded("writing an event about", &subject.name_any(), api.create(&PostParams::default(), &event)).await {
-                tracing::warn!(%error, "an event is lost");
+                tracing::warn!(%error, "cannot write an event; it is lost");
             }
         }
     }

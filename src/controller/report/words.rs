@@ -1,0 +1,59 @@
+//! Words for people, beside those of the API.
+
+use crate::api::status::TakeoverReason;
+use crate::lease::notes::Reason;
+
+/// "1 attempt", "2 attempts".
+pub fn count(number: impl TryInto<u64>, one: &str, many: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// "31 ms", "15.2 s".
+pub fn duration(milliseconds: i64) -> String {
+    let (seconds, tenths) = (milliseconds / 1000, milliseconds % 1000 / 100);
+    if milliseconds < 1000 { format!("{milliseconds} ms") } else { format!("{seconds}.{tenths} s") }
+}
+
+/// Why a holder gave, or is asked to give, the Lease back: the word of the API, and what it means.
+pub fn release(reason: Reason) -> String {
+    let means = match reason {
+        Reason::Created => "nobody held it",
+        Reason::Handover => "on request",
+        Reason::RolledOut => "its pod is of an old template",
+        Reason::Drain => "its pod is ending",
+        Reason::WorkloadSucceeded => "its workload has succeeded",
+        Reason::WorkloadFailed => "its workload has ended",
+        Reason::Stopped => "nothing should run",
+        Reason::LeaseLost => "it could not renew in time",
+        Reason::ElectorDied => "its agent died",
+    };
+    format!("{reason:?} ({means})")
+}
+
+/// Why a holder was followed by another: the word of the API, and what it means.
+pub fn takeover(reason: TakeoverReason) -> String {
+    let means = match reason {
+        TakeoverReason::InitialAcquire => "nobody held it before",
+        TakeoverReason::Handover => "on request",
+        TakeoverReason::Drain => "its pod was ended",
+        TakeoverReason::RolledOut => "its pod was of an old template",
+        TakeoverReason::WorkloadFailed => "its workload ended",
+        TakeoverReason::Expired => "it fell silent",
+        TakeoverReason::Cleared => "somebody deleted or emptied the Lease",
+        TakeoverReason::LeaseLost => "it could not renew in time",
+    };
+    format!("{reason:?} ({means})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_many_and_every_number_has_its_unit() {
+        assert_eq!((count(1, "attempt", "attempts"), count(0_i32, "attempt", "attempts")), ("1 attempt".into(), "0 attempts".into()));
+        assert_eq!((duration(31), duration(1_049), duration(15_250)), ("31 ms".into(), "1.0 s".into(), "15.2 s".into()));
+        assert_eq!(takeover(TakeoverReason::Expired), "Expired (it fell silent)");
+    }
+}

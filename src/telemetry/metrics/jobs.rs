@@ -1,0 +1,116 @@
+//! One series for each SingletonJob and metric, read off when asked: a SingletonJob that is gone leaves nothing behind, and a replica that
+//! begins to lead counts on where the other one stopped.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+
+/// How one SingletonJob fares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Of the SingletonJob.
+    pub namespace: String,
+    /// Of the SingletonJob.
+    pub name: String,
+    /// Whether a candidate holds the Lease.
+    pub held: bool,
+    /// Candidates there should be: none where nothing should run.
+    pub wanted_candidates: u32,
+    /// Candidates that could take over at once.
+    pub ready_standbys: u32,
+    /// Whether nothing will get better by itself.
+    pub stalled: bool,
+    /// How often the Lease changed hands.
+    pub transitions: u32,
+    /// For how long a challenger waits.
+    pub lease_duration: Duration,
+    /// For how long the holder has not been heard of; none while nobody holds.
+    pub silence: Option<Duration>,
+    /// Attempts of the run of now that failed.
+    pub failed_attempts: u32,
+    /// Runs that succeeded, ever.
+    pub succeeded_runs: u32,
+    /// Runs that failed, ever.
+    pub failed_runs: u32,
+}
+
+struct Series {
+    name: &'static str,
+    help: &'static str,
+    kind: MetricType,
+    value: fn(&Figures) -> Option<f64>,
+}
+
+const fn gauge(name: &'static str, help: &'static str, value: fn(&Figures) -> Option<f64>) -> Series {
+    Series { name, help, kind: MetricType::Gauge, value }
+}
+
+const fn counter(name: &'static str, help: &'static str, value: fn(&Figures) -> Option<f64>) -> Series {
+    Series { name, help, kind: MetricType::Counter, value }
+}
+
+const SERIES: [Series; 10] = [
+    gauge("singletonjob_held", "1 while a candidate holds the Lease, otherwise 0", |job| Some(f64::from(u8::from(job.held)))),
+    gauge("singletonjob_wanted_candidates", "Candidates there should be; 0 while suspended, and when finished", |job| {
+        Some(job.wanted_candidates.into())
+    }),
+    gauge("singletonjob_ready_standbys", "Candidates that could take over at once", |job| Some(job.ready_standbys.into())),
+    gauge("singletonjob_stalled", "1 while a person must put something right first, otherwise 0", |job| {
+        Some(f64::from(u8::from(job.stalled)))
+    }),
+    gauge("singletonjob_lease_duration_seconds", "How long a challenger waits after a crash", |job| Some(job.lease_duration.as_secs_f64())),
+    gauge("singletonjob_lease_silence_seconds", "How long the controller has seen no renewal; absent while nobody holds", |job| {
+        job.silence.map(|silence| silence.as_secs_f64())
+    }),
+    gauge("singletonjob_failed_attempts", "Failed attempts of the run of now", |job| Some(job.failed_attempts.into())),
+    counter("singletonjob_lease_transitions", "How often the Lease changed hands, as it says itself", |job| Some(job.transitions.into())),
+    counter("singletonjob_succeeded_runs", "Runs that succeeded, ever", |job| Some(job.succeeded_runs.into())),
+    counter("singletonjob_failed_runs", "Runs that failed, ever", |job| Some(job.failed_runs.into())),
+];
+
+type Source = Box<dyn Fn() -> Vec<Figures> + Send + Sync>;
+
+/// All SingletonJobs, in the replica that leads; none elsewhere.
+#[derive(Default)]
+pub(super) struct Jobs(Mutex<Option<Source>>);
+
+impl Jobs {
+    pub(super) fn follow(&self, source: impl Fn() -> Vec<Figures> + Send + Sync + 'static) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(source));
+    }
+
+    fn figures(&self) -> Vec<Figures> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or_else(Vec::new, |source| source())
+    }
+}
+
+impl fmt::Debug for Jobs {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_list().entries(self.figures()).finish()
+    }
+}
+
+impl Collector for Jobs {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let all = self.figures();
+        SERIES.iter().filter(|_| !all.is_empty()).try_for_each(|series| encode(&mut encoder, series, &all))
+    }
+}
+
+fn encode(encoder: &mut DescriptorEncoder, series: &Series, all: &[Figures]) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(series.name, series.help, None, series.kind)?;
+    for job in all {
+        let Some(value) = (series.value)(job) else { continue };
+        let labels = [("namespace", job.namespace.as_str()), ("name", job.name.as_str())];
+        let mut metric = family.encode_family(&labels)?;
+        match series.kind {
+            MetricType::Counter => metric.encode_counter::<[(&str, &str); 0], _, u64>(&value, None)?,
+            _ => metric.encode_gauge(&value)?,
+        }
+    }
+    Ok(())
+}

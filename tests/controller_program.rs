@@ -1,0 +1,270 @@
+//! The controller's program as its Deployment runs it, against a real API server: with its own rights and its probes, from start to end.
+
+#[path = "support/audit.rs"]
+mod audit;
+#[path = "support/control_plane.rs"]
+mod control_plane;
+#[path = "controller_program/program.rs"]
+mod program;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use audit::Audit;
+use control_plane::ControlPlane;
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt};
+use program::Program;
+use serde_json::{Value, json};
+use singletonjob::api::SingletonJob;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::sleep;
+
+const INSTALL: &str = include_str!("../manifests/install.yaml");
+const SYSTEM: &str = "singletonjob-system";
+const NAME: &str = "singletonjob-controller";
+const USER: &str = "system:serviceaccount:singletonjob-system:singletonjob-controller";
+const PATIENCE: Duration = Duration::from_secs(40);
+/// Longer than a reconciliation and everything that it sets off.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// An API server with the operator installed but for its pods, and a namespace of users. One at a time: there is one election.
+struct Bench {
+    control_plane: Arc<ControlPlane>,
+    client: Client,
+    namespace: &'static str,
+    audit: Audit,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Bench {
+    async fn new(namespace: &'static str) -> Self {
+        static ALONE: Mutex<()> = Mutex::const_new(());
+        let alone = ALONE.lock().await;
+        let control_plane = ControlPlane::shared();
+        let client = control_plane.client().await;
+        let audit = Audit::begin(control_plane.audit_log());
+        let bench = Self { control_plane, client, namespace, audit, _alone: alone };
+        bench.install().await;
+        let named = |name: &str| ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+        let created = Namespace { metadata: named(namespace), ..Namespace::default() };
+        Api::all(bench.client.clone()).create(&PostParams::default(), &created).await.expect("a namespace");
+        // No controller manager makes it here, and pods are not admitted without it.
+        let account = ServiceAccount { metadata: named("default"), ..ServiceAccount::default() };
+        bench.api().create(&PostParams::default(), &account).await.expect("a service account");
+        bench
+    }
+
+    /// Again where the definition is not served yet.
+    async fn install(&self) {
+        eventually("installed", async || {
+            let applied = self.control_plane.kubectl(&["apply", "--server-side", "--filename", "-"], INSTALL).status.success();
+            applied && self.control_plane.kubectl(&["get", "singletonjobs", "--all-namespaces"], "").status.success()
+        })
+        .await;
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), SYSTEM);
+        leases.delete(NAME, &DeleteParams::default()).await.ok();
+    }
+
+    /// A replica, in a pod as the Deployment would make it.
+    async fn start(&self, pod: &str) -> Program {
+        let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), SYSTEM);
+        let template = deployments.get(NAME).await.expect("installed").spec.template;
+        let metadata = ObjectMeta { name: Some(pod.to_owned()), ..ObjectMeta::default() };
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), SYSTEM);
+        let stored = Pod { metadata, spec: template.spec, ..Pod::default() };
+        pods.create(&PostParams::default(), &stored).await.expect("a pod");
+        Program::start(pod, SYSTEM, &self.control_plane.kubeconfig_with_token(&self.token().await))
+    }
+
+    async fn token(&self) -> String {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), SYSTEM);
+        let request = TokenRequest { spec: Some(TokenRequestSpec::default()), ..TokenRequest::default() };
+        let answer = accounts.create_token_request(NAME, &PostParams::default(), &request).await.expect("a token");
+        answer.status.and_then(|status| status.token).expect("answered with a token")
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), self.namespace)
+    }
+
+    async fn apply(&self, name: &str, replicas: u32) {
+        let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"]});
+        let spec = json!({"completionPolicy": "Never", "replicas": replicas, "template": {"spec": {"containers": [container]}}});
+        let job = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": name}, "spec": spec});
+        let jobs: Api<SingletonJob> = self.api();
+        jobs.patch(name, &PatchParams::apply("user").force(), &Patch::Apply(&job)).await.expect("accepted");
+    }
+
+    async fn pods(&self) -> Vec<Pod> {
+        self.api::<Pod>().list(&ListParams::default()).await.expect("an answer").items
+    }
+
+    /// Waits until there are so many candidates, and status says so.
+    async fn settled(&self, name: &str, replicas: usize) {
+        eventually("settled", async || {
+            let job = self.api::<SingletonJob>().get(name).await.expect("there");
+            let known = job.status.and_then(|status| status.replicas);
+            self.pods().await.len() == replicas && known.is_some_and(|known| usize::try_from(known) == Ok(replicas))
+        })
+        .await;
+    }
+
+    /// Plays the agent of `pod`.
+    async fn hold(&self, name: &str, pod: &Pod) {
+        let now = MicroTime(Timestamp::now());
+        let holder = format!("{}_{}_7", pod.name_any(), pod.uid().expect("stored"));
+        let spec = json!({"holderIdentity": holder, "acquireTime": now, "renewTime": now, "leaseTransitions": 1});
+        let leases: Api<Lease> = self.api();
+        leases.patch(name, &PatchParams::default(), &Patch::Merge(json!({"spec": spec}))).await.expect("nobody else writes");
+    }
+
+    /// How often the controller has written in the users' namespace.
+    fn writes(&self) -> usize {
+        let deeds = self.audit.deeds(USER);
+        deeds.iter().filter(|deed| deed.is_write() && deed.namespace() == self.namespace).count()
+    }
+
+    /// Group, resource and verb of everything that the controller may do.
+    async fn granted(&self) -> BTreeSet<(String, String, String)> {
+        let role = Api::<ClusterRole>::all(self.client.clone()).get(NAME).await.expect("installed");
+        let mut granted = BTreeSet::new();
+        for rule in role.rules.unwrap_or_default() {
+            for (group, resource) in pairs(&rule.api_groups.unwrap_or_default(), &rule.resources.unwrap_or_default()) {
+                granted.extend(rule.verbs.iter().map(|verb| (group.clone(), resource.clone(), verb.clone())));
+            }
+        }
+        granted
+    }
+}
+
+fn pairs(groups: &[String], resources: &[String]) -> Vec<(String, String)> {
+    groups.iter().flat_map(|group| resources.iter().map(|resource| (group.clone(), resource.clone()))).collect()
+}
+
+async fn eventually(what: &str, wanted: impl AsyncFn() -> bool) {
+    let started = Instant::now();
+    while !wanted().await {
+        assert!(started.elapsed() < PATIENCE, "not {what}");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn leads(program: &Program) {
+    eventually("leading", async || program.get("/metrics").1.contains("leader_election_master_status{name=\"singletonjob-controller\"} 1"))
+        .await;
+    eventually("ready", async || program.get("/readyz").0 == 200).await;
+}
+
+fn patch(spec: &Value) -> Patch<Value> {
+    Patch::Merge(json!({"spec": spec}))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
+    let bench = Bench::new("rights").await;
+    let mut program = bench.start("rights-1").await;
+    leads(&program).await;
+    bench.apply("web", 2).await;
+    bench.settled("web", 2).await;
+    let agent = bench.pods().await[0].spec.clone().and_then(|spec| spec.init_containers).expect("an installer").remove(0);
+    assert_eq!(agent.image.as_deref(), Some("ghcr.io/singletonjob/singletonjob:0.1.0"), "the controller's own");
+    bench.hold("web", &bench.pods().await[0]).await;
+    let active = ListParams::default().labels("singletonjob.dev/role=active");
+    eventually("labelled", async || bench.api::<Pod>().list(&active).await.expect("an answer").items.len() == 1).await;
+    let held = r#"singletonjob_held{namespace="rights",name="web"} 1"#;
+    eventually("told of", async || program.get("/metrics").1.contains(held)).await;
+    let jobs = bench.api::<SingletonJob>();
+    jobs.patch("web", &PatchParams::default(), &patch(&json!({"replicas": 1}))).await.expect("stored");
+    bench.settled("web", 1).await;
+    bench.apply("gone", 0).await;
+    eventually("made", async || bench.api::<Lease>().get_opt("gone").await.expect("an answer").is_some()).await;
+    jobs.delete("gone", &DeleteParams::default()).await.expect("deleted");
+    eventually("cleared away", async || bench.api::<Lease>().get_opt("gone").await.expect("an answer").is_none()).await;
+    program.terminate();
+    assert_eq!(program.ended_within(Duration::from_secs(2)), Some(0), "{}", program.log());
+    let deeds = bench.audit.deeds(USER);
+    let refused: Vec<_> = deeds.iter().filter(|deed| matches!(deed.code(), 401 | 403)).collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+    let used: BTreeSet<_> = deeds.iter().flat_map(audit::Deed::needs).collect();
+    assert_eq!(used, bench.granted().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_takes_over_from_a_dead_one_writes_nothing_and_goes_on() {
+    let bench = Bench::new("again").await;
+    let mut first = bench.start("again-1").await;
+    leads(&first).await;
+    let second = bench.start("again-2").await;
+    bench.apply("web", 2).await;
+    bench.settled("web", 2).await;
+    bench.hold("web", &bench.pods().await[0]).await;
+    sleep(QUIET).await;
+    eventually("standing by", async || second.get("/readyz").0 == 200).await;
+    assert!(!second.get("/metrics").1.contains("singletonjob_held"), "only the leader tells of jobs");
+    let before = bench.writes();
+    first.kill();
+    leads(&second).await;
+    eventually("looked at", async || second.get("/metrics").1.contains(r#"result="success"#)).await;
+    sleep(QUIET).await;
+    assert_eq!(bench.writes(), before, "{}", second.log());
+    bench.apply("web", 3).await;
+    bench.settled("web", 3).await;
+    assert_eq!((second.get("/healthz").0, second.get("/readyz").0), (200, 200));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_without_rights_leaves_at_once() {
+    let bench = Bench::new("uninstalled").await;
+    let mut program = bench.start("uninstalled-1").await;
+    leads(&program).await;
+    let bindings: Api<ClusterRoleBinding> = Api::all(bench.client.clone());
+    bindings.delete(NAME, &DeleteParams::default()).await.expect("deleted");
+    let started = Instant::now();
+    program.terminate();
+    assert_eq!(program.ended_within(PATIENCE), Some(0), "{}", program.log());
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}\n{}", started.elapsed(), program.log());
+    assert!(program.log().contains("leaving without giving the Lease singletonjob-controller back"), "{}", program.log());
+}
+
+#[tokio::test]
+async fn a_replica_that_starts_during_an_outage_waits_for_its_end() {
+    let nowhere = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "nowhere",
+        "clusters": [{"name": "nowhere", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "contexts": [{"name": "nowhere", "context": {"cluster": "nowhere", "user": ""}}],
+    });
+    let kubeconfig = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(kubeconfig.path(), nowhere.to_string()).expect("a temporary file");
+    let mut program = Program::start("outage-1", SYSTEM, kubeconfig.path());
+    eventually("said", async || program.log().contains("the API server is out of reach; asking again")).await;
+    assert_eq!((program.get("/healthz").0, program.get("/readyz").0), (200, 503), "a restart would mend nothing");
+    program.terminate();
+    assert_eq!(program.ended_within(Duration::from_secs(1)), Some(0), "{}", program.log());
+}
+
+#[test]
+fn a_variable_of_no_use_is_answered_in_one_line() {
+    let answer = |name, value| Program::answer_to(&[("POD_NAME", "a-1"), ("POD_NAMESPACE", "system"), (name, value)]);
+    let table = [
+        ("LISTEN_ADDRESS", "foo", r#"LISTEN_ADDRESS "foo": use ADDRESS:PORT, for example 0.0.0.0:8080"#),
+        ("LOG_LEVEL", "loud", r#"LOG_LEVEL "loud": use error, warn, info, debug, trace or off"#),
+        ("LOG_FORMAT", "xml", r#"LOG_FORMAT "xml": use json or text"#),
+        ("AGENT_IMAGE_PULL_POLICY", "", r#"AGENT_IMAGE_PULL_POLICY "": use Always, IfNotPresent or Never"#),
+        ("POD_NAME", "", r#"POD_NAME "": use the pod's metadata.name, through the downward API"#),
+    ];
+    for (name, value, line) in table {
+        assert_eq!(answer(name, value), (Some(64), format!("singletonjob-controller: {line}\n")));
+    }
+}

@@ -1,0 +1,86 @@
+//! What was asked of the API server, by whom, in its own words.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// One answered request for a resource.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deed {
+    /// `get`, `list`, `watch`, `create`, `update`, `patch` or `delete`.
+    pub verb: String,
+    user: User,
+    object_ref: Option<Subject>,
+    response_status: Option<Answer>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct User {
+    username: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Subject {
+    api_group: String,
+    resource: String,
+    subresource: String,
+    namespace: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Answer {
+    #[serde(default)]
+    code: u16,
+}
+
+impl Deed {
+    /// Whether it changes something.
+    pub fn is_write(&self) -> bool {
+        !matches!(self.verb.as_str(), "get" | "list" | "watch")
+    }
+
+    /// HTTP status of the answer.
+    pub fn code(&self) -> u16 {
+        self.response_status.as_ref().map_or(0, |answer| answer.code)
+    }
+
+    /// In which namespace.
+    pub fn namespace(&self) -> &str {
+        self.object_ref.as_ref().map_or("", |subject| &subject.namespace)
+    }
+
+    /// What a role must grant for it: group, resource with subresource, verbs. An apply of what was not there is also a creation.
+    pub fn needs(&self) -> Vec<(String, String, String)> {
+        let Some(subject) = &self.object_ref else { return Vec::new() };
+        let resource = [subject.resource.as_str(), subject.subresource.as_str()].join("/").trim_end_matches('/').to_owned();
+        let created = (self.verb == "patch" && self.code() == 201).then_some("create");
+        let verbs = [Some(self.verb.as_str()), created];
+        verbs.into_iter().flatten().map(|verb| (subject.api_group.clone(), resource.clone(), verb.to_owned())).collect()
+    }
+}
+
+/// The part of the log that was written after it was opened.
+pub struct Audit {
+    log: PathBuf,
+    from: usize,
+}
+
+impl Audit {
+    /// From now on.
+    pub fn begin(log: PathBuf) -> Self {
+        let from = fs::read(&log).map_or(0, |text| text.len());
+        Self { log, from }
+    }
+
+    /// Everything that `user` has asked for since.
+    pub fn deeds(&self, user: &str) -> Vec<Deed> {
+        let text = fs::read(&self.log).expect("an audit log");
+        let new = String::from_utf8_lossy(&text[self.from..]).into_owned();
+        let whole = new.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let deeds = whole.lines().map(|line| serde_json::from_str::<Deed>(line).expect("an audit event"));
+        deeds.filter(|deed| deed.user.username == user && deed.object_ref.is_some()).collect()
+    }
+}

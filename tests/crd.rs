@@ -6,6 +6,8 @@ mod control_plane;
 mod installation;
 #[path = "crd/lease_policy.rs"]
 mod lease_policy;
+#[path = "crd/random_specs.rs"]
+mod random_specs;
 #[path = "crd/refusals.rs"]
 mod refusals;
 #[path = "crd/timing.rs"]

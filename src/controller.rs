@@ -7,11 +7,13 @@
 //!
 //! # Layout
 //! One file per stage, in this order: [`observe`], [`plan`] (pure), [`build`] (pure), [`apply`], [`report`]; [`reconcile`] strings them
-//! together. Beside them: [`tombstones`] removes what outlives its SingletonJob, [`leadership`] decides which replica works.
+//! together. Beside them: [`tombstones`] removes what outlives its SingletonJob, [`leadership`] decides which replica works,
+//! [`names`] is what finds what was made.
 
 pub mod apply;
 pub mod build;
 pub mod leadership;
+pub mod names;
 pub mod observe;
 pub mod plan;
 pub mod program;

@@ -16,7 +16,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource, ResourceExt};
 
-use super::build;
+use super::names;
 use super::request::{self, Failure};
 use crate::api::SingletonJob;
 use crate::contract::labels;
@@ -115,10 +115,10 @@ pub fn cached(job: &SingletonJob, caches: &Caches, sightings: &Sightings, now: M
     let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
     let pods: Vec<_> = caches.pods.state_filter(|pod| is_named(pod, &namespace, &name));
     let lease = caches.leases.get(&ObjectRef::new(&name).within(&namespace));
-    let rbac = ObjectRef::new(&build::rbac::name(&name)).within(&namespace);
+    let rbac = ObjectRef::new(&names::rbac(&name)).within(&namespace);
     let observed = Observed {
         role: caches.roles.get(&rbac).map(|role| (*role).clone()),
-        binding: caches.bindings.get(&ObjectRef::new(&build::rbac::name(&name)).within(&namespace)).map(|binding| (*binding).clone()),
+        binding: caches.bindings.get(&ObjectRef::new(&names::rbac(&name)).within(&namespace)).map(|binding| (*binding).clone()),
         ..Observed::default()
     };
     complete(job, observed, lease.map(|lease| (*lease).clone()), pods.iter().map(AsRef::as_ref), sightings, now)
@@ -142,7 +142,7 @@ pub async fn live(
     };
     let leases: Api<Lease> = Api::namespaced(client.clone(), &namespace);
     let lease = request::bounded("reading Lease", &name, leases.get_opt(&name)).await?;
-    let rbac = build::rbac::name(&name);
+    let rbac = names::rbac(&name);
     let roles: Api<Role> = Api::namespaced(client.clone(), &namespace);
     let role = request::bounded("reading Role", &rbac, roles.get_opt(&rbac)).await?;
     let bindings: Api<RoleBinding> = Api::namespaced(client.clone(), &namespace);
@@ -174,7 +174,7 @@ fn complete<'a>(
     candidates.sort_by_key(|candidate| candidate.number);
     let foreign = observed.foreign.or_else(|| foreign(lease.as_ref(), "Lease", &job.name_any()));
     let seen = lease.filter(|_| foreign.is_none()).map(|lease| see(lease, job, sightings, now)).transpose()?;
-    Ok(Observed { lease: seen, candidates, template_hash: build::template_hash(&job.spec), foreign, ..observed })
+    Ok(Observed { lease: seen, candidates, template_hash: names::template_hash(&job.spec), foreign, ..observed })
 }
 
 fn see(object: Lease, job: &SingletonJob, sightings: &Sightings, now: Moment) -> Result<Seen, Failure> {

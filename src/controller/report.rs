@@ -18,7 +18,7 @@ use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt};
 
 use super::apply::Applied;
-use super::observe::candidate::Hindrance;
+use super::observe::candidate::{Candidate, Hindrance};
 use super::observe::{Observed, Seen};
 use super::plan::{Plan, Refusal};
 use super::request::{Failure, bounded};
@@ -76,6 +76,13 @@ impl<'a> Account<'a> {
     /// The Lease.
     pub fn seen(&self) -> Option<&Seen> {
         self.observed.lease.as_ref()
+    }
+
+    /// Candidates that could take over at once.
+    pub fn standbys(&self) -> impl Iterator<Item = &Candidate> {
+        let holder = self.observed.holder_uid();
+        let ready = self.observed.candidates.iter().filter(|candidate| candidate.is_alive() && candidate.ready);
+        ready.filter(move |candidate| Some(candidate.uid.as_str()) != holder)
     }
 
     /// Why some candidate does not start.

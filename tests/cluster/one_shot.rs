@@ -84,6 +84,7 @@ fn a_new_template_leaves_the_running_attempt_alone_and_is_what_starts_next() {
         })
         .await;
         nothing_starts(&job.records, 2, SECOND * 3).await;
-        job.await_true(types::COMPLETE).await;
+        let complete = job.await_true(types::COMPLETE).await;
+        assert!(complete.message.contains("the template has changed since"), "{}", complete.message);
     });
 }

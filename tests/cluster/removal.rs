@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use singletonjob::controller::build::rbac;
+use singletonjob::controller::names;
 
 use crate::cluster::said;
 use crate::job::{Job, LEASE, SOON};
@@ -48,7 +48,7 @@ fn deleted_in_the_background_in_the_foreground_or_with_its_namespace_it_leaves_n
 /// The Role and its binding are the Lease's, and go with it.
 async fn nothing_of_them_is_left(scenario: &Scenario, jobs: &[Job<'_>]) {
     for job in jobs {
-        let name = rbac::name(job.name);
+        let name = names::rbac(job.name);
         await_object::<Role, _>(scenario.api(), &name, "the Role is gone", SOON, |role| role.is_none()).await;
         await_object::<RoleBinding, _>(scenario.api(), &name, "the RoleBinding is gone", SOON, |binding| binding.is_none()).await;
     }

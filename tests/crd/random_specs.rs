@@ -12,9 +12,8 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
-use singletonjob::controller::build;
-use singletonjob::controller::plan;
 use singletonjob::controller::settings::Agent;
+use singletonjob::controller::{build, names, plan};
 
 use super::Bench;
 
@@ -229,7 +228,7 @@ impl Server {
             serde_json::from_value(serde_json::to_value(stored).expect("JSON")).expect("what is accepted is understood");
         assert!(plan::timing(&job).is_ok(), "accepted, and cannot be obeyed: {:?}", job.spec.lease);
         let plain = self.create(&template(&job)).await;
-        let candidate = self.create(&build::pod::candidate(&job, 1, &build::template_hash(&job.spec), &agent())).await;
+        let candidate = self.create(&build::pod::candidate(&job, 1, &names::template_hash(&job.spec), &agent())).await;
         assert!(plain.is_err() || candidate.is_ok(), "a good template became a bad pod: {candidate:?}: {spec:#}");
         if candidate.is_ok() { Fate::Good } else { Fate::BadTemplate }
     }

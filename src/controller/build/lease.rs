@@ -7,8 +7,8 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
-use super::{labels, name};
 use crate::api::SingletonJob;
+use crate::controller::names;
 use crate::controller::plan::takeover::{Creation, Wishes};
 use crate::lease::notes::{self, Notes, Reason, Released, keys};
 use crate::lease::record::Identity;
@@ -18,8 +18,12 @@ const MAKER: &str = "singletonjob-controller";
 
 /// A Lease that is missing. It is owned by nobody: it is to outlive its SingletonJob and tell the next one of that name who held it.
 pub fn new(job: &SingletonJob, creation: &Creation, wishes: &Wishes) -> Lease {
-    let metadata =
-        ObjectMeta { name: Some(name(job)), namespace: job.namespace(), labels: Some(labels(&name(job))), ..ObjectMeta::default() };
+    let metadata = ObjectMeta {
+        name: Some(job.name_any()),
+        namespace: job.namespace(),
+        labels: Some(names::labels(&job.name_any())),
+        ..ObjectMeta::default()
+    };
     bare(metadata, creation, wishes)
 }
 

@@ -11,9 +11,10 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use kube::{Resource, ResourceExt};
 
-use super::{name, probes};
+use super::probes;
 use crate::api::SingletonJob;
 use crate::contract::{environment, labels, paths, pod};
+use crate::controller::names;
 use crate::controller::settings::Agent;
 
 /// How long a candidate stays on a node that is not ready or not reachable: it is replaced elsewhere by then.
@@ -45,14 +46,14 @@ pub fn candidate(job: &SingletonJob, number: i64, template_hash: &str, agent: &A
 fn metadata(job: &SingletonJob, number: i64, template_hash: &str) -> ObjectMeta {
     let template = job.spec.template.metadata.clone().unwrap_or_default();
     let mut all_labels = template.labels.unwrap_or_default();
-    all_labels.extend(super::labels(&name(job)));
+    all_labels.extend(names::labels(&job.name_any()));
     all_labels.insert(labels::ROLE.to_owned(), labels::ROLE_STANDBY.to_owned());
     all_labels.insert(labels::TEMPLATE_HASH.to_owned(), template_hash.to_owned());
     let mut annotations = template.annotations.unwrap_or_default();
     let ours = format!("{},{}", pod::AGENT_VOLUME, pod::STATE_VOLUME);
     annotations.entry(SAFE_TO_EVICT.to_owned()).and_modify(|theirs| *theirs = format!("{theirs},{ours}")).or_insert(ours);
     ObjectMeta {
-        name: Some(format!("{}-{number}", name(job))),
+        name: Some(format!("{}-{number}", job.name_any())),
         namespace: job.namespace(),
         labels: Some(all_labels),
         annotations: Some(annotations),
@@ -88,7 +89,7 @@ fn environment(job: &SingletonJob, grace_period: i64, message_path: String) -> V
         value_from: Some(EnvVarSource { field_ref: Some(field(path)), ..EnvVarSource::default() }),
     };
     vec![
-        value(environment::NAME, name(job)),
+        value(environment::NAME, job.name_any()),
         value(environment::NAMESPACE, job.namespace().unwrap_or_default()),
         value(environment::JOB_UID, job.uid().unwrap_or_default()),
         field(environment::POD_NAME, "metadata.name"),
@@ -189,7 +190,7 @@ fn spread(spec: &mut PodSpec, job: &SingletonJob) {
     if placed || spec.topology_spread_constraints.as_ref().is_some_and(|constraints| !constraints.is_empty()) {
         return;
     }
-    let selected = BTreeMap::from([(labels::JOB.to_owned(), name(job))]);
+    let selected = BTreeMap::from([(labels::JOB.to_owned(), job.name_any())]);
     spec.topology_spread_constraints = Some(vec![TopologySpreadConstraint {
         max_skew: 1,
         topology_key: "kubernetes.io/hostname".into(),

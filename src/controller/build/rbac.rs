@@ -5,23 +5,18 @@ use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt};
 
-use super::{labels, name as job_name};
 use crate::api::SingletonJob;
+use crate::controller::names;
 
 /// What a candidate may do with its Lease; never create, patch or delete.
 const VERBS: [&str; 4] = ["get", "list", "watch", "update"];
-
-/// Name of both.
-pub fn name(job: &str) -> String {
-    format!("singletonjob-{job}")
-}
 
 /// The Role for this one Lease.
 pub fn role(job: &SingletonJob) -> Role {
     let rule = PolicyRule {
         api_groups: Some(vec!["coordination.k8s.io".into()]),
         resources: Some(vec!["leases".into()]),
-        resource_names: Some(vec![job_name(job)]),
+        resource_names: Some(vec![job.name_any()]),
         verbs: VERBS.map(str::to_owned).to_vec(),
         ..PolicyRule::default()
     };
@@ -38,16 +33,16 @@ pub fn binding(job: &SingletonJob, service_accounts: &[String]) -> RoleBinding {
     };
     RoleBinding {
         metadata: metadata(job),
-        role_ref: RoleRef { api_group: Some("rbac.authorization.k8s.io".into()), kind: "Role".into(), name: name(&job_name(job)) },
+        role_ref: RoleRef { api_group: Some("rbac.authorization.k8s.io".into()), kind: "Role".into(), name: names::rbac(&job.name_any()) },
         subjects: Some(service_accounts.iter().map(subject).collect()),
     }
 }
 
 fn metadata(job: &SingletonJob) -> ObjectMeta {
     ObjectMeta {
-        name: Some(name(&job_name(job))),
+        name: Some(names::rbac(&job.name_any())),
         namespace: job.namespace(),
-        labels: Some(labels(&job_name(job))),
+        labels: Some(names::labels(&job.name_any())),
         ..ObjectMeta::default()
     }
 }

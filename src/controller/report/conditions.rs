@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::status::{clock, standbys, to_seconds};
+use super::words::{clock, to_seconds};
 use super::{Account, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, is_true, reasons, remove_condition, set_condition, types};
@@ -12,6 +12,9 @@ use crate::api::status::{FinishedRun, RunOutcome};
 use crate::controller::plan::{self, PATIENCE, is_service, runs, takeover};
 use crate::lease::notes::Reason;
 
+/// To a run that is over.
+const TEMPLATE_CHANGED: &str =
+    "; the template has changed since, which starts nothing: to run the new one, delete this SingletonJob and apply it again";
 /// `NotReady`, for a holder whose pod is not ready.
 const NOT_READY: &str = "NotReady";
 
@@ -83,8 +86,8 @@ fn verdict(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) ->
     }
     if let Some(run) = over(account, old) {
         return match run.outcome {
-            RunOutcome::Succeeded => ready(Statement::yes(types::READY, reasons::COMPLETE, sentence(&run))),
-            RunOutcome::Failed | RunOutcome::Stopped => stalled(reasons::FAILED, sentence(&run)),
+            RunOutcome::Succeeded => ready(Statement::yes(types::READY, reasons::COMPLETE, sentence(account, &run))),
+            RunOutcome::Failed | RunOutcome::Stopped => stalled(reasons::FAILED, sentence(account, &run)),
         };
     }
     if account.job.spec.is_stopped() {
@@ -166,7 +169,7 @@ fn holder(account: &Account<'_>) -> String {
     let since = account.record().and_then(|record| record.acquire_time).map_or(String::new(), |time| format!(" since {}", clock(time)));
     let token = account.seen().and_then(|seen| seen.look.token).map(|token| token.to_string()).or_else(|| remembered_token(account));
     let token = token.map_or(String::new(), |token| format!(", token {token}"));
-    let standbys = match standbys(account).count() {
+    let standbys = match account.standbys().count() {
         0 => "no standby ready".to_owned(),
         many => format!("{} ready", words::count(many, "standby", "standbys")),
     };
@@ -226,7 +229,7 @@ fn free(account: &Account<'_>, reason: Reason, by: &str) -> Statement {
 }
 
 fn standby(account: &Account<'_>) -> Statement {
-    match standbys(account).count() {
+    match account.standbys().count() {
         0 => {
             let why = account.trouble().map_or_else(|| no_standby(account), |trouble| trouble.message);
             Statement::no(types::STANDBY_AVAILABLE, "NoneReady", why)
@@ -264,15 +267,22 @@ fn over(account: &Account<'_>, old: &SingletonJobStatus) -> Option<FinishedRun> 
     super::history::runs(account, old).into_iter().next()
 }
 
-fn sentence(run: &FinishedRun) -> String {
+fn sentence(account: &Account<'_>, run: &FinishedRun) -> String {
     let message = run.message.clone().unwrap_or_default();
+    let changed = if is_outdated(account, run) { TEMPLATE_CHANGED } else { "" };
     match run.outcome {
-        RunOutcome::Succeeded => format!("succeeded: {message}"),
+        RunOutcome::Succeeded => format!("succeeded: {message}{changed}"),
         RunOutcome::Failed | RunOutcome::Stopped => {
             let log = run.pod.as_ref().map_or(String::new(), |pod| format!("; the log of {pod} says why"));
-            format!("failed after {}: {message}{log}", words::count(run.attempts, "attempt", "attempts"))
+            format!("failed after {}: {message}{log}{changed}", words::count(run.attempts, "attempt", "attempts"))
         }
     }
+}
+
+/// Whether the template is another one than that of the pod that finished the run, as long as that pod is kept.
+fn is_outdated(account: &Account<'_>, run: &FinishedRun) -> bool {
+    let finisher = account.observed.candidates.iter().find(|candidate| Some(&candidate.name) == run.pod.as_ref());
+    finisher.is_some_and(|pod| pod.template_hash.as_ref() != Some(&account.observed.template_hash))
 }
 
 /// `Complete` and `Failed`, of a one-shot, as batch/v1 has them.
@@ -280,7 +290,7 @@ fn finished(account: &Account<'_>, old: &SingletonJobStatus) -> [(&'static str, 
     let run = over(account, old);
     let of = |outcome, type_, fallback: &str| {
         let run = run.as_ref().filter(|run| run.outcome == outcome)?;
-        Some(Statement::yes(type_, run.reason.clone().unwrap_or_else(|| fallback.to_owned()), sentence(run)))
+        Some(Statement::yes(type_, run.reason.clone().unwrap_or_else(|| fallback.to_owned()), sentence(account, run)))
     };
     [
         (types::COMPLETE, of(RunOutcome::Succeeded, types::COMPLETE, reasons::COMPLETE)),

@@ -1,7 +1,7 @@
 //! Runs and changes of hands, newest first.
 
 use super::Account;
-use super::status::to_seconds;
+use super::words::to_seconds;
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::status::{FinishedRun, MOST_HISTORY, RunOutcome, Takeover, TakeoverReason};

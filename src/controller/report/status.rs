@@ -1,9 +1,8 @@
 //! Status, computed.
 
-use jiff::{Timestamp, Unit};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
+use super::words::to_seconds;
 use super::{Account, conditions, history};
 use crate::api::SingletonJobStatus;
 use crate::api::status::{Candidate, CandidateRole, CurrentRun, LeaseStatus, MOST_CANDIDATES, RunOutcome};
@@ -27,7 +26,7 @@ pub fn compute(account: &Account<'_>) -> SingletonJobStatus {
         conditions: conditions::all(account, &old),
         replicas: Some(count(alive())),
         ready_replicas: Some(count(ready)),
-        ready_standbys: Some(count(standbys(account))),
+        ready_standbys: Some(count(account.standbys())),
         selector: Some(format!("{}={}", labels::JOB, account.job.name_any())),
         lease: lease(account, &old),
         candidates: candidates(account),
@@ -40,13 +39,6 @@ pub fn compute(account: &Account<'_>) -> SingletonJobStatus {
         runs,
         takeovers: history::takeovers(account, &old),
     }
-}
-
-/// Candidates that could take over at once.
-pub fn standbys<'a>(account: &'a Account<'_>) -> impl Iterator<Item = &'a candidate::Candidate> {
-    let holder = account.observed.holder_uid();
-    let ready = account.observed.candidates.iter().filter(|candidate| candidate.is_alive() && candidate.ready);
-    ready.filter(move |candidate| Some(candidate.uid.as_str()) != holder)
 }
 
 fn count<'a>(candidates: impl Iterator<Item = &'a candidate::Candidate>) -> i32 {
@@ -122,15 +114,4 @@ fn run(account: &Account<'_>, old: &SingletonJobStatus) -> Option<CurrentRun> {
         attempts: i32::try_from(progress.starts).unwrap_or(i32::MAX),
         failures: i32::try_from(progress.failures).unwrap_or(i32::MAX),
     })
-}
-
-/// As times are written: whole seconds, so that what was written equals what is computed again.
-pub fn to_seconds(time: Timestamp) -> Time {
-    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
-}
-
-/// For sentences: `14:03:11Z`.
-pub fn clock(time: Timestamp) -> String {
-    let time = time.round(Unit::Second).unwrap_or(time);
-    time.strftime("%H:%M:%SZ").to_string()
 }

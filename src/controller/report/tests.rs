@@ -153,6 +153,17 @@ fn a_one_shot_that_succeeded_is_complete_and_stays_so_without_its_lease() {
 }
 
 #[test]
+fn a_finished_one_shot_whose_template_changes_says_that_it_stays_finished() {
+    let lease = released(&Value::Null, &finished("Succeeded", "Completed", 0));
+    let of_template = |hash: &str| vec![Candidate { template_hash: Some(hash.into()), ..pod(2, false, None) }];
+    let message = |status: &SingletonJobStatus| find_condition(&status.conditions, types::COMPLETE).expect("over").message.clone();
+    let same = compute(&job("OnSuccess", json!({}), &SingletonJobStatus::default()), Some(lease.clone()), of_template(""));
+    assert!(!message(&same).contains("template"), "{}", message(&same));
+    let other = compute(&job("OnSuccess", json!({}), &SingletonJobStatus::default()), Some(lease), of_template("old"));
+    assert!(message(&other).ends_with("delete this SingletonJob and apply it again"), "{}", message(&other));
+}
+
+#[test]
 fn a_one_shot_that_failed_is_stalled() {
     let job = job("OnSuccess", json!({}), &SingletonJobStatus::default());
     let status = compute(&job, Some(released(&Value::Null, &finished("Failed", "BackoffLimitExceeded", 1))), vec![]);

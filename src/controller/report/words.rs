@@ -1,4 +1,7 @@
-//! Words for people, beside those of the API.
+//! Words and times for people, beside those of the API.
+
+use jiff::{Timestamp, Unit};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::status::TakeoverReason;
 use crate::lease::notes::Reason;
@@ -44,6 +47,17 @@ pub fn takeover(reason: TakeoverReason) -> String {
         TakeoverReason::LeaseLost => "it could not renew in time",
     };
     format!("{reason:?} ({means})")
+}
+
+/// As times are written: whole seconds, so that what was written equals what is computed again.
+pub fn to_seconds(time: Timestamp) -> Time {
+    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
+}
+
+/// For sentences: `14:03:11Z`.
+pub fn clock(time: Timestamp) -> String {
+    let time = time.round(Unit::Second).unwrap_or(time);
+    time.strftime("%H:%M:%SZ").to_string()
 }
 
 #[cfg(test)]

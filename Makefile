@@ -1,12 +1,12 @@
 # Every target does all of its own set-up: packages, programs, images, cluster.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help check test fuzz manifests cluster-binaries cluster-up cluster-down image demo demo-down
+.PHONY: help check test fuzz simulate manifests cluster-binaries cluster-up cluster-down image demo demo-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-check: ## the fast part, for every edit: formatting, clippy, unit and model tests
+check: ## the fast part, for every edit: formatting, clippy, unit and model tests, simulation
 	hack/test.sh check
 
 test: ## everything that CI runs, cluster scenarios included; as root, 45 min cold, 15 min when built
@@ -14,6 +14,9 @@ test: ## everything that CI runs, cluster scenarios included; as root, 45 min co
 
 fuzz: ## everything that parses what others wrote, under CASES=100000 inputs each
 	PROPTEST_CASES=$(or $(CASES),100000) cargo test --locked --all-features --test fuzz
+
+simulate: ## virtual hours of faults, as many as you like: make simulate HOURS=1000 SEED=1
+	SIMULATION_HOURS=$(or $(HOURS),100) SIMULATION_SEED=$(or $(SEED),1) cargo test --locked --all-features --test simulation -- hours --nocapture
 
 manifests: ## regenerate what is generated in crds/ and manifests/
 	cargo run --quiet --locked --bin crdgen -- --write

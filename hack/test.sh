@@ -40,6 +40,7 @@ check() {
   stage "formatting" cargo fmt --check
   stage "clippy" cargo clippy --locked --all-features --all-targets -- -D warnings
   stage "unit, model, architecture and fuzz tests" cargo test --locked --all-features --quiet --lib --bins --test model --test architecture --test fuzz
+  stage "simulation" cargo test --locked --all-features --quiet --test simulation -- --nocapture
 }
 
 # All files of tests/ but the scenarios and what `check` has run, so that a new one cannot be forgotten.
@@ -48,7 +49,7 @@ api_tests() {
   for file in tests/*.rs; do
     [ -e "$file" ] || die "tests/ holds no test"
     case $file in
-      tests/cluster.rs | tests/model.rs | tests/architecture.rs | tests/fuzz.rs) ;;
+      tests/cluster.rs | tests/model.rs | tests/architecture.rs | tests/fuzz.rs | tests/simulation.rs) ;;
       *) targets+=(--test "$(basename "$file" .rs)") ;;
     esac
   done

@@ -66,7 +66,10 @@ fn heard(store: &mut Store, event: Event) -> Input {
             Ok(record) => Input::Saw(Box::new(record), Source::Watch),
             Err(malformed) => Input::Unreachable(malformed.to_string()),
         },
-        Event::Deleted => Input::Vanished,
+        Event::Deleted(lease) => {
+            store.note_deletion(&lease);
+            Input::Vanished
+        }
         Event::Read(result) => read(store, result),
         Event::Written { attempt, result } => {
             let answer = match result.and_then(|lease| Ok(store.remember(lease, false)?)) {

@@ -66,14 +66,14 @@ pub async fn speak(config: Config, namespace: &str, name: &str, dead: &Candidate
                 store.read(REQUEST_DEADLINE);
             }
             // Only what was read is a base for a write.
-            Event::Watched(_) | Event::Deleted => {}
+            Event::Watched(_) | Event::Deleted(_) => {}
         }
     }
     Ok(())
 }
 
 /// The write that gives back what `dead` still holds.
-fn release(record: &Record, dead: &Candidate, remains: Remains, now: Now) -> Option<Write> {
+pub fn release(record: &Record, dead: &Candidate, remains: Remains, now: Now) -> Option<Write> {
     if record.holder.as_ref() != Some(&dead.identity) {
         return None;
     }

@@ -34,8 +34,8 @@ const WATCH_SECONDS: u32 = 290;
 pub enum Event {
     /// From the watch.
     Watched(Lease),
-    /// The watch says that the Lease was deleted.
-    Deleted,
+    /// The watch says that the Lease was deleted, as it was then.
+    Deleted(Lease),
     /// A read ended.
     Read(Result<Option<Lease>, Failure>),
     /// A write ended.
@@ -102,6 +102,11 @@ impl Store {
             self.newest = Some((record.version, lease));
         }
         Ok(record)
+    }
+
+    /// Notes that the watch has told of a deletion: one that goes on after it must not tell of it again.
+    pub fn note_deletion(&mut self, lease: &Lease) {
+        self.watched = version_of(lease).or(self.watched);
     }
 
     /// Sends a linearizable read.
@@ -250,10 +255,13 @@ async fn watch_once(
     while let Some(event) = stream.try_next().await? {
         let told = match event {
             WatchEvent::Added(lease) | WatchEvent::Modified(lease) => {
-                *from = lease.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
+                *from = version_of(&lease);
                 events.send(Event::Watched(lease))
             }
-            WatchEvent::Deleted(_) => events.send(Event::Deleted),
+            WatchEvent::Deleted(lease) => {
+                *from = version_of(&lease);
+                events.send(Event::Deleted(lease))
+            }
             WatchEvent::Bookmark(_) => Ok(()),
             WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
         };
@@ -262,6 +270,10 @@ async fn watch_once(
         }
     }
     Ok(())
+}
+
+fn version_of(lease: &Lease) -> Option<Version> {
+    lease.metadata.resource_version.as_deref().and_then(|version| version.parse().ok())
 }
 
 #[cfg(test)]
@@ -347,5 +359,18 @@ mod tests {
         for code in [500, 502, 503, 504] {
             assert!(matches!(failure("x", &status(code)), Failure::Unknown(_)), "{code}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_is_opened_after_a_deletion_does_not_tell_of_it_again() {
+        let (sender, _events) = tokio::sync::mpsc::unbounded_channel();
+        let nowhere = Config::new("http://127.0.0.1:1".parse().expect("a uri"));
+        let mut store = Store::open(nowhere, "billing", "rollup", sender).expect("a client");
+        store.remember(lease(), true).expect("a record");
+        let mut deleted = lease();
+        deleted.metadata.resource_version = Some("12".into());
+        store.note_deletion(&deleted);
+        store.check_watch(Version(13));
+        assert_eq!(store.watched, Some(Version(12)));
     }
 }

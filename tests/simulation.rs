@@ -1,0 +1,200 @@
+//! Hours of virtual time: several electors, one Lease server, and everything that may go wrong between them.
+
+#[path = "simulation/api.rs"]
+mod api;
+#[path = "simulation/clocks.rs"]
+mod clocks;
+#[path = "simulation/container.rs"]
+mod container;
+#[path = "simulation/controller.rs"]
+mod controller;
+#[path = "simulation/cost.rs"]
+mod cost;
+#[path = "simulation/coverage.rs"]
+mod coverage;
+#[path = "simulation/deed.rs"]
+mod deed;
+#[path = "simulation/dice.rs"]
+mod dice;
+#[path = "simulation/driver.rs"]
+mod driver;
+#[path = "simulation/faults.rs"]
+mod faults;
+#[path = "simulation/fencer.rs"]
+mod fencer;
+#[path = "simulation/judge.rs"]
+mod judge;
+#[path = "simulation/kept.rs"]
+mod kept;
+#[path = "simulation/kubelet.rs"]
+mod kubelet;
+#[path = "simulation/liveness.rs"]
+mod liveness;
+#[path = "simulation/network.rs"]
+mod network;
+#[path = "simulation/pauses.rs"]
+mod pauses;
+#[path = "simulation/process.rs"]
+mod process;
+#[path = "simulation/queue.rs"]
+mod queue;
+#[path = "simulation/records.rs"]
+mod records;
+#[path = "simulation/safety.rs"]
+mod safety;
+#[path = "simulation/server.rs"]
+mod server;
+#[path = "simulation/watch.rs"]
+mod watch;
+#[path = "simulation/world.rs"]
+mod world;
+
+use std::time::Duration;
+
+use coverage::Coverage;
+use faults::{Climate, Fault};
+use kept::KEPT;
+use world::{Mutant, Settings, World};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_secs(60);
+/// What a run of all tests plays; by hand as many as one likes.
+const HOURS: u64 = 24;
+
+/// One world, to its end.
+fn simulate(settings: Settings, duration: Duration) -> Result<Coverage, String> {
+    let mut world = World::new(settings);
+    world.run(duration).map_err(|why| world.judge.trace.story(&why))?;
+    world.coverage.close(world.now, &world.judge);
+    Ok(world.coverage)
+}
+
+/// All that a seed stands for.
+fn settings(seed: u64) -> Settings {
+    Settings { seed, agents: 2 + usize::try_from(seed % 4).expect("small"), climate: Climate::of(seed), mutant: Mutant::Nothing }
+}
+
+/// The hour of one seed.
+fn hour(seed: u64) -> Coverage {
+    let again = format!("SIMULATION_SEED={seed} cargo test --test simulation -- replay --nocapture");
+    simulate(settings(seed), HOUR).unwrap_or_else(|story| panic!("{story}\n{again}"))
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    let set = std::env::var(variable).ok();
+    set.map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{variable}={value} is not a number")))
+}
+
+/// `SIMULATION_HOURS` says how many, `SIMULATION_SEED` from which seed on.
+#[test]
+fn hours_of_chaos_break_no_promise() {
+    let (first, hours) = (number("SIMULATION_SEED", 1), number("SIMULATION_HOURS", HOURS));
+    let mut coverage = Coverage::default();
+    (first..first + hours).for_each(|seed| coverage.add(hour(seed)));
+    println!("{coverage}");
+    if hours >= HOURS {
+        coverage.assert_complete();
+    }
+}
+
+/// The hour of `SIMULATION_SEED`: its end in words, whatever that is.
+#[test]
+fn replay() {
+    let mut world = World::new(settings(number("SIMULATION_SEED", 1)));
+    let verdict = world.run(HOUR);
+    if std::env::var_os("SIMULATION_SEED").is_some() {
+        println!("{}", world.judge.trace.story("what came before"));
+    }
+    assert_eq!(verdict, Ok(()));
+}
+
+#[test]
+fn the_same_seed_plays_the_same_story() {
+    let hash = |seed| simulate(settings(seed), HOUR / 4).expect("nothing breaks").hashes;
+    assert_eq!(hash(3), hash(3));
+    assert_ne!(hash(3), hash(4));
+}
+
+#[test]
+fn kept_seeds_do_what_they_are_kept_for() {
+    for (seed, why, shows) in KEPT {
+        assert!(shows(&hour(seed)), "seed {seed} is kept for this, and does not show it any more: {why}");
+    }
+}
+
+/// Until a broken world shows it: what was found.
+fn found(mutant: Mutant, faults: &[Fault]) -> String {
+    let settings = |seed| Settings { seed, agents: 3, climate: Climate::only(faults, (5_000, 60_000)), mutant };
+    let story = (1..=20).find_map(|seed| simulate(settings(seed), 10 * MINUTE).err());
+    let story = story.unwrap_or_else(|| panic!("{mutant:?} was not found out"));
+    story.lines().next_back().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_broken_world_is_found_out() {
+    let overlaps = [
+        (Mutant::WildClocks, vec![Fault::NodeCut, Fault::RequestsLost]),
+        (Mutant::NoKernelTimer, vec![Fault::ElectorStopped]),
+        (Mutant::NoPlaceholder, vec![Fault::LeaseDeleted]),
+        (Mutant::HiddenPauses, vec![Fault::NodeSleeps]),
+        (Mutant::SlowKernel, vec![Fault::ElectorStopped]),
+        (Mutant::NoCompareAndSwap, vec![Fault::CacheLags, Fault::SlowNetwork, Fault::ContainerKilled]),
+    ];
+    for (mutant, faults) in overlaps {
+        let why = found(mutant, &faults);
+        assert!(why.starts_with("I1: "), "{mutant:?}: {why}");
+    }
+}
+
+#[test]
+fn candidates_that_sleep_or_spin_are_found_out() {
+    let why = found(Mutant::Sleepers, &[Fault::ContainerKilled]);
+    assert!(why.starts_with("I9: ") && why.contains("could run"), "{why}");
+    let why = found(Mutant::ForgetsDeletions, &[Fault::CacheLags, Fault::JobReplaced]);
+    assert!(why.starts_with("I9: ") && why.contains("spins"), "{why}");
+}
+
+/// In a world without faults but one, `at` a time.
+fn world_of(seed: u64, lease_seconds: i32) -> World {
+    let mut world = World::new(Settings { seed, agents: 3, climate: Climate::quiet(), mutant: Mutant::Nothing });
+    world.controller.set_timing(controller::timing(lease_seconds, None, None, None));
+    world
+}
+
+fn seeds() -> impl Iterator<Item = u64> {
+    1..=10
+}
+
+#[test]
+fn a_store_restored_with_its_lease_comes_to_rest_within_a_lease() {
+    for seed in seeds() {
+        let mut world = world_of(seed, 15);
+        world.run(5 * MINUTE).expect("nothing happens");
+        world.restore(2 * MINUTE);
+        world.judge.suspend(true);
+        world.run(6 * MINUTE).expect("outside of every promise");
+        assert!(world.judge.safety.running() <= 1, "seed {seed}");
+        world.judge.suspend(false);
+        let verdict = world.run(20 * MINUTE);
+        assert_eq!(verdict, Ok(()), "{}", world.judge.trace.story("after a restore"));
+        assert_eq!(world.judge.safety.running(), 1, "seed {seed}");
+    }
+}
+
+#[test]
+fn nothing_starts_by_a_token_lower_than_one_that_is_remembered() {
+    for seed in seeds() {
+        let mut world = world_of(seed, 15);
+        world.server.pass_by(100_000);
+        world.run(10 * MINUTE).expect("nothing happens");
+        let starts = world.coverage.starts;
+        world.lose_store();
+        let verdict = world.run(20 * MINUTE);
+        assert_eq!(verdict, Ok(()), "{}", world.judge.trace.story("after a loss"));
+        assert_eq!((world.coverage.starts, world.judge.safety.running()), (starts, 0), "seed {seed}");
+        world.server.pass_by(200_000);
+        world.touch_lease();
+        world.run(22 * MINUTE).expect("tokens rise");
+        assert_eq!(world.judge.safety.running(), 1, "seed {seed}");
+    }
+}

@@ -1,0 +1,318 @@
+//! The controller, as far as candidates meet it: its own plans, carried out on the simulated server.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use serde_json::json;
+use singletonjob::api::status::LeaseStatus;
+use singletonjob::api::{LeaseTiming, SingletonJob, SingletonJobStatus};
+use singletonjob::controller::observe::sightings::Look;
+use singletonjob::controller::observe::{Observed, Seen};
+use singletonjob::controller::plan;
+use singletonjob::controller::plan::takeover::{self, Creation, Wishes};
+use singletonjob::lease::clock::Moment;
+use singletonjob::lease::notes::{CompletionPolicy, Handover, Notes, Reason, Released};
+use singletonjob::lease::record::{Identity, Record, Version};
+
+use crate::clocks::{Clock, RATES};
+use crate::deed::{Deed, Triple};
+use crate::deed::{State, who};
+use crate::dice::Dice;
+use crate::faults::Fault;
+use crate::world::{Event, Mutant, World};
+
+const ROUND: Duration = Duration::from_secs(5);
+/// Users do not make the next one at once.
+const BETWEEN_JOBS: u64 = 20_000;
+
+pub struct Controller {
+    pub clock: Clock,
+    pub away_until: Duration,
+    job: SingletonJob,
+    jobs: u32,
+    /// The SingletonJob is gone; a new one of its name comes then.
+    next_job: Option<Duration>,
+    sighting: Option<(Triple, Moment)>,
+    pub handover: Option<Handover>,
+    pub succession: Vec<String>,
+    handovers: u32,
+}
+
+/// A lease duration, and what may be set beside it, in seconds.
+pub fn timing(seconds: i32, renew: Option<i32>, grace: Option<i32>, retry: Option<i32>) -> LeaseTiming {
+    LeaseTiming { lease_duration_seconds: seconds, renew_deadline_seconds: renew, grace_period_seconds: grace, retry_period_seconds: retry }
+}
+
+impl Controller {
+    pub fn new(dice: &mut Dice) -> Self {
+        let clock = Clock::new(dice.number(RATES), dice);
+        let service = dice.percent(60);
+        Self {
+            clock,
+            away_until: Duration::ZERO,
+            job: job(1, service, dice.pick(&[3, 5, 15, 15, 30]).unwrap_or(15)),
+            jobs: 1,
+            next_job: None,
+            sighting: None,
+            handover: None,
+            succession: Vec::new(),
+            handovers: 0,
+        }
+    }
+
+    pub fn job_uid(&self) -> String {
+        self.job.metadata.uid.clone().unwrap_or_default()
+    }
+
+    pub fn completion(&self) -> CompletionPolicy {
+        if plan::is_service(&self.job) { CompletionPolicy::Never } else { CompletionPolicy::OnSuccess }
+    }
+
+    pub fn suspend(&mut self, suspended: bool) {
+        self.job.spec.suspend = suspended;
+    }
+
+    pub fn is_suspended(&self) -> bool {
+        self.job.spec.suspend
+    }
+
+    pub fn is_between_jobs(&self) -> bool {
+        self.next_job.is_some()
+    }
+
+    pub fn set_timing(&mut self, timing: LeaseTiming) {
+        self.job.spec.lease = timing;
+    }
+
+    fn status(&mut self) -> &mut LeaseStatus {
+        self.job.status.get_or_insert_with(SingletonJobStatus::default).lease.get_or_insert_with(LeaseStatus::default)
+    }
+
+    /// A SingletonJob of the same name; nothing is known of it yet.
+    fn begin_next_job(&mut self, service: bool, seconds: i32) {
+        self.jobs += 1;
+        self.next_job = None;
+        self.handover = None;
+        self.job = job(self.jobs, service, seconds);
+    }
+
+    pub fn wish_handover(&mut self, record: &Record, succession: Vec<String>) {
+        let Some(holder) = record.holder.clone() else { return };
+        self.handovers += 1;
+        self.handover = Some(Handover { id: self.handovers.to_string(), holder, reason: Reason::RolledOut });
+        self.succession = succession;
+    }
+
+    /// For how long the Lease has been as it is, on this controller's clock.
+    fn unchanged(&mut self, record: &Record, now: Moment) -> Duration {
+        let triple = State::of(record).triple;
+        match &self.sighting {
+            Some((seen, since)) if *seen == triple => now.elapsed_for_challenger(*since),
+            _ => {
+                self.sighting = Some((triple, now));
+                Duration::ZERO
+            }
+        }
+    }
+
+    fn observe(&mut self, record: Option<&Record>, pods: bool, now: Moment) -> Observed {
+        let lease = record.map(|record| {
+            let unchanged = self.unchanged(record, now);
+            Seen { object: Lease::default(), record: record.clone(), look: Look { unchanged, ..Look::default() } }
+        });
+        Observed { nobody_there: lease.is_none() && !pods, lease, ..Observed::default() }
+    }
+
+    /// What status remembers after a look; it lags behind as far as looks do.
+    fn report(&mut self, observed: &Observed) {
+        let longest = takeover::longest(&self.job, observed);
+        let record = observed.lease.as_ref().map(|seen| &seen.record);
+        let proven = record.filter(|record| record.acquire_time.is_some());
+        let token = record.and_then(token);
+        let status = self.status();
+        status.longest_lease_duration_seconds = i32::try_from(longest.as_secs()).ok();
+        if let Some(holder) = proven.and_then(|record| record.holder.as_ref()) {
+            status.last_holder_identity = Some(holder.to_string());
+        }
+        let known = status.fencing_token.as_ref().and_then(|token| token.parse::<Version>().ok());
+        status.fencing_token = token.max(known).map(|token| token.to_string());
+    }
+}
+
+fn token(record: &Record) -> Option<Version> {
+    let fresh = record.holder.is_some() && record.acquire_time.is_some() && record.acquire_time == record.renew_time;
+    let said = record.notes.health.as_ref().and_then(|health| health.token);
+    let released = record.notes.released.as_ref().and_then(|released| released.token);
+    fresh.then_some(record.version).max(said).max(released)
+}
+
+fn job(number: u32, service: bool, lease_seconds: i32) -> SingletonJob {
+    let (completion, limit) = if service { ("Never", None) } else { ("OnSuccess", Some(if number.is_multiple_of(2) { 1 } else { 6 })) };
+    let job = json!({
+        "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob",
+        "metadata": {"name": "web", "namespace": "shop", "uid": format!("job-{number}")},
+        "spec": {
+            "completionPolicy": completion, "backoffLimit": limit, "replicas": 5, "lease": {"leaseDurationSeconds": lease_seconds},
+            "template": {"spec": {"containers": [{"name": "main", "command": ["x"]}]}},
+        },
+    });
+    serde_json::from_value(job).expect("a SingletonJob")
+}
+
+impl World {
+    pub fn look_and_again(&mut self) {
+        self.look();
+        self.after(ROUND, Event::Look);
+    }
+
+    /// One reconciliation.
+    pub fn look(&mut self) {
+        if self.now < self.controller.away_until {
+            return;
+        }
+        let now = self.controller.clock.now(self.now).at;
+        let record = self.server.lease().cloned();
+        if let Some(at) = self.controller.next_job {
+            return self.between_jobs(at, record.as_deref(), now);
+        }
+        let pods = self.places.iter().any(|place| place.who.is_some());
+        let observed = self.controller.observe(record.as_deref(), pods, now);
+        let Ok(timing) = plan::timing(&self.controller.job) else { return };
+        let wishes = self.wishes(&observed, timing);
+        self.judge.cost.pace(wishes.policy.timing().map_or(Duration::ZERO, |timing| timing.retry_period()));
+        match &record {
+            None => self.make_lease(takeover::creation(&self.controller.job, &observed, timing), &wishes),
+            Some(_) => self.annotate(&wishes),
+        }
+        self.controller.report(&observed);
+        if record.is_some_and(|record| record.is_finished()) {
+            self.finish_job();
+        }
+    }
+
+    fn wishes(&mut self, observed: &Observed, timing: singletonjob::lease::timing::Timing) -> Wishes {
+        let handover = self.controller.handover.take();
+        let succession = handover.is_some().then(|| self.controller.succession.clone());
+        let wishes = takeover::wishes(&self.controller.job, observed, timing, handover);
+        Wishes { succession, ..wishes }
+    }
+
+    fn make_lease(&mut self, creation: Creation, wishes: &Wishes) {
+        let told = Duration::from_secs(wishes.policy.lease_duration_seconds.into());
+        let creation = if self.is_mutant(Mutant::NoPlaceholder) { Creation::First } else { creation };
+        let (holder, lease_duration) = match &creation {
+            Creation::First => (None, told),
+            Creation::Again { holder, longest_lease } => (Some(holder.clone()), *longest_lease),
+        };
+        let mut notes = Notes::default();
+        wish(&mut notes, wishes);
+        let record = Record {
+            uid: String::new(),
+            version: Version(0),
+            holder,
+            lease_duration,
+            acquire_time: None,
+            renew_time: None,
+            transitions: 0,
+            notes,
+        };
+        if let Some(made) = self.server.create(self.now, record) {
+            self.stored(None, &made);
+        }
+        if creation == Creation::First {
+            self.mark_free();
+        }
+    }
+
+    fn mark_free(&mut self) {
+        let Some(uid) = self.server.lease().map(|lease| lease.uid.clone()) else { return };
+        let by = Identity::read("singletonjob-controller");
+        let mark = Released { lease_uid: uid, renew_time: None, by, reason: Reason::Created, token: None, exit: None };
+        let marked = self.server.annotate(self.now, |notes| notes.released = Some(mark));
+        if let Some(marked) = marked {
+            self.stored(None, &marked);
+        }
+    }
+
+    fn annotate(&mut self, wishes: &Wishes) {
+        if let Some(annotated) = self.server.annotate(self.now, |notes| wish(notes, wishes)) {
+            self.coverage.wishes += 1;
+            self.judge.cost.wished();
+            self.stored(None, &annotated);
+        }
+    }
+
+    /// As somebody does who edits it by hand.
+    pub fn touch_lease(&mut self) {
+        if let Some(touched) = self.server.annotate(self.now, |notes| notes.succession.push("nobody".to_owned())) {
+            self.stored(None, &touched);
+        }
+    }
+
+    pub fn delete_lease(&mut self) {
+        if self.server.lease().is_some() {
+            self.server.delete(self.now);
+            self.note(Deed::Deletes);
+            self.lease_changed();
+        }
+    }
+
+    fn finish_job(&mut self) {
+        let next = self.now + self.chance.millis(1000..=BETWEEN_JOBS);
+        self.replace_job(next);
+    }
+
+    /// The SingletonJob is deleted, its pods with it; another one of that name comes later.
+    pub fn replace_job(&mut self, at: Duration) {
+        if self.controller.next_job.is_some() {
+            return;
+        }
+        self.happens(Fault::JobReplaced, None);
+        self.controller.next_job = Some(at);
+        for number in 0..self.places.len() {
+            self.drain(number, false);
+        }
+        self.queue.push(at, Event::Look);
+    }
+
+    /// Its Lease stays until nobody can be running by it.
+    fn between_jobs(&mut self, at: Duration, record: Option<&Record>, now: Moment) {
+        if let Some(record) = record {
+            let told = record.notes.policy.as_ref().map_or(0, |policy| policy.lease_duration_seconds);
+            let longest = record.lease_duration.max(Duration::from_secs(told.into()));
+            if record.is_released() || self.controller.unchanged(record, now) >= longest {
+                self.delete_lease();
+            }
+        }
+        if self.now < at {
+            return;
+        }
+        let service = self.mischief.percent(40);
+        let seconds = self.mischief.pick(&[3, 6, 15]).unwrap_or(15);
+        self.controller.begin_next_job(service, seconds);
+        self.look();
+        let uid = self.controller.job_uid();
+        for number in 0..self.places.len() {
+            if self.places[number].who.is_none() {
+                self.places[number].renew(&uid);
+            }
+            self.after(Duration::from_millis(100), Event::Launch(number));
+        }
+    }
+
+    /// Pods of the present SingletonJob that could take over.
+    pub fn standbys(&self) -> Vec<String> {
+        let holder = self.server.lease().and_then(|lease| lease.holder.as_ref()).map(who);
+        let ready = self.places.iter().filter(|place| place.who.is_some() && place.who != holder && !place.leaving);
+        ready.map(crate::kubelet::Place::pod_uid).collect()
+    }
+}
+
+fn wish(notes: &mut Notes, wishes: &Wishes) {
+    notes.policy = Some(wishes.policy.clone());
+    notes.run = Some(wishes.run.clone());
+    if let Some(handover) = &wishes.handover {
+        notes.handover = Some(handover.clone());
+        notes.succession = wishes.succession.clone().unwrap_or_default();
+    }
+}

@@ -1,0 +1,170 @@
+//! What happens in the world, in the words in which it is judged, hashed and told.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use singletonjob::lease::record::{Identity, Record};
+
+use crate::faults::Fault;
+
+/// One process of an agent; its nonce.
+pub type Who = u64;
+/// Of a SingletonJob, and which run.
+pub type Run = (String, u32);
+
+/// Rule 4: while this stays the same, nobody has renewed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Triple {
+    pub uid: String,
+    pub holder: Option<Who>,
+    pub renew_time: Option<Timestamp>,
+}
+
+/// One stored state of the Lease, as far as it matters here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct State {
+    pub version: u128,
+    pub triple: Triple,
+    pub released: bool,
+    pub lease: Duration,
+    pub finished: Option<Run>,
+}
+
+impl State {
+    pub fn of(record: &Record) -> Self {
+        let finished = record.notes.finished.as_ref();
+        Self {
+            version: record.version.0,
+            triple: Triple { uid: record.uid.clone(), holder: record.holder.as_ref().map(who), renew_time: record.renew_time },
+            released: record.is_released(),
+            lease: record.lease_duration,
+            finished: finished.map(|finished| (finished.uid.clone(), finished.run)),
+        }
+    }
+}
+
+/// Nobody's, where it is no candidate's.
+pub fn who(identity: &Identity) -> Who {
+    identity.as_str().rsplit('_').next().and_then(|nonce| u64::from_str_radix(nonce, 16).ok()).unwrap_or(0)
+}
+
+/// A PUT that leaves its sender.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Sent {
+    pub base: u128,
+    pub holder: Option<Who>,
+    pub renew_time: Timestamp,
+    pub lease: Duration,
+    /// When the elector decided to send it: earlier than it left.
+    pub decided: Duration,
+}
+
+/// `boot` is a reading of the CLOCK_BOOTTIME of whoever did it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Deed {
+    Appears {
+        who: Who,
+        place: usize,
+    },
+    Hears {
+        who: Who,
+        boot: Duration,
+        triple: Triple,
+        longest: Duration,
+    },
+    Sends {
+        who: Who,
+        boot: Duration,
+        put: Sent,
+    },
+    Reads {
+        who: Who,
+    },
+    /// Whoever is not a candidate is the controller.
+    Commits {
+        by: Option<Who>,
+        state: State,
+    },
+    Deletes,
+    Arms {
+        who: Who,
+        boot: Duration,
+        deadline: Duration,
+    },
+    Disarms {
+        who: Who,
+    },
+    Starts {
+        who: Who,
+        boot: Duration,
+        token: u128,
+        run: Run,
+        within: Duration,
+    },
+    /// Nothing of its workload executes any more.
+    Stops {
+        who: Who,
+        boot: Duration,
+    },
+    /// Its machine sleeps: nothing executes.
+    Sleeps {
+        who: Who,
+    },
+    Wakes {
+        who: Who,
+    },
+    /// The elector has died, and not by itself.
+    Dies {
+        who: Who,
+        overdue: bool,
+    },
+    Exits {
+        who: Who,
+        ending: &'static str,
+    },
+    Happens(Fault, Option<usize>),
+}
+
+impl fmt::Display for Deed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Appears { who, place } => write!(formatter, "agent {who} appears at place {place}"),
+            Self::Hears { who, triple, .. } => write!(formatter, "agent {who} hears of {triple}"),
+            Self::Sends { who, put, .. } => {
+                let act = if put.holder.is_some() { "a claim" } else { "a release" };
+                write!(formatter, "agent {who} sends {act} based on version {}, renewTime {}", put.base, put.renew_time)
+            }
+            Self::Reads { who } => write!(formatter, "agent {who} asks how the Lease is"),
+            Self::Commits { by, state } => {
+                let mark = if state.released { ", free" } else { "" };
+                let end = if state.finished.is_some() { ", a run finished" } else { "" };
+                let by = by.map_or("the controller".to_owned(), |who| format!("agent {who}"));
+                write!(formatter, "version {} by {by}: {}{mark}{end}", state.version, state.triple)
+            }
+            Self::Deletes => write!(formatter, "the Lease is deleted"),
+            Self::Arms { who, boot, deadline } => {
+                write!(formatter, "agent {who} is killed in {:.3} s, on its clock", deadline.saturating_sub(*boot).as_secs_f64())
+            }
+            Self::Disarms { who } => write!(formatter, "agent {who} has nothing left to kill"),
+            Self::Starts { who, token, run, .. } => write!(formatter, "agent {who} STARTS run {} of {} by token {token}", run.1, run.0),
+            Self::Stops { who, .. } => write!(formatter, "agent {who} runs NOTHING any more"),
+            Self::Sleeps { who } => write!(formatter, "agent {who} sleeps with its machine"),
+            Self::Wakes { who } => write!(formatter, "agent {who} wakes with its machine"),
+            Self::Dies { who, overdue } => write!(formatter, "the elector of agent {who} dies{}", if *overdue { ", overdue" } else { "" }),
+            Self::Exits { who, ending } => write!(formatter, "agent {who} is over: {ending}"),
+            Self::Happens(fault, Some(place)) => write!(formatter, "-- {fault:?} at place {place}"),
+            Self::Happens(fault, None) => write!(formatter, "-- {fault:?}"),
+        }
+    }
+}
+
+impl fmt::Display for Triple {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.holder {
+            Some(holder) => write!(formatter, "{} held by {holder}", self.uid)?,
+            None => write!(formatter, "{} held by nobody", self.uid)?,
+        }
+        self.renew_time.map_or(Ok(()), |renewed| write!(formatter, " since {renewed}"))
+    }
+}

@@ -1,0 +1,75 @@
+//! How electors die, and what PID 1 does then. `agent::fencer` in virtual time.
+
+use std::time::Duration;
+
+use crate::deed::{Deed, Who};
+use crate::process::{Stage, Tree};
+use crate::world::{Event, Mutant, World};
+
+/// As PID 1 does.
+const PATIENCE: Duration = Duration::from_millis(375);
+const LAST_WORDS: Duration = Duration::from_secs(5);
+const MOMENT: Duration = Duration::from_millis(10);
+
+impl World {
+    /// The kernel timer fires.
+    pub fn deadline(&mut self, who: Who, armed: Duration) {
+        let boot = self.boot_of(who);
+        let Some(process) = self.electing(who).filter(|process| process.armed == Some(armed)) else { return };
+        let node = process.node;
+        if boot < armed {
+            self.queue.push(self.nodes[node].clock.when(self.now, armed), Event::Deadline(who, armed));
+        } else if !self.nodes[node].suspended && !self.is_mutant(Mutant::NoKernelTimer) {
+            self.elector_dies(who, true);
+        }
+    }
+
+    /// Its death kills the workload, and wakes PID 1.
+    pub fn elector_dies(&mut self, who: Who, overdue: bool) {
+        let delay = self.kill_delay(who);
+        let now = self.now;
+        let Some(process) = self.electing(who) else { return };
+        process.forget();
+        process.stage = Stage::Fencing;
+        let frozen = process.pause.filter(|pause| pause.whole).map_or(Duration::ZERO, |pause| pause.until.saturating_sub(now));
+        let empty_after = if process.tree == Tree::Empty { Duration::ZERO } else { delay + process.temper.hangs.unwrap_or_default() };
+        self.streams.remove(&who);
+        self.note(Deed::Dies { who, overdue });
+        self.after(delay, Event::Dead(who));
+        if empty_after <= frozen + PATIENCE {
+            self.after(empty_after.max(frozen), Event::Fenced(who));
+        } else {
+            self.after((frozen + PATIENCE).max(delay), Event::Evicted(who));
+        }
+    }
+
+    pub fn fenced(&mut self, who: Who) {
+        self.dead(who);
+        let boot = self.boot_of(who);
+        let Some(process) = self.processes.get_mut(&who).filter(|process| process.stage == Stage::Fencing) else { return };
+        if !process.page.was_candidate {
+            return self.destroy(who, "its elector died before it was a candidate");
+        }
+        process.stage = Stage::Speaking;
+        process.last_words_until = boot + LAST_WORDS;
+        let longest = self.nodes[process.node].clock.true_duration(LAST_WORDS);
+        self.after(longest + MOMENT, Event::LastWords(who));
+        self.last_words(who);
+    }
+
+    /// From outside, PID 1 included: nobody says any last words.
+    pub fn destroy(&mut self, who: Who, how: &'static str) {
+        if self.processes.get(&who).is_some_and(|process| matches!(process.tree, Tree::Running | Tree::Orphaned)) {
+            self.stops(who, Tree::Empty);
+        }
+        self.exits(who, how);
+    }
+
+    pub fn exits(&mut self, who: Who, ending: &'static str) {
+        self.streams.remove(&who);
+        if let Some(process) = self.processes.remove(&who) {
+            self.note(Deed::Exits { who, ending });
+            self.container_ended(&process);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! One container of a candidate: an elector, what its store remembers, its kernel timer, its PID 1 and its workload.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use singletonjob::lease::clock::Moment;
+use singletonjob::lease::elector::{Candidate, Elector, Fact, Output, Role, Write};
+use singletonjob::lease::last_words::Remains;
+use singletonjob::lease::notes::Exit;
+use singletonjob::lease::record::{Record, Version};
+
+use crate::deed::Who;
+use crate::server::Change;
+use crate::world::Reply;
+
+/// Which process of the container acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Electing,
+    /// The elector is dead; PID 1 kills what is left.
+    Fencing,
+    /// PID 1 has the Lease given back.
+    Speaking,
+}
+
+/// What is left of the workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tree {
+    Empty,
+    Running,
+    /// Its first process ended; others run on.
+    Orphaned,
+    /// Killed, and hanging in the kernel: it executes nothing, and does not go away.
+    Undead,
+}
+
+/// How the workload takes what is done to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Temper {
+    /// From SIGTERM to its exit; none where it ignores it.
+    pub obeys_within: Option<Duration>,
+    /// Children of the first process outlive it.
+    pub leaves_orphans: bool,
+    /// After SIGKILL it hangs for so long.
+    pub hangs: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Pause {
+    pub until: Duration,
+    pub since: Moment,
+    /// PID 1 and the workload too.
+    pub whole: bool,
+}
+
+/// A request that is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    Put(u64),
+    Read,
+    /// Of the last words.
+    LastRead,
+    LastPut,
+}
+
+/// What the store remembers.
+#[derive(Default)]
+pub struct Store {
+    /// The base of the next write.
+    pub newest: Option<Version>,
+    /// The last that came from the watch.
+    pub watched: Option<Version>,
+    /// From where the watch goes on.
+    pub from: Option<Version>,
+    /// Which watch is listened to.
+    pub watch: u64,
+}
+
+impl Store {
+    /// The watch has come as far as this.
+    pub fn follow(&mut self, version: Version) {
+        self.watched = Some(version);
+        self.from = Some(version);
+    }
+
+    pub fn remember(&mut self, record: &Record, watched: bool) {
+        if !watched || self.newest.is_none_or(|newest| newest <= record.version) {
+            self.newest = Some(record.version);
+        }
+    }
+}
+
+/// What PID 1 knows of the elector.
+#[derive(Clone, Copy, Default)]
+pub struct Page {
+    pub was_candidate: bool,
+    pub token: Option<Version>,
+    pub exit: Option<Exit>,
+    pub deadline: Option<Duration>,
+}
+
+impl Page {
+    pub fn remains(&self, boot: Duration) -> Remains {
+        Remains { token: self.token, exit: self.exit, overdue: self.deadline.is_some_and(|deadline| boot >= deadline) }
+    }
+}
+
+/// What reaches the driver.
+pub enum News {
+    Tick,
+    Fact(Fact),
+    Reply(Call, Reply),
+    /// By which watch.
+    Watched(u64, Change),
+}
+
+/// What a process still has to do.
+pub enum Todo {
+    Hear(News),
+    /// Decided at that moment.
+    CarryOut(Output, Moment),
+}
+
+pub struct Process {
+    pub who: Who,
+    /// None when its pod was forgotten, and it runs on.
+    pub place: Option<usize>,
+    pub node: usize,
+    pub candidate: Candidate,
+    pub elector: Elector,
+    pub born: Duration,
+    pub stage: Stage,
+    pub pause: Option<Pause>,
+    pub todo: VecDeque<Todo>,
+    pub store: Store,
+    pub calls: BTreeMap<u64, Call>,
+    /// What it was last ordered to write, for its last words.
+    pub last_write: Option<Rc<Write>>,
+    pub armed: Option<Duration>,
+    pub page: Page,
+    pub tree: Tree,
+    pub temper: Temper,
+    /// Which of its wake-ups is meant.
+    pub wake: u64,
+    pub lateness: Duration,
+    pub starving: Duration,
+    pub well_from: Duration,
+    pub draining: bool,
+    pub last_words_until: Duration,
+}
+
+impl Process {
+    pub fn new(who: Who, place: usize, node: usize, candidate: Candidate, moment: Moment, born: Duration, temper: Temper) -> Self {
+        Self {
+            who,
+            place: Some(place),
+            node,
+            elector: Elector::new(candidate.clone(), moment),
+            candidate,
+            born,
+            stage: Stage::Electing,
+            pause: None,
+            todo: VecDeque::new(),
+            store: Store::default(),
+            calls: BTreeMap::new(),
+            last_write: None,
+            armed: None,
+            page: Page::default(),
+            tree: Tree::Empty,
+            temper,
+            wake: 0,
+            lateness: Duration::ZERO,
+            starving: Duration::ZERO,
+            well_from: born,
+            draining: false,
+            last_words_until: Duration::MAX,
+        }
+    }
+
+    /// As the elector's container does after every step.
+    pub fn publish(&mut self) {
+        let view = self.elector.view();
+        self.page.was_candidate |= view.role != Role::Pending;
+        self.page.token = view.token.or(self.page.token);
+    }
+
+    /// Its memory is lost; what it has sent is on its way.
+    pub fn forget(&mut self) {
+        self.calls.clear();
+        self.todo.clear();
+        self.armed = None;
+        self.store.watch = 0;
+    }
+}

@@ -1,0 +1,176 @@
+//! The judge, judged: records of things that must not happen.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::cost::Cost;
+use crate::deed::{Deed, Sent, State, Triple, Who};
+use crate::safety::{Safety, Verdict};
+
+const L: Duration = Duration::from_secs(15);
+/// Of its default timing.
+const D: Duration = Duration::from_secs(11);
+const S: Duration = Duration::from_millis(8800);
+
+fn at(seconds: u64) -> Duration {
+    Duration::from_secs(1000 + seconds)
+}
+
+fn renewed(second: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + second).expect("valid")
+}
+
+fn triple(holder: Option<Who>, second: i64) -> Triple {
+    Triple { uid: "lease".into(), holder, renew_time: Some(renewed(second)) }
+}
+
+fn stored(version: u128, by: Option<Who>, holder: Option<Who>, second: i64) -> Deed {
+    let state = State { version, triple: triple(holder, second), released: holder.is_none(), lease: L, finished: None };
+    Deed::Commits { by, state }
+}
+
+fn hears(who: Who, boot: Duration, holder: Option<Who>, second: i64) -> Deed {
+    Deed::Hears { who, boot, triple: triple(holder, second), longest: L }
+}
+
+fn sends(who: Who, boot: Duration, base: u128, holder: Option<Who>, second: i64) -> Deed {
+    Deed::Sends { who, boot, put: Sent { base, holder, renew_time: renewed(second), lease: L, decided: boot } }
+}
+
+fn starts(who: Who, boot: Duration, token: u128) -> Deed {
+    Deed::Starts { who, boot, token, run: ("job".into(), 1), within: S }
+}
+
+/// Agent 1 takes the free Lease and runs, as it should.
+fn rightful() -> Vec<Deed> {
+    vec![
+        stored(10, None, None, 0),
+        hears(1, at(0), None, 0),
+        sends(1, at(0), 10, Some(1), 1),
+        stored(11, Some(1), Some(1), 1),
+        Deed::Arms { who: 1, boot: at(0), deadline: at(0) + D },
+        starts(1, at(0), 11),
+    ]
+}
+
+/// Agent 1 is gone; agent 2 has seen its last renewal.
+fn abandoned() -> Vec<Deed> {
+    let mut record = rightful();
+    record.extend([Deed::Stops { who: 1, boot: at(11) }, hears(2, at(50), Some(1), 1)]);
+    record
+}
+
+/// Agent 2 takes over on its own clock.
+fn takeover(boot: Duration, token: u128) -> Vec<Deed> {
+    vec![
+        sends(2, boot, 11, Some(2), 2),
+        stored(token, Some(2), Some(2), 2),
+        Deed::Arms { who: 2, boot, deadline: boot + D },
+        starts(2, boot, token),
+    ]
+}
+
+fn judged(record: impl IntoIterator<Item = Deed>) -> Verdict {
+    let mut safety = Safety::default();
+    record.into_iter().try_for_each(|deed| safety.judge(&deed))
+}
+
+/// The invariant that `deed` breaks after `record`.
+fn broken(record: Vec<Deed>, deed: Deed) -> String {
+    let verdict = judged(record.into_iter().chain([deed])).expect_err("this must be rejected");
+    verdict.split(':').next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_tenure_and_a_takeover_by_the_rules_are_accepted() {
+    assert_eq!(judged(abandoned().into_iter().chain(takeover(at(65), 12))), Ok(()));
+}
+
+#[test]
+fn two_at_once_are_rejected() {
+    let mut record = rightful();
+    record.push(hears(2, at(50), Some(1), 1));
+    record.extend(takeover(at(65), 12));
+    assert!(judged(record).is_err_and(|why| why.starts_with("I1")));
+    let asleep = [Deed::Sleeps { who: 1 }, hears(2, at(50), Some(1), 1)];
+    let record = rightful().into_iter().chain(asleep).chain(takeover(at(65), 12)).collect();
+    assert_eq!(broken(record, Deed::Wakes { who: 1 }), "I1");
+}
+
+#[test]
+fn a_start_needs_a_deadline_ahead_and_a_fresh_token_of_its_own() {
+    let ready = || rightful().into_iter().take(5).collect::<Vec<_>>();
+    assert_eq!(broken(ready().into_iter().take(4).collect(), starts(1, at(0), 11)), "I2", "no deadline");
+    assert_eq!(broken(ready(), starts(1, at(9), 11)), "I2", "after the renew deadline");
+    assert_eq!(broken(ready(), starts(1, at(0), 12)), "I2", "another's token");
+    let mut twice = rightful();
+    twice.push(Deed::Stops { who: 1, boot: at(1) });
+    assert_eq!(broken(twice, starts(1, at(2), 12)), "I2", "a second time");
+}
+
+#[test]
+fn a_deadline_is_moved_by_proof_alone() {
+    let later = Deed::Arms { who: 1, boot: at(3), deadline: at(3) + D };
+    let mut record = rightful();
+    record.push(sends(1, at(3), 11, Some(1), 4));
+    assert_eq!(broken(record.clone(), later.clone()), "I3");
+    record.extend([stored(12, Some(1), Some(1), 4), later]);
+    assert_eq!(judged(record), Ok(()));
+}
+
+#[test]
+fn a_takeover_before_the_lease_is_over_is_rejected() {
+    assert_eq!(broken(abandoned(), sends(2, at(64), 11, Some(2), 2)), "I4");
+    assert_eq!(broken(abandoned(), sends(3, at(500), 11, Some(3), 2)), "I4", "never seen");
+}
+
+#[test]
+fn a_release_while_something_runs_is_rejected_and_so_is_a_renewal_after_one() {
+    assert_eq!(broken(rightful(), sends(1, at(1), 11, None, 2)), "I6");
+    let mut record = rightful();
+    record.extend([Deed::Stops { who: 1, boot: at(1) }, sends(1, at(1), 11, None, 2)]);
+    assert_eq!(broken(record, sends(1, at(2), 11, Some(1), 3)), "rule 9");
+}
+
+#[test]
+fn a_token_that_does_not_rise_is_rejected() {
+    let mut record = abandoned();
+    record.extend(takeover(at(65), 12).into_iter().take(3));
+    assert_eq!(broken(record, starts(2, at(65), 11)), "I7");
+    assert_eq!(broken(abandoned(), stored(9, None, Some(1), 1)), "A3");
+}
+
+#[test]
+fn a_run_that_finishes_or_starts_once_it_is_finished_is_rejected() {
+    let finished = |version, run: Option<u32>| {
+        let Deed::Commits { by, state } = stored(version, Some(1), None, 2) else { unreachable!() };
+        Deed::Commits { by, state: State { finished: run.map(|run| ("job".into(), run)), ..state } }
+    };
+    let mut record = abandoned();
+    record.push(finished(20, Some(1)));
+    assert_eq!(broken(record.clone(), starts(2, at(65), 21)), "once");
+    record.push(finished(21, None));
+    assert_eq!(broken(record, finished(22, Some(1))), "once");
+}
+
+#[test]
+fn a_workload_that_outlives_its_deadline_or_its_agent_is_rejected() {
+    assert_eq!(judged(rightful().into_iter().chain([Deed::Stops { who: 1, boot: at(12) }])), Ok(()));
+    assert_eq!(broken(rightful(), Deed::Stops { who: 1, boot: at(13) }), "A2");
+    assert_eq!(broken(rightful(), Deed::Exits { who: 1, ending: "interrupted" }), "rule 8");
+    assert_eq!(broken(rightful(), Deed::Disarms { who: 1 }), "I2");
+}
+
+#[test]
+fn whoever_writes_or_reads_again_and_again_spins() {
+    let mut cost = Cost::default();
+    cost.pace(Duration::from_secs(3));
+    let write = |second: u64| (at(second), sends(1, at(second), 11, Some(1), 2));
+    let mut steady = (0..100).map(|turn| write(turn * 3));
+    assert_eq!(steady.try_for_each(|(at, deed)| cost.judge(at, &deed)), Ok(()));
+    let mut hasty = (0..20).map(|turn| write(300 + turn / 2));
+    assert!(hasty.try_for_each(|(at, deed)| cost.judge(at, &deed)).is_err());
+    let mut reads = (0..50).map(|turn| at(400) + Duration::from_millis(turn * 100));
+    assert!(reads.try_for_each(|at| cost.judge(at, &Deed::Reads { who: 2 })).is_err());
+}

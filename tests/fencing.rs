@@ -1,0 +1,34 @@
+//! The recipes of docs/fencing.md, taken from that page and run against the real servers: a stale holder is refused.
+//!
+//! `hack/stores.sh` installs what they need; without it every test that needs a server fails and says so.
+
+#[path = "support/control_plane.rs"]
+#[expect(dead_code, reason = "shared with tests that use more of it")]
+mod control_plane;
+#[path = "fencing/kubernetes.rs"]
+mod kubernetes;
+#[path = "fencing/postgresql.rs"]
+mod postgresql;
+#[path = "fencing/recipe.rs"]
+mod recipe;
+#[path = "fencing/redis.rs"]
+mod redis;
+#[path = "fencing/s3.rs"]
+mod s3;
+#[path = "fencing/scenario.rs"]
+mod scenario;
+#[path = "fencing/server.rs"]
+mod server;
+
+#[test]
+fn no_recipe_is_left_untried() {
+    let tests = [include_str!("fencing/kubernetes.rs"), include_str!("fencing/postgresql.rs")];
+    let tests = [tests, [include_str!("fencing/redis.rs"), include_str!("fencing/s3.rs")]].concat();
+    let names: Vec<_> = recipe::all().map(|recipe| recipe.name).collect();
+    for name in &names {
+        let is_named =
+            |text: &str| text.contains(&format!("\"{name}\"")) || names.iter().any(|by| by != name && recipe::text(by).contains(name));
+        assert!(tests.iter().any(|test| is_named(test)), "no test runs {name}");
+    }
+    assert!(names.len() >= 10, "the page has lost its recipes: {names:?}");
+}

@@ -74,7 +74,8 @@ all() {
   stage "Debian packages" hack/cluster/packages.sh
   check
   stage "cluster programs" hack/cluster/build.sh
-  stage "tests against a real API server" api_tests
+  stage "stores for the fencing recipes" hack/stores.sh
+  stage "tests against real servers" api_tests
   stage "images" images
   stage "cluster up" bring_up
   stage "load the operator's image" "$cluster" load target/images/operator.tar target/images/witness.tar

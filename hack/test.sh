@@ -77,7 +77,8 @@ all() {
   stage "images" images
   stage "cluster up" bring_up
   stage "load the operator's image" "$cluster" load target/images/operator.tar target/images/witness.tar
-  stage "cluster scenarios" cargo test --locked --all-features --test cluster -- --test-threads=4
+  # More threads than scenarios: which of them may go on together is decided where it is known what they need.
+  stage "cluster scenarios" cargo test --locked --all-features --test cluster -- --test-threads=64
 }
 
 trap finish EXIT

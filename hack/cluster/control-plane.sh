@@ -64,7 +64,7 @@ control_plane() {
   start_apiserver
   start kcm "$bin/kube-controller-manager" --kubeconfig="$run/kcm.kubeconfig" --leader-elect=false --cert-dir="$run/pki/kcm" \
     --authentication-skip-lookup=true --root-ca-file="$run/pki/apiserver.crt" --bind-address=127.0.0.1 \
-    --service-account-private-key-file="$run/pki/sa.key" --use-service-account-credentials=true
+    --service-account-private-key-file="$run/pki/sa.key" --use-service-account-credentials=true --node-monitor-grace-period=20s
   start scheduler "$bin/kube-scheduler" --kubeconfig="$run/scheduler.kubeconfig" --leader-elect=false --bind-address=127.0.0.1 \
     --authentication-skip-lookup=true --cert-dir="$run/pki/scheduler"
 }

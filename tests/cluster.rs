@@ -12,10 +12,11 @@ mod support {
     pub mod operator;
     pub mod report;
     pub mod scenario;
+    pub mod server;
     pub mod stage;
     pub mod witness;
 }
-use support::{by_hand, cluster, job, observe, operator, scenario, witness};
+use support::{by_hand, cluster, job, observe, operator, scenario, server, witness};
 
 #[path = "cluster/access.rs"]
 mod access;
@@ -27,6 +28,8 @@ mod bad_input;
 mod faults;
 #[path = "cluster/one_shot.rs"]
 mod one_shot;
+#[path = "cluster/probes.rs"]
+mod probes;
 #[path = "cluster/removal.rs"]
 mod removal;
 #[path = "cluster/service.rs"]

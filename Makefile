@@ -1,7 +1,7 @@
 # Every target does all of its own set-up: packages, programs, images, cluster.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help check test manifests cluster-binaries cluster-up cluster-down image demo demo-down
+.PHONY: help check test chaos manifests cluster-binaries cluster-up cluster-down image demo demo-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -11,6 +11,9 @@ check: ## the fast part, for every edit: formatting, clippy, unit and model test
 
 test: ## everything that CI runs, cluster scenarios included; as root, 45 min cold, 15 min when built
 	hack/test.sh all
+
+chaos: ## SingletonJobs under random faults on the local cluster; MINUTES=60 for longer, SEED=N for the same plan again; as root
+	CHAOS_MINUTES=$(MINUTES) CHAOS_SEED=$(SEED) hack/test.sh chaos
 
 manifests: ## regenerate what is generated in crds/ and manifests/
 	cargo run --quiet --locked --bin crdgen -- --write

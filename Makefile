@@ -9,7 +9,7 @@ help: ## this list
 check: ## the fast part, for every edit: formatting, clippy, unit and model tests
 	hack/test.sh check
 
-test: ## everything that CI runs, cluster scenarios included; as root, 45 min cold, 15 min when built
+test: ## everything that CI runs, cluster scenarios included; as root, 50 min cold, 20 min when built
 	hack/test.sh all
 
 chaos: ## SingletonJobs under random faults on the local cluster; MINUTES=60 for longer, SEED=N for the same plan again; as root

@@ -30,8 +30,8 @@ const SILENCE: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(250);
 /// For one answer of an API server that may be down.
 const ANSWER: Duration = Duration::from_secs(5);
-/// For a workload to run again, which the verdict judges to the millisecond.
-const RUNS_AGAIN: Duration = Duration::from_secs(60);
+/// For a workload to run again, which the verdict judges to the millisecond, even if its job pauses.
+const RUNS_AGAIN: Duration = Duration::from_secs(90);
 /// For pods to be made again and to be ready, even after a node was given up.
 const SETTLED: Duration = Duration::from_secs(150);
 /// For a one-shot, whatever happens to it meanwhile.

@@ -1,5 +1,6 @@
 //! Which faults, in which order and for how long: decided by the seed alone.
 
+use std::fmt;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -90,11 +91,14 @@ impl Cause {
     }
 }
 
+/// As many as are drawn for, whether all of them run at the moment or not: so the plan depends on nothing but the seed.
+pub const JOBS: usize = 5;
+
 /// What is broken in a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// One thing at a job: at its active pod, or its standby is deleted.
-    Pods,
+    /// Something at every job.
+    Pods([Stroke; JOBS]),
     Node(&'static str),
     ApiServer(Cause),
 }
@@ -102,7 +106,9 @@ pub enum Target {
 /// What is done to one job in a round of [`Target::Pods`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stroke {
+    /// To the pod that runs.
     Active(Cause),
+    /// One is deleted.
     Standby,
     Spared,
 }
@@ -115,6 +121,18 @@ pub struct Round {
     pub without_controller: bool,
     /// How long whatever can be healed stays broken.
     pub time: Duration,
+}
+
+impl fmt::Display for Round {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.target {
+            Target::Pods(_) => write!(out, "pods")?,
+            Target::Node(node) => write!(out, "{node} is cut off")?,
+            Target::ApiServer(cause) => write!(out, "{}", cause.name())?,
+        }
+        let controllers = if self.without_controller { ", the controllers are killed" } else { "" };
+        write!(out, ", for {:.1} s{controllers}", self.time.as_secs_f64())
+    }
 }
 
 /// Where every random number comes from.
@@ -135,7 +153,7 @@ impl Plan {
         match self.0.u8(..10) {
             0..3 => Target::Node(if self.0.bool() { "node-a" } else { "node-b" }),
             3..5 => Target::ApiServer(self.one_of(&Cause::OF_THE_API_SERVER)),
-            _ => Target::Pods,
+            _ => Target::Pods([(); JOBS].map(|()| self.stroke())),
         }
     }
 
@@ -149,8 +167,7 @@ impl Plan {
         Duration::from_secs_f64(seconds)
     }
 
-    /// What happens to the next job.
-    pub fn stroke(&mut self) -> Stroke {
+    fn stroke(&mut self) -> Stroke {
         match self.0.u8(..10) {
             0 => Stroke::Spared,
             1 => Stroke::Standby,
@@ -171,7 +188,7 @@ mod tests {
     fn the_same_seed_gives_the_same_plan_and_another_one_another() {
         let plan = |seed| {
             let mut plan = Plan::new(seed);
-            (0..50).map(|_| (plan.round(), plan.stroke())).collect::<Vec<_>>()
+            (0..50).map(|_| plan.round()).collect::<Vec<_>>()
         };
         assert_eq!(plan(7), plan(7));
         assert_ne!(plan(7), plan(8));

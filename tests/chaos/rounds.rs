@@ -47,20 +47,22 @@ impl<'a> Rounds<'a> {
     async fn round(&mut self, plan: &mut Plan) {
         let positions = self.cast.settled().await;
         let round = plan.round();
-        self.scenario.remark(&format!("{round:?}"));
+        self.scenario.remark(&round.to_string());
         if round.without_controller {
             restart_controllers(self.scenario.cluster);
         }
         let first = self.hits.len();
-        let broken = self.strike(plan, round, &positions);
+        let broken = self.strike(round, &positions);
         sleep(round.time).await;
         self.heal(broken, first);
         self.cast.running().await;
     }
 
-    fn strike(&mut self, plan: &mut Plan, round: Round, positions: &[Position]) -> Vec<Broken> {
+    fn strike(&mut self, round: Round, positions: &[Position]) -> Vec<Broken> {
         match round.target {
-            Target::Pods => positions.iter().map(|position| self.strike_pod(plan.stroke(), position)).collect(),
+            Target::Pods(strokes) => {
+                strokes.into_iter().zip(positions).map(|(stroke, position)| self.strike_pod(stroke, position)).collect()
+            }
             Target::Node(node) => self.cut(node, positions),
             Target::ApiServer(cause) => self.strike_api_server(cause, positions),
         }

@@ -71,7 +71,7 @@ impl Takeover {
     }
 
     fn is_late(&self) -> bool {
-        self.wait.is_some_and(|wait| wait > self.lease.max(self.pause) + SLACK)
+        self.wait.is_some_and(|wait| wait > self.lease + self.pause + SLACK)
     }
 }
 
@@ -114,7 +114,10 @@ fn pause(setbacks: u32) -> Duration {
 }
 
 fn takeover(account: &Account, (old, new): (&Tenure, &Tenure), hit: Option<Hit>, pause: Duration) -> Takeover {
-    let counts_from = hit.as_ref().map_or(Some(old.last), |hit| counts_from(hit, old));
+    let first_setback = hit.as_ref().filter(|_| pause.is_zero());
+    let healed = hit.as_ref().and_then(|hit| hit.healed).unwrap_or_default();
+    // A release that comes late, from a holder that was out of reach, begins a pause anew.
+    let counts_from = first_setback.map_or(Some(old.last.max(healed)), |hit| counts_from(hit, old));
     let since = |from: Duration| new.first.saturating_sub(from);
     Takeover { job: account.job, lease: account.lease, gap: since(old.last), wait: counts_from.map(since), pause, hit }
 }
@@ -203,12 +206,13 @@ mod tests {
 
     #[test]
     fn a_second_setback_may_make_the_job_pause_and_the_first_may_not() {
-        let hits = [hit(Cause::ElectorKilled, 10_000), Hit { token: 9, ..hit(Cause::ElectorKilled, 20_000) }];
+        let killed = |token, at| Hit { token, healed: None, ..hit(Cause::ElectorKilled, at) };
+        let hits = [killed(7, 10_000), killed(9, 20_000)];
         let again = |first| [ran(7, 0, 10_000), ran(9, 10_100, 20_000), ran(11, first, 90_000)];
-        assert!(verdict(&again(31_000), &hits).objections.is_empty());
-        assert_eq!(verdict(&again(31_001), &hits).objections.len(), 1);
+        assert!(verdict(&again(37_000), &hits).objections.is_empty());
+        assert_eq!(verdict(&again(37_001), &hits).objections.len(), 1);
         let drained = Hit { cause: Cause::PodDeleted, ..hits[0].clone() };
-        assert_eq!(verdict(&again(31_000), &[drained, hits[1].clone()]).objections.len(), 1);
+        assert_eq!(verdict(&again(37_000), &[drained, hits[1].clone()]).objections.len(), 1);
     }
 
     #[test]

@@ -260,7 +260,7 @@ fn an_api_server_that_is_gone_for_20_s_ends_the_workload_by_the_deadline_and_one
 
 #[test]
 fn a_lease_deleted_by_hand_ends_the_holder_at_once_and_nobody_starts_before_it_would_have_passed() {
-    without_operator("lease-deleted", async |scenario| {
+    without_operator_alone("lease-deleted", async |scenario| {
         let job = brief_service(scenario).await;
         let (active, _standby, old) = job.pair(&[]).await;
         let lease = job.lease().await;
@@ -275,7 +275,7 @@ fn a_lease_deleted_by_hand_ends_the_holder_at_once_and_nobody_starts_before_it_w
 
 #[test]
 fn a_lease_cleared_by_hand_ends_the_holder_at_once_and_nobody_starts_before_it_would_have_passed() {
-    without_operator("lease-cleared", async |scenario| {
+    without_operator_alone("lease-cleared", async |scenario| {
         let job = brief_service(scenario).await;
         let (active, _standby, old) = job.pair(&[]).await;
         let cleared = now();

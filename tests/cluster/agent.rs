@@ -46,7 +46,7 @@ fn gap(old: &Tenure, new: &Tenure) -> Duration {
 #[test]
 fn one_candidate_runs_and_the_other_stands_by() {
     without_operator("one-runs", async |scenario| {
-        let job = brief_service(scenario).await;
+        let job = service(scenario).await;
         let began = now();
         let active = job.candidate(0, "node-a", &[]).await;
         let first = await_tenure(&scenario.records, 1, Duration::from_secs(20)).await;
@@ -331,12 +331,18 @@ fn a_workload_that_exits_0_as_its_node_is_cut_off_is_finished_once() {
 fn a_workload_that_exits_1_is_tried_again_until_the_limit() {
     without_operator("exit-1", async |scenario| {
         let job = one_shot(scenario, 1).await;
-        let (active, standby, first) = job.pair(&["--seconds", "3", "--exit", "1"]).await;
+        let fail = |file: &str| std::fs::write(scenario.records.join(file), "").expect("shared memory is writable");
+        let active = job.candidate(0, "node-a", &["--until", "first", "--exit", "1"]).await;
+        let first = await_tenure(&scenario.records, 1, Duration::from_secs(20)).await;
+        let standby = job.candidate(1, "node-b", &["--until", "second", "--exit", "1"]).await;
+        standby.await_role(Role::Standby).await;
+        fail("first");
         assert_eq!(active.await_end(Duration::from_secs(20)).await.0, 1);
         let second = await_tenure(&scenario.records, 2, Duration::from_secs(5)).await;
         scenario.noted("last to first instruction", gap(&tenure(&scenario.records, first.token), &second));
         assert!(second.token > first.token && second.attempt == 2 && second.pod == standby.name);
-        job.candidate(2, active.node, &["--seconds", "3"]).await.await_role(Role::Standby).await;
+        job.candidate(2, active.node, &[]).await.await_role(Role::Standby).await;
+        fail("second");
         assert_eq!(standby.await_end(Duration::from_secs(20)).await.0, 1);
         let finished = job.record().await.notes.finished.expect("the limit is reached");
         assert_eq!((finished.outcome, finished.reason.as_str(), finished.failures), (Outcome::Failed, "BackoffLimitExceeded", 2));

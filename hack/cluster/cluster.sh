@@ -29,6 +29,10 @@ start() { # name command... : a session of its own, so that one signal to its pr
   echo $! >"$run/$name.pid"
 }
 
+# Started again when it ends, as a kubelet would: the scheduler ends itself when an API server that came back contradicts what it remembers.
+# shellcheck disable=SC2016  # for the inner shell
+keep() { local name=$1; shift; start "$name" sh -c 'while :; do "$@"; sleep 1; done' "$name" "$@"; }
+
 signal() { kill "-$1" -- "-$(cat "$run/$2.pid")"; }
 
 # Ours and not dead: after a reboot the number may be somebody else's, and a zombie has no command line.

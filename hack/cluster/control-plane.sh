@@ -62,9 +62,9 @@ control_plane() {
   start etcd "$bin/etcd" --data-dir "$run/etcd" --unsafe-no-fsync --listen-client-urls http://127.0.0.1:2379 \
     --advertise-client-urls http://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380
   start_apiserver
-  start kcm "$bin/kube-controller-manager" --kubeconfig="$run/kcm.kubeconfig" --leader-elect=false --cert-dir="$run/pki/kcm" \
+  keep kcm "$bin/kube-controller-manager" --kubeconfig="$run/kcm.kubeconfig" --leader-elect=false --cert-dir="$run/pki/kcm" \
     --authentication-skip-lookup=true --root-ca-file="$run/pki/apiserver.crt" --bind-address=127.0.0.1 \
     --service-account-private-key-file="$run/pki/sa.key" --use-service-account-credentials=true --node-monitor-grace-period=20s
-  start scheduler "$bin/kube-scheduler" --kubeconfig="$run/scheduler.kubeconfig" --leader-elect=false --bind-address=127.0.0.1 \
+  keep scheduler "$bin/kube-scheduler" --kubeconfig="$run/scheduler.kubeconfig" --leader-elect=false --bind-address=127.0.0.1 \
     --authentication-skip-lookup=true --cert-dir="$run/pki/scheduler"
 }

@@ -132,9 +132,14 @@ impl<'a> Member<'a> {
         Account { job: self.job.name, lease: self.lease, tenures: testimony.tenures(), violations: testimony.violations() }
     }
 
+    /// What runs of this incarnation.
     fn tenure(&self) -> Option<Tenure> {
-        let last = self.job.tenures().pop()?;
+        let last = self.job.tenures().pop().filter(|last| last.label == self.label())?;
         (now().saturating_sub(last.last) < SILENCE).then_some(last)
+    }
+
+    fn label(&self) -> String {
+        format!("n{}", self.incarnations.get())
     }
 
     async fn await_tenure(&self) -> Tenure {
@@ -182,7 +187,7 @@ impl<'a> Member<'a> {
     /// The next incarnation.
     async fn make(&self) {
         self.incarnations.set(self.incarnations.get() + 1);
-        let job = self.job.clone().labelled(&format!("n{}", self.incarnations.get())).resource();
+        let job = self.job.clone().labelled(&self.label()).resource();
         let made = async || timeout(ANSWER, self.jobs().create(&PostParams::default(), &job)).await.ok()?.ok();
         self.eventually("it is made", SETTLED, made).await;
     }

@@ -10,7 +10,7 @@
 #   load IMAGE.tar..          import image archives into every node (hack/image.sh makes them)
 #   cut NODE | mend NODE      pull the node's network cable, plug it in again
 #   stop-apiserver | start-apiserver      gone, as after a crash, and back with the same data
-#   pause-apiserver | resume-apiserver    SIGSTOP and SIGCONT: connections stay open and nobody answers
+#   pause-apiserver | resume-apiserver    SIGSTOP, and SIGCONT: connections stay open and nobody answers, until it is ready again
 #   refuse-apiserver | accept-apiserver   reset every connection of the nodes to it: gone and back without its time to start
 #   deny-egress IP | allow-egress IP      drop all that the pod of this address sends beyond its node, and stop doing so
 #   pids POD-UID [CONTAINER]  its processes, seen from here: container host-pid pid-inside host-parent command
@@ -173,7 +173,7 @@ case $command in
   stop-apiserver) stop_apiserver ;;
   start-apiserver) if alive apiserver; then die "the API server runs already"; fi; start_apiserver ;;
   pause-apiserver) signal STOP apiserver ;;
-  resume-apiserver) signal CONT apiserver ;;
+  resume-apiserver) signal CONT apiserver; await_apiserver ;;
   refuse-apiserver) refusal -I ;;
   accept-apiserver) refusal -D ;;
   deny-egress) egress -I "${1:-}" ;;

@@ -47,8 +47,10 @@ start_apiserver() {
     --enable-admission-plugins=NodeRestriction --token-auth-file="$run/tokens.csv" \
     --service-account-issuer=https://kubernetes.default.svc --service-account-key-file="$run/pki/sa.key" \
     --service-account-signing-key-file="$run/pki/sa.key"
-  eventually 60 "the API server (log: $run/apiserver.log)" kubectl get --raw /readyz
+  await_apiserver
 }
+
+await_apiserver() { eventually 60 "the API server (log: $run/apiserver.log)" kubectl get --raw /readyz; }
 
 # At once and without a farewell, as a crash: connections are reset, later ones refused. etcd keeps the data.
 stop_apiserver() { stop apiserver; }

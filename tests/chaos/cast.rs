@@ -63,6 +63,7 @@ pub struct Candidate {
 }
 
 /// Who does what in a job at a moment.
+#[derive(Clone)]
 pub struct Position {
     pub job: &'static str,
     /// Of the workload that runs.
@@ -102,6 +103,12 @@ impl<'a> Cast<'a> {
         let mut positions = join_all(self.services.iter().map(Member::await_standby)).await;
         positions.extend(self.one_shot.position().await);
         positions
+    }
+
+    /// The same positions, moments later: by the records alone, for nothing is quicker. Jobs that do not run now are left out.
+    pub fn still(&self, positions: Vec<Position>) -> Vec<Position> {
+        let members = self.services.iter().chain([&self.one_shot]);
+        members.zip(positions).filter_map(|(member, position)| position.now(&member.tenure()?)).collect()
     }
 
     /// Waits until every service runs.
@@ -224,6 +231,17 @@ impl<'a> Member<'a> {
 
     fn jobs(&self) -> Api<SingletonJob> {
         self.scenario.api()
+    }
+}
+
+impl Position {
+    /// Somebody else may have taken over meanwhile; None where that is nobody who was ready.
+    fn now(self, tenure: &Tenure) -> Option<Self> {
+        if self.token == tenure.token {
+            return Some(self);
+        }
+        let (now, standbys): (Vec<_>, _) = self.standbys.into_iter().partition(|candidate| candidate.name == tenure.pod);
+        Some(Self { token: tenure.token, active: now.into_iter().next()?, standbys, ..self })
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::DeleteParams;
 use nix::sys::signal::Signal;
 
 use crate::cast::Candidate;
@@ -48,41 +50,65 @@ impl Broken {
     }
 }
 
-/// Breaks a pod; tells when, just before.
-pub fn strike(scenario: &Scenario, cause: Cause, pod: &Candidate) -> (Duration, Broken) {
-    let at = now();
-    match cause {
-        Cause::PodDeleted => delete_pod(scenario, &pod.name, &[]),
-        Cause::PodDeletedByForce => delete_pod(scenario, &pod.name, &["--force", "--grace-period=0"]),
-        Cause::PodCutOff => {
-            let fault = scenario.cluster.deny_egress(&pod.address);
-            return (fault.before, Broken::Cluster(fault));
-        }
-        _ => return signal(scenario.cluster, cause, pod),
+/// Something that is about to be done to a pod. All that takes the machine's time is done before: the fault itself must not be what makes
+/// those slow who have to deal with it.
+pub struct Blow {
+    pub cause: Cause,
+    pod: Candidate,
+    targets: Vec<Process>,
+}
+
+impl Blow {
+    pub fn prepare(cluster: &Cluster, cause: Cause, pod: &Candidate) -> Self {
+        Self { cause, pod: pod.clone(), targets: targets(cause, cluster, pod) }
     }
-    (at, Broken::Nothing)
+
+    /// Strikes; tells when, just before.
+    pub async fn strike(self, scenario: &Scenario) -> (Duration, Broken) {
+        let at = now();
+        let broken = match self.cause {
+            Cause::PodDeleted => delete_pod(scenario, &self.pod.name, None).await,
+            Cause::PodDeletedByForce => delete_pod(scenario, &self.pod.name, Some(0)).await,
+            Cause::PodCutOff => Broken::Cluster(scenario.cluster.deny_egress(&self.pod.address)),
+            Cause::ElectorStopped | Cause::PodFrozen => {
+                signal(&self.targets, Signal::SIGSTOP);
+                Broken::Stopped(Stopped(self.targets))
+            }
+            _ => {
+                signal(&self.targets, Signal::SIGKILL);
+                Broken::Nothing
+            }
+        };
+        (at, broken)
+    }
 }
 
 /// Deletes a pod as a user would, without waiting.
-pub fn delete_pod(scenario: &Scenario, name: &str, how: &[&str]) {
-    scenario.must(&[&["delete", "pod", name, "--wait=false", "--ignore-not-found"], how].concat());
+pub async fn delete_pod(scenario: &Scenario, name: &str, grace_period_seconds: Option<u32>) -> Broken {
+    let how = DeleteParams { grace_period_seconds, ..DeleteParams::default() };
+    match scenario.api::<Pod>().delete(name, &how).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.code == 404 => scenario.remark(&format!("{name} was gone already")),
+        Err(error) => panic!("deleting {name}: {error}"),
+    }
+    Broken::Nothing
 }
 
-fn signal(cluster: &Cluster, cause: Cause, pod: &Candidate) -> (Duration, Broken) {
-    let processes = cluster.find_processes(&pod.uid, CONTAINER);
-    let (signal, targets) = match cause {
-        Cause::AgentKilled => (Signal::SIGKILL, fencer(&processes).cloned().into_iter().collect()),
-        Cause::ElectorKilled => (Signal::SIGKILL, elector(&processes).cloned().into_iter().collect()),
-        Cause::WorkloadKilled => (Signal::SIGKILL, workload(&processes).cloned().into_iter().collect()),
-        Cause::ElectorStopped => (Signal::SIGSTOP, elector(&processes).cloned().into_iter().collect()),
-        _ => (Signal::SIGSTOP, processes),
-    };
-    let at = now();
-    for process in &targets {
+fn signal(targets: &[Process], signal: Signal) {
+    for process in targets {
         process.signal_if_there(signal);
     }
-    let broken = if signal == Signal::SIGSTOP { Broken::Stopped(Stopped(targets)) } else { Broken::Nothing };
-    (at, broken)
+}
+
+fn targets(cause: Cause, cluster: &Cluster, pod: &Candidate) -> Vec<Process> {
+    let find: fn(&[Process]) -> Option<&Process> = match cause {
+        Cause::AgentKilled => fencer,
+        Cause::ElectorKilled | Cause::ElectorStopped => elector,
+        Cause::WorkloadKilled => workload,
+        Cause::PodFrozen => return cluster.find_processes(&pod.uid, CONTAINER),
+        _ => return Vec::new(),
+    };
+    find(&cluster.find_processes(&pod.uid, CONTAINER)).cloned().into_iter().collect()
 }
 
 fn fencer(processes: &[Process]) -> Option<&Process> {

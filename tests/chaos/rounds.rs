@@ -7,8 +7,8 @@ use futures::future::{Either, select};
 use tokio::time::sleep;
 
 use crate::cast::{Cast, Position};
-use crate::faults::{Broken, delete_pod, restart_controllers, strike, strike_api_server};
-use crate::plan::{Cause, Plan, Round, Stroke, Target};
+use crate::faults::{Blow, Broken, delete_pod, restart_controllers, strike_api_server};
+use crate::plan::{Cause, JOBS, Plan, Round, Stroke, Target};
 use crate::support::observe::now;
 use crate::support::scenario::Scenario;
 use crate::verdict::{Hit, Standby};
@@ -52,36 +52,44 @@ impl<'a> Rounds<'a> {
             restart_controllers(self.scenario.cluster);
         }
         let first = self.hits.len();
-        let broken = self.strike(round, &positions);
+        let broken = self.strike(round, positions).await;
         sleep(round.time).await;
         self.heal(broken, first);
         self.cast.running().await;
     }
 
-    fn strike(&mut self, round: Round, positions: &[Position]) -> Vec<Broken> {
+    async fn strike(&mut self, round: Round, positions: Vec<Position>) -> Vec<Broken> {
         match round.target {
-            Target::Pods(strokes) => {
-                strokes.into_iter().zip(positions).map(|(stroke, position)| self.strike_pod(stroke, position)).collect()
-            }
-            Target::Node(node) => self.cut(node, positions),
-            Target::ApiServer(cause) => self.strike_api_server(cause, positions),
+            Target::Pods(strokes) => self.strike_pods(strokes, &positions).await,
+            Target::Node(node) => self.cut(node, &self.cast.still(positions)),
+            Target::ApiServer(cause) => self.strike_api_server(cause, &self.cast.still(positions)),
         }
     }
 
-    fn strike_pod(&mut self, stroke: Stroke, position: &Position) -> Broken {
-        match (stroke, position.standbys.first()) {
-            (Stroke::Active(cause), _) => {
-                let (at, broken) = strike(self.scenario, cause, &position.active);
-                self.hit(position, cause, at, Standby::Ready);
-                return broken;
+    async fn strike_pods(&mut self, strokes: [Stroke; JOBS], positions: &[Position]) -> Vec<Broken> {
+        let mut blows = Vec::new();
+        for (stroke, position) in strokes.into_iter().zip(positions) {
+            match stroke {
+                Stroke::Active(cause) => blows.push((position, Blow::prepare(self.scenario.cluster, cause, &position.active))),
+                Stroke::Standby => self.delete_standby(position).await,
+                Stroke::Spared => {}
             }
-            (Stroke::Standby, Some(standby)) => {
-                self.scenario.remark(&format!("{}: standby {} deleted", position.job, standby.name));
-                delete_pod(self.scenario, &standby.name, &[]);
-            }
-            _ => {}
         }
-        Broken::Nothing
+        let mut broken = Vec::new();
+        for (position, blow) in blows {
+            let cause = blow.cause;
+            let (at, what) = blow.strike(self.scenario).await;
+            self.hit(position, cause, at, Standby::Ready);
+            broken.push(what);
+        }
+        broken
+    }
+
+    async fn delete_standby(&self, position: &Position) {
+        if let Some(standby) = position.standbys.first() {
+            self.scenario.remark(&format!("{}: standby {} deleted", position.job, standby.name));
+            let _: Broken = delete_pod(self.scenario, &standby.name, None).await;
+        }
     }
 
     fn cut(&mut self, node: &str, positions: &[Position]) -> Vec<Broken> {

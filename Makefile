@@ -1,7 +1,7 @@
 # Every target does all of its own set-up: packages, programs, images, cluster.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help check test fuzz simulate manifests cluster-binaries cluster-up cluster-down image demo demo-down
+.PHONY: help check test fuzz simulate chaos manifests cluster-binaries cluster-up cluster-down image demo demo-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -9,7 +9,7 @@ help: ## this list
 check: ## the fast part, for every edit: formatting, clippy, unit and model tests, simulation
 	hack/test.sh check
 
-test: ## everything that CI runs, cluster scenarios included; as root, 45 min cold, 15 min when built
+test: ## everything that CI runs, cluster scenarios included; as root, 50 min cold, 20 min when built
 	hack/test.sh all
 
 fuzz: ## everything that parses what others wrote, under CASES=100000 inputs each
@@ -17,6 +17,9 @@ fuzz: ## everything that parses what others wrote, under CASES=100000 inputs eac
 
 simulate: ## virtual hours of faults, as many as you like: make simulate HOURS=1000 SEED=1
 	SIMULATION_HOURS=$(or $(HOURS),100) SIMULATION_SEED=$(or $(SEED),1) cargo test --locked --all-features --test simulation -- hours --nocapture
+
+chaos: ## SingletonJobs under random faults on the local cluster; MINUTES=60 for longer, SEED=N for the same plan again; as root
+	CHAOS_MINUTES=$(MINUTES) CHAOS_SEED=$(SEED) hack/test.sh chaos
 
 manifests: ## regenerate what is generated in crds/ and manifests/
 	cargo run --quiet --locked --bin crdgen -- --write

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The test tiers, cheapest first, each with the time it took.
 #   test.sh check   formatting, clippy, unit and model tests
-#   test.sh all     check; then the tests against a real API server; then the scenarios on a real cluster (as root)
+#   test.sh all     check; then the tests against a real API server; then the scenarios on a real cluster, and random faults (as root)
+#   test.sh chaos   random faults on a real cluster alone (as root); CHAOS_MINUTES=4, CHAOS_SEED=a random one
 # A tier that cannot run is a failure: nothing is skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -49,7 +50,7 @@ api_tests() {
   for file in tests/*.rs; do
     [ -e "$file" ] || die "tests/ holds no test"
     case $file in
-      tests/cluster.rs | tests/model.rs | tests/architecture.rs | tests/fuzz.rs | tests/simulation.rs) ;;
+      tests/cluster.rs | tests/chaos.rs | tests/model.rs | tests/architecture.rs | tests/fuzz.rs | tests/simulation.rs) ;;
       *) targets+=(--test "$(basename "$file" .rs)") ;;
     esac
   done
@@ -79,13 +80,25 @@ all() {
   stage "images" images
   stage "cluster up" bring_up
   stage "load the operator's image" "$cluster" load target/images/operator.tar target/images/witness.tar
-  stage "cluster scenarios" cargo test --locked --all-features --test cluster -- --test-threads=4
+  # More threads than scenarios: which of them may go on together is decided where it is known what they need.
+  stage "cluster scenarios" cargo test --locked --all-features --test cluster -- --test-threads=64
+  stage "random faults" cargo test --locked --all-features --test chaos
+}
+
+# Random faults alone, for CHAOS_MINUTES.
+chaos() {
+  [ "$(id -u)" = 0 ] || die "make chaos needs root: the cluster makes network namespaces and mounts"
+  require_tools cargo go
+  stage "cluster programs" hack/cluster/build.sh
+  stage "cluster up" bring_up
+  stage "random faults" cargo test --locked --all-features --test chaos
 }
 
 trap finish EXIT
 case ${1:-} in
   check) require_tools cargo; check ;;
   all) all ;;
-  *) die "say check or all" ;;
+  chaos) chaos ;;
+  *) die "say check, all or chaos" ;;
 esac
 complete=yes

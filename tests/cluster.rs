@@ -2,22 +2,21 @@
 //!
 //! They need root and the programs that `make cluster-binaries` builds; the cluster is brought up if it is not, and left up.
 
-#[path = "support/by_hand.rs"]
-mod by_hand;
-#[path = "support/cluster.rs"]
-mod cluster;
-#[path = "support/job.rs"]
-mod job;
-#[path = "support/observe.rs"]
-mod observe;
-#[path = "support/operator.rs"]
-mod operator;
-#[path = "support/report.rs"]
-mod report;
-#[path = "support/scenario.rs"]
-mod scenario;
-#[path = "support/witness.rs"]
-mod witness;
+#[path = "support"]
+#[allow(dead_code, reason = "tests/chaos.rs needs some of it")]
+mod support {
+    pub mod by_hand;
+    pub mod cluster;
+    pub mod job;
+    pub mod observe;
+    pub mod operator;
+    pub mod report;
+    pub mod scenario;
+    pub mod server;
+    pub mod stage;
+    pub mod witness;
+}
+use support::{by_hand, cluster, job, observe, operator, scenario, server, witness};
 
 #[path = "cluster/access.rs"]
 mod access;
@@ -29,6 +28,8 @@ mod bad_input;
 mod faults;
 #[path = "cluster/one_shot.rs"]
 mod one_shot;
+#[path = "cluster/probes.rs"]
+mod probes;
 #[path = "cluster/removal.rs"]
 mod removal;
 #[path = "cluster/service.rs"]

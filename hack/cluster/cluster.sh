@@ -10,7 +10,7 @@
 #   load IMAGE.tar..          import image archives into every node (hack/image.sh makes them)
 #   cut NODE | mend NODE      pull the node's network cable, plug it in again
 #   stop-apiserver | start-apiserver      gone, as after a crash, and back with the same data
-#   pause-apiserver | resume-apiserver    SIGSTOP and SIGCONT: connections stay open and nobody answers
+#   pause-apiserver | resume-apiserver    SIGSTOP, and SIGCONT: connections stay open and nobody answers, until it is ready again
 #   refuse-apiserver | accept-apiserver   reset every connection of the nodes to it: gone and back without its time to start
 #   deny-egress IP | allow-egress IP      drop all that the pod of this address sends beyond its node, and stop doing so
 #   pids POD-UID [CONTAINER]  its processes, seen from here: container host-pid pid-inside host-parent command
@@ -28,6 +28,10 @@ start() { # name command... : a session of its own, so that one signal to its pr
   setsid nohup "$@" >>"$run/$name.log" 2>&1 </dev/null 9>&- &
   echo $! >"$run/$name.pid"
 }
+
+# Started again when it ends, as a kubelet would: the scheduler ends itself when an API server that came back contradicts what it remembers.
+# shellcheck disable=SC2016  # for the inner shell
+keep() { local name=$1; shift; start "$name" sh -c 'while :; do "$@"; sleep 1; done' "$name" "$@"; }
 
 signal() { kill "-$1" -- "-$(cat "$run/$2.pid")"; }
 
@@ -169,7 +173,7 @@ case $command in
   stop-apiserver) stop_apiserver ;;
   start-apiserver) if alive apiserver; then die "the API server runs already"; fi; start_apiserver ;;
   pause-apiserver) signal STOP apiserver ;;
-  resume-apiserver) signal CONT apiserver ;;
+  resume-apiserver) signal CONT apiserver; await_apiserver ;;
   refuse-apiserver) refusal -I ;;
   accept-apiserver) refusal -D ;;
   deny-egress) egress -I "${1:-}" ;;

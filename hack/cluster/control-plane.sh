@@ -47,8 +47,10 @@ start_apiserver() {
     --enable-admission-plugins=NodeRestriction --token-auth-file="$run/tokens.csv" \
     --service-account-issuer=https://kubernetes.default.svc --service-account-key-file="$run/pki/sa.key" \
     --service-account-signing-key-file="$run/pki/sa.key"
-  eventually 60 "the API server (log: $run/apiserver.log)" kubectl get --raw /readyz
+  await_apiserver
 }
+
+await_apiserver() { eventually 60 "the API server (log: $run/apiserver.log)" kubectl get --raw /readyz; }
 
 # At once and without a farewell, as a crash: connections are reset, later ones refused. etcd keeps the data.
 stop_apiserver() { stop apiserver; }
@@ -62,9 +64,9 @@ control_plane() {
   start etcd "$bin/etcd" --data-dir "$run/etcd" --unsafe-no-fsync --listen-client-urls http://127.0.0.1:2379 \
     --advertise-client-urls http://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380
   start_apiserver
-  start kcm "$bin/kube-controller-manager" --kubeconfig="$run/kcm.kubeconfig" --leader-elect=false --cert-dir="$run/pki/kcm" \
+  keep kcm "$bin/kube-controller-manager" --kubeconfig="$run/kcm.kubeconfig" --leader-elect=false --cert-dir="$run/pki/kcm" \
     --authentication-skip-lookup=true --root-ca-file="$run/pki/apiserver.crt" --bind-address=127.0.0.1 \
-    --service-account-private-key-file="$run/pki/sa.key" --use-service-account-credentials=true
-  start scheduler "$bin/kube-scheduler" --kubeconfig="$run/scheduler.kubeconfig" --leader-elect=false --bind-address=127.0.0.1 \
+    --service-account-private-key-file="$run/pki/sa.key" --use-service-account-credentials=true --node-monitor-grace-period=20s
+  keep scheduler "$bin/kube-scheduler" --kubeconfig="$run/scheduler.kubeconfig" --leader-elect=false --bind-address=127.0.0.1 \
     --authentication-skip-lookup=true --cert-dir="$run/pki/scheduler"
 }

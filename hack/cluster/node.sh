@@ -82,6 +82,8 @@ authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}
 authorization: {mode: AlwaysAllow}
 evictionHard: {memory.available: 50Mi, nodefs.available: 1%, imagefs.available: 1%, nodefs.inodesFree: 1%}
 imageGCHighThresholdPercent: 100
+nodeLeaseDurationSeconds: 12   # renewed every 3 s, for the controller-manager's patience is short here
+crashLoopBackOff: {maxContainerRestartPeriod: 2s}
 Y
 }
 

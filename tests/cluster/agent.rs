@@ -11,7 +11,7 @@ use singletonjob::lease::notes::{CompletionPolicy, Outcome};
 
 use crate::by_hand::{ByHand, NAME};
 use crate::observe::{await_object, await_tenure, boot_time, nothing_starts, now, tenure};
-use crate::scenario::{Scenario, scenario};
+use crate::scenario::{Scenario, without_operator, without_operator_alone};
 use crate::witness::Tenure;
 
 /// The default, where the numbers of users are measured.
@@ -45,8 +45,8 @@ fn gap(old: &Tenure, new: &Tenure) -> Duration {
 
 #[test]
 fn one_candidate_runs_and_the_other_stands_by() {
-    scenario("one-runs", async |scenario| {
-        let job = brief_service(scenario).await;
+    without_operator("one-runs", async |scenario| {
+        let job = service(scenario).await;
         let began = now();
         let active = job.candidate(0, "node-a", &[]).await;
         let first = await_tenure(&scenario.records, 1, Duration::from_secs(20)).await;
@@ -64,7 +64,7 @@ fn one_candidate_runs_and_the_other_stands_by() {
 
 #[test]
 fn a_holder_and_a_standby_write_at_most_twice_in_five_seconds_together() {
-    scenario("api-cost", async |scenario| {
+    without_operator("api-cost", async |scenario| {
         let job = service(scenario).await;
         job.pair(&[]).await;
         let (began, mut last, mut renewals) = (now(), job.record().await.renew_time.expect("held"), 0_u32);
@@ -90,7 +90,7 @@ const LARGEST_PROGRAM: u64 = 7_000_000;
 
 #[test]
 fn the_agent_is_small_on_disk_and_in_memory() {
-    scenario("agent-size", async |scenario| {
+    without_operator("agent-size", async |scenario| {
         let job = brief_service(scenario).await;
         let (active, standby, _) = job.pair(&[]).await;
         for candidate in [&active, &standby] {
@@ -113,7 +113,7 @@ fn proportional_memory_kib(pid: i32) -> u64 {
 
 #[test]
 fn deleting_the_active_pod_hands_over() {
-    scenario("delete-active", async |scenario| {
+    without_operator_alone("delete-active", async |scenario| {
         let job = brief_service(scenario).await;
         let (mut active, mut standby, mut old) = job.pair(&["--daemons", "1"]).await;
         for round in 2..5 {
@@ -133,7 +133,7 @@ fn deleting_the_active_pod_hands_over() {
 
 #[test]
 fn a_holder_that_is_cut_off_is_dead_before_the_deadline_and_replaced_within_the_lease() {
-    scenario("cut-node", async |scenario| {
+    without_operator_alone("cut-node", async |scenario| {
         let job = service(scenario).await;
         let (active, standby, old) = job.pair(&[]).await;
         let fault = scenario.cluster.cut(active.node);
@@ -154,7 +154,7 @@ fn a_holder_that_is_cut_off_is_dead_before_the_deadline_and_replaced_within_the_
 
 #[test]
 fn a_stubborn_workload_that_is_cut_off_is_killed_at_the_deadline() {
-    scenario("cut-node-stubborn", async |scenario| {
+    without_operator_alone("cut-node-stubborn", async |scenario| {
         let job = brief_service(scenario).await;
         let (active, _standby, old) = job.pair(&["--stubborn", "--daemons", "2"]).await;
         let fault = scenario.cluster.cut(active.node);
@@ -168,7 +168,7 @@ fn a_stubborn_workload_that_is_cut_off_is_killed_at_the_deadline() {
 
 #[test]
 fn killing_the_elector_kills_the_whole_tree_and_somebody_runs_again_at_once() {
-    scenario("kill-elector", async |scenario| {
+    without_operator_alone("kill-elector", async |scenario| {
         let job = brief_service(scenario).await;
         let (active, standby, old) = job.pair(&["--stubborn", "--daemons", "2"]).await;
         let elector = active.elector();
@@ -186,7 +186,7 @@ fn killing_the_elector_kills_the_whole_tree_and_somebody_runs_again_at_once() {
 
 #[test]
 fn a_stopped_elector_is_dead_by_the_deadline_with_all_it_started() {
-    scenario("stop-elector", async |scenario| {
+    without_operator_alone("stop-elector", async |scenario| {
         let job = service(scenario).await;
         let (active, standby, old) = job.pair(&["--stubborn", "--daemons", "2"]).await;
         let elector = active.elector();
@@ -204,7 +204,7 @@ fn a_stopped_elector_is_dead_by_the_deadline_with_all_it_started() {
 /// is continued, and may be continued before it: see "What is not" in the README.
 #[test]
 fn what_was_stopped_past_the_deadline_and_continued_executes_nothing_any_more() {
-    scenario("stop-everything", async |scenario| {
+    without_operator("stop-everything", async |scenario| {
         let job = brief_service(scenario).await;
         let (active, standby, old) = job.pair(&["--stubborn", "--orphans", "2"]).await;
         let processes = active.processes();
@@ -214,7 +214,7 @@ fn what_was_stopped_past_the_deadline_and_continued_executes_nothing_any_more() 
         assert_eq!(new.pod, standby.name);
         scenario.at_most("stop to first instruction elsewhere (L + 1 s)", new.first - stopped, job.timing.lease_duration() + SECOND);
         for process in &processes {
-            process.continue_if_there();
+            process.signal_if_there(Signal::SIGCONT);
         }
         active.await_end(Duration::from_secs(10)).await;
         assert!(tenure(&scenario.records, old.token).last <= stopped, "nothing was executed after the stop");
@@ -224,7 +224,7 @@ fn what_was_stopped_past_the_deadline_and_continued_executes_nothing_any_more() 
 
 #[test]
 fn an_api_server_that_is_gone_for_5_s_is_not_noticed() {
-    scenario("api-server-5-s", async |scenario| {
+    without_operator_alone("api-server-5-s", async |scenario| {
         let job = service(scenario).await;
         let (_active, _standby, old) = job.pair(&[]).await;
         let fault = scenario.cluster.refuse_api_server();
@@ -238,7 +238,7 @@ fn an_api_server_that_is_gone_for_5_s_is_not_noticed() {
 
 #[test]
 fn an_api_server_that_is_gone_for_20_s_ends_the_workload_by_the_deadline_and_one_runs_again() {
-    scenario("api-server-20-s", async |scenario| {
+    without_operator_alone("api-server-20-s", async |scenario| {
         let job = service(scenario).await;
         let (_active, _standby, old) = job.pair(&[]).await;
         let last_renewal = renewed(&job).await;
@@ -260,7 +260,7 @@ fn an_api_server_that_is_gone_for_20_s_ends_the_workload_by_the_deadline_and_one
 
 #[test]
 fn a_lease_deleted_by_hand_ends_the_holder_at_once_and_nobody_starts_before_it_would_have_passed() {
-    scenario("lease-deleted", async |scenario| {
+    without_operator_alone("lease-deleted", async |scenario| {
         let job = brief_service(scenario).await;
         let (active, _standby, old) = job.pair(&[]).await;
         let lease = job.lease().await;
@@ -275,7 +275,7 @@ fn a_lease_deleted_by_hand_ends_the_holder_at_once_and_nobody_starts_before_it_w
 
 #[test]
 fn a_lease_cleared_by_hand_ends_the_holder_at_once_and_nobody_starts_before_it_would_have_passed() {
-    scenario("lease-cleared", async |scenario| {
+    without_operator_alone("lease-cleared", async |scenario| {
         let job = brief_service(scenario).await;
         let (active, _standby, old) = job.pair(&[]).await;
         let cleared = now();
@@ -296,7 +296,7 @@ async fn after_the_lease_was_lost(scenario: &Scenario, job: &ByHand<'_>, old: &T
 
 #[test]
 fn a_workload_that_exits_0_is_finished_and_never_started_again() {
-    scenario("exit-0", async |scenario| {
+    without_operator("exit-0", async |scenario| {
         let job = one_shot(scenario, 6).await;
         let (active, _standby, old) = job.pair(&["--until", "end", "--daemons", "1"]).await;
         std::fs::write(scenario.records.join("end"), "").expect("shared memory is writable");
@@ -311,7 +311,7 @@ fn a_workload_that_exits_0_is_finished_and_never_started_again() {
 
 #[test]
 fn a_workload_that_exits_0_as_its_node_is_cut_off_is_finished_once() {
-    scenario("exit-0-cut-off", async |scenario| {
+    without_operator_alone("exit-0-cut-off", async |scenario| {
         let job = one_shot(scenario, 6).await;
         let (active, _standby, old) = job.pair(&["--until", "end"]).await;
         let fault = scenario.cluster.cut(active.node);
@@ -329,14 +329,20 @@ fn a_workload_that_exits_0_as_its_node_is_cut_off_is_finished_once() {
 
 #[test]
 fn a_workload_that_exits_1_is_tried_again_until_the_limit() {
-    scenario("exit-1", async |scenario| {
+    without_operator("exit-1", async |scenario| {
         let job = one_shot(scenario, 1).await;
-        let (active, standby, first) = job.pair(&["--seconds", "3", "--exit", "1"]).await;
+        let fail = |file: &str| std::fs::write(scenario.records.join(file), "").expect("shared memory is writable");
+        let active = job.candidate(0, "node-a", &["--until", "first", "--exit", "1"]).await;
+        let first = await_tenure(&scenario.records, 1, Duration::from_secs(20)).await;
+        let standby = job.candidate(1, "node-b", &["--until", "second", "--exit", "1"]).await;
+        standby.await_role(Role::Standby).await;
+        fail("first");
         assert_eq!(active.await_end(Duration::from_secs(20)).await.0, 1);
         let second = await_tenure(&scenario.records, 2, Duration::from_secs(5)).await;
         scenario.noted("last to first instruction", gap(&tenure(&scenario.records, first.token), &second));
         assert!(second.token > first.token && second.attempt == 2 && second.pod == standby.name);
-        job.candidate(2, active.node, &["--seconds", "3"]).await.await_role(Role::Standby).await;
+        job.candidate(2, active.node, &[]).await.await_role(Role::Standby).await;
+        fail("second");
         assert_eq!(standby.await_end(Duration::from_secs(20)).await.0, 1);
         let finished = job.record().await.notes.finished.expect("the limit is reached");
         assert_eq!((finished.outcome, finished.reason.as_str(), finished.failures), (Outcome::Failed, "BackoffLimitExceeded", 2));

@@ -10,7 +10,7 @@ use crate::cluster::said;
 use crate::job::{Job, LEASE, SOON};
 use crate::observe::{await_object, await_tenure, eventually, nothing_starts, now};
 use crate::operator;
-use crate::scenario::{Scenario, side_by_side, with_operator};
+use crate::scenario::{Scenario, side_by_side, uninstalling};
 use crate::witness::Tenure;
 
 const HANDOVER: Duration = Duration::from_millis(300);
@@ -66,8 +66,7 @@ async fn is_silent(job: &Job<'_>, token: u128) {
 
 #[test]
 fn without_the_operator_workloads_run_and_fail_over_and_uninstalling_removes_everything_without_a_controller() {
-    with_operator("uninstall-without", async |scenario| {
-        operator::forget();
+    uninstalling("uninstall-without", async |scenario| {
         let job = Job::service(scenario, "web");
         let old = job.pair().await;
         let manifest = operator::manifest("operator.yaml");
@@ -85,8 +84,7 @@ fn without_the_operator_workloads_run_and_fail_over_and_uninstalling_removes_eve
 
 #[test]
 fn uninstalling_removes_everything_and_returns() {
-    with_operator("uninstall-with", async |scenario| {
-        operator::forget();
+    uninstalling("uninstall-with", async |scenario| {
         let job = Job::service(scenario, "web");
         let tenure = job.pair().await;
         uninstalled(scenario, &job, tenure.token).await;

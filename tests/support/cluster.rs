@@ -1,6 +1,7 @@
 //! The two-node cluster of `hack/cluster`, as scenarios use it: there is one per machine, and nothing here may be skipped in silence.
 
 use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -15,6 +16,8 @@ use nix::unistd::Pid;
 
 use super::observe::now;
 
+/// The host's address on the nodes' network.
+pub const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 31, 255, 1));
 const SCRIPT: &str = "hack/cluster/cluster.sh";
 const IMAGES: [&str; 3] = ["operator", "busybox", "witness"];
 
@@ -44,14 +47,14 @@ impl Process {
         kill(Pid::from_raw(self.pid), signal).unwrap_or_else(|error| panic!("sending {signal} to {self:?}: {error}"));
     }
 
-    /// SIGCONT, where the process was not killed meanwhile.
+    /// The same, where the process is not gone.
     ///
     /// # Panics
     /// Where that cannot be told.
-    pub fn continue_if_there(&self) {
-        match kill(Pid::from_raw(self.pid), Signal::SIGCONT) {
+    pub fn signal_if_there(&self, signal: Signal) {
+        match kill(Pid::from_raw(self.pid), signal) {
             Ok(()) | Err(Errno::ESRCH) => {}
-            Err(error) => panic!("continuing {self:?}: {error}"),
+            Err(error) => panic!("sending {signal} to {self:?}: {error}"),
         }
     }
 }
@@ -150,6 +153,25 @@ impl Cluster {
     /// Resets every connection of the nodes to the API server: gone for exactly as long as is asked for.
     pub fn refuse_api_server(&self) -> Fault {
         Fault::begin(&self.script, &["refuse-apiserver"], &["accept-apiserver"])
+    }
+
+    /// Stops the API server: connections stay open, and nobody answers.
+    pub fn pause_api_server(&self) -> Fault {
+        Fault::begin(&self.script, &["pause-apiserver"], &["resume-apiserver"])
+    }
+
+    /// What runs a TLS server: files with a certificate and its key.
+    pub fn certificate(&self) -> [PathBuf; 2] {
+        ["apiserver.crt", "apiserver.key"].map(|name| self.run().join("pki").join(name))
+    }
+
+    fn run(&self) -> &Path {
+        self.kubeconfig.parent().expect("a file")
+    }
+
+    /// Where the kubelet of `node` keeps an emptyDir of a pod.
+    pub fn empty_dir(&self, node: &str, pod_uid: &str, volume: &str) -> PathBuf {
+        self.run().join(node).join("kubelet/pods").join(pod_uid).join("volumes/kubernetes.io~empty-dir").join(volume)
     }
 
     /// The processes in one container of a pod, PID 1 first.

@@ -26,6 +26,7 @@ pub const SOON: Duration = Duration::from_secs(45);
 pub const IMAGE: &str = "localhost/singletonjob-witness:test";
 
 /// A SingletonJob, applied or yet to be.
+#[derive(Clone)]
 pub struct Job<'a> {
     scenario: &'a Scenario,
     /// Of the SingletonJob and its Lease.
@@ -93,6 +94,14 @@ impl<'a> Job<'a> {
     /// With a template that differs from before, and records that tell it: see [`Tenure::label`].
     pub fn labelled(self, label: &str) -> Self {
         self.container(json!({"env": [{"name": "WITNESS_LABEL", "value": label}]}))
+    }
+
+    /// What is applied.
+    ///
+    /// # Panics
+    /// Where it is none.
+    pub fn resource(&self) -> SingletonJob {
+        serde_json::from_value(self.manifest.clone()).expect("a SingletonJob")
     }
 
     /// As users do it; returns what kubectl said.

@@ -1,24 +1,16 @@
-//! What was measured, against what was promised: one table in `target/cluster-report.txt`, and each row on stderr as it comes.
+//! What was measured, against what was promised: one table in `target/NAME-report.txt`, and each row on stderr as it comes.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::cluster::root;
 
-struct Row {
-    scenario: String,
-    what: String,
-    measured: Duration,
-    bound: String,
-}
-
-static ROWS: Mutex<Vec<Row>> = Mutex::new(Vec::new());
+static LINES: Mutex<String> = Mutex::new(String::new());
 
 /// Measured, for information: nothing is promised about it.
 pub fn noted(scenario: &str, what: &str, measured: Duration) {
-    enter(scenario, what, measured, String::new());
+    enter(scenario, what, measured, "");
 }
 
 /// Measured, and promised to be `most` or less.
@@ -27,7 +19,7 @@ pub fn noted(scenario: &str, what: &str, measured: Duration) {
 /// Where it is more.
 #[track_caller]
 pub fn at_most(scenario: &str, what: &str, measured: Duration, most: Duration) {
-    enter(scenario, what, measured, format!("<= {}", milliseconds(most)));
+    enter(scenario, what, measured, &format!("<= {}", milliseconds(most)));
     assert!(measured <= most, "{scenario}: {what} took {measured:?}, more than the {most:?} promised");
 }
 
@@ -37,23 +29,30 @@ pub fn at_most(scenario: &str, what: &str, measured: Duration, most: Duration) {
 /// Where it is less.
 #[track_caller]
 pub fn at_least(scenario: &str, what: &str, measured: Duration, least: Duration) {
-    enter(scenario, what, measured, format!(">= {}", milliseconds(least)));
+    enter(scenario, what, measured, &format!(">= {}", milliseconds(least)));
     assert!(measured >= least, "{scenario}: {what} took {measured:?}, less than the {least:?} promised");
 }
 
-fn enter(scenario: &str, what: &str, measured: Duration, bound: String) {
-    let mut rows = ROWS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    rows.push(Row { scenario: scenario.to_owned(), what: what.to_owned(), measured, bound });
-    let table = rows.iter().map(line).collect::<String>();
-    std::fs::write(root().join("target/cluster-report.txt"), table).expect("target is writable");
-    // Not a print macro: the test harness would keep it back.
-    rows.last().map(line).map(|line| std::io::stderr().write_all(line.as_bytes())).transpose().expect("stderr is writable");
+/// A table of another kind, as it is.
+pub fn table(text: &str) {
+    add(&format!("\n{text}\n"));
 }
 
-fn line(row: &Row) -> String {
-    let mut line = String::new();
-    writeln!(line, "{:<44} {:<54} {:>11} {:>14}", row.scenario, row.what, milliseconds(row.measured), row.bound).expect("a String");
-    line
+fn enter(scenario: &str, what: &str, measured: Duration, bound: &str) {
+    add(&format!("{scenario:<44} {what:<54} {:>11} {bound:>14}\n", milliseconds(measured)));
+}
+
+fn add(text: &str) {
+    let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+    lines.push_str(text);
+    let file = concat!("target/", env!("CARGO_CRATE_NAME"), "-report.txt");
+    std::fs::write(root().join(file), &*lines).expect("target is writable");
+    say(text);
+}
+
+/// On stderr, at once: the test harness would keep back what a print macro says.
+pub fn say(text: &str) {
+    std::io::stderr().write_all(text.as_bytes()).expect("stderr is writable");
 }
 
 fn milliseconds(duration: Duration) -> String {

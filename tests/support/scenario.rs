@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
@@ -15,9 +15,10 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 
 use super::cluster::{Cluster, root, said};
-use super::observe::testimony;
+use super::observe::{now, testimony};
 use super::operator;
 use super::report;
+use super::stage::{Mode, enter};
 
 /// Where records go: in memory, so that no disk delays a beat, and seen by both nodes.
 const RECORDS: &str = "/dev/shm/singletonjob-witness";
@@ -37,38 +38,58 @@ pub struct Scenario {
     /// Folder of the witnesses' records.
     pub records: PathBuf,
     jobs: Mutex<Vec<PathBuf>>,
+    remarks: Mutex<String>,
 }
 
-/// Held by every scenario; alone by one that breaks what others need, or measures what others would disturb.
-static CLUSTER: RwLock<()> = RwLock::new(());
-
-/// Runs `body` alone on a cluster without the operator; afterwards whatever it says, no two workloads may have executed at the same time.
+/// Runs `body` on a cluster with the operator, while others of this kind may be going on: for what neither breaks anything nor is a matter
+/// of milliseconds. Afterwards, whatever it says, no two workloads may have executed at the same time.
 ///
 /// # Panics
 /// Where the scenario does, or the records show a violation.
-pub fn scenario(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
-    let _alone = CLUSTER.write().unwrap_or_else(PoisonError::into_inner);
+pub fn side_by_side(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
+    let _place = enter(Mode::WithOperator);
+    operator::install();
+    play(name, body);
+}
+
+/// The same, with the cluster to itself.
+///
+/// # Panics
+/// As [`side_by_side`] does.
+pub fn with_operator(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
+    let _place = enter(Mode::WithOperatorAlone);
+    operator::install();
+    play(name, body);
+}
+
+/// The same, and the operator is not expected to be there afterwards.
+///
+/// # Panics
+/// As [`side_by_side`] does.
+pub fn uninstalling(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
+    let _place = enter(Mode::Uninstalling);
+    operator::install();
+    operator::forget();
+    play(name, body);
+}
+
+/// As [`side_by_side`], without the operator.
+///
+/// # Panics
+/// As [`side_by_side`] does.
+pub fn without_operator(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
+    let _place = enter(Mode::WithoutOperator);
     operator::remove();
     play(name, body);
 }
 
-/// The same, with the operator installed.
+/// The same, with the cluster to itself.
 ///
 /// # Panics
-/// As [`scenario`] does.
-pub fn with_operator(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
-    let _alone = CLUSTER.write().unwrap_or_else(PoisonError::into_inner);
-    operator::install();
-    play(name, body);
-}
-
-/// The same, while others of this kind may be going on: for what neither breaks anything nor is a matter of milliseconds.
-///
-/// # Panics
-/// As [`scenario`] does.
-pub fn side_by_side(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
-    let _shared = CLUSTER.read().unwrap_or_else(PoisonError::into_inner);
-    operator::install();
+/// As [`side_by_side`] does.
+pub fn without_operator_alone(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
+    let _place = enter(Mode::WithoutOperatorAlone);
+    operator::remove();
     play(name, body);
 }
 
@@ -100,7 +121,7 @@ impl Scenario {
         let object = serde_json::from_value(json!({"metadata": {"name": namespace}})).expect("a Namespace");
         let namespaces: Api<Namespace> = Api::all(client.clone());
         namespaces.create(&PostParams::default(), &object).await.expect("a new namespace");
-        Self { name, namespace, client, cluster, records, jobs: Mutex::default() }
+        Self { name, namespace, client, cluster, records, jobs: Mutex::default(), remarks: Mutex::default() }
     }
 
     async fn end(&self) {
@@ -133,7 +154,12 @@ impl Scenario {
         if let Err(error) = namespaces.delete(&self.namespace, &DeleteParams::default()).await {
             eprintln!("deleting namespace {}: {error}", self.namespace);
         }
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        // The namespace takes no new pods any more; what is left is not worth the grace that its template gives it.
+        let pods: Api<Pod> = self.api();
+        let briefly = DeleteParams { grace_period_seconds: Some(1), ..DeleteParams::default() };
+        if let Err(error) = pods.delete_collection(&briefly, &ListParams::default()).await {
+            eprintln!("deleting the pods of {}: {error}", self.namespace);
+        }
         let gone = async {
             while pods.list(&ListParams::default()).await.is_ok_and(|pods| !pods.items.is_empty()) {
                 sleep(Duration::from_millis(200)).await;
@@ -175,6 +201,13 @@ impl Scenario {
         said(&arguments, &self.cluster.kubectl_fed(&arguments, manifest))
     }
 
+    /// What the scenario does, for the story of its failure and on stderr as it comes.
+    pub fn remark(&self, what: &str) {
+        let line = format!("{:12.3} {what}\n", now().as_secs_f64());
+        report::say(&line);
+        self.remarks.lock().unwrap_or_else(PoisonError::into_inner).push_str(&line);
+    }
+
     /// See [`report::noted`].
     pub fn noted(&self, what: &str, measured: Duration) {
         report::noted(self.name, what, measured);
@@ -202,7 +235,7 @@ impl Scenario {
     }
 
     fn story(&self) -> String {
-        let mut story = String::new();
+        let mut story = format!("# what was done\n{}", self.remarks.lock().unwrap_or_else(PoisonError::into_inner));
         let questions: [&[&str]; 7] = [
             &["get", "leases,pods,roles,rolebindings", "--output", "wide"],
             &["get", "events.events.k8s.io", "--sort-by", ".metadata.creationTimestamp"],

@@ -1,0 +1,132 @@
+//! Round after round: everybody in place, something breaks, it is healed, somebody runs again.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use tokio::time::sleep;
+
+use crate::cast::{Cast, Position};
+use crate::faults::{Blow, Broken, delete_pod, restart_controllers, strike_api_server};
+use crate::plan::{Cause, JOBS, Plan, Round, Stroke, Target};
+use crate::support::observe::now;
+use crate::support::scenario::Scenario;
+use crate::verdict::{Hit, Standby};
+
+/// What was done, and to whom.
+pub struct Rounds<'a> {
+    scenario: &'a Scenario,
+    cast: &'a Cast<'a>,
+    hits: Vec<Hit>,
+}
+
+impl<'a> Rounds<'a> {
+    pub fn new(scenario: &'a Scenario, cast: &'a Cast<'a>) -> Self {
+        Self { scenario, cast, hits: Vec::new() }
+    }
+
+    /// Every holder that was hit, in order.
+    pub fn hits(&self) -> &[Hit] {
+        &self.hits
+    }
+
+    /// Begins rounds for `time`, and ends the last one.
+    pub async fn play(&mut self, mut plan: Plan, time: Duration) {
+        let cast = self.cast;
+        let rounds = pin!(async {
+            let until = now() + time;
+            while now() < until {
+                self.round(&mut plan).await;
+            }
+        });
+        if let Either::Right(_) = select(rounds, pin!(cast.repeat_one_shot())).await {
+            unreachable!("one-shots are made for ever");
+        }
+    }
+
+    async fn round(&mut self, plan: &mut Plan) {
+        let positions = self.cast.settled().await;
+        let round = plan.round();
+        self.scenario.remark(&round.to_string());
+        if round.without_controller {
+            restart_controllers(self.scenario.cluster);
+        }
+        let first = self.hits.len();
+        let broken = self.strike(round, positions).await;
+        sleep(round.time).await;
+        self.heal(broken, first);
+        self.cast.running().await;
+    }
+
+    async fn strike(&mut self, round: Round, positions: Vec<Position>) -> Vec<Broken> {
+        match round.target {
+            Target::Pods(strokes) => self.strike_pods(strokes, &positions).await,
+            Target::Node(node) => self.cut(node, &self.cast.still(positions)),
+            Target::ApiServer(cause) => self.strike_api_server(cause, &self.cast.still(positions)),
+        }
+    }
+
+    async fn strike_pods(&mut self, strokes: [Stroke; JOBS], positions: &[Position]) -> Vec<Broken> {
+        let mut blows = Vec::new();
+        for (stroke, position) in strokes.into_iter().zip(positions) {
+            match stroke {
+                Stroke::Active(cause) => blows.push((position, Blow::prepare(self.scenario.cluster, cause, &position.active))),
+                Stroke::Standby => self.delete_standby(position).await,
+                Stroke::Spared => {}
+            }
+        }
+        let mut broken = Vec::new();
+        for (position, blow) in blows {
+            let cause = blow.cause;
+            let (at, what) = blow.strike(self.scenario).await;
+            self.hit(position, cause, at, Standby::Ready);
+            broken.push(what);
+        }
+        broken
+    }
+
+    async fn delete_standby(&self, position: &Position) {
+        if let Some(standby) = position.standbys.first() {
+            self.scenario.remark(&format!("{}: standby {} deleted", position.job, standby.name));
+            let _: Broken = delete_pod(self.scenario, &standby.name, None).await;
+        }
+    }
+
+    fn cut(&mut self, node: &str, positions: &[Position]) -> Vec<Broken> {
+        let fault = self.scenario.cluster.cut(node);
+        for position in positions.iter().filter(|position| position.active.node == node) {
+            let all_hit = position.standbys.iter().all(|standby| standby.node == node);
+            self.hit(position, Cause::NodeCut, fault.before, if all_hit { Standby::HitToo } else { Standby::Ready });
+        }
+        vec![Broken::Cluster(fault)]
+    }
+
+    fn strike_api_server(&mut self, cause: Cause, positions: &[Position]) -> Vec<Broken> {
+        let fault = strike_api_server(self.scenario.cluster, cause);
+        for position in positions {
+            self.hit(position, cause, fault.before, Standby::HitToo);
+        }
+        vec![Broken::Cluster(fault)]
+    }
+
+    fn hit(&mut self, position: &Position, cause: Cause, at: Duration, standby: Standby) {
+        let standby = if position.standbys.is_empty() { Standby::Missing } else { standby };
+        self.scenario.remark(&format!(
+            "{}: {} of {}, token {}: {standby:?}",
+            position.job,
+            cause.name(),
+            position.active.name,
+            position.token
+        ));
+        self.hits.push(Hit { job: position.job, token: position.token, cause, at, healed: None, standby });
+    }
+
+    /// All at once, and later than any of it began; what just happened has no end to speak of.
+    fn heal(&mut self, broken: Vec<Broken>, first: usize) {
+        let healed = broken.into_iter().filter_map(Broken::heal).max();
+        for hit in &mut self.hits[first..] {
+            hit.healed = healed;
+        }
+        self.scenario.remark("healed");
+    }
+}

@@ -5,14 +5,32 @@ use std::time::Duration;
 use super::lease::notes::{CompletionPolicy, Policy};
 use super::world::{Breach, Clocks, Fault, World, policy};
 
-/// Two candidates of two pods, to the first takeover, with nothing that goes wrong but delay.
+/// Everything that is searched to its end.
+pub fn all() -> Vec<World> {
+    let worlds = [safety(), clocks(), wishes(), strange_hands(), deaths(), liveness()];
+    worlds.into_iter().flatten().collect()
+}
+
+/// # Panics
+/// Where there is no such world.
+pub fn named(name: &str) -> World {
+    all().into_iter().find(|world| world.name == name).unwrap_or_else(|| panic!("there is no world named {name}"))
+}
+
+/// The same with wider bounds.
+pub fn larger(world: World) -> World {
+    let lazy = if world.lazy.is_empty() { Vec::new() } else { (0..world.agents).collect() };
+    World { lazy, horizon: world.horizon + 1, ..world }
+}
+
+/// Two candidates of two pods, to the first takeover; the holder and its connection are as slow as they like.
 fn quiet(name: &'static str) -> World {
     World {
         name,
         agents: 2,
         one_pod: false,
         tick: Duration::from_millis(500),
-        horizon: 7,
+        horizon: 6,
         faults: Vec::new(),
         at_most: usize::MAX,
         clocks: Clocks::Equal,
@@ -25,33 +43,77 @@ fn quiet(name: &'static str) -> World {
     }
 }
 
-/// Delay alone.
-pub fn delay() -> World {
-    World { lazy: vec![0, 1], horizon: 6, ..quiet("delay") }
+/// With these faults, so many of them in one story.
+fn faulty(name: &'static str, at_most: usize, faults: &[Fault]) -> World {
+    World { faults: faults.to_vec(), at_most, ..quiet(name) }
 }
 
-/// Lost answers.
-pub fn loss() -> World {
-    World { faults: vec![Fault::LosePut], ..quiet("loss") }
+/// Messages that come late, or never, or say nothing.
+fn safety() -> Vec<World> {
+    let delay = World { lazy: vec![0, 1], ..quiet("delay") };
+    let loss = faulty("loss", 1, &[Fault::LosePut, Fault::LoseRead]);
+    let acquisition = World { lazy: vec![1], ..faulty("acquisition", 2, &[Fault::Vanish, Fault::LosePut]) };
+    let acquisition = World { horizon: 11, ..acquisition };
+    let lag = faulty("lag", 1, &[Fault::SlowWatch, Fault::SlowRead, Fault::Rumour]);
+    let unwritten = faulty("unwritten", 1, &[Fault::Unwritten]);
+    vec![delay, loss, acquisition, lag, unwritten, start_late()]
 }
 
-fn one_of(name: &'static str, faults: Vec<Fault>) -> World {
-    World { faults, at_most: 1, ..quiet(name) }
+/// The answer that lets a workload start may come after S, while D is not over.
+fn start_late() -> World {
+    let graceful =
+        Policy { renew_deadline_milliseconds: 1500, grace_period_milliseconds: 500, retry_period_milliseconds: 500, ..policy(3) };
+    World { policy: graceful, lazy: vec![1], horizon: 10, ..faulty("late start", 1, &[Fault::Vanish]) }
 }
 
-/// A process dies or its workload ends.
-pub fn crash() -> World {
-    one_of("crash", vec![Fault::Crash, Fault::End])
-}
-
-/// Everything that is searched.
-pub fn all() -> Vec<World> {
+fn clocks() -> Vec<World> {
+    let with = |name, clocks| World { clocks, ..quiet(name) };
     vec![
-        delay(),
-        World { lazy: vec![1], ..loss() },
-        loss(),
-        crash(),
-        World { lazy: vec![0, 1], ..crash() },
-        World { lazy: vec![1], ..crash() },
+        with("drifting clocks", Clocks::Drifting),
+        with("sleeping machine", Clocks::Sleeping),
+        with("slewed clock", Clocks::Slewed),
+        with("time of day stands still", Clocks::StandingStill),
+        with("time of day is ahead", Clocks::Ahead),
     ]
+}
+
+/// What the controller writes, at any moment.
+fn wishes() -> Vec<World> {
+    let wishes = faulty("wishes", 1, &[Fault::Touch, Fault::Handover, Fault::Stop]);
+    let handover = faulty("handover to one that is gone", 2, &[Fault::Crash, Fault::Handover]);
+    let shorter = World { policy: policy(4), ..faulty("shorter lease", 3, &[Fault::Shorten, Fault::LosePut, Fault::Crash]) };
+    let longer = faulty("longer lease", 2, &[Fault::Lengthen, Fault::LosePut, Fault::Crash]);
+    vec![wishes, handover, shorter, longer]
+}
+
+/// The Lease is deleted, made again, or written to by somebody who has no business there.
+fn strange_hands() -> Vec<World> {
+    let deletion = faulty("deletion", 2, &[Fault::Delete, Fault::RecreateBlank, Fault::RestoreFree, Fault::RestoreHeld]);
+    let forgotten = World { policy: policy(4), ..faulty("deletion after a change", 3, &[Fault::Shorten, Fault::Delete, Fault::Crash]) };
+    let cleared = faulty("holder cleared", 2, &[Fault::Clear, Fault::Touch]);
+    vec![deletion, forgotten, cleared]
+}
+
+/// Processes, containers and workloads that end, and what is said in their name.
+fn deaths() -> Vec<World> {
+    let crash = faulty("crash", 1, &[Fault::Crash, Fault::End, Fault::Drain]);
+    let last_words = World { last_words: true, ..faulty("last words", 1, &[Fault::Crash]) };
+    let duplicates = World { one_pod: true, last_words: true, ..faulty("containers of one pod", 1, &[Fault::Crash]) };
+    let once = Policy { completion_policy: CompletionPolicy::OnSuccess, ..policy(3) };
+    let once = World { policy: once, ..faulty("completion", 2, &[Fault::End, Fault::LosePut]) };
+    let three = World { agents: 3, policy: Policy { candidates: 3, ..policy(3) }, ..faulty("three candidates", 1, &[Fault::Crash]) };
+    vec![crash, last_words, duplicates, once, three]
+}
+
+/// Everybody is prompt: it can be said that something must happen.
+fn liveness() -> Vec<World> {
+    let prompt = |world: World| World { lazy: Vec::new(), ..world };
+    // L, then the head start of Q + 1 s, then the silence after which is read.
+    let faults = [Fault::Crash, Fault::Vanish, Fault::LosePut, Fault::LoseRead, Fault::Touch, Fault::Delete, Fault::End];
+    let takeover = World { patience: Some(11), horizon: 24, ..prompt(faulty("takeover", 2, &faults)) };
+    let flaps = [Fault::Vanish, Fault::LoseRead, Fault::LoseRead, Fault::LoseRead];
+    let flaps = World { patience: Some(11), horizon: 14, ..prompt(faulty("flapping contact", 4, &flaps)) };
+    let drain = World { horizon: 10, stop_grace: Duration::from_secs(2), ..prompt(faulty("drain", 2, &[Fault::Drain, Fault::Handover])) };
+    let undying = World { horizon: 26, ..prompt(faulty("undying", 2, &[Fault::Drain, Fault::Undying])) };
+    vec![takeover, flaps, drain, undying]
 }

@@ -136,7 +136,11 @@ impl World {
             Happening::Answer(number) => self.deliver(state, number),
             Happening::Read(number) => self.read(state, number),
             Happening::Dies(number) => self.dies(state, number),
-            Happening::KernelKills(number) => self.restart(state, number, true),
+            Happening::KernelKills(number) => {
+                self.restart(state, number, true);
+                // One story needs one end: what comes back is what a crash is for.
+                state.agent(number).over = true;
+            }
             Happening::Speak(index) => self.speak(state, index),
             Happening::Recreate => self.recreate(state),
             Happening::Befalls(number, fault) => {

@@ -56,7 +56,7 @@ pub struct World {
 pub fn policy(lease_duration_seconds: u32) -> Policy {
     Policy {
         lease_duration_seconds,
-        renew_deadline_milliseconds: if lease_duration_seconds == 3 { 2000 } else { 2800 },
+        renew_deadline_milliseconds: if lease_duration_seconds == 3 { 2000 } else { 3600 },
         grace_period_milliseconds: 0,
         retry_period_milliseconds: 600,
         completion_policy: CompletionPolicy::Never,
@@ -99,6 +99,9 @@ impl Model for World {
         self.happen(&mut state, happening)?;
         if state.running() > 1 {
             state.broke(Claim::AtMostOneRuns);
+        }
+        if state == *last && matches!(happening, Happening::Wake(_)) {
+            state.broke(Claim::NobodySpins);
         }
         (state != *last).then_some(state)
     }

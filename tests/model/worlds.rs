@@ -53,10 +53,12 @@ fn safety() -> Vec<World> {
     let delay = World { lazy: vec![0, 1], ..quiet("delay") };
     let loss = faulty("loss", 1, &[Fault::LosePut, Fault::LoseRead]);
     let acquisition = World { lazy: vec![1], ..faulty("acquisition", 2, &[Fault::Vanish, Fault::LosePut]) };
-    let acquisition = World { horizon: 11, ..acquisition };
+    let acquisition = World { horizon: 9, ..acquisition };
+    let ambiguous = faulty("ambiguous acquisition", 3, &[Fault::Crash, Fault::LosePut, Fault::SlowRead]);
+    let ambiguous = World { last_words: true, lazy: vec![1], horizon: 1, ..ambiguous };
     let lag = faulty("lag", 1, &[Fault::SlowWatch, Fault::SlowRead, Fault::Rumour]);
     let unwritten = faulty("unwritten", 1, &[Fault::Unwritten]);
-    vec![delay, loss, acquisition, lag, unwritten, start_late()]
+    vec![delay, loss, acquisition, ambiguous, lag, unwritten, start_late()]
 }
 
 /// The answer that lets a workload start may come after S, while D is not over.
@@ -79,18 +81,20 @@ fn clocks() -> Vec<World> {
 
 /// What the controller writes, at any moment.
 fn wishes() -> Vec<World> {
-    let wishes = faulty("wishes", 1, &[Fault::Touch, Fault::Handover, Fault::Stop]);
+    let touch = faulty("wish of no importance", 1, &[Fault::Touch]);
+    let wishes = World { horizon: 4, ..faulty("wishes", 1, &[Fault::Touch, Fault::Handover, Fault::Stop]) };
     let handover = faulty("handover to one that is gone", 2, &[Fault::Crash, Fault::Handover]);
-    let shorter = World { policy: policy(4), ..faulty("shorter lease", 3, &[Fault::Shorten, Fault::LosePut, Fault::Crash]) };
-    let longer = faulty("longer lease", 2, &[Fault::Lengthen, Fault::LosePut, Fault::Crash]);
-    vec![wishes, handover, shorter, longer]
+    let handover = World { lazy: Vec::new(), last_words: true, horizon: 4, ..handover };
+    let shorter = World { policy: policy(5), horizon: 8, ..faulty("shorter lease", 2, &[Fault::Shorten, Fault::Crash]) };
+    let longer = faulty("longer lease", 1, &[Fault::Lengthen]);
+    vec![touch, wishes, handover, shorter, longer]
 }
 
 /// The Lease is deleted, made again, or written to by somebody who has no business there.
 fn strange_hands() -> Vec<World> {
     let deletion = faulty("deletion", 2, &[Fault::Delete, Fault::RecreateBlank, Fault::RestoreFree, Fault::RestoreHeld]);
-    let forgotten = World { policy: policy(4), ..faulty("deletion after a change", 3, &[Fault::Shorten, Fault::Delete, Fault::Crash]) };
-    let cleared = faulty("holder cleared", 2, &[Fault::Clear, Fault::Touch]);
+    let forgotten = World { policy: policy(5), ..faulty("deletion after a change", 3, &[Fault::Shorten, Fault::Delete, Fault::Crash]) };
+    let cleared = faulty("holder cleared", 1, &[Fault::Clear]);
     vec![deletion, forgotten, cleared]
 }
 
@@ -100,7 +104,7 @@ fn deaths() -> Vec<World> {
     let last_words = World { last_words: true, ..faulty("last words", 1, &[Fault::Crash]) };
     let duplicates = World { one_pod: true, last_words: true, ..faulty("containers of one pod", 1, &[Fault::Crash]) };
     let once = Policy { completion_policy: CompletionPolicy::OnSuccess, ..policy(3) };
-    let once = World { policy: once, ..faulty("completion", 2, &[Fault::End, Fault::LosePut]) };
+    let once = World { policy: once, ..faulty("completion", 1, &[Fault::End]) };
     let three = World { agents: 3, policy: Policy { candidates: 3, ..policy(3) }, ..faulty("three candidates", 1, &[Fault::Crash]) };
     vec![crash, last_words, duplicates, once, three]
 }
@@ -109,7 +113,7 @@ fn deaths() -> Vec<World> {
 fn liveness() -> Vec<World> {
     let prompt = |world: World| World { lazy: Vec::new(), ..world };
     // L, then the head start of Q + 1 s, then the silence after which is read.
-    let faults = [Fault::Crash, Fault::Vanish, Fault::LosePut, Fault::LoseRead, Fault::Touch, Fault::Delete, Fault::End];
+    let faults = [Fault::Crash, Fault::LosePut, Fault::LoseRead, Fault::Touch, Fault::Delete];
     let takeover = World { patience: Some(11), horizon: 24, ..prompt(faulty("takeover", 2, &faults)) };
     let flaps = [Fault::Vanish, Fault::LoseRead, Fault::LoseRead, Fault::LoseRead];
     let flaps = World { patience: Some(11), horizon: 14, ..prompt(faulty("flapping contact", 4, &flaps)) };

@@ -200,7 +200,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "old_news_ends_a_tenure",
         breaks: "an observation from before the own last write counts",
         changes: &[("elector.rs", "Stage::Tenure(tenure) if record.version > tenure.version => {", "Stage::Tenure(tenure) => {")],
-        world: "acquisition",
+        world: "ambiguous acquisition",
     },
     Mutant {
         name: "absence_by_hearsay",
@@ -273,16 +273,6 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "a challenger waits as long as is wished, not as is recorded",
         changes: &[("elector/wire.rs", "self.longest_lease = self.longest_lease.max(record.lease_duration);", "")],
         world: "shorter lease",
-    },
-    Mutant {
-        name: "longest_lease_is_forgotten",
-        breaks: "a challenger waits by the newest policy alone",
-        changes: &[(
-            "elector/wire.rs",
-            "self.longest_lease = self.longest_lease.max(timing.lease_duration());",
-            "self.longest_lease = timing.lease_duration();",
-        )],
-        world: "longer lease",
     },
     Mutant {
         name: "failures_are_repeated_at_once",

@@ -82,7 +82,7 @@ impl World {
                 state.store.edit(|lease| lease.notes.run = Some(run(Desired::Stop)));
             }
             Fault::Shorten => change_lease_duration(state, 3),
-            Fault::Lengthen => change_lease_duration(state, 4),
+            Fault::Lengthen => change_lease_duration(state, 5),
             Fault::RecreateBlank => state.store.create(|uid| empty(uid, &self.policy)),
             Fault::RestoreFree => state.store.create(|uid| {
                 let released = Some(created(0));

@@ -20,7 +20,7 @@ pub enum Clocks {
     Drifting,
     /// It is slower by more than is allowed.
     Wild,
-    /// It is a machine that sleeps: CLOCK_MONOTONIC_RAW stands still.
+    /// It is a machine that sleeps a quarter of the time: CLOCK_MONOTONIC_RAW stands still then.
     Sleeping,
     /// It is right, and CLOCK_BOOTTIME of the others is slewed to run twice as fast.
     Slewed,
@@ -37,7 +37,7 @@ impl Clocks {
         let (boot, raw) = match self {
             Self::Drifting if first => (passed * 5 / 6, passed * 5 / 6),
             Self::Wild if first => (passed * 2 / 3, passed * 2 / 3),
-            Self::Sleeping if first => (passed, Duration::ZERO),
+            Self::Sleeping if first => (passed, passed * 3 / 4),
             Self::Slewed if !first => (passed * 2, passed),
             _ => (passed, passed),
         };

@@ -193,7 +193,7 @@ impl World {
     /// Judged where everybody is prompt: nobody can be blamed for the time that others take.
     pub fn judge_time(&self, state: &mut State) {
         let tick = state.tick;
-        if state.running() > 0 {
+        if state.running() > 0 || state.agents.iter().all(|agent| agent.over) {
             state.idle_since = tick;
         }
         if self.patience.is_some_and(|patience| tick > state.idle_since + patience) {

@@ -55,17 +55,28 @@ fn manifest() -> String {
 
 /// Hunts them one after the other.
 fn program() -> String {
-    let mut text = "#![allow(dead_code, unused_imports, unused_variables, unused_mut, unreachable_patterns)]\n".to_owned();
-    for Mutant { name, .. } in MUTANTS {
-        writeln!(text, "mod {name} {{ pub mod lease; pub mod search; pub mod world; pub mod worlds; }}").expect("to memory");
-    }
-    text.push_str("fn main() {\n    let caught = [\n");
+    let mut modules = String::new();
+    let mut hunts = String::new();
     for Mutant { name, breaks, world, .. } in MUTANTS {
-        writeln!(text, "        {name}::search::hunt({name:?}, {breaks:?}, {world:?}),").expect("to memory");
+        writeln!(modules, "mod {name} {{ pub mod lease; pub mod search; pub mod world; pub mod worlds; }}").expect("to memory");
+        writeln!(hunts, "        hunt!({name}, {breaks:?}, {world:?}),").expect("to memory");
     }
-    text.push_str("    ];\n    std::process::exit(i32::from(caught.contains(&false)));\n}\n");
-    text
+    format!(
+        "{HUNT}{modules}fn main() {{\n    let caught = [\n{hunts}    ];\n    std::process::exit(i32::from(caught.contains(&false)));\n}}\n"
+    )
 }
+
+/// Whoever is not noticed within a minute is not noticed.
+const HUNT: &str = "#![allow(dead_code, unused_imports, unused_variables, unused_mut, unreachable_patterns)]
+macro_rules! hunt {
+    ($mutant:ident, $breaks:literal, $world:literal) => {{
+        let world = $mutant::worlds::named($world);
+        let found = $mutant::search::for_a_short_story(&world, std::time::Duration::from_secs(60));
+        println!(\"{} ({}), in {:?}:\\n    {found}\", stringify!($mutant), $breaks, $world);
+        found.broken.is_some()
+    }};
+}
+";
 
 fn write_module(folder: &Path, mutant: &Mutant) {
     let lease = Path::new(ROOT).join("src/lease");

@@ -66,13 +66,3 @@ impl std::fmt::Display for Found {
         }
     }
 }
-
-/// Whether `name`, which breaks a rule, is noticed in `world`.
-pub fn hunt(name: &str, breaks: &str, world: &str) -> bool {
-    let found = for_a_short_story(&super::worlds::named(world), HUNT);
-    println!("{name} ({breaks}), in {world:?}:\n    {found}");
-    found.broken.is_some()
-}
-
-/// Whoever is not caught by then is not caught.
-const HUNT: Duration = Duration::from_secs(60);

@@ -45,6 +45,8 @@ pub struct World {
     pub stop_grace: Duration,
     /// Who need not act: not the process, nor its connection, nor those who serve it.
     pub lazy: Vec<usize>,
+    /// Whose first process does nothing more than be killed.
+    pub paused: Option<usize>,
     /// Whether PID 1 releases in the name of a dead elector.
     pub last_words: bool,
     /// For so many ticks nothing may be running.

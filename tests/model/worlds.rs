@@ -37,10 +37,16 @@ fn quiet(name: &'static str) -> World {
         policy: policy(3),
         stop_grace: Duration::ZERO,
         lazy: vec![0],
+        paused: None,
         last_words: false,
         patience: None,
         breach: Breach::Nothing,
     }
+}
+
+/// Begins with a lease of 5 s, of which 3 s may become; there a second is fine enough.
+fn long(world: World) -> World {
+    World { policy: policy(5), tick: Duration::from_secs(1), horizon: 5, ..world }
 }
 
 /// With these faults, so many of them in one story.
@@ -85,7 +91,7 @@ fn wishes() -> Vec<World> {
     let wishes = World { horizon: 4, ..faulty("wishes", 1, &[Fault::Touch, Fault::Handover, Fault::Stop]) };
     let handover = faulty("handover to one that is gone", 2, &[Fault::Crash, Fault::Handover]);
     let handover = World { lazy: Vec::new(), last_words: true, horizon: 4, ..handover };
-    let shorter = World { policy: policy(5), horizon: 8, ..faulty("shorter lease", 2, &[Fault::Shorten, Fault::Crash]) };
+    let shorter = long(faulty("shorter lease", 2, &[Fault::Shorten, Fault::Replace]));
     let longer = faulty("longer lease", 1, &[Fault::Lengthen]);
     vec![touch, wishes, handover, shorter, longer]
 }
@@ -93,7 +99,8 @@ fn wishes() -> Vec<World> {
 /// The Lease is deleted, made again, or written to by somebody who has no business there.
 fn strange_hands() -> Vec<World> {
     let deletion = faulty("deletion", 2, &[Fault::Delete, Fault::RecreateBlank, Fault::RestoreFree, Fault::RestoreHeld]);
-    let forgotten = World { policy: policy(5), ..faulty("deletion after a change", 3, &[Fault::Shorten, Fault::Delete, Fault::Crash]) };
+    let forgotten = long(faulty("deletion after a change", 3, &[Fault::Shorten, Fault::Delete, Fault::Replace]));
+    let forgotten = World { paused: Some(0), ..forgotten };
     let cleared = faulty("holder cleared", 1, &[Fault::Clear]);
     vec![deletion, forgotten, cleared]
 }
@@ -101,7 +108,7 @@ fn strange_hands() -> Vec<World> {
 /// Processes, containers and workloads that end, and what is said in their name.
 fn deaths() -> Vec<World> {
     let crash = faulty("crash", 1, &[Fault::Crash, Fault::End, Fault::Drain]);
-    let last_words = World { last_words: true, ..faulty("last words", 1, &[Fault::Crash]) };
+    let last_words = World { last_words: true, horizon: 4, ..faulty("last words", 1, &[Fault::Crash]) };
     let duplicates = World { one_pod: true, last_words: true, ..faulty("containers of one pod", 1, &[Fault::Crash]) };
     let once = Policy { completion_policy: CompletionPolicy::OnSuccess, ..policy(3) };
     let once = World { policy: once, ..faulty("completion", 1, &[Fault::End]) };

@@ -7,6 +7,8 @@ pub enum Fault {
     Crash,
     /// As a crash, and nothing comes back.
     Vanish,
+    /// A standby comes back as another process, which has seen nothing.
+    Replace,
     /// No answer, while the request may still arrive.
     LosePut,
     LoseRead,

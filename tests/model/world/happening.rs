@@ -80,7 +80,7 @@ impl World {
         if overdue && self.breach != Breach::UserspaceTimer {
             happenings.push(Happening::KernelKills(number));
         }
-        if agent.over {
+        if agent.over || (self.paused == Some(number) && agent.incarnation == 0) {
             return;
         }
         let due = agent.elector.wakes_in(now) <= Duration::from_millis(1);
@@ -181,6 +181,7 @@ fn can_befall(state: &State, number: usize, fault: Fault) -> bool {
         Fault::LoseRead | Fault::SlowRead => agent.reading == Reading::Asked,
         Fault::SlowWatch => agent.late_news.is_none() && state.store.lease.is_some(),
         Fault::End => agent.running && !agent.killing && agent.evidence.exit.is_none(),
+        Fault::Replace => agent.evidence.token.is_none(),
         Fault::Undying => agent.killing,
         Fault::Drain => agent.evidence.drained.is_none(),
         _ => true,

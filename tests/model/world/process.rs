@@ -161,7 +161,7 @@ impl World {
     pub fn befall(&self, state: &mut State, number: usize, fault: Fault) {
         let lost = || "lost".to_owned();
         match fault {
-            Fault::Crash => self.restart(state, number, false),
+            Fault::Crash | Fault::Replace => self.restart(state, number, false),
             Fault::Vanish => {
                 self.restart(state, number, false);
                 state.agent(number).over = true;
@@ -194,6 +194,7 @@ impl World {
 
     /// The process is gone; the container comes back as another one.
     pub fn restart(&self, state: &mut State, number: usize, overdue: bool) {
+        state.idle_since = state.tick;
         let old = Arc::clone(&state.agents[number]);
         let Evidence { token, exit, .. } = old.evidence;
         let dead = Dead { agent: number, incarnation: old.incarnation, candidate: old.candidate.clone(), token, exit, overdue };

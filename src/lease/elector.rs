@@ -13,7 +13,8 @@
 //! - A release is sent only when the process tree is empty.
 
 mod account;
-pub(super) mod release;
+mod release;
+mod remains;
 mod standby;
 mod succession;
 mod tenure;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use super::clock::{Moment, Now};
 use super::record::Record;
+pub use remains::Remains;
 use standby::Standby;
 use tenure::Tenure;
 pub use vocabulary::{Answer, Candidate, Ending, Fact, Input, Order, Output, Role, Source, Start, View, Write};

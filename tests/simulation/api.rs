@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use singletonjob::lease::elector::Write;
-use singletonjob::lease::last_words;
 use singletonjob::lease::record::Record;
 
 use crate::deed::{Deed, Sent, State, Who, who};
@@ -170,7 +169,7 @@ impl World {
         match reply {
             Reply::Found(record) | Reply::Stored(record) => {
                 let remains = process.page.remains(now.at.boot);
-                match last_words::release(&record, &process.candidate, remains, now) {
+                match remains.release(&record, &process.candidate, now) {
                     Some(write) => self.put(who, Call::LastPut, Rc::new(write), now.at.boot, REQUEST_DEADLINE),
                     None => self.exits(who, "its elector died, and did not hold the Lease"),
                 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use singletonjob::lease::clock::Moment;
 use singletonjob::lease::elector::{Candidate, Elector, Fact, Output, Role, Write};
-use singletonjob::lease::last_words::Remains;
+use singletonjob::lease::elector::Remains;
 use singletonjob::lease::notes::Exit;
 use singletonjob::lease::record::{Record, Version};
 

@@ -9,24 +9,18 @@ use super::super::record::{Identity, Record, Version};
 use super::{Write, account};
 
 /// A tenure of which nothing runs any more.
-pub(in crate::lease) struct End<'a> {
-    pub(in crate::lease) by: &'a Identity,
-    pub(in crate::lease) reason: Reason,
-    pub(in crate::lease) token: Option<Version>,
-    pub(in crate::lease) exit: Option<Exit>,
+pub(super) struct End<'a> {
+    pub(super) by: &'a Identity,
+    pub(super) reason: Reason,
+    pub(super) token: Option<Version>,
+    pub(super) exit: Option<Exit>,
     /// When the workload was started, if it was.
-    pub(in crate::lease) started: Option<Timestamp>,
+    pub(super) started: Option<Timestamp>,
 }
 
 impl End<'_> {
     /// The account of the run after this end, and its outcome where it was the last.
-    pub(in crate::lease) fn settle(
-        &self,
-        progress: Progress,
-        policy: &Policy,
-        ran: Duration,
-        wall: Timestamp,
-    ) -> (Progress, Option<Finished>) {
+    pub(super) fn settle(&self, progress: Progress, policy: &Policy, ran: Duration, wall: Timestamp) -> (Progress, Option<Finished>) {
         let (progress, verdict) = account::close(progress, policy, self.reason, self.exit, ran);
         let finished = verdict.map(|(outcome, reason)| Finished {
             uid: progress.uid.clone(),
@@ -45,13 +39,7 @@ impl End<'_> {
     }
 
     /// The write that replaces `record`. The mark is bound to it by `renew_time`, which no other write has.
-    pub(in crate::lease) fn release(
-        &self,
-        record: &Record,
-        renew_time: Timestamp,
-        progress: Option<Progress>,
-        finished: Option<Finished>,
-    ) -> Write {
+    pub(super) fn release(&self, record: &Record, renew_time: Timestamp, progress: Option<Progress>, finished: Option<Finished>) -> Write {
         Write {
             uid: record.uid.clone(),
             base: record.version,

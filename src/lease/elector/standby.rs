@@ -8,7 +8,7 @@ use super::super::clock::{Moment, Now};
 use super::super::notes::{Desired, Policy, Run};
 use super::super::record::{Identity, Record};
 use super::super::timing::Timing;
-use super::{Candidate, Ending, Output, Wire, Write, account, succession};
+use super::{Candidate, Ending, Output, Reading, Wire, Write, account, succession};
 
 /// A candidate that has never read its Lease says so and ends: the commonest first fault is a network that does not let it.
 const UNREADABLE_AFTER: Duration = Duration::from_secs(30);
@@ -89,7 +89,9 @@ impl Standby {
 
     pub(super) fn next_due(&self, now: Moment, candidate: &Candidate, wire: &Wire) -> Duration {
         let wait = self.wait(now, candidate, wire).filter(|_| wire.is_idle()).unwrap_or(Duration::MAX);
-        wait.min(silence(now, wire))
+        // Silence asks for a read: nothing is due while one is under way, which may take longer than a short retry period.
+        let silence = if wire.reading == Reading::Idle { silence(now, wire) } else { Duration::MAX };
+        wait.min(silence)
     }
 }
 

@@ -631,6 +631,15 @@ fn a_lease_that_can_never_be_read_ends_the_candidate_with_the_reason() {
 }
 
 #[test]
+fn a_candidate_whose_read_takes_long_sleeps_meanwhile() {
+    let mut bench = Bench::new();
+    let often = Policy { retry_period_milliseconds: 100, ..policy() };
+    bench.saw(0, held_by(other()).noted(|notes| notes.policy = Some(often)));
+    assert!(reads(&bench.tick(600)), "half a second of silence");
+    assert_eq!(bench.elector.wakes_in(at(2_000).at), LONGEST_SLEEP, "the read may take 4 s");
+}
+
+#[test]
 fn a_draining_standby_ends_and_does_not_acquire() {
     let mut bench = Bench::new();
     bench.told(0, Fact::Drain);

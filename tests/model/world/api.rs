@@ -1,0 +1,174 @@
+//! The API server with its compare-and-swap, and the controller and other hands that write to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::World;
+use super::fault::{Breach, Fault};
+use super::lease::elector::{Answer, Write};
+use super::lease::notes::{Desired, Handover, Notes, Policy, Progress, Reason, Released, Run};
+use super::lease::record::{Identity, Record, Version};
+use super::oracle::Claim;
+use super::state::{Request, State, Store};
+
+impl Store {
+    pub fn new(policy: &Policy) -> Self {
+        let lease = Record { notes: Notes { released: Some(created(0)), ..notes(policy) }, ..empty(0, policy) };
+        Self { version: 10, lease: Some(Arc::new(lease)), recreations: 0, succeeded: false }
+    }
+
+    /// Replaces the Lease by what `change` makes of it.
+    fn edit(&mut self, change: impl FnOnce(&mut Record)) {
+        if let Some(lease) = &mut self.lease {
+            self.version += 1;
+            let lease = Arc::make_mut(lease);
+            change(lease);
+            lease.version = Version(self.version);
+        }
+    }
+
+    fn create(&mut self, lease: impl FnOnce(u8) -> Record) {
+        self.version += 1;
+        self.recreations += 1;
+        self.lease = Some(Arc::new(Record { version: Version(self.version), ..lease(self.recreations) }));
+    }
+}
+
+impl World {
+    /// The answer, once there is one: nobody may wait for it any more.
+    pub fn serve(&self, state: &mut State, index: usize, written: bool) {
+        let request = state.requests.remove(index);
+        let Some(base) = state.store.lease.clone().filter(|lease| matches(lease, &request.write)) else {
+            return answer(state, &request, Answer::Conflict);
+        };
+        if written {
+            self.note_what_is_stored(state, &request, &base);
+            state.store.edit(|lease| store(lease, &request.write));
+        }
+        let stored = state.store.lease.as_deref().cloned().unwrap_or_else(|| Record::clone(&base));
+        answer(state, &request, Answer::Stored(Box::new(stored)));
+    }
+
+    fn note_what_is_stored(&self, state: &mut State, request: &Request, base: &Record) {
+        let write = &request.write;
+        let version = state.store.version + 1;
+        let known = state.agents[request.agent].incarnation == request.incarnation && request.attempt.is_some();
+        if known {
+            state.agent(request.agent).evidence.stored(request, version);
+        }
+        if base.notes.finished.is_some() && write.finished != base.notes.finished {
+            state.broke(Claim::FinishedIsFinished);
+        }
+        let succeeded = |mark: &Released| mark.reason == Reason::WorkloadSucceeded;
+        let finishes = self.policy.completion_policy == super::CompletionPolicy::OnSuccess;
+        state.store.succeeded |= finishes && write.holder.is_none() && write.released.as_ref().is_some_and(succeeded);
+    }
+
+    /// What the controller writes, or whoever else has the right to.
+    pub fn write_by_hand(&self, state: &mut State, fault: Fault) {
+        let first = self.candidate(0, 0).identity;
+        match fault {
+            Fault::Touch => state.store.edit(|_| ()),
+            Fault::Clear => state.store.edit(|lease| lease.holder = None),
+            Fault::Delete => state.store.lease = None,
+            Fault::Handover => {
+                state.wish.handover = Some(first.clone());
+                let handover = Handover { id: "1".into(), holder: first, reason: Reason::Handover };
+                state.store.edit(|lease| lease.notes.handover = Some(handover));
+            }
+            Fault::Stop => {
+                state.wish.stopped = true;
+                state.wish.desired = Desired::Stop;
+                state.store.edit(|lease| lease.notes.run = Some(run(Desired::Stop)));
+            }
+            Fault::Shorten => change_lease_duration(state, 3),
+            Fault::Lengthen => change_lease_duration(state, 5),
+            Fault::RecreateBlank => state.store.create(|uid| empty(uid, &self.policy)),
+            Fault::RestoreFree => state.store.create(|uid| {
+                let released = Some(created(0));
+                Record { notes: Notes { released, ..notes(&self.policy) }, ..empty(uid, &self.policy) }
+            }),
+            Fault::RestoreHeld => state.store.create(|uid| {
+                let renew_time = Some(self.at(0, 0).wall);
+                Record { holder: Some(first), acquire_time: renew_time, renew_time, ..empty(uid, &self.policy) }
+            }),
+            _ => {}
+        }
+    }
+
+    /// By the controller, which knows who held it last and by which lease durations.
+    pub fn recreate(&self, state: &mut State) {
+        let policy = state.wish.policy.clone();
+        let wished = Duration::from_secs(u64::from(policy.lease_duration_seconds));
+        let lease_duration = if self.breach == Breach::ShorterPlaceholder { wished } else { state.wish.longest_lease };
+        let placed = self.breach != Breach::NoPlaceholder;
+        let holder = placed.then(|| self.candidate(0, 0).identity);
+        state.store.create(|uid| {
+            let released = (!placed).then(|| created(uid));
+            Record { holder, lease_duration, notes: Notes { released, ..notes(&policy) }, ..empty(uid, &policy) }
+        });
+    }
+}
+
+fn change_lease_duration(state: &mut State, seconds: u32) {
+    let policy = super::policy(seconds);
+    state.wish.longest_lease = state.wish.longest_lease.max(Duration::from_secs(u64::from(seconds)));
+    state.wish.policy_changed = true;
+    state.wish.policy = policy.clone();
+    state.store.edit(|lease| lease.notes.policy = Some(policy));
+}
+
+fn answer(state: &mut State, request: &Request, answer: Answer) {
+    if state.is_awaited(request)
+        && let Some((_, awaited)) = &mut state.agent(request.agent).awaited
+    {
+        *awaited = Some(answer);
+    }
+}
+
+pub fn matches(lease: &Record, write: &Write) -> bool {
+    lease.uid == write.uid && lease.version == write.base
+}
+
+fn store(lease: &mut Record, write: &Write) {
+    let write = write.clone();
+    lease.holder = write.holder;
+    lease.lease_duration = write.lease_duration;
+    lease.acquire_time = write.acquire_time.or(lease.acquire_time);
+    lease.renew_time = Some(write.renew_time);
+    lease.transitions = write.transitions;
+    lease.notes.progress = write.progress;
+    lease.notes.released = write.released;
+    lease.notes.finished = write.finished;
+    lease.notes.health = write.health;
+    if write.drop_handover {
+        lease.notes.handover = None;
+    }
+}
+
+fn run(desired: Desired) -> Run {
+    Run { uid: "job".into(), number: 1, desired, reason: None }
+}
+
+fn notes(policy: &Policy) -> Notes {
+    let progress = Progress { uid: "job".into(), run: 1, ..Progress::default() };
+    Notes { policy: Some(policy.clone()), run: Some(run(Desired::Run)), progress: Some(progress), ..Notes::default() }
+}
+
+fn created(uid: u8) -> Released {
+    let by = Identity::read("controller");
+    Released { lease_uid: format!("lease-{uid}"), renew_time: None, by, reason: Reason::Created, token: None, exit: None }
+}
+
+fn empty(uid: u8, policy: &Policy) -> Record {
+    Record {
+        uid: format!("lease-{uid}"),
+        version: Version(10),
+        holder: None,
+        lease_duration: Duration::from_secs(u64::from(policy.lease_duration_seconds)),
+        acquire_time: None,
+        renew_time: None,
+        transitions: 0,
+        notes: notes(policy),
+    }
+}

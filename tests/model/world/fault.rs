@@ -1,0 +1,66 @@
+//! What may go wrong, or be wished, at any moment; and what an environment must never do.
+
+/// Once for each time that it is listed in the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Fault {
+    /// A process and all that it runs are gone; its container comes back as another process.
+    Crash,
+    /// As a crash, and nothing comes back.
+    Vanish,
+    /// A standby comes back as another process, which has seen nothing.
+    Replace,
+    /// No answer, while the request may still arrive.
+    LosePut,
+    LoseRead,
+    /// A read is answered, and the answer arrives later.
+    SlowRead,
+    /// The watch lags behind.
+    SlowWatch,
+    /// The watch says that the Lease was deleted, and it was not.
+    Rumour,
+    /// A PUT is answered with 200, and nothing was written.
+    Unwritten,
+    /// The workload ends by itself.
+    End,
+    /// What was killed does not end: it hangs in the kernel.
+    Undying,
+    /// The container is to end.
+    Drain,
+    /// The controller changes something of no importance.
+    Touch,
+    /// The controller asks the first holder to hand over.
+    Handover,
+    /// The controller wants that nothing runs.
+    Stop,
+    /// The controller wants a shorter lease.
+    Shorten,
+    /// The controller wants a longer lease.
+    Lengthen,
+    Delete,
+    /// Somebody empties the holder by hand.
+    Clear,
+    /// Somebody makes a deleted Lease again: empty, without a word.
+    RecreateBlank,
+    /// From a copy that was saved when it was free.
+    RestoreFree,
+    /// From a copy that was saved when the first holder had just taken it.
+    RestoreHeld,
+}
+
+/// An assumption or a duty of the environment that is not kept: without it the protocol promises nothing, and the checker must see that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breach {
+    Nothing,
+    /// The deadline is a timer of the process itself: a paused process is killed by nobody.
+    UserspaceTimer,
+    /// The kill may take as long as it likes.
+    NoKillMargin,
+    /// The controller makes a new Lease that says it is free.
+    NoPlaceholder,
+    /// The controller makes a new Lease with the lease duration that it wants, not the longest that somebody may still hold by.
+    ShorterPlaceholder,
+    /// All processes of a pod, at once or in turn, have one identity.
+    IdentityPerPod,
+    /// PID 1 speaks in the name of a dead elector before the process tree is empty.
+    EarlyLastWords,
+}

@@ -1,0 +1,190 @@
+//! What can happen next, and that it happens.
+
+use std::time::Duration;
+
+use super::World;
+use super::api::matches;
+use super::clocks::KILL_MARGIN;
+use super::fault::{Breach, Fault};
+use super::lease::elector::{Input, Source};
+use super::process::tidy;
+use super::state::{Agent, Reading, Request, State};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happening {
+    Tick,
+    /// Something is due in this process.
+    Wake(usize),
+    Watch(usize),
+    /// News that was late.
+    OldNews(usize),
+    /// The API server carries out this request.
+    Serve(usize),
+    /// The answer to a PUT arrives.
+    Answer(usize),
+    Read(usize),
+    Dies(usize),
+    KernelKills(usize),
+    Speak(usize),
+    /// The controller makes the Lease again.
+    Recreate,
+    Befalls(usize, Fault),
+    ByHand(Fault),
+    /// A request is answered as if it had been carried out.
+    Unwritten(usize),
+}
+
+impl World {
+    pub fn what_can_happen(&self, state: &State, happenings: &mut Vec<Happening>) {
+        let mut due = Vec::new();
+        for number in 0..self.agents {
+            self.duties(state, number, if self.lazy.contains(&number) { happenings } else { &mut due });
+        }
+        for (index, request) in state.requests.iter().enumerate() {
+            let list = if self.lazy.contains(&request.agent) { &mut *happenings } else { &mut due };
+            list.push(Happening::Serve(index));
+        }
+        for (index, dead) in state.dead.iter().enumerate() {
+            let list = if self.lazy.contains(&dead.agent) { &mut *happenings } else { &mut due };
+            list.push(Happening::Speak(index));
+        }
+        if state.store.lease.is_none() && state.store.recreations == 0 {
+            let list = if self.is_prompt() { &mut due } else { &mut *happenings };
+            list.push(Happening::Recreate);
+        }
+        match due.first() {
+            Some(first) => happenings.push(*first),
+            None if self.time_may_pass(state) => happenings.push(Happening::Tick),
+            None => {}
+        }
+        if self.faults.len() - state.faults.len() < self.at_most {
+            self.faults(state, happenings);
+        }
+    }
+
+    /// Not beyond the moment by which the kernel must have killed what runs.
+    fn time_may_pass(&self, state: &State) -> bool {
+        let bound = !matches!(self.breach, Breach::NoKillMargin | Breach::UserspaceTimer);
+        let in_time = |(number, agent): (usize, &std::sync::Arc<Agent>)| {
+            let next = self.at(state.tick + 1, number).at.boot;
+            !agent.running || agent.armed.is_none_or(|armed| next < armed + KILL_MARGIN)
+        };
+        state.tick < self.horizon && (!bound || state.agents.iter().enumerate().all(in_time))
+    }
+
+    /// What this process, its connection and its kernel are about to do.
+    fn duties(&self, state: &State, number: usize, happenings: &mut Vec<Happening>) {
+        let agent = &state.agents[number];
+        let now = self.now(state, number).at;
+        let overdue = agent.armed.is_some_and(|armed| now.boot >= armed);
+        if overdue && self.breach != Breach::UserspaceTimer {
+            happenings.push(Happening::KernelKills(number));
+        }
+        if agent.over || (self.paused == Some(number) && agent.incarnation == 0) {
+            return;
+        }
+        let due = agent.elector.wakes_in(now) <= Duration::from_millis(1);
+        let news = state.store.lease.as_ref().is_some_and(|lease| lease.version.0 > agent.seen);
+        let answered = agent.awaited.as_ref().is_some_and(|(_, answer)| answer.is_some());
+        let duties = [
+            (agent.killing, Happening::Dies(number)),
+            (answered, Happening::Answer(number)),
+            (agent.reading != Reading::Idle, Happening::Read(number)),
+            (agent.late_news.is_some(), Happening::OldNews(number)),
+            (news, Happening::Watch(number)),
+            (due, Happening::Wake(number)),
+        ];
+        happenings.extend(duties.into_iter().filter_map(|(is_due, duty)| is_due.then_some(duty)));
+    }
+
+    fn faults(&self, state: &State, happenings: &mut Vec<Happening>) {
+        let mut last = None;
+        for fault in state.faults.iter().copied() {
+            if last.replace(fault) == Some(fault) {
+                continue;
+            }
+            if fault == Fault::Unwritten {
+                let would_be = |request: &Request| state.store.lease.as_ref().is_some_and(|lease| matches(lease, &request.write));
+                let indices = (0..state.requests.len()).filter(|index| would_be(&state.requests[*index]));
+                happenings.extend(indices.map(Happening::Unwritten));
+            } else if is_by_hand(fault) {
+                happenings.extend(hand_can(state, fault).then_some(Happening::ByHand(fault)));
+            } else {
+                let exposed = (0..self.agents).filter(|number| can_befall(state, *number, fault));
+                happenings.extend(exposed.map(|number| Happening::Befalls(number, fault)));
+            }
+        }
+    }
+
+    pub fn happen(&self, state: &mut State, happening: Happening) -> Option<()> {
+        match happening {
+            Happening::Tick => {
+                state.tick += 1;
+                self.judge_time(state);
+            }
+            Happening::Wake(number) => self.step(state, number, Input::Tick),
+            Happening::Watch(number) => self.watch(state, number),
+            Happening::OldNews(number) => {
+                let record = state.agent(number).late_news.take()?;
+                self.step(state, number, Input::Saw(Box::new((*record).clone()), Source::Watch));
+            }
+            Happening::Serve(index) => self.serve(state, index, true),
+            Happening::Unwritten(index) => {
+                spend(state, Fault::Unwritten);
+                self.serve(state, index, false);
+            }
+            Happening::Answer(number) => self.deliver(state, number),
+            Happening::Read(number) => self.read(state, number),
+            Happening::Dies(number) => self.dies(state, number),
+            Happening::KernelKills(number) => {
+                self.restart(state, number, true);
+                // One story needs one end: what comes back is what a crash is for.
+                state.agent(number).over = true;
+            }
+            Happening::Speak(index) => self.speak(state, index),
+            Happening::Recreate => self.recreate(state),
+            Happening::Befalls(number, fault) => {
+                spend(state, fault);
+                self.befall(state, number, fault);
+            }
+            Happening::ByHand(fault) => {
+                spend(state, fault);
+                self.write_by_hand(state, fault);
+            }
+        }
+        tidy(state);
+        Some(())
+    }
+}
+
+fn spend(state: &mut State, fault: Fault) {
+    if let Some(place) = state.faults.iter().position(|left| *left == fault) {
+        state.faults.remove(place);
+    }
+}
+
+fn is_by_hand(fault: Fault) -> bool {
+    use Fault::{Clear, Delete, Handover, Lengthen, RecreateBlank, RestoreFree, RestoreHeld, Shorten, Stop, Touch};
+    matches!(fault, Touch | Handover | Stop | Shorten | Lengthen | Delete | Clear | RecreateBlank | RestoreFree | RestoreHeld)
+}
+
+/// Who makes a Lease again needs one that was deleted, all others one that is there.
+fn hand_can(state: &State, fault: Fault) -> bool {
+    let makes = matches!(fault, Fault::RecreateBlank | Fault::RestoreFree | Fault::RestoreHeld);
+    state.store.lease.is_none() == makes
+}
+
+fn can_befall(state: &State, number: usize, fault: Fault) -> bool {
+    let agent = &state.agents[number];
+    let applies = match fault {
+        Fault::LosePut => agent.awaited.is_some(),
+        Fault::LoseRead | Fault::SlowRead => agent.reading == Reading::Asked,
+        Fault::SlowWatch => agent.late_news.is_none() && state.store.lease.is_some(),
+        Fault::End => agent.running && !agent.killing && agent.evidence.exit.is_none(),
+        Fault::Replace => agent.evidence.token.is_none(),
+        Fault::Undying => agent.killing,
+        Fault::Drain => agent.evidence.drained.is_none(),
+        _ => true,
+    };
+    applies && !agent.over
+}

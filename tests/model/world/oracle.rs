@@ -1,0 +1,219 @@
+//! What is claimed of the elector, judged by what it was told and what it ordered, never by what it thinks.
+//!
+//! That every PUT carries a uid and a resourceVersion (I5) needs no judge: `Write` has no way to leave them out.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::World;
+use super::lease::clock::{Moment, Now};
+use super::lease::elector::{Input, Output, Start, Write};
+use super::lease::notes::{Desired, Exit, Released};
+use super::lease::record::{Identity, Record};
+use super::lease::timing::{Timing, Wanted};
+use super::state::{Agent, Request, State};
+
+/// What a state broke first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Claim {
+    /// I1.
+    AtMostOneRuns,
+    /// I2.
+    StartsOnlyWhileHolding,
+    /// I3.
+    DeadlineMovesByProofOnly,
+    /// I4.
+    TakesOnlyWhatIsFree,
+    /// I6.
+    ReleasesOnlyWhenEmpty,
+    /// I7.
+    TokensRise,
+    /// I8.
+    SameInputSameOutput,
+    /// I9.
+    SomebodyRuns,
+    /// I9.
+    NobodySpins,
+    /// Rule 8.
+    StopsHaveALimit,
+    /// Rules 3 and 11.
+    StopsForACause,
+    /// Rule 8.
+    FinishedIsFinished,
+}
+
+/// What the oracle remembers of one process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Evidence {
+    /// The tenure that it was last told of, and since when that was the same.
+    sight: Option<(Sight, Moment)>,
+    longest_lease: Duration,
+    /// Which version that was, and whether it might be taken at once, or at all.
+    told: (u128, bool, bool),
+    /// The own write that was stored and is good for longest: when it was sent, and its lease duration.
+    pub stored: Option<(Moment, Duration)>,
+    /// The version of the own write that acquired the Lease.
+    pub token: Option<u128>,
+    last_put: Option<(u32, u128)>,
+    pub exit: Option<Exit>,
+    pub drained: Option<u32>,
+    /// When it was asked to end, and when it was killed.
+    terminated: Option<u32>,
+    killed: Option<u32>,
+}
+
+type Sight = (String, Option<Identity>, Option<Timestamp>);
+
+fn sight(record: &Record) -> Sight {
+    (record.uid.clone(), record.holder.clone(), record.renew_time)
+}
+
+/// D, as the lease duration alone gives it.
+fn hard(lease: Duration) -> Duration {
+    Timing::new(&Wanted::of(lease)).map_or(Duration::ZERO, |timing| timing.hard_deadline())
+}
+
+impl Evidence {
+    /// Everything that is news: a lagging watch is none.
+    pub fn saw(&mut self, now: Now, record: &Record) {
+        let policy = record.notes.policy.as_ref().map_or(0, |policy| u64::from(policy.lease_duration_seconds));
+        self.longest_lease = self.longest_lease.max(record.lease_duration).max(Duration::from_secs(policy));
+        let sight = sight(record);
+        if self.sight.as_ref().is_none_or(|(seen, _)| *seen != sight) {
+            self.sight = Some((sight, now.at));
+        }
+        let marked = |mark: &Released| mark.lease_uid == record.uid && mark.renew_time == record.renew_time;
+        let free = record.holder.is_none() && record.notes.released.as_ref().is_some_and(marked);
+        let wanted = record.notes.run.as_ref().is_some_and(|run| run.desired == Desired::Run);
+        self.told = (record.version.0, free, wanted);
+    }
+
+    /// Rules 4 and 5.
+    fn may_take(&self, now: Now, write: &Write) -> bool {
+        let (version, free, wanted) = self.told;
+        let waited = self.sight.as_ref().is_some_and(|(_, since)| now.at.elapsed_for_challenger(*since) >= self.longest_lease);
+        version == write.base.0 && wanted && (free || waited)
+    }
+
+    pub fn stored(&mut self, request: &Request, version: u128) {
+        let proof = (request.sent, request.write.lease_duration);
+        let ends = |(sent, lease): (Moment, Duration)| sent.boot + hard(lease);
+        if request.write.holder.is_some() {
+            self.token.get_or_insert(version);
+            self.stored = self.stored.filter(|known| ends(*known) > ends(proof)).or(Some(proof));
+        }
+    }
+}
+
+impl World {
+    /// The same step once more gives the same.
+    pub fn judge_step(&self, state: &mut State, number: usize, before: &Agent, input: Input, outputs: &[Output]) {
+        let mut again = before.elector.clone();
+        if again.step(self.now(state, number), input) != outputs || again != state.agents[number].elector {
+            state.broke(Claim::SameInputSameOutput);
+        }
+    }
+
+    pub fn judge_start(&self, state: &mut State, number: usize, start: &Start) {
+        let now = self.now(state, number);
+        let agent = &state.agents[number];
+        let in_time = agent.armed.is_some_and(|armed| now.at.boot < armed) && now.at.elapsed_for_holder(start.since) < start.within;
+        let soft = Duration::from_millis(u64::from(state.wish.policy.renew_deadline_milliseconds));
+        let before_soft = agent.evidence.stored.is_some_and(|(sent, _)| now.at.boot.saturating_sub(sent.boot) < soft);
+        let holds = agent.evidence.token.is_some() && agent.evidence.exit.is_none() && !agent.running;
+        if !(in_time && holds && (before_soft || state.wish.policy_changed)) {
+            state.broke(Claim::StartsOnlyWhileHolding);
+        }
+        if start.token.0 <= state.last_token {
+            state.broke(Claim::TokensRise);
+        }
+        if state.store.succeeded {
+            state.broke(Claim::FinishedIsFinished);
+        }
+    }
+
+    pub fn judge_deadline(&self, state: &mut State, number: usize, boot: Duration) {
+        let now = self.now(state, number).at.boot;
+        let agent = &state.agents[number];
+        let proven = agent.evidence.stored.is_some_and(|(sent, lease)| boot <= sent.boot + hard(lease));
+        let revived = agent.armed.is_some_and(|armed| armed <= now && boot > now);
+        if !proven || revived {
+            state.broke(Claim::DeadlineMovesByProofOnly);
+        }
+    }
+
+    pub fn judge_put(&self, state: &mut State, number: usize, write: &Write) {
+        let agent = &state.agents[number];
+        if write.holder.is_none() && agent.running {
+            state.broke(Claim::ReleasesOnlyWhenEmpty);
+        }
+        let evidence = &state.agents[number].evidence;
+        if write.holder.is_some() && evidence.token.is_none() && !evidence.may_take(self.now(state, number), write) {
+            state.broke(Claim::TakesOnlyWhatIsFree);
+        }
+        let this = (state.tick, write.base.0);
+        let evidence = &mut state.agent(number).evidence;
+        let spins = evidence.last_put == Some(this) && write.holder.is_some();
+        evidence.last_put = Some(this);
+        if spins {
+            state.broke(Claim::NobodySpins);
+        }
+    }
+
+    pub fn judge_stop(&self, state: &mut State, number: usize, kill: bool) {
+        let tick = state.tick;
+        let evidence = &state.agents[number].evidence;
+        let stops = evidence.terminated.is_none() && evidence.killed.is_none();
+        if stops && !self.has_cause(state, number) {
+            state.broke(Claim::StopsForACause);
+        }
+        let evidence = &mut state.agent(number).evidence;
+        let since = if kill { &mut evidence.killed } else { &mut evidence.terminated };
+        since.get_or_insert(tick);
+    }
+
+    /// From S, or from when it kills in good order, to when the kernel would.
+    fn before_the_deadline(&self) -> Duration {
+        let soft = Duration::from_millis(u64::from(self.policy.renew_deadline_milliseconds));
+        hard(Duration::from_secs(u64::from(self.policy.lease_duration_seconds))).saturating_sub(soft).max(OWN_KILL)
+    }
+
+    fn has_cause(&self, state: &State, number: usize) -> bool {
+        let agent = &state.agents[number];
+        let me = Some(&agent.candidate.identity);
+        let ours = state.store.lease.as_ref().is_some_and(|lease| lease.holder.as_ref() == me && lease.uid == "lease-0");
+        let soft = self.now(state, number).at.boot + self.before_the_deadline();
+        let late = agent.armed.is_none_or(|armed| armed <= soft);
+        let told = agent.evidence.exit.is_some() || agent.evidence.drained.is_some();
+        let wished = state.wish.stopped || state.wish.handover.as_ref() == me || state.wish.policy_changed;
+        !ours || late || told || wished
+    }
+
+    /// Judged where everybody is prompt: nobody can be blamed for the time that others take.
+    pub fn judge_time(&self, state: &mut State) {
+        let tick = state.tick;
+        if state.running() > 0 || state.agents.iter().all(|agent| agent.over) {
+            state.idle_since = tick;
+        }
+        if self.patience.is_some_and(|patience| tick > state.idle_since + patience) {
+            state.broke(Claim::SomebodyRuns);
+        }
+        if self.agents_overstay(state) {
+            state.broke(Claim::StopsHaveALimit);
+        }
+    }
+
+    fn agents_overstay(&self, state: &State) -> bool {
+        let past = |since: Option<u32>, limit: Duration| since.is_some_and(|since| self.tick * (state.tick - since) > limit);
+        self.is_prompt()
+            && state.agents.iter().filter(|agent| !agent.over).any(|agent| {
+                let Evidence { terminated, killed, .. } = agent.evidence;
+                (killed.is_none() && past(terminated, agent.candidate.stop_grace)) || past(killed, UNDEAD)
+            })
+    }
+}
+
+const OWN_KILL: Duration = Duration::from_millis(50);
+/// What no process survives of a kill that does not take effect.
+const UNDEAD: Duration = Duration::from_secs(10);

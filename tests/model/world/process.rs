@@ -1,0 +1,242 @@
+//! One candidate's process: what it is told, and how its orders are carried out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::World;
+use super::api::matches;
+use super::fault::{Breach, Fault};
+use super::lease::clock::Now;
+use super::lease::elector::{Answer, Candidate, Elector, Fact, Input, Order, Output, Source};
+use super::lease::notes::{CompletionPolicy, Desired, Exit};
+use super::lease::record::{Identity, Record};
+use super::oracle::Evidence;
+use super::state::{Agent, Dead, Reading, Request, State, Store, Wish};
+
+impl World {
+    /// The first candidate holds and runs, and the others have seen that: what is of interest begins there.
+    pub fn beginning(&self) -> State {
+        let policy = self.policy.clone();
+        let longest_lease = Duration::from_secs(u64::from(policy.lease_duration_seconds));
+        let wish = Wish { policy, longest_lease, desired: Desired::Run, stopped: false, handover: None, policy_changed: false };
+        let mut state = State {
+            tick: 0,
+            store: Store::new(&self.policy),
+            agents: (0..self.agents).map(|number| Arc::new(self.agent(number, 0, 0))).collect(),
+            requests: Vec::new(),
+            dead: Vec::new(),
+            faults: self.faults.clone(),
+            wish,
+            last_token: 0,
+            starts: 0,
+            idle_since: 0,
+            broken: None,
+        };
+        for number in 0..self.agents {
+            self.step(&mut state, number, Input::Tick);
+            self.read(&mut state, number);
+            if !state.requests.is_empty() {
+                self.serve(&mut state, 0, true);
+                self.deliver(&mut state, number);
+            }
+        }
+        state
+    }
+
+    pub fn candidate(&self, number: usize, incarnation: u8) -> Candidate {
+        let pod = if self.one_pod { 0 } else { number };
+        let process = number as u64 * 16 + u64::from(incarnation);
+        let nonce = if self.breach == Breach::IdentityPerPod { 0 } else { process };
+        Candidate {
+            identity: Identity::new(&format!("pod-{pod}"), &format!("uid-{pod}"), nonce),
+            job_uid: "job".into(),
+            stop_grace: self.stop_grace,
+        }
+    }
+
+    fn agent(&self, number: usize, incarnation: u8, tick: u32) -> Agent {
+        let candidate = self.candidate(number, incarnation);
+        Agent {
+            elector: Elector::new(candidate.clone(), self.at(tick, number).at),
+            candidate,
+            incarnation,
+            armed: None,
+            running: false,
+            killing: false,
+            over: false,
+            reading: Reading::Idle,
+            awaited: None,
+            late_news: None,
+            seen: 0,
+            evidence: Evidence::default(),
+        }
+    }
+
+    pub fn step(&self, state: &mut State, number: usize, input: Input) {
+        let now = self.now(state, number);
+        let before = Agent::clone(&state.agents[number]);
+        let agent = state.agent(number);
+        if let Input::Saw(record, source) = &input {
+            agent.hear(now, record, *source);
+        } else if let Input::Answered { answer: Answer::Stored(record), .. } = &input {
+            agent.hear(now, record, Source::Read);
+        }
+        let outputs = agent.elector.step(now, input.clone());
+        self.judge_step(state, number, &before, input, &outputs);
+        for output in outputs {
+            self.carry_out(state, number, output);
+        }
+    }
+
+    fn carry_out(&self, state: &mut State, number: usize, output: Output) {
+        match output {
+            Output::Put { attempt, write, .. } => {
+                self.judge_put(state, number, &write);
+                let sent = self.now(state, number).at;
+                let agent = state.agent(number);
+                agent.awaited = Some((attempt, None));
+                let incarnation = agent.incarnation;
+                send(state, Request { agent: number, incarnation, attempt: Some(attempt), sent, write: *write });
+            }
+            Output::Read { .. } => state.agent(number).reading = Reading::Asked,
+            Output::Order(order) => self.obey(state, number, order),
+        }
+    }
+
+    fn obey(&self, state: &mut State, number: usize, order: Order) {
+        match order {
+            Order::ArmDeadline(boot) => {
+                self.judge_deadline(state, number, boot);
+                state.agent(number).armed = Some(boot);
+            }
+            Order::DisarmDeadline => state.agent(number).armed = None,
+            Order::Start(start) => {
+                self.judge_start(state, number, &start);
+                state.agent(number).running = true;
+                state.last_token = start.token.0;
+                state.starts += 1;
+            }
+            Order::Terminate => self.judge_stop(state, number, false),
+            Order::Kill => {
+                self.judge_stop(state, number, true);
+                state.agent(number).killing = true;
+            }
+            Order::Exit(_) => state.agent(number).over = true,
+        }
+    }
+
+    /// Now, from the watch.
+    pub fn watch(&self, state: &mut State, number: usize) {
+        if let Some(record) = state.store.lease.as_deref().cloned() {
+            self.step(state, number, Input::Saw(Box::new(record), Source::Watch));
+        }
+    }
+
+    /// The answer to a read: what it found some time ago, or what is there now.
+    pub fn read(&self, state: &mut State, number: usize) {
+        let found = match std::mem::replace(&mut state.agent(number).reading, Reading::Idle) {
+            Reading::Idle => return,
+            Reading::Asked => state.store.lease.clone(),
+            Reading::Found(found) => found,
+        };
+        let input = found.map_or(Input::Missing, |record| Input::Saw(Box::new(Record::clone(&record)), Source::Read));
+        self.step(state, number, input);
+    }
+
+    pub fn deliver(&self, state: &mut State, number: usize) {
+        if let Some((attempt, Some(answer))) = state.agent(number).awaited.take() {
+            self.step(state, number, Input::Answered { attempt, answer });
+        }
+    }
+
+    /// What was killed is gone.
+    pub fn dies(&self, state: &mut State, number: usize) {
+        let agent = state.agent(number);
+        agent.running = false;
+        agent.killing = false;
+        self.step(state, number, Input::Told(Fact::TreeEmpty));
+    }
+
+    /// What befalls one process and its connection.
+    pub fn befall(&self, state: &mut State, number: usize, fault: Fault) {
+        let lost = || "lost".to_owned();
+        match fault {
+            Fault::Crash | Fault::Replace => self.restart(state, number, false),
+            Fault::Vanish => {
+                self.restart(state, number, false);
+                state.agent(number).over = true;
+                state.dead.clear();
+            }
+            Fault::LosePut => {
+                let Some((attempt, _)) = state.agent(number).awaited.take() else { return };
+                self.step(state, number, Input::Answered { attempt, answer: Answer::Unknown(lost()) });
+            }
+            Fault::LoseRead => {
+                state.agent(number).reading = Reading::Idle;
+                self.step(state, number, Input::Unreachable(lost()));
+            }
+            Fault::SlowRead => state.agent(number).reading = Reading::Found(state.store.lease.clone()),
+            Fault::SlowWatch => state.agent(number).late_news = state.store.lease.clone(),
+            Fault::Rumour => self.step(state, number, Input::Vanished),
+            Fault::End => {
+                let exit = Exit::Code(i32::from(self.policy.completion_policy == CompletionPolicy::Never));
+                state.agent(number).evidence.exit = Some(exit);
+                self.step(state, number, Input::Told(Fact::WorkloadEnded(exit)));
+            }
+            Fault::Undying => state.agent(number).killing = false,
+            Fault::Drain => {
+                state.agent(number).evidence.drained = Some(state.tick);
+                self.step(state, number, Input::Told(Fact::Drain));
+            }
+            _ => {}
+        }
+    }
+
+    /// The process is gone; the container comes back as another one.
+    pub fn restart(&self, state: &mut State, number: usize, overdue: bool) {
+        state.idle_since = state.tick;
+        let old = Arc::clone(&state.agents[number]);
+        let Evidence { token, exit, .. } = old.evidence;
+        let dead = Dead { agent: number, incarnation: old.incarnation, candidate: old.candidate.clone(), token, exit, overdue };
+        state.agents[number] = Arc::new(self.agent(number, old.incarnation + 1, state.tick));
+        if self.breach == Breach::EarlyLastWords {
+            let agent = state.agent(number);
+            (agent.running, agent.killing, agent.armed) = (old.running, false, old.armed);
+        }
+        if self.last_words {
+            state.dead.push(Arc::new(dead));
+        }
+    }
+
+    /// The last process of a container says what there is to say, at once or never: it hears no answer.
+    pub fn speak(&self, state: &mut State, index: usize) {
+        let dead = state.dead.remove(index);
+        let now = self.now(state, dead.agent);
+        let write = state.store.lease.as_ref().and_then(|record| dead.remains().release(record, &dead.candidate, now));
+        if let Some(write) = write {
+            send(state, Request { agent: dead.agent, incarnation: dead.incarnation, attempt: None, sent: now.at, write });
+        }
+    }
+}
+
+impl Agent {
+    fn hear(&mut self, now: Now, record: &Record, source: Source) {
+        if source == Source::Read || record.version.0 >= self.seen {
+            self.seen = record.version.0;
+            self.evidence.saw(now, record);
+        }
+    }
+}
+
+fn send(state: &mut State, request: Request) {
+    let place = state.requests.partition_point(|other| other.order() < request.order());
+    state.requests.insert(place, Arc::new(request));
+}
+
+/// Forgets what can never be stored, and that nobody waits for.
+pub fn tidy(state: &mut State) {
+    let requests = std::mem::take(&mut state.requests);
+    let lease = state.store.lease.clone();
+    let matters = |request: &Arc<Request>| state.is_awaited(request) || lease.as_ref().is_some_and(|lease| matches(lease, &request.write));
+    state.requests = requests.into_iter().filter(matters).collect();
+}

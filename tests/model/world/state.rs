@@ -1,0 +1,140 @@
+//! Everything that is, at one moment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fault::Fault;
+use super::lease::clock::Moment;
+use super::lease::elector::{Answer, Candidate, Elector, Remains, Write};
+use super::lease::notes::{Desired, Exit, Policy};
+use super::lease::record::{Identity, Record, Version};
+use super::oracle::{Claim, Evidence};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct State {
+    pub tick: u32,
+    pub store: Store,
+    pub agents: Vec<Arc<Agent>>,
+    /// On their way to the API server, in a fixed order: who sent them may have given up on them, or be dead.
+    pub requests: Vec<Arc<Request>>,
+    /// Electors that died, in whose name PID 1 has not spoken yet.
+    pub dead: Vec<Arc<Dead>>,
+    /// What may still go wrong.
+    pub faults: Vec<Fault>,
+    /// What the controller wants to be told.
+    pub wish: Wish,
+    /// Of the last start.
+    pub last_token: u128,
+    pub starts: u8,
+    /// Since when nothing runs, and no process was replaced.
+    pub idle_since: u32,
+    pub broken: Option<Claim>,
+}
+
+/// The API server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Store {
+    pub version: u128,
+    pub lease: Option<Arc<Record>>,
+    pub recreations: u8,
+    /// A success was recorded in the very write that released the Lease.
+    pub succeeded: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Wish {
+    pub policy: Policy,
+    /// The largest lease duration that any candidate may still hold by.
+    pub longest_lease: Duration,
+    pub desired: Desired,
+    /// Whether a stop was ever wished, and whose handover.
+    pub stopped: bool,
+    pub handover: Option<Identity>,
+    pub policy_changed: bool,
+}
+
+/// One candidate: its process, and the container that this runs in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Agent {
+    pub candidate: Candidate,
+    pub incarnation: u8,
+    pub elector: Elector,
+    /// The kernel kills the process at this reading of CLOCK_BOOTTIME.
+    pub armed: Option<Duration>,
+    pub running: bool,
+    pub killing: bool,
+    pub over: bool,
+    pub reading: Reading,
+    /// A PUT whose answer is awaited, and the answer once there is one.
+    pub awaited: Option<(u64, Option<Answer>)>,
+    /// What a lagging watch will tell.
+    pub late_news: Option<Arc<Record>>,
+    /// The newest version that it was told of.
+    pub seen: u128,
+    pub evidence: Evidence,
+}
+
+/// A read, if there is one under way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Reading {
+    Idle,
+    Asked,
+    /// What it found, on its way back.
+    Found(Option<Arc<Record>>),
+}
+
+/// A PUT on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Request {
+    pub agent: usize,
+    pub incarnation: u8,
+    /// None of a process that speaks for a dead one, and hears no answer.
+    pub attempt: Option<u64>,
+    /// On the clock of the sender.
+    pub sent: Moment,
+    pub write: Write,
+}
+
+impl Request {
+    pub fn order(&self) -> (usize, u8, Option<u64>) {
+        (self.agent, self.incarnation, self.attempt)
+    }
+}
+
+/// An elector that died, and what it left behind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Dead {
+    pub agent: usize,
+    pub incarnation: u8,
+    pub candidate: Candidate,
+    pub token: Option<u128>,
+    pub exit: Option<Exit>,
+    pub overdue: bool,
+}
+
+impl Dead {
+    pub fn remains(&self) -> Remains {
+        Remains { token: self.token.map(Version), exit: self.exit, overdue: self.overdue }
+    }
+}
+
+impl State {
+    pub fn agent(&mut self, number: usize) -> &mut Agent {
+        Arc::make_mut(&mut self.agents[number])
+    }
+
+    pub fn running(&self) -> usize {
+        self.agents.iter().filter(|agent| agent.running).count()
+    }
+
+    pub fn broke(&mut self, claim: Claim) {
+        self.broken.get_or_insert(claim);
+    }
+
+    /// Whether the sender of `request` still waits for its answer.
+    pub fn is_awaited(&self, request: &Request) -> bool {
+        let agent = &self.agents[request.agent];
+        let waits = agent.awaited.as_ref().is_some_and(|(attempt, _)| Some(*attempt) == request.attempt);
+        waits && agent.incarnation == request.incarnation
+    }
+}

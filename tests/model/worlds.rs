@@ -1,0 +1,130 @@
+//! The worlds that are searched, each as small as its question allows.
+
+use std::time::Duration;
+
+use super::lease::notes::{CompletionPolicy, Policy};
+use super::world::{Breach, Clocks, Fault, World, policy};
+
+/// Everything that is searched to its end.
+pub fn all() -> Vec<World> {
+    let worlds = [safety(), clocks(), wishes(), strange_hands(), deaths(), liveness()];
+    worlds.into_iter().flatten().collect()
+}
+
+/// # Panics
+/// Where there is no such world.
+pub fn named(name: &str) -> World {
+    all().into_iter().find(|world| world.name == name).unwrap_or_else(|| panic!("there is no world named {name}"))
+}
+
+/// The same with wider bounds.
+pub fn larger(world: World) -> World {
+    let lazy = if world.lazy.is_empty() { Vec::new() } else { (0..world.agents).collect() };
+    World { lazy, horizon: world.horizon + 1, ..world }
+}
+
+/// Two candidates of two pods, to the first takeover; the holder and its connection are as slow as they like.
+fn quiet(name: &'static str) -> World {
+    World {
+        name,
+        agents: 2,
+        one_pod: false,
+        tick: Duration::from_millis(500),
+        horizon: 6,
+        faults: Vec::new(),
+        at_most: usize::MAX,
+        clocks: Clocks::Equal,
+        policy: policy(3),
+        stop_grace: Duration::ZERO,
+        lazy: vec![0],
+        paused: None,
+        last_words: false,
+        patience: None,
+        breach: Breach::Nothing,
+    }
+}
+
+/// Begins with a lease of 5 s, of which 3 s may become; there a second is fine enough.
+fn long(world: World) -> World {
+    World { policy: policy(5), tick: Duration::from_secs(1), horizon: 5, ..world }
+}
+
+/// With these faults, so many of them in one story.
+fn faulty(name: &'static str, at_most: usize, faults: &[Fault]) -> World {
+    World { faults: faults.to_vec(), at_most, ..quiet(name) }
+}
+
+/// Messages that come late, or never, or say nothing.
+fn safety() -> Vec<World> {
+    let delay = World { lazy: vec![0, 1], ..quiet("delay") };
+    let loss = faulty("loss", 1, &[Fault::LosePut, Fault::LoseRead]);
+    let acquisition = World { lazy: vec![1], ..faulty("acquisition", 2, &[Fault::Vanish, Fault::LosePut]) };
+    let acquisition = World { horizon: 9, ..acquisition };
+    let ambiguous = faulty("ambiguous acquisition", 3, &[Fault::Crash, Fault::LosePut, Fault::SlowRead]);
+    let ambiguous = World { last_words: true, lazy: vec![1], horizon: 1, ..ambiguous };
+    let lag = faulty("lag", 1, &[Fault::SlowWatch, Fault::SlowRead, Fault::Rumour]);
+    let unwritten = faulty("unwritten", 1, &[Fault::Unwritten]);
+    vec![delay, loss, acquisition, ambiguous, lag, unwritten, start_late()]
+}
+
+/// The answer that lets a workload start may come after S, while D is not over.
+fn start_late() -> World {
+    let graceful =
+        Policy { renew_deadline_milliseconds: 1500, grace_period_milliseconds: 500, retry_period_milliseconds: 500, ..policy(3) };
+    World { policy: graceful, lazy: vec![1], horizon: 10, ..faulty("late start", 1, &[Fault::Vanish]) }
+}
+
+fn clocks() -> Vec<World> {
+    let with = |name, clocks| World { clocks, ..quiet(name) };
+    vec![
+        with("drifting clocks", Clocks::Drifting),
+        with("sleeping machine", Clocks::Sleeping),
+        with("slewed clock", Clocks::Slewed),
+        with("time of day stands still", Clocks::StandingStill),
+        with("time of day is ahead", Clocks::Ahead),
+    ]
+}
+
+/// What the controller writes, at any moment.
+fn wishes() -> Vec<World> {
+    let touch = faulty("wish of no importance", 1, &[Fault::Touch]);
+    let wishes = World { horizon: 4, ..faulty("wishes", 1, &[Fault::Touch, Fault::Handover, Fault::Stop]) };
+    let handover = faulty("handover to one that is gone", 2, &[Fault::Crash, Fault::Handover]);
+    let handover = World { lazy: Vec::new(), last_words: true, horizon: 4, ..handover };
+    let shorter = long(faulty("shorter lease", 2, &[Fault::Shorten, Fault::Replace]));
+    let longer = faulty("longer lease", 1, &[Fault::Lengthen]);
+    vec![touch, wishes, handover, shorter, longer]
+}
+
+/// The Lease is deleted, made again, or written to by somebody who has no business there.
+fn strange_hands() -> Vec<World> {
+    let deletion = faulty("deletion", 2, &[Fault::Delete, Fault::RecreateBlank, Fault::RestoreFree, Fault::RestoreHeld]);
+    let forgotten = long(faulty("deletion after a change", 3, &[Fault::Shorten, Fault::Delete, Fault::Replace]));
+    let forgotten = World { paused: Some(0), ..forgotten };
+    let cleared = faulty("holder cleared", 1, &[Fault::Clear]);
+    vec![deletion, forgotten, cleared]
+}
+
+/// Processes, containers and workloads that end, and what is said in their name.
+fn deaths() -> Vec<World> {
+    let crash = faulty("crash", 1, &[Fault::Crash, Fault::End, Fault::Drain]);
+    let last_words = World { last_words: true, horizon: 4, ..faulty("last words", 1, &[Fault::Crash]) };
+    let duplicates = World { one_pod: true, last_words: true, ..faulty("containers of one pod", 1, &[Fault::Crash]) };
+    let once = Policy { completion_policy: CompletionPolicy::OnSuccess, ..policy(3) };
+    let once = World { policy: once, ..faulty("completion", 1, &[Fault::End]) };
+    let three = World { agents: 3, policy: Policy { candidates: 3, ..policy(3) }, ..faulty("three candidates", 1, &[Fault::Crash]) };
+    vec![crash, last_words, duplicates, once, three]
+}
+
+/// Everybody is prompt: it can be said that something must happen.
+fn liveness() -> Vec<World> {
+    let prompt = |world: World| World { lazy: Vec::new(), ..world };
+    // L, then the head start of Q + 1 s, then the silence after which is read.
+    let faults = [Fault::Crash, Fault::LosePut, Fault::LoseRead, Fault::Touch, Fault::Delete];
+    let takeover = World { patience: Some(11), horizon: 24, ..prompt(faulty("takeover", 2, &faults)) };
+    let flaps = [Fault::Vanish, Fault::LoseRead, Fault::LoseRead, Fault::LoseRead];
+    let flaps = World { patience: Some(11), horizon: 14, ..prompt(faulty("flapping contact", 4, &flaps)) };
+    let drain = World { horizon: 10, stop_grace: Duration::from_secs(2), ..prompt(faulty("drain", 2, &[Fault::Drain, Fault::Handover])) };
+    let undying = World { horizon: 26, ..prompt(faulty("undying", 2, &[Fault::Drain, Fault::Undying])) };
+    vec![takeover, flaps, drain, undying]
+}

@@ -1,0 +1,123 @@
+//! Every rule of the elector is needed: without it the model notices.
+//!
+//! A mutant is a change of the elector's source text. Each is compiled as a module of one scratch crate, together with a copy of the model, so
+//! that the very same worlds drive it; production code has no switches for that. The scratch crate has the dependencies of this one, by the
+//! same lock file, features, profile and target directory: nothing but itself is compiled, and only where something has changed.
+//!
+//! That the elector as it is breaks nothing in these worlds is what `model.rs` shows.
+
+#[path = "mutants/table.rs"]
+mod table;
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use table::{MUTANTS, Mutant};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+/// What the elector consists of, below `src/lease`.
+const ELECTOR: [&str; 6] = ["clock.rs", "elector.rs", "elector", "notes.rs", "record.rs", "timing.rs"];
+const MODEL: [&str; 4] = ["search.rs", "world.rs", "world", "worlds.rs"];
+
+#[test]
+fn every_rule_of_the_elector_is_needed() {
+    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutants");
+    for mutant in MUTANTS {
+        write_module(&scratch.join(mutant.name), mutant);
+    }
+    write_crate(&scratch);
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target directory");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["test", "--quiet", "--offline", "--manifest-path"]).arg(scratch.join("Cargo.toml")).arg("--target-dir").arg(target);
+    assert!(cargo.status().expect("cargo runs").success(), "a mutant does not compile, or was not noticed: see above");
+}
+
+fn write_crate(scratch: &Path) {
+    write(&scratch.join("Cargo.toml"), &manifest());
+    write(&scratch.join("lib.rs"), "");
+    write(&scratch.join("hunt.rs"), &program());
+    fs::copy(Path::new(ROOT).join("Cargo.lock"), scratch.join("Cargo.lock")).expect("a lock file");
+}
+
+/// The same dependencies, so that what they were built as fits.
+fn manifest() -> String {
+    let own = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).expect("a manifest");
+    let of_interest = |section: &&str| section.starts_with("dependencies]") || section.starts_with("dev-dependencies]");
+    let dependencies: String = own.split("\n[").filter(of_interest).map(|section| format!("[{section}\n")).collect();
+    format!(
+        "[package]\nname = \"mutants\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = false\n\n\
+         [lib]\npath = \"lib.rs\"\ntest = false\ndoctest = false\n\n[[test]]\nname = \"hunt\"\npath = \"hunt.rs\"\nharness = false\n\n\
+         {dependencies}\n[profile.dev.package.mutants]\ndebug = false\n\n[workspace]\n"
+    )
+}
+
+/// Hunts them one after the other.
+fn program() -> String {
+    let mut modules = String::new();
+    let mut hunts = String::new();
+    for Mutant { name, breaks, world, .. } in MUTANTS {
+        writeln!(modules, "mod {name} {{ pub mod lease; pub mod search; pub mod world; pub mod worlds; }}").expect("to memory");
+        writeln!(hunts, "        hunt!({name}, {breaks:?}, {world:?}),").expect("to memory");
+    }
+    format!(
+        "{HUNT}{modules}fn main() {{\n    let caught = [\n{hunts}    ];\n    std::process::exit(i32::from(caught.contains(&false)));\n}}\n"
+    )
+}
+
+/// Whoever is not noticed within a minute is not noticed.
+const HUNT: &str = "#![allow(dead_code, unused_imports, unused_variables, unused_mut, unreachable_patterns)]
+macro_rules! hunt {
+    ($mutant:ident, $breaks:literal, $world:literal) => {{
+        let world = $mutant::worlds::named($world);
+        let found = $mutant::search::for_a_short_story(&world, std::time::Duration::from_secs(60));
+        println!(\"{} ({}), in {:?}:\\n    {found}\", stringify!($mutant), $breaks, $world);
+        found.broken.is_some()
+    }};
+}
+";
+
+fn write_module(folder: &Path, mutant: &Mutant) {
+    let lease = Path::new(ROOT).join("src/lease");
+    for part in ELECTOR {
+        copy(&lease.join(part), &folder.join("lease").join(part), &|path, text| mutated(path, text, mutant));
+    }
+    for part in MODEL {
+        copy(&Path::new(ROOT).join("tests/model").join(part), &folder.join(part), &|_, text| text);
+    }
+    write(&folder.join("lease.rs"), "pub mod clock;\npub mod elector;\npub mod notes;\npub mod record;\npub mod timing;\n");
+}
+
+fn mutated(path: &Path, sound: String, mutant: &Mutant) -> String {
+    let here = |file: &&str| path.ends_with(Path::new("src/lease").join(file));
+    mutant.changes.iter().filter(|(file, ..)| here(&file)).fold(sound, |text, (file, replace, with)| {
+        let places = text.matches(replace).count();
+        let name = mutant.name;
+        assert!(
+            places == 1,
+            "{name}: src/lease/{file} has its text {places} times, not once; change tests/mutants/table.rs with the elector"
+        );
+        text.replace(replace, with)
+    })
+}
+
+fn copy(from: &Path, to: &Path, change: &dyn Fn(&Path, String) -> String) {
+    if from.is_dir() {
+        for entry in fs::read_dir(from).expect("readable") {
+            let entry = entry.expect("readable");
+            copy(&entry.path(), &to.join(entry.file_name()), change);
+        }
+    } else {
+        write(to, &change(from, fs::read_to_string(from).expect("readable")));
+    }
+}
+
+/// Leaves alone what is the same: cargo goes by the time of the last change.
+fn write(path: &Path, text: &str) {
+    if fs::read_to_string(path).is_ok_and(|stored| stored == text) {
+        return;
+    }
+    fs::create_dir_all(path.parent().expect("below the scratch folder")).expect("writable");
+    fs::write(path, text).expect("writable");
+}

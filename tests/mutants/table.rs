@@ -1,0 +1,283 @@
+//! Electors that break one rule of the protocol each.
+
+/// What to change in the source of the elector, and what to expect.
+pub struct Mutant {
+    /// A name of a module.
+    pub name: &'static str,
+    /// The rule, in the words of what it does wrong.
+    pub breaks: &'static str,
+    /// A file below `src/lease`, a text that occurs there exactly once, and what it becomes.
+    pub changes: &'static [(&'static str, &'static str, &'static str)],
+    /// Where it must be noticed.
+    pub world: &'static str,
+}
+
+pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "deadline_from_the_response",
+        breaks: "a renewal counts from when its answer arrives",
+        changes: &[(
+            "elector/tenure.rs",
+            "self.extend(now, &attempt);",
+            "let mut late = attempt; late.sent = now; self.extend(now, &late);",
+        )],
+        world: "delay",
+    },
+    Mutant {
+        name: "acquisition_from_the_response",
+        breaks: "an acquisition counts from when it is proven",
+        changes: &[(
+            "elector.rs",
+            "self.begin_tenure(now, attempt);",
+            "let mut late = attempt; late.sent = now.at; self.begin_tenure(now, late);",
+        )],
+        world: "acquisition",
+    },
+    Mutant {
+        name: "ambiguous_acquisition",
+        breaks: "an acquisition of unknown fate is taken for granted",
+        changes: &[(
+            "elector.rs",
+            "                if matches!(self.stage, Stage::Standby(_)) {\n",
+            "                if let Some(attempt) = self.wire.attempts.first().copied().filter(|_| matches!(self.stage, Stage::Standby(_))) {\n                    \
+               self.begin_tenure(now, attempt);\n",
+        )],
+        world: "acquisition",
+    },
+    Mutant {
+        name: "no_room_for_drift",
+        breaks: "D + K = L: clocks may not differ",
+        changes: &[("timing.rs", "lease_duration * 5 / 6 - kill_margin(lease_duration)", "lease_duration - kill_margin(lease_duration)")],
+        world: "drifting clocks",
+    },
+    Mutant {
+        name: "no_kill_margin",
+        breaks: "D = L / 1.2: the kill takes no time",
+        changes: &[("timing.rs", "lease_duration * 5 / 6 - kill_margin(lease_duration)", "lease_duration * 5 / 6")],
+        world: "drifting clocks",
+    },
+    Mutant {
+        name: "sight_without_renew_time",
+        breaks: "a takeover on the newest version, whatever was renewed meanwhile",
+        changes: &[(
+            "elector/standby.rs",
+            "(record.uid.clone(), record.holder.clone(), record.renew_time)",
+            "(record.uid.clone(), record.holder.clone(), None)",
+        )],
+        world: "delay",
+    },
+    Mutant {
+        name: "sight_without_uid",
+        breaks: "a recreated Lease is taken for the one before",
+        changes: &[(
+            "elector/standby.rs",
+            "(record.uid.clone(), record.holder.clone(), record.renew_time)",
+            "(String::new(), record.holder.clone(), record.renew_time)",
+        )],
+        world: "deletion",
+    },
+    Mutant {
+        name: "a_read_renews",
+        breaks: "whoever sees its own name in a newer version has renewed",
+        changes: &[(
+            "elector/tenure.rs",
+            "            self.version = record.version;\n",
+            "            self.version = record.version;\n            self.proof.sent = now;\n",
+        )],
+        world: "wishes",
+    },
+    Mutant {
+        name: "any_attempt_is_proven",
+        breaks: "a read that shows our name proves an attempt, whichever it shows",
+        changes: &[("elector/wire.rs", "                && record.renew_time == Some(attempt.renew_time)\n", "")],
+        world: "wishes",
+    },
+    Mutant {
+        name: "unwritten_success",
+        breaks: "every 200 is a renewal, whether something was written or not",
+        changes: &[
+            (
+                "elector.rs",
+                "            Answer::Stored(record) => self.observe(now, *record, Source::Read),\n",
+                "            Answer::Stored(record) => {\n                \
+               let attempt = self.wire.attempts.iter().find(|attempt| attempt.id == id).copied();\n                \
+               if let (Some(attempt), Stage::Tenure(tenure)) = (attempt, &mut self.stage) { tenure.extend(now.at, &attempt); }\n                \
+               self.observe(now, *record, Source::Read);\n            }\n",
+            ),
+            ("elector/tenure.rs", "    fn extend(&mut self", "    pub(super) fn extend(&mut self"),
+        ],
+        world: "unwritten",
+    },
+    Mutant {
+        name: "release_of_a_full_tree",
+        breaks: "a release is sent when the stop begins, not when the tree is empty",
+        changes: &[("elector/tenure.rs", "self.phase = if self.workload == Workload::Unstarted {", "self.phase = if true {")],
+        world: "wishes",
+    },
+    Mutant {
+        name: "no_quarantine",
+        breaks: "whatever is empty is free",
+        changes: &[("elector/standby.rs", "if record.is_released() {", "if record.holder.is_none() {")],
+        world: "deletion",
+    },
+    Mutant {
+        name: "mark_of_another_write",
+        breaks: "a mark frees a Lease that was written after it",
+        changes: &[("record.rs", " && mark.renew_time == self.renew_time", "")],
+        world: "holder cleared",
+    },
+    Mutant {
+        name: "mark_of_another_lease",
+        breaks: "a mark frees a Lease that was made after it",
+        changes: &[("record.rs", "mark.lease_uid == self.uid && ", "")],
+        world: "deletion",
+    },
+    Mutant {
+        name: "token_from_transitions",
+        breaks: "the fencing token is leaseTransitions",
+        changes: &[("elector/tenure.rs", "token: record.version,", "token: Version(u128::try_from(record.transitions).unwrap_or(0)),")],
+        world: "deletion",
+    },
+    Mutant {
+        name: "trusts_renew_time",
+        breaks: "a challenger compares renewTime with its own time of day",
+        changes: &[(
+            "elector/standby.rs",
+            "self.wait(now.at, candidate, wire) == Some(Duration::ZERO)",
+            "(self.wait(now.at, candidate, wire) == Some(Duration::ZERO) \
+               || wire.latest.as_ref().and_then(|record| record.renew_time).is_some_and(|renewed| \
+               Duration::try_from(now.wall.duration_since(renewed)).unwrap_or_default() > wire.longest_lease))",
+        )],
+        world: "time of day is ahead",
+    },
+    Mutant {
+        name: "renew_time_repeats",
+        breaks: "renewTime is the time of day, which may stand still",
+        changes: &[("elector/wire.rs", "wall.max(previous + Duration::from_micros(1))", "wall.max(previous)")],
+        world: "time of day stands still",
+    },
+    Mutant {
+        name: "holder_trusts_one_clock",
+        breaks: "a holder counts by the slower of its clocks",
+        changes: &[("clock.rs", ".max(self.raw.saturating_sub(earlier.raw))", ".min(self.raw.saturating_sub(earlier.raw))")],
+        world: "sleeping machine",
+    },
+    Mutant {
+        name: "challenger_trusts_one_clock",
+        breaks: "a challenger counts by the faster of its clocks",
+        changes: &[("clock.rs", ".min(self.raw.saturating_sub(earlier.raw))", ".max(self.raw.saturating_sub(earlier.raw))")],
+        world: "slewed clock",
+    },
+    Mutant {
+        name: "late_answer_revives",
+        breaks: "an answer after the deadline moves it",
+        changes: &[("elector/tenure.rs", "!self.proof.is_over(now) && proof.remaining(now)", "proof.remaining(now)")],
+        world: "delay",
+    },
+    Mutant {
+        name: "completion_outside_the_release",
+        breaks: "the outcome is not in the write that releases",
+        changes: &[(
+            "elector/release.rs",
+            "finished: finished.or_else(|| record.notes.finished.clone()),",
+            "finished: finished.and(record.notes.finished.clone()),",
+        )],
+        world: "completion",
+    },
+    Mutant {
+        name: "finished_runs_again",
+        breaks: "a run that was recorded as finished is acquired",
+        changes: &[("elector/standby.rs", " && !record.is_finished()", "")],
+        world: "completion",
+    },
+    Mutant {
+        name: "stop_is_ignored",
+        breaks: "a Lease is acquired although nothing should run",
+        changes: &[("elector/standby.rs", "run.desired == Desired::Run && ", "")],
+        world: "wishes",
+    },
+    Mutant {
+        name: "old_news_ends_a_tenure",
+        breaks: "an observation from before the own last write counts",
+        changes: &[("elector.rs", "Stage::Tenure(tenure) if record.version > tenure.version => {", "Stage::Tenure(tenure) => {")],
+        world: "ambiguous acquisition",
+    },
+    Mutant {
+        name: "absence_by_hearsay",
+        breaks: "a watch that says that the Lease is gone is believed",
+        changes: &[("elector.rs", "Input::Vanished => self.wire.want_read(),", "Input::Vanished => self.missing(now),")],
+        world: "lag",
+    },
+    Mutant {
+        name: "handover_to_anybody",
+        breaks: "a request to hand over is obeyed by whoever holds",
+        changes: &[("elector/tenure.rs", ".filter(|handover| handover.holder == candidate.identity)", "")],
+        world: "handover to one that is gone",
+    },
+    Mutant {
+        name: "grace_without_end",
+        breaks: "a drain ends when the lease does, and it is renewed for ever",
+        changes: &[("elector/tenure.rs", "grace.min(self.proof.kill_remaining(now))", "grace.max(self.proof.kill_remaining(now))")],
+        world: "drain",
+    },
+    Mutant {
+        name: "undead_is_held_for_ever",
+        breaks: "what cannot be killed is held for ever",
+        changes: &[(
+            "elector/tenure.rs",
+            "(now.elapsed_for_holder(*killed) >= UNDEAD_AFTER).then_some(Ending::Undead)",
+            "(now.elapsed_for_holder(*killed) >= Duration::MAX).then_some(Ending::Undead)",
+        )],
+        world: "undying",
+    },
+    Mutant {
+        name: "last_words_for_a_duplicate",
+        breaks: "a release in the name of another container of the same pod",
+        changes: &[(
+            "elector/remains.rs",
+            "if record.holder.as_ref() != Some(&dead.identity) {",
+            "if record.holder.as_ref().map(|holder| holder.pod_uid()) != Some(dead.identity.pod_uid()) {",
+        )],
+        world: "containers of one pod",
+    },
+    Mutant {
+        name: "head_start_at_every_flap",
+        breaks: "a head start begins again whenever contact returns",
+        changes: &[("elector/standby.rs", "sight.returned.or(returned.then_some(now))", "returned.then_some(now).or(sight.returned)")],
+        world: "flapping contact",
+    },
+    Mutant {
+        name: "start_before_the_timer",
+        breaks: "the workload starts before its deadline is armed",
+        changes: &[(
+            "elector/tenure.rs",
+            "        self.arm(now.at, outputs);\n        self.drive(now.at, outputs);\n",
+            "        self.drive(now.at, outputs);\n        self.arm(now.at, outputs);\n",
+        )],
+        world: "delay",
+    },
+    Mutant {
+        name: "start_after_the_renew_deadline",
+        breaks: "a workload starts however little of its tenure is left",
+        changes: &[("elector/tenure.rs", "if self.proof.soft_remaining(now.at).is_zero() {", "if self.proof.is_over(now.at) {")],
+        world: "late start",
+    },
+    Mutant {
+        name: "shorter_lease_counts_when_confirmed",
+        breaks: "a renewal with a shorter lease is believed to be lost until it is confirmed",
+        changes: &[("elector/tenure.rs", "            self.shorten(now.at, &attempt);\n", "            let _ = attempt;\n")],
+        world: "shorter lease",
+    },
+    Mutant {
+        name: "recorded_lease_is_ignored",
+        breaks: "a challenger waits as long as is wished, not as is recorded",
+        changes: &[("elector/wire.rs", "self.longest_lease = self.longest_lease.max(record.lease_duration);", "")],
+        world: "shorter lease",
+    },
+    Mutant {
+        name: "failures_are_repeated_at_once",
+        breaks: "a write that failed is repeated without a pause",
+        changes: &[("elector/wire.rs", "(true, false) => period / 2,", "(true, false) => return Duration::ZERO,")],
+        world: "loss",
+    },
+];

@@ -249,7 +249,11 @@ fn an_api_server_that_is_gone_for_20_s_ends_the_workload_by_the_deadline_and_one
         scenario.at_most("last renewal to last instruction (D)", ended.last - last_renewal, job.timing.hard_deadline());
         let back = fault.mend();
         let new = await_tenure(&scenario.records, 2, Duration::from_secs(30)).await;
-        scenario.at_most("API server back to first instruction (L + 1 s)", new.first.saturating_sub(back), job.timing.lease_duration() + SECOND);
+        scenario.at_most(
+            "API server back to first instruction (L + 1 s)",
+            new.first.saturating_sub(back),
+            job.timing.lease_duration() + SECOND,
+        );
         nothing_starts(&scenario.records, 2, Duration::from_secs(5)).await;
     });
 }

@@ -1,11 +1,12 @@
-//! What was measured, against what was promised: one table in `target/cluster-report.txt`, and each row on stderr as it comes.
+//! What was measured, against what was promised: one table for each test program, `target/NAME-report.txt`, and each row on stderr as it
+//! comes.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::cluster::root;
+const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/", env!("CARGO_CRATE_NAME"), "-report.txt");
 
 struct Row {
     scenario: String,
@@ -45,7 +46,8 @@ fn enter(scenario: &str, what: &str, measured: Duration, bound: String) {
     let mut rows = ROWS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     rows.push(Row { scenario: scenario.to_owned(), what: what.to_owned(), measured, bound });
     let table = rows.iter().map(line).collect::<String>();
-    std::fs::write(root().join("target/cluster-report.txt"), table).expect("target is writable");
+    std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).expect("the checkout is writable");
+    std::fs::write(TABLE, table).expect("target is writable");
     // Not a print macro: the test harness would keep it back.
     rows.last().map(line).map(|line| std::io::stderr().write_all(line.as_bytes())).transpose().expect("stderr is writable");
 }

@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn later_events_have_later_names() {
-        let times = [999_999_999, 1_000_000_000, 1_700_000_000_000_000_000_i128].map(|time| Timestamp::from_nanosecond(time).expect("valid"));
+        let times =
+            [999_999_999, 1_000_000_000, 1_700_000_000_000_000_000_i128].map(|time| Timestamp::from_nanosecond(time).expect("valid"));
         let names = times.map(|time| event_name("web", time));
         assert!(names.is_sorted(), "{names:?}");
     }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The test tiers, cheapest first, each with the time it took.
 #   test.sh check   formatting, clippy, unit and model tests
-#   test.sh all     check; then the tests against a real API server; then the scenarios on a real cluster (as root)
+#   test.sh all     check; then the tests against a real API server; then the scenarios on one machine and on a cluster (as root)
 # A tier that cannot run is a failure: nothing is skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -48,7 +48,7 @@ api_tests() {
   for file in tests/*.rs; do
     [ -e "$file" ] || die "tests/ holds no test"
     case $file in
-      tests/cluster.rs | tests/model.rs | tests/architecture.rs) ;;
+      tests/cluster.rs | tests/faults.rs | tests/model.rs | tests/architecture.rs) ;;
       *) targets+=(--test "$(basename "$file" .rs)") ;;
     esac
   done
@@ -74,6 +74,7 @@ all() {
   check
   stage "cluster programs" hack/cluster/build.sh
   stage "tests against a real API server" api_tests
+  stage "fault scenarios" cargo test --locked --all-features --test faults -- --test-threads=3
   stage "images" images
   stage "cluster up" bring_up
   stage "load the operator's image" "$cluster" load target/images/operator.tar target/images/witness.tar

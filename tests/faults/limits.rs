@@ -118,7 +118,7 @@ fn on_a_full_disk_it_is_fenced_all_the_same() {
         let old = await_tenure(&scenario.records, 1, START).await;
         let first = active.standing().expect("written before the disk was full");
         scenario.nothing_happens(scenario.timing.lease_duration()).await;
-        assert!(fs::write(active.inside("/var/run/singletonjob/more"), [0; 65_536]).is_err(), "the disk is full");
+        assert!(fs::write(active.inside("/var/run/singletonjob/more"), vec![0; 65_536]).is_err(), "the disk is full");
         assert_eq!(active.standing().map(|now| now.identity), Some(first.identity), "what was written last can still be read");
         let renewed = scenario.renewed().await;
         kill(active.elector().await, Signal::SIGSTOP).expect("it is there");

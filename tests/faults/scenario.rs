@@ -174,8 +174,8 @@ impl Scenario {
 
     /// For what a candidate leaves behind; another one for every container of a pod.
     pub fn directory_of(&self, pod: &str) -> PathBuf {
-        let directory = (1..).map(|n| self.directory.path().join(format!("{pod}.{n}"))).find(|path| !path.exists());
-        let directory = directory.expect("numbers do not end");
+        let directory = (1..100).map(|n| self.directory.path().join(format!("{pod}.{n}"))).find(|path| !path.exists());
+        let directory = directory.expect("no pod has a hundred containers");
         fs::create_dir(&directory).expect("a writable directory");
         directory
     }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The test tiers, cheapest first, each with the time it took.
 #   test.sh check   formatting, clippy, unit and model tests
-#   test.sh all     check; then the tests against a real API server; then the scenarios on a real cluster, and random faults (as root)
+#   test.sh all     check; then the tests against real servers; then the scenarios on one machine and on a cluster, and random faults (as root)
 #   test.sh chaos   random faults on a real cluster alone (as root); CHAOS_MINUTES=4, CHAOS_SEED=a random one
 # A tier that cannot run is a failure: nothing is skipped.
 set -euo pipefail
@@ -40,7 +40,8 @@ require_tools() {
 check() {
   stage "formatting" cargo fmt --check
   stage "clippy" cargo clippy --locked --all-features --all-targets -- -D warnings
-  stage "unit, model, architecture and fuzz tests" cargo test --locked --all-features --quiet --lib --bins --test model --test architecture --test fuzz
+  stage "unit, architecture and fuzz tests" cargo test --locked --all-features --quiet --lib --bins --test architecture --test fuzz
+  stage "model and its mutants" cargo test --locked --all-features --quiet --test model --test mutants -- --nocapture
   stage "simulation" cargo test --locked --all-features --quiet --test simulation -- --nocapture
 }
 
@@ -50,7 +51,8 @@ api_tests() {
   for file in tests/*.rs; do
     [ -e "$file" ] || die "tests/ holds no test"
     case $file in
-      tests/cluster.rs | tests/chaos.rs | tests/model.rs | tests/architecture.rs | tests/fuzz.rs | tests/simulation.rs) ;;
+      tests/architecture.rs | tests/fuzz.rs | tests/model.rs | tests/mutants.rs | tests/simulation.rs) ;;
+      tests/faults.rs | tests/cluster.rs | tests/chaos.rs) ;;
       *) targets+=(--test "$(basename "$file" .rs)") ;;
     esac
   done
@@ -77,6 +79,7 @@ all() {
   stage "cluster programs" hack/cluster/build.sh
   stage "stores for the fencing recipes" hack/stores.sh
   stage "tests against real servers" api_tests
+  stage "faults between real agents and a real API server" cargo test --locked --all-features --test faults -- --test-threads=3
   stage "images" images
   stage "cluster up" bring_up
   stage "load the operator's image" "$cluster" load target/images/operator.tar target/images/witness.tar

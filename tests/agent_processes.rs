@@ -3,23 +3,19 @@
 //! Needs root, for the namespaces; fails where it is not.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+#[path = "support/scripted_agent.rs"]
+mod scripted_agent;
+
 use std::fs;
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::LazyLock;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use singletonjob::contract::{Standing, exit_codes};
 use singletonjob::lease::clock;
-use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+use scripted_agent::{Agent, children, eventually, scripted_agent};
+
 /// The smallest kill margin: what the arithmetic of leases grants for a kill.
 const SMALLEST_KILL_MARGIN: Duration = Duration::from_millis(500);
 /// What a kill takes on a machine that is not overloaded.
@@ -27,117 +23,6 @@ const USUAL_KILL: Duration = Duration::from_millis(5);
 const FAR: u64 = 60_000;
 /// Signals 32 and 33, which no program can set.
 const OF_THE_C_LIBRARY: u64 = 0b11 << 31;
-
-/// A running container, so to speak.
-struct Agent {
-    directory: TempDir,
-    unshare: Child,
-    first: Pid,
-}
-
-impl Agent {
-    fn start(deadline: u64, start_after: u64, command: &[&str]) -> Self {
-        assert_eq!(fs::metadata("/proc/self").unwrap().uid(), 0, "PID namespaces need root: run these tests as root");
-        let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join("message"), "").unwrap();
-        let mut unshare = Command::new("unshare")
-            .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
-            .arg(scripted_agent())
-            .arg("run")
-            .arg(directory.path())
-            .args([deadline.to_string(), start_after.to_string()])
-            .args(command)
-            .current_dir(directory.path())
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("unshare of util-linux is installed");
-        let parent = Pid::from_raw(i32::try_from(unshare.id()).unwrap());
-        let first = eventually("PID 1 is there", || {
-            assert!(unshare.try_wait().unwrap().is_none(), "it ended at once");
-            children(parent).first().copied()
-        });
-        Self { directory, unshare, first }
-    }
-
-    fn shell(deadline: u64, script: &str) -> Self {
-        Self::start(deadline, 0, &["sh", "-c", &script.replace("beat", &format!("{} beat", scripted_agent().display()))])
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap_or_default()
-    }
-
-    fn elector(&self) -> Pid {
-        eventually("the elector is there", || children(self.first).first().copied())
-    }
-
-    fn await_beats(&self, names: &[&str]) {
-        for name in names {
-            eventually(&format!("{name} beats"), || self.last_beat(name));
-        }
-    }
-
-    fn last_beat(&self, name: &str) -> Option<Duration> {
-        let mut bytes = [0; 8];
-        fs::File::open(self.path(name)).ok()?.read_exact(&mut bytes).ok()?;
-        Some(Duration::from_nanos(u64::from_le_bytes(bytes)))
-    }
-
-    /// The longest that any of them went on after `end`.
-    fn outlived(&self, names: &[&str], end: Duration) -> Duration {
-        names.iter().map(|name| self.last_beat(name).expect("it has beaten").saturating_sub(end)).max().unwrap()
-    }
-
-    fn deadline(&self) -> Duration {
-        let facts = eventually("the deadline is armed", || Some(self.read("facts")).filter(|facts| facts.contains("deadline")));
-        let line = facts.lines().next().unwrap().trim_matches('"').to_owned();
-        Duration::from_nanos(line.strip_prefix("deadline ").unwrap().parse().unwrap())
-    }
-
-    fn exit_code(&mut self) -> i32 {
-        let status = eventually("the container ends", || self.unshare.try_wait().unwrap());
-        status.code().unwrap_or_else(|| panic!("unshare was killed by signal {:?}", status.signal()))
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        // Gone already where all went well; --kill-child takes the namespace along.
-        let _ = self.unshare.kill();
-        let _ = self.unshare.wait();
-    }
-}
-
-/// Built here, for `cargo test --test` builds no examples.
-fn scripted_agent() -> &'static Path {
-    static AGENT: LazyLock<PathBuf> = LazyLock::new(|| {
-        let build = Command::new(env!("CARGO")).args(["build", "--quiet", "--example", "scripted-agent"]).status().unwrap();
-        assert!(build.success(), "cargo build --example scripted-agent failed");
-        let tests = std::env::current_exe().unwrap();
-        tests.parent().and_then(Path::parent).unwrap().join("examples/scripted-agent")
-    });
-    &AGENT
-}
-
-fn children(of: Pid) -> Vec<Pid> {
-    let list = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
-    list.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
-}
-
-fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < until, "waited {PATIENCE:?} in vain until {what}");
-        sleep(Duration::from_millis(1));
-    }
-}
 
 /// Repeats a kill: usually fast, and never slower than the lease's arithmetic grants.
 fn assert_kills_in_time(what: &str, outlive: impl Fn() -> Duration) {

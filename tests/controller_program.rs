@@ -3,6 +3,7 @@
 #[path = "support/audit.rs"]
 mod audit;
 #[path = "support/control_plane.rs"]
+#[expect(dead_code, reason = "shared with tests that use more of it")]
 mod control_plane;
 #[path = "controller_program/program.rs"]
 mod program;

@@ -1,6 +1,7 @@
 //! What a real API server makes of what we install: the definition, the samples, and the policy that guards the Lease.
 
 #[path = "support/control_plane.rs"]
+#[expect(dead_code, reason = "shared with tests that use more of it")]
 mod control_plane;
 #[path = "crd/installation.rs"]
 mod installation;

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use singletonjob::lease::clock::Moment;
-use singletonjob::lease::elector::{Candidate, Elector, Fact, Output, Role, Write};
 use singletonjob::lease::elector::Remains;
+use singletonjob::lease::elector::{Candidate, Elector, Fact, Output, Role, Write};
 use singletonjob::lease::notes::Exit;
 use singletonjob::lease::record::{Record, Version};
 

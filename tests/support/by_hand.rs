@@ -10,9 +10,9 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, PostParams};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use singletonjob::contract::{self, Standing, environment, labels, paths, pod};
-use singletonjob::lease::notes::{self, CompletionPolicy, Desired, Policy, Reason, Released, Run, keys};
-use singletonjob::lease::record::{Identity, Record};
+use singletonjob::contract::{self, Standing, environment, paths, pod};
+use singletonjob::lease::notes::{CompletionPolicy, keys};
+use singletonjob::lease::record::Record;
 use singletonjob::lease::timing::{Timing, Wanted};
 
 use super::cluster::Process;
@@ -20,13 +20,16 @@ use super::job::IMAGE;
 use super::observe::{await_object, await_tenure, eventually};
 use super::scenario::Scenario;
 use super::witness::Tenure;
+use lease::JOB_UID;
+
+#[path = "lease.rs"]
+mod lease;
 
 /// Of Lease, Role and candidates.
 pub const NAME: &str = "rollup";
 /// Of the gated container.
 pub const CONTAINER: &str = "main";
 
-const JOB_UID: &str = "11111111-2222-3333-4444-555555555555";
 const OPERATOR_IMAGE: &str = "ghcr.io/singletonjob/singletonjob:0.1.0";
 /// Short, for stubborn workloads make every scenario wait for its end.
 const GRACE_PERIOD_SECONDS: u32 = 6;
@@ -57,7 +60,7 @@ impl<'a> ByHand<'a> {
         let timing = Timing::new(&Wanted::of(Duration::from_secs(seconds))).expect("a lease that fits");
         let job = Self { scenario, timing };
         job.allow().await;
-        let annotations = annotations(timing, completion_policy, backoff_limit);
+        let annotations = lease::annotations(timing, completion_policy, backoff_limit);
         let lease: Lease = job.post(job.lease_with("", &annotations)).await;
         job.release_as_created(lease).await;
         job
@@ -80,22 +83,11 @@ impl<'a> ByHand<'a> {
     }
 
     fn lease_with(&self, holder: &str, annotations: &BTreeMap<String, String>) -> Value {
-        json!({
-            "metadata": {"name": NAME, "labels": labels_of_all(), "annotations": annotations},
-            "spec": {"holderIdentity": holder, "leaseDurationSeconds": self.timing.lease_duration().as_secs()},
-        })
+        lease::held_by(NAME, holder, self.timing, annotations)
     }
 
-    async fn release_as_created(&self, mut lease: Lease) {
-        let mark = Released {
-            lease_uid: lease.uid().expect("from the API server"),
-            renew_time: None,
-            by: Identity::read("controller"),
-            reason: Reason::Created,
-            token: None,
-            exit: None,
-        };
-        notes::write(lease.annotations_mut(), keys::RELEASED, Some(&mark));
+    async fn release_as_created(&self, lease: Lease) {
+        let lease = lease::released_as_created(lease);
         self.scenario.api().replace(NAME, &PostParams::default(), &lease).await.expect("a Lease that nobody else writes yet");
     }
 
@@ -199,26 +191,7 @@ fn terminated(pod: Option<&Pod>) -> Option<(i32, String)> {
 
 /// Not the controller's: an operator that is installed at the same time must leave these alone.
 fn labels_of_all() -> Value {
-    json!({labels::JOB: NAME})
-}
-
-fn annotations(timing: Timing, completion_policy: CompletionPolicy, backoff_limit: u32) -> BTreeMap<String, String> {
-    let milliseconds = |duration: Duration| u32::try_from(duration.as_millis()).expect("short");
-    let policy = Policy {
-        lease_duration_seconds: milliseconds(timing.lease_duration()) / 1000,
-        renew_deadline_milliseconds: milliseconds(timing.renew_deadline()),
-        grace_period_milliseconds: milliseconds(timing.grace_period()),
-        retry_period_milliseconds: milliseconds(timing.retry_period()),
-        completion_policy,
-        backoff_limit,
-        candidates: 2,
-        token_floor: None,
-    };
-    let run = Run { uid: JOB_UID.to_owned(), number: 1, desired: Desired::Run, reason: None };
-    let mut annotations = BTreeMap::new();
-    notes::write(&mut annotations, keys::POLICY, Some(&policy));
-    notes::write(&mut annotations, keys::RUN, Some(&run));
-    annotations
+    lease::labels_of(NAME)
 }
 
 /// A pod into which the agent was injected.

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,10 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tempfile::TempDir;
 
+/// Programs, by the names that [`ControlPlane::pid_of`] knows.
+pub const ETCD: &str = "etcd";
+/// The same.
+pub const KUBE_APISERVER: &str = "kube-apiserver";
 const READY_WITHIN: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The child lives as long as this process holds the other end of the pipe: it cannot be left behind, however a test ends.
@@ -29,7 +33,8 @@ const AUDIT_POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy"
 pub struct ControlPlane {
     server: String,
     directory: TempDir,
-    processes: Vec<Child>,
+    apiserver_flags: Vec<String>,
+    processes: Mutex<Vec<Child>>,
 }
 
 impl ControlPlane {
@@ -50,10 +55,11 @@ impl ControlPlane {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let [etcd, peers, secure] = free_ports();
         let server = format!("https://127.0.0.1:{secure}");
-        let mut control_plane = Self { server, directory, processes: Vec::new() };
+        let flags = apiserver_flags(directory.path(), etcd, secure);
+        let control_plane = Self { server, directory, apiserver_flags: flags.clone(), processes: Mutex::default() };
         control_plane.prepare();
-        control_plane.spawn("etcd", &etcd_flags(control_plane.path(), etcd, peers));
-        control_plane.spawn("kube-apiserver", &apiserver_flags(control_plane.path(), etcd, secure));
+        control_plane.spawn(ETCD, &etcd_flags(control_plane.path(), etcd, peers));
+        control_plane.spawn(KUBE_APISERVER, &flags);
         control_plane.await_ready();
         control_plane
     }
@@ -126,18 +132,36 @@ impl ControlPlane {
         )
     }
 
-    fn spawn(&mut self, program: &str, flags: &[String]) {
-        let log = || File::options().create(true).append(true).open(self.log(program)).expect("a writable directory");
-        let child = Command::new("sh")
-            .args(["-c", UNTIL_STDIN_CLOSES, "sh"])
-            .arg(binaries().join(program))
-            .args(flags)
-            .stdin(Stdio::piped())
-            .stdout(log())
-            .stderr(log())
-            .spawn()
-            .expect("a shell");
-        self.processes.push(child);
+    /// Its address.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Its certificate, which is its own authority, and its key.
+    pub fn identity(&self) -> [PathBuf; 2] {
+        ["crt", "key"].map(|kind| self.path().join("pki/apiserver").with_extension(kind))
+    }
+
+    /// The process of etcd or kube-apiserver.
+    pub fn pid_of(&self, program: &str) -> i32 {
+        let shell = self.processes()[usize::from(program == KUBE_APISERVER)].id();
+        first_child(shell).unwrap_or_else(|| panic!("{program} does not run:\n{}", self.last_words()))
+    }
+
+    /// Starts the API server that was killed anew, where it was and with what it stored.
+    pub fn restart_api_server(&self) {
+        let killed = self.processes().pop().expect("etcd and kube-apiserver");
+        end(killed);
+        self.spawn(KUBE_APISERVER, &self.apiserver_flags);
+    }
+
+    fn processes(&self) -> MutexGuard<'_, Vec<Child>> {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spawn(&self, program: &str, flags: &[String]) {
+        let child = start_program(program, flags, &self.log(program));
+        self.processes().push(child);
     }
 
     fn log(&self, program: &str) -> PathBuf {
@@ -164,11 +188,33 @@ impl ControlPlane {
 
 impl Drop for ControlPlane {
     fn drop(&mut self) {
-        for mut process in self.processes.drain(..).rev() {
-            drop(process.stdin.take());
-            let _: io::Result<_> = process.wait();
-        }
+        self.processes().drain(..).rev().for_each(end);
     }
+}
+
+/// A program of the cluster's build that lives as long as this process and the child's standard input do.
+pub fn start_program(program: &str, flags: &[String], log: &Path) -> Child {
+    let log = || File::options().create(true).append(true).open(log).expect("a writable directory");
+    Command::new("sh")
+        .args(["-c", UNTIL_STDIN_CLOSES, "sh"])
+        .arg(binaries().join(program))
+        .args(flags)
+        .stdin(Stdio::piped())
+        .stdout(log())
+        .stderr(log())
+        .spawn()
+        .expect("a shell")
+}
+
+fn end(mut process: Child) {
+    drop(process.stdin.take());
+    let _: io::Result<_> = process.wait();
+}
+
+/// Of a shell that has its program as the first child and `cat` as the second.
+fn first_child(shell: u32) -> Option<i32> {
+    let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
 }
 
 /// Where the cluster's build puts its programs.
@@ -179,14 +225,19 @@ fn binaries() -> PathBuf {
 }
 
 fn require_binaries() {
-    for program in ["etcd", "kube-apiserver", "kubectl"] {
-        let path = binaries().join(program);
-        assert!(path.exists(), "{} is missing: `make cluster-binaries` builds it, once, in some ten minutes", path.display());
-    }
+    [ETCD, KUBE_APISERVER, "kubectl"].into_iter().for_each(require);
 }
 
-fn free_ports() -> [u16; 3] {
-    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+/// # Panics
+/// Where `program` was not built.
+pub fn require(program: &str) {
+    let path = binaries().join(program);
+    assert!(path.exists(), "{} is missing: `make cluster-binaries` builds it, once, in some ten minutes", path.display());
+}
+
+/// Free a moment ago.
+pub fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("bound").port())
 }
 

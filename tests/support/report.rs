@@ -1,10 +1,11 @@
-//! What was measured, against what was promised: one table in `target/NAME-report.txt`, and each row on stderr as it comes.
+//! What was measured, against what was promised: one table for each test program, `target/NAME-report.txt`, and each row on stderr as it
+//! comes.
 
 use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::cluster::root;
+const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/", env!("CARGO_CRATE_NAME"), "-report.txt");
 
 static LINES: Mutex<String> = Mutex::new(String::new());
 
@@ -45,8 +46,8 @@ fn enter(scenario: &str, what: &str, measured: Duration, bound: &str) {
 fn add(text: &str) {
     let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
     lines.push_str(text);
-    let file = concat!("target/", env!("CARGO_CRATE_NAME"), "-report.txt");
-    std::fs::write(root().join(file), &*lines).expect("target is writable");
+    std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).expect("the checkout is writable");
+    std::fs::write(TABLE, &*lines).expect("target is writable");
     say(text);
 }
 

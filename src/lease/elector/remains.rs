@@ -1,7 +1,5 @@
 //! What the dead leave behind: giving a Lease back in the name of an elector that died, its process tree being gone.
 
-use std::time::Duration;
-
 use super::super::clock::Now;
 use super::super::notes::{Exit, Finished, Progress, Reason};
 use super::super::record::{Record, Version};
@@ -56,6 +54,8 @@ fn settle(record: &Record, end: &End<'_>, now: Now) -> (Option<Progress>, Option
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use jiff::Timestamp;
 
     use super::super::super::clock::Moment;

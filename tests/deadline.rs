@@ -1,0 +1,123 @@
+//! How soon a workload is dead when its deadline has passed and its elector does not lift a finger; in a program of its own, so that nothing
+//! else is measured along.
+//!
+//! Needs root, for namespaces and control groups; fails where it is not. Medians and worst cases go to `target/deadline-report.txt`.
+
+#[path = "support/cgroup.rs"]
+#[expect(dead_code, reason = "shared with tests that use more of it")]
+mod cgroup;
+#[path = "support/report.rs"]
+#[expect(dead_code, reason = "shared with tests that use more of it")]
+mod report;
+#[path = "support/scripted_agent.rs"]
+mod scripted_agent;
+
+use std::fs;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use singletonjob::contract::exit_codes;
+use singletonjob::lease::clock;
+
+use cgroup::Cgroup;
+use scripted_agent::{Agent, children, eventually, scripted_agent};
+
+/// Within this the workload's last instruction comes after the deadline.
+const KILL: Duration = Duration::from_millis(5);
+/// Of a lease of 5 s or less; the default lease has three times as much.
+const SMALLEST_KILL_MARGIN: Duration = Duration::from_millis(500);
+const RUNS: usize = 100;
+/// Runs are repeated in which the machine itself was late.
+const MOST_RUNS: usize = 400;
+/// What a thread without anything to do wakes up late by, on a machine that can be measured on.
+const UNDISTURBED: Duration = Duration::from_millis(1);
+/// In milliseconds: for namespaces and processes to come up.
+const DEADLINE: u64 = 800;
+const STARVED_RUNS: usize = 12;
+const STARVED_DEADLINE: u64 = 4000;
+
+/// Held by every test: the others would be measured along.
+fn alone() -> MutexGuard<'static, ()> {
+    static MACHINE: Mutex<()> = Mutex::new(());
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What `run` returns, by several threads, until `enough` says so; sorted.
+fn repeat<T: Ord + Send>(threads: usize, enough: impl Fn(&[T]) -> bool + Sync, run: impl Fn() -> T + Sync) -> Vec<T> {
+    scripted_agent();
+    let all = Mutex::new(Vec::new());
+    let results = || all.lock().unwrap_or_else(PoisonError::into_inner);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while !enough(&results()) {
+                    let result = run();
+                    results().push(result);
+                }
+            });
+        }
+    });
+    let mut all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    all.sort_unstable();
+    all
+}
+
+/// Stops the elector and waits for the end; how long `leaves` lived on after the deadline.
+fn outlived(agent: &mut Agent, leaves: &[&str]) -> Duration {
+    kill(agent.elector(), Signal::SIGSTOP).expect("it is there");
+    assert_eq!(agent.exit_code(), exit_codes::LEASE_LOST);
+    agent.outlived(leaves, agent.deadline())
+}
+
+/// How late this thread wakes up at `deadline`.
+fn lateness(deadline: Duration) -> Duration {
+    thread::sleep(deadline.saturating_sub(clock::now().at.boot));
+    clock::now().at.boot.saturating_sub(deadline)
+}
+
+#[test]
+fn a_workload_is_dead_5_ms_after_the_deadline_of_its_stopped_elector_in_100_of_100_runs() {
+    let _alone = alone();
+    let undisturbed = |runs: &[(Duration, Duration)]| runs.iter().filter(|(_, late)| *late < UNDISTURBED).count();
+    let enough = |runs: &[_]| undisturbed(runs) >= RUNS || runs.len() >= MOST_RUNS;
+    let all = repeat(2, enough, || {
+        let mut agent = Agent::shell(DEADLINE, "exec beat b1");
+        agent.await_beats(&["b1"]);
+        let deadline = agent.deadline();
+        thread::scope(|scope| {
+            let late = scope.spawn(move || lateness(deadline));
+            (outlived(&mut agent, &["b1"]), late.join().expect("it only sleeps"))
+        })
+    });
+    let worst = all.iter().map(|(outlived, _)| *outlived).max().expect("there were runs");
+    report::at_most("elector-stopped", "worst of all, disturbed or not (K)", worst, SMALLEST_KILL_MARGIN);
+    let (number, good) = (all.len(), undisturbed(&all));
+    assert!(good >= RUNS, "the machine is too busy to measure on: of {number} runs {good} were undisturbed");
+    let measured: Vec<_> = all.into_iter().filter(|(_, late)| *late < UNDISTURBED).map(|(outlived, _)| outlived).collect();
+    report::noted("elector-stopped", "deadline to last instruction, median of 100", measured[measured.len() / 2]);
+    report::at_most("elector-stopped", "deadline to last instruction, worst of 100", measured[measured.len() - 1], KILL);
+}
+
+#[test]
+fn a_workload_of_16_busy_threads_with_a_fifth_of_a_processor_is_dead_within_the_margin() {
+    let _alone = alone();
+    let all = repeat(4, |runs| runs.len() >= STARVED_RUNS, starved);
+    report::noted("cpu-200m", "deadline to last instruction, median", all[all.len() / 2]);
+    report::at_most("cpu-200m", "deadline to last instruction, worst of 12 (K)", all[all.len() - 1], SMALLEST_KILL_MARGIN);
+}
+
+fn starved() -> Duration {
+    let cgroup = Cgroup::new("busy").limit_cpu(200);
+    let busy = "until [ -e go ]; do sleep 0.01; done; for n in $(seq 16); do (while :; do :; done) & done; beat b2 & exec beat b1";
+    let mut agent = Agent::shell(STARVED_DEADLINE, busy);
+    let elector = agent.elector();
+    let workload = eventually("the workload runs", || children(elector).first().copied());
+    for process in [agent.first, elector, workload] {
+        cgroup.admit(process);
+    }
+    fs::write(agent.path("go"), "").expect("a writable directory");
+    agent.await_beats(&["b1", "b2"]);
+    outlived(&mut agent, &["b1", "b2"])
+}

@@ -1,0 +1,115 @@
+//! Workloads that turn on their agent, or on the ties that kill them.
+
+use std::fs;
+
+use nix::sys::signal::{Signal, kill};
+use singletonjob::contract::{Role, exit_codes};
+use tokio::time::sleep;
+
+use crate::candidate::Candidate;
+use crate::observe::{await_tenure, eventually, testimony};
+use crate::scenario::{END, SECOND, START, Scenario, scenario};
+use crate::witness::Tenure;
+
+const LEASE: u64 = 6;
+
+/// The only candidate, with this workload.
+async fn alone(scenario: &Scenario, script: &str) -> (Candidate, Tenure) {
+    let active = scenario.pod(0).shell(script).await;
+    let tenure = await_tenure(&scenario.records, 1, START).await;
+    (active, tenure)
+}
+
+#[test]
+fn a_workload_that_kills_its_elector_dies_with_it() {
+    scenario("32-kills-elector", LEASE, async |scenario| {
+        let (mut active, _) = alone(scenario, "witness --stubborn & until [ -e go ]; do sleep 0.01; done; kill -KILL $PPID; wait").await;
+        fs::write(active.path("go"), "").expect("a writable directory");
+        let (code, message) = active.await_end(END).await;
+        assert_eq!(code, exit_codes::AGENT_FAILED, "{message}");
+        assert!(message.contains("the elector died"), "{message}");
+    });
+}
+
+#[test]
+fn a_workload_that_stops_its_elector_is_killed_at_the_deadline() {
+    scenario("32-stops-elector", LEASE, async |scenario| {
+        let (mut active, old) = alone(scenario, "witness --stubborn & sleep 0.5; kill -STOP $PPID; kill -STOP 1; wait").await;
+        active.await_role(Role::Active).await;
+        sleep(SECOND).await;
+        let deadline = active.valid_until();
+        let (code, message) = active.await_end(END).await;
+        assert_eq!(code, exit_codes::LEASE_LOST, "{message}");
+        scenario.died_by(old.token, deadline);
+    });
+}
+
+/// What cannot be done says so in a file; whatever could be done is done.
+const ASSAULT: &str = r#"
+witness --stubborn --daemons 1 &
+kill -STOP 1; kill -KILL 1; kill -TERM 1; kill -TERM $PPID; kill -INT $PPID
+true >/proc/$PPID/mem && echo memory >>taken
+for file in /proc/$PPID/fd/*; do readlink "$file" && echo "$file" >>taken; done
+cat /proc/$PPID/environ >/dev/null && echo environment >>taken
+python3 -c "
+import ctypes, sys
+ATTACH, SEIZE = 16, 0x4206
+libc = ctypes.CDLL(None)
+taken = any(libc.ptrace(how, pid, 0, 0) == 0 for how in (ATTACH, SEIZE) for pid in (1, $PPID))
+sys.exit(0 if taken else 42)"
+[ $? = 42 ] || echo ptrace >>taken
+umount /var/run/singletonjob && echo mounts >>taken
+echo stolen >/var/run/secrets/singletonjob.dev/token && echo credentials >>taken
+echo done >>tried
+exec <&- >&- 2>&-
+wait
+"#;
+
+#[test]
+fn an_agent_gives_its_workload_nothing_to_take_hold_of() {
+    scenario("32-assault", LEASE, async |scenario| {
+        let (active, _) = alone(scenario, ASSAULT).await;
+        eventually("the assault", START, || active.path("tried").exists().then_some(())).await;
+        scenario.nothing_happens(scenario.timing.lease_duration()).await;
+        let taken = fs::read_to_string(active.path("taken")).unwrap_or_default();
+        assert_eq!(taken, "");
+    });
+}
+
+#[test]
+fn a_workload_that_takes_its_electors_means_away_ends_in_time() {
+    scenario("32-starves-elector", LEASE, async |scenario| {
+        let script = "witness --stubborn & sleep 0.5; prlimit --pid $PPID --nofile=3:3; renice -n 19 -p $PPID; wait";
+        let (mut active, _) = alone(scenario, script).await;
+        let _standby = scenario.pod(1).start(&[]).await;
+        sleep(scenario.timing.lease_duration() * 2 + SECOND).await;
+        assert_eq!(testimony(&scenario.records).tenures().len(), 1 + usize::from(active.has_ended()), "it goes on or is replaced");
+        scenario.one_runs();
+    });
+}
+
+#[test]
+fn what_cut_every_tie_to_its_elector_is_killed_by_pid_1() {
+    scenario("33-no-ties", LEASE, async |scenario| {
+        let script = "setsid setpriv --pdeathsig clear witness --stubborn --daemons 1 & exec setpriv --pdeathsig clear sleep 600";
+        let (mut active, old) = alone(scenario, script).await;
+        kill(active.elector().await, Signal::SIGSTOP).expect("it is there");
+        let deadline = active.valid_until();
+        assert_eq!(active.await_end(END).await.0, exit_codes::LEASE_LOST);
+        scenario.died_by(old.token, deadline);
+        assert_eq!(testimony(&scenario.records).records().len(), 2, "the witness and its daemon");
+    });
+}
+
+/// As gosu and su-exec do.
+#[test]
+fn a_workload_that_becomes_another_user_is_killed_all_the_same() {
+    scenario("33-other-user", LEASE, async |scenario| {
+        let script = "exec setpriv --reuid 65534 --regid 65534 --clear-groups witness --stubborn";
+        let (mut active, old) = alone(scenario, script).await;
+        kill(active.elector().await, Signal::SIGSTOP).expect("it is there");
+        let deadline = active.valid_until();
+        assert_eq!(active.await_end(END).await.0, exit_codes::LEASE_LOST);
+        scenario.died_by(old.token, deadline);
+    });
+}

@@ -1,0 +1,241 @@
+//! A candidate pod as far as one machine without a kubelet can make one: the agent as PID 1 of a container of its own.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use singletonjob::contract::{Role, Standing, environment, paths};
+
+use crate::cgroup::Cgroup;
+use crate::lease::JOB_UID;
+use crate::observe::eventually;
+use crate::scenario::Scenario;
+
+/// For a container to be there, and for an agent to read its Lease, on a busy machine.
+const START_WITHIN: Duration = Duration::from_secs(20);
+/// Becomes PID 1: what a container runtime prepares, then the agent with the capabilities that runtimes leave a container by default.
+const CONTAINER: &str = r#"
+for door in $DOORS; do echo 0 >"$door"; done
+hostname "$SINGLETONJOB_POD_NAME"
+mount -t tmpfs -o size="$STATE_SIZE" none /var/run
+mkdir -p /var/run/singletonjob /var/run/secrets/singletonjob.dev
+mount --bind -o ro "$CREDENTIALS" /var/run/secrets/singletonjob.dev
+exec setpriv --inh-caps=-all --bounding-set=-all,"$CAPABILITIES" "$AGENT" run -- "$@"
+"#;
+const CAPABILITIES: &str = "+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,+sys_chroot,\
+                            +mknod,+audit_write,+setfcap";
+/// Kept short: what ignores SIGTERM has four seconds, for the agent keeps two.
+const GRACE_PERIOD_SECONDS: &str = "6";
+
+/// How a candidate is to be started.
+pub struct Pod<'a> {
+    scenario: &'a Scenario,
+    name: String,
+    uid: String,
+    server: SocketAddr,
+    cgroup: Option<&'a Cgroup>,
+    state_size: &'static str,
+    boot_offset: Option<i64>,
+}
+
+/// A running container, or what is left of one.
+pub struct Candidate {
+    /// Of the pod.
+    pub name: String,
+    directory: PathBuf,
+    unshare: Child,
+    first: Pid,
+}
+
+impl<'a> Pod<'a> {
+    pub fn new(scenario: &'a Scenario, name: &str, server: SocketAddr) -> Self {
+        let uid = format!("uid-of-{name}");
+        Self { scenario, name: name.to_owned(), uid, server, cgroup: None, state_size: "1m", boot_offset: None }
+    }
+
+    /// Finds its API server there.
+    pub fn through(self, server: SocketAddr) -> Self {
+        Self { server, ..self }
+    }
+
+    /// Keeps to these limits.
+    pub fn within(self, cgroup: &'a Cgroup) -> Self {
+        Self { cgroup: Some(cgroup), ..self }
+    }
+
+    /// What may be written where the agent keeps its state.
+    pub fn state_size(self, state_size: &'static str) -> Self {
+        Self { state_size, ..self }
+    }
+
+    /// Its machine was booted so many seconds earlier, or later, than ours.
+    pub fn booted_earlier_by(self, seconds: i64) -> Self {
+        Self { boot_offset: Some(seconds), ..self }
+    }
+
+    /// Starts it with the witness as its workload.
+    pub async fn start(self, witness: &[&str]) -> Candidate {
+        self.start_command(&[&["witness"], witness].concat()).await
+    }
+
+    /// Starts it with a shell as its workload; `witness` can be found.
+    pub async fn shell(self, script: &str) -> Candidate {
+        self.start_command(&["sh", "-c", script]).await
+    }
+
+    async fn start_command(self, command: &[&str]) -> Candidate {
+        assert_eq!(fs::metadata("/proc/self").expect("mounted").uid(), 0, "containers need root: run these tests as root");
+        let directory = self.scenario.directory_of(&self.name);
+        fs::write(directory.join("message"), "").expect("a writable directory");
+        let mut unshare = self.unshare(&directory, command).spawn().expect("unshare of util-linux is installed");
+        let parent = Pid::from_raw(unshare.id().cast_signed());
+        let first = eventually("PID 1 is there", START_WITHIN, || {
+            let ended = unshare.try_wait().expect("our child");
+            assert!(ended.is_none(), "{} ended at once: {}", self.name, log_in(&directory));
+            children(parent).first().copied()
+        });
+        let first = first.await;
+        Candidate { name: self.name, directory, unshare, first }
+    }
+
+    fn unshare(&self, directory: &Path, command: &[&str]) -> Command {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--uts"]);
+        if let Some(offset) = self.boot_offset {
+            unshare.args(["--time", "--boottime", &offset.to_string()]);
+        }
+        unshare.args(["sh", "-euc", CONTAINER, "sh"]).args(command).current_dir(directory).stdin(Stdio::null());
+        let log = || File::options().create(true).append(true).open(directory.join("log")).expect("a writable directory");
+        unshare.stdout(log()).stderr(log());
+        self.fill(unshare.env_clear(), directory);
+        unshare
+    }
+
+    fn fill(&self, unshare: &mut Command, directory: &Path) {
+        let agent = Path::new(env!("CARGO_BIN_EXE_singletonjob-agent"));
+        let witness = Path::new(env!("CARGO_BIN_EXE_witness")).parent().expect("a folder");
+        let doors = self.cgroup.map(Cgroup::doors).unwrap_or_default();
+        let doors: Vec<_> = doors.iter().map(|door| door.display().to_string()).collect();
+        unshare.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", witness.display()));
+        unshare.env("DOORS", doors.join(" ")).env("STATE_SIZE", self.state_size).env("CAPABILITIES", CAPABILITIES);
+        unshare.env("AGENT", agent).env("CREDENTIALS", self.scenario.credentials());
+        unshare.env("WITNESS_DIRECTORY", &self.scenario.records);
+        unshare.env("KUBERNETES_SERVICE_HOST", self.server.ip().to_string());
+        unshare.env("KUBERNETES_SERVICE_PORT", self.server.port().to_string());
+        unshare.env(environment::NAME, crate::scenario::NAME).env(environment::NAMESPACE, &self.scenario.namespace);
+        unshare.env(environment::JOB_UID, JOB_UID);
+        unshare.env(environment::POD_NAME, &self.name).env(environment::POD_UID, &self.uid);
+        unshare.env(environment::TERMINATION_GRACE_PERIOD_SECONDS, GRACE_PERIOD_SECONDS);
+        unshare.env(environment::TERMINATION_MESSAGE_PATH, directory.join("message"));
+    }
+}
+
+impl Candidate {
+    /// The process that holds the Lease: the agent's own child.
+    pub async fn elector(&self) -> Pid {
+        eventually("the elector is there", START_WITHIN, || children(self.first).first().copied()).await
+    }
+
+    /// Sends a signal to PID 1, as a container runtime does.
+    pub fn signal(&self, signal: Signal) {
+        kill(self.first, signal).expect("the container is there");
+    }
+
+    /// Sends a signal to every process, PID 1 first.
+    pub fn signal_all(&self, signal: Signal) {
+        for pid in self.processes() {
+            // Some may have ended meanwhile.
+            let _ = kill(pid, signal);
+        }
+    }
+
+    fn processes(&self) -> Vec<Pid> {
+        let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let own = namespace(&self.first.to_string()).expect("the container is there");
+        let entries = fs::read_dir("/proc").expect("mounted").flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let inside = names.filter(|name| namespace(name).as_ref() == Some(&own));
+        let mut pids: Vec<_> = inside.filter_map(|name| name.parse().ok().map(Pid::from_raw)).collect();
+        pids.sort_by_key(|pid| (*pid != self.first, pid.as_raw()));
+        pids
+    }
+
+    /// Whether its first process is the agent and holds all signals back, to read them; unshare does so with a few of them.
+    pub fn listens(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.first)).unwrap_or_default();
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap_or_default();
+        u64::from_str_radix(blocked.trim(), 16).is_ok_and(|blocked| blocked >> (libc::SIGUSR1 - 1) & 1 == 1)
+    }
+
+    /// Whether a process of it hangs in the kernel, beyond the reach of any signal.
+    pub fn hangs(&self) -> bool {
+        self.processes().iter().any(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") D ")))
+    }
+
+    /// What the agent says in the file for its workload, if it has said something.
+    pub fn standing(&self) -> Option<Standing> {
+        serde_json::from_slice(&fs::read(self.inside(paths::STANDING)).ok()?).ok()
+    }
+
+    /// A file in the folder where its workload was started.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// A file of the container, below `/var/run`, which may be a link that would lead out of it.
+    pub fn inside(&self, path: &str) -> PathBuf {
+        let run = fs::canonicalize("/var/run").expect("every Linux has it");
+        let below = path.strip_prefix("/var/run/").expect("nothing else is the container's own");
+        PathBuf::from(format!("/proc/{}/root{}", self.first, run.join(below).display()))
+    }
+
+    /// Waits until the agent says that it is this.
+    pub async fn await_role(&self, role: Role) -> Standing {
+        let standing = || self.standing().filter(|standing| standing.role == role);
+        eventually(&format!("{} becoming {role:?}", self.name), START_WITHIN, standing).await
+    }
+
+    /// When the kernel kills what still runs, as the agent last said.
+    pub fn valid_until(&self) -> Duration {
+        let standing = self.standing().expect("the agent has read its Lease");
+        Duration::from_nanos(standing.valid_until_boottime_nanoseconds.expect("it is active"))
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.unshare.try_wait().expect("our child").is_some()
+    }
+
+    /// Waits for its end; its exit code and its termination message. Of a first process that was killed unshare says 1.
+    pub async fn await_end(&mut self, within: Duration) -> (i32, String) {
+        let what = format!("the end of {}", self.name);
+        let status = eventually(&what, within, || self.unshare.try_wait().expect("our child")).await;
+        let code = status.code().unwrap_or_else(|| panic!("unshare was killed by signal {:?}", status.signal()));
+        (code, fs::read_to_string(self.directory.join("message")).expect("it was made"))
+    }
+}
+
+impl Drop for Candidate {
+    fn drop(&mut self) {
+        if !self.has_ended() {
+            // The kernel kills the rest, and unshare ends.
+            let _ = kill(self.first, Signal::SIGKILL);
+        }
+        let _ = self.unshare.wait();
+    }
+}
+
+fn children(of: Pid) -> Vec<Pid> {
+    let list = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
+    list.split_whitespace().filter_map(|pid| pid.parse().ok().map(Pid::from_raw)).collect()
+}
+
+fn log_in(directory: &Path) -> String {
+    fs::read_to_string(directory.join("log")).unwrap_or_default()
+}

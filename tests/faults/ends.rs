@@ -1,0 +1,176 @@
+//! Ends that were asked for, and workloads that do not end.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use singletonjob::contract::{Role, exit_codes};
+use singletonjob::lease::notes::{Outcome, Reason};
+use tokio::time::sleep;
+
+use crate::observe::{await_tenure, eventually, nothing_starts, now, tenure};
+use crate::scenario::{END, SECOND, START, Scenario, one_shot, scenario};
+
+const LEASE: u64 = 6;
+/// From the last instruction of a holder that gave its Lease back to the first of another.
+const HANDOVER: Duration = Duration::from_millis(500);
+/// A pod's grace period of 6 s, less the 2 s that the agent keeps.
+const STOP_GRACE: Duration = Duration::from_secs(4);
+
+#[test]
+fn a_workload_that_exits_0_is_finished_in_the_write_that_gives_the_lease_back() {
+    one_shot("1-exit-0", LEASE, 6, async |scenario| {
+        let (mut active, _standby, old) = scenario.pair(scenario.pod(0), scenario.pod(1), &["--seconds", "2"]).await;
+        assert_eq!(active.await_end(END).await.0, 0);
+        let record = scenario.record().await;
+        let finished = record.notes.finished.clone().expect("written with the release");
+        assert_eq!((finished.outcome, finished.token.map(|token| token.0)), (Outcome::Succeeded, Some(old.token)));
+        assert!(record.is_released());
+        nothing_starts(&scenario.records, 1, scenario.timing.lease_duration() + SECOND).await;
+    });
+}
+
+#[test]
+fn a_workload_that_fails_is_tried_again_elsewhere_at_once_with_a_higher_token() {
+    one_shot("2-exit-1", LEASE, 6, async |scenario| {
+        let (mut active, standby, old) = scenario.pair(scenario.pod(0), scenario.pod(1), &["--seconds", "2", "--exit", "1"]).await;
+        assert_eq!(active.await_end(END).await.0, 1);
+        let new = await_tenure(&scenario.records, 2, START).await;
+        assert_eq!((new.attempt, &new.pod), (2, &standby.name));
+        scenario.at_most("last to first instruction", new.first.saturating_sub(tenure(&scenario.records, old.token).last), HANDOVER);
+    });
+}
+
+#[test]
+fn a_drained_holder_renews_while_its_workload_takes_its_time_and_gives_the_lease_back_when_it_is_gone() {
+    scenario("34-drain", SHORT, async |scenario| {
+        let witness = ["--linger-milliseconds", "3000", "--orphans", "1"];
+        let (mut active, _standby, old) = scenario.pair(scenario.pod(0), scenario.pod(1), &witness).await;
+        active.signal(Signal::SIGTERM);
+        let (code, _) = active.await_end(END).await;
+        assert_eq!(code, exit_codes::INTERRUPTED);
+        let new = await_tenure(&scenario.records, 2, START).await;
+        let ended = tenure(&scenario.records, old.token);
+        let [(15, signalled), ..] = ended.signals[..] else { panic!("it was asked to end: {ended:?}") };
+        scenario.at_least("it had its time", ended.last - signalled, SECOND * 3);
+        scenario.at_most("last to first instruction", new.first.saturating_sub(ended.last), HANDOVER);
+    });
+}
+
+/// Shorter than the drain above takes: without renewals somebody else would start.
+const SHORT: u64 = 3;
+
+#[test]
+fn a_workload_that_ignores_sigterm_is_killed_when_its_grace_is_over() {
+    scenario("28-stubborn", LEASE, async |scenario| {
+        let witness = ["--stubborn", "--daemons", "1"];
+        let (mut active, _standby, old) = scenario.pair(scenario.pod(0), scenario.pod(1), &witness).await;
+        let asked = now();
+        active.signal(Signal::SIGTERM);
+        active.await_end(END).await;
+        let ended = tenure(&scenario.records, old.token);
+        scenario.at_most("asked to last instruction", ended.last - asked, STOP_GRACE + SECOND / 2);
+        let new = await_tenure(&scenario.records, 2, START).await;
+        scenario.at_most("last to first instruction", new.first.saturating_sub(ended.last), HANDOVER);
+    });
+}
+
+#[test]
+fn a_candidate_that_is_told_to_end_while_it_begins_leaves_nothing_running_and_nothing_held() {
+    scenario("35-early-sigterm", LEASE, async |scenario| {
+        for milliseconds in [0, 20, 40, 80, 120, 160, 200, 300, 400] {
+            let mut candidate = scenario.pod(milliseconds).start(&[]).await;
+            // Before this a signal is lost: the kernel keeps from a first process what it does not listen to.
+            eventually("the agent listens", START, || candidate.listens().then_some(())).await;
+            sleep(Duration::from_millis(milliseconds.into())).await;
+            candidate.signal(Signal::SIGTERM);
+            assert_eq!(candidate.await_end(END).await.0, exit_codes::INTERRUPTED);
+            let record = scenario.record().await;
+            assert!(record.is_released(), "after {milliseconds} ms: {record:?}");
+        }
+        let _last = scenario.pod(1000).start(&[]).await;
+        let before = crate::observe::testimony(&scenario.records).tenures().len();
+        await_tenure(&scenario.records, before.max(1), START).await;
+        assert_ne!(scenario.record().await.notes.released.map(|mark| mark.reason), Some(Reason::LeaseLost));
+    });
+}
+
+#[test]
+fn a_workload_that_hangs_in_the_kernel_is_not_given_up_and_others_start_only_after_a_full_lease() {
+    scenario("29-hangs-in-kernel", LEASE, async |scenario| {
+        let disk = FrozenDisk::new(scenario);
+        let script =
+            format!("witness --stubborn & until [ -e go ]; do sleep 0.01; done; exec dd if=/dev/zero of={} count=1", disk.file().display());
+        let mut active = scenario.pod(0).shell(&script).await;
+        await_tenure(&scenario.records, 1, START).await;
+        let _standby = scenario.standby(scenario.pod(1)).await;
+        disk.freeze();
+        std::fs::write(active.path("go"), "").expect("a writable directory");
+        eventually("the workload hangs in the kernel", START, || active.hangs().then_some(())).await;
+        active.signal(Signal::SIGTERM);
+        sleep(STOP_GRACE + SECOND).await;
+        let renewed = scenario.renewed().await;
+        let new = await_tenure(&scenario.records, 2, END + scenario.timing.lease_duration()).await;
+        scenario.at_least("last renewal to first instruction (L)", new.first.saturating_sub(renewed), scenario.timing.lease_duration());
+        let mark = scenario.record().await.notes.released;
+        assert_eq!(mark.map(|mark| mark.reason), None, "nobody gave back what it could not empty");
+        disk.thaw();
+        let (code, message) = active.await_end(END).await;
+        assert_eq!(code, exit_codes::AGENT_FAILED, "{message}");
+    });
+}
+
+/// A small file system whose writers the kernel holds, beyond the reach of any signal, while it is frozen.
+struct FrozenDisk {
+    mount: PathBuf,
+}
+
+impl FrozenDisk {
+    fn new(scenario: &Scenario) -> Self {
+        let folder = scenario.directory_of("disk");
+        let (image, mount) = (folder.join("image"), folder.join("mount"));
+        std::fs::create_dir(&mount).expect("a writable directory");
+        run("truncate", &["--size=8M"], &image);
+        run("mkfs.ext4", &["-q"], &image);
+        let mounted = Command::new("mount").args(["-o", "loop"]).args([&image, &mount]).status();
+        assert!(mounted.is_ok_and(|status| status.success()), "mounting a loop device failed: this test needs one");
+        Self { mount }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.mount.join("file")
+    }
+
+    fn freeze(&self) {
+        run("fsfreeze", &["--freeze"], &self.mount);
+    }
+
+    fn thaw(&self) {
+        run("fsfreeze", &["--unfreeze"], &self.mount);
+    }
+}
+
+impl Drop for FrozenDisk {
+    fn drop(&mut self) {
+        // Thawed already where all went well.
+        let _ = Command::new("fsfreeze").arg("--unfreeze").arg(&self.mount).stderr(std::process::Stdio::null()).status();
+        run("umount", &["--lazy"], &self.mount);
+    }
+}
+
+fn run(program: &str, flags: &[&str], path: &Path) {
+    let status = Command::new(program).args(flags).arg(path).status();
+    assert!(status.is_ok_and(|status| status.success()), "{program} {flags:?} {} failed", path.display());
+}
+
+#[test]
+fn a_standby_that_is_told_to_end_ends_and_the_holder_does_not_notice() {
+    scenario("34-standby-drained", LEASE, async |scenario| {
+        let (active, mut standby, _) = scenario.pair(scenario.pod(0), scenario.pod(1), &[]).await;
+        standby.signal(Signal::SIGTERM);
+        assert_eq!(standby.await_end(END).await.0, exit_codes::INTERRUPTED);
+        scenario.nothing_happens(scenario.timing.lease_duration()).await;
+        active.await_role(Role::Active).await;
+    });
+}

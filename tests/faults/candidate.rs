@@ -166,11 +166,11 @@ impl Candidate {
         pids
     }
 
-    /// Whether its first process is the agent and holds all signals back, to read them; unshare does so with a few of them.
+    /// Whether its first process is the agent, and holds signals back to read them.
     pub fn listens(&self) -> bool {
         let status = fs::read_to_string(format!("/proc/{}/status", self.first)).unwrap_or_default();
-        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap_or_default();
-        u64::from_str_radix(blocked.trim(), 16).is_ok_and(|blocked| blocked >> (libc::SIGUSR1 - 1) & 1 == 1)
+        let field = |name| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+        field("Name:").starts_with("singletonjob") && field("SigBlk:").contains('f')
     }
 
     /// Whether a process of it hangs in the kernel, beyond the reach of any signal.

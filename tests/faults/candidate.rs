@@ -39,7 +39,7 @@ pub struct Pod<'a> {
     name: String,
     uid: String,
     server: SocketAddr,
-    cgroup: Option<&'a Cgroup>,
+    doors: Vec<PathBuf>,
     state_size: &'static str,
     boot_offset: Option<i64>,
 }
@@ -51,12 +51,13 @@ pub struct Candidate {
     directory: PathBuf,
     unshare: Child,
     first: Pid,
+    _cgroup: Option<Cgroup>,
 }
 
 impl<'a> Pod<'a> {
     pub fn new(scenario: &'a Scenario, name: &str, server: SocketAddr) -> Self {
         let uid = format!("uid-of-{name}");
-        Self { scenario, name: name.to_owned(), uid, server, cgroup: None, state_size: "1m", boot_offset: None }
+        Self { scenario, name: name.to_owned(), uid, server, doors: Vec::new(), state_size: "1m", boot_offset: None }
     }
 
     /// Finds its API server there.
@@ -65,8 +66,8 @@ impl<'a> Pod<'a> {
     }
 
     /// Keeps to these limits.
-    pub fn within(self, cgroup: &'a Cgroup) -> Self {
-        Self { cgroup: Some(cgroup), ..self }
+    pub fn within(self, cgroup: &Cgroup) -> Self {
+        Self { doors: cgroup.doors(), ..self }
     }
 
     /// What may be written where the agent keeps its state.
@@ -89,10 +90,13 @@ impl<'a> Pod<'a> {
         self.start_command(&["sh", "-c", script]).await
     }
 
-    async fn start_command(self, command: &[&str]) -> Candidate {
+    async fn start_command(mut self, command: &[&str]) -> Candidate {
         assert_eq!(fs::metadata("/proc/self").expect("mounted").uid(), 0, "containers need root: run these tests as root");
         let directory = self.scenario.directory_of(&self.name);
         fs::write(directory.join("message"), "").expect("a writable directory");
+        // Every container has one; without it the kernel would schedule the agent together with this test, and its workload on its own.
+        let own = self.doors.is_empty().then(|| Cgroup::new(&self.name));
+        self.doors.extend(own.iter().flat_map(Cgroup::doors));
         let mut unshare = self.unshare(&directory, command).spawn().expect("unshare of util-linux is installed");
         let parent = Pid::from_raw(unshare.id().cast_signed());
         let first = eventually("PID 1 is there", START_WITHIN, || {
@@ -101,7 +105,7 @@ impl<'a> Pod<'a> {
             children(parent).first().copied()
         });
         let first = first.await;
-        Candidate { name: self.name, directory, unshare, first }
+        Candidate { name: self.name, directory, unshare, first, _cgroup: own }
     }
 
     fn unshare(&self, directory: &Path, command: &[&str]) -> Command {
@@ -120,8 +124,7 @@ impl<'a> Pod<'a> {
     fn fill(&self, unshare: &mut Command, directory: &Path) {
         let agent = Path::new(env!("CARGO_BIN_EXE_singletonjob-agent"));
         let witness = Path::new(env!("CARGO_BIN_EXE_witness")).parent().expect("a folder");
-        let doors = self.cgroup.map(Cgroup::doors).unwrap_or_default();
-        let doors: Vec<_> = doors.iter().map(|door| door.display().to_string()).collect();
+        let doors: Vec<_> = self.doors.iter().map(|door| door.display().to_string()).collect();
         unshare.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", witness.display()));
         unshare.env("DOORS", doors.join(" ")).env("STATE_SIZE", self.state_size).env("CAPABILITIES", CAPABILITIES);
         unshare.env("AGENT", agent).env("CREDENTIALS", self.scenario.credentials());
@@ -166,11 +169,11 @@ impl Candidate {
         pids
     }
 
-    /// Whether its first process is the agent and holds all signals back, to read them; unshare does so with a few of them.
+    /// Whether its first process is the agent, and holds signals back to read them.
     pub fn listens(&self) -> bool {
         let status = fs::read_to_string(format!("/proc/{}/status", self.first)).unwrap_or_default();
-        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap_or_default();
-        u64::from_str_radix(blocked.trim(), 16).is_ok_and(|blocked| blocked >> (libc::SIGUSR1 - 1) & 1 == 1)
+        let field = |name| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+        field("Name:").starts_with("singletonjob") && field("SigBlk:").contains('f')
     }
 
     /// Whether a process of it hangs in the kernel, beyond the reach of any signal.

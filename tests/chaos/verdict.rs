@@ -78,6 +78,8 @@ impl Takeover {
 /// What is to be said.
 pub struct Verdict {
     pub takeovers: Vec<Takeover>,
+    /// Runs that were finished twice, for a holder that was hit may not have been able to say that it had finished.
+    pub repeated: Vec<Violation>,
     /// What must not be.
     pub objections: Vec<String>,
 }
@@ -85,10 +87,18 @@ pub struct Verdict {
 /// Judges all jobs.
 pub fn of(accounts: &[Account], hits: &[Hit]) -> Verdict {
     let takeovers: Vec<_> = accounts.iter().flat_map(|account| takeovers(account, hits)).collect();
-    let violations = accounts.iter().flat_map(|account| account.violations.iter().map(|what| format!("{}: {what}", account.job)));
+    let violations = accounts.iter().flat_map(|account| account.violations.iter().map(move |what| (account.job, what)));
+    let (repeated, violations): (Vec<_>, Vec<_>) = violations.partition(|(job, what)| is_repeated(job, what, hits));
+    let violations = violations.into_iter().map(|(job, what)| format!("{job}: {what}"));
     let late = takeovers.iter().filter(|takeover| takeover.is_late()).map(|late| format!("late: {late:?}"));
     let objections = violations.chain(late).chain(usually_late(&takeovers)).collect();
-    Verdict { takeovers, objections }
+    Verdict { takeovers, repeated: repeated.into_iter().map(|(_, what)| what.clone()).collect(), objections }
+}
+
+/// Started at least once is what is promised: see "What is not" in the README.
+fn is_repeated(job: &str, what: &Violation, hits: &[Hit]) -> bool {
+    let Violation::FinishedTwice(_, first, _) = what else { return false };
+    hits.iter().any(|hit| hit.job == job && hit.token == *first)
 }
 
 fn takeovers(account: &Account, hits: &[Hit]) -> Vec<Takeover> {
@@ -229,6 +239,15 @@ mod tests {
         let hits: Vec<_> = (1..6).map(|n| Hit { token: u128::from(n) * 10, ..hit(Cause::PodFrozen, n * 20_000 + 3500) }).collect();
         let objections = verdict(&tenures, &hits).objections;
         assert!(objections.len() == 1 && objections[0].starts_with("half of 5"), "{objections:?}");
+    }
+
+    #[test]
+    fn a_run_may_be_finished_twice_where_the_first_to_finish_was_hit() {
+        let violations = vec![Violation::FinishedTwice(1, 7, 9)];
+        let account = [Account { job: "web", lease: LEASE, tenures: Vec::new(), violations }];
+        assert_eq!(of(&account, &[]).objections.len(), 1);
+        let excused = of(&account, &[hit(Cause::NodeCut, 10_000)]);
+        assert!(excused.objections.is_empty() && excused.repeated.len() == 1);
     }
 
     #[test]

@@ -21,7 +21,6 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::setsid;
 
-const PAUSE: Duration = Duration::from_micros(20);
 /// Beats between two looks at what is slower to look at than the clock.
 const BEATS_PER_LOOK: u32 = 20;
 
@@ -60,6 +59,9 @@ struct Arguments {
     /// Never sleep.
     #[arg(long)]
     spin: bool,
+    /// How long it sleeps from beat to beat, at least.
+    #[arg(long, default_value_t = 20)]
+    pause_microseconds: u64,
     /// Set by itself: how this process came about.
     #[arg(long, hide = true, value_enum, default_value_t = Kind::Main)]
     kind: Kind,
@@ -121,7 +123,7 @@ fn beat(arguments: &Arguments, first: u64, record: &mut Record, signals: &Signal
         for _ in 0..BEATS_PER_LOOK {
             record.beat(now())?;
             if !arguments.spin {
-                sleep(PAUSE);
+                sleep(Duration::from_micros(arguments.pause_microseconds));
             }
         }
         while let Some(signal) = signals.read_signal()? {
@@ -152,6 +154,7 @@ fn catch_signals() -> io::Result<SignalFd> {
 fn spawn(arguments: &Arguments, kind: &str) -> io::Result<std::process::Child> {
     let mut command = Command::new("/proc/self/exe");
     command.args(["--kind", kind, "--label", &arguments.label, "--directory"]).arg(&arguments.directory);
+    command.arg("--pause-microseconds").arg(arguments.pause_microseconds.to_string());
     if arguments.spin {
         command.arg("--spin");
     }

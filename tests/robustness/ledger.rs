@@ -59,9 +59,7 @@ impl Ledger {
     /// Before a request is carried out.
     pub async fn before(&self, asked: &Asked, server: &Client) {
         self.entries().requests += 1;
-        if let Some(misdeed) = unguarded(asked) {
-            self.entries().misdeeds.push(misdeed);
-        }
+        self.entries().misdeeds.extend(unguarded(asked).into_iter().chain(blamed(asked)));
         if asked.is("POST", "pods") {
             let misdeeds = self.unwanted(asked, server).await;
             self.entries().misdeeds.extend(misdeeds);
@@ -114,4 +112,10 @@ fn unguarded(asked: &Asked) -> Option<String> {
         _ => true,
     };
     (!guarded).then(|| format!("{} {} {:?} without saying which: {json}", asked.method, asked.resource, asked.name))
+}
+
+/// Here nobody refuses a pod, although somebody may be too busy to take it.
+fn blamed(asked: &Asked) -> Option<String> {
+    let blames = asked.is("PUT", "singletonjobs/status") && asked.json()["status"].to_string().contains("FailedCreate");
+    blames.then(|| format!("a pod was said to be refused: {}", asked.json()["status"]["conditions"]))
 }

@@ -40,17 +40,21 @@ pub fn taken(lease: &Lease, pod: &Pod) -> Lease {
     lease
 }
 
-/// Agents in the line that the controller asks for, otherwise the oldest.
+/// Agents in the line that the controller asks for, otherwise the oldest. Whoever has just given the Lease back is not there yet: its agent
+/// has ended, and starts anew.
 fn successor<'a>(record: &Record, pods: &[&'a Pod]) -> Option<&'a Pod> {
     let able = |pod: &&&Pod| {
         let candidate = Candidate::read(pod, "main");
         candidate.is_alive() && candidate.ready
     };
-    let place = |pod: &Pod| {
+    let last = record.notes.released.as_ref().and_then(|mark| mark.by.pod_uid());
+    let place = |pod: &&Pod| {
+        let uid = pod.metadata.uid.as_deref();
         let line = &record.notes.succession;
-        line.iter().position(|uid| pod.metadata.uid.as_ref() == Some(uid)).unwrap_or(line.len())
+        let place = line.iter().position(|next| Some(next.as_str()) == uid).unwrap_or(line.len());
+        (uid == last, place, Candidate::read(pod, "main").number)
     };
-    pods.iter().filter(able).copied().min_by_key(|pod| (place(pod), Candidate::read(pod, "main").number))
+    pods.iter().filter(able).copied().min_by_key(place)
 }
 
 fn is_asked(record: &Record, holder: &Identity) -> bool {
@@ -72,8 +76,13 @@ fn renewed(lease: &Lease) -> Lease {
     lease.metadata.managed_fields = None;
     let spec = lease.spec.get_or_insert_default();
     let previous = spec.renew_time.as_ref().map(|time| time.0);
-    spec.renew_time = Some(MicroTime(Record::next_renew_time(previous, Timestamp::now())));
+    spec.renew_time = Some(MicroTime(Record::next_renew_time(previous, now())));
     lease
+}
+
+/// As precise as a Lease stores it: a release is bound to the very renewTime of its write.
+fn now() -> Timestamp {
+    Timestamp::from_microsecond(Timestamp::now().as_microsecond()).expect("a time of this century")
 }
 
 fn released(lease: &Lease, record: &Record, reason: Reason) -> Lease {
@@ -91,13 +100,12 @@ fn released(lease: &Lease, record: &Record, reason: Reason) -> Lease {
     let annotations = lease.metadata.annotations.get_or_insert_default();
     notes::write(annotations, keys::RELEASED, Some(&mark));
     notes::write::<()>(annotations, keys::HANDOVER, None);
-    notes::write::<()>(annotations, keys::SUCCESSION, None);
     lease
 }
 
 fn finished(lease: &Lease, record: &Record) -> Lease {
     let mut lease = released(lease, record, Reason::WorkloadSucceeded);
-    let now = Timestamp::now();
+    let now = now();
     let finished = record.notes.run.as_ref().zip(record.holder.clone()).map(|(run, by)| Finished {
         uid: run.uid.clone(),
         run: run.number,

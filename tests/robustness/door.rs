@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::future::pending;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::{StreamExt, TryStreamExt};
@@ -36,8 +35,13 @@ pub enum Fault {
     Kill,
 }
 
-/// What happens to which request, counted from 1. Watches are not counted.
-pub type Plan = Box<dyn Fn(usize) -> Option<Fault> + Send + Sync>;
+/// What happens to which request of a namespace, counted from 1. Watches are not counted.
+pub type Plan = Arc<dyn Fn(usize) -> Option<Fault> + Send + Sync>;
+
+/// Nothing happens.
+pub fn undisturbed() -> Plan {
+    Arc::new(|_| None)
+}
 
 /// How the watches of pods and Leases are doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +58,6 @@ pub struct Door {
     server: Client,
     plan: Plan,
     ledger: Arc<Ledger>,
-    count: AtomicUsize,
     killed: watch::Sender<bool>,
     tide: watch::Sender<Tide>,
     past: Mutex<HashMap<String, Bytes>>,
@@ -63,7 +66,7 @@ pub struct Door {
 impl Door {
     pub fn new(server: Client, ledger: Arc<Ledger>, plan: Plan) -> Arc<Self> {
         let (killed, tide) = (watch::Sender::new(false), watch::Sender::new(Tide::Flowing));
-        Arc::new(Self { server, plan, ledger, count: AtomicUsize::new(0), killed, tide, past: Mutex::default() })
+        Arc::new(Self { server, plan, ledger, killed, tide, past: Mutex::default() })
     }
 
     /// For the controller.
@@ -101,7 +104,7 @@ impl Door {
         if asked.is_watch {
             return self.watch(&asked, request).await;
         }
-        let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+        let number = self.ledger.next_number();
         match (self.plan)(number) {
             Some(fault) => {
                 self.ledger.suffered(number, fault);

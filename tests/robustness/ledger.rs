@@ -39,6 +39,13 @@ impl Ledger {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Of the next request.
+    pub fn next_number(&self) -> usize {
+        let mut entries = self.entries();
+        entries.requests += 1;
+        entries.requests
+    }
+
     pub fn requests(&self) -> usize {
         self.entries().requests
     }
@@ -58,7 +65,6 @@ impl Ledger {
 
     /// Before a request is carried out.
     pub async fn before(&self, asked: &Asked, server: &Client) {
-        self.entries().requests += 1;
         self.entries().misdeeds.extend(unguarded(asked).into_iter().chain(blamed(asked)));
         if asked.is("POST", "pods") {
             let misdeeds = self.unwanted(asked, server).await;

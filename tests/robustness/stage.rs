@@ -25,6 +25,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(40);
 
 /// See above.
+#[derive(Clone)]
 pub struct Stage {
     pub world: Arc<World>,
     pub namespace: String,
@@ -64,13 +65,21 @@ impl Stage {
         Door::new(self.world.client.clone(), self.ledger.clone(), plan)
     }
 
-    /// Starts a controller. When it is killed, another takes its place, to which nothing happens.
+    /// Starts a controller behind `door`.
     pub fn control(&self, door: Arc<Door>) -> Controller {
-        let next = self.door(Box::new(|_| None));
-        let first = door.clone();
+        let task = tokio::spawn(run(door.client()));
+        Controller { door, task }
+    }
+
+    /// Starts a controller with this plan. Whenever one is killed, another takes its place.
+    pub fn control_by(&self, plan: Plan) -> Controller {
+        let (door, next) = (self.door(plan.clone()), self.clone());
+        let mut current = door.clone();
         let task = tokio::spawn(async move {
-            tokio::select! { () = run(first.client()) => {}, () = first.killed() => {} }
-            run(next.client()).await;
+            loop {
+                tokio::select! { () = run(current.client()) => return, () = current.killed() => {} }
+                current = next.door(plan.clone());
+            }
         });
         Controller { door, task }
     }

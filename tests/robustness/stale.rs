@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
 
 use super::agents;
-use super::door::Tide;
+use super::door::{Tide, undisturbed};
 use super::stage::{Controller, Stage};
 use super::story::{SERVICE, serves, service};
 use super::theatre::Theatre;
@@ -34,7 +34,7 @@ impl Past {
 
     /// A controller that takes this for the present, until the tide turns.
     fn control(&self, stage: &Stage) -> Controller {
-        let door = stage.door(Box::new(|_| None));
+        let door = stage.door(undisturbed());
         door.remember("pods", &self.pods);
         door.remember("leases", &self.leases);
         door.turn(Tide::Late);
@@ -45,7 +45,7 @@ impl Past {
 /// A service with two candidates, and its controller.
 async fn opened(theatre: &Theatre, namespace: &str) -> (Stage, Controller) {
     let stage = theatre.stage(namespace).await;
-    let controller = stage.control(stage.door(Box::new(|_| None)));
+    let controller = stage.control(stage.door(undisturbed()));
     stage.apply(SERVICE, &service("one", 2)).await;
     serves(&stage, "one", 2).await.expect("served");
     (stage, controller)

@@ -38,8 +38,8 @@ pub async fn tell(stage: &Stage) -> Result<(), String> {
     serves(stage, "one", 2).await?;
     stage.apply(SERVICE, &service("two", 2)).await;
     serves(stage, "two", 2).await?;
-    stage.apply(SERVICE, &service("two", 3)).await;
-    serves(stage, "two", 3).await?;
+    stage.apply(SERVICE, &service("two", 1)).await;
+    serves(stage, "two", 1).await?;
     stage.apply(SERVICE, &suspended()).await;
     stage.until("suspended", || is_suspended(stage)).await?;
     stage.apply(SERVICE, &service("two", 1)).await;
@@ -77,7 +77,7 @@ fn images(stage: &Stage) -> Vec<String> {
 }
 
 fn suspended() -> Value {
-    let mut spec = service("two", 3);
+    let mut spec = service("two", 1);
     spec["suspend"] = json!(true);
     spec
 }

@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::OnceCell;
 
 use super::control_plane::ControlPlane;
-use super::door::{Fault, Plan};
+use super::door::{Fault, Plan, undisturbed};
 use super::stage::Stage;
 use super::story;
 use super::world::World;
@@ -71,7 +71,7 @@ impl Theatre {
     pub async fn undisturbed(&self) -> &(Value, usize) {
         let tell = async || {
             let stage = self.stage("undisturbed").await;
-            let _controller = stage.control(stage.door(Box::new(|_| None)));
+            let _controller = stage.control_by(undisturbed());
             story::tell(&stage).await.expect("nothing happens to it");
             let picture = story::settled(&stage).await;
             story::end(&stage).await.expect("nothing happens to it");
@@ -85,7 +85,7 @@ impl Theatre {
     pub async fn tell(&self, namespace: String, plan: Plan, expected: Value) -> Result<Told, String> {
         let stage = self.stage(&namespace).await;
         let telling = async move {
-            let _controller = stage.control(stage.door(plan));
+            let _controller = stage.control_by(plan);
             story::tell(&stage).await?;
             story::becomes(&stage, &expected).await?;
             story::end(&stage).await?;

@@ -224,9 +224,10 @@ async fn create_pod(apis: &Apis, job: &SingletonJob, mut pod: Pod, applied: &mut
     Ok(())
 }
 
-/// Quota, Pod Security and webhooks refuse a pod, not the reconciliation: the rest goes on, and status says why.
+/// Quota, Pod Security and webhooks refuse a pod, not the reconciliation: the rest goes on, and status says why. An API server that is too
+/// busy refuses nobody in particular.
 fn refuse(failure: Failure, number: i64, applied: &mut Applied) -> Result<(), Failure> {
-    let Some((400..500, message)) = failure.refusal() else { return Err(failure) };
+    let Some((400..500, message)) = failure.refusal().filter(|_| !failure.is_outage()) else { return Err(failure) };
     let message = message.to_owned();
     applied.last_number = number.checked_sub(1).filter(|last| *last > 0);
     applied.refused = Some(Hindrance { reason: "FailedCreate".into(), message });

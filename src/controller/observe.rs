@@ -1,7 +1,8 @@
-//! What is there: read from the caches, or from the API server itself before anything is made.
+//! What is there: read from the caches, or from the API server itself before anything is made or deleted.
 //!
 //! A cache may be old. For most of what is decided that does no harm, for it is looked at again; but whoever makes a pod or a Lease because
-//! it is missing must not be told so by a cache. Therefore a plan that makes something is made twice: the second time on [`live`] data.
+//! it is missing must not be told so by a cache, nor whoever deletes a standby, which may hold the Lease by now. Therefore a plan that makes
+//! or deletes something is made twice: the second time on [`live`] data.
 
 pub mod candidate;
 pub mod sightings;

@@ -144,11 +144,15 @@ async fn one(job: &SingletonJob, context: &Context) -> Result<Action, Failure> {
     Box::pin(carry_out(&job, &observed, plan, now, context)).await
 }
 
-/// Whether something is about to be made because a cache says that it is missing, or to be blamed on somebody.
+/// Whether something is about to be made because a cache says that it is missing, or deleted because it says that it is not needed, or to be
+/// blamed on somebody.
 fn needs_own_eyes(plan: &Plan, observed: &Observed) -> bool {
     match plan {
         Plan::LetGo | Plan::Refuse(_) => false,
-        Plan::Act(act) => act.create_lease.is_some() || act.create.1 > 0 || observed.role.is_none() || observed.binding.is_none(),
+        Plan::Act(act) => {
+            let makes = act.create_lease.is_some() || act.create.1 > 0 || observed.role.is_none() || observed.binding.is_none();
+            makes || !act.delete.is_empty()
+        }
     }
 }
 

@@ -52,10 +52,10 @@ impl Failure {
         self.refusal().is_some_and(|(code, _)| matches!(code, 401 | 403))
     }
 
-    /// Whether nobody answered who could have done it.
+    /// Whether nobody answered who could have done it: none was there, or too busy.
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::Request { .. } => self.refusal().is_none_or(|(code, _)| code >= 500),
+            Self::Request { .. } => self.refusal().is_none_or(|(code, _)| code >= 500 || code == 429),
             Self::Timeout { .. } => true,
             Self::Unusable(_) => false,
         }
@@ -114,7 +114,11 @@ mod tests {
     use super::*;
 
     fn refused() -> Failure {
-        let status = serde_json::json!({"code": 403, "reason": "Forbidden", "message": "pods \"web-1\" is forbidden: exceeded quota"});
+        answered(403, "pods \"web-1\" is forbidden: exceeded quota")
+    }
+
+    fn answered(code: u16, message: &str) -> Failure {
+        let status = serde_json::json!({"code": code, "message": message});
         let source = kube::Error::Api(Box::new(serde_json::from_value(status).expect("a status")));
         Failure::Request { act: "creating Pod web-1".into(), source }
     }
@@ -123,6 +127,12 @@ mod tests {
     fn a_refusal_is_said_in_the_api_servers_own_words() {
         assert_eq!(refused().to_string(), "creating Pod web-1: pods \"web-1\" is forbidden: exceeded quota (403)");
         assert!(refused().is_denied() && !refused().is_conflict());
+    }
+
+    #[test]
+    fn an_api_server_that_is_too_busy_refuses_nobody_in_particular() {
+        assert!(answered(429, "too many requests").is_outage() && answered(503, "starting").is_outage());
+        assert!(!answered(409, "something else was written first").is_outage() && !refused().is_outage());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,0 +1,88 @@
+//! The controller under everything that can happen to it between two requests: killed, refused, left without an answer, told late. Whatever it
+//! is, in the end there is what would have been there without it.
+
+#[path = "robustness/agents.rs"]
+mod agents;
+#[path = "robustness/asked.rs"]
+mod asked;
+#[path = "support/control_plane.rs"]
+#[expect(dead_code, reason = "shared with tests that use more of it")]
+mod control_plane;
+#[path = "robustness/door.rs"]
+mod door;
+#[path = "robustness/ledger.rs"]
+mod ledger;
+#[path = "robustness/stage.rs"]
+mod stage;
+#[path = "robustness/stale.rs"]
+mod stale;
+#[path = "robustness/story.rs"]
+mod story;
+#[path = "robustness/theatre.rs"]
+mod theatre;
+#[path = "robustness/world.rs"]
+mod world;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use door::{Fault, Plan};
+use futures::{StreamExt, stream};
+use theatre::{Theatre, Told};
+
+/// Stories that are told at the same time.
+const ABREAST: usize = 24;
+/// In one story every so many requests fail; in another, those after them, until all have failed.
+const STRIDE: usize = 13;
+/// The same, for what takes longer: as long as a request may, or a new controller.
+const LONG_STRIDE: usize = 31;
+
+/// Plans that together let `fault` happen to every request.
+fn plans(fault: Fault, stride: usize) -> Vec<(String, Plan)> {
+    let plan = |first: usize| -> Plan { Arc::new(move |number| (number % stride == first).then_some(fault)) };
+    (0..stride).map(|first| (format!("{fault:?}-{first}").to_lowercase(), plan(first))).collect()
+}
+
+/// Tells each story with its plan, and demands the end that it has without one.
+async fn tell_all(theatre: &Theatre, plans: Vec<(String, Plan)>) -> Vec<Told> {
+    let (undisturbed, _) = theatre.undisturbed().await;
+    let stories = stream::iter(plans).map(|(namespace, plan)| theatre.tell(namespace, plan, undisturbed.clone()));
+    let told: Vec<_> = stories.buffer_unordered(ABREAST).collect().await;
+    let failed: Vec<_> = told.iter().filter_map(|story| story.as_ref().err()).map(String::as_str).collect();
+    assert!(failed.is_empty(), "{} of {} went wrong:\n{}", failed.len(), told.len(), failed.join("\n"));
+    told.into_iter().flatten().collect()
+}
+
+/// One line for whoever reads the log of a run; demands that `faults` have happened to nearly all requests that an undisturbed story needs.
+fn count(told: &[Told], faults: &[Fault], undisturbed: usize) {
+    let pairs: BTreeSet<_> = told.iter().flat_map(|story| &story.faults).map(|(number, fault)| (*number, format!("{fault:?}"))).collect();
+    let requests: usize = told.iter().map(|story| story.requests).sum();
+    eprintln!("{faults:?}: {} stories, {requests} requests, of which {} were hit, each at another place", told.len(), pairs.len());
+    let early = pairs.iter().filter(|(number, _)| *number <= undisturbed).count();
+    assert!(early * 10 >= undisturbed * faults.len() * 9, "{early} places among the first {undisturbed}");
+}
+
+fn tell_with(faults: &[(Fault, usize)]) {
+    let theatre = Theatre::shared();
+    let plans = faults.iter().flat_map(|(fault, stride)| plans(*fault, *stride)).collect();
+    theatre.runtime.block_on(async {
+        let told = tell_all(&theatre, plans).await;
+        let (_, requests) = theatre.undisturbed().await;
+        count(&told, &faults.iter().map(|(fault, _)| *fault).collect::<Vec<_>>(), *requests);
+    });
+}
+
+#[test]
+fn killed_after_any_request_it_is_followed_by_one_that_brings_about_the_same() {
+    tell_with(&[(Fault::Kill, LONG_STRIDE)]);
+}
+
+#[test]
+fn refused_at_any_request_it_brings_about_the_same() {
+    tell_with(&[(Fault::Conflict, STRIDE), (Fault::TooManyRequests, STRIDE), (Fault::InternalError, STRIDE)]);
+}
+
+#[test]
+fn unanswered_at_any_request_it_brings_about_the_same() {
+    tell_with(&[(Fault::Silence, LONG_STRIDE), (Fault::LostAnswer, STRIDE)]);
+}

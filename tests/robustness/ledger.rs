@@ -1,0 +1,127 @@
+//! What the controllers of one namespace have asked for, and what of it they should not have.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use http::StatusCode;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use kube::{Api, Client};
+use singletonjob::api::SingletonJob;
+use singletonjob::contract::labels;
+use singletonjob::controller::observe::candidate::Candidate;
+
+use super::asked::Asked;
+use super::door::Fault;
+
+/// See above.
+pub struct Ledger {
+    pub namespace: String,
+    entries: Mutex<Entries>,
+}
+
+/// What is written in it.
+#[derive(Default)]
+struct Entries {
+    requests: usize,
+    suffered: Vec<(usize, Fault)>,
+    /// How often each was made.
+    leases: HashMap<String, usize>,
+    misdeeds: Vec<String>,
+}
+
+impl Ledger {
+    pub fn new(namespace: &str) -> Self {
+        Self { namespace: namespace.to_owned(), entries: Mutex::default() }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Of the next request.
+    pub fn next_number(&self) -> usize {
+        let mut entries = self.entries();
+        entries.requests += 1;
+        entries.requests
+    }
+
+    pub fn requests(&self) -> usize {
+        self.entries().requests
+    }
+
+    /// The number of each request that something happened to, and what.
+    pub fn faults(&self) -> Vec<(usize, Fault)> {
+        self.entries().suffered.clone()
+    }
+
+    pub fn misdeeds(&self) -> Vec<String> {
+        self.entries().misdeeds.clone()
+    }
+
+    pub fn suffered(&self, number: usize, fault: Fault) {
+        self.entries().suffered.push((number, fault));
+    }
+
+    /// Before a request is carried out.
+    pub async fn before(&self, asked: &Asked, server: &Client) {
+        self.entries().misdeeds.extend(unguarded(asked).into_iter().chain(blamed(asked)));
+        if asked.is("POST", "pods") {
+            let misdeeds = self.unwanted(asked, server).await;
+            self.entries().misdeeds.extend(misdeeds);
+        }
+    }
+
+    /// When it was.
+    pub fn after(&self, asked: &Asked, status: StatusCode) {
+        if !asked.is("POST", "leases") || !status.is_success() {
+            return;
+        }
+        let name = asked.json()["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let mut entries = self.entries();
+        let made = entries.leases.entry(name.clone()).or_default();
+        *made += 1;
+        if *made > 1 {
+            entries.misdeeds.push(format!("the Lease {name} was made again"));
+        }
+    }
+
+    /// What is wrong with making this pod now.
+    async fn unwanted(&self, asked: &Asked, server: &Client) -> Vec<String> {
+        let job = asked.json()["metadata"]["labels"][labels::JOB].as_str().unwrap_or_default().to_owned();
+        let jobs: Api<SingletonJob> = Api::namespaced(server.clone(), &self.namespace);
+        let pods: Api<Pod> = Api::namespaced(server.clone(), &self.namespace);
+        let pods = pods.list(&ListParams::default().labels(&format!("{}={job}", labels::JOB))).await.expect("an answer");
+        let alive = pods.iter().filter(|pod| Candidate::read(pod, "main").is_alive()).count();
+        let replicas = jobs.get_opt(&job).await.expect("an answer").map_or(0, |job| job.spec.replicas);
+        let mut misdeeds = Vec::new();
+        if !self.entries().leases.contains_key(&job) {
+            misdeeds.push(format!("a candidate of {job} before its Lease"));
+        }
+        if alive > usize::try_from(replicas).unwrap_or(0) {
+            misdeeds.push(format!("a candidate of {job} beside {alive}, of which {replicas} are wanted"));
+        }
+        misdeeds
+    }
+}
+
+/// A write that would hit whatever is there by now.
+fn unguarded(asked: &Asked) -> Option<String> {
+    let json = asked.json();
+    let (metadata, preconditions) = (&json["metadata"], &json["preconditions"]);
+    let guarded = match (asked.method.as_str(), asked.resource.as_str()) {
+        ("PUT", "leases") => metadata["uid"].is_string() && metadata["resourceVersion"].is_string(),
+        ("PATCH", "leases") => false,
+        ("DELETE", "leases") => preconditions["uid"].is_string() && preconditions["resourceVersion"].is_string(),
+        ("DELETE", "pods") => preconditions["uid"].is_string(),
+        ("PATCH", "pods") => metadata["uid"].is_string(),
+        _ => true,
+    };
+    (!guarded).then(|| format!("{} {} {:?} without saying which: {json}", asked.method, asked.resource, asked.name))
+}
+
+/// Here nobody refuses a pod, although somebody may be too busy to take it.
+fn blamed(asked: &Asked) -> Option<String> {
+    let blames = asked.is("PUT", "singletonjobs/status") && asked.json()["status"].to_string().contains("FailedCreate");
+    blames.then(|| format!("a pod was said to be refused: {}", asked.json()["status"]["conditions"]))
+}

@@ -39,7 +39,7 @@ require_tools() {
 check() {
   stage "formatting" cargo fmt --check
   stage "clippy" cargo clippy --locked --all-targets -- -D warnings
-  stage "unit, model and architecture tests" cargo test --locked --quiet --lib --bins --test model --test architecture
+  stage "unit, model and architecture tests" cargo test --locked --quiet --lib --bins --test model --test mutants --test architecture
 }
 
 # All files of tests/ but the scenarios and what `check` has run, so that a new one cannot be forgotten.
@@ -48,7 +48,7 @@ api_tests() {
   for file in tests/*.rs; do
     [ -e "$file" ] || die "tests/ holds no test"
     case $file in
-      tests/cluster.rs | tests/model.rs | tests/architecture.rs) ;;
+      tests/cluster.rs | tests/model.rs | tests/mutants.rs | tests/architecture.rs) ;;
       *) targets+=(--test "$(basename "$file" .rs)") ;;
     esac
   done

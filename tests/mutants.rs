@@ -45,7 +45,8 @@ fn write_crate(scratch: &Path) {
 fn manifest() -> String {
     let own = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).expect("a manifest");
     let of_interest = |section: &&str| section.starts_with("dependencies]") || section.starts_with("dev-dependencies]");
-    let dependencies: String = own.split("\n[").filter(of_interest).map(|section| format!("[{section}\n")).collect();
+    let sections: Vec<_> = own.split("\n[").filter(of_interest).collect();
+    let dependencies = format!("[{}\n", sections.join("\n["));
     format!(
         "[package]\nname = \"mutants\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = false\n\n\
          [lib]\npath = \"lib.rs\"\ntest = false\ndoctest = false\n\n[[test]]\nname = \"hunt\"\npath = \"hunt.rs\"\nharness = false\n\n\
@@ -91,7 +92,7 @@ fn write_module(folder: &Path, mutant: &Mutant) {
 
 fn mutated(path: &Path, sound: String, mutant: &Mutant) -> String {
     let here = |file: &&str| path.ends_with(Path::new("src/lease").join(file));
-    mutant.changes.iter().filter(|(file, ..)| here(&file)).fold(sound, |text, (file, replace, with)| {
+    mutant.changes.iter().filter(|(file, ..)| here(file)).fold(sound, |text, (file, replace, with)| {
         let places = text.matches(replace).count();
         let name = mutant.name;
         assert!(

@@ -22,21 +22,21 @@ const THREADS: usize = 2;
 pub fn to_the_end(world: &World, patience: Duration) -> Found {
     let began = Instant::now();
     let checker = world.clone().checker().threads(THREADS).timeout(patience);
-    report(checker.finish_when(broken()).spawn_dfs().join(), began, patience)
+    report(&checker.finish_when(broken()).spawn_dfs().join(), began, patience)
 }
 
 /// Breadth first: finds a short story.
 pub fn for_a_short_story(world: &World, patience: Duration) -> Found {
     let began = Instant::now();
     let checker = world.clone().checker().threads(THREADS).timeout(patience);
-    report(checker.finish_when(broken()).spawn_bfs().join(), began, patience)
+    report(&checker.finish_when(broken()).spawn_bfs().join(), began, patience)
 }
 
 fn broken() -> HasDiscoveries {
     HasDiscoveries::AllOf([BROKEN].into())
 }
 
-fn report(checker: impl Checker<World>, began: Instant, patience: Duration) -> Found {
+fn report(checker: &impl Checker<World>, began: Instant, patience: Duration) -> Found {
     let took = began.elapsed();
     let story = checker.discovery(BROKEN).map(|path| (path.last_state().broken, path.into_actions()));
     Found {

@@ -92,8 +92,8 @@ impl Evidence {
     /// Rules 4 and 5.
     fn may_take(&self, now: Now, write: &Write) -> bool {
         let (version, free, wanted) = self.told;
-        let waited = self.sight.as_ref().is_some_and(|(_, since)| now.at.elapsed_for_challenger(*since) >= self.longest_lease);
-        version == write.base.0 && wanted && (free || waited)
+        let expired = self.sight.as_ref().is_some_and(|(_, since)| now.at.elapsed_for_challenger(*since) >= self.longest_lease);
+        version == write.base.0 && wanted && (free || expired)
     }
 
     pub fn stored(&mut self, request: &Request, version: u128) {

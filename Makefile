@@ -1,13 +1,16 @@
 # Every target does all of its own set-up: packages, programs, images, cluster.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help check test fuzz simulate chaos manifests cluster-binaries cluster-up cluster-down image demo demo-down
+.PHONY: help check test model fuzz simulate chaos manifests cluster-binaries cluster-up cluster-down image demo demo-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 check: ## the fast part, for every edit: formatting, clippy, unit and model tests, simulation
 	hack/test.sh check
+
+model: ## the model in wider bounds: an hour and more, and some gigabytes; says how many states it saw
+	cargo test --locked --all-features --test model -- --ignored --nocapture
 
 test: ## everything that CI runs, cluster scenarios included; as root, 50 min cold, 20 min when built
 	hack/test.sh all

@@ -45,8 +45,8 @@ fn write_crate(scratch: &Path) {
 fn manifest() -> String {
     let own = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).expect("a manifest");
     let of_interest = |section: &&str| section.starts_with("dependencies]") || section.starts_with("dev-dependencies]");
-    let dependencies: Vec<&str> = own.split("\n[").filter(of_interest).collect();
-    let dependencies = format!("[{}\n", dependencies.join("\n["));
+    let sections: Vec<_> = own.split("\n[").filter(of_interest).collect();
+    let dependencies = format!("[{}\n", sections.join("\n["));
     format!(
         "[package]\nname = \"mutants\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = false\n\n\
          [lib]\npath = \"lib.rs\"\ntest = false\ndoctest = false\n\n[[test]]\nname = \"hunt\"\npath = \"hunt.rs\"\nharness = false\n\n\

@@ -109,7 +109,7 @@ fn strange_hands() -> Vec<World> {
 fn deaths() -> Vec<World> {
     let crash = faulty("crash", 1, &[Fault::Crash, Fault::End, Fault::Drain]);
     let last_words = World { last_words: true, horizon: 4, ..faulty("last words", 1, &[Fault::Crash]) };
-    let duplicates = World { one_pod: true, last_words: true, ..faulty("containers of one pod", 1, &[Fault::Crash]) };
+    let duplicates = World { one_pod: true, last_words: true, horizon: 4, ..faulty("containers of one pod", 1, &[Fault::Crash]) };
     let once = Policy { completion_policy: CompletionPolicy::OnSuccess, ..policy(3) };
     let once = World { policy: once, ..faulty("completion", 1, &[Fault::End]) };
     let three = World { agents: 3, policy: Policy { candidates: 3, ..policy(3) }, ..faulty("three candidates", 1, &[Fault::Crash]) };

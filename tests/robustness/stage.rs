@@ -66,6 +66,7 @@ impl Stage {
     }
 
     /// Starts a controller behind `door`.
+    #[expect(clippy::unused_self, reason = "a controller belongs to a stage")]
     pub fn control(&self, door: Arc<Door>) -> Controller {
         let task = tokio::spawn(run(door.client()));
         Controller { door, task }

@@ -98,6 +98,7 @@ impl World {
 
     /// By the controller, which knows who held it last and by which lease durations.
     pub fn recreate(&self, state: &mut State) {
+        state.idle_since = state.tick;
         let policy = state.wish.policy.clone();
         let wished = Duration::from_secs(u64::from(policy.lease_duration_seconds));
         let lease_duration = if self.breach == Breach::ShorterPlaceholder { wished } else { state.wish.longest_lease };

@@ -26,7 +26,7 @@ pub struct State {
     /// Of the last start.
     pub last_token: u128,
     pub starts: u8,
-    /// Since when nothing runs, and no process was replaced.
+    /// Since when nothing runs, and neither a process nor the Lease is another.
     pub idle_since: u32,
     pub broken: Option<Claim>,
 }

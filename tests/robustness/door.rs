@@ -119,6 +119,8 @@ impl Door {
             Fault::Conflict => Ok(refusal(StatusCode::CONFLICT, "Conflict")),
             Fault::TooManyRequests => Ok(refusal(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests")),
             Fault::InternalError => Ok(refusal(StatusCode::INTERNAL_SERVER_ERROR, "InternalError")),
+            // What a watch begins with is bounded by the connection's own timeout only, which is minutes.
+            Fault::Silence if asked.is_everywhere => self.answer(asked, request).await,
             Fault::Silence => pending().await,
             Fault::LostAnswer => {
                 self.answer(asked, request).await?;

@@ -20,8 +20,8 @@ use super::door::{Door, Plan};
 use super::ledger::Ledger;
 use super::world::World;
 
-/// Longer than the longest that a controller waits by itself before it looks again.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Many times the longest that a controller waits before it looks again: on a busy machine everything takes longer.
+pub const PATIENCE: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(40);
 
 /// See above.
@@ -36,6 +36,14 @@ pub struct Stage {
 pub struct Controller {
     pub door: Arc<Door>,
     task: JoinHandle<()>,
+}
+
+impl Controller {
+    /// Starts one behind `door`.
+    pub fn behind(door: Arc<Door>) -> Self {
+        let task = tokio::spawn(run(door.client()));
+        Self { door, task }
+    }
 }
 
 impl Drop for Controller {
@@ -63,13 +71,6 @@ impl Stage {
     /// A door for a controller of this namespace.
     pub fn door(&self, plan: Plan) -> Arc<Door> {
         Door::new(self.world.client.clone(), self.ledger.clone(), plan)
-    }
-
-    /// Starts a controller behind `door`.
-    #[expect(clippy::unused_self, reason = "a controller belongs to a stage")]
-    pub fn control(&self, door: Arc<Door>) -> Controller {
-        let task = tokio::spawn(run(door.client()));
-        Controller { door, task }
     }
 
     /// Starts a controller with this plan. Whenever one is killed, another takes its place.

@@ -38,14 +38,14 @@ impl Past {
         door.remember("pods", &self.pods);
         door.remember("leases", &self.leases);
         door.turn(Tide::Late);
-        stage.control(door)
+        Controller::behind(door)
     }
 }
 
 /// A service with two candidates, and its controller.
 async fn opened(theatre: &Theatre, namespace: &str) -> (Stage, Controller) {
     let stage = theatre.stage(namespace).await;
-    let controller = stage.control(stage.door(undisturbed()));
+    let controller = Controller::behind(stage.door(undisturbed()));
     stage.apply(SERVICE, &service("one", 2)).await;
     serves(&stage, "one", 2).await.expect("served");
     (stage, controller)

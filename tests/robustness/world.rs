@@ -85,9 +85,8 @@ impl World {
         let is = state.map_or("", |state| if state.terminated.is_some() { "terminated" } else { "running" });
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), pod.metadata.namespace.as_deref()?);
         let (name, patch) = (pod.name_any(), Patch::Merge(json!({"status": status(pod, has_ended)})));
-        (is != wanted).then_some(async move {
-            drop(pods.patch_status(&name, &PatchParams::default(), &patch).await);
-        })
+        let write = async move { drop(pods.patch_status(&name, &PatchParams::default(), &patch).await) };
+        (is != wanted).then_some(write)
     }
 
     /// The agents' part.

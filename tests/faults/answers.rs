@@ -63,13 +63,13 @@ fn a_storm_without_end_ends_the_holder_in_time() {
 
 #[test]
 fn a_connection_that_hangs_without_a_word_is_given_up_for_a_new_one() {
-    scenario("15-silent-connection", LEASE, async |scenario| {
+    scenario("15-silent-connection", 15, async |scenario| {
         let gateway = scenario.gateway().await;
         let (_active, _standby, _) = scenario.pair(scenario.pod(0).through(gateway.address), scenario.pod(1), &[]).await;
         let old = gateway.connections();
         gateway.rule(move |call| if call.connection < old { Verdict::Hang } else { Verdict::Pass });
         gateway.mute_watches(true);
-        scenario.nothing_happens(scenario.timing.lease_duration() * 2).await;
+        scenario.nothing_happens(scenario.timing.lease_duration()).await;
         assert!(gateway.connections() > old, "it renewed over a connection that hangs");
     });
 }

@@ -1,7 +1,7 @@
 # Every target does all of its own set-up: packages, programs, images, cluster.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help check test model fuzz simulate chaos manifests cluster-binaries cluster-up cluster-down image demo demo-down
+.PHONY: help check test model fuzz simulate faults chaos manifests cluster-binaries cluster-up cluster-down image demo demo-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ fuzz: ## everything that parses what others wrote, under CASES=100000 inputs eac
 
 simulate: ## virtual hours of faults, as many as you like: make simulate HOURS=1000 SEED=1
 	SIMULATION_HOURS=$(or $(HOURS),100) SIMULATION_SEED=$(or $(SEED),1) cargo test --locked --all-features --test simulation -- hours --nocapture
+
+faults: ## real agents while networks, servers, limits and people fail, and deadlines to the millisecond; wants the machine alone; as root
+	hack/test.sh faults
 
 chaos: ## SingletonJobs under random faults on the local cluster; MINUTES=60 for longer, SEED=N for the same plan again; as root
 	CHAOS_MINUTES=$(MINUTES) CHAOS_SEED=$(SEED) hack/test.sh chaos

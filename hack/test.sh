@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The test tiers, cheapest first, each with the time it took.
 #   test.sh check   formatting, clippy, unit and model tests
-#   test.sh all     check; then the tests against real servers; then the scenarios on one machine and on a cluster, and random faults (as root)
+#   test.sh all     check; then the tests against real servers; then the scenarios on a real cluster (as root)
+#   test.sh faults  real agents while everything round them fails (as root)
 #   test.sh chaos   random faults on a real cluster alone (as root); CHAOS_MINUTES=4, CHAOS_SEED=a random one
 # A tier that cannot run is a failure: nothing is skipped.
 set -euo pipefail
@@ -52,7 +53,7 @@ api_tests() {
     [ -e "$file" ] || die "tests/ holds no test"
     case $file in
       tests/architecture.rs | tests/fuzz.rs | tests/model.rs | tests/mutants.rs | tests/simulation.rs) ;;
-      tests/faults.rs | tests/cluster.rs | tests/chaos.rs) ;;
+      tests/deadline.rs | tests/faults.rs | tests/cluster.rs | tests/chaos.rs) ;;
       *) targets+=(--test "$(basename "$file" .rs)") ;;
     esac
   done
@@ -79,13 +80,20 @@ all() {
   stage "cluster programs" hack/cluster/build.sh
   stage "stores for the fencing recipes" hack/stores.sh
   stage "tests against real servers" api_tests
-  stage "faults between real agents and a real API server" cargo test --locked --all-features --test faults -- --test-threads=3
   stage "images" images
   stage "cluster up" bring_up
   stage "load the operator's image" "$cluster" load target/images/operator.tar target/images/witness.tar
   # More threads than scenarios: which of them may go on together is decided where it is known what they need.
   stage "cluster scenarios" cargo test --locked --all-features --test cluster -- --test-threads=64
-  stage "random faults" cargo test --locked --all-features --test chaos
+}
+
+# Real agents while networks, servers, limits and people fail. They measure milliseconds: what else the machine does would be measured too.
+faults() {
+  [ "$(id -u)" = 0 ] || die "make faults needs root: it makes namespaces, control groups and mounts"
+  require_tools cargo go
+  stage "cluster programs" hack/cluster/build.sh
+  stage "deadlines" cargo test --locked --all-features --test deadline -- --nocapture
+  stage "faults between real agents and a real API server" cargo test --locked --all-features --test faults -- --test-threads=2
 }
 
 # Random faults alone, for CHAOS_MINUTES.
@@ -101,7 +109,8 @@ trap finish EXIT
 case ${1:-} in
   check) require_tools cargo; check ;;
   all) all ;;
+  faults) faults ;;
   chaos) chaos ;;
-  *) die "say check, all or chaos" ;;
+  *) die "say check, all, faults or chaos" ;;
 esac
 complete=yes

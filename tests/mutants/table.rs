@@ -153,7 +153,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "renew_time_repeats",
         breaks: "renewTime is the time of day, which may stand still",
-        changes: &[("elector/wire.rs", "wall.max(previous + Duration::from_micros(1))", "wall.max(previous)")],
+        changes: &[("record.rs", "previous.checked_add(Duration::from_micros(1)).ok()", "previous.checked_add(Duration::ZERO).ok()")],
         world: "time of day stands still",
     },
     Mutant {

@@ -83,8 +83,7 @@ all() {
   stage "images" images
   stage "cluster up" bring_up
   stage "load the operator's image" "$cluster" load target/images/operator.tar target/images/witness.tar
-  # More threads than scenarios: which of them may go on together is decided where it is known what they need.
-  stage "cluster scenarios" cargo test --locked --all-features --test cluster -- --test-threads=64
+  stage "cluster scenarios" cargo test --locked --all-features --test cluster -- --test-threads=4
 }
 
 # Real agents while networks, servers, limits and people fail. They measure milliseconds: what else the machine does would be measured too.

@@ -105,7 +105,7 @@ node() { # name
 # All pods are in one control group, which weighs no more than any single process beside it unless it is told to.
 prefer_pods() {
   mkdir -p /sys/fs/cgroup/cpu/k8s.io 2>/dev/null || true
-  if [ -w /sys/fs/cgroup/cpu/k8s.io/cpu.shares ]; then echo 20480 >/sys/fs/cgroup/cpu/k8s.io/cpu.shares; fi
+  if [ -w /sys/fs/cgroup/cpu/k8s.io/cpu.shares ]; then echo 10240 >/sys/fs/cgroup/cpu/k8s.io/cpu.shares; fi
 }
 
 load_into() { # node archive...

@@ -232,6 +232,7 @@ fn pod(name: &str, node: &str, scenario: &Scenario, witness: &[&str]) -> Value {
 fn environment_of(scenario: &Scenario) -> Value {
     let of_pod = |path: &str| json!({"fieldRef": {"fieldPath": path}});
     json!([
+        {"name": "WITNESS_PAUSE_MICROSECONDS", "value": scenario.pause_microseconds.to_string()},
         {"name": environment::NAME, "value": NAME},
         {"name": environment::NAMESPACE, "value": scenario.namespace},
         {"name": environment::JOB_UID, "value": JOB_UID},

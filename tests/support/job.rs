@@ -66,7 +66,7 @@ impl<'a> Job<'a> {
                 }},
             },
         });
-        Self { scenario, name, records, manifest }
+        Self { scenario, name, records, manifest }.labelled("")
     }
 
     /// With these arguments of the witness.
@@ -93,7 +93,11 @@ impl<'a> Job<'a> {
 
     /// With a template that differs from before, and records that tell it: see [`Tenure::label`].
     pub fn labelled(self, label: &str) -> Self {
-        self.container(json!({"env": [{"name": "WITNESS_LABEL", "value": label}]}))
+        let pause = self.scenario.pause_microseconds.to_string();
+        self.container(json!({"env": [
+            {"name": "WITNESS_LABEL", "value": label},
+            {"name": "WITNESS_PAUSE_MICROSECONDS", "value": pause},
+        ]}))
     }
 
     /// What is applied.

@@ -26,6 +26,11 @@ const RECORDS: &str = "/dev/shm/singletonjob-witness";
 /// For every pod of a scenario to be gone.
 const CLEAR_AWAY: Duration = Duration::from_secs(90);
 
+/// From beat to beat of a witness, in microseconds: where milliseconds are measured, and where several scenarios share the processors, which as
+/// many witnesses would keep busy.
+const PRECISE: u32 = 20;
+const CALM: u32 = 400;
+
 /// What a scenario has to itself.
 pub struct Scenario {
     /// For the report.
@@ -38,6 +43,8 @@ pub struct Scenario {
     pub cluster: &'static Cluster,
     /// Folder of the witnesses' records.
     pub records: PathBuf,
+    /// From beat to beat of a witness.
+    pub pause_microseconds: u32,
     jobs: Mutex<Vec<PathBuf>>,
     remarks: Mutex<String>,
     allowed: Mutex<Vec<Violation>>,
@@ -51,7 +58,7 @@ pub struct Scenario {
 pub fn side_by_side(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
     let _place = enter(Mode::WithOperator);
     operator::install();
-    play(name, body);
+    play(name, CALM, body);
 }
 
 /// The same, with the cluster to itself.
@@ -61,7 +68,7 @@ pub fn side_by_side(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
 pub fn with_operator(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
     let _place = enter(Mode::WithOperatorAlone);
     operator::install();
-    play(name, body);
+    play(name, PRECISE, body);
 }
 
 /// The same, and the operator is not expected to be there afterwards.
@@ -72,7 +79,7 @@ pub fn uninstalling(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
     let _place = enter(Mode::Uninstalling);
     operator::install();
     operator::forget();
-    play(name, body);
+    play(name, PRECISE, body);
 }
 
 /// As [`side_by_side`], without the operator.
@@ -82,7 +89,7 @@ pub fn uninstalling(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
 pub fn without_operator(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
     let _place = enter(Mode::WithoutOperator);
     operator::remove();
-    play(name, body);
+    play(name, CALM, body);
 }
 
 /// The same, with the cluster to itself.
@@ -92,14 +99,14 @@ pub fn without_operator(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
 pub fn without_operator_alone(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
     let _place = enter(Mode::WithoutOperatorAlone);
     operator::remove();
-    play(name, body);
+    play(name, PRECISE, body);
 }
 
-fn play(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
+fn play(name: &'static str, pause_microseconds: u32, body: impl AsyncFnOnce(&Scenario)) {
     let began = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let scenario = Scenario::begin(name).await;
+        let scenario = Scenario::begin(name, pause_microseconds).await;
         let told = AssertUnwindSafe(body(&scenario)).catch_unwind().await;
         if told.is_err() {
             scenario.tell();
@@ -114,7 +121,7 @@ fn play(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
 }
 
 impl Scenario {
-    async fn begin(name: &'static str) -> Self {
+    async fn begin(name: &'static str, pause_microseconds: u32) -> Self {
         let cluster = Cluster::get();
         let client = cluster.client().await;
         let namespace = format!("{name}-{:06x}", fastrand::u32(..1 << 24));
@@ -123,7 +130,17 @@ impl Scenario {
         let object = serde_json::from_value(json!({"metadata": {"name": namespace}})).expect("a Namespace");
         let namespaces: Api<Namespace> = Api::all(client.clone());
         namespaces.create(&PostParams::default(), &object).await.expect("a new namespace");
-        Self { name, namespace, client, cluster, records, jobs: Mutex::default(), remarks: Mutex::default(), allowed: Mutex::default() }
+        Self {
+            name,
+            namespace,
+            client,
+            cluster,
+            records,
+            pause_microseconds,
+            jobs: Mutex::default(),
+            remarks: Mutex::default(),
+            allowed: Mutex::default(),
+        }
     }
 
     async fn end(&self) {

@@ -60,7 +60,7 @@ struct Arguments {
     #[arg(long)]
     spin: bool,
     /// How long it sleeps from beat to beat, at least.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, env = "WITNESS_PAUSE_MICROSECONDS", default_value_t = 20)]
     pause_microseconds: u64,
     /// Set by itself: how this process came about.
     #[arg(long, hide = true, value_enum, default_value_t = Kind::Main)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::control_plane::ControlPlane;
+use super::control_plane::{ControlPlane, binaries};
 use super::recipe::{self, Workplace};
 use super::scenario::{self, Store};
 
@@ -25,7 +25,7 @@ impl Namespace {
         let workplace = Workplace::new()
             .with("KUBECONFIG", control_plane.kubeconfig().display().to_string())
             .with("SINGLETONJOB_NAMESPACE", name)
-            .reaching("kubectl", &kubectl());
+            .reaching("kubectl", &binaries().join("kubectl").display().to_string());
         let namespace = Self { control_plane, name, workplace };
         namespace.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"));
         namespace.apply(object);
@@ -59,12 +59,6 @@ impl Namespace {
         let read = format!("kubectl --namespace {} get configmap totals --output jsonpath='{{.data.amount}}'", self.name);
         vec![self.workplace.must(&read), self.workplace.must(&read.replace(".data.amount", ".metadata.resourceVersion"))]
     }
-}
-
-fn kubectl() -> String {
-    let home = || std::env::var("HOME").expect("HOME is set") + "/.cache/singletonjob-cluster";
-    let home = std::env::var("CLUSTER_HOME").unwrap_or_else(|_| home());
-    format!("{home}/bin/kubectl")
 }
 
 /// Programs that send their token with every write.

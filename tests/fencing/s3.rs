@@ -1,8 +1,8 @@
 //! S3: one object that says where the data is, compared and swapped.
 
 use std::fs;
-use std::path::PathBuf;
 
+use super::control_plane::binaries;
 use super::recipe::Workplace;
 use super::scenario::{self, Store};
 use super::server::{self, Server};
@@ -40,12 +40,6 @@ impl Bucket {
     fn read(&self, key: &str) -> String {
         self.workplace.must(&format!("{SIGNED} http://s3.local/shop/{key}"))
     }
-}
-
-/// Where the cluster's programs are, and this one.
-fn binaries() -> PathBuf {
-    let cache = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/singletonjob-cluster");
-    std::env::var_os("CLUSTER_HOME").map_or_else(cache, PathBuf::from).join("bin")
 }
 
 impl Store for Bucket {

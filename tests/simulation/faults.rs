@@ -19,7 +19,7 @@ pub enum Fault {
     AnswersLost,
     RequestsLost,
     SlowNetwork,
-    Server(Sick),
+    Server(Ailment),
     CacheLags,
     WatchFallsSilent,
     WatchEnds,
@@ -48,16 +48,6 @@ pub enum Fault {
     StoreLost,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Sick {
-    Down,
-    Hangs,
-    Stalls,
-    Fails,
-    Throttles,
-    Forbids,
-}
-
 /// All that a schedule draws from; what is likely stands there more often.
 pub const ALL: [Fault; 41] = [
     Fault::NodeCut,
@@ -67,13 +57,13 @@ pub const ALL: [Fault; 41] = [
     Fault::RequestsLost,
     Fault::SlowNetwork,
     Fault::SlowNetwork,
-    Fault::Server(Sick::Down),
-    Fault::Server(Sick::Hangs),
-    Fault::Server(Sick::Stalls),
-    Fault::Server(Sick::Fails),
-    Fault::Server(Sick::Fails),
-    Fault::Server(Sick::Throttles),
-    Fault::Server(Sick::Forbids),
+    Fault::Server(Ailment::Down),
+    Fault::Server(Ailment::Hangs),
+    Fault::Server(Ailment::Stalls),
+    Fault::Server(Ailment::Fails),
+    Fault::Server(Ailment::Fails),
+    Fault::Server(Ailment::Throttles),
+    Fault::Server(Ailment::Forbids),
     Fault::CacheLags,
     Fault::CacheLags,
     Fault::WatchFallsSilent,
@@ -163,7 +153,7 @@ impl World {
         self.happens(fault, Some(place));
         match fault {
             Fault::NodeCut | Fault::AnswersLost | Fault::RequestsLost | Fault::SlowNetwork => self.trouble_network(fault, node, duration),
-            Fault::Server(sick) => self.trouble_server(sick, duration),
+            Fault::Server(ailment) => self.trouble_server(ailment, duration),
             Fault::CacheLags | Fault::WatchFallsSilent | Fault::WatchEnds => self.trouble_watches(fault, place, duration),
             Fault::NodeCrashes => self.node_crashes(node, duration),
             Fault::NodeSleeps => self.node_sleeps(node, duration),
@@ -214,17 +204,9 @@ impl World {
         }
     }
 
-    fn trouble_server(&mut self, sick: Sick, duration: Duration) {
-        let ailment = match sick {
-            Sick::Down => Ailment::Down,
-            Sick::Hangs => Ailment::Hangs,
-            Sick::Stalls => Ailment::Stalls,
-            Sick::Fails => Ailment::Fails,
-            Sick::Throttles => Ailment::Throttles,
-            Sick::Forbids => Ailment::Forbids,
-        };
+    fn trouble_server(&mut self, ailment: Ailment, duration: Duration) {
         self.server.fall_ill(ailment, self.now + duration);
-        if sick == Sick::Down {
+        if ailment == Ailment::Down {
             self.end_all_watches();
         }
     }

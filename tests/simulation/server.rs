@@ -14,7 +14,7 @@ use singletonjob::lease::record::{Record, Version};
 const REMEMBERED: Duration = Duration::from_secs(120);
 
 /// What is wrong with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ailment {
     /// Connections are refused.
     Down,

@@ -218,7 +218,7 @@ fn first_child(shell: u32) -> Option<i32> {
 }
 
 /// Where the cluster's build puts its programs.
-fn binaries() -> PathBuf {
+pub fn binaries() -> PathBuf {
     let home = std::env::var_os("CLUSTER_HOME").map(PathBuf::from);
     let default = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/singletonjob-cluster");
     home.unwrap_or_else(default).join("bin")

@@ -56,9 +56,7 @@ pub struct Scenario {
 /// # Panics
 /// Where the scenario does, or the records show a violation.
 pub fn side_by_side(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
-    let _place = enter(Mode::WithOperator);
-    operator::install();
-    play(name, CALM, body);
+    play(Mode::WithOperator, name, body);
 }
 
 /// The same, with the cluster to itself.
@@ -66,9 +64,7 @@ pub fn side_by_side(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
 /// # Panics
 /// As [`side_by_side`] does.
 pub fn with_operator(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
-    let _place = enter(Mode::WithOperatorAlone);
-    operator::install();
-    play(name, PRECISE, body);
+    play(Mode::WithOperatorAlone, name, body);
 }
 
 /// The same, and the operator is not expected to be there afterwards.
@@ -76,10 +72,7 @@ pub fn with_operator(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
 /// # Panics
 /// As [`side_by_side`] does.
 pub fn uninstalling(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
-    let _place = enter(Mode::Uninstalling);
-    operator::install();
-    operator::forget();
-    play(name, PRECISE, body);
+    play(Mode::Uninstalling, name, body);
 }
 
 /// As [`side_by_side`], without the operator.
@@ -87,9 +80,7 @@ pub fn uninstalling(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
 /// # Panics
 /// As [`side_by_side`] does.
 pub fn without_operator(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
-    let _place = enter(Mode::WithoutOperator);
-    operator::remove();
-    play(name, CALM, body);
+    play(Mode::WithoutOperator, name, body);
 }
 
 /// The same, with the cluster to itself.
@@ -97,12 +88,13 @@ pub fn without_operator(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
 /// # Panics
 /// As [`side_by_side`] does.
 pub fn without_operator_alone(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
-    let _place = enter(Mode::WithoutOperatorAlone);
-    operator::remove();
-    play(name, PRECISE, body);
+    play(Mode::WithoutOperatorAlone, name, body);
 }
 
-fn play(name: &'static str, pause_microseconds: u32, body: impl AsyncFnOnce(&Scenario)) {
+fn play(mode: Mode, name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
+    let _place = enter(mode);
+    prepare(mode);
+    let pause_microseconds = if mode.is_shared() { CALM } else { PRECISE };
     let began = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
@@ -118,6 +110,17 @@ fn play(name: &'static str, pause_microseconds: u32, body: impl AsyncFnOnce(&Sce
         told.and(judged).unwrap_or_else(|panic| resume_unwind(panic));
     });
     report::noted(name, "the whole scenario", began.elapsed());
+}
+
+fn prepare(mode: Mode) {
+    if mode.has_operator() {
+        operator::install();
+    } else {
+        operator::remove();
+    }
+    if mode == Mode::Uninstalling {
+        operator::forget();
+    }
 }
 
 impl Scenario {

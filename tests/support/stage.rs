@@ -20,10 +20,14 @@ pub enum Mode {
 impl Mode {
     /// How many scenarios may be going on: as many as two processors can serve.
     fn capacity(self) -> usize {
-        if matches!(self, Self::WithOperator | Self::WithoutOperator) { 4 } else { 1 }
+        if self.is_shared() { 4 } else { 1 }
     }
 
-    fn has_operator(self) -> bool {
+    pub fn is_shared(self) -> bool {
+        matches!(self, Self::WithOperator | Self::WithoutOperator)
+    }
+
+    pub fn has_operator(self) -> bool {
         self <= Self::Uninstalling
     }
 }

@@ -18,6 +18,9 @@ pub struct Event {
     pub pod: Option<String>,
 }
 
+const LEASE_RECREATED: &str = "the Lease was missing: it was made again in the name of its last holder, and everybody waits until that one \
+                               cannot run any more";
+
 fn normal(reason: &'static str, note: impl Into<String>) -> Event {
     Event { reason, warning: false, note: note.into(), pod: None }
 }
@@ -30,7 +33,7 @@ fn warning(reason: &'static str, note: impl Into<String>) -> Event {
 pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> {
     let mut events = Vec::new();
     if account.lease_created == Some(true) {
-        events.push(warning("LeaseRecreated", "the Lease was missing: it was made again in the name of its last holder, and everybody waits until that one cannot run any more"));
+        events.push(warning("LeaseRecreated", LEASE_RECREATED));
     }
     events.extend(account.foreign.iter().map(|pod| {
         warning("ForeignObject", format!("the Pod {pod} is not of this SingletonJob: it is left alone, and the next number is used"))

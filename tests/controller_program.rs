@@ -33,6 +33,8 @@ const INSTALL: &str = include_str!("../manifests/install.yaml");
 const SYSTEM: &str = "singletonjob-system";
 const NAME: &str = "singletonjob-controller";
 const USER: &str = "system:serviceaccount:singletonjob-system:singletonjob-controller";
+/// In the template of every job.
+const PASSWORD: &str = "correct horse battery staple";
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Longer than a reconciliation and everything that it sets off.
 const QUIET: Duration = Duration::from_secs(3);
@@ -77,13 +79,18 @@ impl Bench {
 
     /// A replica, in a pod as the Deployment would make it.
     async fn start(&self, pod: &str) -> Program {
+        self.start_with(pod, &self.token().await).await
+    }
+
+    /// The same, for whoever has to know its token.
+    async fn start_with(&self, pod: &str, token: &str) -> Program {
         let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), SYSTEM);
         let template = deployments.get(NAME).await.expect("installed").spec.template;
         let metadata = ObjectMeta { name: Some(pod.to_owned()), ..ObjectMeta::default() };
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), SYSTEM);
         let stored = Pod { metadata, spec: template.spec, ..Pod::default() };
         pods.create(&PostParams::default(), &stored).await.expect("a pod");
-        Program::start(pod, SYSTEM, &self.control_plane.kubeconfig_with_token(&self.token().await))
+        Program::start(pod, SYSTEM, &self.control_plane.kubeconfig_with_token(token))
     }
 
     async fn token(&self) -> String {
@@ -101,7 +108,8 @@ impl Bench {
     }
 
     async fn apply(&self, name: &str, replicas: u32) {
-        let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"]});
+        let secret = json!([{"name": "PASSWORD", "value": PASSWORD}]);
+        let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"], "env": secret});
         let spec = json!({"completionPolicy": "Never", "replicas": replicas, "template": {"spec": {"containers": [container]}}});
         let job = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": name}, "spec": spec});
         let jobs: Api<SingletonJob> = self.api();
@@ -175,7 +183,8 @@ fn patch(spec: &Value) -> Patch<Value> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
     let bench = Bench::new("rights").await;
-    let mut program = bench.start("rights-1").await;
+    let token = bench.token().await;
+    let mut program = bench.start_with("rights-1", &token).await;
     leads(&program).await;
     bench.apply("web", 2).await;
     bench.settled("web", 2).await;
@@ -200,6 +209,8 @@ async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
     assert!(refused.is_empty(), "{refused:#?}");
     let used: BTreeSet<_> = deeds.iter().flat_map(audit::Deed::needs).collect();
     assert_eq!(used, bench.granted().await);
+    let log = program.log();
+    assert!(log.contains("TRACE") && ![&*token, PASSWORD].iter().any(|secret| log.contains(secret)), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

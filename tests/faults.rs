@@ -3,6 +3,9 @@
 //! Needs root (namespaces, cgroups, mounts) and the programs that `make cluster-binaries` builds. `docs/scenarios.md` has the table of all
 //! scenarios; every one here ends with the witness's verdict: no two workloads ran at once, and tokens rose.
 
+#[path = "support/audit.rs"]
+#[expect(dead_code, reason = "shared with tests that use more of it")]
+mod audit;
 #[path = "support/cgroup.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod cgroup;

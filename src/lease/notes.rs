@@ -206,7 +206,7 @@ pub struct Progress {
     pub starts: u32,
     /// Attempts that count against the limit.
     pub failures: u32,
-    /// Ends in a row after which it is waited before the next start.
+    /// Ends of the workload, or of its agent, in a row: each makes the wait before the next start longer. A lost lease is none.
     pub setbacks: u32,
     /// The next start not sooner than this after first sight.
     pub retry_after_seconds: u32,

@@ -95,7 +95,7 @@ fn a_singletonjob_that_does_not_decode_is_reported_and_does_not_stop_the_others(
         let patch = json!({"spec": {"template": {"spec": {"priority": "much"}}}}).to_string();
         let accepted = || scenario.kubectl(&["patch", "sj", "odd", "--type=merge", "--patch", &patch]).status.success().then_some(());
         eventually("the looser schema comes into force", SOON, accepted).await;
-        odd.await_event("InvalidSpec", "cannot be read by the controller").await;
+        odd.await_event("InvalidSpec", "cannot read this SingletonJob").await;
 
         sound.delete_pod(&tenure.pod);
         await_tenure(&sound.records, 2, SOON).await;

@@ -48,8 +48,8 @@ fn exit_1_is_tried_again_with_a_higher_token_until_backoff_limit_and_the_failed_
         let tenures = job.tenures();
         assert_eq!(tenures.iter().map(|tenure| tenure.attempt).collect::<Vec<_>>(), [1, 2]);
         assert!(tenures[1].token > tenures[0].token);
-        let pods = job.await_pods("only the failed ones are left", |pods| pods.iter().all(|pod| phase(pod) == Some("Failed"))).await;
-        assert_eq!(pods.len(), 2);
+        let left = |pods: &[Pod]| pods.len() == 2 && pods.iter().all(|pod| phase(pod) == Some("Failed"));
+        job.await_pods("only the failed ones are left", left).await;
         for tenure in &tenures {
             let log = scenario.must(&["logs", &tenure.pod]);
             assert!(log.contains(&format!("running with token {}", tenure.token)), "{log}");

@@ -115,7 +115,7 @@ fn a_second_apply_of_the_same_file_changes_nothing() {
     side_by_side("apply-again", async |scenario| {
         let job = Job::service(scenario, "web");
         let tenure = job.pair().await;
-        let (before, pods) = (job.read().await, job.pods().await);
+        let (before, pods) = (job.at_rest().await, job.pods().await);
         assert!(job.apply().contains("unchanged"));
         nothing_starts(&job.records, 1, SECOND * 2).await;
         assert_eq!(job.read().await.resource_version(), before.resource_version());
@@ -165,6 +165,7 @@ fn a_template_that_cannot_start_leaves_the_old_one_running_and_says_so() {
         };
         let job = broken;
         job.until("the condition quotes the kubelet", said).await;
+        job.await_event("StandbyUnavailable", "ErrImageNeverPull").await;
         nothing_starts(&job.records, 1, LEASE).await;
         assert!(undisturbed(&job.tenure(old.token)));
         let status = job.read().await.status.expect("reported");

@@ -23,13 +23,16 @@ pub struct Program {
 
 impl Program {
     /// Starts a replica in the pod of that name.
+    ///
+    /// It logs all that it ever may: what it says at other levels is in there.
     pub fn start(pod: &str, namespace: &str, kubeconfig: &Path) -> Self {
         let log = NamedTempFile::new().expect("a temporary file");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
         let address = format!("127.0.0.1:{port}");
         let process = Command::new(PROGRAM)
             .env_clear()
-            .envs([("POD_NAME", pod), ("POD_NAMESPACE", namespace), ("LISTEN_ADDRESS", &address), ("LOG_FORMAT", "text")])
+            .envs([("POD_NAME", pod), ("POD_NAMESPACE", namespace), ("LISTEN_ADDRESS", &address)])
+            .envs([("LOG_FORMAT", "text"), ("LOG_LEVEL", "trace")])
             .env("KUBECONFIG", kubeconfig)
             .stderr(File::create(log.path()).expect("a temporary file"))
             .spawn()

@@ -129,7 +129,7 @@ async fn the_controller_can_give_candidates_their_role() {
     let granted = r#"{"apiVersion": "v1", "kind": "List", "items": [
         {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "job"},
          "rules": [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["job"],
-                    "verbs": ["get", "list", "watch", "update"]}]},
+                    "verbs": ["get", "watch", "update"]}]},
         {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "job"},
          "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "job"},
          "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "grants"}]}]}"#;

@@ -12,6 +12,7 @@ use kube::{Client, Error};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use singletonjob::contract::labels;
+use singletonjob::controller::build::rbac::VERBS;
 use singletonjob::lease::notes::keys;
 use singletonjob::lease::record::Identity;
 
@@ -35,7 +36,7 @@ impl Scene {
         let scene = Self { bench };
         scene.create::<ServiceAccount>(json!({"metadata": {"name": "default"}})).await;
         let rule = json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["web"],
-                          "verbs": ["get", "list", "watch", "update"]});
+                          "verbs": VERBS});
         scene.create::<Role>(json!({"metadata": {"name": "web"}, "rules": [rule]})).await;
         let granted = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "web"});
         let subject = json!({"kind": "ServiceAccount", "name": "default", "namespace": namespace});

@@ -1,16 +1,20 @@
-//! Tokens that are replaced, and rights that are taken away.
+//! Tokens that are replaced, rights that are needed, and rights that are taken away.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
 use kube::api::DeleteParams;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use singletonjob::contract::exit_codes;
+use singletonjob::controller::build::rbac::VERBS;
 use tokio::time::sleep;
 
-use crate::observe::{await_tenure, nothing_starts, now};
+use crate::audit::{Audit, Deed};
+use crate::observe::{await_tenure, eventually, nothing_starts, now};
 use crate::scenario::{END, NAME, SECOND, START, Scenario, scenario};
 
 const LEASE: u64 = 6;
@@ -56,4 +60,42 @@ fn rights_that_are_taken_away_end_the_holder_in_time_and_given_back_let_one_run(
         scenario.allow().await;
         await_tenure(&scenario.records, 2, scenario.timing.lease_duration() + START).await;
     });
+}
+
+#[test]
+fn a_handover_needs_every_right_that_candidates_were_given_and_no_other() {
+    scenario("rights-of-candidates", LEASE, async |scenario| {
+        let audit = Audit::begin(scenario.control_plane.audit_log());
+        let (mut active, _standby, _) = scenario.pair(scenario.pod(0), scenario.pod(1), &[]).await;
+        active.signal(Signal::SIGTERM);
+        active.await_end(END).await;
+        await_tenure(&scenario.records, 2, START).await;
+        let deeds = audit.deeds(&scenario.user());
+        let refused: Vec<_> = deeds.iter().filter(|deed| matches!(deed.code(), 401 | 403)).collect();
+        assert!(refused.is_empty(), "{refused:#?}");
+        let used: BTreeSet<_> = deeds.iter().flat_map(Deed::needs).collect();
+        let granted = VERBS.map(|verb| ("coordination.k8s.io".to_owned(), "leases".to_owned(), verb.to_owned()));
+        assert_eq!(used, BTreeSet::from(granted));
+        for verb in ["list", "create", "patch", "delete", "deletecollection"] {
+            assert!(!scenario.may(verb, "leases/rollup"), "{verb}");
+        }
+        for what in ["leases/another", "pods", "secrets", "singletonjobs.singletonjob.dev"] {
+            assert!(!scenario.may("get", what), "{what}");
+        }
+    });
+}
+
+#[test]
+fn without_any_one_of_its_rights_a_candidate_is_refused_something() {
+    for missing in VERBS {
+        scenario("rights-of-candidates-but-one", LEASE, async |scenario| {
+            let left: Vec<_> = VERBS.into_iter().filter(|verb| *verb != missing).collect();
+            scenario.allow_only(&left).await;
+            let audit = Audit::begin(scenario.control_plane.audit_log());
+            let _candidate = scenario.pod(0).start(&[]).await;
+            let refused = || audit.deeds(&scenario.user()).into_iter().find(|deed| deed.code() == 403);
+            let refused = eventually("something is refused", START, refused).await;
+            assert_eq!(refused.verb, missing);
+        });
+    }
 }

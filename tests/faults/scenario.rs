@@ -14,12 +14,13 @@ use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::api::PostParams;
+use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use singletonjob::contract;
+use singletonjob::controller::build::rbac::VERBS;
 use singletonjob::lease::notes::CompletionPolicy;
 use singletonjob::lease::record::Record;
 use singletonjob::lease::timing::{Timing, Wanted};
@@ -98,6 +99,7 @@ pub fn play(
         let told = AssertUnwindSafe(body(&scenario)).catch_unwind().await;
         // Every candidate belongs to the body, and is gone with it.
         let violations = testimony(&scenario.records).violations();
+        assert!(!scenario.said().contains(&scenario.token()), "{name}: a token is in a log");
         if told.is_err() || !violations.is_empty() {
             scenario.tell();
         }
@@ -141,19 +143,38 @@ impl Scenario {
 
     /// What the controller allows the candidates of one job; returns when the API server knows.
     pub async fn allow(&self) {
-        let rules = json!([{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": [NAME],
-            "verbs": ["get", "list", "watch", "update"]}]);
-        self.post::<Role>(json!({"metadata": {"name": NAME}, "rules": rules})).await;
+        self.make_role(&VERBS).await;
         self.post::<RoleBinding>(json!({
             "metadata": {"name": NAME},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": NAME},
             "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": self.namespace}],
         }))
         .await;
-        let user = format!("system:serviceaccount:{}:{NAME}", self.namespace);
-        let question = ["--namespace", &self.namespace, "auth", "can-i", "update", "leases/rollup", "--as", &user];
-        eventually("the candidates' rights are known", START, || self.control_plane.kubectl(&question, "").status.success().then_some(()))
-            .await;
+        eventually("the candidates' rights are known", START, || self.may("update", "leases/rollup").then_some(())).await;
+    }
+
+    async fn make_role(&self, verbs: &[&str]) {
+        let rule = json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": [NAME], "verbs": verbs});
+        self.post::<Role>(json!({"metadata": {"name": NAME}, "rules": [rule]})).await;
+    }
+
+    /// Leaves the candidates nothing but this; returns when the API server knows.
+    pub async fn allow_only(&self, verbs: &[&str]) {
+        self.api::<Role>().delete(NAME, &DeleteParams::default()).await.expect("it is there");
+        self.make_role(verbs).await;
+        let known = || VERBS.iter().all(|verb| self.may(verb, "leases/rollup") == verbs.contains(verb));
+        eventually("the candidates' rights are known", START, || known().then_some(())).await;
+    }
+
+    /// Whether candidates may do that.
+    pub fn may(&self, verb: &str, what: &str) -> bool {
+        let question = ["--namespace", &self.namespace, "auth", "can-i", verb, what, "--as", &self.user()];
+        self.control_plane.kubectl(&question, "").status.success()
+    }
+
+    /// Whom the API server takes candidates for.
+    pub fn user(&self) -> String {
+        format!("system:serviceaccount:{}:{NAME}", self.namespace)
     }
 
     /// A new token where candidates look for one; bound to this object, if any, and worthless without it.
@@ -293,12 +314,23 @@ impl Scenario {
         report::at_least(self.name, what, measured, least);
     }
 
+    /// What every container has logged, and why it ended.
+    fn said(&self) -> String {
+        let containers = fs::read_dir(self.directory.path()).expect("ours").flatten();
+        let told = containers.map(|container| {
+            let read = |file| fs::read_to_string(container.path().join(file)).unwrap_or_default();
+            format!("# {}: log, then termination message\n{}{}\n", container.path().display(), read("log"), read("message"))
+        });
+        told.collect()
+    }
+
+    fn token(&self) -> String {
+        fs::read_to_string(self.credentials().join("token")).expect("readable")
+    }
+
     /// All that explains a failure.
     fn tell(&self) {
-        for entry in fs::read_dir(self.directory.path()).expect("ours").flatten() {
-            let read = |file| fs::read_to_string(entry.path().join(file)).unwrap_or_default();
-            eprintln!("# {}: log, then termination message\n{}{}", entry.path().display(), read("log"), read("message"));
-        }
+        eprintln!("{}", self.said());
         let lease = self.control_plane.kubectl(&["--namespace", &self.namespace, "get", "lease", NAME, "--output", "yaml"], "");
         eprintln!("# Lease\n{}", String::from_utf8_lossy(&lease.stdout));
         eprintln!("# witnesses\n{:#?}", testimony(&self.records).tenures());

@@ -60,7 +60,8 @@ impl World {
     pub fn launch(&mut self, number: usize) {
         let place = &self.places[number];
         let node = place.node;
-        if place.who.is_none() && !self.nodes[node].down && !self.controller.is_between_jobs() {
+        let awake = !self.nodes[node].down && !self.nodes[node].suspended;
+        if place.who.is_none() && awake && !self.controller.is_between_jobs() {
             let temper = self.temper();
             self.start_container(number, temper);
         }
@@ -151,6 +152,9 @@ impl World {
         if self.nodes[node].down {
             return;
         }
+        if self.nodes[node].suspended {
+            self.node_resumes(node);
+        }
         self.nodes[node].down = true;
         let all: Vec<_> = self.processes.values().filter(|process| process.node == node).map(|process| process.who).collect();
         for who in all {
@@ -161,6 +165,11 @@ impl World {
 
     pub fn node_returns(&mut self, node: usize) {
         self.nodes[node].down = false;
+        self.fill(node);
+    }
+
+    /// What could not be launched while it was away.
+    fn fill(&mut self, node: usize) {
         for number in 0..self.places.len() {
             if self.places[number].node == node && self.places[number].who.is_none() {
                 let delay = self.chance.millis(500..=5000);
@@ -195,6 +204,7 @@ impl World {
             world.expired_in_sleep(who);
             world.note(Deed::Wakes { who });
         });
+        self.fill(node);
     }
 
     /// Timers fire before any process runs.

@@ -121,16 +121,9 @@ fn is_wanted(record: &Record) -> bool {
     runs && !record.is_finished() && floor.is_none_or(|floor| record.version > floor)
 }
 
-/// Rule 10, written down a second time on purpose.
+/// Rule 10: whoever lost its Lease is followed without one.
 fn back_off(record: &Record) -> Duration {
-    let Some(progress) = &record.notes.progress else { return Duration::ZERO };
-    if record.is_released() || !progress.open {
-        return Duration::from_secs(progress.retry_after_seconds.into());
-    }
-    match progress.setbacks {
-        0 => Duration::ZERO,
-        before => Duration::from_secs((10 * 2_u64.saturating_pow(before - 1)).min(360)),
-    }
+    Duration::from_secs(record.notes.progress.as_ref().map_or(0, |progress| progress.retry_after_seconds.into()))
 }
 
 /// Longer than any message is under way on a network that is well.

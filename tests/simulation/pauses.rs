@@ -43,6 +43,7 @@ impl World {
         let (lateness, node) = (process.lateness, process.node);
         let forgotten = self.now + self.nodes[node].clock.true_duration(MEMORY) + STEP;
         if let Some(process) = self.electing(who) {
+            process.late_until = process.late_until.max(forgotten);
             process.well_from = process.well_from.max(forgotten);
         }
         self.queue.push(forgotten, Event::Recovers(who));
@@ -51,7 +52,7 @@ impl World {
 
     pub fn recover(&mut self, who: Who) {
         let now = self.now;
-        if let Some(process) = self.electing(who).filter(|process| process.well_from <= now) {
+        if let Some(process) = self.electing(who).filter(|process| process.late_until <= now) {
             process.lateness = Duration::ZERO;
             self.tell(who, News::Fact(Fact::Lateness(Duration::ZERO)));
         }

@@ -144,6 +144,7 @@ pub struct Process {
     /// Which of its wake-ups is meant.
     pub wake: u64,
     pub lateness: Duration,
+    pub late_until: Duration,
     pub starving: Duration,
     pub well_from: Duration,
     pub draining: bool,
@@ -171,6 +172,7 @@ impl Process {
             temper,
             wake: 0,
             lateness: Duration::ZERO,
+            late_until: Duration::ZERO,
             starving: Duration::ZERO,
             well_from: born,
             draining: false,

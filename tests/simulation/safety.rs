@@ -48,7 +48,7 @@ impl Safety {
             Deed::Hears { who, boot, triple, longest } => self.hears(*who, *boot, triple, *longest),
             Deed::Sends { who, boot, put } => return self.sends(*who, *boot, put),
             Deed::Commits { by, state } => return self.commits(*by, state),
-            Deed::Arms { who, deadline, .. } => return self.arms(*who, *deadline),
+            Deed::Arms { who, boot, deadline } => return self.arms(*who, *boot, *deadline),
             Deed::Disarms { who } => return self.disarms(*who),
             Deed::Starts { who, boot, token, run, within } => return self.starts(*who, *boot, *token, run, *within),
             Deed::Stops { who, boot } => return self.stops(*who, *boot),
@@ -101,7 +101,7 @@ impl Safety {
             Some(holder) => {
                 claim(holder == who, "A5", || format!("agent {who} writes the name of {holder}"))?;
                 claim(!agent.released, "rule 9", || format!("agent {who} renews after it has released"))?;
-                if base.triple.holder == Some(who) { Ok(()) } else { takes_over(agent, who, boot, &base) }
+                if base.triple.holder == Some(who) { renews(agent, who, boot, put) } else { takes_over(agent, who, boot, &base) }
             }
         }
     }
@@ -118,15 +118,15 @@ impl Safety {
             self.stored.pop_first();
         }
         if let Some(who) = by.filter(|by| state.triple.holder == Some(*by)) {
-            let begins = last.is_none_or(|last| last.triple.holder != Some(who) || last.triple.uid != state.triple.uid);
-            self.proves(who, state, begins);
+            self.proves(who, state, last.is_none_or(|last| !renewed(&last.triple, &state.triple)));
         }
         Ok(())
     }
 
     fn proves(&mut self, who: Who, state: &State, begins: bool) {
         let agent = self.agents.entry(who).or_default();
-        if begins && agent.token.is_none() {
+        // Nobody may ever have told it that it had acquired the Lease once before, and lost it.
+        if begins && !agent.started {
             agent.token = Some(state.version);
         }
         let proven = |sent: &&Sent| Some(sent.renew_time) == state.triple.renew_time;
@@ -137,9 +137,10 @@ impl Safety {
         agent.last_proof = Some(sent);
     }
 
-    fn arms(&mut self, who: Who, deadline: Duration) -> Verdict {
+    /// What is armed for a moment that has passed kills at once.
+    fn arms(&mut self, who: Who, boot: Duration, deadline: Duration) -> Verdict {
         let agent = self.agents.entry(who).or_default();
-        agent.armed = Some(deadline);
+        agent.armed = Some(deadline.max(boot));
         claim(deadline <= agent.proven, "I3", || {
             format!("agent {who} lives {:?} longer than its writes prove", deadline.saturating_sub(agent.proven))
         })
@@ -194,6 +195,17 @@ impl Safety {
         self.agents.remove(&who);
         claim(!self.is_running(who), "rule 8", || format!("agent {who} is over ({ending}) and its workload is not"))
     }
+}
+
+/// A Lease that was made again in somebody's name has no renewTime: that one has to acquire it anew, as everybody has.
+fn renewed(last: &Triple, now: &Triple) -> bool {
+    last.uid == now.uid && last.holder == now.holder && last.renew_time.is_some()
+}
+
+/// I3: whoever sees this lease, and no other before it, waits for no longer one.
+fn renews(agent: &Agent, who: Who, boot: Duration, put: &Sent) -> Verdict {
+    let bound = boot.max(put.decided + hard_deadline(put.lease));
+    claim(agent.armed.is_none_or(|armed| armed <= bound), "I3", || format!("agent {who} is armed for longer than the lease that it sends"))
 }
 
 /// I4, by rules 4 and 5.

@@ -11,6 +11,7 @@ use kube::api::{DeleteParams, PostParams};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use singletonjob::contract::{self, Standing, environment, paths, pod};
+use singletonjob::controller::build::rbac::VERBS;
 use singletonjob::lease::notes::{CompletionPolicy, keys};
 use singletonjob::lease::record::Record;
 use singletonjob::lease::timing::{Timing, Wanted};
@@ -69,7 +70,7 @@ impl<'a> ByHand<'a> {
     async fn allow(&self) {
         let metadata = json!({"name": NAME, "labels": labels_of_all()});
         let rules = json!([{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": [NAME],
-            "verbs": ["get", "list", "watch", "update"]}]);
+            "verbs": VERBS}]);
         self.post::<Role>(json!({"metadata": metadata, "rules": rules})).await;
         self.post::<RoleBinding>(json!({
             "metadata": metadata,

@@ -137,6 +137,19 @@ impl<'a> Job<'a> {
         await_object(self.scenario.api(), self.name, what, deadline, |job| job.is_some_and(&mut so)).await.expect("just seen")
     }
 
+    /// Waits until nobody writes it any more.
+    pub async fn at_rest(&self) -> SingletonJob {
+        let mut last = self.read().await;
+        loop {
+            sleep(Duration::from_secs(2)).await;
+            let job = self.read().await;
+            if job.resource_version() == last.resource_version() {
+                return job;
+            }
+            last = job;
+        }
+    }
+
     /// Waits until the condition of this type is true.
     pub async fn await_true(&self, type_: &str) -> Condition {
         let job = self.until(&format!("{type_} is true"), |job| condition(job, type_).is_some_and(|is| is.status == "True")).await;

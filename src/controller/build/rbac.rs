@@ -8,8 +8,8 @@ use kube::{Resource, ResourceExt};
 use crate::api::SingletonJob;
 use crate::controller::names;
 
-/// What a candidate may do with its Lease; never create, patch or delete.
-const VERBS: [&str; 4] = ["get", "list", "watch", "update"];
+/// What a candidate may do with its Lease, and all that it does: it watches one object by name and never lists, creates, patches or deletes.
+pub const VERBS: [&str; 3] = ["get", "watch", "update"];
 
 /// The Role for this one Lease.
 pub fn role(job: &SingletonJob) -> Role {

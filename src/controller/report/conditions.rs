@@ -228,14 +228,14 @@ fn free(account: &Account<'_>, reason: Reason, by: &str) -> Statement {
     Statement::no(types::HELD, reasons::RELEASED, format!("{by} gave the Lease back: {}", words::release(reason)))
 }
 
+/// Quotes what keeps a candidate from starting in any case: [`super::events`] tells by it what has been told.
 fn standby(account: &Account<'_>) -> Statement {
+    let trouble = account.trouble().map(|trouble| trouble.message);
     match account.standbys().count() {
-        0 => {
-            let why = account.trouble().map_or_else(|| no_standby(account), |trouble| trouble.message);
-            Statement::no(types::STANDBY_AVAILABLE, "NoneReady", why)
-        }
+        0 => Statement::no(types::STANDBY_AVAILABLE, "NoneReady", trouble.unwrap_or_else(|| no_standby(account))),
         many => {
-            let message = format!("{} ready", words::count(many, "standby is", "standbys are"));
+            let trouble = trouble.map_or(String::new(), |trouble| format!("; {trouble}"));
+            let message = format!("{} ready{trouble}", words::count(many, "standby is", "standbys are"));
             Statement::yes(types::STANDBY_AVAILABLE, reasons::AS_EXPECTED, message)
         }
     }

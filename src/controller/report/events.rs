@@ -48,6 +48,7 @@ pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJ
     }
     events.extend(account.retired.iter().map(retired));
     events.extend(attempts(account, old, new));
+    events.extend(standbys(account, old, new));
     events.extend(conditions(old, new));
     events
 }
@@ -117,34 +118,20 @@ fn conditions(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> 
         let reason = if stalled.reason == reasons::FOREIGN_OBJECT { "ForeignObject" } else { "InvalidSpec" };
         events.push(warning(reason, stalled.message.clone()));
     }
-    let had_standby = is_true(&old.conditions, types::STANDBY_AVAILABLE);
-    let quoted =
-        |reason: &str| !matches!(reason, reasons::AS_EXPECTED | reasons::BACKOFF | reasons::RUNNING | reasons::PENDING | "NotReady");
-    if let Some(standby) = is_new(types::STANDBY_AVAILABLE, "False").filter(|_| had_standby) {
-        events.push(warning("StandbyUnavailable", standby.message.clone()));
-    } else if let Some(ready) = is_new(types::READY, "False").filter(|ready| is_hindrance(&ready.reason) && quoted(&ready.reason)) {
-        events.push(warning("StandbyUnavailable", ready.message.clone()));
-    }
     if let Some(agent) = is_new(types::AGENT_HEALTHY, "False") {
         events.push(warning("LeaseRenewalFailing", agent.message.clone()));
     }
     events
 }
 
-/// Whether a reason quotes another program: none of ours.
-fn is_hindrance(reason: &str) -> bool {
-    let ours = [
-        reasons::COMPLETE,
-        reasons::FAILED,
-        reasons::HELD,
-        reasons::EXPIRED,
-        reasons::RELEASED,
-        reasons::QUARANTINED,
-        reasons::NEVER_HELD,
-        reasons::SUSPENDED,
-        reasons::SCALED_TO_ZERO,
-        reasons::FOREIGN_OBJECT,
-        reasons::INVALID_SPEC,
-    ];
-    !ours.contains(&reason)
+/// That nobody stands by any more, or why a candidate does not start: once for every reason.
+fn standbys(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
+    let told = find_condition(&old.conditions, types::STANDBY_AVAILABLE);
+    let tell = find_condition(&new.conditions, types::STANDBY_AVAILABLE)?;
+    if tell.status == "False" && told.is_some_and(|told| told.status == "True") {
+        return Some(warning("StandbyUnavailable", tell.message.clone()));
+    }
+    let trouble = account.trouble()?;
+    let is_new = told.is_none_or(|told| !told.message.contains(&trouble.message));
+    is_new.then(|| warning("StandbyUnavailable", trouble.message))
 }

@@ -192,10 +192,26 @@ fn a_template_that_cannot_start_is_quoted() {
     let status = compute(&job, Some(released(&Value::Null, &Value::Null)), vec![pod(1, false, Some("ErrImagePull"))]);
     let ready = find_condition(&status.conditions, types::READY).expect("there");
     assert_eq!((&*ready.reason, &*ready.message), ("ErrImagePull", "web-1: ErrImagePull: container main: no such image"));
-    let old = SingletonJobStatus::default();
-    let observed = Observed::default();
-    let nothing = Account::new(&job, &observed, &Plan::LetGo, apply::nothing(), now());
-    assert!(events::between(&nothing, &old, &status).iter().any(|event| event.warning && event.note.contains("no such image")));
+}
+
+#[test]
+fn what_keeps_a_new_template_from_starting_is_told_once_while_the_old_one_runs() {
+    let shot = |status: &SingletonJobStatus| job("Never", json!({}), status);
+    let happened = |before: &SingletonJobStatus, candidates: Vec<Candidate>| {
+        let observed = Observed { lease: Some(held()), candidates, ..Observed::default() };
+        let job = shot(before);
+        let account = Account::new(&job, &observed, &Plan::LetGo, apply::nothing(), now());
+        let after = status::compute(&account);
+        (events::between(&account, before, &after), after)
+    };
+    let running = || vec![pod(1, true, None), pod(2, true, None)];
+    let (_, before) = happened(&SingletonJobStatus::default(), running());
+    let with_a_third = || [running(), vec![pod(3, false, Some("ErrImagePull"))]].concat();
+    let (events, after) = happened(&before, with_a_third());
+    let told: Vec<_> = events.iter().map(|event| (event.reason, event.warning, &*event.note)).collect();
+    assert_eq!(told, [("StandbyUnavailable", true, "web-3: ErrImagePull: container main: no such image")]);
+    assert_eq!(table(&after), [is("True", reasons::HELD), None, None]);
+    assert_eq!(happened(&after, with_a_third()), (vec![], after));
 }
 
 #[test]

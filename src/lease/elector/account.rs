@@ -1,4 +1,7 @@
 //! What an end costs: attempts, failures, and how long it is waited before the next start.
+//!
+//! Only a workload that ends by itself, or takes its agent with it, is made to wait: that is what keeps anybody from spinning. Whoever
+//! loses its Lease is followed at the pace of leases anyway.
 
 use std::time::Duration;
 
@@ -37,7 +40,7 @@ pub(super) fn write_off(progress: Progress, record: &Record) -> Progress {
         (Some(acquired), Some(renewed)) => Duration::try_from(renewed.duration_since(acquired)).unwrap_or_default(),
         _ => Duration::ZERO,
     };
-    setback(progress, ran, true)
+    loss(progress, ran)
 }
 
 /// The account with one more start; unchanged where the attempts are used up.
@@ -61,7 +64,8 @@ pub(super) fn close(progress: Progress, policy: &Policy, reason: Reason, exit: O
     let succeeded = reason == Reason::WorkloadSucceeded && exit.is_some_and(Exit::is_success);
     let closed = match reason {
         Reason::WorkloadSucceeded | Reason::WorkloadFailed => setback(progress, ran, !succeeded),
-        Reason::LeaseLost | Reason::ElectorDied => setback(progress, ran, true),
+        Reason::ElectorDied => setback(progress, ran, true),
+        Reason::LeaseLost => loss(progress, ran),
         Reason::Created | Reason::Handover | Reason::RolledOut | Reason::Drain | Reason::Stopped => Progress { open: false, ..progress },
     };
     let verdict = match policy.completion_policy {
@@ -71,6 +75,12 @@ pub(super) fn close(progress: Progress, policy: &Policy, reason: Reason, exit: O
         CompletionPolicy::OnSuccess => None,
     };
     (closed, verdict)
+}
+
+/// A lost lease says nothing about the workload: it is a failure, and no reason to wait before the next start.
+fn loss(progress: Progress, ran: Duration) -> Progress {
+    let setbacks = if ran >= SOUND_RUN { 0 } else { progress.setbacks };
+    Progress { failures: progress.failures.saturating_add(1), setbacks, retry_after_seconds: 0, open: false, ..progress }
 }
 
 fn setback(progress: Progress, ran: Duration, failed: bool) -> Progress {
@@ -133,6 +143,15 @@ mod tests {
             let (after, verdict) = close(started(), &policy, reason, Some(Exit::Code(143)), Duration::ZERO);
             assert_eq!((after.failures, after.setbacks, after.open, verdict), (0, 0, false, None), "{reason:?}");
         }
+    }
+
+    #[test]
+    fn a_lost_lease_counts_as_a_failure_and_delays_nothing() {
+        let policy = policy(CompletionPolicy::OnSuccess, 6);
+        let before = Progress { setbacks: 3, ..started() };
+        let (after, verdict) = close(before.clone(), &policy, Reason::LeaseLost, None, Duration::ZERO);
+        assert_eq!((after.failures, after.setbacks, after.retry_after_seconds, verdict), (1, 3, 0, None));
+        assert_eq!(loss(before, SOUND_RUN).setbacks, 0, "whoever ran this long had no trouble of its own");
     }
 
     #[test]

@@ -109,12 +109,8 @@ fn wanted<'a>(record: &'a Record, candidate: &Candidate) -> Option<&'a Run> {
 
 /// From first sight: nothing but the back-off after a release, else the longest lease that the holder may believe in.
 fn waiting_period(record: &Record, run: &Run, longest_lease: Duration) -> Duration {
-    let progress = account::of(record, run);
-    if record.is_released() {
-        return Duration::from_secs(u64::from(progress.retry_after_seconds));
-    }
-    let lost = account::write_off(progress, record);
-    longest_lease + Duration::from_secs(u64::from(lost.retry_after_seconds))
+    let back_off = Duration::from_secs(u64::from(account::of(record, run).retry_after_seconds));
+    if record.is_released() { back_off } else { longest_lease + back_off }
 }
 
 /// Whoever was itself out of contact lets the holder speak first when contact returns, once: its workload may have ended meanwhile, and a

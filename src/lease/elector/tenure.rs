@@ -264,13 +264,14 @@ impl Tenure {
             self.release_sent();
         } else {
             let write = self.renewal(candidate, record, timing, lateness, renew_time);
-            let attempt = wire.put(now, write, timing, lateness, outputs);
+            let attempt = wire.register(now, &write, timing, lateness);
             self.shorten(now.at, &attempt);
             self.arm(now.at, outputs);
+            outputs.push(attempt.put(write));
         }
     }
 
-    /// A write with a shorter lease may be stored without our ever hearing of it: from when it is sent, it counts.
+    /// A write with a shorter lease may be stored without our ever hearing of it: the deadline moves before it is sent.
     fn shorten(&mut self, now: Moment, attempt: &Attempt) {
         let proof = Proof::of(attempt);
         if proof.remaining(now) < self.proof.remaining(now) {

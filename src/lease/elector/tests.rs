@@ -567,7 +567,7 @@ fn what_cannot_be_killed_is_never_released() {
 }
 
 #[test]
-fn a_shorter_lease_counts_from_when_it_is_sent() {
+fn a_shorter_lease_counts_before_it_is_sent() {
     let mut bench = Bench::holding();
     let short = Policy {
         lease_duration_seconds: 6,
@@ -579,6 +579,7 @@ fn a_shorter_lease_counts_from_when_it_is_sent() {
     let outputs = bench.saw(2_000, bench.lease.clone().version(12).noted(|notes| notes.policy = Some(short)));
     assert_eq!(put(&outputs).map(|(_, write)| write.lease_duration), Some(Duration::from_secs(6)));
     assert_eq!(orders(&outputs), [Order::ArmDeadline(kernel_kill(2_000 + 4_400))], "5 s - 0.6 s: it may be stored unheard");
+    assert!(matches!(outputs.last(), Some(Output::Put { .. })), "a pause after it was sent would be too late: {outputs:?}");
 }
 
 #[test]

@@ -163,7 +163,13 @@ impl Wire {
         Record::next_renew_time(stored.max(self.last_renew_time), wall)
     }
 
-    pub(super) fn put(&mut self, now: Now, write: Write, timing: Timing, lateness: Duration, outputs: &mut Vec<Output>) -> Attempt {
+    pub(super) fn put(&mut self, now: Now, write: Write, timing: Timing, lateness: Duration, outputs: &mut Vec<Output>) {
+        let attempt = self.register(now, &write, timing, lateness);
+        outputs.push(attempt.put(write));
+    }
+
+    /// Takes `write` for sent, which is for the caller to do.
+    pub(super) fn register(&mut self, now: Now, write: &Write, timing: Timing, lateness: Duration) -> Attempt {
         self.sent += 1;
         let attempt = Attempt { id: self.sent, sent: now.at, base: write.base, renew_time: write.renew_time, timing, lateness };
         self.attempts.push(attempt);
@@ -171,12 +177,15 @@ impl Wire {
         self.last_sent = Some((now.at, write.base));
         self.last_renew_time = Some(write.renew_time);
         self.urgent = false;
-        outputs.push(Output::Put { attempt: attempt.id, write: Box::new(write), deadline: timing.request_deadline() });
         attempt
     }
 }
 
 impl Attempt {
+    pub(super) fn put(&self, write: Write) -> Output {
+        Output::Put { attempt: self.id, write: Box::new(write), deadline: self.timing.request_deadline() }
+    }
+
     /// `D`, from before it was sent.
     pub(super) fn hard(&self) -> Duration {
         self.timing.hard_deadline().saturating_sub(self.lateness)

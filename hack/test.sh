@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The test tiers, cheapest first, each with the time it took.
 #   test.sh check   formatting, clippy, unit and model tests
-#   test.sh all     check; then the tests against real servers; then the scenarios on a real cluster (as root)
+#   test.sh all     check; then against real servers; then real agents under faults; then a real cluster, random faults included (as root)
 #   test.sh faults  real agents while everything round them fails (as root)
 #   test.sh chaos   random faults on a real cluster alone (as root); CHAOS_MINUTES=4, CHAOS_SEED=a random one
 # A tier that cannot run is a failure: nothing is skipped.
@@ -46,19 +46,31 @@ check() {
   stage "simulation" cargo test --locked --all-features --quiet --test simulation -- --nocapture
 }
 
-# All files of tests/ but the scenarios and what `check` has run, so that a new one cannot be forgotten.
-api_tests() {
-  local file targets=()
+# The files of tests/ that nothing else here runs, so that a new one cannot be forgotten.
+against_servers() {
+  local file name
   for file in tests/*.rs; do
-    [ -e "$file" ] || die "tests/ holds no test"
-    case $file in
-      tests/architecture.rs | tests/fuzz.rs | tests/model.rs | tests/mutants.rs | tests/simulation.rs) ;;
-      tests/deadline.rs | tests/faults.rs | tests/cluster.rs | tests/chaos.rs) ;;
-      *) targets+=(--test "$(basename "$file" .rs)") ;;
+    name=$(basename "$file" .rs)
+    case $name in
+      architecture | fuzz | model | mutants | simulation | robustness | deadline | agent_processes | faults | cluster | chaos) ;;
+      *) printf -- '--test %s ' "$name" ;;
     esac
   done
-  [ ${#targets[@]} -gt 0 ] || die "tests/ holds nothing but the cluster scenarios"
-  cargo test --locked --all-features "${targets[@]}"
+}
+
+# Two lanes, for they mostly wait; what the second says is shown when the first is done.
+api_tests() {
+  local log status=0 others
+  log=$(mktemp)
+  others=$(against_servers)
+  cargo test --locked --all-features --no-run
+  cargo test --locked --all-features --test robustness >"$log" 2>&1 &
+  # shellcheck disable=SC2086 # words, by intention
+  cargo test --locked --all-features $others || status=1
+  wait $! || status=1
+  cat "$log"
+  rm "$log"
+  return "$status"
 }
 
 images() {
@@ -72,6 +84,20 @@ bring_up() {
   "$cluster" up
 }
 
+# Real agents while networks, servers, limits and people fail. They measure milliseconds: what else the machine does would be measured too.
+agents() {
+  stage "deadlines" cargo test --locked --all-features --test deadline
+  stage "agents' processes" cargo test --locked --all-features --test agent_processes
+  stage "faults between real agents and a real API server" cargo test --locked --all-features --test faults -- --test-threads=2
+}
+
+faults() {
+  [ "$(id -u)" = 0 ] || die "make faults needs root: it makes namespaces, control groups and mounts"
+  require_tools cargo go
+  stage "cluster programs" hack/cluster/build.sh
+  agents
+}
+
 all() {
   [ "$(id -u)" = 0 ] || die "make test needs root: the cluster scenarios make network namespaces and mounts; make check does not"
   require_tools cargo go
@@ -80,19 +106,12 @@ all() {
   stage "cluster programs" hack/cluster/build.sh
   stage "stores for the fencing recipes" hack/stores.sh
   stage "tests against real servers" api_tests
+  agents
   stage "images" images
   stage "cluster up" bring_up
   stage "load the operator's image" "$cluster" load target/images/operator.tar target/images/witness.tar
   stage "cluster scenarios" cargo test --locked --all-features --test cluster -- --test-threads=4
-}
-
-# Real agents while networks, servers, limits and people fail. They measure milliseconds: what else the machine does would be measured too.
-faults() {
-  [ "$(id -u)" = 0 ] || die "make faults needs root: it makes namespaces, control groups and mounts"
-  require_tools cargo go
-  stage "cluster programs" hack/cluster/build.sh
-  stage "deadlines" cargo test --locked --all-features --test deadline -- --nocapture
-  stage "faults between real agents and a real API server" cargo test --locked --all-features --test faults -- --test-threads=2
+  stage "random faults" env CHAOS_MINUTES=2 CHAOS_SEED=11 cargo test --locked --all-features --test chaos
 }
 
 # Random faults alone, for CHAOS_MINUTES.

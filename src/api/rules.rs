@@ -45,7 +45,7 @@ fn completion_policy() -> Rule {
     Rule::new("self == oldSelf").message("completionPolicy cannot be changed: delete this SingletonJob first, or use another name")
 }
 
-fn of_spec() -> [Rule; 3] {
+fn of_spec() -> [Rule; 4] {
     [
         rule(
             "!has(self.workloadContainer) || self.template.spec.containers.exists(c, c.name == self.workloadContainer)",
@@ -63,6 +63,11 @@ fn of_spec() -> [Rule; 3] {
             "!has(self.backoffLimit) || self.completionPolicy != 'Never'",
             ".backoffLimit",
             "leave backoffLimit out: with completionPolicy Never the workload is restarted without limit",
+        ),
+        rule(
+            "!has(self.podTTLSecondsAfterFinished) || self.completionPolicy != 'Never'",
+            ".podTTLSecondsAfterFinished",
+            "leave podTTLSecondsAfterFinished out: with completionPolicy Never the job never finishes",
         ),
     ]
 }

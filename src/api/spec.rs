@@ -67,6 +67,12 @@ pub struct SingletonJobSpec {
     #[schemars(range(min = 0))]
     pub backoff_limit: Option<i32>,
 
+    /// How long the pods of a finished job stay for their logs; the SingletonJob itself and its outcome stay in any case, so that applying it
+    /// again does not run it again. Left out, they stay as long as the SingletonJob does. Only with `completionPolicy: OnSuccess`.
+    #[serde(default, rename = "podTTLSecondsAfterFinished", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub pod_ttl_seconds_after_finished: Option<i32>,
+
     /// How long the right to run lasts without being renewed: shorter finds a dead node sooner, longer survives longer outages of the API
     /// server. May be changed at any time; nothing restarts.
     #[serde(default)]

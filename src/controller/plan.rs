@@ -113,7 +113,8 @@ pub fn timing(job: &SingletonJob) -> Result<Timing, String> {
 fn act(job: &SingletonJob, observed: &Observed, timing: Timing, now: Timestamp) -> Act {
     let pace = candidates::pace(observed, now);
     let number = candidates::next_number(job, observed);
-    let (create, delete, handover) = pods(job, observed);
+    let time_to_live = retention::time_to_live(job, observed, now);
+    let (create, delete, handover) = pods(job, observed, time_to_live);
     let create = if pace.is_zero() { create } else { 0 };
     Act {
         create_lease: observed.lease.is_none().then(|| takeover::creation(job, observed, timing)),
@@ -123,13 +124,16 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, now: Timestamp) 
         retire: retention::lingering(observed, &delete),
         delete,
         label: candidates::labels(observed),
-        next_look: next_look(observed, pace),
+        next_look: next_look(observed, pace, time_to_live),
     }
 }
 
 type Pods = (usize, Vec<(String, String)>, Option<Handover>);
 
-fn pods(job: &SingletonJob, observed: &Observed) -> Pods {
+fn pods(job: &SingletonJob, observed: &Observed, time_to_live: Option<Duration>) -> Pods {
+    if time_to_live == Some(Duration::ZERO) {
+        return (0, observed.candidates.iter().map(candidates::name).collect(), None);
+    }
     let mut delete = retention::surplus(job, observed);
     if runs::is_finished(job, observed) {
         delete.extend(candidates::all_but_the_finisher(observed));
@@ -145,8 +149,8 @@ fn pods(job: &SingletonJob, observed: &Observed) -> Pods {
 }
 
 /// The next moment at which something may be different without anybody telling.
-fn next_look(observed: &Observed, pace: Duration) -> Duration {
-    let mut look = LONGEST_LOOK;
+fn next_look(observed: &Observed, pace: Duration, time_to_live: Option<Duration>) -> Duration {
+    let mut look = time_to_live.filter(|left| !left.is_zero()).map_or(LONGEST_LOOK, |left| left.min(LONGEST_LOOK));
     if observed.holder().is_some() {
         look = look.min(observed.remaining() + TAKEOVER_SLACK);
     } else {

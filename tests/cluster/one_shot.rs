@@ -39,6 +39,20 @@ fn exit_0_completes_it_removes_the_standbys_and_nothing_starts_again() {
 }
 
 #[test]
+fn the_pods_of_a_finished_job_go_when_their_time_is_over_and_its_outcome_stays() {
+    side_by_side("pod-ttl", async |scenario| {
+        let job = Job::one_shot(scenario, "report").with(json!({"podTTLSecondsAfterFinished": 5})).witness(&["--seconds", "1"]);
+        job.apply();
+        job.await_true(types::COMPLETE).await;
+        assert_eq!(job.pods().await.iter().filter(|pod| phase(pod) == Some("Succeeded")).count(), 1, "the log is there to read");
+        job.await_pods("they are gone", <[Pod]>::is_empty).await;
+        assert!(job.apply().contains("unchanged"));
+        nothing_starts(&job.records, 1, LEASE + SECOND).await;
+        assert_eq!(job.await_true(types::COMPLETE).await.reason, "Completed");
+    });
+}
+
+#[test]
 fn exit_1_is_tried_again_with_a_higher_token_until_backoff_limit_and_the_failed_pods_keep_their_logs() {
     side_by_side("failed", async |scenario| {
         let job = Job::one_shot(scenario, "report").with(json!({"backoffLimit": 1})).witness(&["--seconds", "2", "--exit", "1"]);

@@ -176,6 +176,7 @@ fn spec() -> BoxedStrategy<Value> {
         ("replicas", some(&[json!(2), json!(0), json!(1), json!(-1), json!(1000), json!(null)])),
         ("completionPolicy", some(&[json!("OnSuccess"), json!("Never"), json!("Always")])),
         ("backoffLimit", some(&[json!(6), json!(0), json!(-1), json!(i32::MAX)])),
+        ("podTTLSecondsAfterFinished", some(&[json!(60), json!(0), json!(-1), json!(i32::MAX)])),
         ("suspend", some(&[json!(true), json!(false)])),
         ("workloadContainer", some(&[json!("main"), json!("helper"), json!("nobody")])),
         ("lease", sometimes(lease())),

@@ -48,6 +48,10 @@ fn of_the_spec() -> Vec<(Value, Said)> {
             ("spec.backoffLimit", "leave backoffLimit out: with completionPolicy Never the workload is restarted without limit"),
         ),
         (
+            spec(json!({"completionPolicy": "Never", "podTTLSecondsAfterFinished": 3})),
+            ("spec.podTTLSecondsAfterFinished", "leave podTTLSecondsAfterFinished out: with completionPolicy Never the job never finishes"),
+        ),
+        (
             spec(json!({"workloadContainer": "other"})),
             ("spec.workloadContainer", "use the name of a container of the template, or leave workloadContainer out: then it is the first"),
         ),

@@ -1,7 +1,13 @@
 //! Which ended pods stay: their logs are there to read, within reason.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 use super::super::observe::Observed;
 use super::super::observe::candidate::{Candidate, End};
+use super::candidates::name;
+use super::runs;
 use crate::api::SingletonJob;
 
 /// Failed attempts of a one-shot that stay at most, newest first.
@@ -31,6 +37,13 @@ pub fn surplus(job: &SingletonJob, observed: &Observed) -> Vec<(String, String)>
     surplus
 }
 
+/// How long the pods of the finished run still stay; none where they stay for good, or the run is not over.
+pub fn time_to_live(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<Duration> {
+    let granted = Duration::from_secs(u64::try_from(job.spec.pod_ttl_seconds_after_finished?).unwrap_or(0));
+    let over = runs::completion_time(job, observed)?;
+    Some(granted.saturating_sub(Duration::try_from(now.duration_since(over)).unwrap_or_default()))
+}
+
 /// Ended pods that are kept although something in them runs on: of an attempt that is over, nothing should.
 pub fn lingering(observed: &Observed, delete: &[(String, String)]) -> Vec<(String, String)> {
     observed.candidates.iter().filter(|candidate| candidate.lingers).map(name).filter(|pod| !delete.contains(pod)).collect()
@@ -41,8 +54,4 @@ fn ended(observed: &Observed, which: impl Fn(&End) -> bool) -> Vec<&Candidate> {
     let mut list: Vec<_> = observed.candidates.iter().filter(|candidate| candidate.end().is_some_and(&which)).collect();
     list.sort_by_key(|candidate| std::cmp::Reverse(candidate.number));
     list
-}
-
-fn name(candidate: &Candidate) -> (String, String) {
-    (candidate.name.clone(), candidate.uid.clone())
 }

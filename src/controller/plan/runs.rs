@@ -1,5 +1,7 @@
 //! Whether anything should run.
 
+use jiff::Timestamp;
+
 use super::super::observe::Observed;
 use crate::api::SingletonJob;
 use crate::api::conditions::reasons;
@@ -36,6 +38,12 @@ pub fn finished<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Fi
 /// Whether the run is over: as the Lease has it, or as was known before a Lease that is lost.
 pub fn is_finished(job: &SingletonJob, observed: &Observed) -> bool {
     finished(job, observed).is_some() || job.status.as_ref().is_some_and(|status| !status.runs.is_empty())
+}
+
+/// When the run was over, on the clock of whoever finished it.
+pub fn completion_time(job: &SingletonJob, observed: &Observed) -> Option<Timestamp> {
+    let recorded = || job.status.as_ref()?.runs.first()?.completion_time.as_ref().map(|time| time.0);
+    finished(job, observed).map(|finished| finished.completion_time).or_else(recorded)
 }
 
 /// How the run of this very SingletonJob goes.

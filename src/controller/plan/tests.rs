@@ -182,6 +182,21 @@ fn stopping_takes_standbys_at_once_and_the_holder_when_it_has_released() {
 }
 
 #[test]
+fn the_pods_of_a_finished_run_go_when_their_time_is_over_and_not_before() {
+    let finished_at = |seconds: u64| {
+        json!({"runs": [{
+            "number": 1, "outcome": "Failed", "attempts": 2, "completionTime": (now() - Duration::from_secs(seconds)).to_string(),
+        }]})
+    };
+    let there = || there(None, vec![ended(1, Some(1), None), ended(2, Some(1), None)]);
+    let lived = |spec: Value, seconds| act(&job(spec, finished_at(seconds)), &there());
+    assert!(deleted(&lived(json!({}), 1_000_000)).is_empty(), "they stay for good");
+    let early = lived(json!({"podTTLSecondsAfterFinished": 60}), 50);
+    assert_eq!((deleted(&early), early.next_look), (vec![], Duration::from_secs(10)));
+    assert_eq!(deleted(&lived(json!({"podTTLSecondsAfterFinished": 60}), 60)), ["web-1", "web-2"]);
+}
+
+#[test]
 fn a_rollout_makes_a_new_standby_then_drops_the_old_one_then_hands_over_once() {
     let job = service(2);
     let first = act(&job, &there(Some(1), vec![old(1), old(2)]));

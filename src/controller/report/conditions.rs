@@ -273,7 +273,8 @@ fn sentence(account: &Account<'_>, run: &FinishedRun) -> String {
     match run.outcome {
         RunOutcome::Succeeded => format!("succeeded: {message}{changed}"),
         RunOutcome::Failed | RunOutcome::Stopped => {
-            let log = run.pod.as_ref().map_or(String::new(), |pod| format!("; the log of {pod} says why"));
+            let kept = |pod: &&String| account.observed.candidates.iter().any(|candidate| candidate.name == **pod);
+            let log = run.pod.as_ref().filter(kept).map_or(String::new(), |pod| format!("; the log of {pod} says why"));
             format!("failed after {}: {message}{log}{changed}", words::count(run.attempts, "attempt", "attempts"))
         }
     }

@@ -34,3 +34,5 @@ mod probes;
 mod removal;
 #[path = "cluster/service.rs"]
 mod service;
+#[path = "cluster/speed.rs"]
+mod speed;

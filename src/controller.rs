@@ -31,6 +31,7 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
@@ -86,14 +87,18 @@ pub async fn run(client: Client, agent: Agent, instance: String, telemetry: Arc<
     let (leases, leases_writer) = reflector::store();
     let (roles, roles_writer) = reflector::store();
     let (bindings, bindings_writer) = reflector::store();
-    let caches = Caches { jobs: jobs.clone(), pods, leases, roles, bindings };
+    let (budgets, budgets_writer) = reflector::store();
+    let caches = Caches { jobs: jobs.clone(), pods, leases, roles, bindings, budgets };
+    let all_budgets = watcher(Api::<PodDisruptionBudget>::all(client.clone()), watcher::Config::default()).default_backoff();
+    let beside = caches.clone();
     let root = watcher(Api::<Guarded>::all(client.clone()), watcher::Config::default()).default_backoff().reflect(jobs_writer);
     let controller = Controller::for_stream(root.applied_objects(), jobs)
         .with_config(controller::Config::default().concurrency(CONCURRENCY))
         .watches_stream(children(&client, pods_writer).touched_objects(), |pod| to_job(&pod))
         .watches_stream(news(children(&client, leases_writer), sightings.clone()), |lease| to_job(&lease))
         .watches_stream(children(&client, roles_writer).touched_objects(), |role| to_job(&role))
-        .watches_stream(children(&client, bindings_writer).touched_objects(), |binding| to_job(&binding));
+        .watches_stream(children(&client, bindings_writer).touched_objects(), |binding| to_job(&binding))
+        .watches_stream(all_budgets.reflect(budgets_writer).touched_objects(), move |budget| to_jobs_beside(&budget, &beside.jobs));
     let (full, filled) = watch::channel(false);
     let sweep = sweep(client.clone(), caches.clone(), sightings.clone(), full, telemetry.clone());
     telemetry.metrics.follow(figures(caches.jobs.clone(), sightings.clone()));
@@ -168,6 +173,12 @@ fn news(
             Err(error) => Some(Err(error)),
         })
     })
+}
+
+/// All SingletonJobs of a PodDisruptionBudget's namespace: it may be meant for the pods of any.
+fn to_jobs_beside(budget: &PodDisruptionBudget, jobs: &Store<Guarded>) -> Vec<ObjectRef<Guarded>> {
+    let beside = jobs.state_filter(|job| job.meta().namespace == budget.metadata.namespace);
+    beside.iter().map(|job| ObjectRef::from_obj(job.as_ref())).collect()
 }
 
 /// The SingletonJob that an object was made for, by its label: an object without an owner has one too.

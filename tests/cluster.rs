@@ -24,6 +24,8 @@ mod access;
 mod agent;
 #[path = "cluster/bad_input.rs"]
 mod bad_input;
+#[path = "cluster/drain.rs"]
+mod drain;
 #[path = "cluster/faults.rs"]
 mod faults;
 #[path = "cluster/one_shot.rs"]

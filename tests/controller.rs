@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
@@ -293,4 +294,30 @@ async fn sidecars_of_an_attempt_that_is_over_are_told_to_end_and_the_pod_stays()
     };
     sleep(QUIET).await;
     assert_eq!(told().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drains_heed_a_budget_of_ours_or_one_of_the_users_and_never_two() {
+    let bench = Bench::new("budgets").await;
+    bench.apply("web", json!({"completionPolicy": "Never"})).await;
+    let budgets: Api<PodDisruptionBudget> = bench.api();
+    let names =
+        async || budgets.list(&ListParams::default()).await.expect("an answer").iter().map(ResourceExt::name_any).collect::<Vec<_>>();
+    let turn = async |wanted: &[&str]| {
+        let started = Instant::now();
+        while names().await != wanted {
+            assert!(started.elapsed() < PATIENCE, "{:?} and not {wanted:?}", names().await);
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    turn(&["singletonjob-web"]).await;
+    let theirs = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "theirs"},
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"singletonjob.dev/name": "web"}}}});
+    let theirs = serde_json::from_value(theirs).expect("a PodDisruptionBudget");
+    budgets.create(&PostParams::default(), &theirs).await.expect("stored");
+    turn(&["theirs"]).await;
+    budgets.delete("theirs", &DeleteParams::default()).await.expect("deleted");
+    turn(&["singletonjob-web"]).await;
+    bench.apply("web", json!({"completionPolicy": "Never", "replicas": 1})).await;
+    turn(&[]).await;
 }

@@ -19,6 +19,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
@@ -191,6 +192,8 @@ async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
     let agent = bench.pods().await[0].spec.clone().and_then(|spec| spec.init_containers).expect("an installer").remove(0);
     assert_eq!(agent.image.as_deref(), Some("ghcr.io/singletonjob/singletonjob:0.1.0"), "the controller's own");
     bench.hold("web", &bench.pods().await[0]).await;
+    let budgets = || bench.api::<PodDisruptionBudget>();
+    eventually("guarded", async || budgets().get_opt("singletonjob-web").await.expect("an answer").is_some()).await;
     let active = ListParams::default().labels("singletonjob.dev/role=active");
     eventually("labelled", async || bench.api::<Pod>().list(&active).await.expect("an answer").items.len() == 1).await;
     let held = r#"singletonjob_held{namespace="rights",name="web"} 1"#;
@@ -198,6 +201,7 @@ async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
     let jobs = bench.api::<SingletonJob>();
     jobs.patch("web", &PatchParams::default(), &patch(&json!({"replicas": 1}))).await.expect("stored");
     bench.settled("web", 1).await;
+    eventually("guarded no more", async || budgets().get_opt("singletonjob-web").await.expect("an answer").is_none()).await;
     bench.apply("gone", 0).await;
     eventually("made", async || bench.api::<Lease>().get_opt("gone").await.expect("an answer").is_some()).await;
     jobs.delete("gone", &DeleteParams::default()).await.expect("deleted");

@@ -8,6 +8,7 @@
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
@@ -82,6 +83,7 @@ struct Apis {
     pods: Api<Pod>,
     roles: Api<Role>,
     bindings: Api<RoleBinding>,
+    budgets: Api<PodDisruptionBudget>,
 }
 
 /// Carries out a plan, in the order that its safety needs. What is not there to be deleted is no failure.
@@ -89,7 +91,7 @@ struct Apis {
 /// # Errors
 /// The first request that failed and without which the rest must not be done.
 pub async fn apply(client: &Client, job: &SingletonJob, observed: &Observed, objects: Objects) -> Result<Applied, Failure> {
-    let Objects { lease, wishes, role, binding, pods, delete, label, retire } = objects;
+    let Objects { lease, wishes, role, binding, budget, pods, delete, label, retire } = objects;
     let apis = Apis::of(client, &job.namespace().unwrap_or_default());
     let mut applied = Applied::nothing();
     let lease = match (&observed.lease, lease) {
@@ -104,6 +106,7 @@ pub async fn apply(client: &Client, job: &SingletonJob, observed: &Observed, obj
         (None, None) => return Ok(applied),
     };
     grant(&apis, observed, &lease, role, binding).await?;
+    guard_drains(&apis, observed.budget.as_ref(), budget).await?;
     for (name, uid, role) in label {
         set_role(&apis, &name, &uid, role).await?;
     }
@@ -128,6 +131,7 @@ impl Apis {
             pods: Api::namespaced(client.clone(), namespace),
             roles: Api::namespaced(client.clone(), namespace),
             bindings: Api::namespaced(client.clone(), namespace),
+            budgets: Api::namespaced(client.clone(), namespace),
         }
     }
 }
@@ -190,6 +194,23 @@ async fn grant(apis: &Apis, observed: &Observed, lease: &Lease, mut role: Role, 
         bounded("applying RoleBinding", &name, apis.bindings.patch(&name, &params, &Patch::Apply(&binding))).await?;
     }
     Ok(())
+}
+
+/// A budget that is not wanted goes: it would keep drains waiting for nobody.
+async fn guard_drains(apis: &Apis, is: Option<&PodDisruptionBudget>, wanted: Option<PodDisruptionBudget>) -> Result<(), Failure> {
+    match (is, wanted) {
+        (None, None) => Ok(()),
+        (Some(is), Some(wanted)) if is.spec == wanted.spec && build::rbac::has_metadata(&is.metadata, &wanted.metadata) => Ok(()),
+        (_, Some(wanted)) => {
+            let (name, params) = (wanted.name_any(), PatchParams::apply(FIELD_MANAGER).force());
+            bounded("applying PodDisruptionBudget", &name, apis.budgets.patch(&name, &params, &Patch::Apply(&wanted))).await.map(drop)
+        }
+        (Some(is), None) => {
+            let params = DeleteParams::default().preconditions(Preconditions { uid: is.uid(), resource_version: None });
+            let name = is.name_any();
+            tolerate_absence(bounded("deleting PodDisruptionBudget", &name, apis.budgets.delete(&name, &params)).await.map(drop))
+        }
+    }
 }
 
 /// The API server fills in the rest of a subject.

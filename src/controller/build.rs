@@ -1,5 +1,6 @@
 //! Typed objects from decisions: pure.
 
+pub mod budget;
 pub mod lease;
 pub mod pod;
 pub mod probes;
@@ -7,6 +8,7 @@ pub mod rbac;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 
 use super::plan::Act;
@@ -25,6 +27,8 @@ pub struct Objects {
     pub role: Role,
     /// To be owned by the Lease.
     pub binding: RoleBinding,
+    /// What drains should heed, if anything.
+    pub budget: Option<PodDisruptionBudget>,
     /// Pods to make; where a name is taken, the next number is tried.
     pub pods: Vec<Pod>,
     /// Names and uids of pods to delete.
@@ -44,6 +48,7 @@ pub fn objects(job: &SingletonJob, act: &Act, template_hash: &str, agent: &Agent
         wishes: act.wishes.clone(),
         role: rbac::role(job),
         binding: rbac::binding(job, &act.service_accounts),
+        budget: act.budget.then(|| budget::budget(job)),
         pods,
         delete: act.delete.clone(),
         label: act.label.clone(),

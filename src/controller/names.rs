@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::SingletonJobSpec;
+use kube::ResourceExt;
+
+use crate::api::{SingletonJob, SingletonJobSpec};
 use crate::contract::labels;
 
 /// Of the Role and of its binding.
@@ -10,10 +12,21 @@ pub fn rbac(job: &str) -> String {
     format!("singletonjob-{job}")
 }
 
+/// Of the PodDisruptionBudget.
+pub fn budget(job: &str) -> String {
+    format!("singletonjob-{job}")
+}
+
 /// The labels of everything that is made for the SingletonJob of that name.
 pub fn labels(job: &str) -> BTreeMap<String, String> {
     let pairs = [(labels::NAME, labels::NAME_VALUE), (labels::MANAGED_BY, labels::MANAGED_BY_VALUE), (labels::JOB, job)];
     pairs.into_iter().map(|(label, value)| (label.to_owned(), value.to_owned())).collect()
+}
+
+/// The labels of every candidate pod, but for those that change.
+pub fn pod_labels(job: &SingletonJob) -> BTreeMap<String, String> {
+    let template = job.spec.template.metadata.clone().and_then(|metadata| metadata.labels).unwrap_or_default();
+    template.into_iter().chain(labels(&job.name_any())).collect()
 }
 
 /// What a pod is made from, in ten digits. The agent's image is no part of it: an upgrade of the operator replaces nobody.

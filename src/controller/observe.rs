@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::ListParams;
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, Selector, SelectorExt};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource, ResourceExt};
 
@@ -39,6 +40,8 @@ pub struct Caches {
     pub roles: Store<Role>,
     /// RoleBindings of SingletonJobs.
     pub bindings: Store<RoleBinding>,
+    /// All PodDisruptionBudgets, whoever made them.
+    pub budgets: Store<PodDisruptionBudget>,
 }
 
 impl Caches {
@@ -47,9 +50,10 @@ impl Caches {
     ///
     /// Only one may wait at a time: kube keeps a single waker for each store, and whoever waited before would never hear of it.
     pub async fn filled(&self) -> bool {
-        let Self { jobs: _, pods, leases, roles, bindings } = self;
-        let all = tokio::join!(pods.wait_until_ready(), leases.wait_until_ready(), roles.wait_until_ready(), bindings.wait_until_ready());
-        all.0.and(all.1).and(all.2).and(all.3).is_ok()
+        let Self { jobs: _, pods, leases, roles, bindings, budgets } = self;
+        let rights = async { tokio::try_join!(roles.wait_until_ready(), bindings.wait_until_ready()) };
+        let all = tokio::join!(pods.wait_until_ready(), leases.wait_until_ready(), rights, budgets.wait_until_ready());
+        all.0.is_ok() && all.1.is_ok() && all.2.is_ok() && all.3.is_ok()
     }
 }
 
@@ -73,6 +77,10 @@ pub struct Observed {
     pub role: Option<Role>,
     /// Its RoleBinding.
     pub binding: Option<RoleBinding>,
+    /// Its PodDisruptionBudget.
+    pub budget: Option<PodDisruptionBudget>,
+    /// The name of another's PodDisruptionBudget that selects its pods.
+    pub other_budget: Option<String>,
     /// Its pods, by number.
     pub candidates: Vec<Candidate>,
     /// The hash of its template as it is now.
@@ -117,7 +125,11 @@ pub fn cached(job: &SingletonJob, caches: &Caches, sightings: &Sightings, now: M
     let pods: Vec<_> = caches.pods.state_filter(|pod| is_named(pod, &namespace, &name));
     let lease = caches.leases.get(&ObjectRef::new(&name).within(&namespace));
     let rbac = ObjectRef::new(&names::rbac(&name)).within(&namespace);
+    let budgets = caches.budgets.state_filter(|budget| budget.metadata.namespace.as_deref() == Some(&namespace));
+    let (budget, other_budget) = sort_out(job, budgets.iter().map(AsRef::as_ref));
     let observed = Observed {
+        budget,
+        other_budget,
         role: caches.roles.get(&rbac).map(|role| (*role).clone()),
         binding: caches.bindings.get(&ObjectRef::new(&names::rbac(&name)).within(&namespace)).map(|binding| (*binding).clone()),
         ..Observed::default()
@@ -151,7 +163,12 @@ pub async fn live(
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let selector = ListParams::default().labels(&format!("{}={name}", labels::JOB));
     let pods = request::bounded("listing pods of", &name, pods.list(&selector)).await?.items;
+    let budgets: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), &namespace);
+    let budgets = request::bounded("listing PodDisruptionBudgets beside", &name, budgets.list(&ListParams::default())).await?.items;
+    let (budget, other_budget) = sort_out(&job, budgets.iter());
     let observed = Observed {
+        budget,
+        other_budget,
         nobody_there: lease.is_none() && pods.is_empty(),
         foreign: foreign(role.as_ref(), "Role", &name).or_else(|| foreign(binding.as_ref(), "RoleBinding", &name)),
         role,
@@ -160,6 +177,22 @@ pub async fn live(
     };
     let observed = complete(&job, observed, lease, pods.iter(), sightings, now)?;
     Ok(Some((job, observed)))
+}
+
+/// The PodDisruptionBudget of `job` among those of its namespace, and the name of one that was made by somebody else for the same pods, or
+/// under the same name.
+fn sort_out<'a>(
+    job: &SingletonJob,
+    budgets: impl Iterator<Item = &'a PodDisruptionBudget>,
+) -> (Option<PodDisruptionBudget>, Option<String>) {
+    let labels = names::pod_labels(job);
+    let stands_in_the_way = |budget: &&PodDisruptionBudget| {
+        let selector = budget.spec.as_ref().and_then(|spec| spec.selector.clone());
+        let selects = selector.and_then(|selector| Selector::try_from(selector).ok()).is_some_and(|selector| selector.matches(&labels));
+        selects || budget.name_any() == names::budget(&job.name_any())
+    };
+    let (own, others): (Vec<_>, Vec<_>) = budgets.partition(|budget| is_ours(*budget, &job.name_any()));
+    (own.first().map(|budget| (*budget).clone()), others.into_iter().find(stands_in_the_way).map(ResourceExt::name_any))
 }
 
 fn complete<'a>(

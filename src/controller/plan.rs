@@ -7,8 +7,9 @@
 //!
 //! # Layout
 //! [`runs`]: whether anything should run. [`takeover`]: the Lease and its wishes. [`candidates`]: how many pods.
-//! [`rollout`]: which template. [`retention`]: which ended pods stay.
+//! [`rollout`]: which template. [`retention`]: which ended pods stay. [`budget`]: whether drains wait for a standby.
 
+pub mod budget;
 pub mod candidates;
 pub mod retention;
 pub mod rollout;
@@ -58,6 +59,8 @@ pub struct Act {
     pub wishes: Wishes,
     /// Service accounts that need the Role.
     pub service_accounts: Vec<String>,
+    /// Whether drains should wait for a standby.
+    pub budget: bool,
     /// The number of the first new candidate, and how many.
     pub create: (i64, usize),
     /// Names and uids of pods to delete.
@@ -120,6 +123,7 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, now: Timestamp) 
         create_lease: observed.lease.is_none().then(|| takeover::creation(job, observed, timing)),
         wishes: takeover::wishes(job, observed, timing, handover),
         service_accounts: candidates::service_accounts(job, observed),
+        budget: budget::is_wanted(job, observed),
         create: (number, create),
         retire: retention::lingering(observed, &delete),
         delete,

@@ -45,8 +45,7 @@ pub fn candidate(job: &SingletonJob, number: i64, template_hash: &str, agent: &A
 
 fn metadata(job: &SingletonJob, number: i64, template_hash: &str) -> ObjectMeta {
     let template = job.spec.template.metadata.clone().unwrap_or_default();
-    let mut all_labels = template.labels.unwrap_or_default();
-    all_labels.extend(names::labels(&job.name_any()));
+    let mut all_labels = names::pod_labels(job);
     all_labels.insert(labels::ROLE.to_owned(), labels::ROLE_STANDBY.to_owned());
     all_labels.insert(labels::TEMPLATE_HASH.to_owned(), template_hash.to_owned());
     let mut annotations = template.annotations.unwrap_or_default();

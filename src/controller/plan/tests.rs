@@ -197,6 +197,18 @@ fn the_pods_of_a_finished_run_go_when_their_time_is_over_and_not_before() {
 }
 
 #[test]
+fn drains_wait_for_a_standby_where_there_can_be_one_and_nobody_else_sees_to_it() {
+    let wanted = |job: &SingletonJob, observed: &Observed| act(job, observed).budget;
+    assert!(wanted(&service(2), &there(Some(1), vec![pod(1, true)])));
+    assert!(!wanted(&service(1), &there(Some(1), vec![pod(1, true)])), "nobody could ever take over");
+    assert!(!wanted(&service(0), &there(None, vec![])));
+    let theirs = Observed { other_budget: Some("theirs".into()), ..there(Some(1), vec![pod(1, true)]) };
+    assert!(!wanted(&service(2), &theirs));
+    let over = job(json!({}), json!({"runs": [{"number": 1, "outcome": "Succeeded", "attempts": 1}]}));
+    assert!(!wanted(&over, &there(None, vec![ended(1, Some(0), None)])));
+}
+
+#[test]
 fn a_rollout_makes_a_new_standby_then_drops_the_old_one_then_hands_over_once() {
     let job = service(2);
     let first = act(&job, &there(Some(1), vec![old(1), old(2)]));

@@ -1,0 +1,33 @@
+//! The PodDisruptionBudget by which a drain waits for a standby.
+
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::{Resource, ResourceExt};
+
+use crate::api::SingletonJob;
+use crate::contract::labels;
+use crate::controller::names;
+
+/// One ready candidate is left in peace until there is another: evicted, the holder hands over, and needs somebody for that. Whoever is not
+/// ready anyway may always be evicted.
+pub fn budget(job: &SingletonJob) -> PodDisruptionBudget {
+    let name = job.name_any();
+    let selected = [(labels::JOB.to_owned(), name.clone())].into();
+    PodDisruptionBudget {
+        metadata: ObjectMeta {
+            name: Some(names::budget(&name)),
+            namespace: job.namespace(),
+            labels: Some(names::labels(&name)),
+            owner_references: job.controller_owner_ref(&()).map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        },
+        spec: Some(PodDisruptionBudgetSpec {
+            min_available: Some(IntOrString::Int(1)),
+            selector: Some(LabelSelector { match_labels: Some(selected), match_expressions: None }),
+            unhealthy_pod_eviction_policy: Some("AlwaysAllow".into()),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        status: None,
+    }
+}

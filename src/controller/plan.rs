@@ -7,9 +7,10 @@
 //!
 //! # Layout
 //! [`runs`]: whether anything should run. [`takeover`]: the Lease and its wishes. [`candidates`]: how many pods.
-//! [`rollout`]: which template. [`retention`]: which ended pods stay.
+//! [`rollout`]: which template. [`retention`]: which ended pods stay. [`failure`]: what candidates make of failures.
 
 pub mod candidates;
+pub mod failure;
 pub mod retention;
 pub mod rollout;
 pub mod runs;

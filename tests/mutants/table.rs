@@ -143,8 +143,8 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "a challenger compares renewTime with its own time of day",
         changes: &[(
             "elector/standby.rs",
-            "self.wait(now.at, candidate, wire) == Some(Duration::ZERO)",
-            "(self.wait(now.at, candidate, wire) == Some(Duration::ZERO) \
+            "self.wait(now, candidate, wire) == Some(Duration::ZERO)",
+            "(self.wait(now, candidate, wire) == Some(Duration::ZERO) \
                || wire.latest.as_ref().and_then(|record| record.renew_time).is_some_and(|renewed| \
                Duration::try_from(now.wall.duration_since(renewed)).unwrap_or_default() > wire.longest_lease))",
         )],

@@ -280,4 +280,25 @@ pub const MUTANTS: &[Mutant] = &[
         changes: &[("elector/wire.rs", "(true, false) => period / 2,", "(true, false) => return Duration::ZERO,")],
         world: "loss",
     },
+    Mutant {
+        name: "fatal_exit_is_tried_again",
+        breaks: "an exit code that fails the run counts as any other",
+        changes: &[("elector/account.rs", "if action == FailureAction::FailRun =>", "if action == FailureAction::FailRun && ran > SOUND_RUN =>")],
+        world: "failure policy",
+    },
+    Mutant {
+        name: "runs_without_end",
+        breaks: "a holder goes on although its run has taken as long as it may",
+        changes: &[("elector/tenure.rs", "if limits::is_exceeded(self.left(now.at)) {", "if false {")],
+        world: "active deadline",
+    },
+    Mutant {
+        name: "starts_after_the_end",
+        breaks: "an acquirer starts a run that has taken as long as it may",
+        changes: &[
+            ("elector/account.rs", "if is_spent(&progress, policy, limits::left(&progress, policy, wall)) {", "if is_spent(&progress, policy, None) {"),
+            ("elector/tenure.rs", "if limits::is_exceeded(self.left(now.at)) {", "if limits::is_exceeded(self.left(now.at)) && self.started.is_some() {"),
+        ],
+        world: "active deadline",
+    },
 ];

@@ -283,7 +283,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "fatal_exit_is_tried_again",
         breaks: "an exit code that fails the run counts as any other",
-        changes: &[("elector/account.rs", "if action == FailureAction::FailRun =>", "if action == FailureAction::FailRun && ran > SOUND_RUN =>")],
+        changes: &[(
+            "elector/account.rs",
+            "if action == FailureAction::FailRun =>",
+            "if action == FailureAction::FailRun && ran > SOUND_RUN =>",
+        )],
         world: "failure policy",
     },
     Mutant {
@@ -296,8 +300,16 @@ pub const MUTANTS: &[Mutant] = &[
         name: "starts_after_the_end",
         breaks: "an acquirer starts a run that has taken as long as it may",
         changes: &[
-            ("elector/account.rs", "if is_spent(&progress, policy, limits::left(&progress, policy, wall)) {", "if is_spent(&progress, policy, None) {"),
-            ("elector/tenure.rs", "if limits::is_exceeded(self.left(now.at)) {", "if limits::is_exceeded(self.left(now.at)) && self.started.is_some() {"),
+            (
+                "elector/account.rs",
+                "if is_spent(&progress, policy, limits::left(&progress, policy, wall)) {",
+                "if is_spent(&progress, policy, None) {",
+            ),
+            (
+                "elector/tenure.rs",
+                "if limits::is_exceeded(self.left(now.at)) {",
+                "if limits::is_exceeded(self.left(now.at)) && self.started.is_some() {",
+            ),
         ],
         world: "active deadline",
     },

@@ -150,12 +150,13 @@ fn token(record: &Record) -> Option<Version> {
 pub const FATAL: i32 = 42;
 pub const IGNORED: i32 = 43;
 
-/// Every second one-shot has a failure policy, every third a deadline: some have both.
+/// Most one-shots have a failure policy, every third has a deadline: some have both.
 fn limits(number: u32, service: bool) -> (Value, Value) {
     let rule = |code, action| json!({"onExitCodes": {"operator": "In", "values": [code]}, "action": action});
-    let policy = json!({"rules": [rule(FATAL, "FailRun"), rule(IGNORED, "Ignore")], "onLeaseLoss": "Ignore"});
+    let on_lease_loss = if number.is_multiple_of(4) { "Ignore" } else { "Count" };
+    let policy = json!({"rules": [rule(FATAL, "FailRun"), rule(IGNORED, "Ignore")], "onLeaseLoss": on_lease_loss});
     let only = |wanted: bool, value| if wanted && !service { value } else { Value::Null };
-    (only(number.is_multiple_of(2), policy), only(number.is_multiple_of(3), json!(90)))
+    (only(number % 6 != 3 && number % 6 != 5, policy), only(number.is_multiple_of(3), json!(90)))
 }
 
 fn job(number: u32, service: bool, lease_seconds: i32) -> SingletonJob {

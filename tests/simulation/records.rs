@@ -27,7 +27,14 @@ fn triple(holder: Option<Who>, second: i64) -> Triple {
 }
 
 fn stored(version: u128, by: Option<Who>, holder: Option<Who>, second: i64) -> Deed {
-    let state = State { version, triple: triple(holder, second), released: holder.is_none(), lease: L, finished: None, account: Account::default() };
+    let state = State {
+        version,
+        triple: triple(holder, second),
+        released: holder.is_none(),
+        lease: L,
+        finished: None,
+        account: Account::default(),
+    };
     Deed::Commits { by, state }
 }
 

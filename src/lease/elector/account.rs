@@ -208,10 +208,7 @@ mod tests {
     fn ignoring(code: i32, backoff_limit: u32) -> Policy {
         let rule = |operator, value, action| FailureRule { operator, values: vec![value], action };
         let rules = vec![rule(Operator::In, code, FailureAction::Ignore), rule(Operator::In, 42, FailureAction::FailRun)];
-        Policy {
-            failure_policy: FailurePolicy { rules, forgive_lease_loss: true },
-            ..policy(CompletionPolicy::OnSuccess, backoff_limit)
-        }
+        Policy { failure_policy: FailurePolicy { rules, forgive_lease_loss: true }, ..policy(CompletionPolicy::OnSuccess, backoff_limit) }
     }
 
     #[test]

@@ -13,9 +13,7 @@ pub(super) type Verdict = (Outcome, &'static str);
 pub(super) fn action(policy: &Policy, reason: Reason, exit: Option<Exit>) -> FailureAction {
     let failure_policy = &policy.failure_policy;
     match reason {
-        Reason::WorkloadFailed => {
-            exit.and_then(|exit| failure_policy.rule(exit)).map_or(FailureAction::Count, |(_, rule)| rule.action)
-        }
+        Reason::WorkloadFailed => exit.and_then(|exit| failure_policy.rule(exit)).map_or(FailureAction::Count, |(_, rule)| rule.action),
         Reason::LeaseLost | Reason::ElectorDied if failure_policy.forgive_lease_loss => FailureAction::Ignore,
         Reason::LeaseLost | Reason::ElectorDied => FailureAction::Count,
         Reason::WorkloadSucceeded | Reason::Created | Reason::Handover | Reason::RolledOut | Reason::Drain | Reason::Stopped => {

@@ -1,7 +1,7 @@
 //! Runs that end before they succeed.
 
-use super::*;
 use super::super::super::notes::{FailureAction, FailureRule, Operator};
+use super::*;
 
 /// A minute for a run.
 fn limited() -> Policy {

@@ -2,7 +2,7 @@
 
 use super::Account;
 use crate::api::conditions::reasons;
-use crate::controller::observe::candidate::{Candidate, End};
+use crate::controller::observe::candidate::Candidate;
 use crate::lease::notes::{Finished, Policy};
 
 /// Reasons that say nothing beyond the exit code.
@@ -12,19 +12,23 @@ const TELLING: [&str; 2] = [reasons::OOM_KILLED, reasons::UNHEALTHY];
 
 /// What the Lease or the pod says about the last attempt beyond its exit code.
 ///
-/// Of an attempt that was lost only its pod can tell, which is not that of whoever found it lost: the last that ended, and only if memory was
-/// the reason, for many things end a pod.
+/// Of an attempt that was lost only its pod can tell, which is not that of whoever found it lost: the last of the others that ended, and only
+/// if memory was the reason, for many things end a pod.
 pub fn cause(account: &Account<'_>, finished: &Finished) -> Option<String> {
     if finished.unhealthy {
         return Some(reasons::UNHEALTHY.to_owned());
     }
     let candidates = &account.observed.candidates;
-    let by = candidates.iter().find(|candidate| finished.by.pod_uid() == Some(&candidate.uid));
-    if finished.exit.is_some() {
-        return by.and_then(Candidate::end).and_then(|end| end.reason.clone()).filter(|reason| !EMPTY.contains(&reason.as_str()));
+    let (by, others): (Vec<_>, Vec<_>) = candidates.iter().partition(|candidate| finished.by.pod_uid() == Some(&candidate.uid));
+    let last = |candidates: Vec<&Candidate>| {
+        let ended = candidates.into_iter().filter_map(Candidate::end).max_by_key(|end| end.at);
+        ended.and_then(|end| end.reason.clone())
+    };
+    if finished.token.is_some() {
+        last(by).filter(|reason| !EMPTY.contains(&reason.as_str()))
+    } else {
+        last(others).filter(|reason| reason == reasons::OOM_KILLED)
     }
-    let last = candidates.iter().filter_map(Candidate::end).max_by_key(|end| end.at);
-    last.and_then(|end: &End| end.reason.clone()).filter(|reason| reason == reasons::OOM_KILLED)
 }
 
 /// One word: what batch/v1 would say, or what ended the last attempt where that tells more.

@@ -219,13 +219,13 @@ fn dead(number: u32, reason: &str) -> Candidate {
 
 #[test]
 fn the_last_of_all_attempts_says_in_runs_what_it_died_of_and_the_condition_speaks_as_batch_v1() {
-    let killed = json!({"exit": {"signal": 9}});
+    let (killed, lost) = (json!({"exit": {"signal": 9}}), json!({"exit": null, "token": null}));
     let at_first = ended("BackoffLimitExceeded", killed.clone(), vec![pod(2, true, None)], &SingletonJobStatus::default());
     assert_eq!(at_first.runs[0].reason.as_deref(), Some("BackoffLimitExceeded"), "the pod has not told yet");
     let table = [
         (killed, vec![dead(2, "OOMKilled")], "OOMKilled", "attempt 1 in web-2: exit code 137 (OOMKilled)"),
-        (json!({"exit": null}), vec![dead(1, "OOMKilled")], "OOMKilled", "attempt 1 in web-2: its holder was lost (OOMKilled)"),
-        (json!({"exit": null}), vec![dead(1, "Evicted")], "BackoffLimitExceeded", "attempt 1 in web-2: its holder was lost"),
+        (lost.clone(), vec![dead(1, "OOMKilled"), dead(2, "Error")], "OOMKilled", "attempt 1 in web-2: its holder was lost (OOMKilled)"),
+        (lost, vec![dead(1, "Evicted")], "BackoffLimitExceeded", "attempt 1 in web-2: its holder was lost"),
         (json!({"unhealthy": true}), vec![dead(2, "Error")], "Unhealthy", "attempt 1 in web-2: exit code 1 (Unhealthy)"),
     ];
     for (finished, pods, reason, message) in table {

@@ -6,12 +6,13 @@
 //! - Nothing here does I/O, reads a clock or knows a client.
 //!
 //! # Layout
-//! - [`spec`]: what the user asks for, and the meaning of what was left out.
+//! - [`spec`]: what the user asks for, and the meaning of what was left out; [`failure`] is the part about failures.
 //! - [`status`]: what the controller answers.
 //! - [`conditions`]: their types and reasons, and how a list of them is kept.
 //! - [`schema`]: the definition that is installed; `rules` are what it refuses, `template` what it makes of the pod.
 
 pub mod conditions;
+pub mod failure;
 mod rules;
 pub mod schema;
 pub mod spec;

@@ -130,7 +130,7 @@ impl Life {
                 Output::Order(_) | Output::Read { .. } => {}
             }
         }
-        assert!(!self.elector.wakes_in(self.now.at).is_zero());
+        assert!(!self.elector.wakes_in(self.now).is_zero());
     }
 }
 

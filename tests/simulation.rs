@@ -28,6 +28,8 @@ mod judge;
 mod kept;
 #[path = "simulation/kubelet.rs"]
 mod kubelet;
+#[path = "simulation/limits.rs"]
+mod limits;
 #[path = "simulation/liveness.rs"]
 mod liveness;
 #[path = "simulation/network.rs"]

@@ -38,6 +38,14 @@ pub mod reasons {
     pub const FAILED: &str = "Failed";
     /// Too many attempts failed, as in batch/v1.
     pub const BACKOFF_LIMIT_EXCEEDED: &str = "BackoffLimitExceeded";
+    /// The run took longer than `spec.activeDeadlineSeconds`, as in batch/v1.
+    pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
+    /// A rule of `spec.failurePolicy` failed the run at once. batch/v1 says `PodFailurePolicy`.
+    pub const FAILURE_POLICY: &str = "FailurePolicy";
+    /// The kernel killed the last attempt for want of memory.
+    pub const OOM_KILLED: &str = "OOMKilled";
+    /// The last attempt was ended because its liveness probe failed.
+    pub const UNHEALTHY: &str = "Unhealthy";
     /// Somebody holds the Lease.
     pub const HELD: &str = "Held";
     /// The holder fell silent; its lease has run out.

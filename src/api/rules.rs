@@ -8,6 +8,7 @@ use kube::core::{Message, Rule};
 const ROOT: &str = "";
 const SPEC: &str = "/properties/spec";
 const COMPLETION_POLICY: &str = "/properties/spec/properties/completionPolicy";
+const EXIT_CODES: &str = "/properties/spec/properties/failurePolicy/properties/rules/items/properties/onExitCodes";
 const LEASE: &str = "/properties/spec/properties/lease";
 const POD: &str = "/properties/spec/properties/template/properties/spec";
 
@@ -19,8 +20,9 @@ const CONTAINERS: &str = ".template.spec.containers";
 
 /// Each rule with the place in the schema where it stands.
 pub(super) fn all() -> Vec<(&'static str, Rule)> {
-    let mut rules = vec![(ROOT, name()), (COMPLETION_POLICY, completion_policy())];
+    let mut rules = vec![(ROOT, name()), (COMPLETION_POLICY, completion_policy()), (EXIT_CODES, exit_codes())];
     rules.extend(of_spec().map(|rule| (SPEC, rule)));
+    rules.extend(of_service().map(|rule| (SPEC, rule)));
     rules.extend(of_workload().map(|rule| (SPEC, rule)));
     rules.extend(of_pod().map(|rule| (POD, rule)));
     rules.extend(of_lease().map(|rule| (LEASE, rule)));
@@ -45,7 +47,12 @@ fn completion_policy() -> Rule {
     Rule::new("self == oldSelf").message("completionPolicy cannot be changed: delete this SingletonJob first, or use another name")
 }
 
-fn of_spec() -> [Rule; 4] {
+fn exit_codes() -> Rule {
+    let message = "leave 0 out of values, or use operator NotIn: exit code 0 is success, and no rule is asked about it";
+    rule("self.operator != 'In' || !(0 in self.values)", ".values", message)
+}
+
+fn of_spec() -> [Rule; 2] {
     [
         rule(
             "!has(self.workloadContainer) || self.template.spec.containers.exists(c, c.name == self.workloadContainer)",
@@ -59,6 +66,12 @@ fn of_spec() -> [Rule; 4] {
                 "'leave restartPolicy out or write ' + {RESTART_POLICY} + ': it follows from completionPolicy ' + self.completionPolicy"
             ),
         ),
+    ]
+}
+
+/// What a service has no use for: it never fails, and never ends.
+fn of_service() -> [Rule; 4] {
+    [
         rule(
             "!has(self.backoffLimit) || self.completionPolicy != 'Never'",
             ".backoffLimit",
@@ -68,6 +81,16 @@ fn of_spec() -> [Rule; 4] {
             "!has(self.podTTLSecondsAfterFinished) || self.completionPolicy != 'Never'",
             ".podTTLSecondsAfterFinished",
             "leave podTTLSecondsAfterFinished out: with completionPolicy Never the job never finishes",
+        ),
+        rule(
+            "!has(self.failurePolicy) || self.completionPolicy != 'Never'",
+            ".failurePolicy",
+            "leave failurePolicy out: with completionPolicy Never the workload is restarted after every exit",
+        ),
+        rule(
+            "!has(self.activeDeadlineSeconds) || self.completionPolicy != 'Never'",
+            ".activeDeadlineSeconds",
+            "leave activeDeadlineSeconds out: with completionPolicy Never the workload runs without end",
         ),
     ]
 }

@@ -8,6 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::failure::FailurePolicy;
 use super::status::SingletonJobStatus;
 
 /// Candidates where `replicas` is left out: one runs, one waits.
@@ -72,6 +73,18 @@ pub struct SingletonJobSpec {
     #[serde(default, rename = "podTTLSecondsAfterFinished", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub pod_ttl_seconds_after_finished: Option<i32>,
+    /// Which failures of the workload end the job at once, and which do not count towards `backoffLimit`. Decided where the workload ends, in
+    /// the same write that gives the Lease back. Only with `completionPolicy: OnSuccess`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_policy: Option<FailurePolicy>,
+
+    /// How many seconds the job may take, counted from the start of its first attempt over all takeovers. Then the workload is stopped as by a
+    /// drain, and the job has failed. The time of day of the nodes is what counts: where their clocks differ, so does this. A job that was
+    /// running when it was suspended has all its time again when it is resumed. Only with `completionPolicy: OnSuccess`. Without limit when
+    /// left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub active_deadline_seconds: Option<i32>,
 
     /// How long the right to run lasts without being renewed: shorter finds a dead node sooner, longer survives longer outages of the API
     /// server. May be changed at any time; nothing restarts.

@@ -203,7 +203,8 @@ pub struct FinishedRun {
     /// How it ended.
     pub outcome: RunOutcome,
 
-    /// Why, in one word: `Completed`, `BackoffLimitExceeded`, `OOMKilled`, `Unhealthy`.
+    /// Why, in one word: `Completed`, `FailurePolicy`, `DeadlineExceeded` or `BackoffLimitExceeded`; instead of the last `OOMKilled` or
+    /// `Unhealthy`, where that is how the last attempt ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 
@@ -245,7 +246,7 @@ pub struct FinishedRun {
 pub enum RunOutcome {
     /// The workload exited 0.
     Succeeded,
-    /// The attempts were used up.
+    /// No further attempt was allowed.
     Failed,
     /// Ended on request before it was finished.
     Stopped,

@@ -19,7 +19,7 @@ use super::plan::takeover::{Creation, Wishes};
 use super::request::{Failure, bounded, once_reached};
 use crate::lease::driver::{self, Owner};
 use crate::lease::elector::{Candidate, Ending, Fact, Order, Role, View};
-use crate::lease::notes::{CompletionPolicy, Desired, Exit, Policy, Run};
+use crate::lease::notes::{CompletionPolicy, Desired, Exit, FailurePolicy, Policy, Run};
 use crate::lease::record::Identity;
 use crate::lease::timing::{Timing, Wanted};
 use crate::telemetry::Telemetry;
@@ -115,6 +115,8 @@ fn own_lease(namespace: &str) -> Result<Lease, Error> {
         completion_policy: CompletionPolicy::Never,
         backoff_limit: 0,
         candidates: 2,
+        failure_policy: FailurePolicy::default(),
+        active_deadline_seconds: None,
         token_floor: None,
     };
     let run = Run { uid: NAME.into(), number: 1, desired: Desired::Run, reason: None };

@@ -7,10 +7,12 @@
 //!
 //! # Layout
 //! [`runs`]: whether anything should run. [`takeover`]: the Lease and its wishes. [`candidates`]: how many pods.
-//! [`rollout`]: which template. [`retention`]: which ended pods stay. [`budget`]: whether drains wait for a standby.
+//! [`rollout`]: which template. [`retention`]: which ended pods stay. [`failure`]: what candidates make of failures.
+//! [`budget`]: whether drains wait for a standby.
 
 pub mod budget;
 pub mod candidates;
+pub mod failure;
 pub mod retention;
 pub mod rollout;
 pub mod runs;

@@ -3,6 +3,7 @@
 //! Nothing in a status ticks: a renewal changes none of it, so it causes no write.
 
 pub mod conditions;
+pub mod ends;
 pub mod events;
 pub mod figures;
 pub mod history;

@@ -30,10 +30,11 @@ impl Moment {
     }
 }
 
-/// The time of one step: durations are measured with `at`; `wall` is only ever written down, never compared.
+/// The time of one step: durations are measured with `at`; `wall` is written down. It is compared for one purpose only, which no promise rests
+/// on: how long a run has taken over several nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Now {
-    /// For every decision.
+    /// For every decision about a lease.
     pub at: Moment,
     /// For `acquireTime` and `renewTime`, to the microsecond, as Kubernetes stores them.
     pub wall: Timestamp,

@@ -55,7 +55,7 @@ pub async fn run(
             biased;
             Some(fact) = facts.recv() => Input::Told(fact),
             Some(event) = events.recv() => heard(&mut store, event),
-            () = sleep(elector.wakes_in(clock::now().at)) => Input::Tick,
+            () = sleep(elector.wakes_in(clock::now())) => Input::Tick,
         };
     }
 }

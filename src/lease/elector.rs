@@ -13,6 +13,7 @@
 //! - A release is sent only when the process tree is empty.
 
 mod account;
+mod limits;
 mod release;
 mod remains;
 mod standby;
@@ -203,10 +204,10 @@ impl Elector {
     }
 
     /// How long nothing will be due without input; at least a millisecond.
-    pub fn wakes_in(&self, now: Moment) -> Duration {
+    pub fn wakes_in(&self, now: Now) -> Duration {
         let due = match &self.stage {
             Stage::Standby(standby) => standby.next_due(now, &self.candidate, &self.wire),
-            Stage::Tenure(tenure) => tenure.next_due(now, &self.wire),
+            Stage::Tenure(tenure) => tenure.next_due(now.at, &self.wire),
             Stage::Done => Duration::MAX,
         };
         due.clamp(Duration::from_millis(1), LONGEST_SLEEP)

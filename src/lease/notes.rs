@@ -114,9 +114,71 @@ pub struct Policy {
     pub backoff_limit: u32,
     /// How many candidates there are meant to be; spreads those who rank themselves.
     pub candidates: u32,
+    /// What an end without success means; only under `OnSuccess`.
+    #[serde(default, skip_serializing_if = "FailurePolicy::is_default")]
+    pub failure_policy: FailurePolicy,
+    /// How long a run may take, from its first start; only under `OnSuccess`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_deadline_seconds: Option<u32>,
     /// A token must exceed this one: the highest that the controller remembers, should the Lease have forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_floor: Option<Version>,
+}
+
+/// What an end without success means. By default every failure counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailurePolicy {
+    /// The first that matches decides; none matches: the failure counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<FailureRule>,
+    /// Whether a start is forgiven whose holder vanished, or lost its Lease.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forgive_lease_loss: bool,
+}
+
+/// What some exit codes mean.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureRule {
+    /// Whether the exit code must be one of `values`, or none of them.
+    pub operator: Operator,
+    /// Exit codes.
+    pub values: Vec<i32>,
+    /// What follows.
+    pub action: FailureAction,
+}
+
+/// How an exit code is compared with those of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Operator {
+    /// It is one of them.
+    In,
+    /// It is none of them.
+    NotIn,
+}
+
+/// What follows a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum FailureAction {
+    /// The run has failed; no further attempt.
+    FailRun,
+    /// It does not count against the limit.
+    Ignore,
+    /// It counts against the limit.
+    Count,
+}
+
+impl FailurePolicy {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The rule that decides about `exit`, and its place among the rules. Success is no failure, whatever a rule says.
+    pub fn rule(&self, exit: Exit) -> Option<(usize, &FailureRule)> {
+        let decides = |rule: &FailureRule| rule.values.contains(&exit.code()) == (rule.operator == Operator::In);
+        self.rules.iter().enumerate().find(|(_, rule)| !exit.is_success() && decides(rule))
+    }
 }
 
 impl Policy {
@@ -212,6 +274,9 @@ pub struct Progress {
     pub retry_after_seconds: u32,
     /// Whether the last start has no outcome yet.
     pub open: bool,
+    /// When the first attempt began, on that holder's clock; of a run that can end. None again once it was stopped on purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Timestamp>,
 }
 
 /// The Lease was given back by a holder whose workload is gone.
@@ -264,7 +329,7 @@ impl Exit {
 pub enum Outcome {
     /// The workload exited 0.
     Succeeded,
-    /// The attempts are used up.
+    /// No further attempt is allowed.
     Failed,
 }
 
@@ -278,11 +343,14 @@ pub struct Finished {
     pub run: u32,
     /// How it ended.
     pub outcome: Outcome,
-    /// One `CamelCase` word, as in batch/v1: `Completed`, `BackoffLimitExceeded`.
+    /// One `CamelCase` word, as in batch/v1: `Completed`, `BackoffLimitExceeded`, `DeadlineExceeded`, `FailurePolicy`.
     pub reason: String,
     /// Of the last attempt; none where that was lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<Exit>,
+    /// Whether the last attempt was ended because its liveness probe failed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unhealthy: bool,
     /// Which attempt, from 1.
     pub attempt: u32,
     /// Attempts that failed.

@@ -73,6 +73,44 @@ fn exit_1_is_tried_again_with_a_higher_token_until_backoff_limit_and_the_failed_
 }
 
 #[test]
+fn an_exit_code_of_the_failure_policy_fails_it_at_once_and_names_the_rule() {
+    side_by_side("failure-policy", async |scenario| {
+        let rule = json!({"onExitCodes": {"operator": "In", "values": [42]}, "action": "FailRun"});
+        let job = Job::one_shot(scenario, "report").with(json!({"failurePolicy": {"rules": [rule]}}));
+        let job = job.witness(&["--seconds", "2", "--exit", "42"]);
+        job.apply();
+        let failed = job.await_true(types::FAILED).await;
+        assert_eq!(failed.reason, reasons::FAILURE_POLICY);
+        let says = "exit code 42; spec.failurePolicy.rules[0] fails the run at once";
+        assert!(failed.message.contains(says), "{}", failed.message);
+        job.await_event("RunFailed", says).await;
+        nothing_starts(&job.records, 1, LEASE + SECOND).await;
+        let run = job.read().await.status.and_then(|status| status.runs.into_iter().next()).expect("it ended");
+        assert_eq!((run.outcome, run.reason.as_deref(), run.exit_code), (RunOutcome::Failed, Some(reasons::FAILURE_POLICY), Some(42)));
+    });
+}
+
+#[test]
+fn its_deadline_counts_over_takeovers_and_stops_whoever_runs_then() {
+    side_by_side("deadline", async |scenario| {
+        let job = Job::one_shot(scenario, "report").with(json!({"activeDeadlineSeconds": 30})).witness(&["--until", "end"]);
+        let first = job.pair().await;
+        job.delete_pod(&first.pod);
+        let second = await_tenure(&job.records, 2, SOON).await;
+        let failed = job.await_true(types::FAILED).await;
+        assert_eq!(failed.reason, reasons::DEADLINE_EXCEEDED);
+        assert!(failed.message.contains("the run took longer than spec.activeDeadlineSeconds of 30"), "{}", failed.message);
+        let second = job.tenure(second.token);
+        let signals: Vec<_> = second.signals.iter().map(|(signal, _)| *signal).collect();
+        assert_eq!(signals, [15], "stopped as by a drain");
+        let told = second.signals[0].1.saturating_sub(first.first);
+        scenario.noted("from the first start to SIGTERM", told);
+        assert!(told >= SECOND * 29 && told < SECOND * 33, "{told:?} after the first attempt began");
+        nothing_starts(&job.records, 2, LEASE + SECOND).await;
+    });
+}
+
+#[test]
 fn a_new_template_leaves_the_running_attempt_alone_and_is_what_starts_next() {
     side_by_side("new-attempt", async |scenario| {
         let job = Job::one_shot(scenario, "report").witness(&["--until", "end"]).labelled("old");

@@ -169,6 +169,10 @@ fn lease() -> BoxedStrategy<Value> {
     ])
 }
 
+fn failure_policy(operator: &str, value: i32) -> Value {
+    json!({"rules": [{"onExitCodes": {"operator": operator, "values": [value]}, "action": "FailRun"}], "onLeaseLoss": "Ignore"})
+}
+
 fn spec() -> BoxedStrategy<Value> {
     let template = object(vec![("metadata", metadata()), ("spec", always(pod()))]);
     object(vec![
@@ -177,6 +181,8 @@ fn spec() -> BoxedStrategy<Value> {
         ("completionPolicy", some(&[json!("OnSuccess"), json!("Never"), json!("Always")])),
         ("backoffLimit", some(&[json!(6), json!(0), json!(-1), json!(i32::MAX)])),
         ("podTTLSecondsAfterFinished", some(&[json!(60), json!(0), json!(-1), json!(i32::MAX)])),
+        ("activeDeadlineSeconds", some(&[json!(3600), json!(0)])),
+        ("failurePolicy", some(&[failure_policy("In", 42), failure_policy("In", 0), failure_policy("NotIn", 0), json!({})])),
         ("suspend", some(&[json!(true), json!(false)])),
         ("workloadContainer", some(&[json!("main"), json!("helper"), json!("nobody")])),
         ("lease", sometimes(lease())),

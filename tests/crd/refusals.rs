@@ -52,6 +52,15 @@ fn of_the_spec() -> Vec<(Value, Said)> {
             ("spec.podTTLSecondsAfterFinished", "leave podTTLSecondsAfterFinished out: with completionPolicy Never the job never finishes"),
         ),
         (
+            spec(json!({"completionPolicy": "Never", "failurePolicy": {"onLeaseLoss": "Ignore"}})),
+            ("spec.failurePolicy", "leave failurePolicy out: with completionPolicy Never the workload is restarted after every exit"),
+        ),
+        (
+            spec(json!({"completionPolicy": "Never", "activeDeadlineSeconds": 60})),
+            ("spec.activeDeadlineSeconds", "leave activeDeadlineSeconds out: with completionPolicy Never the workload runs without end"),
+        ),
+        (spec(json!({"activeDeadlineSeconds": 0})), ("spec.activeDeadlineSeconds", "should be greater than or equal to 1")),
+        (
             spec(json!({"workloadContainer": "other"})),
             ("spec.workloadContainer", "use the name of a container of the template, or leave workloadContainer out: then it is the first"),
         ),
@@ -68,6 +77,30 @@ fn of_the_spec() -> Vec<(Value, Said)> {
         (spec(json!({"completionPolicy": "Always"})), ("spec.completionPolicy", "supported values: \"OnSuccess\", \"Never\"")),
         (spec(json!({"template": {}})), ("spec.template.spec", "Required value")),
         (spec(json!({"template": {"spec": {"containers": []}}})), ("spec.template.spec.containers", "should have at least 1 items")),
+    ]
+}
+
+fn ruled(operator: &str, values: &Value, action: &str) -> Value {
+    spec(json!({"failurePolicy": {"rules": [{"onExitCodes": {"operator": operator, "values": values}, "action": action}]}}))
+}
+
+fn of_the_failure_policy() -> Vec<(Value, Said)> {
+    let values = "spec.failurePolicy.rules[0].onExitCodes.values";
+    let zero = "leave 0 out of values, or use operator NotIn: exit code 0 is success, and no rule is asked about it";
+    let many = |rules| {
+        spec(json!({"failurePolicy": {"rules": vec![json!({"onExitCodes": {"operator": "In", "values": [1]}, "action": "Count"}); rules]}}))
+    };
+    vec![
+        (ruled("In", &json!([42, 0]), "FailRun"), (values, zero)),
+        (ruled("In", &json!([]), "FailRun"), (values, "should have at least 1 items")),
+        (ruled("In", &json!(vec![1; 256]), "FailRun"), (values, "must have at most 255 items")),
+        (ruled("In", &json!([256]), "FailRun"), ("spec.failurePolicy.rules[0].onExitCodes.values[0]", "less than or equal to 255")),
+        (ruled("Is", &json!([1]), "FailRun"), ("spec.failurePolicy.rules[0].onExitCodes.operator", "supported values: \"In\", \"NotIn\"")),
+        (
+            ruled("In", &json!([1]), "FailJob"),
+            ("spec.failurePolicy.rules[0].action", "supported values: \"FailRun\", \"Ignore\", \"Count\""),
+        ),
+        (many(21), ("spec.failurePolicy.rules", "must have at most 20 items")),
     ]
 }
 
@@ -136,6 +169,8 @@ fn good() -> Vec<Value> {
     vec![
         spec(json!({})),
         spec(json!({"replicas": 0, "suspend": true, "backoffLimit": 0})),
+        spec(json!({"activeDeadlineSeconds": 1, "failurePolicy": {}})),
+        ruled("NotIn", &json!([0, 255, 1, 1]), "Ignore"),
         merged(with_pod(json!({"restartPolicy": "Always"})), json!({"completionPolicy": "Never"})),
         with_pod(json!({"restartPolicy": "Never", "hostPID": false, "shareProcessNamespace": false, "os": {"name": "linux"}})),
         with_pod(json!({"containers": [container(json!({})), side]})),
@@ -152,7 +187,7 @@ fn good() -> Vec<Value> {
 #[tokio::test]
 async fn what_cannot_work_is_refused_with_what_to_write_instead() {
     let bench = Bench::new("refusals").await;
-    for (spec, (field, message)) in [of_the_spec(), of_the_pod(), of_the_workload()].concat() {
+    for (spec, (field, message)) in [of_the_spec(), of_the_failure_policy(), of_the_pod(), of_the_workload()].concat() {
         let said = dry_run(&bench, &spec);
         assert!(said.contains(&format!("{field}: ")) && said.contains(message), "{spec}\n  says:   {said}\n  not:    {field}: {message}");
     }

@@ -27,7 +27,8 @@ pub fn candidate() -> Candidate {
 /// A policy as the controller writes it.
 pub fn policy() -> Value {
     json!({"leaseDurationSeconds": 15, "renewDeadlineMilliseconds": 8800, "gracePeriodMilliseconds": 2200, "retryPeriodMilliseconds": 2900,
-        "completionPolicy": "OnSuccess", "backoffLimit": 6, "candidates": 2})
+        "completionPolicy": "OnSuccess", "backoffLimit": 6, "candidates": 2, "activeDeadlineSeconds": 3600,
+        "failurePolicy": {"rules": [{"operator": "In", "values": [42], "action": "FailRun"}]}})
 }
 
 /// What a workload reads.
@@ -40,7 +41,8 @@ fn run() -> Value {
 }
 
 fn progress() -> Value {
-    json!({"uid": "job", "run": 1, "starts": 1, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": true})
+    json!({"uid": "job", "run": 1, "starts": 1, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": true,
+        "startTime": TIMES[0]})
 }
 
 fn released() -> Value {

@@ -21,7 +21,7 @@ pub use clocks::Clocks;
 pub use fault::{Breach, Fault};
 pub use happening::Happening;
 use lease::clock::Now;
-use lease::notes::{CompletionPolicy, Policy};
+use lease::notes::{CompletionPolicy, FailurePolicy, Policy};
 pub use oracle::Claim;
 pub use state::State;
 
@@ -64,6 +64,8 @@ pub fn policy(lease_duration_seconds: u32) -> Policy {
         completion_policy: CompletionPolicy::Never,
         backoff_limit: 3,
         candidates: 2,
+        failure_policy: FailurePolicy::default(),
+        active_deadline_seconds: None,
         token_floor: None,
     }
 }

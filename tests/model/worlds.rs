@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::lease::notes::{CompletionPolicy, Policy};
+use super::lease::notes::{CompletionPolicy, FailureAction, FailurePolicy, FailureRule, Operator, Policy};
 use super::world::{Breach, Clocks, Fault, World, policy};
 
 /// Everything that is searched to its end.
@@ -111,9 +111,13 @@ fn deaths() -> Vec<World> {
     let last_words = World { last_words: true, horizon: 4, ..faulty("last words", 1, &[Fault::Crash]) };
     let duplicates = World { one_pod: true, last_words: true, horizon: 4, ..faulty("containers of one pod", 1, &[Fault::Crash]) };
     let once = Policy { completion_policy: CompletionPolicy::OnSuccess, ..policy(3) };
+    let rule = FailureRule { operator: Operator::In, values: vec![42], action: FailureAction::FailRun };
+    let failure_policy = FailurePolicy { rules: vec![rule], ..FailurePolicy::default() };
+    let fatal = World { policy: Policy { failure_policy, ..once.clone() }, ..faulty("failure policy", 1, &[Fault::End]) };
+    let fatal = World { last_words: true, faults: vec![Fault::Crash, Fault::End], at_most: 2, horizon: 3, ..fatal };
     let once = World { policy: once, ..faulty("completion", 1, &[Fault::End]) };
     let three = World { agents: 3, policy: Policy { candidates: 3, ..policy(3) }, ..faulty("three candidates", 1, &[Fault::Crash]) };
-    vec![crash, last_words, duplicates, once, three]
+    vec![crash, last_words, duplicates, once, fatal, three]
 }
 
 /// Everybody is prompt: it can be said that something must happen.
@@ -125,6 +129,9 @@ fn liveness() -> Vec<World> {
     let flaps = [Fault::Vanish, Fault::LoseRead, Fault::LoseRead, Fault::LoseRead];
     let flaps = World { patience: Some(11), horizon: 14, ..prompt(faulty("flapping contact", 4, &flaps)) };
     let drain = World { horizon: 10, stop_grace: Duration::from_secs(2), ..prompt(faulty("drain", 2, &[Fault::Drain, Fault::Handover])) };
+    // Reached by the first attempt, by one that took over, or by nobody.
+    let limited = Policy { completion_policy: CompletionPolicy::OnSuccess, active_deadline_seconds: Some(5), ..policy(3) };
+    let limited = World { policy: limited, horizon: 16, ..prompt(faulty("active deadline", 2, &[Fault::Crash, Fault::Drain])) };
     let undying = World { horizon: 26, ..prompt(faulty("undying", 2, &[Fault::Drain, Fault::Undying])) };
-    vec![takeover, flaps, drain, undying]
+    vec![takeover, flaps, drain, limited, undying]
 }

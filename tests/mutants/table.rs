@@ -143,8 +143,8 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "a challenger compares renewTime with its own time of day",
         changes: &[(
             "elector/standby.rs",
-            "self.wait(now.at, candidate, wire) == Some(Duration::ZERO)",
-            "(self.wait(now.at, candidate, wire) == Some(Duration::ZERO) \
+            "self.wait(now, candidate, wire) == Some(Duration::ZERO)",
+            "(self.wait(now, candidate, wire) == Some(Duration::ZERO) \
                || wire.latest.as_ref().and_then(|record| record.renew_time).is_some_and(|renewed| \
                Duration::try_from(now.wall.duration_since(renewed)).unwrap_or_default() > wire.longest_lease))",
         )],
@@ -279,5 +279,38 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "a write that failed is repeated without a pause",
         changes: &[("elector/wire.rs", "(true, false) => period / 2,", "(true, false) => return Duration::ZERO,")],
         world: "loss",
+    },
+    Mutant {
+        name: "fatal_exit_is_tried_again",
+        breaks: "an exit code that fails the run counts as any other",
+        changes: &[(
+            "elector/account.rs",
+            "if action == FailureAction::FailRun =>",
+            "if action == FailureAction::FailRun && ran > SOUND_RUN =>",
+        )],
+        world: "failure policy",
+    },
+    Mutant {
+        name: "runs_without_end",
+        breaks: "a holder goes on although its run has taken as long as it may",
+        changes: &[("elector/tenure.rs", "if limits::is_exceeded(self.left(now.at)) {", "if false {")],
+        world: "active deadline",
+    },
+    Mutant {
+        name: "starts_after_the_end",
+        breaks: "an acquirer starts a run that has taken as long as it may",
+        changes: &[
+            (
+                "elector/account.rs",
+                "if is_spent(&progress, policy, limits::left(&progress, policy, wall)) {",
+                "if is_spent(&progress, policy, None) {",
+            ),
+            (
+                "elector/tenure.rs",
+                "if limits::is_exceeded(self.left(now.at)) {",
+                "if limits::is_exceeded(self.left(now.at)) && self.started.is_some() {",
+            ),
+        ],
+        world: "active deadline",
     },
 ];

@@ -112,6 +112,7 @@ fn finished(lease: &Lease, record: &Record) -> Lease {
         outcome: Outcome::Succeeded,
         reason: "Completed".into(),
         exit: Some(Exit::Code(0)),
+        unhealthy: false,
         attempt: 1,
         failures: 0,
         token: None,

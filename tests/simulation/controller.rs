@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
-use serde_json::json;
+use serde_json::{Value, json};
 use singletonjob::api::status::LeaseStatus;
 use singletonjob::api::{LeaseTiming, SingletonJob, SingletonJobStatus};
 use singletonjob::controller::observe::sightings::Look;
@@ -146,13 +146,28 @@ fn token(record: &Record) -> Option<Version> {
     fresh.then_some(record.version).max(said).max(released)
 }
 
+/// Exit codes of which the failure policies of one-shots speak.
+pub const FATAL: i32 = 42;
+pub const IGNORED: i32 = 43;
+
+/// Most one-shots have a failure policy, every third has a deadline: some have both.
+fn limits(number: u32, service: bool) -> (Value, Value) {
+    let rule = |code, action| json!({"onExitCodes": {"operator": "In", "values": [code]}, "action": action});
+    let on_lease_loss = if number.is_multiple_of(4) { "Ignore" } else { "Count" };
+    let policy = json!({"rules": [rule(FATAL, "FailRun"), rule(IGNORED, "Ignore")], "onLeaseLoss": on_lease_loss});
+    let only = |wanted: bool, value| if wanted && !service { value } else { Value::Null };
+    (only(number % 6 != 3 && number % 6 != 5, policy), only(number.is_multiple_of(3), json!(90)))
+}
+
 fn job(number: u32, service: bool, lease_seconds: i32) -> SingletonJob {
+    let (failure_policy, deadline) = limits(number, service);
     let (completion, limit) = if service { ("Never", None) } else { ("OnSuccess", Some(if number.is_multiple_of(2) { 1 } else { 6 })) };
     let job = json!({
         "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob",
         "metadata": {"name": "web", "namespace": "shop", "uid": format!("job-{number}")},
         "spec": {
             "completionPolicy": completion, "backoffLimit": limit, "replicas": 5, "lease": {"leaseDurationSeconds": lease_seconds},
+            "failurePolicy": failure_policy, "activeDeadlineSeconds": deadline,
             "template": {"spec": {"containers": [{"name": "main", "command": ["x"]}]}},
         },
     });

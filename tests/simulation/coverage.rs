@@ -152,7 +152,7 @@ impl Coverage {
         assert!(missing.is_empty(), "nobody ever ended so: {missing:?}");
         let missing: Vec<_> = CAUSES.iter().filter(|cause| !self.takeovers.contains_key(**cause)).collect();
         assert!(missing.is_empty(), "nobody ever took over after: {missing:?}");
-        assert_eq!(self.outcomes.len(), 2, "runs ended only so: {:?}", self.outcomes);
+        assert_eq!(self.outcomes.len(), 4, "runs ended only so: {:?}", self.outcomes);
         let seen = [self.starts, self.conflicts, self.wishes, self.not_started];
         assert!(seen.iter().all(|count| *count > 0), "something was never seen: {seen:?}");
     }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use singletonjob::lease::record::{Identity, Record};
 
 use crate::faults::Fault;
+use crate::limits::Account;
 
 /// One process of an agent; its nonce.
 pub type Who = u64;
@@ -29,6 +30,7 @@ pub struct State {
     pub released: bool,
     pub lease: Duration,
     pub finished: Option<Run>,
+    pub account: Account,
 }
 
 impl State {
@@ -40,6 +42,7 @@ impl State {
             released: record.is_released(),
             lease: record.lease_duration,
             finished: finished.map(|finished| (finished.uid.clone(), finished.run)),
+            account: Account::of(record),
         }
     }
 }

@@ -163,7 +163,7 @@ impl World {
         process.wake += 1;
         let (wake, node) = (process.wake, process.node);
         let starves = starving < process.starving;
-        let due = process.elector.wakes_in(now.at);
+        let due = process.elector.wakes_in(now);
         let late = if starves { self.chance.millis(0..=500) } else { self.chance.between(Duration::ZERO..=Duration::from_millis(1)) };
         let delay = self.nodes[node].clock.true_duration(due) + late;
         self.after(delay, Event::Wake(who, wake));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use singletonjob::lease::notes::Exit;
 
 use crate::clocks::RATES;
-use crate::controller::timing;
+use crate::controller::{FATAL, IGNORED, timing};
 use crate::deed::{Who, who};
 use crate::dice::Dice;
 use crate::network::Direction;
@@ -142,6 +142,12 @@ impl Climate {
     }
 }
 
+/// Most often fatal, where the job has a failure policy.
+fn failure_of(who: Who) -> Exit {
+    let codes = [FATAL, IGNORED, FATAL, 1];
+    Exit::Code(codes[usize::try_from(who % 4).expect("small")])
+}
+
 impl World {
     pub fn strike(&mut self) {
         let pause = self.settings.climate.pause(&mut self.mischief);
@@ -244,7 +250,10 @@ impl World {
             Fault::ElectorCrashes => self.elector_dies(who, false),
             Fault::ContainerKilled => self.destroy(who, "killed from outside"),
             Fault::WorkloadSucceeds => self.workload_exits(self.running().unwrap_or(who), Exit::Code(0)),
-            Fault::WorkloadFails => self.workload_exits(self.running().unwrap_or(who), Exit::Code(1)),
+            Fault::WorkloadFails => {
+                let who = self.running().unwrap_or(who);
+                self.workload_exits(who, failure_of(who));
+            }
             _ => self.trouble_controller(fault, duration),
         }
     }

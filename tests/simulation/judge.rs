@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::cost::Cost;
 use crate::deed::Deed;
+use crate::limits::Limits;
 use crate::safety::{Safety, Verdict};
 
 /// As much as a person can read.
@@ -16,13 +17,15 @@ pub struct Judge {
     /// Outside of every promise nothing is judged, only seen.
     suspended: bool,
     pub safety: Safety,
+    limits: Limits,
     pub cost: Cost,
     pub trace: Trace,
 }
 
 impl Judge {
     pub fn new() -> Self {
-        Self { verdict: Ok(()), suspended: false, safety: Safety::default(), cost: Cost::default(), trace: Trace::new() }
+        let (safety, limits, cost) = (Safety::default(), Limits::default(), Cost::default());
+        Self { verdict: Ok(()), suspended: false, safety, limits, cost, trace: Trace::new() }
     }
 
     /// The first claim that does not hold is the verdict.
@@ -30,7 +33,7 @@ impl Judge {
         if self.verdict.is_err() {
             return;
         }
-        let verdict = self.safety.judge(&deed).and(self.cost.judge(at, &deed));
+        let verdict = self.safety.judge(&deed).and(self.limits.judge(&deed)).and(self.cost.judge(at, &deed));
         self.trace.note(at, deed);
         if let Err(why) = verdict {
             self.fail(why);

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::cost::Cost;
 use crate::deed::{Deed, Sent, State, Triple, Who};
+use crate::limits::{Account, Limits};
 use crate::safety::{Safety, Verdict};
 
 const L: Duration = Duration::from_secs(15);
@@ -26,7 +27,14 @@ fn triple(holder: Option<Who>, second: i64) -> Triple {
 }
 
 fn stored(version: u128, by: Option<Who>, holder: Option<Who>, second: i64) -> Deed {
-    let state = State { version, triple: triple(holder, second), released: holder.is_none(), lease: L, finished: None };
+    let state = State {
+        version,
+        triple: triple(holder, second),
+        released: holder.is_none(),
+        lease: L,
+        finished: None,
+        account: Account::default(),
+    };
     Deed::Commits { by, state }
 }
 
@@ -160,6 +168,48 @@ fn a_workload_that_outlives_its_deadline_or_its_agent_is_rejected() {
     assert_eq!(broken(rightful(), Deed::Stops { who: 1, boot: at(13) }), "A2");
     assert_eq!(broken(rightful(), Deed::Exits { who: 1, ending: "interrupted" }), "rule 8");
     assert_eq!(broken(rightful(), Deed::Disarms { who: 1 }), "I2");
+}
+
+/// Agent 1 holds a Lease with such an account, and then gives it back with another.
+fn accounts(held: &Account, given_back: &Account, finished: bool) -> Vec<Deed> {
+    let with = |deed, account: &Account, finished: bool| {
+        let Deed::Commits { by, state } = deed else { unreachable!() };
+        let finished = finished.then(|| ("job".into(), 1));
+        Deed::Commits { by, state: State { account: account.clone(), finished, ..state } }
+    };
+    vec![with(stored(11, Some(1), Some(1), 1), held, false), with(stored(12, Some(1), None, 2), given_back, finished)]
+}
+
+fn limited(record: impl IntoIterator<Item = Deed>) -> Verdict {
+    let mut limits = Limits::default();
+    record.into_iter().try_for_each(|deed| limits.judge(&deed))
+}
+
+#[test]
+fn what_a_failure_policy_says_and_what_is_done_must_be_the_same() {
+    let ruled = Account { fatal: vec![42], ignored: vec![43], ..Account::default() };
+    let after = |code, verdict: Option<&str>, failures| {
+        let given_back = Account { failed_with: Some(code), verdict: verdict.map(str::to_owned), failures, ..ruled.clone() };
+        limited(accounts(&ruled, &given_back, verdict.is_some()))
+    };
+    assert_eq!(after(42, Some("FailurePolicy"), 1), Ok(()));
+    assert_eq!((after(43, None, 0), after(1, None, 1)), (Ok(()), Ok(())));
+    assert!(after(42, None, 1).is_err(), "tried again");
+    assert!(after(1, Some("FailurePolicy"), 1).is_err(), "failed for nothing");
+    assert!(after(43, None, 1).is_err(), "counted");
+    assert!(after(1, Some("DeadlineExceeded"), 1).is_err(), "without a limit");
+}
+
+#[test]
+fn a_run_beyond_its_time_is_rejected() {
+    let limit = |taken| Account { deadline: Some(Duration::from_secs(90)), taken, ..Account::default() };
+    let run = |taken, end| {
+        let begin = accounts(&limit(Duration::from_secs(taken)), &Account::default(), false).into_iter().take(1);
+        limited(begin.chain([starts(1, at(0), 11), Deed::Stops { who: 1, boot: at(end) }]))
+    };
+    assert_eq!((run(0, 90), run(60, 70)), (Ok(()), Ok(())));
+    assert!(run(0, 141).is_err() && run(60, 81).is_err(), "too long");
+    assert!(run(90, 91).is_err(), "not to be started");
 }
 
 #[test]

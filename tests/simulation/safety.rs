@@ -218,7 +218,7 @@ fn takes_over(agent: &Agent, who: Who, boot: Duration, base: &State) -> Verdict 
     claim(waited >= needed, "I4", || format!("agent {who} takes over after {waited:?}, not {needed:?}"))
 }
 
-fn claim(holds: bool, invariant: &str, broken: impl FnOnce() -> String) -> Verdict {
+pub fn claim(holds: bool, invariant: &str, broken: impl FnOnce() -> String) -> Verdict {
     if holds { Ok(()) } else { Err(format!("{invariant}: {}", broken())) }
 }
 

@@ -7,7 +7,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use singletonjob::contract::labels;
-use singletonjob::lease::notes::{self, CompletionPolicy, Desired, Policy, Reason, Released, Run, keys};
+use singletonjob::lease::notes::{self, CompletionPolicy, Desired, FailurePolicy, Policy, Reason, Released, Run, keys};
 use singletonjob::lease::record::Identity;
 use singletonjob::lease::timing::Timing;
 
@@ -38,6 +38,8 @@ fn policy(timing: Timing, completion_policy: CompletionPolicy, backoff_limit: u3
         completion_policy,
         backoff_limit,
         candidates: 2,
+        failure_policy: FailurePolicy::default(),
+        active_deadline_seconds: None,
         token_floor: None,
     }
 }

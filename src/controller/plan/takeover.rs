@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::observe::{Observed, Seen};
-use super::{rollout, runs};
+use super::{failure, rollout, runs};
 use crate::api::SingletonJob;
 use crate::api::status::LeaseStatus;
 use crate::lease::notes::{CompletionPolicy, Handover, Policy, Run};
@@ -94,6 +94,8 @@ fn policy(job: &SingletonJob, observed: &Observed, timing: Timing) -> Policy {
         completion_policy: if backoff_limit.is_some() { CompletionPolicy::OnSuccess } else { CompletionPolicy::Never },
         backoff_limit: backoff_limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(0),
         candidates: u32::try_from(job.spec.replicas).unwrap_or(0),
+        failure_policy: failure::policy(job),
+        active_deadline_seconds: failure::active_deadline_seconds(job),
         // A Lease that is made again has forgotten the tokens before it; one that is there remembers them itself.
         token_floor: floor.unwrap_or_else(|| status(job).and_then(token)),
     }

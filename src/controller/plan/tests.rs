@@ -122,6 +122,26 @@ fn a_lease_made_again_carries_the_longest_lease_and_the_highest_token_known() {
 }
 
 #[test]
+fn candidates_are_told_which_failures_count_and_how_long_a_run_may_take() {
+    let told = |spec| act(&job(spec, settled()), &there(Some(1), vec![])).wishes.policy;
+    let plain = serde_json::to_value(told(json!({}))).expect("plain data");
+    assert!(plain.get("failurePolicy").is_none() && plain.get("activeDeadlineSeconds").is_none(), "nothing new for older agents: {plain}");
+    let rules = json!([
+        {"onExitCodes": {"operator": "In", "values": [42, 43]}, "action": "FailRun"},
+        {"onExitCodes": {"operator": "NotIn", "values": [1]}, "action": "Ignore"},
+    ]);
+    let policy = told(json!({"activeDeadlineSeconds": 60, "failurePolicy": {"rules": rules, "onLeaseLoss": "Ignore"}}));
+    let said = serde_json::to_value(&policy).expect("plain data");
+    assert_eq!(said["activeDeadlineSeconds"], 60);
+    assert_eq!(
+        said["failurePolicy"],
+        json!({"rules": [{"operator": "In", "values": [42, 43], "action": "FailRun"}, {"operator": "NotIn", "values": [1], "action": "Ignore"}],
+               "forgiveLeaseLoss": true})
+    );
+    assert_eq!(serde_json::from_value::<crate::lease::notes::Policy>(said).expect("its own words"), policy);
+}
+
+#[test]
 fn a_longer_lease_is_written_down_before_candidates_are_told() {
     let mut longer = service(2);
     longer.spec.lease.lease_duration_seconds = 60;

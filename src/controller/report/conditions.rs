@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::words::{clock, to_seconds};
-use super::{Account, words};
+use super::{Account, ends, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, is_true, reasons, remove_condition, set_condition, types};
 use crate::api::status::{FinishedRun, RunOutcome};
@@ -291,7 +291,7 @@ fn finished(account: &Account<'_>, old: &SingletonJobStatus) -> [(&'static str, 
     let run = over(account, old);
     let of = |outcome, type_, fallback: &str| {
         let run = run.as_ref().filter(|run| run.outcome == outcome)?;
-        Some(Statement::yes(type_, run.reason.clone().unwrap_or_else(|| fallback.to_owned()), sentence(account, run)))
+        Some(Statement::yes(type_, ends::of_condition(run.reason.as_deref().unwrap_or(fallback)), sentence(account, run)))
     };
     [
         (types::COMPLETE, of(RunOutcome::Succeeded, types::COMPLETE, reasons::COMPLETE)),

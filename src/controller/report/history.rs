@@ -1,34 +1,42 @@
 //! Runs and changes of hands, newest first.
 
-use super::Account;
 use super::words::to_seconds;
+use super::{Account, ends};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::status::{FinishedRun, MOST_HISTORY, RunOutcome, Takeover, TakeoverReason};
 use crate::controller::plan::runs;
-use crate::lease::notes::{Finished, Outcome, Reason};
+use crate::lease::notes::{Finished, Outcome, Policy, Reason};
 use crate::lease::record::Record;
 
 /// How the job's runs ended. What is written here stays, whatever happens to the Lease.
 pub fn runs(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<FinishedRun> {
     let mut all = old.runs.clone();
-    if let Some(finished) = runs::finished(account.job, account.observed)
-        && all.iter().all(|run| run.number != i64::from(finished.run))
-    {
-        all.insert(0, run(account, finished, old));
+    if let Some(finished) = runs::finished(account.job, account.observed) {
+        match all.iter_mut().find(|run| run.number == i64::from(finished.run)) {
+            Some(known) => learn(known, account, finished),
+            None => all.insert(0, run(account, finished, old)),
+        }
     }
     all.truncate(MOST_HISTORY);
     all
 }
 
+/// The Lease tells of an end sooner than the pod tells why.
+fn learn(known: &mut FinishedRun, account: &Account<'_>, finished: &Finished) {
+    if let Some(cause) = ends::cause(account, finished) {
+        known.reason = Some(ends::word(finished, Some(&cause)));
+        known.message = Some(ends::sentence(finished, Some(&cause), policy(account)));
+    }
+}
+
+fn policy<'a>(account: &'a Account<'_>) -> Option<&'a Policy> {
+    account.record().and_then(|record| record.notes.policy.as_ref())
+}
+
 fn run(account: &Account<'_>, finished: &Finished, old: &SingletonJobStatus) -> FinishedRun {
     let pod = account.observed.candidates.iter().find(|candidate| finished.by.pod_uid() == Some(&candidate.uid));
-    let seen = pod.and_then(|pod| pod.end()).and_then(|end| end.reason.clone()).filter(|reason| reason != "Error" && reason != "Completed");
-    let ended = match (finished.exit, seen) {
-        (Some(exit), Some(reason)) => format!("exit code {} ({reason})", exit.code()),
-        (Some(exit), None) => format!("exit code {}", exit.code()),
-        (None, _) => "its holder was lost".to_owned(),
-    };
+    let cause = ends::cause(account, finished);
     let progress = runs::progress(account.job, account.observed);
     FinishedRun {
         number: i64::from(finished.run),
@@ -36,8 +44,8 @@ fn run(account: &Account<'_>, finished: &Finished, old: &SingletonJobStatus) -> 
             Outcome::Succeeded => RunOutcome::Succeeded,
             Outcome::Failed => RunOutcome::Failed,
         },
-        reason: Some(finished.reason.clone()),
-        message: Some(format!("attempt {} in {}: {ended}", finished.attempt, finished.by.pod())),
+        reason: Some(ends::word(finished, cause.as_deref())),
+        message: Some(ends::sentence(finished, cause.as_deref(), policy(account))),
         exit_code: finished.exit.map(crate::lease::notes::Exit::code),
         pod: Some(finished.by.pod().to_owned()),
         node: pod.and_then(|pod| pod.node.clone()),

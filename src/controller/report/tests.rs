@@ -171,6 +171,74 @@ fn a_one_shot_that_failed_is_stalled() {
     assert_eq!(says(&status, types::FAILED), is("True", reasons::BACKOFF_LIMIT_EXCEEDED));
 }
 
+/// Of a job with a failure policy and a deadline.
+fn ended(reason: &str, finished: Value, candidates: Vec<Candidate>, before: &SingletonJobStatus) -> SingletonJobStatus {
+    let policy = json!({
+        "leaseDurationSeconds": 15, "renewDeadlineMilliseconds": 8800, "gracePeriodMilliseconds": 2200, "retryPeriodMilliseconds": 2900,
+        "completionPolicy": "OnSuccess", "backoffLimit": 6, "candidates": 2, "activeDeadlineSeconds": 60,
+        "failurePolicy": {"rules": [{"operator": "In", "values": [1], "action": "Ignore"},
+                                    {"operator": "In", "values": [42], "action": "FailRun"}]},
+    });
+    let mut all = self::finished("Failed", reason, 1);
+    all.as_object_mut().expect("an object").extend(finished.as_object().expect("an object").clone());
+    let lease = seen(None, json!({"finished": all, "policy": policy}), 1);
+    compute(&job("OnSuccess", json!({}), before), Some(lease), candidates)
+}
+
+#[test]
+fn a_run_that_a_rule_failed_names_the_exit_code_and_the_rule() {
+    let status = ended("FailurePolicy", json!({"exit": {"code": 42}}), vec![], &SingletonJobStatus::default());
+    assert_eq!(says(&status, types::FAILED), is("True", reasons::FAILURE_POLICY));
+    let message = &find_condition(&status.conditions, types::FAILED).expect("there").message;
+    assert!(message.contains("attempt 1 in web-2: exit code 42; spec.failurePolicy.rules[1] fails the run at once"), "{message}");
+}
+
+#[test]
+fn a_run_that_took_too_long_says_how_long_it_may_take() {
+    let stopped = ended("DeadlineExceeded", json!({"exit": {"signal": 15}}), vec![], &SingletonJobStatus::default());
+    assert_eq!(says(&stopped, types::FAILED), is("True", reasons::DEADLINE_EXCEEDED));
+    let message = |status: &SingletonJobStatus| status.runs[0].message.clone().unwrap_or_default();
+    assert_eq!(message(&stopped), "attempt 1 in web-2: exit code 143; the run took longer than spec.activeDeadlineSeconds of 60");
+    let closed = ended("DeadlineExceeded", json!({"exit": null, "token": null}), vec![], &SingletonJobStatus::default());
+    assert_eq!(message(&closed), "the run took longer than spec.activeDeadlineSeconds of 60");
+}
+
+/// That ended so.
+fn dead(number: u32, reason: &str) -> Candidate {
+    let pod: Pod = serde_json::from_value(json!({
+        "metadata": {"name": format!("web-{number}"), "uid": format!("u{number}")},
+        "spec": {"containers": [], "nodeName": "node-a", "restartPolicy": "Never"},
+        "status": {"phase": "Failed", "containerStatuses": [{
+            "name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 137, "reason": reason, "finishedAt": "2026-01-01T14:09:59Z"}},
+        }]},
+    }))
+    .expect("a pod");
+    Candidate::read(&pod, "main")
+}
+
+#[test]
+fn the_last_of_all_attempts_says_in_runs_what_it_died_of_and_the_condition_speaks_as_batch_v1() {
+    let (killed, lost) = (json!({"exit": {"signal": 9}}), json!({"exit": null, "token": null}));
+    let at_first = ended("BackoffLimitExceeded", killed.clone(), vec![pod(2, true, None)], &SingletonJobStatus::default());
+    assert_eq!(at_first.runs[0].reason.as_deref(), Some("BackoffLimitExceeded"), "the pod has not told yet");
+    let table = [
+        (killed, vec![dead(2, "OOMKilled")], "OOMKilled", "attempt 1 in web-2: exit code 137 (OOMKilled)"),
+        (lost.clone(), vec![dead(1, "OOMKilled"), dead(2, "Error")], "OOMKilled", "attempt 1 in web-2: its holder was lost (OOMKilled)"),
+        (lost, vec![dead(1, "Evicted")], "BackoffLimitExceeded", "attempt 1 in web-2: its holder was lost"),
+        (json!({"unhealthy": true}), vec![dead(2, "Error")], "Unhealthy", "attempt 1 in web-2: exit code 1 (Unhealthy)"),
+    ];
+    for (finished, pods, reason, message) in table {
+        for before in [&SingletonJobStatus::default(), &at_first] {
+            let status = ended("BackoffLimitExceeded", finished.clone(), pods.clone(), before);
+            let said = before == &at_first && reason == "BackoffLimitExceeded";
+            assert_eq!(status.runs[0].reason.as_deref(), Some(reason));
+            assert!(said || status.runs[0].message.as_deref() == Some(message), "{:?}", status.runs[0]);
+            assert_eq!(says(&status, types::FAILED), is("True", reasons::BACKOFF_LIMIT_EXCEEDED));
+        }
+    }
+}
+
 #[test]
 fn suspended_is_ready_and_says_so() {
     let job = job("Never", json!({"suspend": true}), &SingletonJobStatus::default());

@@ -5,16 +5,16 @@
 
 use std::time::Duration;
 
-use super::super::notes::{CompletionPolicy, Exit, Outcome, Policy, Progress, Reason, Run};
+use jiff::Timestamp;
+
+use super::super::notes::{CompletionPolicy, Exit, FailureAction, Outcome, Policy, Progress, Reason, Run};
 use super::super::record::Record;
+use super::limits::{self, Verdict};
 
 const FIRST_BACKOFF: Duration = Duration::from_secs(10);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(6 * 60);
 /// Whoever ran this long had no setback that says anything about the next start.
 const SOUND_RUN: Duration = Duration::from_secs(10 * 60);
-
-/// A run that is over, and why.
-pub(super) type Verdict = (Outcome, &'static str);
 
 /// How long it is waited after this many setbacks in a row: a single crash is taken over at once, nobody spins.
 pub(super) fn backoff(setbacks: u32) -> Duration {
@@ -32,7 +32,7 @@ pub(super) fn of(record: &Record, run: &Run) -> Progress {
 }
 
 /// The account once a start without an outcome is written off as lost: its holder, or its node, is gone.
-pub(super) fn write_off(progress: Progress, record: &Record) -> Progress {
+pub(super) fn write_off(progress: Progress, policy: &Policy, record: &Record) -> Progress {
     if !progress.open {
         return progress;
     }
@@ -40,58 +40,92 @@ pub(super) fn write_off(progress: Progress, record: &Record) -> Progress {
         (Some(acquired), Some(renewed)) => Duration::try_from(renewed.duration_since(acquired)).unwrap_or_default(),
         _ => Duration::ZERO,
     };
-    loss(progress, ran)
+    loss(failed(progress, limits::action(policy, Reason::LeaseLost, None)), ran)
 }
 
-/// The account with one more start; unchanged where the attempts are used up.
-pub(super) fn start(progress: Progress, policy: &Policy) -> Progress {
-    if is_exhausted(&progress, policy) {
+/// The account with one more start; unchanged where nothing of the run is left.
+pub(super) fn start(progress: Progress, policy: &Policy, wall: Timestamp) -> Progress {
+    if is_spent(&progress, policy, limits::left(&progress, policy, wall)) {
         return progress;
     }
-    Progress { starts: progress.starts.saturating_add(1), open: true, retry_after_seconds: 0, ..progress }
+    let first = (policy.completion_policy == CompletionPolicy::OnSuccess).then_some(wall);
+    let start_time = progress.start_time.or(first);
+    Progress { starts: progress.starts.saturating_add(1), open: true, retry_after_seconds: 0, start_time, ..progress }
 }
 
-/// Whether no further attempt is allowed, as batch/v1 counts: `backoffLimit` failures are forgiven.
-pub(super) fn is_exhausted(progress: &Progress, policy: &Policy) -> bool {
-    policy.completion_policy == CompletionPolicy::OnSuccess && progress.failures > policy.backoff_limit
+/// Whether there is nothing more to start.
+pub(super) fn is_spent(progress: &Progress, policy: &Policy, left: Option<Duration>) -> bool {
+    !progress.open && limits::verdict(progress, policy, limits::is_exceeded(left)).is_some()
 }
 
-/// The account after a tenure that ended for `reason`, and the verdict where it ends the run.
-pub(super) fn close(progress: Progress, policy: &Policy, reason: Reason, exit: Option<Exit>, ran: Duration) -> (Progress, Option<Verdict>) {
-    if is_exhausted(&progress, policy) && !progress.open {
-        return (progress, Some((Outcome::Failed, "BackoffLimitExceeded")));
+/// How a tenure ended.
+#[derive(Clone, Copy)]
+pub(super) struct Closing {
+    pub(super) reason: Reason,
+    pub(super) exit: Option<Exit>,
+    pub(super) ran: Duration,
+    /// Whether the run has taken as long as it may.
+    pub(super) exceeded: bool,
+}
+
+/// The account after a tenure that ended like this, and the verdict where it ends the run.
+pub(super) fn close(progress: Progress, policy: &Policy, end: Closing) -> (Progress, Option<Verdict>) {
+    let Closing { reason, exit, ran, exceeded } = end;
+    if !progress.open
+        && let Some(verdict) = limits::verdict(&progress, policy, exceeded)
+    {
+        return (progress, Some(verdict));
     }
     let succeeded = reason == Reason::WorkloadSucceeded && exit.is_some_and(Exit::is_success);
+    let action = limits::action(policy, reason, exit);
+    let counted = Progress { open: false, ..failed(progress, action) };
     let closed = match reason {
-        Reason::WorkloadSucceeded | Reason::WorkloadFailed => setback(progress, ran, !succeeded),
-        Reason::ElectorDied => setback(progress, ran, true),
-        Reason::LeaseLost => loss(progress, ran),
-        Reason::Created | Reason::Handover | Reason::RolledOut | Reason::Drain | Reason::Stopped => Progress { open: false, ..progress },
+        Reason::WorkloadSucceeded | Reason::WorkloadFailed | Reason::ElectorDied => setback(counted, ran),
+        Reason::LeaseLost => loss(counted, ran),
+        // As in batch/v1, what is stopped on purpose and resumed has all its time again.
+        Reason::Stopped if !exceeded => Progress { start_time: None, ..counted },
+        Reason::Created | Reason::Handover | Reason::RolledOut | Reason::Drain | Reason::Stopped => counted,
     };
     let verdict = match policy.completion_policy {
         CompletionPolicy::Never => None,
         CompletionPolicy::OnSuccess if succeeded => Some((Outcome::Succeeded, "Completed")),
-        CompletionPolicy::OnSuccess if is_exhausted(&closed, policy) => Some((Outcome::Failed, "BackoffLimitExceeded")),
-        CompletionPolicy::OnSuccess => None,
+        CompletionPolicy::OnSuccess if action == FailureAction::FailRun => Some((Outcome::Failed, "FailurePolicy")),
+        CompletionPolicy::OnSuccess => limits::verdict(&closed, policy, exceeded),
     };
     (closed, verdict)
 }
 
-/// A lost lease says nothing about the workload: it is a failure, and no reason to wait before the next start.
-fn loss(progress: Progress, ran: Duration) -> Progress {
-    let setbacks = if ran >= SOUND_RUN { 0 } else { progress.setbacks };
-    Progress { failures: progress.failures.saturating_add(1), setbacks, retry_after_seconds: 0, open: false, ..progress }
+/// The account with one more failure, unless it is ignored.
+fn failed(progress: Progress, action: FailureAction) -> Progress {
+    let more = u32::from(action != FailureAction::Ignore);
+    Progress { failures: progress.failures.saturating_add(more), ..progress }
 }
 
-fn setback(progress: Progress, ran: Duration, failed: bool) -> Progress {
+/// A lost lease says nothing about the workload: it is no reason to wait before the next start.
+fn loss(progress: Progress, ran: Duration) -> Progress {
+    let setbacks = if ran >= SOUND_RUN { 0 } else { progress.setbacks };
+    Progress { setbacks, retry_after_seconds: 0, open: false, ..progress }
+}
+
+/// A failure that is ignored is none the less a setback: nobody spins.
+fn setback(progress: Progress, ran: Duration) -> Progress {
     let setbacks = if ran >= SOUND_RUN { 1 } else { progress.setbacks.saturating_add(1) };
     let retry_after_seconds = u32::try_from(backoff(setbacks).as_secs()).unwrap_or(u32::MAX);
-    Progress { failures: progress.failures.saturating_add(u32::from(failed)), setbacks, retry_after_seconds, open: false, ..progress }
+    Progress { setbacks, retry_after_seconds, open: false, ..progress }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::notes::{FailurePolicy, FailureRule, Operator};
     use super::*;
+
+    fn wall() -> Timestamp {
+        Timestamp::from_second(1_700_000_000).expect("valid")
+    }
+
+    fn end(reason: Reason, exit: Option<Exit>, ran: Duration) -> Closing {
+        Closing { reason, exit, ran, exceeded: false }
+    }
 
     fn policy(completion_policy: CompletionPolicy, backoff_limit: u32) -> Policy {
         Policy {
@@ -102,6 +136,8 @@ mod tests {
             completion_policy,
             backoff_limit,
             candidates: 2,
+            failure_policy: FailurePolicy::default(),
+            active_deadline_seconds: None,
             token_floor: None,
         }
     }
@@ -121,9 +157,9 @@ mod tests {
     fn as_in_batch_v1_the_limit_is_the_number_of_failures_forgiven() {
         let policy = policy(CompletionPolicy::OnSuccess, 1);
         let exit = Some(Exit::Code(1));
-        let (once, verdict) = close(started(), &policy, Reason::WorkloadFailed, exit, Duration::ZERO);
+        let (once, verdict) = close(started(), &policy, end(Reason::WorkloadFailed, exit, Duration::ZERO));
         assert_eq!((once.failures, once.retry_after_seconds, verdict), (1, 0, None));
-        let (twice, verdict) = close(start(once, &policy), &policy, Reason::WorkloadFailed, exit, Duration::ZERO);
+        let (twice, verdict) = close(start(once, &policy, wall()), &policy, end(Reason::WorkloadFailed, exit, Duration::ZERO));
         assert_eq!((twice.failures, twice.retry_after_seconds), (2, 10));
         assert_eq!(verdict, Some((Outcome::Failed, "BackoffLimitExceeded")));
     }
@@ -132,7 +168,7 @@ mod tests {
     fn a_service_is_never_finished_and_backs_off_after_exit_zero_too() {
         let policy = policy(CompletionPolicy::Never, 0);
         let before = Progress { setbacks: 1, ..started() };
-        let (after, verdict) = close(before, &policy, Reason::WorkloadSucceeded, Some(Exit::Code(0)), Duration::ZERO);
+        let (after, verdict) = close(before, &policy, end(Reason::WorkloadSucceeded, Some(Exit::Code(0)), Duration::ZERO));
         assert_eq!((after.failures, after.retry_after_seconds, verdict), (0, 10, None));
     }
 
@@ -140,7 +176,7 @@ mod tests {
     fn interruptions_cost_nothing() {
         let policy = policy(CompletionPolicy::OnSuccess, 0);
         for reason in [Reason::Handover, Reason::Drain, Reason::RolledOut, Reason::Stopped] {
-            let (after, verdict) = close(started(), &policy, reason, Some(Exit::Code(143)), Duration::ZERO);
+            let (after, verdict) = close(started(), &policy, end(reason, Some(Exit::Code(143)), Duration::ZERO));
             assert_eq!((after.failures, after.setbacks, after.open, verdict), (0, 0, false, None), "{reason:?}");
         }
     }
@@ -149,7 +185,7 @@ mod tests {
     fn a_lost_lease_counts_as_a_failure_and_delays_nothing() {
         let policy = policy(CompletionPolicy::OnSuccess, 6);
         let before = Progress { setbacks: 3, ..started() };
-        let (after, verdict) = close(before.clone(), &policy, Reason::LeaseLost, None, Duration::ZERO);
+        let (after, verdict) = close(before.clone(), &policy, end(Reason::LeaseLost, None, Duration::ZERO));
         assert_eq!((after.failures, after.setbacks, after.retry_after_seconds, verdict), (1, 3, 0, None));
         assert_eq!(loss(before, SOUND_RUN).setbacks, 0, "whoever ran this long had no trouble of its own");
     }
@@ -158,14 +194,74 @@ mod tests {
     fn ten_minutes_of_running_forgive_earlier_setbacks() {
         let policy = policy(CompletionPolicy::Never, 0);
         let before = Progress { setbacks: 5, ..started() };
-        let (after, _) = close(before, &policy, Reason::WorkloadFailed, Some(Exit::Signal(9)), SOUND_RUN);
+        let (after, _) = close(before, &policy, end(Reason::WorkloadFailed, Some(Exit::Signal(9)), SOUND_RUN));
         assert_eq!((after.setbacks, after.retry_after_seconds), (1, 0));
     }
 
     #[test]
     fn an_exit_zero_after_a_signal_to_stop_does_not_finish_a_run() {
         let policy = policy(CompletionPolicy::OnSuccess, 0);
-        let (_, verdict) = close(started(), &policy, Reason::Drain, Some(Exit::Code(0)), Duration::ZERO);
+        let (_, verdict) = close(started(), &policy, end(Reason::Drain, Some(Exit::Code(0)), Duration::ZERO));
         assert_eq!(verdict, None);
+    }
+
+    fn ignoring(code: i32, backoff_limit: u32) -> Policy {
+        let rule = |operator, value, action| FailureRule { operator, values: vec![value], action };
+        let rules = vec![rule(Operator::In, code, FailureAction::Ignore), rule(Operator::In, 42, FailureAction::FailRun)];
+        Policy { failure_policy: FailurePolicy { rules, forgive_lease_loss: true }, ..policy(CompletionPolicy::OnSuccess, backoff_limit) }
+    }
+
+    #[test]
+    fn an_exit_code_that_fails_the_run_ends_it_at_the_first_attempt() {
+        let (after, verdict) = close(started(), &ignoring(43, 6), end(Reason::WorkloadFailed, Some(Exit::Code(42)), Duration::ZERO));
+        assert_eq!((after.failures, after.open, verdict), (1, false, Some((Outcome::Failed, "FailurePolicy"))));
+    }
+
+    #[test]
+    fn an_ignored_failure_does_not_count_and_is_waited_for_all_the_same() {
+        let policy = ignoring(43, 0);
+        let before = Progress { setbacks: 1, ..started() };
+        let (after, verdict) = close(before, &policy, end(Reason::WorkloadFailed, Some(Exit::Code(43)), Duration::ZERO));
+        assert_eq!((after.failures, after.setbacks, after.retry_after_seconds, verdict), (0, 2, 10, None));
+    }
+
+    #[test]
+    fn a_lost_lease_that_is_forgiven_costs_nothing_and_an_agent_that_died_a_wait() {
+        let policy = ignoring(43, 0);
+        let before = Progress { setbacks: 1, ..started() };
+        let (after, verdict) = close(before.clone(), &policy, end(Reason::LeaseLost, None, Duration::ZERO));
+        assert_eq!((after.failures, after.setbacks, after.retry_after_seconds, verdict), (0, 1, 0, None));
+        let (after, verdict) = close(before, &policy, end(Reason::ElectorDied, None, Duration::ZERO));
+        assert_eq!((after.failures, after.setbacks, after.retry_after_seconds, verdict), (0, 2, 10, None));
+    }
+
+    #[test]
+    fn a_run_that_took_too_long_has_failed_unless_it_has_succeeded() {
+        let policy = policy(CompletionPolicy::OnSuccess, 6);
+        let late = |reason, exit| Closing { exceeded: true, ..end(reason, exit, Duration::ZERO) };
+        let verdict = |end| close(started(), &policy, end).1.map(|(_, reason)| reason);
+        assert_eq!(verdict(late(Reason::Stopped, Some(Exit::Signal(15)))), Some("DeadlineExceeded"));
+        assert_eq!(verdict(late(Reason::Drain, Some(Exit::Code(0)))), Some("DeadlineExceeded"));
+        assert_eq!(verdict(late(Reason::WorkloadSucceeded, Some(Exit::Code(0)))), Some("Completed"));
+    }
+
+    #[test]
+    fn the_first_start_is_remembered_until_the_run_is_stopped_on_purpose() {
+        let once = policy(CompletionPolicy::OnSuccess, 6);
+        let begun = start(Progress::default(), &once, wall());
+        assert_eq!(begun.start_time, Some(wall()));
+        let (drained, _) = close(begun.clone(), &once, end(Reason::Drain, None, Duration::ZERO));
+        assert_eq!(start(drained, &once, wall() + SOUND_RUN).start_time, Some(wall()));
+        let (suspended, _) = close(begun, &once, end(Reason::Stopped, None, Duration::ZERO));
+        assert_eq!(start(suspended, &once, wall() + SOUND_RUN).start_time, Some(wall() + SOUND_RUN));
+        assert_eq!(start(Progress::default(), &policy(CompletionPolicy::Never, 0), wall()).start_time, None, "a service has no end");
+    }
+
+    #[test]
+    fn nothing_starts_when_the_time_of_a_run_is_over() {
+        let policy = Policy { active_deadline_seconds: Some(60), ..policy(CompletionPolicy::OnSuccess, 6) };
+        let begun = Progress { start_time: Some(wall()), ..Progress::default() };
+        assert!(start(begun.clone(), &policy, wall() + Duration::from_secs(59)).open);
+        assert_eq!(start(begun.clone(), &policy, wall() + Duration::from_secs(60)), begun);
     }
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::super::notes::{Exit, Finished, Policy, Progress, Reason, Released};
 use super::super::record::{Identity, Record, Version};
+use super::account::Closing;
 use super::{Write, account};
 
 /// A tenure of which nothing runs any more.
@@ -16,18 +17,24 @@ pub(super) struct End<'a> {
     pub(super) exit: Option<Exit>,
     /// When the workload was started, if it was.
     pub(super) started: Option<Timestamp>,
+    /// Whether it was ended because its liveness probe failed.
+    pub(super) unhealthy: bool,
+    /// Whether the run has taken as long as it may.
+    pub(super) exceeded: bool,
 }
 
 impl End<'_> {
     /// The account of the run after this end, and its outcome where it was the last.
     pub(super) fn settle(&self, progress: Progress, policy: &Policy, ran: Duration, wall: Timestamp) -> (Progress, Option<Finished>) {
-        let (progress, verdict) = account::close(progress, policy, self.reason, self.exit, ran);
+        let end = Closing { reason: self.reason, exit: self.exit, ran, exceeded: self.exceeded };
+        let (progress, verdict) = account::close(progress, policy, end);
         let finished = verdict.map(|(outcome, reason)| Finished {
             uid: progress.uid.clone(),
             run: progress.run,
             outcome,
             reason: reason.to_owned(),
             exit: self.exit,
+            unhealthy: self.unhealthy,
             attempt: progress.starts,
             failures: progress.failures,
             token: self.started.and(self.token),

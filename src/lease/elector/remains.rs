@@ -1,10 +1,12 @@
 //! What the dead leave behind: giving a Lease back in the name of an elector that died, its process tree being gone.
 
+use jiff::Timestamp;
+
 use super::super::clock::Now;
-use super::super::notes::{Exit, Finished, Progress, Reason};
+use super::super::notes::{Desired, Exit, Finished, Progress, Reason};
 use super::super::record::{Record, Version};
 use super::release::End;
-use super::{Candidate, Write};
+use super::{Candidate, Write, limits};
 
 /// What is left of a tenure whose elector died; its process tree is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +34,26 @@ impl Remains {
         if record.holder.as_ref() != Some(&dead.identity) {
             return None;
         }
-        let end = End { by: &dead.identity, reason: self.reason(), token: self.token, exit: self.exit, started: record.acquire_time };
+        let end = End {
+            by: &dead.identity,
+            reason: self.reason(),
+            token: self.token,
+            exit: self.exit,
+            started: record.acquire_time,
+            unhealthy: false,
+            exceeded: is_exceeded(record, now.wall),
+        };
         let renew_time = Record::next_renew_time(record.renew_time, now.wall);
         let (progress, finished) = settle(record, &end, now);
         Some(end.release(record, renew_time, progress, finished))
     }
+}
+
+/// Whether the run has taken as long as it may. What was stopped on purpose is not failed for that.
+fn is_exceeded(record: &Record, wall: Timestamp) -> bool {
+    let wanted = record.notes.run.as_ref().is_none_or(|run| run.desired == Desired::Run);
+    let of_run = record.notes.progress.as_ref().zip(record.notes.policy.as_ref()).filter(|_| wanted);
+    limits::is_exceeded(of_run.and_then(|(progress, policy)| limits::left(progress, policy, wall)))
 }
 
 /// The account of the run, where one is open.
@@ -56,10 +73,8 @@ fn settle(record: &Record, end: &End<'_>, now: Now) -> (Option<Progress>, Option
 mod tests {
     use std::time::Duration;
 
-    use jiff::Timestamp;
-
     use super::super::super::clock::Moment;
-    use super::super::super::notes::{CompletionPolicy, Notes, Outcome, Policy};
+    use super::super::super::notes::{CompletionPolicy, FailureAction, FailurePolicy, FailureRule, Notes, Operator, Outcome, Policy, Run};
     use super::super::super::record::Identity;
     use super::*;
 
@@ -80,6 +95,8 @@ mod tests {
             completion_policy,
             backoff_limit: 6,
             candidates: 2,
+            failure_policy: FailurePolicy::default(),
+            active_deadline_seconds: None,
             token_floor: None,
         };
         let progress = Progress { uid: "job".into(), run: 1, starts: 1, open: true, ..Progress::default() };
@@ -116,6 +133,36 @@ mod tests {
         let remains = Remains { exit: Some(Exit::Code(0)), ..CRASHED };
         let write = remains.release(&held_by(&dead(), CompletionPolicy::OnSuccess), &dead(), now()).expect("held");
         assert_eq!(write.finished.map(|finished| finished.outcome), Some(Outcome::Succeeded));
+    }
+
+    /// Its policy fails the run at 42, forgives a lost lease and gives it a minute, which is over.
+    fn limited() -> Record {
+        let mut record = held_by(&dead(), CompletionPolicy::OnSuccess);
+        let rule = FailureRule { operator: Operator::In, values: vec![42], action: FailureAction::FailRun };
+        let policy = record.notes.policy.as_mut().expect("one");
+        policy.failure_policy = FailurePolicy { rules: vec![rule], forgive_lease_loss: true };
+        policy.active_deadline_seconds = Some(60);
+        record.notes.progress.as_mut().expect("one").start_time = Some(now().wall - Duration::from_secs(59));
+        record
+    }
+
+    #[test]
+    fn the_failure_policy_decides_about_the_dead_too() {
+        let fatal = Remains { exit: Some(Exit::Code(42)), ..CRASHED };
+        let finished = fatal.release(&limited(), &dead(), now()).and_then(|write| write.finished).expect("an outcome");
+        assert_eq!((finished.outcome, finished.reason.as_str()), (Outcome::Failed, "FailurePolicy"));
+        let forgiven = CRASHED.release(&limited(), &dead(), now()).expect("held");
+        assert_eq!((forgiven.progress.map(|progress| progress.failures), forgiven.finished), (Some(0), None));
+    }
+
+    #[test]
+    fn the_time_of_a_run_ends_it_with_the_dead_unless_it_is_to_stop() {
+        let later = Now { wall: now().wall + Duration::from_secs(1), ..now() };
+        let finished = CRASHED.release(&limited(), &dead(), later).and_then(|write| write.finished).expect("an outcome");
+        assert_eq!(finished.reason, "DeadlineExceeded");
+        let mut suspended = limited();
+        suspended.notes.run = Some(Run { uid: "job".into(), number: 1, desired: Desired::Stop, reason: None });
+        assert_eq!(CRASHED.release(&suspended, &dead(), later).and_then(|write| write.finished), None);
     }
 
     #[test]

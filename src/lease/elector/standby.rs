@@ -5,10 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::clock::{Moment, Now};
-use super::super::notes::{Desired, Policy, Run};
+use super::super::notes::{Desired, Policy, Progress, Run};
 use super::super::record::{Identity, Record};
 use super::super::timing::Timing;
-use super::{Candidate, Ending, Output, Reading, Wire, Write, account, succession};
+use super::{Candidate, Ending, Output, Reading, Wire, Write, account, limits, succession};
 
 /// A candidate that has never read its Lease says so and ends: the commonest first fault is a network that does not let it.
 const UNREADABLE_AFTER: Duration = Duration::from_secs(30);
@@ -62,7 +62,7 @@ impl Standby {
         if let Some(why) = unreadable(now.at, wire) {
             return Some(Ending::Unreadable(why));
         }
-        if drain.is_none() && wire.is_idle() && self.wait(now.at, candidate, wire) == Some(Duration::ZERO) && can_hold(lateness, wire) {
+        if drain.is_none() && wire.is_idle() && self.wait(now, candidate, wire) == Some(Duration::ZERO) && can_hold(lateness, wire) {
             acquire(now, candidate, lateness, wire, outputs);
         } else if silence(now.at, wire).is_zero() {
             wire.want_read();
@@ -72,7 +72,7 @@ impl Standby {
     }
 
     /// How long from now until the Lease may be taken; none while it may not, however long it stays as it is.
-    fn wait(&self, now: Moment, candidate: &Candidate, wire: &Wire) -> Option<Duration> {
+    fn wait(&self, now: Now, candidate: &Candidate, wire: &Wire) -> Option<Duration> {
         let (Some(sight), Some(record), Some((policy, timing))) = (&self.sight, &wire.latest, &wire.policy) else { return None };
         let run = wanted(record, candidate)?;
         if wire.trouble.is_some() {
@@ -82,15 +82,19 @@ impl Standby {
             return None;
         }
         let rank = succession::delay(&candidate.identity, record, policy.candidates);
-        let asleep = waiting_period(record, run, wire.longest_lease).saturating_add(rank);
-        let waited = asleep.saturating_sub(now.elapsed_for_challenger(sight.since));
-        Some(waited.max(head_start(now, sight, record, *timing)).max(wire.pace(now, timing.retry_period())))
+        let after = |asleep: Duration| asleep.saturating_add(rank).saturating_sub(now.at.elapsed_for_challenger(sight.since));
+        let account = account::of(record, run);
+        let (lease, back_off) = waiting_period(record, &account, wire.longest_lease);
+        // A run whose time is over is closed then, and not when its back-off is: nothing will be started.
+        let closed = limits::left(&account, policy, now.wall).map_or(Duration::MAX, |left| left.max(after(lease)));
+        let waited = after(lease.saturating_add(back_off)).min(closed);
+        Some(waited.max(head_start(now.at, sight, record, *timing)).max(wire.pace(now.at, timing.retry_period())))
     }
 
-    pub(super) fn next_due(&self, now: Moment, candidate: &Candidate, wire: &Wire) -> Duration {
+    pub(super) fn next_due(&self, now: Now, candidate: &Candidate, wire: &Wire) -> Duration {
         let wait = self.wait(now, candidate, wire).filter(|_| wire.is_idle()).unwrap_or(Duration::MAX);
         // Silence asks for a read: nothing is due while one is under way, which may take longer than a short retry period.
-        let silence = if wire.reading == Reading::Idle { silence(now, wire) } else { Duration::MAX };
+        let silence = if wire.reading == Reading::Idle { silence(now.at, wire) } else { Duration::MAX };
         wait.min(silence)
     }
 }
@@ -107,10 +111,10 @@ fn wanted<'a>(record: &'a Record, candidate: &Candidate) -> Option<&'a Run> {
     wanted.then_some(run)
 }
 
-/// From first sight: nothing but the back-off after a release, else the longest lease that the holder may believe in.
-fn waiting_period(record: &Record, run: &Run, longest_lease: Duration) -> Duration {
-    let back_off = Duration::from_secs(u64::from(account::of(record, run).retry_after_seconds));
-    if record.is_released() { back_off } else { longest_lease + back_off }
+/// From first sight: the longest lease that the holder may believe in, unless it has released, and then the back-off.
+fn waiting_period(record: &Record, account: &Progress, longest_lease: Duration) -> (Duration, Duration) {
+    let back_off = Duration::from_secs(u64::from(account.retry_after_seconds));
+    if record.is_released() { (Duration::ZERO, back_off) } else { (longest_lease, back_off) }
 }
 
 /// Whoever was itself out of contact lets the holder speak first when contact returns, once: its workload may have ended meanwhile, and a
@@ -132,7 +136,7 @@ fn acquire(now: Now, candidate: &Candidate, lateness: Duration, wire: &mut Wire,
 }
 
 fn takeover(now: Now, candidate: &Candidate, record: &Record, run: &Run, policy: &Policy, timing: Timing, renew_time: Timestamp) -> Write {
-    let account = account::write_off(account::of(record, run), record);
+    let account = account::write_off(account::of(record, run), policy, record);
     Write {
         uid: record.uid.clone(),
         base: record.version,
@@ -141,7 +145,7 @@ fn takeover(now: Now, candidate: &Candidate, record: &Record, run: &Run, policy:
         acquire_time: Some(now.wall),
         renew_time,
         transitions: record.transitions.saturating_add(1),
-        progress: Some(account::start(account, policy)),
+        progress: Some(account::start(account, policy, now.wall)),
         // Stays for as long as the tenure that follows on it, and tells how that one came about; it frees nothing any more.
         released: record.notes.released.clone().filter(|_| record.is_released()),
         finished: record.notes.finished.clone(),

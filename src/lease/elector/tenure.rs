@@ -12,7 +12,7 @@ use super::super::notes::{Desired, Exit, Health, Policy, Progress, Reason};
 use super::super::record::{Identity, Record, Version};
 use super::super::timing::Timing;
 use super::release::End;
-use super::{Attempt, Candidate, Ending, Order, Output, Role, Start, Wire, Write, account};
+use super::{Attempt, Candidate, Ending, Order, Output, Role, Start, Wire, Write, account, limits};
 use phase::{Phase, Stopping, Why, Workload};
 use proof::{Armed, Proof};
 
@@ -24,6 +24,8 @@ pub(super) struct Tenure {
     pub(super) token: Version,
     pub(super) version: Version,
     acquire_time: Timestamp,
+    /// The same moment as `acquire_time`.
+    acquired: Moment,
     policy: Policy,
     progress: Progress,
     proof: Proof,
@@ -37,18 +39,20 @@ impl Tenure {
     /// The tenure that `attempt`, proven by `record`, began.
     pub(super) fn begin(now: Now, attempt: Attempt, record: &Record, policy: Policy) -> Self {
         let progress = record.notes.progress.clone().unwrap_or_default();
-        let exhausted = !progress.open && account::is_exhausted(&progress, &policy);
-        let phase = if exhausted { Phase::Releasing { why: Why::Exhausted, since: now.at, sent: false } } else { Phase::Holding };
+        let acquire_time = record.acquire_time.unwrap_or(now.wall);
+        let spent = account::is_spent(&progress, &policy, limits::left(&progress, &policy, acquire_time));
+        let phase = if spent { Phase::Releasing { why: Why::Spent, since: now.at, sent: false } } else { Phase::Holding };
         Self {
             uid: record.uid.clone(),
             token: record.version,
             version: record.version,
-            acquire_time: record.acquire_time.unwrap_or(now.wall),
+            acquire_time,
+            acquired: attempt.sent,
             policy,
             progress,
             proof: Proof::of(&attempt),
             armed: None,
-            workload: if exhausted { Workload::Empty(None) } else { Workload::Unstarted },
+            workload: if spent { Workload::Empty(None) } else { Workload::Unstarted },
             started: None,
             phase,
         }
@@ -104,8 +108,8 @@ impl Tenure {
     }
 
     pub(super) fn drain(&mut self, now: Moment, since: Moment, unhealthy: bool, grace: Duration) {
-        let reason = if unhealthy { Reason::WorkloadFailed } else { Reason::Drain };
-        self.stop(now, Why::Release(reason), grace.saturating_sub(now.elapsed_for_holder(since)));
+        let why = if unhealthy { Why::Unhealthy } else { Why::Release(Reason::Drain) };
+        self.stop(now, why, grace.saturating_sub(now.elapsed_for_holder(since)));
     }
 
     /// Begins to stop, unless that has begun.
@@ -159,6 +163,9 @@ impl Tenure {
         outputs: &mut Vec<Output>,
     ) -> Option<Ending> {
         self.obey(now.at, candidate, wire.latest.as_ref());
+        if limits::is_exceeded(self.left(now.at)) {
+            self.stop(now.at, Why::Exceeded, candidate.stop_grace);
+        }
         if self.proof.soft_remaining(now.at).is_zero() {
             self.stop(now.at, Why::Release(Reason::LeaseLost), self.proof.grace);
         }
@@ -184,6 +191,12 @@ impl Tenure {
         } else if let Some(handover) = handover {
             self.stop(now, Why::Release(handover.reason), candidate.stop_grace);
         }
+    }
+
+    /// How long the run may still take. The time of day is looked at once, where this tenure begins; from there on it may jump.
+    fn left(&self, now: Moment) -> Option<Duration> {
+        let left = limits::left(&self.progress, &self.policy, self.acquire_time)?;
+        Some(left.saturating_sub(now.elapsed_for_holder(self.acquired)))
     }
 
     /// Keeps the kernel timer where the proof says, while there is anything to kill.
@@ -322,6 +335,12 @@ impl Tenure {
             token: Some(self.token),
             exit: self.workload.exit(),
             started: self.started.map(|_| self.acquire_time),
+            unhealthy: *why == Why::Unhealthy,
+            exceeded: match why {
+                Why::Exceeded => true,
+                Why::Release(Reason::Stopped) => false,
+                _ => limits::is_exceeded(self.left(now.at)),
+            },
         };
         let (progress, finished) = end.settle(self.progress.clone(), &self.policy, ran, now.wall);
         let write = end.release(record, renew_time, Some(progress), finished);
@@ -332,17 +351,17 @@ impl Tenure {
     fn ending(&self) -> Ending {
         let (Phase::Stopping(Stopping { why, .. }) | Phase::Releasing { why, .. }) = &self.phase else { return Ending::Interrupted };
         match (why, self.workload.exit()) {
-            (Why::Release(Reason::WorkloadSucceeded | Reason::WorkloadFailed), Some(exit)) => Ending::Exited(exit),
+            (Why::Release(Reason::WorkloadSucceeded | Reason::WorkloadFailed) | Why::Unhealthy, Some(exit)) => Ending::Exited(exit),
             (Why::Release(Reason::LeaseLost), _) => Ending::Lost("the Lease could not be renewed in time".to_owned()),
             (Why::Taken(why), _) => Ending::Lost(why.clone()),
-            (Why::Release(_) | Why::Exhausted, _) => Ending::Interrupted,
+            (Why::Release(_) | Why::Unhealthy | Why::Exceeded | Why::Spent, _) => Ending::Interrupted,
         }
     }
 
     pub(super) fn next_due(&self, now: Moment, wire: &Wire) -> Duration {
         let limit = match &self.phase {
             Phase::Holding if self.workload == Workload::Unstarted => Duration::ZERO,
-            Phase::Holding => self.proof.soft_remaining(now),
+            Phase::Holding => self.proof.soft_remaining(now).min(self.left(now).unwrap_or(Duration::MAX)),
             Phase::Stopping(Stopping { killed: Some(killed), .. }) => UNDEAD_AFTER.saturating_sub(now.elapsed_for_holder(*killed)),
             Phase::Stopping(_) => self.kill_remaining(now),
             Phase::Releasing { why, since, .. } => why.patience(&self.policy).saturating_sub(now.elapsed_for_holder(*since)),

@@ -1,9 +1,13 @@
+mod limits;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::super::clock::{Moment, Now};
-use super::super::notes::{CompletionPolicy, Desired, Exit, Handover, Notes, Outcome, Policy, Progress, Reason, Released, Run};
+use super::super::notes::{
+    CompletionPolicy, Desired, Exit, FailurePolicy, Handover, Notes, Outcome, Policy, Progress, Reason, Released, Run,
+};
 use super::super::record::{Identity, Record, Version};
 use super::*;
 
@@ -41,6 +45,8 @@ fn policy() -> Policy {
         completion_policy: CompletionPolicy::OnSuccess,
         backoff_limit: 6,
         candidates: 2,
+        failure_policy: FailurePolicy::default(),
+        active_deadline_seconds: None,
         token_floor: None,
     }
 }
@@ -637,7 +643,7 @@ fn a_candidate_whose_read_takes_long_sleeps_meanwhile() {
     let often = Policy { retry_period_milliseconds: 100, ..policy() };
     bench.saw(0, held_by(other()).noted(|notes| notes.policy = Some(often)));
     assert!(reads(&bench.tick(600)), "half a second of silence");
-    assert_eq!(bench.elector.wakes_in(at(2_000).at), LONGEST_SLEEP, "the read may take 4 s");
+    assert_eq!(bench.elector.wakes_in(at(2_000)), LONGEST_SLEEP, "the read may take 4 s");
 }
 
 #[test]

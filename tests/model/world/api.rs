@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::World;
-use super::fault::{Breach, Fault};
+use super::fault::{Breach, FATAL, Fault};
 use super::lease::elector::{Answer, Write};
 use super::lease::notes::{Desired, Handover, Notes, Policy, Progress, Reason, Released, Run};
 use super::lease::record::{Identity, Record, Version};
@@ -14,7 +14,7 @@ use super::state::{Request, State, Store};
 impl Store {
     pub fn new(policy: &Policy) -> Self {
         let lease = Record { notes: Notes { released: Some(created(0)), ..notes(policy) }, ..empty(0, policy) };
-        Self { version: 10, lease: Some(Arc::new(lease)), recreations: 0, succeeded: false }
+        Self { version: 10, lease: Some(Arc::new(lease)), recreations: 0, ended: false }
     }
 
     /// Replaces the Lease by what `change` makes of it.
@@ -59,9 +59,13 @@ impl World {
         if base.notes.finished.is_some() && write.finished != base.notes.finished {
             state.broke(Claim::FinishedIsFinished);
         }
-        let succeeded = |mark: &Released| mark.reason == Reason::WorkloadSucceeded;
+        let ends = |mark: &Released| match mark.reason {
+            Reason::WorkloadSucceeded => true,
+            Reason::WorkloadFailed => mark.exit == Some(FATAL),
+            _ => false,
+        };
         let finishes = self.policy.completion_policy == super::CompletionPolicy::OnSuccess;
-        state.store.succeeded |= finishes && write.holder.is_none() && write.released.as_ref().is_some_and(succeeded);
+        state.store.ended |= finishes && write.holder.is_none() && write.released.as_ref().is_some_and(ends);
     }
 
     /// What the controller writes, or whoever else has the right to.

@@ -1,5 +1,7 @@
 //! What may go wrong, or be wished, at any moment; and what an environment must never do.
 
+use super::lease::notes::Exit;
+
 /// Once for each time that it is listed in the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fault {
@@ -46,6 +48,9 @@ pub enum Fault {
     /// From a copy that was saved when the first holder had just taken it.
     RestoreHeld,
 }
+
+/// How a workload ends by itself where a rule of the failure policy is about that: it fails the run.
+pub const FATAL: Exit = Exit::Code(42);
 
 /// An assumption or a duty of the environment that is not kept: without it the protocol promises nothing, and the checker must see that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

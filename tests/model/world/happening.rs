@@ -75,8 +75,8 @@ impl World {
     /// What this process, its connection and its kernel are about to do.
     fn duties(&self, state: &State, number: usize, happenings: &mut Vec<Happening>) {
         let agent = &state.agents[number];
-        let now = self.now(state, number).at;
-        let overdue = agent.armed.is_some_and(|armed| now.boot >= armed);
+        let now = self.now(state, number);
+        let overdue = agent.armed.is_some_and(|armed| now.at.boot >= armed);
         if overdue && self.breach != Breach::UserspaceTimer {
             happenings.push(Happening::KernelKills(number));
         }

@@ -41,6 +41,8 @@ pub enum Claim {
     StopsForACause,
     /// Rule 8.
     FinishedIsFinished,
+    /// `activeDeadlineSeconds`.
+    RunsHaveALimit,
 }
 
 /// What the oracle remembers of one process.
@@ -128,8 +130,11 @@ impl World {
         if start.token.0 <= state.last_token {
             state.broke(Claim::TokensRise);
         }
-        if state.store.succeeded {
+        if state.store.ended {
             state.broke(Claim::FinishedIsFinished);
+        }
+        if self.took_too_long(state, Duration::ZERO) {
+            state.broke(Claim::RunsHaveALimit);
         }
     }
 
@@ -187,7 +192,13 @@ impl World {
         let late = agent.armed.is_none_or(|armed| armed <= soft);
         let told = agent.evidence.exit.is_some() || agent.evidence.drained.is_some();
         let wished = state.wish.stopped || state.wish.handover.as_ref() == me || state.wish.policy_changed;
-        !ours || late || told || wished
+        !ours || late || told || wished || self.took_too_long(state, Duration::ZERO)
+    }
+
+    /// Whether the run, which began with the first tick, has taken as long as it may, and `grace` beyond that.
+    fn took_too_long(&self, state: &State, grace: Duration) -> bool {
+        let limit = self.policy.active_deadline_seconds.map(|seconds| Duration::from_secs(u64::from(seconds)));
+        limit.is_some_and(|limit| self.tick * state.tick >= limit + grace)
     }
 
     /// Judged where everybody is prompt: nobody can be blamed for the time that others take.
@@ -198,6 +209,10 @@ impl World {
         }
         if self.patience.is_some_and(|patience| tick > state.idle_since + patience) {
             state.broke(Claim::SomebodyRuns);
+        }
+        // What is due at a tick is done before the next.
+        if state.running() > 0 && self.took_too_long(state, self.stop_grace + self.tick) {
+            state.broke(Claim::RunsHaveALimit);
         }
         if self.agents_overstay(state) {
             state.broke(Claim::StopsHaveALimit);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::World;
 use super::api::matches;
-use super::fault::{Breach, Fault};
+use super::fault::{Breach, FATAL, Fault};
 use super::lease::clock::Now;
 use super::lease::elector::{Answer, Candidate, Elector, Fact, Input, Order, Output, Source};
 use super::lease::notes::{CompletionPolicy, Desired, Exit};
@@ -179,7 +179,8 @@ impl World {
             Fault::SlowWatch => state.agent(number).late_news = state.store.lease.clone(),
             Fault::Rumour => self.step(state, number, Input::Vanished),
             Fault::End => {
-                let exit = Exit::Code(i32::from(self.policy.completion_policy == CompletionPolicy::Never));
+                let ruled = !self.policy.failure_policy.rules.is_empty();
+                let exit = if ruled { FATAL } else { Exit::Code(i32::from(self.policy.completion_policy == CompletionPolicy::Never)) };
                 state.agent(number).evidence.exit = Some(exit);
                 self.step(state, number, Input::Told(Fact::WorkloadEnded(exit)));
             }

@@ -37,8 +37,8 @@ pub struct Store {
     pub version: u128,
     pub lease: Option<Arc<Record>>,
     pub recreations: u8,
-    /// A success was recorded in the very write that released the Lease.
-    pub succeeded: bool,
+    /// A success, or a failure after which there is no further attempt, was told in the very write that released the Lease.
+    pub ended: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -51,8 +51,12 @@ pub(super) struct Stopping {
 pub(super) enum Why {
     /// For this reason, and given back.
     Release(Reason),
-    /// The attempts were used up before the workload was started.
-    Exhausted,
+    /// The liveness probe failed.
+    Unhealthy,
+    /// The run has taken as long as it may.
+    Exceeded,
+    /// The attempts, or the time, were used up before the workload was started.
+    Spent,
     /// The Lease is another's by now: there is nothing to give back.
     Taken(String),
 }
@@ -62,21 +66,24 @@ impl Why {
     pub(super) fn after_empty(self, now: Moment) -> Phase {
         match self {
             Self::Taken(why) => Phase::Over(Ending::Lost(why)),
-            Self::Release(_) | Self::Exhausted => Phase::Releasing { why: self, since: now, sent: false },
+            Self::Release(_) | Self::Unhealthy | Self::Exceeded | Self::Spent => Phase::Releasing { why: self, since: now, sent: false },
         }
     }
 
     pub(super) fn reason(&self) -> Reason {
         match self {
             Self::Release(reason) => *reason,
-            Self::Exhausted | Self::Taken(_) => Reason::WorkloadFailed,
+            Self::Exceeded => Reason::Stopped,
+            Self::Unhealthy | Self::Spent | Self::Taken(_) => Reason::WorkloadFailed,
         }
     }
 
     /// How long a release is tried.
     pub(super) fn patience(&self, policy: &Policy) -> Duration {
         match self {
-            Self::Release(Reason::WorkloadSucceeded | Reason::WorkloadFailed) | Self::Exhausted => OUTCOME_PATIENCE,
+            Self::Release(Reason::WorkloadSucceeded | Reason::WorkloadFailed) | Self::Unhealthy | Self::Exceeded | Self::Spent => {
+                OUTCOME_PATIENCE
+            }
             Self::Release(_) | Self::Taken(_) => Duration::from_secs(u64::from(policy.lease_duration_seconds)),
         }
     }

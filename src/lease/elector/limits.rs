@@ -1,0 +1,138 @@
+//! What ends a run that has not succeeded: a rule of its failure policy, its attempts, its time.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::super::notes::{CompletionPolicy, Exit, FailureAction, Outcome, Policy, Progress, Reason};
+
+/// A run that is over, and why.
+pub(super) type Verdict = (Outcome, &'static str);
+
+/// What an end for `reason` means for the run. Interruptions never count, whatever exit code they lead to.
+pub(super) fn action(policy: &Policy, reason: Reason, exit: Option<Exit>) -> FailureAction {
+    let failure_policy = &policy.failure_policy;
+    match reason {
+        Reason::WorkloadFailed => exit.and_then(|exit| failure_policy.rule(exit)).map_or(FailureAction::Count, |(_, rule)| rule.action),
+        Reason::LeaseLost | Reason::ElectorDied if failure_policy.forgive_lease_loss => FailureAction::Ignore,
+        Reason::LeaseLost | Reason::ElectorDied => FailureAction::Count,
+        Reason::WorkloadSucceeded | Reason::Created | Reason::Handover | Reason::RolledOut | Reason::Drain | Reason::Stopped => {
+            FailureAction::Ignore
+        }
+    }
+}
+
+/// Why nothing of the run is left, if nothing is: as in batch/v1, its attempts are looked at before its time.
+pub(super) fn verdict(progress: &Progress, policy: &Policy, exceeded: bool) -> Option<Verdict> {
+    if policy.completion_policy == CompletionPolicy::Never {
+        None
+    } else if progress.failures > policy.backoff_limit {
+        Some((Outcome::Failed, "BackoffLimitExceeded"))
+    } else {
+        exceeded.then_some((Outcome::Failed, "DeadlineExceeded"))
+    }
+}
+
+/// How long a run that has begun may still take; none where it may take as long as it likes.
+///
+/// Attempts on several nodes are counted together, and the time of day is the only clock that two nodes have in common. It decides nothing
+/// but when a run has failed: where clocks differ, that is sooner or later by as much.
+pub(super) fn left(progress: &Progress, policy: &Policy, wall: Timestamp) -> Option<Duration> {
+    let limit = policy.active_deadline_seconds.filter(|_| policy.completion_policy == CompletionPolicy::OnSuccess)?;
+    let taken = Duration::try_from(wall.duration_since(progress.start_time?)).unwrap_or_default();
+    Some(Duration::from_secs(u64::from(limit)).saturating_sub(taken))
+}
+
+/// Whether a run has taken as long as it may.
+pub(super) fn is_exceeded(left: Option<Duration>) -> bool {
+    left.is_some_and(|left| left.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::notes::{FailurePolicy, FailureRule, Operator};
+    use super::*;
+
+    fn rule(operator: Operator, values: &[i32], action: FailureAction) -> FailureRule {
+        FailureRule { operator, values: values.to_vec(), action }
+    }
+
+    fn policy(rules: Vec<FailureRule>) -> Policy {
+        Policy {
+            lease_duration_seconds: 15,
+            renew_deadline_milliseconds: 8800,
+            grace_period_milliseconds: 2200,
+            retry_period_milliseconds: 2900,
+            completion_policy: CompletionPolicy::OnSuccess,
+            backoff_limit: 1,
+            candidates: 2,
+            failure_policy: FailurePolicy { rules, forgive_lease_loss: false },
+            active_deadline_seconds: Some(60),
+            token_floor: None,
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + second).expect("valid")
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_decides_and_without_one_a_failure_counts() {
+        let policy = policy(vec![
+            rule(Operator::In, &[42, 137], FailureAction::FailRun),
+            rule(Operator::In, &[42, 43], FailureAction::Ignore),
+            rule(Operator::NotIn, &[1, 2], FailureAction::FailRun),
+        ]);
+        let table = [
+            (Exit::Code(42), FailureAction::FailRun),
+            (Exit::Signal(9), FailureAction::FailRun),
+            (Exit::Code(43), FailureAction::Ignore),
+            (Exit::Code(44), FailureAction::FailRun),
+            (Exit::Code(1), FailureAction::Count),
+            (Exit::Code(0), FailureAction::Count),
+        ];
+        for (exit, follows) in table {
+            assert_eq!(action(&policy, Reason::WorkloadFailed, Some(exit)), follows, "{exit:?}");
+        }
+    }
+
+    #[test]
+    fn an_interruption_never_counts_and_no_rule_speaks_of_it() {
+        let policy = policy(vec![rule(Operator::In, &[143], FailureAction::FailRun)]);
+        for reason in [Reason::Handover, Reason::Drain, Reason::RolledOut, Reason::Stopped] {
+            assert_eq!(action(&policy, reason, Some(Exit::Signal(15))), FailureAction::Ignore, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn a_lost_holder_counts_unless_that_is_forgiven_whatever_its_exit_code() {
+        let strict = policy(vec![rule(Operator::In, &[143], FailureAction::FailRun)]);
+        let failure_policy = FailurePolicy { forgive_lease_loss: true, ..strict.failure_policy.clone() };
+        let kind = Policy { failure_policy, ..strict.clone() };
+        for reason in [Reason::LeaseLost, Reason::ElectorDied] {
+            assert_eq!(action(&strict, reason, Some(Exit::Signal(15))), FailureAction::Count, "{reason:?}");
+            assert_eq!(action(&kind, reason, None), FailureAction::Ignore, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn the_time_of_a_run_counts_from_its_first_start_and_only_once_it_has_begun() {
+        let begun = Progress { start_time: Some(at(0)), ..Progress::default() };
+        let policy = policy(Vec::new());
+        let of = |progress: &Progress, second| left(progress, &policy, at(second)).map(|left| left.as_secs());
+        assert_eq!([of(&begun, 0), of(&begun, 59), of(&begun, 60), of(&begun, 99)], [Some(60), Some(1), Some(0), Some(0)]);
+        assert_eq!(of(&begun, -3600), Some(60), "a clock that is behind gives no more than there is");
+        assert_eq!(of(&Progress::default(), 99), None);
+        let service = Policy { completion_policy: CompletionPolicy::Never, ..policy };
+        assert_eq!(left(&begun, &service, at(99)), None);
+    }
+
+    #[test]
+    fn as_in_batch_v1_used_up_attempts_are_named_before_used_up_time() {
+        let policy = policy(Vec::new());
+        let failed = |failures| Progress { failures, ..Progress::default() };
+        let reason = |failures, exceeded| verdict(&failed(failures), &policy, exceeded).map(|(_, reason)| reason);
+        assert_eq!([reason(1, false), reason(1, true)], [None, Some("DeadlineExceeded")]);
+        assert_eq!([reason(2, false), reason(2, true)], [Some("BackoffLimitExceeded"); 2]);
+    }
+}

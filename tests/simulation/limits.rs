@@ -1,0 +1,121 @@
+//! What ends a run that has not succeeded, judged by what was stored: exit codes of its failure policy, and its time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use singletonjob::lease::notes::{Exit, FailureAction, Reason};
+use singletonjob::lease::record::Record;
+
+use crate::deed::{Deed, State, Who};
+use crate::safety::{Verdict, claim};
+
+/// From SIGTERM to SIGKILL, then as long as a holder that hangs may live by the longest of all leases.
+const OVERTIME: Duration = Duration::from_secs(10 + 40);
+/// Older acquisitions are started by nobody any more.
+const REMEMBERED: usize = 200;
+
+/// What a stored state says about the run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Account {
+    /// Exit codes after which there is no further attempt.
+    pub fatal: Vec<i32>,
+    /// Exit codes that do not count.
+    pub ignored: Vec<i32>,
+    pub deadline: Option<Duration>,
+    /// When the holder acquired it, how much of its time the run had taken.
+    pub taken: Duration,
+    pub failures: u32,
+    /// Of the workload of whoever has just released, if it ended by itself.
+    pub failed_with: Option<i32>,
+    /// Why the last finished run was finished.
+    pub verdict: Option<String>,
+}
+
+impl Account {
+    pub fn of(record: &Record) -> Self {
+        let notes = &record.notes;
+        let rules = notes.policy.as_ref().map_or(&[][..], |policy| &policy.failure_policy.rules);
+        let codes = |action| rules.iter().filter(|rule| rule.action == action).flat_map(|rule| rule.values.clone()).collect();
+        let deadline = notes.policy.as_ref().and_then(|policy| policy.active_deadline_seconds);
+        let begun = notes.progress.as_ref().and_then(|progress| progress.start_time);
+        let taken = record.acquire_time.zip(begun).and_then(|(acquired, begun)| Duration::try_from(acquired.duration_since(begun)).ok());
+        let mark = notes.released.as_ref().filter(|mark| record.is_released() && mark.reason == Reason::WorkloadFailed);
+        Self {
+            fatal: codes(FailureAction::FailRun),
+            ignored: codes(FailureAction::Ignore),
+            deadline: deadline.map(|seconds| Duration::from_secs(seconds.into())),
+            taken: taken.unwrap_or_default(),
+            failures: notes.progress.as_ref().map_or(0, |progress| progress.failures),
+            failed_with: mark.and_then(|mark| mark.exit).map(Exit::code),
+            verdict: notes.finished.as_ref().map(|finished| finished.reason.clone()),
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct Limits {
+    last: Option<State>,
+    acquired: BTreeMap<u128, Account>,
+    /// On the clock of each, when it started and how long it may run.
+    running: BTreeMap<Who, (Duration, Duration)>,
+}
+
+impl Limits {
+    /// # Errors
+    /// The limit that is not kept.
+    pub fn judge(&mut self, deed: &Deed) -> Verdict {
+        match deed {
+            Deed::Commits { by, state } => {
+                let verdict = by.map_or(Ok(()), |who| self.commits(who, state));
+                self.remember(state);
+                verdict
+            }
+            Deed::Starts { who, boot, token, .. } => self.starts(*who, *boot, *token),
+            Deed::Stops { who, boot } => self.stops(*who, *boot),
+            Deed::Exits { who, .. } => {
+                self.running.remove(who);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn remember(&mut self, state: &State) {
+        if state.triple.holder.is_some() {
+            self.acquired.insert(state.version, state.account.clone());
+        }
+        while self.acquired.len() > REMEMBERED {
+            self.acquired.pop_first();
+        }
+        self.last = Some(state.clone());
+    }
+
+    fn commits(&self, who: Who, state: &State) -> Verdict {
+        let Some(last) = self.last.as_ref().filter(|last| last.triple.uid == state.triple.uid) else { return Ok(()) };
+        let account = &state.account;
+        let verdict = account.verdict.as_deref().filter(|_| last.finished != state.finished);
+        let failed_with = account.failed_with.filter(|_| state.released);
+        let fatal = failed_with.is_some_and(|code| account.fatal.contains(&code));
+        claim(fatal == (verdict == Some("FailurePolicy")), "failure policy", || {
+            format!("agent {who} gives the Lease back after exit code {failed_with:?} with the verdict {verdict:?}")
+        })?;
+        let ignored = failed_with.is_some_and(|code| account.ignored.contains(&code));
+        claim(!ignored || account.failures == last.account.failures, "failure policy", || format!("agent {who} counts what is ignored"))?;
+        claim(verdict != Some("DeadlineExceeded") || account.deadline.is_some(), "active deadline", || {
+            format!("agent {who} fails a run for its time, and it has no limit")
+        })
+    }
+
+    fn starts(&mut self, who: Who, boot: Duration, token: u128) -> Verdict {
+        let Some(account) = self.acquired.get(&token) else { return Ok(()) };
+        let Some(deadline) = account.deadline else { return Ok(()) };
+        self.running.insert(who, (boot, deadline.saturating_sub(account.taken)));
+        claim(account.taken < deadline, "active deadline", || format!("agent {who} starts a run that has taken {:?}", account.taken))
+    }
+
+    fn stops(&mut self, who: Who, boot: Duration) -> Verdict {
+        let Some((started, left)) = self.running.remove(&who) else { return Ok(()) };
+        let ran = boot.saturating_sub(started);
+        claim(ran <= left + OVERTIME, "active deadline", || format!("the workload of agent {who} ran for {ran:?}, and had {left:?}"))
+    }
+}

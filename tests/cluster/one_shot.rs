@@ -44,7 +44,7 @@ fn the_pods_of_a_finished_job_go_when_their_time_is_over_and_its_outcome_stays()
         let job = Job::one_shot(scenario, "report").with(json!({"podTTLSecondsAfterFinished": 5})).witness(&["--seconds", "1"]);
         job.apply();
         job.await_true(types::COMPLETE).await;
-        assert_eq!(job.pods().await.iter().filter(|pod| phase(pod) == Some("Succeeded")).count(), 1, "the log is there to read");
+        job.await_pods("the log is there to read", |pods| pods.iter().any(|pod| phase(pod) == Some("Succeeded"))).await;
         job.await_pods("they are gone", <[Pod]>::is_empty).await;
         assert!(job.apply().contains("unchanged"));
         nothing_starts(&job.records, 1, LEASE + SECOND).await;

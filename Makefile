@@ -12,7 +12,7 @@ check: ## the fast part, for every edit: formatting, clippy, unit and model test
 model: ## the model in wider bounds: an hour and more, and some gigabytes; says how many states it saw
 	cargo test --locked --all-features --test model -- --ignored --nocapture
 
-test: ## everything that CI runs, cluster scenarios included; as root, 50 min cold, 20 min when built
+test: ## everything that CI runs, cluster scenarios included; as root, 50 min cold, 35 min when built
 	hack/test.sh all
 
 fuzz: ## everything that parses what others wrote, under CASES=100000 inputs each

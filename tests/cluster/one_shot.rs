@@ -91,6 +91,22 @@ fn an_exit_code_of_the_failure_policy_fails_it_at_once_and_names_the_rule() {
 }
 
 #[test]
+fn a_workload_that_takes_all_its_memory_loses_its_attempt_and_status_says_why() {
+    side_by_side("memory", async |scenario| {
+        let limits = json!({"limits": {"memory": "48Mi"}});
+        let greedy = json!({"command": ["/bin/sh", "-c", "exec tail /dev/zero"], "args": null, "resources": limits});
+        let job = Job::one_shot(scenario, "report").with(json!({"backoffLimit": 0})).container(greedy);
+        job.apply();
+        assert_eq!(job.await_true(types::FAILED).await.reason, reasons::BACKOFF_LIMIT_EXCEEDED);
+        let killed = |job: &singletonjob::api::SingletonJob| {
+            let run = job.status.as_ref().and_then(|status| status.runs.first());
+            run.is_some_and(|run| run.reason.as_deref() == Some(reasons::OOM_KILLED) && run.attempts == 1)
+        };
+        job.until("its one attempt was killed for its memory", killed).await;
+    });
+}
+
+#[test]
 fn its_deadline_counts_over_takeovers_and_stops_whoever_runs_then() {
     side_by_side("deadline", async |scenario| {
         let job = Job::one_shot(scenario, "report").with(json!({"activeDeadlineSeconds": 30})).witness(&["--until", "end"]);

@@ -6,6 +6,8 @@
 #[path = "support/cgroup.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod cgroup;
+#[path = "support/disturbance.rs"]
+mod disturbance;
 #[path = "support/report.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod report;
@@ -19,9 +21,9 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use singletonjob::contract::exit_codes;
-use singletonjob::lease::clock;
 
 use cgroup::Cgroup;
+use disturbance::Watch;
 use scripted_agent::{Agent, children, eventually, scripted_agent};
 
 /// Within this the workload's last instruction comes after the deadline.
@@ -33,6 +35,8 @@ const RUNS: usize = 100;
 const MOST_RUNS: usize = 300;
 /// What a thread without anything to do wakes up late by, on a machine that can be measured on.
 const UNDISTURBED: Duration = Duration::from_millis(1);
+/// From before the deadline on: a processor that is away when it comes was away already.
+const LEAD: Duration = Duration::from_millis(5);
 /// In milliseconds: for namespaces and processes to come up.
 const DEADLINE: u64 = 800;
 const STARVED_RUNS: usize = 12;
@@ -80,25 +84,15 @@ fn outlived(agent: &mut Agent, leaves: &[&str]) -> Duration {
     agent.outlived(leaves, agent.deadline())
 }
 
-/// Whether others were in the way at `deadline`: this thread woke up late, or more threads wanted to run than it and one a processor.
-fn is_disturbed(deadline: Duration) -> bool {
-    thread::sleep(deadline.saturating_sub(clock::now().at.boot));
-    let late = clock::now().at.boot.saturating_sub(deadline);
-    let load = fs::read_to_string("/proc/loadavg").expect("mounted");
-    let runnable = load.split(' ').nth(3).and_then(|threads| threads.split_once('/')?.0.parse().ok());
-    let processors = thread::available_parallelism().expect("at least one");
-    late > UNDISTURBED || runnable.is_none_or(|runnable: usize| runnable > processors.get() + 1)
-}
-
 /// One run with a stopped elector: how long its workload lived on, and whether that can be blamed on others.
 fn stopped() -> (Duration, bool) {
     let cgroup = Cgroup::new("idle");
     let mut agent = Agent::shell(DEADLINE, "exec beat b1");
     agent.await_beats(&["b1"]);
     admit(&cgroup, &agent);
-    let deadline = agent.deadline();
-    let control = thread::spawn(move || is_disturbed(deadline));
-    (outlived(&mut agent, &["b1"]), control.join().expect("it only looks"))
+    let watch = Watch::begin(agent.deadline().saturating_sub(LEAD));
+    let outlived = outlived(&mut agent, &["b1"]);
+    (outlived, watch.end() > UNDISTURBED)
 }
 
 #[test]

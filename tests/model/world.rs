@@ -21,7 +21,7 @@ pub use clocks::Clocks;
 pub use fault::{Breach, Fault};
 pub use happening::Happening;
 use lease::clock::Now;
-use lease::notes::{CompletionPolicy, Policy};
+use lease::notes::{CompletionPolicy, Policy, UnreachableHolder};
 pub use oracle::Claim;
 pub use state::State;
 
@@ -65,6 +65,8 @@ pub fn policy(lease_duration_seconds: u32) -> Policy {
         backoff_limit: 3,
         candidates: 2,
         token_floor: None,
+        unreachable_holder: UnreachableHolder::AfterLeaseExpiry,
+        delay_seconds: 0,
     }
 }
 

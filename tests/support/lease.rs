@@ -7,7 +7,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use singletonjob::contract::labels;
-use singletonjob::lease::notes::{self, CompletionPolicy, Desired, Policy, Reason, Released, Run, keys};
+use singletonjob::lease::notes::{self, CompletionPolicy, Desired, Policy, Reason, Released, Run, UnreachableHolder, keys};
 use singletonjob::lease::record::Identity;
 use singletonjob::lease::timing::Timing;
 
@@ -39,6 +39,8 @@ fn policy(timing: Timing, completion_policy: CompletionPolicy, backoff_limit: u3
         backoff_limit,
         candidates: 2,
         token_floor: None,
+        unreachable_holder: UnreachableHolder::AfterLeaseExpiry,
+        delay_seconds: 0,
     }
 }
 

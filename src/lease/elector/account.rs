@@ -91,6 +91,7 @@ fn setback(progress: Progress, ran: Duration, failed: bool) -> Progress {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::notes::UnreachableHolder;
     use super::*;
 
     fn policy(completion_policy: CompletionPolicy, backoff_limit: u32) -> Policy {
@@ -103,6 +104,8 @@ mod tests {
             backoff_limit,
             candidates: 2,
             token_floor: None,
+            unreachable_holder: UnreachableHolder::AfterLeaseExpiry,
+            delay_seconds: 0,
         }
     }
 

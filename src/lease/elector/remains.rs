@@ -59,7 +59,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::super::super::clock::Moment;
-    use super::super::super::notes::{CompletionPolicy, Notes, Outcome, Policy};
+    use super::super::super::notes::{CompletionPolicy, Notes, Outcome, Policy, UnreachableHolder};
     use super::super::super::record::Identity;
     use super::*;
 
@@ -81,6 +81,8 @@ mod tests {
             backoff_limit: 6,
             candidates: 2,
             token_floor: None,
+            unreachable_holder: UnreachableHolder::AfterLeaseExpiry,
+            delay_seconds: 0,
         };
         let progress = Progress { uid: "job".into(), run: 1, starts: 1, open: true, ..Progress::default() };
         let wall = now().wall;

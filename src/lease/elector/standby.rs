@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::clock::{Moment, Now};
-use super::super::notes::{Desired, Policy, Run};
+use super::super::notes::{Desired, Policy, Run, UnreachableHolder};
 use super::super::record::{Identity, Record};
 use super::super::timing::Timing;
 use super::{Candidate, Ending, Output, Reading, Wire, Write, account, succession};
@@ -78,11 +78,14 @@ impl Standby {
         if wire.trouble.is_some() {
             return None;
         }
+        if !is_clear(record, policy) {
+            return None;
+        }
         if policy.token_floor.is_some_and(|floor| record.version <= floor) {
             return None;
         }
         let rank = succession::delay(&candidate.identity, record, policy.candidates);
-        let asleep = waiting_period(record, run, wire.longest_lease).saturating_add(rank);
+        let asleep = waiting_period(record, run, policy, wire.longest_lease).saturating_add(rank);
         let waited = asleep.saturating_sub(now.elapsed_for_challenger(sight.since));
         Some(waited.max(head_start(now, sight, record, *timing)).max(wire.pace(now, timing.retry_period())))
     }
@@ -107,10 +110,20 @@ fn wanted<'a>(record: &'a Record, candidate: &Candidate) -> Option<&'a Run> {
     wanted.then_some(run)
 }
 
-/// From first sight: nothing but the back-off after a release, else the longest lease that the holder may believe in.
-fn waiting_period(record: &Record, run: &Run, longest_lease: Duration) -> Duration {
-    let back_off = Duration::from_secs(u64::from(account::of(record, run).retry_after_seconds));
-    if record.is_released() { back_off } else { longest_lease + back_off }
+/// Whether nothing but time stands in the way: what was not given back may need somebody's word that its holder is gone.
+fn is_clear(record: &Record, policy: &Policy) -> bool {
+    match policy.unreachable_holder {
+        UnreachableHolder::AfterLeaseExpiry => true,
+        UnreachableHolder::AfterPodGone | UnreachableHolder::Manual => record.is_released() || record.is_cleared(),
+    }
+}
+
+/// From first sight: nothing but the back-off after a release, else the longest lease that the holder may believe in, and the delay. A holder
+/// that is gone is waited for no less: a pod may be gone, and its processes not.
+fn waiting_period(record: &Record, run: &Run, policy: &Policy, longest_lease: Duration) -> Duration {
+    let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
+    let back_off = seconds(account::of(record, run).retry_after_seconds);
+    if record.is_released() { back_off } else { longest_lease + seconds(policy.delay_seconds) + back_off }
 }
 
 /// Whoever was itself out of contact lets the holder speak first when contact returns, once: its workload may have ended meanwhile, and a
@@ -146,7 +159,7 @@ fn takeover(now: Now, candidate: &Candidate, record: &Record, run: &Run, policy:
         released: record.notes.released.clone().filter(|_| record.is_released()),
         finished: record.notes.finished.clone(),
         health: None,
-        drop_handover: true,
+        drop_wishes: true,
     }
 }
 

@@ -1,9 +1,13 @@
+mod unreachable;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::super::clock::{Moment, Now};
-use super::super::notes::{CompletionPolicy, Desired, Exit, Handover, Notes, Outcome, Policy, Progress, Reason, Released, Run};
+use super::super::notes::{
+    CompletionPolicy, Desired, Exit, Handover, Notes, Outcome, Policy, Progress, Reason, Released, Run, UnreachableHolder,
+};
 use super::super::record::{Identity, Record, Version};
 use super::*;
 
@@ -42,6 +46,8 @@ fn policy() -> Policy {
         backoff_limit: 6,
         candidates: 2,
         token_floor: None,
+        unreachable_holder: UnreachableHolder::AfterLeaseExpiry,
+        delay_seconds: 0,
     }
 }
 
@@ -116,7 +122,8 @@ fn stored(write: &Write, base: &Record, version: u128) -> Record {
             released: write.released.clone(),
             finished: write.finished.clone(),
             health: write.health.clone(),
-            handover: base.notes.handover.clone().filter(|_| !write.drop_handover),
+            handover: base.notes.handover.clone().filter(|_| !write.drop_wishes),
+            cleared: base.notes.cleared.clone().filter(|_| !write.drop_wishes),
             ..base.notes.clone()
         },
     }
@@ -521,7 +528,7 @@ fn a_handover_is_for_the_holder_it_names() {
     let release = bench.told(310, Fact::TreeEmpty);
     let (_, write) = put(&release).expect("a release");
     assert_eq!(write.released.map(|mark| mark.reason), Some(Reason::RolledOut));
-    assert!(write.drop_handover);
+    assert!(write.drop_wishes);
     assert_eq!(write.progress.map(|progress| (progress.failures, progress.setbacks)), Some((0, 0)));
     assert_eq!(orders(&bench.store(320, &release)), [Order::Exit(Ending::Interrupted)]);
 }

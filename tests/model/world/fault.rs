@@ -30,6 +30,8 @@ pub enum Fault {
     Touch,
     /// The controller asks the first holder to hand over.
     Handover,
+    /// The controller says that the first process is gone, which is true, whoever holds by then.
+    Clearance,
     /// The controller wants that nothing runs.
     Stop,
     /// The controller wants a shorter lease.
@@ -45,6 +47,8 @@ pub enum Fault {
     RestoreFree,
     /// From a copy that was saved when the first holder had just taken it.
     RestoreHeld,
+    /// From a copy that was saved when the first holder was said to be gone.
+    RestoreCleared,
 }
 
 /// An assumption or a duty of the environment that is not kept: without it the protocol promises nothing, and the checker must see that.

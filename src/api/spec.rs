@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::FailurePolicy;
 use super::status::SingletonJobStatus;
+use super::takeover::Takeover;
 
 /// Candidates where `replicas` is left out: one runs, one waits.
 pub const DEFAULT_REPLICAS: i32 = 2;
@@ -90,6 +91,10 @@ pub struct SingletonJobSpec {
     /// server. May be changed at any time; nothing restarts.
     #[serde(default)]
     pub lease: LeaseTiming,
+
+    /// When another candidate takes over. May be changed at any time; nothing restarts.
+    #[serde(default)]
+    pub takeover: Takeover,
 
     /// Which container of the template is the workload that only one candidate may run; all other containers, and init containers, run in
     /// every candidate. Defaults to the first.
@@ -215,6 +220,7 @@ mod tests {
         let spec = spec(&json!({}));
         assert_eq!((spec.replicas, spec.completion_policy, spec.backoff_limit()), (2, CompletionPolicy::OnSuccess, Some(6)));
         assert_eq!((spec.lease.lease_duration_seconds, spec.restart_policy()), (15, "Never"));
+        assert_eq!(spec.takeover, Takeover::default());
     }
 
     #[test]

@@ -55,6 +55,11 @@ pub struct SingletonJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_candidate_number: Option<i64>,
 
+    /// Whom the annotation `singletonjob.dev/cleared-holder` cleared last, or what it said while that was about nobody. A pod's name acts once:
+    /// who holds in that pod later is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_cleared_holder: Option<String>,
+
     /// The run that is going on or waiting to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<CurrentRun>,

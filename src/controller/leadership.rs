@@ -19,7 +19,7 @@ use super::plan::takeover::{Creation, Wishes};
 use super::request::{Failure, bounded, once_reached};
 use crate::lease::driver::{self, Owner};
 use crate::lease::elector::{Candidate, Ending, Fact, Order, Role, View};
-use crate::lease::notes::{CompletionPolicy, Desired, Exit, FailurePolicy, Policy, Run};
+use crate::lease::notes::{CompletionPolicy, Desired, Exit, FailurePolicy, Policy, Run, UnreachableHolder};
 use crate::lease::record::Identity;
 use crate::lease::timing::{Timing, Wanted};
 use crate::telemetry::Telemetry;
@@ -118,9 +118,11 @@ fn own_lease(namespace: &str) -> Result<Lease, Error> {
         failure_policy: FailurePolicy::default(),
         active_deadline_seconds: None,
         token_floor: None,
+        unreachable_holder: UnreachableHolder::AfterLeaseExpiry,
+        delay_seconds: 0,
     };
     let run = Run { uid: NAME.into(), number: 1, desired: Desired::Run, reason: None };
-    let wishes = Wishes { policy, run, handover: None, succession: None };
+    let wishes = Wishes { policy, run, handover: None, cleared: None, succession: None };
     // No label of a SingletonJob: this Lease belongs to none.
     let metadata = ObjectMeta { name: Some(NAME.into()), namespace: Some(namespace.to_owned()), ..ObjectMeta::default() };
     Ok(build::lease::bare(metadata, &Creation::First, &wishes))

@@ -5,6 +5,7 @@
 //! or deletes something is made twice: the second time on [`live`] data.
 
 pub mod candidate;
+pub mod fate;
 pub mod sightings;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::contract::labels;
 use crate::lease::clock::Moment;
 use crate::lease::record::{Identity, Record};
 use candidate::Candidate;
+use fate::Fate;
 use sightings::{Look, Sightings};
 
 /// What the watches have told.
@@ -89,6 +91,8 @@ pub struct Observed {
     pub nobody_there: bool,
     /// What stands in the way: another's object under a name that is needed.
     pub foreign: Option<String>,
+    /// What has become of a silent holder's pod, where that was asked.
+    pub fate: Option<Fate>,
 }
 
 impl Observed {

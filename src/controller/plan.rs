@@ -6,12 +6,13 @@
 //! - Never more than one voluntary change of hands at a time, and none without a ready successor.
 //!
 //! # Layout
-//! [`runs`]: whether anything should run. [`takeover`]: the Lease and its wishes. [`candidates`]: how many pods.
-//! [`rollout`]: which template. [`retention`]: which ended pods stay. [`failure`]: what candidates make of failures.
-//! [`budget`]: whether drains wait for a standby.
+//! [`runs`]: whether anything should run. [`takeover`]: the Lease and its wishes. [`clearance`]: whether a silent holder is gone.
+//! [`candidates`]: how many pods. [`rollout`]: which template. [`retention`]: which ended pods stay. [`failure`]: what candidates make of
+//! failures. [`budget`]: whether drains wait for a standby.
 
 pub mod budget;
 pub mod candidates;
+pub mod clearance;
 pub mod failure;
 pub mod retention;
 pub mod rollout;
@@ -79,6 +80,8 @@ pub struct Act {
 const LONGEST_LOOK: Duration = Duration::from_secs(300);
 /// Beyond the lease, until everybody would have taken over.
 const TAKEOVER_SLACK: Duration = Duration::from_secs(1);
+/// Nobody tells of a node that is marked as out of service.
+const BLOCKED_LOOK: Duration = Duration::from_secs(5);
 /// How long after the lease a service may be without a holder before that is called a failure.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -130,7 +133,7 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, now: Timestamp) 
         retire: retention::lingering(observed, &delete),
         delete,
         label: candidates::labels(observed),
-        next_look: next_look(observed, pace, time_to_live),
+        next_look: next_look(job, observed, pace, time_to_live),
     }
 }
 
@@ -155,12 +158,15 @@ fn pods(job: &SingletonJob, observed: &Observed, time_to_live: Option<Duration>)
 }
 
 /// The next moment at which something may be different without anybody telling.
-fn next_look(observed: &Observed, pace: Duration, time_to_live: Option<Duration>) -> Duration {
+fn next_look(job: &SingletonJob, observed: &Observed, pace: Duration, time_to_live: Option<Duration>) -> Duration {
     let mut look = time_to_live.filter(|left| !left.is_zero()).map_or(LONGEST_LOOK, |left| left.min(LONGEST_LOOK));
     if observed.holder().is_some() {
         look = look.min(observed.remaining() + TAKEOVER_SLACK);
     } else {
         look = look.min(PATIENCE);
+    }
+    if clearance::block(job, observed).is_some() {
+        look = look.min(BLOCKED_LOOK);
     }
     if pace.is_zero() { look } else { look.min(pace) }
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing in a status ticks: a renewal changes none of it, so it causes no write.
 
+pub mod blocked;
 pub mod conditions;
 pub mod ends;
 pub mod events;

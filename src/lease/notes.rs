@@ -21,6 +21,8 @@ pub mod keys {
     pub const RUN: &str = "singletonjob.dev/run";
     /// See [`Handover`](super::Handover).
     pub const HANDOVER: &str = "singletonjob.dev/handover";
+    /// See [`Cleared`](super::Cleared).
+    pub const CLEARED: &str = "singletonjob.dev/cleared";
     /// JSON list of pod uids.
     pub const SUCCESSION: &str = "singletonjob.dev/succession";
     /// See [`Progress`](super::Progress).
@@ -42,6 +44,8 @@ pub struct Notes {
     pub run: Option<Run>,
     /// Wish: please stop and release.
     pub handover: Option<Handover>,
+    /// Wish: the holder is gone for good.
+    pub cleared: Option<Cleared>,
     /// Wish: pod uids in the order in which they should take over; empty where candidates rank themselves.
     pub succession: Vec<String>,
     /// Report: how the current run goes.
@@ -62,6 +66,7 @@ impl Notes {
             policy: read(annotations, keys::POLICY),
             run: read(annotations, keys::RUN),
             handover: read(annotations, keys::HANDOVER),
+            cleared: read(annotations, keys::CLEARED),
             succession: read(annotations, keys::SUCCESSION).unwrap_or_default(),
             progress: read(annotations, keys::PROGRESS),
             released: read(annotations, keys::RELEASED),
@@ -96,6 +101,18 @@ pub enum CompletionPolicy {
     Never,
 }
 
+/// When a Lease may be taken that its holder did not give back. In any case not before the lease has passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum UnreachableHolder {
+    /// When the lease has passed.
+    #[default]
+    AfterLeaseExpiry,
+    /// When it is [`Cleared`] too, which the controller does when the cluster says that the holder's pod is gone.
+    AfterPodGone,
+    /// When it is [`Cleared`] too, which the controller does when a person says so.
+    Manual,
+}
+
 /// What every candidate obeys. Changing it restarts nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -123,6 +140,16 @@ pub struct Policy {
     /// A token must exceed this one: the highest that the controller remembers, should the Lease have forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_floor: Option<Version>,
+    /// When a Lease may be taken that was not given back.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unreachable_holder: UnreachableHolder,
+    /// How much longer than `L` is waited for such a Lease: for effects that are still on their way.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub delay_seconds: u32,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What an end without success means. By default every failure counts.
@@ -231,6 +258,17 @@ pub struct Handover {
     pub holder: Identity,
     /// Passed on into the release.
     pub reason: Reason,
+}
+
+/// The holder that this names is gone for good: its expired lease may be taken where the policy asks for that. It frees nothing sooner.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cleared {
+    /// Which Lease; a recreated one is another.
+    pub lease_uid: String,
+    /// Any other holder is not meant; none for a Lease that was emptied by somebody who is no candidate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Identity>,
 }
 
 /// Why a Lease was given back.

@@ -35,6 +35,10 @@ fn with_pod(extra: Value) -> Value {
     spec(json!({"template": {"spec": pod(extra)}}))
 }
 
+fn with_unreachable(holder: &Value) -> Value {
+    spec(json!({"takeover": {"unreachableHolder": holder}}))
+}
+
 fn merged(mut base: Value, extra: Value) -> Value {
     let Value::Object(extra) = extra else { panic!("an object") };
     base.as_object_mut().expect("an object").extend(extra);
@@ -75,6 +79,18 @@ fn of_the_spec() -> Vec<(Value, Said)> {
         (spec(json!({"replicas": 17})), ("spec.replicas", "spec.replicas in body should be less than or equal to 16")),
         (spec(json!({"replicas": -1})), ("spec.replicas", "spec.replicas in body should be greater than or equal to 0")),
         (spec(json!({"completionPolicy": "Always"})), ("spec.completionPolicy", "supported values: \"OnSuccess\", \"Never\"")),
+        (
+            with_unreachable(&json!({"policy": "Never"})),
+            ("spec.takeover.unreachableHolder.policy", "supported values: \"AfterLeaseExpiry\", \"AfterPodGone\", \"Manual\""),
+        ),
+        (
+            with_unreachable(&json!({"delaySeconds": -1})),
+            ("spec.takeover.unreachableHolder.delaySeconds", "should be greater than or equal to 0"),
+        ),
+        (
+            with_unreachable(&json!({"delaySeconds": 86401})),
+            ("spec.takeover.unreachableHolder.delaySeconds", "should be less than or equal to 86400"),
+        ),
         (spec(json!({"template": {}})), ("spec.template.spec", "Required value")),
         (spec(json!({"template": {"spec": {"containers": []}}})), ("spec.template.spec.containers", "should have at least 1 items")),
     ]
@@ -171,6 +187,9 @@ fn good() -> Vec<Value> {
         spec(json!({"replicas": 0, "suspend": true, "backoffLimit": 0})),
         spec(json!({"activeDeadlineSeconds": 1, "failurePolicy": {}})),
         ruled("NotIn", &json!([0, 255, 1, 1]), "Ignore"),
+        spec(json!({"takeover": {}})),
+        with_unreachable(&json!({"policy": "AfterPodGone"})),
+        with_unreachable(&json!({"policy": "Manual", "delaySeconds": 86400})),
         merged(with_pod(json!({"restartPolicy": "Always"})), json!({"completionPolicy": "Never"})),
         with_pod(json!({"restartPolicy": "Never", "hostPID": false, "shareProcessNamespace": false, "os": {"name": "linux"}})),
         with_pod(json!({"containers": [container(json!({})), side]})),

@@ -7,7 +7,9 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use singletonjob::contract::labels;
-use singletonjob::lease::notes::{self, CompletionPolicy, Desired, FailurePolicy, Policy, Reason, Released, Run, keys};
+use singletonjob::lease::notes::{
+    self, CompletionPolicy, Desired, FailurePolicy, Policy, Reason, Released, Run, UnreachableHolder, keys,
+};
 use singletonjob::lease::record::Identity;
 use singletonjob::lease::timing::Timing;
 
@@ -41,6 +43,8 @@ fn policy(timing: Timing, completion_policy: CompletionPolicy, backoff_limit: u3
         failure_policy: FailurePolicy::default(),
         active_deadline_seconds: None,
         token_floor: None,
+        unreachable_holder: UnreachableHolder::AfterLeaseExpiry,
+        delay_seconds: 0,
     }
 }
 

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use super::super::observe::{Observed, Seen};
-use super::{failure, rollout, runs};
+use super::{clearance, failure, rollout, runs};
 use crate::api::SingletonJob;
 use crate::api::status::LeaseStatus;
-use crate::lease::notes::{CompletionPolicy, Handover, Policy, Run};
+use crate::lease::notes::{Cleared, CompletionPolicy, Handover, Policy, Run};
 use crate::lease::record::{Identity, Version};
 use crate::lease::timing::Timing;
 
 /// The holder of a Lease whose last holder nobody remembers.
-const UNKNOWN_HOLDER: &str = "unknown";
+pub(super) const UNKNOWN_HOLDER: &str = "unknown";
 
 /// A Lease that is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Wishes {
     pub run: Run,
     /// Whom to ask to hand over. None leaves a request that is there: only candidates remove it.
     pub handover: Option<Handover>,
+    /// The word that a silent holder is gone. None leaves one that is there, as above.
+    pub cleared: Option<Cleared>,
     /// The line in which they take over; written only with a request to hand over.
     pub succession: Option<Vec<String>>,
 }
@@ -70,7 +72,8 @@ pub fn wishes(job: &SingletonJob, observed: &Observed, timing: Timing, handover:
     let told = observed.lease.as_ref().and_then(|lease| lease.record.notes.policy.clone());
     let policy = if must_remember_first(job, observed) { told.unwrap_or(policy) } else { policy };
     let succession = handover.as_ref().map(|_| rollout::succession(observed));
-    Wishes { policy, run: runs::wanted(job, observed), handover: handover.filter(|wish| !is_asked(observed, wish)), succession }
+    let handover = handover.filter(|wish| !is_asked(observed, wish));
+    Wishes { policy, run: runs::wanted(job, observed), handover, cleared: clearance::cleared(job, observed), succession }
 }
 
 /// Whether a longer lease is wanted than status remembers: it is written there first, then told.
@@ -85,6 +88,7 @@ fn is_asked(observed: &Observed, wish: &Handover) -> bool {
 
 fn policy(job: &SingletonJob, observed: &Observed, timing: Timing) -> Policy {
     let backoff_limit = job.spec.backoff_limit();
+    let (unreachable_holder, delay_seconds) = clearance::policy(job);
     let floor = observed.lease.as_ref().map(|lease| lease.record.notes.policy.as_ref().and_then(|policy| policy.token_floor));
     Policy {
         lease_duration_seconds: u32::try_from(timing.lease_duration().as_secs()).unwrap_or(u32::MAX),
@@ -98,6 +102,8 @@ fn policy(job: &SingletonJob, observed: &Observed, timing: Timing) -> Policy {
         active_deadline_seconds: failure::active_deadline_seconds(job),
         // A Lease that is made again has forgotten the tokens before it; one that is there remembers them itself.
         token_floor: floor.unwrap_or_else(|| status(job).and_then(token)),
+        unreachable_holder,
+        delay_seconds,
     }
 }
 

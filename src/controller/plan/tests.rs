@@ -11,9 +11,10 @@ use crate::contract::{exit_codes, labels};
 use crate::controller::build;
 use crate::controller::observe::Seen;
 use crate::controller::observe::candidate::{Candidate, End, Life};
+use crate::controller::observe::fate::Fate;
 use crate::controller::observe::sightings::Look;
-use crate::lease::notes::{Desired, Reason};
-use crate::lease::record::Record;
+use crate::lease::notes::{Desired, Reason, UnreachableHolder};
+use crate::lease::record::{Identity, Record};
 
 fn now() -> Timestamp {
     Timestamp::from_second(1_800_000_000).expect("valid")
@@ -275,6 +276,25 @@ fn a_request_to_hand_over_is_made_once() {
     observed.lease.as_mut().expect("a Lease").record.notes.handover.clone_from(&asked);
     assert!(asked.is_some());
     assert_eq!(act(&job, &observed).wishes.handover, None);
+}
+
+#[test]
+fn a_clearance_is_written_into_the_lease_it_is_about_and_into_no_other() {
+    let job = job(json!({"completionPolicy": "Never", "takeover": {"unreachableHolder": {"policy": "AfterPodGone"}}}), settled());
+    let mut observed = there(Some(1), vec![pod(2, true)]);
+    observed.lease.as_mut().expect("a Lease").look.unchanged = Duration::from_secs(16);
+    assert_eq!(act(&job, &observed).next_look, BLOCKED_LOOK, "nobody tells when a node is out of service");
+    observed.fate = Some(Fate::Gone);
+    let wishes = act(&job, &observed).wishes;
+    let word = wishes.cleared.clone().expect("it is gone");
+    assert_eq!((word.lease_uid.as_str(), word.holder.as_ref().map(Identity::as_str)), ("l", Some("web-1_u1_0")));
+    assert_eq!(wishes.policy.unreachable_holder, UnreachableHolder::AfterPodGone);
+    let noted = |lease: &Seen| {
+        let next = build::lease::with_wishes(&lease.object, &wishes).expect("the policy is new");
+        (Record::read(&next).expect("a record").notes.cleared, build::lease::with_wishes(&next, &wishes))
+    };
+    assert_eq!(noted(observed.lease.as_ref().expect("a Lease")), (Some(word), None), "and only once");
+    assert_eq!(noted(&lease(Some(2), json!({}))), (None, None), "another has taken it since");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::{Account, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, is_true, reasons, types};
 use crate::api::status::{RunOutcome, Takeover, TakeoverReason};
+use crate::lease::record::Identity;
 
 /// Something that happened, for `kubectl describe`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,7 @@ pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJ
         warning("ForeignObject", format!("the Pod {pod} is not of this SingletonJob: it is left alone, and the next number is used"))
     }));
     events.extend(lost(old, new));
+    events.extend(blocked(old, new));
     if new.takeovers.first() != old.takeovers.first() {
         events.extend(new.takeovers.first().map(changed_hands).into_iter().flatten());
     }
@@ -64,6 +66,15 @@ fn lost(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
         _ => normal("LeaseReleased", held.message.clone()),
     };
     Some(Event { pod: old.lease.as_ref().and_then(|lease| lease.holder.clone()), ..event })
+}
+
+/// Once for every silent holder, whatever the reasons are one after the other.
+fn blocked(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
+    let blocked = find_condition(&new.conditions, types::TAKEOVER_BLOCKED)?;
+    let pod =
+        new.lease.as_ref().and_then(|lease| lease.last_holder_identity.as_deref()).map(|holder| Identity::read(holder).pod().to_owned());
+    let is_new = find_condition(&old.conditions, types::TAKEOVER_BLOCKED).is_none();
+    is_new.then(|| Event { pod, ..warning("TakeoverBlocked", blocked.message.clone()) })
 }
 
 fn changed_hands(takeover: &Takeover) -> Vec<Event> {

@@ -8,7 +8,7 @@ use crate::api::SingletonJobStatus;
 use crate::api::status::{Candidate, CandidateRole, CurrentRun, LeaseStatus, MOST_CANDIDATES, RunOutcome};
 use crate::contract::labels;
 use crate::controller::observe::candidate::{self, Life};
-use crate::controller::plan::{self, runs, takeover};
+use crate::controller::plan::{self, clearance, runs, takeover};
 use crate::lease::record::Version;
 
 /// What users should read now.
@@ -31,6 +31,7 @@ pub fn compute(account: &Account<'_>) -> SingletonJobStatus {
         lease: lease(account, &old),
         candidates: candidates(account),
         last_candidate_number: account.last_number.max(old.last_candidate_number),
+        last_handled_cleared_holder: clearance::handled(account.job, observed),
         start_time: old.start_time.clone().or_else(|| run.as_ref().and_then(|run| run.start_time.clone())),
         completion_time: runs.first().and_then(|run| run.completion_time.clone()),
         run,

@@ -1,5 +1,7 @@
 //! The state table of the API, row by row, on plain data.
 
+mod blocked;
+
 use std::time::Duration;
 
 use jiff::Timestamp;

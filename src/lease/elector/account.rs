@@ -116,7 +116,7 @@ fn setback(progress: Progress, ran: Duration) -> Progress {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::notes::{FailurePolicy, FailureRule, Operator};
+    use super::super::super::notes::{FailurePolicy, FailureRule, Operator, UnreachableHolder};
     use super::*;
 
     fn wall() -> Timestamp {
@@ -139,6 +139,8 @@ mod tests {
             failure_policy: FailurePolicy::default(),
             active_deadline_seconds: None,
             token_floor: None,
+            unreachable_holder: UnreachableHolder::AfterLeaseExpiry,
+            delay_seconds: 0,
         }
     }
 

@@ -50,7 +50,7 @@ pub(super) fn is_exceeded(left: Option<Duration>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::notes::{FailurePolicy, FailureRule, Operator};
+    use super::super::super::notes::{FailurePolicy, FailureRule, Operator, UnreachableHolder};
     use super::*;
 
     fn rule(operator: Operator, values: &[i32], action: FailureAction) -> FailureRule {
@@ -69,6 +69,8 @@ mod tests {
             failure_policy: FailurePolicy { rules, forgive_lease_loss: false },
             active_deadline_seconds: Some(60),
             token_floor: None,
+            unreachable_holder: UnreachableHolder::AfterLeaseExpiry,
+            delay_seconds: 0,
         }
     }
 

@@ -74,7 +74,9 @@ mod tests {
     use std::time::Duration;
 
     use super::super::super::clock::Moment;
-    use super::super::super::notes::{CompletionPolicy, FailureAction, FailurePolicy, FailureRule, Notes, Operator, Outcome, Policy, Run};
+    use super::super::super::notes::{
+        CompletionPolicy, FailureAction, FailurePolicy, FailureRule, Notes, Operator, Outcome, Policy, Run, UnreachableHolder,
+    };
     use super::super::super::record::Identity;
     use super::*;
 
@@ -98,6 +100,8 @@ mod tests {
             failure_policy: FailurePolicy::default(),
             active_deadline_seconds: None,
             token_floor: None,
+            unreachable_holder: UnreachableHolder::AfterLeaseExpiry,
+            delay_seconds: 0,
         };
         let progress = Progress { uid: "job".into(), run: 1, starts: 1, open: true, ..Progress::default() };
         let wall = now().wall;

@@ -7,6 +7,7 @@
 //!
 //! # Layout
 //! - [`spec`]: what the user asks for, and the meaning of what was left out.
+//! - [`takeover`]: who should hold.
 //! - [`status`]: what the controller answers.
 //! - [`conditions`]: their types and reasons, and how a list of them is kept.
 //! - [`schema`]: the definition that is installed; `rules` are what it refuses, `template` what it makes of the pod.
@@ -16,8 +17,10 @@ mod rules;
 pub mod schema;
 pub mod spec;
 pub mod status;
+pub mod takeover;
 mod template;
 mod walk;
 
 pub use spec::{CompletionPolicy, LeaseTiming, SingletonJob, SingletonJobSpec};
 pub use status::SingletonJobStatus;
+pub use takeover::TakeoverPolicy;

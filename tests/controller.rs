@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use control_plane::ControlPlane;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, ServiceAccount};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -144,6 +144,19 @@ impl Bench {
         }
         spec.renew_time = Some(now);
         leases.replace(name, &PostParams::default(), &lease).await.expect("nobody else writes");
+    }
+
+    /// Plays the scheduler and the kubelet: `pod` is ready on a node of its own in this zone.
+    async fn place(&self, pod: &Pod, zone: &str) {
+        let (name, node) = (pod.name_any(), format!("{}-{zone}", self.namespace));
+        let object = serde_json::from_value(json!({"metadata": {"name": node, "labels": {"zone": zone}}})).expect("a Node");
+        Api::<Node>::all(self.client.clone()).create(&PostParams::default(), &object).await.expect("a new node");
+        let pods: Api<Pod> = self.api();
+        let binding = json!({"metadata": {"name": name}, "target": {"kind": "Node", "name": node}});
+        let bound = pods.create_subresource::<Value, Value>("binding", &name, &PostParams::default(), &binding).await;
+        bound.expect("scheduled");
+        let ready = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+        pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(ready)).await.expect("ready");
     }
 
     fn reconciles(&self) -> String {
@@ -293,4 +306,29 @@ async fn sidecars_of_an_attempt_that_is_over_are_told_to_end_and_the_pod_stays()
     };
     sleep(QUIET).await;
     assert_eq!(told().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_line_of_succession_follows_the_labels_of_the_nodes() {
+    let bench = Bench::new("prefers").await;
+    let zone_b = json!({"matchExpressions": [{"key": "zone", "operator": "In", "values": ["b"]}]});
+    let takeover = json!({"preferredNodes": [{"weight": 1, "preference": zone_b}]});
+    bench.apply("web", json!({"completionPolicy": "Never", "replicas": 3, "takeover": takeover})).await;
+    bench.settled("web", 3).await;
+    let pods = bench.pods().await;
+    bench.hold("web", &pods[0], true).await;
+    for (pod, zone) in pods.iter().zip(["a", "c", "b"]) {
+        bench.place(pod, zone).await;
+    }
+    let wanted: Vec<_> = [2, 1].map(|index: usize| pods[index].uid().expect("stored")).into();
+    let started = Instant::now();
+    loop {
+        let lease = bench.api::<Lease>().get("web").await.expect("there");
+        let said = Record::read(&lease).expect("a record").notes.succession;
+        if said == wanted {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "{said:?} and not {wanted:?}");
+        sleep(Duration::from_millis(50)).await;
+    }
 }

@@ -23,6 +23,8 @@ pub mod keys {
     pub const HANDOVER: &str = "singletonjob.dev/handover";
     /// JSON list of pod uids.
     pub const SUCCESSION: &str = "singletonjob.dev/succession";
+    /// JSON string: see [`Notes::handled_request`](super::Notes::handled_request).
+    pub const HANDLED_REQUEST: &str = "singletonjob.dev/handled-handover-request";
     /// See [`Progress`](super::Progress).
     pub const PROGRESS: &str = "singletonjob.dev/progress";
     /// See [`Released`](super::Released).
@@ -44,6 +46,8 @@ pub struct Notes {
     pub handover: Option<Handover>,
     /// Wish: pod uids in the order in which they should take over; empty where candidates rank themselves.
     pub succession: Vec<String>,
+    /// The controller's own: the last request to hand over that was granted, written together with its [`Handover`].
+    pub handled_request: Option<String>,
     /// Report: how the current run goes.
     pub progress: Option<Progress>,
     /// Report: the Lease was given back, the workload being gone.
@@ -63,6 +67,7 @@ impl Notes {
             run: read(annotations, keys::RUN),
             handover: read(annotations, keys::HANDOVER),
             succession: read(annotations, keys::SUCCESSION).unwrap_or_default(),
+            handled_request: read(annotations, keys::HANDLED_REQUEST),
             progress: read(annotations, keys::PROGRESS),
             released: read(annotations, keys::RELEASED),
             finished: read(annotations, keys::FINISHED),
@@ -178,6 +183,10 @@ pub enum Reason {
     Created,
     /// Asked for.
     Handover,
+    /// The holder's pod has not been ready for too long.
+    Unready,
+    /// A standby is ready on a better node.
+    Failback,
     /// The holder's pod is of an old template.
     RolledOut,
     /// The holder's pod is ending.

@@ -68,7 +68,8 @@ pub fn marked_free(lease: &Lease) -> Lease {
 pub fn with_wishes(lease: &Lease, wishes: &Wishes) -> Option<Lease> {
     let says = Notes::read(lease.metadata.annotations.as_ref());
     let handover = wishes.handover.as_ref().is_none_or(|handover| says.handover.as_ref() == Some(handover));
-    if says.policy.as_ref() == Some(&wishes.policy) && says.run.as_ref() == Some(&wishes.run) && handover {
+    let succession = wishes.succession.as_ref().is_none_or(|line| says.succession == *line);
+    if says.policy.as_ref() == Some(&wishes.policy) && says.run.as_ref() == Some(&wishes.run) && handover && succession {
         return None;
     }
     let mut lease = lease.clone();
@@ -82,6 +83,11 @@ fn wish(annotations: &mut BTreeMap<String, String>, wishes: &Wishes) {
     notes::write(annotations, keys::RUN, Some(&wishes.run));
     if let Some(handover) = &wishes.handover {
         notes::write(annotations, keys::HANDOVER, Some(handover));
-        notes::write(annotations, keys::SUCCESSION, wishes.succession.as_ref());
+    }
+    if let Some(line) = &wishes.succession {
+        notes::write(annotations, keys::SUCCESSION, Some(line));
+    }
+    if let Some(granted) = &wishes.granted {
+        notes::write(annotations, keys::HANDLED_REQUEST, Some(granted));
     }
 }

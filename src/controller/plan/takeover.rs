@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::observe::{Observed, Seen};
-use super::{rollout, runs};
+use super::{handover, runs};
 use crate::api::SingletonJob;
 use crate::api::status::LeaseStatus;
 use crate::lease::notes::{CompletionPolicy, Handover, Policy, Run};
@@ -36,8 +36,10 @@ pub struct Wishes {
     pub run: Run,
     /// Whom to ask to hand over. None leaves a request that is there: only candidates remove it.
     pub handover: Option<Handover>,
-    /// The line in which they take over; written only with a request to hand over.
+    /// The line in which they take over. None leaves what is there.
     pub succession: Option<Vec<String>>,
+    /// The request by annotation that is granted with `handover`. None leaves what is there.
+    pub granted: Option<String>,
 }
 
 /// How a missing Lease is made.
@@ -69,8 +71,8 @@ pub fn wishes(job: &SingletonJob, observed: &Observed, timing: Timing, handover:
     let policy = policy(job, observed, timing);
     let told = observed.lease.as_ref().and_then(|lease| lease.record.notes.policy.clone());
     let policy = if must_remember_first(job, observed) { told.unwrap_or(policy) } else { policy };
-    let succession = handover.as_ref().map(|_| rollout::succession(observed));
-    Wishes { policy, run: runs::wanted(job, observed), handover: handover.filter(|wish| !is_asked(observed, wish)), succession }
+    let handover = handover.filter(|wish| !is_asked(observed, wish));
+    Wishes { policy, run: runs::wanted(job, observed), handover, succession: None, granted: None }
 }
 
 /// Whether a longer lease is wanted than status remembers: it is written there first, then told.
@@ -80,7 +82,11 @@ pub fn must_remember_first(job: &SingletonJob, observed: &Observed) -> bool {
 }
 
 fn is_asked(observed: &Observed, wish: &Handover) -> bool {
-    observed.lease.as_ref().and_then(|lease| lease.record.notes.handover.as_ref()).is_some_and(|asked| asked.holder == wish.holder)
+    observed
+        .lease
+        .as_ref()
+        .and_then(|lease| lease.record.notes.handover.as_ref())
+        .is_some_and(|asked| asked.holder == wish.holder && handover::is_under_way(Some(asked.reason), wish.reason))
 }
 
 fn policy(job: &SingletonJob, observed: &Observed, timing: Timing) -> Policy {

@@ -66,7 +66,9 @@ pub(super) fn close(progress: Progress, policy: &Policy, reason: Reason, exit: O
         Reason::WorkloadSucceeded | Reason::WorkloadFailed => setback(progress, ran, !succeeded),
         Reason::ElectorDied => setback(progress, ran, true),
         Reason::LeaseLost => loss(progress, ran),
-        Reason::Created | Reason::Handover | Reason::RolledOut | Reason::Drain | Reason::Stopped => Progress { open: false, ..progress },
+        Reason::Created | Reason::Handover | Reason::Unready | Reason::Failback | Reason::RolledOut | Reason::Drain | Reason::Stopped => {
+            Progress { open: false, ..progress }
+        }
     };
     let verdict = match policy.completion_policy {
         CompletionPolicy::Never => None,
@@ -139,7 +141,7 @@ mod tests {
     #[test]
     fn interruptions_cost_nothing() {
         let policy = policy(CompletionPolicy::OnSuccess, 0);
-        for reason in [Reason::Handover, Reason::Drain, Reason::RolledOut, Reason::Stopped] {
+        for reason in [Reason::Handover, Reason::Unready, Reason::Failback, Reason::Drain, Reason::RolledOut, Reason::Stopped] {
             let (after, verdict) = close(started(), &policy, reason, Some(Exit::Code(143)), Duration::ZERO);
             assert_eq!((after.failures, after.setbacks, after.open, verdict), (0, 0, false, None), "{reason:?}");
         }

@@ -28,6 +28,8 @@ mod bad_input;
 mod faults;
 #[path = "cluster/one_shot.rs"]
 mod one_shot;
+#[path = "cluster/policies.rs"]
+mod policies;
 #[path = "cluster/probes.rs"]
 mod probes;
 #[path = "cluster/removal.rs"]

@@ -7,7 +7,7 @@
 //!
 //! # Layout
 //! - [`spec`]: what the user asks for, and the meaning of what was left out; [`failure`] is the part about failures, [`takeover`] the one
-//!   about when another candidate takes over.
+//!   about who should hold and when another candidate takes over.
 //! - [`status`]: what the controller answers.
 //! - [`conditions`]: their types and reasons, and how a list of them is kept.
 //! - [`schema`]: the definition that is installed; `rules` are what it refuses, `template` what it makes of the pod.
@@ -24,4 +24,4 @@ mod walk;
 
 pub use spec::{CompletionPolicy, LeaseTiming, SingletonJob, SingletonJobSpec};
 pub use status::SingletonJobStatus;
-pub use takeover::{Takeover, UnreachableHolder, UnreachableHolderPolicy};
+pub use takeover::{TakeoverPolicy, UnreachableHolder, UnreachableHolderPolicy};

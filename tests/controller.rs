@@ -176,6 +176,16 @@ impl Bench {
         self.until(name, "free to be taken", free).await;
     }
 
+    /// Plays the scheduler and the kubelet: `pod` is ready on a node of its own in this zone.
+    async fn place(&self, pod: &Pod, zone: &str) {
+        let (name, node) = (pod.name_any(), format!("{}-{zone}", self.namespace));
+        let object = serde_json::from_value(json!({"metadata": {"name": node, "labels": {"zone": zone}}})).expect("a Node");
+        Api::<Node>::all(self.client.clone()).create(&PostParams::default(), &object).await.expect("a new node");
+        bind(pod, &node);
+        let ready = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+        self.api::<Pod>().patch_status(&name, &PatchParams::default(), &Patch::Merge(ready)).await.expect("ready");
+    }
+
     fn reconciles(&self) -> String {
         self.telemetry.metrics.encode().lines().filter(|line| line.starts_with("controller_runtime_reconcile_total")).collect()
     }
@@ -398,4 +408,29 @@ fn bind(pod: &Pod, node: &str) {
     let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/binding");
     let output = ControlPlane::shared().kubectl(&["create", "--raw", &path, "--filename", "-"], &binding.to_string());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_line_of_succession_follows_the_labels_of_the_nodes() {
+    let bench = Bench::new("prefers").await;
+    let zone_b = json!({"matchExpressions": [{"key": "zone", "operator": "In", "values": ["b"]}]});
+    let takeover = json!({"preferredNodes": [{"weight": 1, "preference": zone_b}]});
+    bench.apply("web", json!({"completionPolicy": "Never", "replicas": 3, "takeover": takeover})).await;
+    bench.settled("web", 3).await;
+    let pods = bench.pods().await;
+    bench.hold("web", &pods[0], true).await;
+    for (pod, zone) in pods.iter().zip(["a", "c", "b"]) {
+        bench.place(pod, zone).await;
+    }
+    let wanted: Vec<_> = [2, 1].map(|index: usize| pods[index].uid().expect("stored")).into();
+    let started = Instant::now();
+    loop {
+        let lease = bench.api::<Lease>().get("web").await.expect("there");
+        let said = Record::read(&lease).expect("a record").notes.succession;
+        if said == wanted {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "{said:?} and not {wanted:?}");
+        sleep(Duration::from_millis(50)).await;
+    }
 }

@@ -89,6 +89,26 @@ pub struct SingletonJobStatus {
     /// When the job was finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
+
+    /// A request to hand over whose successor is not ready yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_handover_request: Option<PendingRequest>,
+
+    /// The last value of the annotation `singletonjob.dev/handover-requested-at` that was acted on, refused, or there before anybody looked;
+    /// it does nothing any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_handover_request: Option<String>,
+}
+
+/// A request that waits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingRequest {
+    /// The value of its annotation.
+    pub request: String,
+
+    /// Since when it waits; refused 30 s later.
+    pub since: Time,
 }
 
 /// The Lease, and who holds it.
@@ -291,6 +311,10 @@ pub enum TakeoverReason {
     InitialAcquire,
     /// It was asked for.
     Handover,
+    /// The holder's pod had not been ready for too long.
+    Unready,
+    /// There was a standby on a preferred node.
+    Failback,
     /// The holder's pod was ended: deleted, evicted, its node drained.
     Drain,
     /// The holder's pod was of an old template.

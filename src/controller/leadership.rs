@@ -122,7 +122,7 @@ fn own_lease(namespace: &str) -> Result<Lease, Error> {
         delay_seconds: 0,
     };
     let run = Run { uid: NAME.into(), number: 1, desired: Desired::Run, reason: None };
-    let wishes = Wishes { policy, run, handover: None, cleared: None, succession: None };
+    let wishes = Wishes { policy, run, handover: None, cleared: None, succession: None, granted: None };
     // No label of a SingletonJob: this Lease belongs to none.
     let metadata = ObjectMeta { name: Some(NAME.into()), namespace: Some(namespace.to_owned()), ..ObjectMeta::default() };
     Ok(build::lease::bare(metadata, &Creation::First, &wishes))

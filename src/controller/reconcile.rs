@@ -138,12 +138,16 @@ async fn one(job: &SingletonJob, context: &Context) -> Result<Action, Failure> {
     if !needs_own_eyes(&plan, &observed) {
         return Box::pin(carry_out(job, &observed, plan, now, context)).await;
     }
-    let Some((job, observed)) = observe::live(job, &context.client, &context.sightings, clock::now().at).await? else {
+    let Some((job, observed)) = live(job, context).await? else {
         return Ok(Action::await_change());
     };
     let observed = with_fate(&job, observed, &context.client).await?;
     let plan = plan::plan(&job, &observed, now);
     Box::pin(carry_out(&job, &observed, plan, now, context)).await
+}
+
+async fn live(job: &SingletonJob, context: &Context) -> Result<Option<(SingletonJob, Observed)>, Failure> {
+    observe::live(job, &context.client, &context.caches.nodes, &context.sightings, clock::now().at).await
 }
 
 /// With an answer to what has become of a silent holder, where that decides something.

@@ -25,6 +25,8 @@ pub mod keys {
     pub const CLEARED: &str = "singletonjob.dev/cleared";
     /// JSON list of pod uids.
     pub const SUCCESSION: &str = "singletonjob.dev/succession";
+    /// JSON string: see [`Notes::handled_request`](super::Notes::handled_request).
+    pub const HANDLED_REQUEST: &str = "singletonjob.dev/handled-handover-request";
     /// See [`Progress`](super::Progress).
     pub const PROGRESS: &str = "singletonjob.dev/progress";
     /// See [`Released`](super::Released).
@@ -48,6 +50,8 @@ pub struct Notes {
     pub cleared: Option<Cleared>,
     /// Wish: pod uids in the order in which they should take over; empty where candidates rank themselves.
     pub succession: Vec<String>,
+    /// The controller's own: the last request to hand over that was granted, written together with its [`Handover`].
+    pub handled_request: Option<String>,
     /// Report: how the current run goes.
     pub progress: Option<Progress>,
     /// Report: the Lease was given back, the workload being gone.
@@ -68,6 +72,7 @@ impl Notes {
             handover: read(annotations, keys::HANDOVER),
             cleared: read(annotations, keys::CLEARED),
             succession: read(annotations, keys::SUCCESSION).unwrap_or_default(),
+            handled_request: read(annotations, keys::HANDLED_REQUEST),
             progress: read(annotations, keys::PROGRESS),
             released: read(annotations, keys::RELEASED),
             finished: read(annotations, keys::FINISHED),
@@ -278,6 +283,10 @@ pub enum Reason {
     Created,
     /// Asked for.
     Handover,
+    /// The holder's pod has not been ready for too long.
+    Unready,
+    /// A standby is ready on a better node.
+    Failback,
     /// The holder's pod is of an old template.
     RolledOut,
     /// The holder's pod is ending.

@@ -295,11 +295,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "clearance_ends_the_wait",
         breaks: "a clearance frees at once",
-        changes: &[(
-            "elector/standby.rs",
-            "if record.is_released() {",
-            "if record.is_released() || record.is_cleared() {",
-        )],
+        changes: &[("elector/standby.rs", "if record.is_released() {", "if record.is_released() || record.is_cleared() {")],
         world: "silent holder",
     },
     Mutant {

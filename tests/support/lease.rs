@@ -7,9 +7,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use singletonjob::contract::labels;
-use singletonjob::lease::notes::{
-    self, CompletionPolicy, Desired, FailurePolicy, Policy, Reason, Released, Run, UnreachableHolder, keys,
-};
+use singletonjob::lease::notes::{self, CompletionPolicy, Desired, FailurePolicy, Policy, Reason, Released, Run, UnreachableHolder, keys};
 use singletonjob::lease::record::Identity;
 use singletonjob::lease::timing::Timing;
 

@@ -72,7 +72,9 @@ pub fn with_wishes(lease: &Lease, wishes: &Wishes) -> Option<Lease> {
     let wishes = &Wishes { cleared, ..wishes.clone() };
     let cleared = wishes.cleared.is_none() || says.cleared == wishes.cleared;
     let handover = wishes.handover.as_ref().is_none_or(|handover| says.handover.as_ref() == Some(handover));
-    if says.policy.as_ref() == Some(&wishes.policy) && says.run.as_ref() == Some(&wishes.run) && handover && cleared {
+    let succession = wishes.succession.as_ref().is_none_or(|line| says.succession == *line);
+    let told = says.policy.as_ref() == Some(&wishes.policy) && says.run.as_ref() == Some(&wishes.run);
+    if told && handover && cleared && succession {
         return None;
     }
     let mut lease = lease.clone();
@@ -94,6 +96,11 @@ fn wish(annotations: &mut BTreeMap<String, String>, wishes: &Wishes) {
     }
     if let Some(handover) = &wishes.handover {
         notes::write(annotations, keys::HANDOVER, Some(handover));
-        notes::write(annotations, keys::SUCCESSION, wishes.succession.as_ref());
+    }
+    if let Some(line) = &wishes.succession {
+        notes::write(annotations, keys::SUCCESSION, Some(line));
+    }
+    if let Some(granted) = &wishes.granted {
+        notes::write(annotations, keys::HANDLED_REQUEST, Some(granted));
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::observe::{Observed, Seen};
-use super::{clearance, failure, rollout, runs};
+use super::{clearance, failure, handover, runs};
 use crate::api::SingletonJob;
 use crate::api::status::LeaseStatus;
 use crate::lease::notes::{Cleared, CompletionPolicy, Handover, Policy, Run};
@@ -38,8 +38,10 @@ pub struct Wishes {
     pub handover: Option<Handover>,
     /// The word that a silent holder is gone. None leaves one that is there, as above.
     pub cleared: Option<Cleared>,
-    /// The line in which they take over; written only with a request to hand over.
+    /// The line in which they take over. None leaves what is there.
     pub succession: Option<Vec<String>>,
+    /// The request by annotation that is granted with `handover`. None leaves what is there.
+    pub granted: Option<String>,
 }
 
 /// How a missing Lease is made.
@@ -71,9 +73,9 @@ pub fn wishes(job: &SingletonJob, observed: &Observed, timing: Timing, handover:
     let policy = policy(job, observed, timing);
     let told = observed.lease.as_ref().and_then(|lease| lease.record.notes.policy.clone());
     let policy = if must_remember_first(job, observed) { told.unwrap_or(policy) } else { policy };
-    let succession = handover.as_ref().map(|_| rollout::succession(observed));
     let handover = handover.filter(|wish| !is_asked(observed, wish));
-    Wishes { policy, run: runs::wanted(job, observed), handover, cleared: clearance::cleared(job, observed), succession }
+    let cleared = clearance::cleared(job, observed);
+    Wishes { policy, run: runs::wanted(job, observed), handover, cleared, succession: None, granted: None }
 }
 
 /// Whether a longer lease is wanted than status remembers: it is written there first, then told.
@@ -83,7 +85,11 @@ pub fn must_remember_first(job: &SingletonJob, observed: &Observed) -> bool {
 }
 
 fn is_asked(observed: &Observed, wish: &Handover) -> bool {
-    observed.lease.as_ref().and_then(|lease| lease.record.notes.handover.as_ref()).is_some_and(|asked| asked.holder == wish.holder)
+    observed
+        .lease
+        .as_ref()
+        .and_then(|lease| lease.record.notes.handover.as_ref())
+        .is_some_and(|asked| asked.holder == wish.holder && handover::is_under_way(Some(asked.reason), wish.reason))
 }
 
 fn policy(job: &SingletonJob, observed: &Observed, timing: Timing) -> Policy {

@@ -4,6 +4,7 @@ use super::{Account, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, is_true, reasons, types};
 use crate::api::status::{RunOutcome, Takeover, TakeoverReason};
+use crate::controller::plan::handover::request::{Fate, Request};
 use crate::lease::record::Identity;
 
 /// Something that happened, for `kubectl describe`.
@@ -48,6 +49,7 @@ pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJ
         let note = format!("{} is asked to hand over: {}", handover.holder.pod(), words::release(handover.reason));
         events.push(Event { pod: Some(handover.holder.pod().to_owned()), ..normal("HandoverRequested", note) });
     }
+    events.extend(account.request.and_then(refused));
     events.extend(account.retired.iter().map(retired));
     events.extend(attempts(account, old, new));
     events.extend(standbys(account, old, new));
@@ -87,6 +89,11 @@ fn changed_hands(takeover: &Takeover) -> Vec<Event> {
         events.push(Event { pod, ..normal("TakeoverCompleted", note) });
     }
     events
+}
+
+fn refused(request: &Request) -> Option<Event> {
+    let Fate::Refused(why) = &request.fate else { return None };
+    Some(warning("HandoverRefused", format!("the request {:?} to hand over is refused: {why}", request.text)))
 }
 
 fn retired(pod: &String) -> Event {

@@ -80,6 +80,21 @@ fn the_delay_follows_the_longest_lease_whoever_is_cleared() {
 }
 
 #[test]
+fn a_run_whose_time_is_over_is_closed_no_sooner_than_its_silent_holder_may_be_followed() {
+    let over = Progress { uid: "job".into(), run: 1, starts: 1, open: true, start_time: Some(wall(0)), ..Progress::default() };
+    let limited =
+        Policy { unreachable_holder: UnreachableHolder::Manual, delay_seconds: 30, active_deadline_seconds: Some(60), ..policy() };
+    for (word, closed) in [(None, None), (Some(gone("lease", Some(other()))), Some(false))] {
+        let mut bench = Bench::new();
+        let lease = strict(UnreachableHolder::Manual, word);
+        bench.saw(60_000, lease.noted(|notes| (notes.policy, notes.progress) = (Some(limited.clone()), Some(over.clone()))));
+        assert_eq!(put(&takeover_at(&mut bench, 104_900)), None);
+        let taken = put(&takeover_at(&mut bench, 105_100));
+        assert_eq!(taken.and_then(|(_, write)| write.progress).map(|progress| progress.open), closed);
+    }
+}
+
+#[test]
 fn a_release_drops_the_wishes_about_its_tenure_and_a_renewal_does_not() {
     let mut bench = Bench::holding();
     let renewal = bench.tick(2_900);

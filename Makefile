@@ -1,7 +1,7 @@
 # Every target does all of its own set-up: packages, programs, images, cluster.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help check test model fuzz simulate faults chaos manifests cluster-binaries cluster-up cluster-down image demo demo-down
+.PHONY: help check test model fuzz simulate faults chaos deny manifests cluster-binaries cluster-up cluster-down image demo demo-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,7 +12,7 @@ check: ## the fast part, for every edit: formatting, clippy, unit and model test
 model: ## the model in wider bounds: an hour and more, and some gigabytes; says how many states it saw
 	cargo test --locked --all-features --test model -- --ignored --nocapture
 
-test: ## everything that CI runs, cluster scenarios included; as root, 50 min cold, 20 min when built
+test: ## everything that CI runs, cluster scenarios included; as root, 50 min cold, 35 min when built
 	hack/test.sh all
 
 fuzz: ## everything that parses what others wrote, under CASES=100000 inputs each
@@ -26,6 +26,10 @@ faults: ## real agents while networks, servers, limits and people fail, and dead
 
 chaos: ## SingletonJobs under random faults on the local cluster; MINUTES=60 for longer, SEED=N for the same plan again; as root
 	CHAOS_MINUTES=$(MINUTES) CHAOS_SEED=$(SEED) hack/test.sh chaos
+
+deny: ## licences, sources, bans and advisories of all dependencies; the last come over the network; installs cargo-deny once
+	command -v cargo-deny >/dev/null || cargo install --locked --debug cargo-deny
+	cargo deny check
 
 manifests: ## regenerate what is generated in crds/ and manifests/
 	cargo run --quiet --locked --bin crdgen -- --write

@@ -74,6 +74,7 @@ pub struct SingletonJobSpec {
     #[serde(default, rename = "podTTLSecondsAfterFinished", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub pod_ttl_seconds_after_finished: Option<i32>,
+
     /// Which failures of the workload end the job at once, and which do not count towards `backoffLimit`. Decided where the workload ends, in
     /// the same write that gives the Lease back. Only with `completionPolicy: OnSuccess`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

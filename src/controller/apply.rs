@@ -6,12 +6,16 @@
 //! - Pods are made by name and deleted by uid: of two controllers that do the same at once, one is told no.
 //! - What another made under a name that is needed is left alone, and reported.
 
+use std::fmt::Debug;
+
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::build::{self, Objects};
@@ -118,7 +122,7 @@ pub async fn apply(client: &Client, job: &SingletonJob, observed: &Observed, obj
         create_pod(&apis, job, pod, &mut applied).await?;
     }
     for (name, uid) in delete {
-        delete_pod(&apis, &name, uid).await?;
+        remove(&apis.pods, "deleting Pod", &name, Some(uid)).await?;
         applied.deleted.push(name);
     }
     Ok(applied)
@@ -183,17 +187,24 @@ async fn write_wishes(apis: &Apis, lease: Lease, wishes: &Wishes) -> Result<Leas
 async fn grant(apis: &Apis, observed: &Observed, lease: &Lease, mut role: Role, mut binding: RoleBinding) -> Result<(), Failure> {
     build::rbac::owned_by(&mut role.metadata, lease);
     build::rbac::owned_by(&mut binding.metadata, lease);
-    let params = PatchParams::apply(FIELD_MANAGER).force();
-    let name = role.name_any();
     let same = |is: &Role| is.rules == role.rules && build::rbac::has_metadata(&is.metadata, &role.metadata);
     if !observed.role.as_ref().is_some_and(same) {
-        bounded("applying Role", &name, apis.roles.patch(&name, &params, &Patch::Apply(&role))).await?;
+        put(&apis.roles, "applying Role", &role).await?;
     }
     let same = |is: &RoleBinding| subjects(is) == subjects(&binding) && build::rbac::has_metadata(&is.metadata, &binding.metadata);
     if !observed.binding.as_ref().is_some_and(same) {
-        bounded("applying RoleBinding", &name, apis.bindings.patch(&name, &params, &Patch::Apply(&binding))).await?;
+        put(&apis.bindings, "applying RoleBinding", &binding).await?;
     }
     Ok(())
+}
+
+/// Makes it as it should be, whether it is there or not.
+async fn put<K>(api: &Api<K>, act: &str, object: &K) -> Result<(), Failure>
+where
+    K: Resource + Clone + Debug + Serialize + DeserializeOwned,
+{
+    let (name, params) = (object.name_any(), PatchParams::apply(FIELD_MANAGER).force());
+    bounded(act, &name, api.patch(&name, &params, &Patch::Apply(object))).await.map(drop)
 }
 
 /// A budget that is not wanted goes: it would keep drains waiting for nobody.
@@ -201,15 +212,8 @@ async fn guard_drains(apis: &Apis, is: Option<&PodDisruptionBudget>, wanted: Opt
     match (is, wanted) {
         (None, None) => Ok(()),
         (Some(is), Some(wanted)) if is.spec == wanted.spec && build::rbac::has_metadata(&is.metadata, &wanted.metadata) => Ok(()),
-        (_, Some(wanted)) => {
-            let (name, params) = (wanted.name_any(), PatchParams::apply(FIELD_MANAGER).force());
-            bounded("applying PodDisruptionBudget", &name, apis.budgets.patch(&name, &params, &Patch::Apply(&wanted))).await.map(drop)
-        }
-        (Some(is), None) => {
-            let params = DeleteParams::default().preconditions(Preconditions { uid: is.uid(), resource_version: None });
-            let name = is.name_any();
-            tolerate_absence(bounded("deleting PodDisruptionBudget", &name, apis.budgets.delete(&name, &params)).await.map(drop))
-        }
+        (_, Some(wanted)) => put(&apis.budgets, "applying PodDisruptionBudget", &wanted).await,
+        (Some(is), None) => remove(&apis.budgets, "deleting PodDisruptionBudget", &is.name_any(), is.uid()).await,
     }
 }
 
@@ -268,9 +272,13 @@ async fn retire_pod(apis: &Apis, name: &str, uid: &str) -> Result<(), Failure> {
     tolerate_absence(result.map(drop))
 }
 
-async fn delete_pod(apis: &Apis, name: &str, uid: String) -> Result<(), Failure> {
-    let params = DeleteParams::default().preconditions(Preconditions { uid: Some(uid), resource_version: None });
-    tolerate_absence(bounded("deleting Pod", name, apis.pods.delete(name, &params)).await.map(drop))
+/// Nothing but the very object of this uid.
+async fn remove<K>(api: &Api<K>, act: &str, name: &str, uid: Option<String>) -> Result<(), Failure>
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    let params = DeleteParams::default().preconditions(Preconditions { uid, resource_version: None });
+    tolerate_absence(bounded(act, name, api.delete(name, &params)).await.map(drop))
 }
 
 /// A pod that is gone, or another of its name: what was wanted no longer applies.

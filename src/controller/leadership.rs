@@ -19,7 +19,7 @@ use super::plan::takeover::{Creation, Wishes};
 use super::request::{Failure, bounded, once_reached};
 use crate::lease::driver::{self, Owner};
 use crate::lease::elector::{Candidate, Ending, Fact, Order, Role, View};
-use crate::lease::notes::{CompletionPolicy, Desired, Exit, FailurePolicy, Policy, Run, UnreachableHolder};
+use crate::lease::notes::{CompletionPolicy, Desired, Exit, Policy, Run};
 use crate::lease::record::Identity;
 use crate::lease::timing::{Timing, Wanted};
 use crate::telemetry::Telemetry;
@@ -106,21 +106,7 @@ async fn out_of_reach(leases: &Api<Lease>) -> String {
 /// A Lease like that of a service.
 fn own_lease(namespace: &str) -> Result<Lease, Error> {
     let timing = Timing::new(&Wanted::of(LEASE_DURATION))?;
-    let milliseconds = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
-    let policy = Policy {
-        lease_duration_seconds: u32::try_from(LEASE_DURATION.as_secs()).unwrap_or(u32::MAX),
-        renew_deadline_milliseconds: milliseconds(timing.renew_deadline()),
-        grace_period_milliseconds: milliseconds(timing.grace_period()),
-        retry_period_milliseconds: milliseconds(timing.retry_period()),
-        completion_policy: CompletionPolicy::Never,
-        backoff_limit: 0,
-        candidates: 2,
-        failure_policy: FailurePolicy::default(),
-        active_deadline_seconds: None,
-        token_floor: None,
-        unreachable_holder: UnreachableHolder::AfterLeaseExpiry,
-        delay_seconds: 0,
-    };
+    let policy = Policy::new(timing, CompletionPolicy::Never);
     let run = Run { uid: NAME.into(), number: 1, desired: Desired::Run, reason: None };
     let wishes = Wishes { policy, run, handover: None, cleared: None, succession: None, granted: None };
     // No label of a SingletonJob: this Lease belongs to none.

@@ -7,13 +7,8 @@ use kube::ResourceExt;
 use crate::api::{SingletonJob, SingletonJobSpec};
 use crate::contract::labels;
 
-/// Of the Role and of its binding.
-pub fn rbac(job: &str) -> String {
-    format!("singletonjob-{job}")
-}
-
-/// Of the PodDisruptionBudget.
-pub fn budget(job: &str) -> String {
+/// Of what is made beside the Lease and the pods: the Role, its binding, the PodDisruptionBudget.
+pub fn beside(job: &str) -> String {
     format!("singletonjob-{job}")
 }
 

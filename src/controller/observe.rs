@@ -59,9 +59,14 @@ impl Caches {
     /// Only one may wait at a time: kube keeps a single waker for each store, and whoever waited before would never hear of it.
     pub async fn filled(&self) -> bool {
         let Self { jobs: _, pods, leases, roles, bindings, budgets, nodes: _ } = self;
-        let rights = async { tokio::try_join!(roles.wait_until_ready(), bindings.wait_until_ready()) };
-        let all = tokio::join!(pods.wait_until_ready(), leases.wait_until_ready(), rights, budgets.wait_until_ready());
-        all.0.is_ok() && all.1.is_ok() && all.2.is_ok() && all.3.is_ok()
+        let all = tokio::try_join!(
+            pods.wait_until_ready(),
+            leases.wait_until_ready(),
+            roles.wait_until_ready(),
+            bindings.wait_until_ready(),
+            budgets.wait_until_ready(),
+        );
+        all.is_ok()
     }
 }
 
@@ -136,14 +141,14 @@ pub fn cached(job: &SingletonJob, caches: &Caches, sightings: &Sightings, now: M
     let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
     let pods: Vec<_> = caches.pods.state_filter(|pod| is_named(pod, &namespace, &name));
     let lease = caches.leases.get(&ObjectRef::new(&name).within(&namespace));
-    let rbac = ObjectRef::new(&names::rbac(&name)).within(&namespace);
+    let rbac = ObjectRef::new(&names::beside(&name)).within(&namespace);
     let budgets = caches.budgets.state_filter(|budget| budget.metadata.namespace.as_deref() == Some(&namespace));
     let (budget, other_budget) = sort_out(job, budgets.iter().map(AsRef::as_ref));
     let observed = Observed {
         budget,
         other_budget,
         role: caches.roles.get(&rbac).map(|role| (*role).clone()),
-        binding: caches.bindings.get(&ObjectRef::new(&names::rbac(&name)).within(&namespace)).map(|binding| (*binding).clone()),
+        binding: caches.bindings.get(&ObjectRef::new(&names::beside(&name)).within(&namespace)).map(|binding| (*binding).clone()),
         ..Observed::default()
     };
     let observed = complete(job, observed, lease.map(|lease| (*lease).clone()), pods.iter().map(AsRef::as_ref), sightings, now)?;
@@ -169,7 +174,7 @@ pub async fn live(
     };
     let leases: Api<Lease> = Api::namespaced(client.clone(), &namespace);
     let lease = request::bounded("reading Lease", &name, leases.get_opt(&name)).await?;
-    let rbac = names::rbac(&name);
+    let rbac = names::beside(&name);
     let roles: Api<Role> = Api::namespaced(client.clone(), &namespace);
     let role = request::bounded("reading Role", &rbac, roles.get_opt(&rbac)).await?;
     let bindings: Api<RoleBinding> = Api::namespaced(client.clone(), &namespace);
@@ -204,7 +209,7 @@ fn sort_out<'a>(
     let stands_in_the_way = |budget: &&PodDisruptionBudget| {
         let selector = budget.spec.as_ref().and_then(|spec| spec.selector.clone());
         let selects = selector.and_then(|selector| Selector::try_from(selector).ok()).is_some_and(|selector| selector.matches(&labels));
-        selects || budget.name_any() == names::budget(&job.name_any())
+        selects || budget.name_any() == names::beside(&job.name_any())
     };
     let (own, others): (Vec<_>, Vec<_>) = budgets.partition(|budget| is_ours(*budget, &job.name_any()));
     (own.first().map(|budget| (*budget).clone()), others.into_iter().find(stands_in_the_way).map(ResourceExt::name_any))

@@ -214,6 +214,25 @@ impl FailurePolicy {
 }
 
 impl Policy {
+    /// These durations for one holder and one standby, and nothing forgiven.
+    pub fn new(timing: Timing, completion_policy: CompletionPolicy) -> Self {
+        let milliseconds = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
+        Self {
+            lease_duration_seconds: u32::try_from(timing.lease_duration().as_secs()).unwrap_or(u32::MAX),
+            renew_deadline_milliseconds: milliseconds(timing.renew_deadline()),
+            grace_period_milliseconds: milliseconds(timing.grace_period()),
+            retry_period_milliseconds: milliseconds(timing.retry_period()),
+            completion_policy,
+            backoff_limit: 0,
+            candidates: 2,
+            failure_policy: FailurePolicy::default(),
+            active_deadline_seconds: None,
+            token_floor: None,
+            unreachable_holder: UnreachableHolder::default(),
+            delay_seconds: 0,
+        }
+    }
+
     /// The durations in force under this policy.
     ///
     /// # Errors

@@ -44,7 +44,7 @@ fn the_pods_of_a_finished_job_go_when_their_time_is_over_and_its_outcome_stays()
         let job = Job::one_shot(scenario, "report").with(json!({"podTTLSecondsAfterFinished": 5})).witness(&["--seconds", "1"]);
         job.apply();
         job.await_true(types::COMPLETE).await;
-        assert_eq!(job.pods().await.iter().filter(|pod| phase(pod) == Some("Succeeded")).count(), 1, "the log is there to read");
+        job.await_pods("the log is there to read", |pods| pods.iter().any(|pod| phase(pod) == Some("Succeeded"))).await;
         job.await_pods("they are gone", <[Pod]>::is_empty).await;
         assert!(job.apply().contains("unchanged"));
         nothing_starts(&job.records, 1, LEASE + SECOND).await;
@@ -87,6 +87,22 @@ fn an_exit_code_of_the_failure_policy_fails_it_at_once_and_names_the_rule() {
         nothing_starts(&job.records, 1, LEASE + SECOND).await;
         let run = job.read().await.status.and_then(|status| status.runs.into_iter().next()).expect("it ended");
         assert_eq!((run.outcome, run.reason.as_deref(), run.exit_code), (RunOutcome::Failed, Some(reasons::FAILURE_POLICY), Some(42)));
+    });
+}
+
+#[test]
+fn a_workload_that_takes_all_its_memory_loses_its_attempt_and_status_says_why() {
+    side_by_side("memory", async |scenario| {
+        let limits = json!({"limits": {"memory": "48Mi"}});
+        let greedy = json!({"command": ["/bin/sh", "-c", "exec tail /dev/zero"], "args": null, "resources": limits});
+        let job = Job::one_shot(scenario, "report").with(json!({"backoffLimit": 0})).container(greedy);
+        job.apply();
+        assert_eq!(job.await_true(types::FAILED).await.reason, reasons::BACKOFF_LIMIT_EXCEEDED);
+        let killed = |job: &singletonjob::api::SingletonJob| {
+            let run = job.status.as_ref().and_then(|status| status.runs.first());
+            run.is_some_and(|run| run.reason.as_deref() == Some(reasons::OOM_KILLED) && run.attempts == 1)
+        };
+        job.until("its one attempt was killed for its memory", killed).await;
     });
 }
 

@@ -139,15 +139,18 @@ impl<'a> Job<'a> {
 
     /// Waits until nobody writes it any more.
     pub async fn at_rest(&self) -> SingletonJob {
-        let mut last = self.read().await;
-        loop {
-            sleep(Duration::from_secs(2)).await;
-            let job = self.read().await;
-            if job.resource_version() == last.resource_version() {
-                return job;
+        let rest = async {
+            let mut last = self.read().await;
+            loop {
+                sleep(Duration::from_secs(2)).await;
+                let job = self.read().await;
+                if job.resource_version() == last.resource_version() {
+                    return job;
+                }
+                last = job;
             }
-            last = job;
-        }
+        };
+        timeout(SOON, rest).await.unwrap_or_else(|_| panic!("{}: written again and again for {SOON:?}", self.name))
     }
 
     /// Waits until the condition of this type is true.

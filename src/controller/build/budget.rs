@@ -16,7 +16,7 @@ pub fn budget(job: &SingletonJob) -> PodDisruptionBudget {
     let selected = [(labels::JOB.to_owned(), name.clone())].into();
     PodDisruptionBudget {
         metadata: ObjectMeta {
-            name: Some(names::budget(&name)),
+            name: Some(names::beside(&name)),
             namespace: job.namespace(),
             labels: Some(names::labels(&name)),
             owner_references: job.controller_owner_ref(&()).map(|owner| vec![owner]),

@@ -33,14 +33,18 @@ pub fn binding(job: &SingletonJob, service_accounts: &[String]) -> RoleBinding {
     };
     RoleBinding {
         metadata: metadata(job),
-        role_ref: RoleRef { api_group: Some("rbac.authorization.k8s.io".into()), kind: "Role".into(), name: names::rbac(&job.name_any()) },
+        role_ref: RoleRef {
+            api_group: Some("rbac.authorization.k8s.io".into()),
+            kind: "Role".into(),
+            name: names::beside(&job.name_any()),
+        },
         subjects: Some(service_accounts.iter().map(subject).collect()),
     }
 }
 
 fn metadata(job: &SingletonJob) -> ObjectMeta {
     ObjectMeta {
-        name: Some(names::rbac(&job.name_any())),
+        name: Some(names::beside(&job.name_any())),
         namespace: job.namespace(),
         labels: Some(names::labels(&job.name_any())),
         ..ObjectMeta::default()

@@ -96,12 +96,8 @@ fn policy(job: &SingletonJob, observed: &Observed, timing: Timing) -> Policy {
     let backoff_limit = job.spec.backoff_limit();
     let (unreachable_holder, delay_seconds) = clearance::policy(job);
     let floor = observed.lease.as_ref().map(|lease| lease.record.notes.policy.as_ref().and_then(|policy| policy.token_floor));
+    let completion_policy = if backoff_limit.is_some() { CompletionPolicy::OnSuccess } else { CompletionPolicy::Never };
     Policy {
-        lease_duration_seconds: u32::try_from(timing.lease_duration().as_secs()).unwrap_or(u32::MAX),
-        renew_deadline_milliseconds: milliseconds(timing.renew_deadline()),
-        grace_period_milliseconds: milliseconds(timing.grace_period()),
-        retry_period_milliseconds: milliseconds(timing.retry_period()),
-        completion_policy: if backoff_limit.is_some() { CompletionPolicy::OnSuccess } else { CompletionPolicy::Never },
         backoff_limit: backoff_limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(0),
         candidates: u32::try_from(job.spec.replicas).unwrap_or(0),
         failure_policy: failure::policy(job),
@@ -110,6 +106,7 @@ fn policy(job: &SingletonJob, observed: &Observed, timing: Timing) -> Policy {
         token_floor: floor.unwrap_or_else(|| status(job).and_then(token)),
         unreachable_holder,
         delay_seconds,
+        ..Policy::new(timing, completion_policy)
     }
 }
 
@@ -123,8 +120,4 @@ fn status(job: &SingletonJob) -> Option<&LeaseStatus> {
 
 fn seconds(seconds: i32) -> Duration {
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
-}
-
-fn milliseconds(duration: Duration) -> u32 {
-    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }

@@ -118,7 +118,8 @@ fn setback(progress: Progress, ran: Duration) -> Progress {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::notes::{FailurePolicy, FailureRule, Operator, UnreachableHolder};
+    use super::super::super::notes::{FailurePolicy, FailureRule, Operator};
+    use super::super::tests;
     use super::*;
 
     fn wall() -> Timestamp {
@@ -130,20 +131,7 @@ mod tests {
     }
 
     fn policy(completion_policy: CompletionPolicy, backoff_limit: u32) -> Policy {
-        Policy {
-            lease_duration_seconds: 15,
-            renew_deadline_milliseconds: 8800,
-            grace_period_milliseconds: 2200,
-            retry_period_milliseconds: 2900,
-            completion_policy,
-            backoff_limit,
-            candidates: 2,
-            failure_policy: FailurePolicy::default(),
-            active_deadline_seconds: None,
-            token_floor: None,
-            unreachable_holder: UnreachableHolder::AfterLeaseExpiry,
-            delay_seconds: 0,
-        }
+        Policy { completion_policy, backoff_limit, ..tests::policy() }
     }
 
     fn started() -> Progress {

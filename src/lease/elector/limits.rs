@@ -55,7 +55,8 @@ pub(super) fn is_exceeded(left: Option<Duration>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::notes::{FailurePolicy, FailureRule, Operator, UnreachableHolder};
+    use super::super::super::notes::{FailurePolicy, FailureRule, Operator};
+    use super::super::tests;
     use super::*;
 
     fn rule(operator: Operator, values: &[i32], action: FailureAction) -> FailureRule {
@@ -63,20 +64,8 @@ mod tests {
     }
 
     fn policy(rules: Vec<FailureRule>) -> Policy {
-        Policy {
-            lease_duration_seconds: 15,
-            renew_deadline_milliseconds: 8800,
-            grace_period_milliseconds: 2200,
-            retry_period_milliseconds: 2900,
-            completion_policy: CompletionPolicy::OnSuccess,
-            backoff_limit: 1,
-            candidates: 2,
-            failure_policy: FailurePolicy { rules, forgive_lease_loss: false },
-            active_deadline_seconds: Some(60),
-            token_floor: None,
-            unreachable_holder: UnreachableHolder::AfterLeaseExpiry,
-            delay_seconds: 0,
-        }
+        let failure_policy = FailurePolicy { rules, forgive_lease_loss: false };
+        Policy { backoff_limit: 1, failure_policy, active_deadline_seconds: Some(60), ..tests::policy() }
     }
 
     fn at(second: i64) -> Timestamp {

@@ -75,9 +75,10 @@ mod tests {
 
     use super::super::super::clock::Moment;
     use super::super::super::notes::{
-        CompletionPolicy, FailureAction, FailurePolicy, FailureRule, Notes, Operator, Outcome, Policy, Run, UnreachableHolder,
+        CompletionPolicy, FailureAction, FailurePolicy, FailureRule, Notes, Operator, Outcome, Policy, Run,
     };
     use super::super::super::record::Identity;
+    use super::super::tests;
     use super::*;
 
     fn now() -> Now {
@@ -89,20 +90,7 @@ mod tests {
     }
 
     fn held_by(holder: &Candidate, completion_policy: CompletionPolicy) -> Record {
-        let policy = Policy {
-            lease_duration_seconds: 15,
-            renew_deadline_milliseconds: 8800,
-            grace_period_milliseconds: 2200,
-            retry_period_milliseconds: 2900,
-            completion_policy,
-            backoff_limit: 6,
-            candidates: 2,
-            failure_policy: FailurePolicy::default(),
-            active_deadline_seconds: None,
-            token_floor: None,
-            unreachable_holder: UnreachableHolder::AfterLeaseExpiry,
-            delay_seconds: 0,
-        };
+        let policy = Policy { completion_policy, ..tests::policy() };
         let progress = Progress { uid: "job".into(), run: 1, starts: 1, open: true, ..Progress::default() };
         let wall = now().wall;
         Record {

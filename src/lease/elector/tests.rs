@@ -37,7 +37,7 @@ fn other() -> Identity {
     Identity::new("web-2", "uid-2", 2)
 }
 
-fn policy() -> Policy {
+pub(super) fn policy() -> Policy {
     Policy {
         lease_duration_seconds: 15,
         renew_deadline_milliseconds: 8800,

@@ -6,7 +6,8 @@
 //! - Nothing here does I/O, reads a clock or knows a client.
 //!
 //! # Layout
-//! - [`spec`]: what the user asks for, and the meaning of what was left out; [`failure`] is the part about failures.
+//! - [`spec`]: what the user asks for, and the meaning of what was left out; [`failure`] is the part about failures, [`takeover`] the one
+//!   about who should hold and when another candidate takes over.
 //! - [`status`]: what the controller answers.
 //! - [`conditions`]: their types and reasons, and how a list of them is kept.
 //! - [`schema`]: the definition that is installed; `rules` are what it refuses, `template` what it makes of the pod.
@@ -17,8 +18,10 @@ mod rules;
 pub mod schema;
 pub mod spec;
 pub mod status;
+pub mod takeover;
 mod template;
 mod walk;
 
 pub use spec::{CompletionPolicy, LeaseTiming, SingletonJob, SingletonJobSpec};
 pub use status::SingletonJobStatus;
+pub use takeover::{TakeoverPolicy, UnreachableHolder, UnreachableHolderPolicy};

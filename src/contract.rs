@@ -19,6 +19,10 @@ pub mod labels {
     pub const ROLE: &str = "singletonjob.dev/role";
     /// Which template a pod was made from.
     pub const TEMPLATE_HASH: &str = "singletonjob.dev/template-hash";
+    /// On a SingletonJob: a new value asks the holder to hand over, once.
+    pub const HANDOVER_REQUESTED_AT: &str = "singletonjob.dev/handover-requested-at";
+    /// On a SingletonJob: the pod that such a request wants as the next holder.
+    pub const HANDOVER_TO: &str = "singletonjob.dev/handover-to";
     /// Value of [`NAME`].
     pub const NAME_VALUE: &str = "singletonjob";
     /// Value of [`MANAGED_BY`].

@@ -30,9 +30,9 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
@@ -88,7 +88,8 @@ pub async fn run(client: Client, agent: Agent, instance: String, telemetry: Arc<
     let (roles, roles_writer) = reflector::store();
     let (bindings, bindings_writer) = reflector::store();
     let (budgets, budgets_writer) = reflector::store();
-    let caches = Caches { jobs: jobs.clone(), pods, leases, roles, bindings, budgets };
+    let (nodes, nodes_writer) = reflector::store();
+    let caches = Caches { jobs: jobs.clone(), pods, leases, roles, bindings, budgets, nodes };
     let all_budgets = watcher(Api::<PodDisruptionBudget>::all(client.clone()), watcher::Config::default()).default_backoff();
     let beside = caches.clone();
     let root = watcher(Api::<Guarded>::all(client.clone()), watcher::Config::default()).default_backoff().reflect(jobs_writer);
@@ -98,7 +99,8 @@ pub async fn run(client: Client, agent: Agent, instance: String, telemetry: Arc<
         .watches_stream(news(children(&client, leases_writer), sightings.clone()), |lease| to_job(&lease))
         .watches_stream(children(&client, roles_writer).touched_objects(), |role| to_job(&role))
         .watches_stream(children(&client, bindings_writer).touched_objects(), |binding| to_job(&binding))
-        .watches_stream(all_budgets.reflect(budgets_writer).touched_objects(), move |budget| to_jobs_beside(&budget, &beside.jobs));
+        .watches_stream(all_budgets.reflect(budgets_writer).touched_objects(), move |budget| to_jobs_beside(&budget, &beside.jobs))
+        .watches_stream(self::nodes(&client, nodes_writer).touched_objects(), |_| None::<ObjectRef<Guarded>>);
     let (full, filled) = watch::channel(false);
     let sweep = sweep(client.clone(), caches.clone(), sightings.clone(), full, telemetry.clone());
     telemetry.metrics.follow(figures(caches.jobs.clone(), sightings.clone()));
@@ -155,6 +157,16 @@ where
 {
     let ours = format!("{}={}", labels::MANAGED_BY, labels::MANAGED_BY_VALUE);
     watcher(Api::<K>::all(client.clone()), watcher::Config::default().labels(&ours)).default_backoff().reflect(writer)
+}
+
+/// All nodes, kept in a cache. They wake nobody: who should hold is looked at again at every reconciliation.
+fn nodes(
+    client: &Client,
+    writer: Writer<PartialObjectMeta<Node>>,
+) -> impl Stream<Item = watcher::Result<Event<PartialObjectMeta<Node>>>> + Send + 'static {
+    let nodes = watcher(Api::<PartialObjectMeta<Node>>::all(client.clone()), watcher::Config::default()).default_backoff();
+    let needless = |node: &mut PartialObjectMeta<Node>| (node.metadata.managed_fields, node.metadata.annotations) = (None, None);
+    nodes.modify(needless).reflect(writer)
 }
 
 /// Leases that say something new. Every sign of life is noted all the same.

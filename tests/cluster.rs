@@ -30,6 +30,8 @@ mod drain;
 mod faults;
 #[path = "cluster/one_shot.rs"]
 mod one_shot;
+#[path = "cluster/policies.rs"]
+mod policies;
 #[path = "cluster/probes.rs"]
 mod probes;
 #[path = "cluster/removal.rs"]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use control_plane::ControlPlane;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, ServiceAccount};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -19,7 +19,8 @@ use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, P
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
-use singletonjob::api::conditions::{find_condition, types};
+use singletonjob::api::conditions::{find_condition, is_true, types};
+use singletonjob::api::takeover::CLEARED_HOLDER;
 use singletonjob::contract::{labels, paths};
 use singletonjob::controller;
 use singletonjob::controller::settings::Agent;
@@ -145,6 +146,44 @@ impl Bench {
         }
         spec.renew_time = Some(now);
         leases.replace(name, &PostParams::default(), &lease).await.expect("nobody else writes");
+    }
+
+    /// A SingletonJob under `policy` whose holder has fallen silent, as status says; the holder's pod.
+    async fn silent(&self, name: &str, policy: &str) -> Pod {
+        let takeover = json!({"unreachableHolder": {"policy": policy}});
+        self.apply(name, json!({"completionPolicy": "Never", "lease": {"leaseDurationSeconds": 3}, "takeover": takeover})).await;
+        self.settled(name, 2).await;
+        let pod = self.api::<Pod>().get(&format!("{name}-1")).await.expect("there");
+        self.hold(name, &pod, true).await;
+        let blocked = |job: &SingletonJob| job.status.as_ref().is_some_and(|status| is_true(&status.conditions, types::TAKEOVER_BLOCKED));
+        self.until(name, "blocked", blocked).await;
+        assert!(!self.record(name).await.is_cleared());
+        pod
+    }
+
+    async fn record(&self, name: &str) -> Record {
+        Record::read(&self.api::<Lease>().get(name).await.expect("there")).expect("a record")
+    }
+
+    /// Waits until the Lease says that its holder is gone, and status no longer that this is waited for.
+    async fn cleared(&self, name: &str) {
+        let started = Instant::now();
+        while !self.record(name).await.is_cleared() {
+            assert!(started.elapsed() < PATIENCE, "not cleared: {:#?}", self.job(name).await.status);
+            sleep(Duration::from_millis(50)).await;
+        }
+        let free = |job: &SingletonJob| job.status.as_ref().is_some_and(|status| !is_true(&status.conditions, types::TAKEOVER_BLOCKED));
+        self.until(name, "free to be taken", free).await;
+    }
+
+    /// Plays the scheduler and the kubelet: `pod` is ready on a node of its own in this zone.
+    async fn place(&self, pod: &Pod, zone: &str) {
+        let (name, node) = (pod.name_any(), format!("{}-{zone}", self.namespace));
+        let object = serde_json::from_value(json!({"metadata": {"name": node, "labels": {"zone": zone}}})).expect("a Node");
+        Api::<Node>::all(self.client.clone()).create(&PostParams::default(), &object).await.expect("a new node");
+        bind(pod, &node);
+        let ready = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+        self.api::<Pod>().patch_status(&name, &PatchParams::default(), &Patch::Merge(ready)).await.expect("ready");
     }
 
     fn reconciles(&self) -> String {
@@ -320,4 +359,78 @@ async fn drains_heed_a_budget_of_ours_or_one_of_the_users_and_never_two() {
     turn(&["singletonjob-web"]).await;
     bench.apply("web", json!({"completionPolicy": "Never", "replicas": 1})).await;
     turn(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_holder_is_cleared_by_a_persons_word_by_its_pods_end_and_by_a_taint_of_its_node() {
+    let bench = Bench::new("silent").await;
+    let jobs = bench.api::<SingletonJob>();
+    bench.silent("manual", "Manual").await;
+    for (word, clears) in [("manual-2", false), ("manual-1", true)] {
+        let annotations = json!({"metadata": {"annotations": {CLEARED_HOLDER: word}}});
+        jobs.patch("manual", &PatchParams::default(), &Patch::Merge(annotations)).await.expect("stored");
+        if !clears {
+            bench.until("manual", "told what is wrong", |job| says_blocked(job, "manual-2, is not about this holder")).await;
+        }
+    }
+    bench.cleared("manual").await;
+    let holder = bench.record("manual").await.holder.map(|holder| holder.to_string());
+    let handled = |job: &SingletonJob| job.status.as_ref().is_some_and(|status| status.last_handled_cleared_holder == holder);
+    bench.until("manual", "remembered", handled).await;
+
+    let pod = bench.silent("gone", "AfterPodGone").await;
+    bench.api::<Pod>().delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await.expect("deleted");
+    bench.cleared("gone").await;
+
+    let pod = bench.silent("off", "AfterPodGone").await;
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-off"}});
+    Api::<Node>::all(bench.client.clone())
+        .create(&PostParams::default(), &serde_json::from_value(node).expect("a node"))
+        .await
+        .expect("made");
+    bind(&pod, "node-off");
+    bench.until("off", "told of its node", |job| says_blocked(job, "taint node node-off")).await;
+    let taint = json!({"spec": {"taints": [{"key": "node.kubernetes.io/out-of-service", "value": "x", "effect": "NoExecute"}]}});
+    Api::<Node>::all(bench.client.clone()).patch("node-off", &PatchParams::default(), &Patch::Merge(taint)).await.expect("tainted");
+    bench.cleared("off").await;
+}
+
+fn says_blocked(job: &SingletonJob, part: &str) -> bool {
+    let conditions = job.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    find_condition(conditions, types::TAKEOVER_BLOCKED).is_some_and(|blocked| blocked.message.contains(part))
+}
+
+/// As a scheduler would.
+fn bind(pod: &Pod, node: &str) {
+    let (namespace, name) = (pod.namespace().expect("stored"), pod.name_any());
+    let target = json!({"apiVersion": "v1", "kind": "Node", "name": node});
+    let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target});
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/binding");
+    let output = ControlPlane::shared().kubectl(&["create", "--raw", &path, "--filename", "-"], &binding.to_string());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_line_of_succession_follows_the_labels_of_the_nodes() {
+    let bench = Bench::new("prefers").await;
+    let zone_b = json!({"matchExpressions": [{"key": "zone", "operator": "In", "values": ["b"]}]});
+    let takeover = json!({"preferredNodes": [{"weight": 1, "preference": zone_b}]});
+    bench.apply("web", json!({"completionPolicy": "Never", "replicas": 3, "takeover": takeover})).await;
+    bench.settled("web", 3).await;
+    let pods = bench.pods().await;
+    bench.hold("web", &pods[0], true).await;
+    for (pod, zone) in pods.iter().zip(["a", "c", "b"]) {
+        bench.place(pod, zone).await;
+    }
+    let wanted: Vec<_> = [2, 1].map(|index: usize| pods[index].uid().expect("stored")).into();
+    let started = Instant::now();
+    loop {
+        let lease = bench.api::<Lease>().get("web").await.expect("there");
+        let said = Record::read(&lease).expect("a record").notes.succession;
+        if said == wanted {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "{said:?} and not {wanted:?}");
+        sleep(Duration::from_millis(50)).await;
+    }
 }

@@ -27,6 +27,7 @@ use kube::{Client, ResourceExt};
 use program::Program;
 use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
+use singletonjob::api::conditions::{find_condition, types};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::sleep;
 
@@ -140,6 +141,17 @@ impl Bench {
         leases.patch(name, &PatchParams::default(), &Patch::Merge(json!({"spec": spec}))).await.expect("nobody else writes");
     }
 
+    /// As a scheduler would.
+    async fn bind_holder_to_a_node(&self) {
+        let active = self.api::<Pod>().list(&ListParams::default().labels("singletonjob.dev/role=active")).await.expect("an answer").items;
+        let pod = active[0].name_any();
+        let target = json!({"apiVersion": "v1", "kind": "Node", "name": "node-x"});
+        let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod}, "target": target});
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}/binding", self.namespace);
+        let output = self.control_plane.kubectl(&["create", "--raw", &path, "--filename", "-"], &binding.to_string());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// How often the controller has written in the users' namespace.
     fn writes(&self) -> usize {
         let deeds = self.audit.deeds(USER);
@@ -199,9 +211,16 @@ async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
     let held = r#"singletonjob_held{namespace="rights",name="web"} 1"#;
     eventually("told of", async || program.get("/metrics").1.contains(held)).await;
     let jobs = bench.api::<SingletonJob>();
-    jobs.patch("web", &PatchParams::default(), &patch(&json!({"replicas": 1}))).await.expect("stored");
+    bench.bind_holder_to_a_node().await;
+    let strict = json!({"replicas": 1, "takeover": {"unreachableHolder": {"policy": "AfterPodGone"}}});
+    jobs.patch("web", &PatchParams::default(), &patch(&strict)).await.expect("stored");
     bench.settled("web", 1).await;
     eventually("guarded no more", async || budgets().get_opt("singletonjob-web").await.expect("an answer").is_none()).await;
+    eventually("asking after the silent holder and its node", async || {
+        let conditions = jobs.get("web").await.expect("there").status.map(|status| status.conditions).unwrap_or_default();
+        find_condition(&conditions, types::TAKEOVER_BLOCKED).is_some_and(|blocked| blocked.message.contains("taint node node-x"))
+    })
+    .await;
     bench.apply("gone", 0).await;
     eventually("made", async || bench.api::<Lease>().get_opt("gone").await.expect("an answer").is_some()).await;
     jobs.delete("gone", &DeleteParams::default()).await.expect("deleted");

@@ -103,7 +103,14 @@ impl Life {
             acquire_time: write.acquire_time,
             renew_time: Some(write.renew_time),
             transitions: write.transitions,
-            notes: Notes { progress: write.progress, released: write.released, finished: write.finished, ..before.notes },
+            notes: Notes {
+                progress: write.progress,
+                released: write.released,
+                finished: write.finished,
+                handover: before.notes.handover.filter(|_| !write.drop_wishes),
+                cleared: before.notes.cleared.filter(|_| !write.drop_wishes),
+                ..before.notes
+            },
         }
     }
 

@@ -56,6 +56,7 @@ use std::time::Duration;
 use coverage::Coverage;
 use faults::{Climate, Fault};
 use kept::KEPT;
+use singletonjob::api::{UnreachableHolder, UnreachableHolderPolicy};
 use world::{Mutant, Settings, World};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -73,7 +74,20 @@ fn simulate(settings: Settings, duration: Duration) -> Result<Coverage, String> 
 
 /// All that a seed stands for.
 fn settings(seed: u64) -> Settings {
-    Settings { seed, agents: 2 + usize::try_from(seed % 4).expect("small"), climate: Climate::of(seed), mutant: Mutant::Nothing }
+    let agents = 2 + usize::try_from(seed % 4).expect("small");
+    Settings { seed, agents, climate: Climate::of(seed), unreachable: unreachable(seed), mutant: Mutant::Nothing }
+}
+
+/// What is done about silent holders: mostly the default.
+fn unreachable(seed: u64) -> UnreachableHolder {
+    let (policy, delay_seconds) = match seed % 10 {
+        1 => (UnreachableHolderPolicy::AfterPodGone, 0),
+        2 => (UnreachableHolderPolicy::Manual, 0),
+        6 => (UnreachableHolderPolicy::AfterPodGone, 4),
+        7 => (UnreachableHolderPolicy::AfterLeaseExpiry, 10),
+        _ => (UnreachableHolderPolicy::AfterLeaseExpiry, 0),
+    };
+    UnreachableHolder { policy, delay_seconds }
 }
 
 /// The hour of one seed.
@@ -127,7 +141,8 @@ fn kept_seeds_do_what_they_are_kept_for() {
 
 /// Until a broken world shows it: what was found.
 fn found(mutant: Mutant, faults: &[Fault]) -> String {
-    let settings = |seed| Settings { seed, agents: 3, climate: Climate::only(faults, (5_000, 60_000)), mutant };
+    let climate = || Climate::only(faults, (5_000, 60_000));
+    let settings = |seed| Settings { seed, agents: 3, climate: climate(), unreachable: UnreachableHolder::default(), mutant };
     let story = (1..=20).find_map(|seed| simulate(settings(seed), 10 * MINUTE).err());
     let story = story.unwrap_or_else(|| panic!("{mutant:?} was not found out"));
     story.lines().next_back().unwrap_or_default().to_owned()
@@ -159,13 +174,39 @@ fn candidates_that_sleep_or_spin_are_found_out() {
 
 /// In a world without faults but one, `at` a time.
 fn world_of(seed: u64, lease_seconds: i32) -> World {
-    let mut world = World::new(Settings { seed, agents: 3, climate: Climate::quiet(), mutant: Mutant::Nothing });
+    let unreachable = UnreachableHolder::default();
+    let mut world = World::new(Settings { seed, agents: 3, climate: Climate::quiet(), unreachable, mutant: Mutant::Nothing });
     world.controller.set_timing(controller::timing(lease_seconds, None, None, None));
     world
 }
 
 fn seeds() -> impl Iterator<Item = u64> {
     1..=10
+}
+
+/// All processes end at once, without a word: nobody gives anything back.
+fn all_crash(policy: UnreachableHolderPolicy) -> World {
+    let unreachable = UnreachableHolder { policy, delay_seconds: 0 };
+    let climate = Climate::quiet();
+    let mut world = World::new(Settings { seed: 1, agents: 3, climate, unreachable, mutant: Mutant::Nothing });
+    world.controller.set_timing(controller::timing(15, None, None, None));
+    world.run(5 * MINUTE).expect("nothing happens");
+    world.controller.away_until = 10 * MINUTE;
+    (0..3).for_each(|node| world.node_crashes(node, Duration::from_secs(5)));
+    world
+}
+
+#[test]
+fn under_a_stricter_policy_nobody_starts_while_nobody_says_that_the_holder_is_gone() {
+    for (policy, running) in [(UnreachableHolderPolicy::AfterLeaseExpiry, 1), (UnreachableHolderPolicy::AfterPodGone, 0)] {
+        let mut world = all_crash(policy);
+        let verdict = world.run(10 * MINUTE - Duration::from_secs(1));
+        assert_eq!(verdict, Ok(()), "{}", world.judge.trace.story("without a controller"));
+        assert_eq!(world.judge.safety.running(), running, "{policy:?}");
+        let verdict = world.run(11 * MINUTE);
+        assert_eq!(verdict, Ok(()), "{}", world.judge.trace.story("the controller is back"));
+        assert_eq!(world.judge.safety.running(), 1, "{policy:?}");
+    }
 }
 
 #[test]

@@ -12,6 +12,8 @@ pub mod types {
     pub const STALLED: &str = "Stalled";
     /// A candidate holds the Lease.
     pub const HELD: &str = "Held";
+    /// The lease of a silent holder has passed, and nobody may take over yet.
+    pub const TAKEOVER_BLOCKED: &str = "TakeoverBlocked";
     /// A ready standby exists.
     pub const STANDBY_AVAILABLE: &str = "StandbyAvailable";
     /// The agents have nothing to complain of.
@@ -64,6 +66,12 @@ pub mod reasons {
     pub const FOREIGN_OBJECT: &str = "ForeignObject";
     /// What the spec asks for cannot be done.
     pub const INVALID_SPEC: &str = "InvalidSpec";
+    /// The policy asks for the end of a silent holder's pod.
+    pub const WAITING_FOR_POD_GONE: &str = "WaitingForPodGone";
+    /// The policy asks for a person's word.
+    pub const MANUAL_POLICY: &str = "ManualPolicy";
+    /// The policy asks for more time.
+    pub const DELAY: &str = "Delay";
     /// Nothing to report.
     pub const AS_EXPECTED: &str = "AsExpected";
 }

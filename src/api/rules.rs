@@ -10,6 +10,11 @@ const SPEC: &str = "/properties/spec";
 const COMPLETION_POLICY: &str = "/properties/spec/properties/completionPolicy";
 const EXIT_CODES: &str = "/properties/spec/properties/failurePolicy/properties/rules/items/properties/onExitCodes";
 const LEASE: &str = "/properties/spec/properties/lease";
+const TAKEOVER: &str = "/properties/spec/properties/takeover";
+const MATCH_EXPRESSION: &str = "/properties/spec/properties/takeover/properties/preferredNodes/items/properties/preference\
+                                /properties/matchExpressions/items";
+const MATCH_FIELD: &str = "/properties/spec/properties/takeover/properties/preferredNodes/items/properties/preference\
+                           /properties/matchFields/items";
 const POD: &str = "/properties/spec/properties/template/properties/spec";
 
 /// Name of the gated container, seen from the spec.
@@ -26,6 +31,8 @@ pub(super) fn all() -> Vec<(&'static str, Rule)> {
     rules.extend(of_workload().map(|rule| (SPEC, rule)));
     rules.extend(of_pod().map(|rule| (POD, rule)));
     rules.extend(of_lease().map(|rule| (LEASE, rule)));
+    rules.extend(of_interruptions().map(|rule| (SPEC, rule)));
+    rules.extend([(TAKEOVER, failback()), (MATCH_EXPRESSION, match_expression()), (MATCH_FIELD, match_field())]);
     rules
 }
 
@@ -230,6 +237,49 @@ fn retry_period() -> Rule {
     );
     let condition = format!("!has(self.retryPeriodSeconds) || [{renew}].all(s, s <= 0 || self.retryPeriodSeconds * 3000 <= s)");
     telling(condition, ".retryPeriodSeconds", message)
+}
+
+/// A running attempt of a one-shot may have done much of its work.
+fn of_interruptions() -> [Rule; 2] {
+    let interrupts = "self.completionPolicy == 'Never' || self.takeover";
+    [
+        rule(
+            format!("{interrupts}.failback == 'Never'"),
+            ".takeover.failback",
+            "leave failback out or write Never: with completionPolicy OnSuccess a running attempt is not interrupted for a better node",
+        ),
+        rule(
+            format!("{interrupts}.unreadyHolder.policy == 'Keep'"),
+            ".takeover.unreadyHolder.policy",
+            "leave policy out or write Keep: with completionPolicy OnSuccess a running attempt is not interrupted for not being ready",
+        ),
+    ]
+}
+
+fn failback() -> Rule {
+    rule(
+        "self.failback == 'Never' || (has(self.preferredNodes) && size(self.preferredNodes) > 0)",
+        ".failback",
+        "leave failback out or write Never: there are no preferredNodes to go back to",
+    )
+}
+
+/// Numbers have at most 18 digits, so that all of them can be compared.
+fn match_expression() -> Rule {
+    telling(
+        "self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : (self.operator in ['Gt', 'Lt'] ? \
+         has(self.values) && size(self.values) == 1 && self.values[0].matches('^-?[0-9]{1,18}$') : \
+         !has(self.values) || size(self.values) == 0)",
+        ".values",
+        "self.operator in ['In', 'NotIn'] ? 'use at least one value with operator ' + self.operator : \
+         (self.operator in ['Gt', 'Lt'] ? 'use one value, a whole number in quotes, with operator ' + self.operator : \
+         'leave values out with operator ' + self.operator)",
+    )
+}
+
+fn match_field() -> Rule {
+    Rule::new("self.key == 'metadata.name' && self.operator in ['In', 'NotIn'] && has(self.values) && size(self.values) > 0")
+        .message("use key metadata.name, operator In or NotIn, and at least one value: nodes are known by no other field here")
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::FailurePolicy;
 use super::status::SingletonJobStatus;
+use super::takeover::TakeoverPolicy;
 
 /// Candidates where `replicas` is left out: one runs, one waits.
 pub const DEFAULT_REPLICAS: i32 = 2;
@@ -91,6 +92,11 @@ pub struct SingletonJobSpec {
     /// server. May be changed at any time; nothing restarts.
     #[serde(default)]
     pub lease: LeaseTiming,
+
+    /// Who of the candidates should hold, when the holder hands over although it could go on, and what a takeover waits for when the holder
+    /// has fallen silent. May be changed at any time; nothing restarts.
+    #[serde(default)]
+    pub takeover: TakeoverPolicy,
 
     /// Which container of the template is the workload that only one candidate may run; all other containers, and init containers, run in
     /// every candidate. Defaults to the first.
@@ -216,6 +222,7 @@ mod tests {
         let spec = spec(&json!({}));
         assert_eq!((spec.replicas, spec.completion_policy, spec.backoff_limit()), (2, CompletionPolicy::OnSuccess, Some(6)));
         assert_eq!((spec.lease.lease_duration_seconds, spec.restart_policy()), (15, "Never"));
+        assert_eq!(spec.takeover, TakeoverPolicy::default());
     }
 
     #[test]

@@ -55,6 +55,11 @@ pub struct SingletonJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_candidate_number: Option<i64>,
 
+    /// Whom the annotation `singletonjob.dev/cleared-holder` cleared last, or what it said while that was about nobody. A pod's name acts once:
+    /// who holds in that pod later is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_cleared_holder: Option<String>,
+
     /// The run that is going on or waiting to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<CurrentRun>,
@@ -84,6 +89,26 @@ pub struct SingletonJobStatus {
     /// When the job was finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
+
+    /// A request to hand over whose successor is not ready yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_handover_request: Option<PendingRequest>,
+
+    /// The last value of the annotation `singletonjob.dev/handover-requested-at` that was acted on, refused, or there before anybody looked;
+    /// it does nothing any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_handover_request: Option<String>,
+}
+
+/// A request that waits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingRequest {
+    /// The value of its annotation.
+    pub request: String,
+
+    /// Since when it waits; refused 30 s later.
+    pub since: Time,
 }
 
 /// The Lease, and who holds it.
@@ -286,6 +311,10 @@ pub enum TakeoverReason {
     InitialAcquire,
     /// It was asked for.
     Handover,
+    /// The holder's pod had not been ready for too long.
+    Unready,
+    /// There was a standby on a preferred node.
+    Failback,
     /// The holder's pod was ended: deleted, evicted, its node drained.
     Drain,
     /// The holder's pod was of an old template.

@@ -108,7 +108,7 @@ fn own_lease(namespace: &str) -> Result<Lease, Error> {
     let timing = Timing::new(&Wanted::of(LEASE_DURATION))?;
     let policy = Policy::new(timing, CompletionPolicy::Never);
     let run = Run { uid: NAME.into(), number: 1, desired: Desired::Run, reason: None };
-    let wishes = Wishes { policy, run, handover: None, succession: None };
+    let wishes = Wishes { policy, run, handover: None, cleared: None, succession: None, granted: None };
     // No label of a SingletonJob: this Lease belongs to none.
     let metadata = ObjectMeta { name: Some(NAME.into()), namespace: Some(namespace.to_owned()), ..ObjectMeta::default() };
     Ok(build::lease::bare(metadata, &Creation::First, &wishes))

@@ -5,16 +5,18 @@
 //! or deletes something is made twice: the second time on [`live`] data.
 
 pub mod candidate;
+pub mod fate;
 pub mod sightings;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::ListParams;
-use kube::core::{DeserializeGuard, Selector, SelectorExt};
+use kube::core::{DeserializeGuard, PartialObjectMeta, Selector, SelectorExt};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource, ResourceExt};
 
@@ -25,6 +27,7 @@ use crate::contract::labels;
 use crate::lease::clock::Moment;
 use crate::lease::record::{Identity, Record};
 use candidate::Candidate;
+use fate::Fate;
 use sightings::{Look, Sightings};
 
 /// What the watches have told.
@@ -42,15 +45,20 @@ pub struct Caches {
     pub bindings: Store<RoleBinding>,
     /// All PodDisruptionBudgets, whoever made them.
     pub budgets: Store<PodDisruptionBudget>,
+    /// All nodes, by their metadata.
+    pub nodes: Nodes,
 }
+
+/// All nodes, by their metadata: looked at only for a SingletonJob that prefers some of them.
+pub type Nodes = Store<PartialObjectMeta<Node>>;
 
 impl Caches {
     /// Waits until the watches have told of everything that was made for SingletonJobs; false where one has ended. The cache of SingletonJobs
-    /// themselves is waited for by the runtime.
+    /// themselves is waited for by the runtime, and nobody waits for nodes: one that is not known is not preferred.
     ///
     /// Only one may wait at a time: kube keeps a single waker for each store, and whoever waited before would never hear of it.
     pub async fn filled(&self) -> bool {
-        let Self { jobs: _, pods, leases, roles, bindings, budgets } = self;
+        let Self { jobs: _, pods, leases, roles, bindings, budgets, nodes: _ } = self;
         let all = tokio::try_join!(
             pods.wait_until_ready(),
             leases.wait_until_ready(),
@@ -88,12 +96,16 @@ pub struct Observed {
     pub other_budget: Option<String>,
     /// Its pods, by number.
     pub candidates: Vec<Candidate>,
+    /// Labels of the nodes that its pods are on, by the nodes' names, where it prefers some; what is not known is missing.
+    pub nodes: BTreeMap<String, BTreeMap<String, String>>,
     /// The hash of its template as it is now.
     pub template_hash: String,
     /// Whether the API server itself knows neither a Lease nor a pod of that name.
     pub nobody_there: bool,
     /// What stands in the way: another's object under a name that is needed.
     pub foreign: Option<String>,
+    /// What has become of a silent holder's pod, where that was asked.
+    pub fate: Option<Fate>,
 }
 
 impl Observed {
@@ -139,16 +151,18 @@ pub fn cached(job: &SingletonJob, caches: &Caches, sightings: &Sightings, now: M
         binding: caches.bindings.get(&ObjectRef::new(&names::beside(&name)).within(&namespace)).map(|binding| (*binding).clone()),
         ..Observed::default()
     };
-    complete(job, observed, lease.map(|lease| (*lease).clone()), pods.iter().map(AsRef::as_ref), sightings, now)
+    let observed = complete(job, observed, lease.map(|lease| (*lease).clone()), pods.iter().map(AsRef::as_ref), sightings, now)?;
+    Ok(with_nodes(job, observed, &caches.nodes))
 }
 
-/// What the API server itself says, and the SingletonJob as it is now; none where that is gone.
+/// What the API server itself says, and the SingletonJob as it is now; none where that is gone. Of nodes, what the cache says.
 ///
 /// # Errors
 /// Where a request fails.
 pub async fn live(
     job: &SingletonJob,
     client: &Client,
+    nodes: &Nodes,
     sightings: &Sightings,
     now: Moment,
 ) -> Result<Option<(SingletonJob, Observed)>, Failure> {
@@ -181,6 +195,7 @@ pub async fn live(
         ..Observed::default()
     };
     let observed = complete(&job, observed, lease, pods.iter(), sightings, now)?;
+    let observed = with_nodes(&job, observed, nodes);
     Ok(Some((job, observed)))
 }
 
@@ -198,6 +213,16 @@ fn sort_out<'a>(
     };
     let (own, others): (Vec<_>, Vec<_>) = budgets.partition(|budget| is_ours(*budget, &job.name_any()));
     (own.first().map(|budget| (*budget).clone()), others.into_iter().find(stands_in_the_way).map(ResourceExt::name_any))
+}
+
+fn with_nodes(job: &SingletonJob, observed: Observed, known: &Nodes) -> Observed {
+    if job.spec.takeover.preferred_nodes.is_empty() {
+        return observed;
+    }
+    let names = observed.candidates.iter().filter_map(|candidate| candidate.node.as_ref());
+    let labels = |name: &String| Some((name.clone(), known.get(&ObjectRef::new(name))?.labels().clone()));
+    let nodes = names.filter_map(labels).collect();
+    Observed { nodes, ..observed }
 }
 
 fn complete<'a>(

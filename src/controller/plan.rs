@@ -6,13 +6,16 @@
 //! - Never more than one voluntary change of hands at a time, and none without a ready successor.
 //!
 //! # Layout
-//! [`runs`]: whether anything should run. [`takeover`]: the Lease and its wishes. [`candidates`]: how many pods.
-//! [`rollout`]: which template. [`retention`]: which ended pods stay. [`failure`]: what candidates make of failures.
-//! [`budget`]: whether drains wait for a standby.
+//! [`runs`]: whether anything should run. [`takeover`]: the Lease and its wishes. [`clearance`]: whether a silent holder is gone.
+//! [`candidates`]: how many pods. [`rollout`]: which template. [`handover`]: who should hold, by [`preference`] among others.
+//! [`retention`]: which ended pods stay. [`failure`]: what candidates make of failures. [`budget`]: whether drains wait for a standby.
 
 pub mod budget;
 pub mod candidates;
+pub mod clearance;
 pub mod failure;
+pub mod handover;
+pub mod preference;
 pub mod retention;
 pub mod rollout;
 pub mod runs;
@@ -28,8 +31,10 @@ use jiff::Timestamp;
 use super::observe::Observed;
 use crate::api::conditions::reasons;
 use crate::api::{CompletionPolicy, SingletonJob};
-use crate::lease::notes::Handover;
 use crate::lease::timing::{Timing, Wanted};
+use handover::Choice;
+use handover::request::{Fate, Request};
+use rollout::Step;
 use takeover::{Creation, Wishes};
 
 /// What should be done about one SingletonJob.
@@ -71,6 +76,8 @@ pub struct Act {
     pub label: Vec<(String, String, &'static str)>,
     /// Names and uids of ended pods whose other containers should end too.
     pub retire: Vec<(String, String)>,
+    /// What becomes of a request to hand over.
+    pub request: Option<Request>,
     /// To look again after.
     pub next_look: Duration,
 }
@@ -79,6 +86,8 @@ pub struct Act {
 const LONGEST_LOOK: Duration = Duration::from_secs(300);
 /// Beyond the lease, until everybody would have taken over.
 const TAKEOVER_SLACK: Duration = Duration::from_secs(1);
+/// Nobody tells of a node that is marked as out of service.
+const BLOCKED_LOOK: Duration = Duration::from_secs(5);
 /// How long after the lease a service may be without a holder before that is called a failure.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -119,48 +128,57 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, now: Timestamp) 
     let pace = candidates::pace(observed, now);
     let number = candidates::next_number(job, observed);
     let time_to_live = retention::time_to_live(job, observed, now);
-    let (create, delete, handover) = pods(job, observed, time_to_live);
+    let Step { create, delete, rolls_out } = pods(job, observed, time_to_live);
     let create = if pace.is_zero() { create } else { 0 };
+    let choice = handover::choose(job, observed, rolls_out, now);
     Act {
         create_lease: observed.lease.is_none().then(|| takeover::creation(job, observed, timing)),
-        wishes: takeover::wishes(job, observed, timing, handover),
+        wishes: wishes(job, observed, timing, &choice),
         service_accounts: candidates::service_accounts(job, observed),
         budget: budget::is_wanted(job, observed),
         create: (number, create),
         retire: retention::lingering(observed, &delete),
         delete,
         label: candidates::labels(observed),
-        next_look: next_look(observed, pace, time_to_live),
+        next_look: next_look(job, observed, pace, time_to_live).min(choice.look.unwrap_or(LONGEST_LOOK)),
+        request: choice.request,
     }
 }
 
-type Pods = (usize, Vec<(String, String)>, Option<Handover>);
+fn wishes(job: &SingletonJob, observed: &Observed, timing: Timing, choice: &Choice) -> Wishes {
+    let granted = choice.request.as_ref().filter(|request| matches!(request.fate, Fate::Granted(_))).map(|request| request.text.clone());
+    let wishes = takeover::wishes(job, observed, timing, choice.handover.clone());
+    Wishes { succession: choice.succession.clone(), granted, ..wishes }
+}
 
-fn pods(job: &SingletonJob, observed: &Observed, time_to_live: Option<Duration>) -> Pods {
+fn pods(job: &SingletonJob, observed: &Observed, time_to_live: Option<Duration>) -> Step {
     if time_to_live == Some(Duration::ZERO) {
-        return (0, observed.candidates.iter().map(candidates::name).collect(), None);
+        return Step { delete: observed.candidates.iter().map(candidates::name).collect(), ..Step::default() };
     }
     let mut delete = retention::surplus(job, observed);
     if runs::is_finished(job, observed) {
         delete.extend(candidates::all_but_the_finisher(observed));
-        return (0, delete, None);
+        return Step { delete, ..Step::default() };
     }
     if job.spec.is_stopped() {
         delete.extend(candidates::stopped(observed));
-        return (0, delete, None);
+        return Step { delete, ..Step::default() };
     }
     let step = rollout::step(job, observed);
     delete.extend(step.delete);
-    (step.create, delete, step.handover)
+    Step { delete, ..step }
 }
 
 /// The next moment at which something may be different without anybody telling.
-fn next_look(observed: &Observed, pace: Duration, time_to_live: Option<Duration>) -> Duration {
+fn next_look(job: &SingletonJob, observed: &Observed, pace: Duration, time_to_live: Option<Duration>) -> Duration {
     let mut look = time_to_live.filter(|left| !left.is_zero()).map_or(LONGEST_LOOK, |left| left.min(LONGEST_LOOK));
     if observed.holder().is_some() {
         look = look.min(observed.remaining() + TAKEOVER_SLACK);
     } else {
         look = look.min(PATIENCE);
+    }
+    if clearance::block(job, observed).is_some() {
+        look = look.min(BLOCKED_LOOK);
     }
     if pace.is_zero() { look } else { look.min(pace) }
 }

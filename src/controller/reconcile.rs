@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
-use kube::{Client, Resource};
+use kube::{Client, Resource, ResourceExt};
 use tokio::sync::watch;
 
 use super::apply;
 use super::build;
 use super::observe::sightings::Sightings;
-use super::observe::{self, Caches, Observed};
+use super::observe::{self, Caches, Observed, fate};
 use super::plan::{self, Plan};
 use super::report::events::Event;
 use super::report::recorder::Recorder;
@@ -133,15 +133,29 @@ fn key(metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) ->
 async fn one(job: &SingletonJob, context: &Context) -> Result<Action, Failure> {
     let now = Timestamp::now();
     let observed = observe::cached(job, &context.caches, &context.sightings, clock::now().at)?;
+    let observed = with_fate(job, observed, &context.client).await?;
     let plan = plan::plan(job, &observed, now);
     if !needs_own_eyes(&plan, &observed) {
         return Box::pin(carry_out(job, &observed, plan, now, context)).await;
     }
-    let Some((job, observed)) = observe::live(job, &context.client, &context.sightings, clock::now().at).await? else {
+    let Some((job, observed)) = live(job, context).await? else {
         return Ok(Action::await_change());
     };
+    let observed = with_fate(&job, observed, &context.client).await?;
     let plan = plan::plan(&job, &observed, now);
     Box::pin(carry_out(&job, &observed, plan, now, context)).await
+}
+
+async fn live(job: &SingletonJob, context: &Context) -> Result<Option<(SingletonJob, Observed)>, Failure> {
+    observe::live(job, &context.client, &context.caches.nodes, &context.sightings, clock::now().at).await
+}
+
+/// With an answer to what has become of a silent holder, where that decides something.
+async fn with_fate(job: &SingletonJob, observed: Observed, client: &Client) -> Result<Observed, Failure> {
+    let (Some(holder), Some(seen)) = (plan::clearance::in_question(job, &observed), &observed.lease) else { return Ok(observed) };
+    let made = seen.object.creation_timestamp().map(|time| time.0);
+    let fate = Some(Box::pin(fate::look(client, job, &holder, &seen.record, made)).await?);
+    Ok(Observed { fate, ..observed })
 }
 
 /// Whether something is about to be made because a cache says that it is missing, or deleted because it says that it is not needed, or to be

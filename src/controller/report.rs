@@ -2,6 +2,7 @@
 //!
 //! Nothing in a status ticks: a renewal changes none of it, so it causes no write.
 
+pub mod blocked;
 pub mod conditions;
 pub mod ends;
 pub mod events;
@@ -21,6 +22,7 @@ use kube::{Api, Client, ResourceExt};
 use super::apply::Applied;
 use super::observe::candidate::{Candidate, Hindrance};
 use super::observe::{Observed, Seen};
+use super::plan::handover::request::Request;
 use super::plan::{Plan, Refusal};
 use super::request::{Failure, bounded};
 use crate::api::{SingletonJob, SingletonJobStatus};
@@ -40,6 +42,8 @@ pub struct Account<'a> {
     pub lease_created: Option<bool>,
     /// A request to hand over that was written.
     pub handover: Option<Handover>,
+    /// What becomes of a request to hand over.
+    pub request: Option<&'a Request>,
     /// Names of ended pods whose other containers were told to end.
     pub retired: Vec<String>,
     /// The highest number of a candidate that was tried.
@@ -57,11 +61,12 @@ impl<'a> Account<'a> {
     pub fn new(job: &'a SingletonJob, observed: &'a Observed, plan: &'a Plan, applied: Applied, now: Timestamp) -> Self {
         // What was made and deleted shows in the candidates when it has happened.
         let Applied { lease_created, handover, created: _, deleted: _, retired, last_number, refused, foreign, seal: _ } = applied;
-        let refusal = match plan {
-            Plan::Refuse(refusal) => Some(refusal),
-            Plan::LetGo | Plan::Act(_) => None,
+        let (refusal, request) = match plan {
+            Plan::Refuse(refusal) => (Some(refusal), None),
+            Plan::LetGo => (None, None),
+            Plan::Act(act) => (None, act.request.as_ref()),
         };
-        Self { job, observed, refusal, lease_created, handover, retired, last_number, refused, foreign, now }
+        Self { job, observed, refusal, lease_created, handover, request, retired, last_number, refused, foreign, now }
     }
 
     /// The status as it was.

@@ -9,7 +9,8 @@
 //! # Guarantees
 //! - A workload is started only while holding, with the deadline armed, before the renew deadline, and at most once.
 //! - The deadline moves later only by proof that an own write was stored, to the moment before that write was sent plus `D`.
-//! - A takeover is sent only on a record that was released, or that was seen unchanged for the longest lease duration known.
+//! - A takeover is sent only on a record that was released, or that was seen unchanged for the longest lease duration known and the policy's
+//!   delay, and whose holder is cleared where the policy asks for that.
 //! - A release is sent only when the process tree is empty.
 
 mod account;

@@ -21,8 +21,12 @@ pub mod keys {
     pub const RUN: &str = "singletonjob.dev/run";
     /// See [`Handover`](super::Handover).
     pub const HANDOVER: &str = "singletonjob.dev/handover";
+    /// See [`Cleared`](super::Cleared).
+    pub const CLEARED: &str = "singletonjob.dev/cleared";
     /// JSON list of pod uids.
     pub const SUCCESSION: &str = "singletonjob.dev/succession";
+    /// JSON string: see [`Notes::handled_request`](super::Notes::handled_request).
+    pub const HANDLED_REQUEST: &str = "singletonjob.dev/handled-handover-request";
     /// See [`Progress`](super::Progress).
     pub const PROGRESS: &str = "singletonjob.dev/progress";
     /// See [`Released`](super::Released).
@@ -42,8 +46,12 @@ pub struct Notes {
     pub run: Option<Run>,
     /// Wish: please stop and release.
     pub handover: Option<Handover>,
+    /// Wish: the holder is gone for good.
+    pub cleared: Option<Cleared>,
     /// Wish: pod uids in the order in which they should take over; empty where candidates rank themselves.
     pub succession: Vec<String>,
+    /// The controller's own: the last request to hand over that was granted, written together with its [`Handover`].
+    pub handled_request: Option<String>,
     /// Report: how the current run goes.
     pub progress: Option<Progress>,
     /// Report: the Lease was given back, the workload being gone.
@@ -62,7 +70,9 @@ impl Notes {
             policy: read(annotations, keys::POLICY),
             run: read(annotations, keys::RUN),
             handover: read(annotations, keys::HANDOVER),
+            cleared: read(annotations, keys::CLEARED),
             succession: read(annotations, keys::SUCCESSION).unwrap_or_default(),
+            handled_request: read(annotations, keys::HANDLED_REQUEST),
             progress: read(annotations, keys::PROGRESS),
             released: read(annotations, keys::RELEASED),
             finished: read(annotations, keys::FINISHED),
@@ -96,6 +106,18 @@ pub enum CompletionPolicy {
     Never,
 }
 
+/// When a Lease may be taken that its holder did not give back. In any case not before the lease has passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum UnreachableHolder {
+    /// When the lease has passed.
+    #[default]
+    AfterLeaseExpiry,
+    /// When it is [`Cleared`] too, which the controller does when the cluster says that the holder's pod is gone.
+    AfterPodGone,
+    /// When it is [`Cleared`] too, which the controller does when a person says so.
+    Manual,
+}
+
 /// What every candidate obeys. Changing it restarts nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -123,6 +145,16 @@ pub struct Policy {
     /// A token must exceed this one: the highest that the controller remembers, should the Lease have forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_floor: Option<Version>,
+    /// When a Lease may be taken that was not given back.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unreachable_holder: UnreachableHolder,
+    /// How much longer than `L` is waited for such a Lease: for effects that are still on their way.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub delay_seconds: u32,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What an end without success means. By default every failure counts.
@@ -196,6 +228,8 @@ impl Policy {
             failure_policy: FailurePolicy::default(),
             active_deadline_seconds: None,
             token_floor: None,
+            unreachable_holder: UnreachableHolder::default(),
+            delay_seconds: 0,
         }
     }
 
@@ -250,6 +284,17 @@ pub struct Handover {
     pub reason: Reason,
 }
 
+/// The holder that this names is gone for good: its expired lease may be taken where the policy asks for that. It frees nothing sooner.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cleared {
+    /// Which Lease; a recreated one is another.
+    pub lease_uid: String,
+    /// Any other holder is not meant; none for a Lease that was emptied by somebody who is no candidate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Identity>,
+}
+
 /// Why a Lease was given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Reason {
@@ -257,6 +302,10 @@ pub enum Reason {
     Created,
     /// Asked for.
     Handover,
+    /// The holder's pod has not been ready for too long.
+    Unready,
+    /// A standby is ready on a better node.
+    Failback,
     /// The holder's pod is of an old template.
     RolledOut,
     /// The holder's pod is ending.

@@ -151,6 +151,12 @@ impl Record {
         self.holder.is_none() && self.notes.released.as_ref().is_some_and(marked)
     }
 
+    /// Whether this holder of this very Lease is known to be gone for good; where it is empty, whoever held it before.
+    pub fn is_cleared(&self) -> bool {
+        let meant = |cleared: &super::notes::Cleared| cleared.lease_uid == self.uid && cleared.holder == self.holder;
+        self.notes.cleared.as_ref().is_some_and(meant)
+    }
+
     /// The renewTime of the write that follows `previous`: greater, so that it is never byte-identical to what is stored and every write can
     /// be told by it. Where nothing is greater, the clock's: somebody wrote the end of time into the Lease.
     pub fn next_renew_time(previous: Option<Timestamp>, wall: Timestamp) -> Timestamp {

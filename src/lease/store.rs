@@ -215,8 +215,9 @@ fn overlay(base: &Lease, write: &Write) -> Lease {
     notes::write(annotations, keys::RELEASED, write.released.as_ref());
     notes::write(annotations, keys::FINISHED, write.finished.as_ref());
     notes::write(annotations, keys::HEALTH, write.health.as_ref());
-    if write.drop_handover {
+    if write.drop_wishes {
         annotations.remove(keys::HANDOVER);
+        annotations.remove(keys::CLEARED);
     }
     let spec = lease.spec.get_or_insert_default();
     // Empty as client-go leaves it, so that every tool shows it as free.
@@ -289,7 +290,8 @@ mod tests {
             "metadata": {
                 "name": "rollup", "namespace": "billing", "uid": "u1", "resourceVersion": "10",
                 "labels": {"team": "billing"},
-                "annotations": {"singletonjob.dev/policy": "{\"future\":1}", "example.com/note": "kept", "singletonjob.dev/handover": "{}"},
+                "annotations": {"singletonjob.dev/policy": "{\"future\":1}", "example.com/note": "kept", "singletonjob.dev/handover": "{}",
+                                "singletonjob.dev/cleared": "{}"},
             },
             "spec": {"holderIdentity": "a_b_c", "leaseDurationSeconds": 15, "strategy": "example.com/x"},
         }))
@@ -318,7 +320,7 @@ mod tests {
             }),
             finished: None,
             health: None,
-            drop_handover: true,
+            drop_wishes: true,
         }
     }
 
@@ -328,7 +330,7 @@ mod tests {
         let annotations = after.metadata.annotations.expect("annotations");
         assert_eq!(annotations["example.com/note"], "kept");
         assert_eq!(annotations[keys::POLICY], "{\"future\":1}", "a wish of another version is not ours to reword");
-        assert!(!annotations.contains_key(keys::HANDOVER));
+        assert!(!annotations.contains_key(keys::HANDOVER) && !annotations.contains_key(keys::CLEARED));
         assert_eq!(after.metadata.labels.expect("labels")["team"], "billing");
         assert_eq!(after.spec.expect("spec").strategy.as_deref(), Some("example.com/x"));
     }

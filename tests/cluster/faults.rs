@@ -82,6 +82,51 @@ fn what_runs_on_a_node_that_is_cut_off_is_taken_over_and_replaced_or_finished_or
     });
 }
 
+#[test]
+fn under_a_stricter_policy_nobody_follows_a_holder_that_is_cut_off_before_somebody_says_that_it_is_gone() {
+    with_operator("cut-node-strict", async |scenario| {
+        let stay = json!({"tolerations": [{"operator": "Exists"}]});
+        let strict =
+            |name, policy| Job::service(scenario, name).pod(&stay).with(json!({"takeover": {"unreachableHolder": {"policy": policy}}}));
+        let jobs = [strict("manual", "Manual"), strict("pod-gone", "AfterPodGone")];
+        for job in &jobs {
+            job.pair().await;
+            job.move_to(NODE).await;
+            job.await_true(types::STANDBY_AVAILABLE).await;
+        }
+        let old: Vec<_> = jobs.iter().map(|job| job.tenures().pop().expect("it runs")).collect();
+        let starts: Vec<_> = jobs.iter().map(|job| job.tenures().len()).collect();
+
+        let fault = scenario.cluster.cut(NODE);
+        let annotation = format!("singletonjob.dev/cleared-holder={}", old[0].pod);
+        let advice = [format!("kubectl annotate sj manual --namespace {} {annotation}", scenario.namespace), format!("taint node {NODE}")];
+        for ((job, reason), advice) in jobs.iter().zip(["ManualPolicy", "WaitingForPodGone"]).zip(&advice) {
+            let blocked = job.await_true(types::TAKEOVER_BLOCKED).await;
+            assert!(blocked.reason == reason && blocked.message.contains(advice), "{blocked:?}");
+            job.await_event("TakeoverBlocked", advice).await;
+        }
+        nothing_starts(&jobs[0].records, starts[0], LEASE + SECOND * 5).await;
+        nothing_starts(&jobs[1].records, starts[1], SECOND).await;
+
+        let said = [now(), {
+            scenario.must(&["annotate", "sj", "manual", &annotation, "--overwrite"]);
+            scenario.must(&["delete", "pod", &old[1].pod, "--force", "--wait=false"]);
+            now()
+        }];
+        for (index, job) in jobs.iter().enumerate() {
+            let new = await_tenure(&job.records, starts[index] + 1, SOON).await;
+            scenario.at_most(&format!("{}: cleared to first instruction", job.name), new.first.saturating_sub(said[0]), SOON);
+            assert_eq!(job.await_takeover(new.token).await.reason, TakeoverReason::Expired);
+            let over = |job: &SingletonJob| crate::job::condition(job, types::TAKEOVER_BLOCKED).is_none();
+            job.until("nothing blocks any more", over).await;
+        }
+        fault.mend();
+        for (index, job) in jobs.iter().enumerate() {
+            nothing_starts(&job.records, starts[index] + 1, SECOND * 4).await;
+        }
+    });
+}
+
 fn has_takeover(job: &SingletonJob, token: u128) -> bool {
     let takeovers = job.status.iter().flat_map(|status| &status.takeovers);
     takeovers.clone().next().is_some_and(|newest| newest.fencing_token.as_ref() == Some(&token.to_string()))

@@ -103,7 +103,13 @@ impl Scene {
     async fn lease(&self, holder: &str) {
         self.admin().leases.delete("web", &DeleteParams::default()).await.ok();
         let labels = BTreeMap::from([(labels::MANAGED_BY, labels::MANAGED_BY_VALUE), (labels::JOB, "web")]);
-        let annotations = BTreeMap::from([(keys::POLICY, "{}"), (keys::RUN, "{}"), (keys::HANDOVER, "{}"), ("example.com/note", "ours")]);
+        let annotations = BTreeMap::from([
+            (keys::POLICY, "{}"),
+            (keys::RUN, "{}"),
+            (keys::HANDOVER, "{}"),
+            (keys::CLEARED, "{}"),
+            ("example.com/note", "ours"),
+        ]);
         let metadata = json!({"name": "web", "labels": labels, "annotations": annotations});
         self.create::<Lease>(json!({"metadata": metadata, "spec": {"holderIdentity": holder}})).await;
     }
@@ -197,12 +203,13 @@ async fn wishes_and_labels_are_the_controllers() {
         candidate.annotate(report, Some("{}")).await.expect("a report");
         candidate.annotate(report, None).await.expect("a report taken back");
     }
-    for wish in [keys::POLICY, keys::RUN, keys::HANDOVER, keys::SUCCESSION, "example.com/note", "example.com/new"] {
+    for wish in [keys::POLICY, keys::RUN, keys::HANDOVER, keys::CLEARED, keys::SUCCESSION, "example.com/note", "example.com/new"] {
         let said = refusal(candidate.annotate(wish, Some("{\"mine\":1}")).await);
         assert!(said.contains("all other annotations are not theirs"), "{wish}: {said}");
     }
     refusal(candidate.annotate(keys::POLICY, None).await);
     candidate.annotate(keys::HANDOVER, None).await.expect("a handover is taken away by the one that took over");
+    candidate.annotate(keys::CLEARED, None).await.expect("and a clearance");
     let unlabelled = candidate.change(|lease| {
         lease.spec.get_or_insert_default().holder_identity = Some(candidate.identity.clone());
         lease.metadata.labels = None;

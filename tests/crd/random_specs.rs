@@ -173,6 +173,18 @@ fn failure_policy(operator: &str, value: i32) -> Value {
     json!({"rules": [{"onExitCodes": {"operator": operator, "values": [value]}, "action": "FailRun"}], "onLeaseLoss": "Ignore"})
 }
 
+fn takeover() -> BoxedStrategy<Value> {
+    let term = |preference: Value| json!([{"weight": 7, "preference": preference}]);
+    let exists = json!({"matchExpressions": [{"key": "zone", "operator": "Exists"}]});
+    // What most people write is good with either completion policy.
+    object(vec![
+        ("preferredNodes", some(&[term(exists), json!([]), term(json!({})), json!([{}]), json!(null)])),
+        ("failback", some(&[json!("Never"), json!("WhenAvailable"), json!("Always")])),
+        ("unreadyHolder", some(&[json!({"afterSeconds": 5}), json!({"policy": "HandOver"}), json!({"afterSeconds": -1})])),
+        ("unreachableHolder", some(&[json!({"policy": "Manual"}), json!({"delaySeconds": 30}), json!({"delaySeconds": -1})])),
+    ])
+}
+
 fn spec() -> BoxedStrategy<Value> {
     let template = object(vec![("metadata", metadata()), ("spec", always(pod()))]);
     object(vec![
@@ -186,6 +198,7 @@ fn spec() -> BoxedStrategy<Value> {
         ("suspend", some(&[json!(true), json!(false)])),
         ("workloadContainer", some(&[json!("main"), json!("helper"), json!("nobody")])),
         ("lease", sometimes(lease())),
+        ("takeover", prop::option::weighted(0.1, takeover()).boxed()),
     ])
 }
 

@@ -35,6 +35,10 @@ fn with_pod(extra: Value) -> Value {
     spec(json!({"template": {"spec": pod(extra)}}))
 }
 
+fn with_unreachable(holder: &Value) -> Value {
+    spec(json!({"takeover": {"unreachableHolder": holder}}))
+}
+
 fn merged(mut base: Value, extra: Value) -> Value {
     let Value::Object(extra) = extra else { panic!("an object") };
     base.as_object_mut().expect("an object").extend(extra);
@@ -75,6 +79,18 @@ fn of_the_spec() -> Vec<(Value, Said)> {
         (spec(json!({"replicas": 17})), ("spec.replicas", "spec.replicas in body should be less than or equal to 16")),
         (spec(json!({"replicas": -1})), ("spec.replicas", "spec.replicas in body should be greater than or equal to 0")),
         (spec(json!({"completionPolicy": "Always"})), ("spec.completionPolicy", "supported values: \"OnSuccess\", \"Never\"")),
+        (
+            with_unreachable(&json!({"policy": "Never"})),
+            ("spec.takeover.unreachableHolder.policy", "supported values: \"AfterLeaseExpiry\", \"AfterPodGone\", \"Manual\""),
+        ),
+        (
+            with_unreachable(&json!({"delaySeconds": -1})),
+            ("spec.takeover.unreachableHolder.delaySeconds", "should be greater than or equal to 0"),
+        ),
+        (
+            with_unreachable(&json!({"delaySeconds": 86401})),
+            ("spec.takeover.unreachableHolder.delaySeconds", "should be less than or equal to 86400"),
+        ),
         (spec(json!({"template": {}})), ("spec.template.spec", "Required value")),
         (spec(json!({"template": {"spec": {"containers": []}}})), ("spec.template.spec.containers", "should have at least 1 items")),
     ]
@@ -164,13 +180,82 @@ fn of_the_workload() -> Vec<(Value, Said)> {
     ]
 }
 
+fn of_takeover() -> Vec<(Value, Said)> {
+    let service = |takeover: Value| spec(json!({"completionPolicy": "Never", "takeover": takeover}));
+    let by_label = |required: Value| service(json!({"preferredNodes": [{"weight": 1, "preference": {"matchExpressions": [required]}}]}));
+    let by_field = |required: Value| service(json!({"preferredNodes": [{"weight": 1, "preference": {"matchFields": [required]}}]}));
+    let weight = |weight: i32| service(json!({"preferredNodes": [{"weight": weight, "preference": {}}]}));
+    let share = "spec.takeover.preferredNodes[0].weight";
+    let operator = "spec.takeover.preferredNodes[0].preference.matchExpressions[0].operator";
+    let values = "spec.takeover.preferredNodes[0].preference.matchExpressions[0].values";
+    let field = "spec.takeover.preferredNodes[0].preference.matchFields[0]";
+    let fields = "use key metadata.name, operator In or NotIn, and at least one value: nodes are known by no other field here";
+    let back = json!({"preferredNodes": [{"weight": 1, "preference": {}}], "failback": "WhenAvailable"});
+    vec![
+        (
+            spec(json!({"takeover": back})),
+            (
+                "spec.takeover.failback",
+                "leave failback out or write Never: with completionPolicy OnSuccess a running attempt is not interrupted for a better node",
+            ),
+        ),
+        (
+            spec(json!({"takeover": {"unreadyHolder": {"policy": "HandOver"}}})),
+            (
+                "spec.takeover.unreadyHolder.policy",
+                "leave policy out or write Keep: with completionPolicy OnSuccess a running attempt is not interrupted for not being ready",
+            ),
+        ),
+        (
+            service(json!({"failback": "WhenAvailable"})),
+            ("spec.takeover.failback", "leave failback out or write Never: there are no preferredNodes to go back to"),
+        ),
+        (service(json!({"failback": "Always"})), ("spec.takeover.failback", "supported values: \"Never\", \"WhenAvailable\"")),
+        (
+            service(json!({"unreadyHolder": {"afterSeconds": 0}})),
+            ("spec.takeover.unreadyHolder.afterSeconds", "should be greater than or equal to 1"),
+        ),
+        (weight(0), (share, "should be greater than or equal to 1")),
+        (weight(101), (share, "should be less than or equal to 100")),
+        (by_label(json!({"key": "zone", "operator": "In"})), (values, "use at least one value with operator In")),
+        (by_label(json!({"key": "zone", "operator": "NotIn", "values": []})), (values, "use at least one value with operator NotIn")),
+        (by_label(json!({"key": "zone", "operator": "Exists", "values": ["a"]})), (values, "leave values out with operator Exists")),
+        (
+            by_label(json!({"key": "cores", "operator": "Gt", "values": ["few"]})),
+            (values, "use one value, a whole number in quotes, with operator Gt"),
+        ),
+        (
+            by_label(json!({"key": "cores", "operator": "Lt", "values": ["1", "2"]})),
+            (values, "use one value, a whole number in quotes, with operator Lt"),
+        ),
+        (by_label(json!({"key": "zone", "operator": "Is"})), (operator, "supported values: \"In\", \"NotIn\"")),
+        (by_field(json!({"key": "metadata.uid", "operator": "In", "values": ["a"]})), (field, fields)),
+        (by_field(json!({"key": "metadata.name", "operator": "Exists"})), (field, fields)),
+    ]
+}
+
 fn good() -> Vec<Value> {
+    let preference = json!({
+        "matchExpressions": [
+            {"key": "zone", "operator": "In", "values": ["a", "b"]}, {"key": "cores", "operator": "Gt", "values": ["8"]},
+            {"key": "spot", "operator": "DoesNotExist"},
+        ],
+        "matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": ["node-7"]}],
+    });
+    let nodes = json!([{"weight": 100, "preference": preference}, {"weight": 1, "preference": {}}]);
+    let unready = json!({"policy": "HandOver", "afterSeconds": 5});
+    let takeover = json!({"preferredNodes": nodes, "failback": "WhenAvailable", "unreadyHolder": unready});
     let side = container(json!({"name": "side", "command": null, "livenessProbe": {"grpc": {"port": 1}}}));
     vec![
         spec(json!({})),
+        spec(json!({"completionPolicy": "Never", "takeover": takeover})),
+        spec(json!({"takeover": {"preferredNodes": nodes, "failback": "Never", "unreadyHolder": {}}})),
         spec(json!({"replicas": 0, "suspend": true, "backoffLimit": 0})),
         spec(json!({"activeDeadlineSeconds": 1, "failurePolicy": {}})),
         ruled("NotIn", &json!([0, 255, 1, 1]), "Ignore"),
+        spec(json!({"takeover": {}})),
+        with_unreachable(&json!({"policy": "AfterPodGone"})),
+        with_unreachable(&json!({"policy": "Manual", "delaySeconds": 86400})),
         merged(with_pod(json!({"restartPolicy": "Always"})), json!({"completionPolicy": "Never"})),
         with_pod(json!({"restartPolicy": "Never", "hostPID": false, "shareProcessNamespace": false, "os": {"name": "linux"}})),
         with_pod(json!({"containers": [container(json!({})), side]})),
@@ -187,7 +272,7 @@ fn good() -> Vec<Value> {
 #[tokio::test]
 async fn what_cannot_work_is_refused_with_what_to_write_instead() {
     let bench = Bench::new("refusals").await;
-    for (spec, (field, message)) in [of_the_spec(), of_the_failure_policy(), of_the_pod(), of_the_workload()].concat() {
+    for (spec, (field, message)) in [of_the_spec(), of_the_failure_policy(), of_the_pod(), of_the_workload(), of_takeover()].concat() {
         let said = dry_run(&bench, &spec);
         assert!(said.contains(&format!("{field}: ")) && said.contains(message), "{spec}\n  says:   {said}\n  not:    {field}: {message}");
     }

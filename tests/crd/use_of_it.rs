@@ -29,6 +29,17 @@ fn version(bench: &Bench) -> String {
 }
 
 #[tokio::test]
+async fn a_takeover_policy_without_its_delay_is_applied_twice_without_a_change() {
+    let bench = Bench::new("policy").await;
+    let strict = SERVICE.replace("  replicas: 3", "  replicas: 3\n  takeover: {unreachableHolder: {policy: Manual}}");
+    bench.kubectl(&APPLY, &strict);
+    let wanted = "jsonpath={.spec.takeover.unreachableHolder.policy} {.spec.takeover.unreachableHolder.delaySeconds}";
+    assert_eq!(bench.kubectl(&["get", "sj", "ticker", "--output", wanted], ""), "Manual 0");
+    let said = bench.kubectl(&APPLY, &strict);
+    assert!(said.contains("unchanged"), "{said}");
+}
+
+#[tokio::test]
 async fn the_definition_can_be_applied_by_the_client_and_again() {
     let bench = Bench::new("definition").await;
     bench.kubectl(&APPLY, CRD);
@@ -45,6 +56,7 @@ async fn explain_tells_users_what_each_field_is() {
         assert!(spec.contains(line), "{line:?} is not in\n{spec}");
     }
     assert!(bench.kubectl(&["explain", "sj.spec.lease.leaseDurationSeconds"], "").contains("Whole seconds, at least 3"));
+    assert!(bench.kubectl(&["explain", "sj.spec.takeover.unreachableHolder.policy"], "").contains("What a takeover waits for"));
     assert!(bench.kubectl(&["explain", "sj.status.takeovers.gapMilliseconds"], "").contains("nobody held it"));
     bench.kubectl(&["explain", "sj.spec.template.spec.containers.env"], "");
 }

@@ -28,7 +28,8 @@ pub fn candidate() -> Candidate {
 pub fn policy() -> Value {
     json!({"leaseDurationSeconds": 15, "renewDeadlineMilliseconds": 8800, "gracePeriodMilliseconds": 2200, "retryPeriodMilliseconds": 2900,
         "completionPolicy": "OnSuccess", "backoffLimit": 6, "candidates": 2, "activeDeadlineSeconds": 3600,
-        "failurePolicy": {"rules": [{"operator": "In", "values": [42], "action": "FailRun"}]}})
+        "failurePolicy": {"rules": [{"operator": "In", "values": [42], "action": "FailRun"}]},
+        "unreachableHolder": "AfterLeaseExpiry", "delaySeconds": 5})
 }
 
 /// What a workload reads.
@@ -52,6 +53,10 @@ fn released() -> Value {
 fn finished() -> Value {
     json!({"uid": "job", "run": 2, "outcome": "Failed", "reason": "BackoffLimitExceeded", "attempt": 7, "failures": 7, "by": OTHER,
         "startTime": TIMES[0], "completionTime": TIMES[1]})
+}
+
+fn cleared() -> Value {
+    json!({"leaseUid": "lease", "holder": OTHER})
 }
 
 fn handover() -> Value {
@@ -100,12 +105,14 @@ fn note(value: Value) -> impl Strategy<Value = Option<String>> {
 
 fn notes() -> impl Strategy<Value = Value> {
     let reports = (note(progress()), note(released()), prop::option::of(note(finished())));
-    let wishes = (note(policy()), note(run()), prop::option::weighted(0.1, note(handover())), prop::option::of(any::<String>()));
-    (wishes, reports).prop_map(|((policy, run, handover, succession), (progress, released, finished))| {
+    let asked = (prop::option::weighted(0.1, note(handover())), prop::option::weighted(0.1, note(cleared())));
+    let wishes = (note(policy()), note(run()), asked, prop::option::of(any::<String>()));
+    (wishes, reports).prop_map(|((policy, run, (handover, cleared), succession), (progress, released, finished))| {
         let notes = [
             (keys::POLICY, policy),
             (keys::RUN, run),
             (keys::HANDOVER, handover.flatten()),
+            (keys::CLEARED, cleared.flatten()),
             (keys::SUCCESSION, succession),
             (keys::PROGRESS, progress),
             (keys::RELEASED, released),

@@ -21,7 +21,7 @@ pub use clocks::Clocks;
 pub use fault::{Breach, Fault};
 pub use happening::Happening;
 use lease::clock::Now;
-use lease::notes::{CompletionPolicy, FailurePolicy, Policy};
+use lease::notes::{CompletionPolicy, FailurePolicy, Policy, UnreachableHolder};
 pub use oracle::Claim;
 pub use state::State;
 
@@ -67,6 +67,8 @@ pub fn policy(lease_duration_seconds: u32) -> Policy {
         failure_policy: FailurePolicy::default(),
         active_deadline_seconds: None,
         token_floor: None,
+        unreachable_holder: UnreachableHolder::AfterLeaseExpiry,
+        delay_seconds: 0,
     }
 }
 

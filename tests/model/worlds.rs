@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::lease::notes::{CompletionPolicy, FailureAction, FailurePolicy, FailureRule, Operator, Policy};
+use super::lease::notes::{CompletionPolicy, FailureAction, FailurePolicy, FailureRule, Operator, Policy, UnreachableHolder};
 use super::world::{Breach, Clocks, Fault, World, policy};
 
 /// Everything that is searched to its end.
 pub fn all() -> Vec<World> {
-    let worlds = [safety(), clocks(), wishes(), strange_hands(), deaths(), liveness()];
+    let worlds = [safety(), clocks(), wishes(), strange_hands(), deaths(), unreachable(), liveness()];
     worlds.into_iter().flatten().collect()
 }
 
@@ -118,6 +118,20 @@ fn deaths() -> Vec<World> {
     let once = World { policy: once, ..faulty("completion", 1, &[Fault::End]) };
     let three = World { agents: 3, policy: Policy { candidates: 3, ..policy(3) }, ..faulty("three candidates", 1, &[Fault::Crash]) };
     vec![crash, last_words, duplicates, once, fatal, three]
+}
+
+/// Holders that gave nothing back, and policies that ask for more than that their lease has passed.
+fn unreachable() -> Vec<World> {
+    let strict = |world: World| World { policy: Policy { unreachable_holder: UnreachableHolder::AfterPodGone, ..world.policy }, ..world };
+    let uncleared = strict(faulty("silent holder", 2, &[Fault::Vanish, Fault::Crash, Fault::Clearance]));
+    let faults = [Fault::Crash, Fault::Clearance, Fault::Vanish];
+    let another = World { last_words: true, lazy: Vec::new(), horizon: 10, ..strict(faulty("clearance of an earlier holder", 3, &faults)) };
+    let faults = [Fault::Vanish, Fault::Delete, Fault::RestoreCleared];
+    let restored = World { lazy: Vec::new(), horizon: 9, ..strict(faulty("clearance from a copy", 3, &faults)) };
+    let cleared = strict(faulty("emptied after a clearance", 3, &[Fault::Vanish, Fault::Clearance, Fault::Clear]));
+    let delayed = faulty("delay after the lease", 1, &[Fault::Vanish, Fault::Touch]);
+    let delayed = World { policy: Policy { delay_seconds: 1, ..policy(3) }, horizon: 9, ..delayed };
+    vec![uncleared, another, restored, cleared, delayed]
 }
 
 /// Everybody is prompt: it can be said that something must happen.

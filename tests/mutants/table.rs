@@ -275,6 +275,36 @@ pub const MUTANTS: &[Mutant] = &[
         world: "shorter lease",
     },
     Mutant {
+        name: "stricter_policy_is_ignored",
+        breaks: "whatever the policy, an expired lease is taken",
+        changes: &[("elector/standby.rs", "if !is_clear(record, policy) {", "if !is_clear(record, policy) && false {")],
+        world: "silent holder",
+    },
+    Mutant {
+        name: "clearance_of_another_holder",
+        breaks: "a word that somebody is gone is taken for the holder of now",
+        changes: &[("record.rs", " && cleared.holder == self.holder", "")],
+        world: "clearance of an earlier holder",
+    },
+    Mutant {
+        name: "clearance_of_another_lease",
+        breaks: "a word that somebody is gone counts in a Lease that was made after it",
+        changes: &[("record.rs", "cleared.lease_uid == self.uid && ", "")],
+        world: "clearance from a copy",
+    },
+    Mutant {
+        name: "clearance_ends_the_wait",
+        breaks: "a clearance frees at once",
+        changes: &[("elector/standby.rs", "if record.is_released() {", "if record.is_released() || record.is_cleared() {")],
+        world: "silent holder",
+    },
+    Mutant {
+        name: "delay_is_ignored",
+        breaks: "a silent holder is waited for no longer than its lease",
+        changes: &[("elector/standby.rs", " + seconds(policy.delay_seconds)", "")],
+        world: "delay after the lease",
+    },
+    Mutant {
         name: "failures_are_repeated_at_once",
         breaks: "a write that failed is repeated without a pause",
         changes: &[("elector/wire.rs", "(true, false) => period / 2,", "(true, false) => return Duration::ZERO,")],

@@ -100,6 +100,7 @@ fn released(lease: &Lease, record: &Record, reason: Reason) -> Lease {
     let annotations = lease.metadata.annotations.get_or_insert_default();
     notes::write(annotations, keys::RELEASED, Some(&mark));
     notes::write::<()>(annotations, keys::HANDOVER, None);
+    notes::write::<()>(annotations, keys::CLEARED, None);
     lease
 }
 

@@ -21,7 +21,8 @@ impl Asked {
     pub async fn of(request: http::Request<Body>, namespace: &str) -> kube::Result<(Self, http::Request<Body>)> {
         let (mut parts, body) = request.into_parts();
         let body = body.collect_bytes().await?;
-        let is_everywhere = !parts.uri.path().contains("/namespaces/");
+        // Nodes are in no namespace.
+        let is_everywhere = !parts.uri.path().contains("/namespaces/") && !parts.uri.path().starts_with("/api/v1/nodes");
         if is_everywhere {
             parts.uri = narrowed(&parts.uri, namespace);
         }

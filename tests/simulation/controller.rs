@@ -5,10 +5,13 @@ use std::time::Duration;
 use k8s_openapi::api::coordination::v1::Lease;
 use serde_json::{Value, json};
 use singletonjob::api::status::LeaseStatus;
-use singletonjob::api::{LeaseTiming, SingletonJob, SingletonJobStatus};
+use singletonjob::api::takeover::CLEARED_HOLDER;
+use singletonjob::api::{LeaseTiming, SingletonJob, SingletonJobStatus, UnreachableHolder, UnreachableHolderPolicy};
+use singletonjob::controller::observe::fate::Fate;
 use singletonjob::controller::observe::sightings::Look;
 use singletonjob::controller::observe::{Observed, Seen};
 use singletonjob::controller::plan;
+use singletonjob::controller::plan::clearance;
 use singletonjob::controller::plan::takeover::{self, Creation, Wishes};
 use singletonjob::lease::clock::Moment;
 use singletonjob::lease::notes::{CompletionPolicy, Handover, Notes, Reason, Released};
@@ -29,6 +32,7 @@ pub struct Controller {
     pub clock: Clock,
     pub away_until: Duration,
     job: SingletonJob,
+    unreachable: UnreachableHolder,
     jobs: u32,
     /// The SingletonJob is gone; a new one of its name comes then.
     next_job: Option<Duration>,
@@ -44,13 +48,14 @@ pub fn timing(seconds: i32, renew: Option<i32>, grace: Option<i32>, retry: Optio
 }
 
 impl Controller {
-    pub fn new(dice: &mut Dice) -> Self {
+    pub fn new(unreachable: UnreachableHolder, dice: &mut Dice) -> Self {
         let clock = Clock::new(dice.number(RATES), dice);
         let service = dice.percent(60);
         Self {
             clock,
             away_until: Duration::ZERO,
-            job: job(1, service, dice.pick(&[3, 5, 15, 15, 30]).unwrap_or(15)),
+            job: job(1, service, dice.pick(&[3, 5, 15, 15, 30]).unwrap_or(15), &unreachable),
+            unreachable,
             jobs: 1,
             next_job: None,
             sighting: None,
@@ -93,7 +98,7 @@ impl Controller {
         self.jobs += 1;
         self.next_job = None;
         self.handover = None;
-        self.job = job(self.jobs, service, seconds);
+        self.job = job(self.jobs, service, seconds, &self.unreachable);
     }
 
     pub fn wish_handover(&mut self, record: &Record, succession: Vec<String>) {
@@ -129,6 +134,8 @@ impl Controller {
         let record = observed.lease.as_ref().map(|seen| &seen.record);
         let proven = record.filter(|record| record.acquire_time.is_some());
         let token = record.and_then(token);
+        let handled = clearance::handled(&self.job, observed);
+        self.job.status.get_or_insert_default().last_handled_cleared_holder = handled;
         let status = self.status();
         status.longest_lease_duration_seconds = i32::try_from(longest.as_secs()).ok();
         if let Some(holder) = proven.and_then(|record| record.holder.as_ref()) {
@@ -159,7 +166,7 @@ fn limits(number: u32, service: bool) -> (Value, Value) {
     (only(number % 6 != 3 && number % 6 != 5, policy), only(number.is_multiple_of(3), json!(90)))
 }
 
-fn job(number: u32, service: bool, lease_seconds: i32) -> SingletonJob {
+fn job(number: u32, service: bool, lease_seconds: i32, unreachable: &UnreachableHolder) -> SingletonJob {
     let (failure_policy, deadline) = limits(number, service);
     let (completion, limit) = if service { ("Never", None) } else { ("OnSuccess", Some(if number.is_multiple_of(2) { 1 } else { 6 })) };
     let job = json!({
@@ -168,6 +175,7 @@ fn job(number: u32, service: bool, lease_seconds: i32) -> SingletonJob {
         "spec": {
             "completionPolicy": completion, "backoffLimit": limit, "replicas": 5, "lease": {"leaseDurationSeconds": lease_seconds},
             "failurePolicy": failure_policy, "activeDeadlineSeconds": deadline,
+            "takeover": {"unreachableHolder": unreachable},
             "template": {"spec": {"containers": [{"name": "main", "command": ["x"]}]}},
         },
     });
@@ -192,6 +200,7 @@ impl World {
         }
         let pods = self.places.iter().any(|place| place.who.is_some());
         let observed = self.controller.observe(record.as_deref(), pods, now);
+        let observed = self.with_fate(observed);
         let Ok(timing) = plan::timing(&self.controller.job) else { return };
         let wishes = self.wishes(&observed, timing);
         self.judge.cost.pace(wishes.policy.timing().map_or(Duration::ZERO, |timing| timing.retry_period()));
@@ -203,6 +212,22 @@ impl World {
         if record.is_some_and(|record| record.is_finished()) {
             self.finish_job();
         }
+    }
+
+    /// A pod that was forgotten is gone from the API, and its processes need not be. A person is as easily deceived.
+    fn with_fate(&mut self, observed: Observed) -> Observed {
+        let Some(record) = observed.lease.as_ref().map(|seen| &seen.record) else { return observed };
+        let runs = record.holder.as_ref().and_then(|holder| self.processes.get(&who(holder))).is_some_and(|it| it.place.is_some());
+        if self.controller.unreachable.policy == UnreachableHolderPolicy::Manual && !runs {
+            let holder = record.holder.as_ref().map(ToString::to_string);
+            let word = holder.or_else(|| self.controller.status().last_holder_identity.clone());
+            let annotations = self.controller.job.metadata.annotations.get_or_insert_default();
+            annotations.extend(word.map(|word| (CLEARED_HOLDER.to_owned(), word)));
+        }
+        let pod = || Fate::Unproven { pod: "web".to_owned(), node: None };
+        let asked = clearance::in_question(&self.controller.job, &observed).is_some();
+        let fate = asked.then(|| if runs { pod() } else { Fate::Gone });
+        Observed { fate, ..observed }
     }
 
     fn wishes(&mut self, observed: &Observed, timing: singletonjob::lease::timing::Timing) -> Wishes {
@@ -327,6 +352,9 @@ impl World {
 fn wish(notes: &mut Notes, wishes: &Wishes) {
     notes.policy = Some(wishes.policy.clone());
     notes.run = Some(wishes.run.clone());
+    if let Some(cleared) = &wishes.cleared {
+        notes.cleared = Some(cleared.clone());
+    }
     if let Some(handover) = &wishes.handover {
         notes.handover = Some(handover.clone());
         notes.succession = wishes.succession.clone().unwrap_or_default();

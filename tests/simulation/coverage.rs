@@ -26,8 +26,8 @@ const ENDINGS: [&str; 12] = [
     "its node crashed",
 ];
 /// What a holder may have left behind.
-const CAUSES: [&str; 9] =
-    ["Created", "Drain", "ElectorDied", "LeaseLost", "RolledOut", "Stopped", "WorkloadFailed", "WorkloadSucceeded", "expired"];
+const CAUSES: [&str; 10] =
+    ["cleared", "Created", "Drain", "ElectorDied", "LeaseLost", "RolledOut", "Stopped", "WorkloadFailed", "WorkloadSucceeded", "expired"];
 
 #[derive(Default)]
 pub struct Coverage {
@@ -57,6 +57,8 @@ pub struct Coverage {
     pub closest: u128,
     longest_wait: Duration,
     released: Option<String>,
+    /// The silent holder is said to be gone.
+    cleared: bool,
     pub hashes: Vec<u64>,
 }
 
@@ -68,7 +70,8 @@ impl Coverage {
             Deed::Reads { .. } => self.reads += 1,
             Deed::Commits { by: Some(_), state } if state.released => self.gave_back(lease),
             Deed::Commits { by: Some(_), .. } => {}
-            Deed::Commits { by: None, .. } | Deed::Deletes => self.released = None,
+            Deed::Commits { by: None, state } => (self.released, self.cleared) = (None, state.strict && state.cleared),
+            Deed::Deletes => (self.released, self.cleared) = (None, false),
             Deed::Starts { who, .. } => self.starts(at, *who, lease),
             Deed::Stops { who, .. } => self.stops(at, *who),
             Deed::Dies { overdue, .. } => {
@@ -95,7 +98,8 @@ impl Coverage {
     fn starts(&mut self, at: Duration, who: Who, lease: Option<&Record>) {
         self.starts += 1;
         let mark = lease.and_then(|lease| lease.notes.released.as_ref());
-        let cause = mark.map_or("expired".to_owned(), |mark| format!("{:?}", mark.reason));
+        let silent = if std::mem::take(&mut self.cleared) { "cleared" } else { "expired" };
+        let cause = mark.map_or(silent.to_owned(), |mark| format!("{:?}", mark.reason));
         *self.takeovers.entry(cause).or_default() += 1;
         if let Some(stopped) = self.stopped.take().filter(|_| self.running.is_empty()) {
             self.longest_gap = self.longest_gap.max(at - stopped);

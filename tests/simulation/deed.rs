@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use singletonjob::lease::notes::UnreachableHolder;
 use singletonjob::lease::record::{Identity, Record};
 
 use crate::faults::Fault;
@@ -28,18 +29,27 @@ pub struct State {
     pub version: u128,
     pub triple: Triple,
     pub released: bool,
+    /// Whether a takeover without a release needs somebody's word, and whether it is there, for this very holder.
+    pub strict: bool,
+    pub cleared: bool,
     pub lease: Duration,
+    /// Waited beyond the lease where nothing was released.
+    pub delay: Duration,
     pub finished: Option<Run>,
     pub account: Account,
 }
 
 impl State {
     pub fn of(record: &Record) -> Self {
-        let finished = record.notes.finished.as_ref();
+        let (finished, policy) = (record.notes.finished.as_ref(), record.notes.policy.as_ref());
+        let said = record.notes.cleared.as_ref().filter(|said| said.lease_uid == record.uid);
         Self {
             version: record.version.0,
             triple: Triple { uid: record.uid.clone(), holder: record.holder.as_ref().map(who), renew_time: record.renew_time },
             released: record.is_released(),
+            strict: policy.is_some_and(|policy| policy.unreachable_holder != UnreachableHolder::AfterLeaseExpiry),
+            cleared: said.is_some_and(|said| said.holder == record.holder),
+            delay: Duration::from_secs(policy.map_or(0, |policy| policy.delay_seconds.into())),
             lease: record.lease_duration,
             finished: finished.map(|finished| (finished.uid.clone(), finished.run)),
             account: Account::of(record),

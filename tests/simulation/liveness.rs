@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use singletonjob::lease::notes::Desired;
+use singletonjob::lease::notes::{Desired, UnreachableHolder};
 use singletonjob::lease::record::Record;
 use singletonjob::lease::timing::Timing;
 
@@ -101,7 +101,7 @@ impl World {
     /// In the candidate's own time: what was under way before, and then rule 4 or 5.
     fn wait(&self, record: &Record, timing: Timing) -> Duration {
         let recovery = (timing.request_deadline().max(FIRST_READ) + timing.retry_period()) * 2;
-        let waiting = if record.is_released() { Duration::ZERO } else { self.quiet.longest_lease };
+        let waiting = if record.is_released() { Duration::ZERO } else { self.quiet.longest_lease + delay(record) };
         let head_start = timing.request_deadline() + HEAD_START;
         recovery + waiting + back_off(record) + head_start + SUCCESSION
     }
@@ -118,7 +118,18 @@ impl World {
 fn is_wanted(record: &Record) -> bool {
     let runs = record.notes.run.as_ref().is_some_and(|run| run.desired == Desired::Run);
     let floor = record.notes.policy.as_ref().and_then(|policy| policy.token_floor);
-    runs && !record.is_finished() && floor.is_none_or(|floor| record.version > floor)
+    runs && !record.is_finished() && is_clear(record) && floor.is_none_or(|floor| record.version > floor)
+}
+
+/// Whoever waits for somebody's word waits without limit; from then on, as if it had been seen only then.
+fn is_clear(record: &Record) -> bool {
+    let policy = record.notes.policy.as_ref().map(|policy| policy.unreachable_holder);
+    let said = record.notes.cleared.as_ref().is_some_and(|said| said.lease_uid == record.uid && said.holder == record.holder);
+    record.is_released() || said || policy.is_none_or(|policy| policy == UnreachableHolder::AfterLeaseExpiry)
+}
+
+fn delay(record: &Record) -> Duration {
+    Duration::from_secs(record.notes.policy.as_ref().map_or(0, |policy| policy.delay_seconds.into()))
 }
 
 /// Rule 10: whoever lost its Lease is followed without one.

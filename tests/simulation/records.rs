@@ -31,7 +31,10 @@ fn stored(version: u128, by: Option<Who>, holder: Option<Who>, second: i64) -> D
         version,
         triple: triple(holder, second),
         released: holder.is_none(),
+        strict: false,
+        cleared: false,
         lease: L,
+        delay: Duration::ZERO,
         finished: None,
         account: Account::default(),
     };
@@ -131,6 +134,21 @@ fn a_deadline_is_moved_by_proof_alone() {
 fn a_takeover_before_the_lease_is_over_is_rejected() {
     assert_eq!(broken(abandoned(), sends(2, at(64), 11, Some(2), 2)), "I4");
     assert_eq!(broken(abandoned(), sends(3, at(500), 11, Some(3), 2)), "I4", "never seen");
+}
+
+#[test]
+fn a_takeover_that_needs_a_word_or_more_time_and_does_not_have_it_is_rejected() {
+    let asked = |strict, cleared, delay| {
+        let Deed::Commits { by, state } = stored(12, None, Some(1), 1) else { unreachable!() };
+        let word = Deed::Commits { by, state: State { strict, cleared, delay: Duration::from_secs(delay), ..state } };
+        abandoned().into_iter().chain([word]).collect::<Vec<_>>()
+    };
+    let takes = |second| sends(2, at(second), 12, Some(2), 2);
+    assert_eq!(broken(asked(true, false, 0), takes(900)), "I4", "nobody says that it is gone");
+    assert_eq!(broken(asked(true, true, 0), takes(64)), "I4", "a word shortens nothing");
+    assert_eq!(judged(asked(true, true, 0).into_iter().chain([takes(65)])), Ok(()));
+    assert_eq!(broken(asked(false, false, 10), takes(74)), "I4", "the delay is not over");
+    assert_eq!(judged(asked(false, false, 10).into_iter().chain([takes(75)])), Ok(()));
 }
 
 #[test]

@@ -214,7 +214,8 @@ fn takes_over(agent: &Agent, who: Who, boot: Duration, base: &State) -> Verdict 
         return Ok(());
     }
     let Some(first) = agent.first_sight.get(&base.triple) else { return Err(format!("I4: agent {who} takes what it never saw")) };
-    let (waited, needed) = (boot.saturating_sub(*first), base.lease.max(agent.longest));
+    claim(!base.strict || base.cleared, "I4", || format!("agent {who} takes over from one that nobody says is gone"))?;
+    let (waited, needed) = (boot.saturating_sub(*first), base.lease.max(agent.longest) + base.delay);
     claim(waited >= needed, "I4", || format!("agent {who} takes over after {waited:?}, not {needed:?}"))
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use singletonjob::api::UnreachableHolder;
 use singletonjob::lease::clock::Now;
 use singletonjob::lease::elector::Write;
 use singletonjob::lease::notes::Exit;
@@ -110,6 +111,7 @@ pub struct Settings {
     pub seed: u64,
     pub agents: usize,
     pub climate: Climate,
+    pub unreachable: UnreachableHolder,
     pub mutant: Mutant,
 }
 
@@ -145,7 +147,7 @@ impl World {
             places: (0..settings.agents).map(|place| Place::new(place, place % nodes)).collect(),
             processes: BTreeMap::new(),
             streams: BTreeMap::new(),
-            controller: Controller::new(&mut clocks),
+            controller: Controller::new(settings.unreachable.clone(), &mut clocks),
             judge: Judge::new(),
             quiet: Quiet::default(),
             coverage: Coverage::default(),

@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use crate::api::SingletonJob;
 use crate::controller::names;
 use crate::controller::plan::takeover::{Creation, Wishes};
-use crate::lease::notes::{self, Notes, Reason, Released, keys};
+use crate::lease::notes::{self, Cleared, Notes, Reason, Released, keys};
 use crate::lease::record::Identity;
 
 /// In whose name the controller marks a Lease that it has made.
@@ -67,8 +67,14 @@ pub fn marked_free(lease: &Lease) -> Lease {
 /// changes nothing else.
 pub fn with_wishes(lease: &Lease, wishes: &Wishes) -> Option<Lease> {
     let says = Notes::read(lease.metadata.annotations.as_ref());
+    // It may have changed hands since the word was found true.
+    let cleared = wishes.cleared.clone().filter(|cleared| is_about(cleared, lease));
+    let wishes = &Wishes { cleared, ..wishes.clone() };
+    let cleared = wishes.cleared.is_none() || says.cleared == wishes.cleared;
     let handover = wishes.handover.as_ref().is_none_or(|handover| says.handover.as_ref() == Some(handover));
-    if says.policy.as_ref() == Some(&wishes.policy) && says.run.as_ref() == Some(&wishes.run) && handover {
+    let succession = wishes.succession.as_ref().is_none_or(|line| says.succession == *line);
+    let told = says.policy.as_ref() == Some(&wishes.policy) && says.run.as_ref() == Some(&wishes.run);
+    if told && handover && cleared && succession {
         return None;
     }
     let mut lease = lease.clone();
@@ -77,11 +83,24 @@ pub fn with_wishes(lease: &Lease, wishes: &Wishes) -> Option<Lease> {
     Some(lease)
 }
 
+fn is_about(cleared: &Cleared, lease: &Lease) -> bool {
+    let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).filter(|holder| !holder.is_empty());
+    lease.uid().as_ref() == Some(&cleared.lease_uid) && holder == cleared.holder.as_ref().map(Identity::as_str)
+}
+
 fn wish(annotations: &mut BTreeMap<String, String>, wishes: &Wishes) {
     notes::write(annotations, keys::POLICY, Some(&wishes.policy));
     notes::write(annotations, keys::RUN, Some(&wishes.run));
+    if let Some(cleared) = &wishes.cleared {
+        notes::write(annotations, keys::CLEARED, Some(cleared));
+    }
     if let Some(handover) = &wishes.handover {
         notes::write(annotations, keys::HANDOVER, Some(handover));
-        notes::write(annotations, keys::SUCCESSION, wishes.succession.as_ref());
+    }
+    if let Some(line) = &wishes.succession {
+        notes::write(annotations, keys::SUCCESSION, Some(line));
+    }
+    if let Some(granted) = &wishes.granted {
+        notes::write(annotations, keys::HANDLED_REQUEST, Some(granted));
     }
 }

@@ -27,6 +27,8 @@ pub struct Candidate {
     pub life: Life,
     /// Whether the pod is ready.
     pub ready: bool,
+    /// Since when the pod is not ready, on its node's clock; none where it is, or where nobody says.
+    pub unready_since: Option<Timestamp>,
     /// Why it does not start.
     pub hindrance: Option<Hindrance>,
     /// Whether other containers of the pod run on although its gated one has ended, and nobody has told them to end.
@@ -100,7 +102,8 @@ impl Candidate {
         let spec = pod.spec.clone().unwrap_or_default();
         let status = pod.status.clone().unwrap_or_default();
         let container = container(&status, gated);
-        let ready = condition(&status, "Ready").filter(|(holds, _)| *holds);
+        let said = condition(&status, "Ready");
+        let ready = said.filter(|(holds, _)| *holds);
         let is_ready = ready.is_some();
         let life = life(pod, spec.restart_policy.as_deref(), &status, container);
         Self {
@@ -114,6 +117,7 @@ impl Candidate {
             lingers: matches!(life, Life::Ended(_)) && lingers(&spec, &status),
             life,
             ready: is_ready,
+            unready_since: said.filter(|(holds, _)| !holds).and_then(|(_, since)| since),
             hindrance: (!is_ready).then(|| hindrance(&status)).flatten(),
             complaint: (!is_ready).then(|| complaint(container)).flatten(),
             since: ready.and_then(|(_, since)| since).or(pod.creation_timestamp().map(|time| time.0)),
@@ -234,6 +238,17 @@ mod tests {
     fn a_pod_that_was_just_made_is_alive_and_not_ready() {
         let candidate = candidate("Never", json!({"phase": "Pending"}));
         assert_eq!((candidate.life, candidate.ready, candidate.number), (Life::Alive, false, 12));
+    }
+
+    #[test]
+    fn since_when_a_pod_is_not_ready_is_what_its_node_says() {
+        let said = |holds: &str| {
+            let ready = json!({"type": "Ready", "status": holds, "lastTransitionTime": "2026-01-01T00:00:07Z"});
+            candidate("Always", json!({"phase": "Running", "conditions": [ready]}))
+        };
+        let since = Some("2026-01-01T00:00:07Z".parse().expect("valid"));
+        assert_eq!((said("False").unready_since, said("Unknown").unready_since, said("True").unready_since), (since, since, None));
+        assert_eq!(candidate("Always", json!({"phase": "Pending"})).unready_since, None);
     }
 
     #[test]

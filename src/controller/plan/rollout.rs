@@ -9,7 +9,6 @@ use super::super::observe::candidate::Candidate;
 use super::candidates::{alive, name};
 use super::is_service;
 use crate::api::SingletonJob;
-use crate::lease::notes::{Handover, Reason};
 
 /// One step towards the wanted candidates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,8 +17,8 @@ pub struct Step {
     pub create: usize,
     /// Which to delete.
     pub delete: Vec<(String, String)>,
-    /// Whom to ask to hand over.
-    pub handover: Option<Handover>,
+    /// Whether everything is ready for the holder of an old template to hand over.
+    pub rolls_out: bool,
 }
 
 /// The candidates that take part, sorted out.
@@ -58,12 +57,12 @@ pub fn step(job: &SingletonJob, observed: &Observed) -> Step {
     if sorted.old.is_empty() {
         let surplus = sorted.new.len().saturating_sub(replicas);
         let delete = sorted.dispensable(&sorted.new).into_iter().take(surplus).map(name).collect();
-        return Step { create: replicas.saturating_sub(sorted.new.len()), delete, handover: None };
+        return Step { create: replicas.saturating_sub(sorted.new.len()), delete, rolls_out: false };
     }
     Step {
         create: create(&sorted, target, replicas),
         delete: delete(&sorted, target, replicas),
-        handover: handover(job, &sorted, observed, target),
+        rolls_out: rolls_out(job, &sorted, target),
     }
 }
 
@@ -96,20 +95,9 @@ fn delete(sorted: &Sorted<'_>, target: usize, replicas: usize) -> Vec<(String, S
     old.chain(sorted.dispensable(&sorted.new).into_iter().take(too_many_new)).map(name).collect()
 }
 
-fn handover(job: &SingletonJob, sorted: &Sorted<'_>, observed: &Observed, target: usize) -> Option<Handover> {
-    let holder = observed.holder().filter(|_| sorted.holder_is_old && is_service(job))?;
+fn rolls_out(job: &SingletonJob, sorted: &Sorted<'_>, target: usize) -> bool {
     let standbys_are_new = sorted.old.len() == 1;
     let ready = sorted.new.iter().filter(|candidate| candidate.ready).count();
-    (standbys_are_new && ready >= target && ready == sorted.new.len()).then(|| Handover {
-        id: format!("{}-{}", observed.template_hash, holder.as_str().rsplit('_').next().unwrap_or_default()),
-        holder: holder.clone(),
-        reason: Reason::RolledOut,
-    })
-}
-
-/// Uids of the ready candidates of the wanted template, oldest first: the line in which they take over.
-pub fn succession(observed: &Observed) -> Vec<String> {
-    let sorted = Sorted::of(observed);
-    let ready = sorted.new.iter().filter(|candidate| candidate.ready && sorted.is_standby(candidate));
-    ready.map(|candidate| candidate.uid.clone()).collect()
+    let hands_over = sorted.holder_is_old && is_service(job);
+    hands_over && standbys_are_new && ready >= target && ready == sorted.new.len()
 }

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use super::super::observe::{Observed, Seen};
-use super::{failure, rollout, runs};
+use super::{clearance, failure, handover, runs};
 use crate::api::SingletonJob;
 use crate::api::status::LeaseStatus;
-use crate::lease::notes::{CompletionPolicy, Handover, Policy, Run};
+use crate::lease::notes::{Cleared, CompletionPolicy, Handover, Policy, Run};
 use crate::lease::record::{Identity, Version};
 use crate::lease::timing::Timing;
 
 /// The holder of a Lease whose last holder nobody remembers.
-const UNKNOWN_HOLDER: &str = "unknown";
+pub(super) const UNKNOWN_HOLDER: &str = "unknown";
 
 /// A Lease that is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +36,12 @@ pub struct Wishes {
     pub run: Run,
     /// Whom to ask to hand over. None leaves a request that is there: only candidates remove it.
     pub handover: Option<Handover>,
-    /// The line in which they take over; written only with a request to hand over.
+    /// The word that a silent holder is gone. None leaves one that is there, as above.
+    pub cleared: Option<Cleared>,
+    /// The line in which they take over. None leaves what is there.
     pub succession: Option<Vec<String>>,
+    /// The request by annotation that is granted with `handover`. None leaves what is there.
+    pub granted: Option<String>,
 }
 
 /// How a missing Lease is made.
@@ -69,8 +73,9 @@ pub fn wishes(job: &SingletonJob, observed: &Observed, timing: Timing, handover:
     let policy = policy(job, observed, timing);
     let told = observed.lease.as_ref().and_then(|lease| lease.record.notes.policy.clone());
     let policy = if must_remember_first(job, observed) { told.unwrap_or(policy) } else { policy };
-    let succession = handover.as_ref().map(|_| rollout::succession(observed));
-    Wishes { policy, run: runs::wanted(job, observed), handover: handover.filter(|wish| !is_asked(observed, wish)), succession }
+    let handover = handover.filter(|wish| !is_asked(observed, wish));
+    let cleared = clearance::cleared(job, observed);
+    Wishes { policy, run: runs::wanted(job, observed), handover, cleared, succession: None, granted: None }
 }
 
 /// Whether a longer lease is wanted than status remembers: it is written there first, then told.
@@ -80,11 +85,16 @@ pub fn must_remember_first(job: &SingletonJob, observed: &Observed) -> bool {
 }
 
 fn is_asked(observed: &Observed, wish: &Handover) -> bool {
-    observed.lease.as_ref().and_then(|lease| lease.record.notes.handover.as_ref()).is_some_and(|asked| asked.holder == wish.holder)
+    observed
+        .lease
+        .as_ref()
+        .and_then(|lease| lease.record.notes.handover.as_ref())
+        .is_some_and(|asked| asked.holder == wish.holder && handover::is_under_way(Some(asked.reason), wish.reason))
 }
 
 fn policy(job: &SingletonJob, observed: &Observed, timing: Timing) -> Policy {
     let backoff_limit = job.spec.backoff_limit();
+    let (unreachable_holder, delay_seconds) = clearance::policy(job);
     let floor = observed.lease.as_ref().map(|lease| lease.record.notes.policy.as_ref().and_then(|policy| policy.token_floor));
     let completion_policy = if backoff_limit.is_some() { CompletionPolicy::OnSuccess } else { CompletionPolicy::Never };
     Policy {
@@ -94,6 +104,8 @@ fn policy(job: &SingletonJob, observed: &Observed, timing: Timing) -> Policy {
         active_deadline_seconds: failure::active_deadline_seconds(job),
         // A Lease that is made again has forgotten the tokens before it; one that is there remembers them itself.
         token_floor: floor.unwrap_or_else(|| status(job).and_then(token)),
+        unreachable_holder,
+        delay_seconds,
         ..Policy::new(timing, completion_policy)
     }
 }

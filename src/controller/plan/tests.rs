@@ -11,15 +11,16 @@ use crate::contract::{exit_codes, labels};
 use crate::controller::build;
 use crate::controller::observe::Seen;
 use crate::controller::observe::candidate::{Candidate, End, Life};
+use crate::controller::observe::fate::Fate;
 use crate::controller::observe::sightings::Look;
-use crate::lease::notes::{Desired, Reason};
-use crate::lease::record::Record;
+use crate::lease::notes::{Desired, Reason, UnreachableHolder};
+use crate::lease::record::{Identity, Record};
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::from_second(1_800_000_000).expect("valid")
 }
 
-fn job(spec: Value, status: Value) -> SingletonJob {
+pub(super) fn job(spec: Value, status: Value) -> SingletonJob {
     let mut all = json!({"template": {"spec": {"containers": [{"name": "main", "command": ["x"]}]}}});
     all.as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
     let job = json!({
@@ -29,19 +30,19 @@ fn job(spec: Value, status: Value) -> SingletonJob {
     serde_json::from_value(job).expect("a SingletonJob")
 }
 
-fn service(replicas: i32) -> SingletonJob {
+pub(super) fn service(replicas: i32) -> SingletonJob {
     job(json!({"completionPolicy": "Never", "replicas": replicas}), settled())
 }
 
-fn one_shot(replicas: i32) -> SingletonJob {
+pub(super) fn one_shot(replicas: i32) -> SingletonJob {
     job(json!({"replicas": replicas}), settled())
 }
 
-fn settled() -> Value {
+pub(super) fn settled() -> Value {
     json!({"lease": {"name": "web", "lastHolderIdentity": "web-1_u1_0", "longestLeaseDurationSeconds": 15, "fencingToken": "77"}})
 }
 
-fn pod(number: i64, ready: bool) -> Candidate {
+pub(super) fn pod(number: i64, ready: bool) -> Candidate {
     Candidate {
         name: format!("web-{number}"),
         uid: format!("u{number}"),
@@ -52,6 +53,7 @@ fn pod(number: i64, ready: bool) -> Candidate {
         role: Some(labels::ROLE_STANDBY.into()),
         life: Life::Alive,
         ready,
+        unready_since: None,
         hindrance: None,
         lingers: false,
         complaint: None,
@@ -59,7 +61,7 @@ fn pod(number: i64, ready: bool) -> Candidate {
     }
 }
 
-fn old(number: i64) -> Candidate {
+pub(super) fn old(number: i64) -> Candidate {
     Candidate { template_hash: Some("old".into()), ..pod(number, true) }
 }
 
@@ -74,7 +76,7 @@ fn ended(number: i64, exit_code: Option<i32>, message: Option<&str>) -> Candidat
     Candidate { life: Life::Ended(end), ..pod(number, false) }
 }
 
-fn lease(holder: Option<i64>, annotations: Value) -> Seen {
+pub(super) fn lease(holder: Option<i64>, annotations: Value) -> Seen {
     let holder = holder.map(|number| format!("web-{number}_u{number}_0"));
     let object: k8s_openapi::api::coordination::v1::Lease = serde_json::from_value(json!({
         "metadata": {"name": "web", "uid": "l", "resourceVersion": "100", "annotations": annotations},
@@ -85,11 +87,11 @@ fn lease(holder: Option<i64>, annotations: Value) -> Seen {
     Seen { record: Record::read(&object).expect("a record"), object, look: Look::default() }
 }
 
-fn there(holder: Option<i64>, candidates: Vec<Candidate>) -> Observed {
+pub(super) fn there(holder: Option<i64>, candidates: Vec<Candidate>) -> Observed {
     Observed { lease: Some(lease(holder, json!({}))), candidates, template_hash: "new".into(), ..Observed::default() }
 }
 
-fn act(job: &SingletonJob, observed: &Observed) -> Act {
+pub(super) fn act(job: &SingletonJob, observed: &Observed) -> Act {
     match plan(job, observed, now()) {
         Plan::Act(act) => *act,
         other => panic!("expected something to do, not {other:?}"),
@@ -275,6 +277,25 @@ fn a_request_to_hand_over_is_made_once() {
     observed.lease.as_mut().expect("a Lease").record.notes.handover.clone_from(&asked);
     assert!(asked.is_some());
     assert_eq!(act(&job, &observed).wishes.handover, None);
+}
+
+#[test]
+fn a_clearance_is_written_into_the_lease_it_is_about_and_into_no_other() {
+    let job = job(json!({"completionPolicy": "Never", "takeover": {"unreachableHolder": {"policy": "AfterPodGone"}}}), settled());
+    let mut observed = there(Some(1), vec![pod(2, true)]);
+    observed.lease.as_mut().expect("a Lease").look.unchanged = Duration::from_secs(16);
+    assert_eq!(act(&job, &observed).next_look, BLOCKED_LOOK, "nobody tells when a node is out of service");
+    observed.fate = Some(Fate::Gone);
+    let wishes = act(&job, &observed).wishes;
+    let word = wishes.cleared.clone().expect("it is gone");
+    assert_eq!((word.lease_uid.as_str(), word.holder.as_ref().map(Identity::as_str)), ("l", Some("web-1_u1_0")));
+    assert_eq!(wishes.policy.unreachable_holder, UnreachableHolder::AfterPodGone);
+    let noted = |lease: &Seen| {
+        let next = build::lease::with_wishes(&lease.object, &wishes).expect("the policy is new");
+        (Record::read(&next).expect("a record").notes.cleared, build::lease::with_wishes(&next, &wishes))
+    };
+    assert_eq!(noted(observed.lease.as_ref().expect("a Lease")), (Some(word), None), "and only once");
+    assert_eq!(noted(&lease(Some(2), json!({}))), (None, None), "another has taken it since");
 }
 
 #[test]

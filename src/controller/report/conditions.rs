@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::words::{clock, to_seconds};
-use super::{Account, ends, words};
+use super::{Account, blocked, ends, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, is_true, reasons, remove_condition, set_condition, types};
 use crate::api::status::{FinishedRun, RunOutcome};
@@ -32,7 +32,7 @@ pub fn all(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<Condition> {
     let held = held(account);
     let verdict = verdict(account, old, &held);
     let unchanged = verdict.ready.is_none();
-    let mut optional = vec![(types::STALLED, verdict.stalled)];
+    let mut optional = vec![(types::STALLED, verdict.stalled), (types::TAKEOVER_BLOCKED, blocked::statement(account))];
     if !unchanged {
         optional.push((types::RECONCILING, verdict.reconciling));
     }
@@ -188,25 +188,27 @@ fn remembered_token(account: &Account<'_>) -> Option<String> {
 fn held(account: &Account<'_>) -> Statement {
     let Some(record) = account.record() else {
         return match account.lease_created {
-            Some(true) => quarantined("was missing and has been made again", takeover::longest(account.job, account.observed)),
+            Some(true) => quarantined(account, "was missing and has been made again", takeover::longest(account.job, account.observed)),
             Some(false) | None => Statement::no(types::HELD, reasons::NEVER_HELD, "the Lease is new: nobody has held it yet"),
         };
     };
     let seconds = record.lease_duration.as_secs();
     match (&record.holder, &record.notes.released) {
-        (Some(_), _) if record.acquire_time.is_none() => quarantined("has been made again", record.lease_duration),
+        (Some(_), _) if record.acquire_time.is_none() => quarantined(account, "has been made again", record.lease_duration),
         (Some(holder), _) if account.observed.holder().is_none() => {
-            let message = format!("{} has not renewed its lease of {seconds} s; the next ready candidate takes over", holder.pod());
+            let then = blocked::hint(account).unwrap_or("the next ready candidate takes over");
+            let message = format!("{} has not renewed its lease of {seconds} s; {then}", holder.pod());
             Statement::no(types::HELD, reasons::EXPIRED, message)
         }
         (Some(_), _) => Statement::yes(types::HELD, reasons::HELD, held_by(account)),
         (None, Some(released)) if record.is_released() => free(account, released.reason, released.by.pod()),
-        (None, _) => quarantined("was emptied by somebody who is no candidate", record.lease_duration),
+        (None, _) => quarantined(account, "was emptied by somebody who is no candidate", record.lease_duration),
     }
 }
 
-fn quarantined(how: &str, wait: Duration) -> Statement {
-    let message = format!("the Lease {how}: everybody waits {} s, for its last holder may still run", wait.as_secs());
+fn quarantined(account: &Account<'_>, how: &str, wait: Duration) -> Statement {
+    let then = blocked::hint(account).map_or(String::new(), |hint| format!("; {hint}"));
+    let message = format!("the Lease {how}: everybody waits {} s, for its last holder may still run{then}", wait.as_secs());
     Statement::no(types::HELD, reasons::QUARANTINED, message)
 }
 

@@ -4,6 +4,8 @@ use super::{Account, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, is_true, reasons, types};
 use crate::api::status::{RunOutcome, Takeover, TakeoverReason};
+use crate::controller::plan::handover::request::{Fate, Request};
+use crate::lease::record::Identity;
 
 /// Something that happened, for `kubectl describe`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,7 @@ pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJ
         warning("ForeignObject", format!("the Pod {pod} is not of this SingletonJob: it is left alone, and the next number is used"))
     }));
     events.extend(lost(old, new));
+    events.extend(blocked(old, new));
     if new.takeovers.first() != old.takeovers.first() {
         events.extend(new.takeovers.first().map(changed_hands).into_iter().flatten());
     }
@@ -46,6 +49,7 @@ pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJ
         let note = format!("{} is asked to hand over: {}", handover.holder.pod(), words::release(handover.reason));
         events.push(Event { pod: Some(handover.holder.pod().to_owned()), ..normal("HandoverRequested", note) });
     }
+    events.extend(account.request.and_then(refused));
     events.extend(account.retired.iter().map(retired));
     events.extend(attempts(account, old, new));
     events.extend(standbys(account, old, new));
@@ -66,6 +70,15 @@ fn lost(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     Some(Event { pod: old.lease.as_ref().and_then(|lease| lease.holder.clone()), ..event })
 }
 
+/// Once for every silent holder, whatever the reasons are one after the other.
+fn blocked(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
+    let blocked = find_condition(&new.conditions, types::TAKEOVER_BLOCKED)?;
+    let pod =
+        new.lease.as_ref().and_then(|lease| lease.last_holder_identity.as_deref()).map(|holder| Identity::read(holder).pod().to_owned());
+    let is_new = find_condition(&old.conditions, types::TAKEOVER_BLOCKED).is_none();
+    is_new.then(|| Event { pod, ..warning("TakeoverBlocked", blocked.message.clone()) })
+}
+
 fn changed_hands(takeover: &Takeover) -> Vec<Event> {
     let token = takeover.fencing_token.as_ref().map_or(String::new(), |token| format!(", token {token}"));
     let pod = Some(takeover.to.clone());
@@ -76,6 +89,11 @@ fn changed_hands(takeover: &Takeover) -> Vec<Event> {
         events.push(Event { pod, ..normal("TakeoverCompleted", note) });
     }
     events
+}
+
+fn refused(request: &Request) -> Option<Event> {
+    let Fate::Refused(why) = &request.fate else { return None };
+    Some(warning("HandoverRefused", format!("the request {:?} to hand over is refused: {why}", request.text)))
 }
 
 fn retired(pod: &String) -> Event {

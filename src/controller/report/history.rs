@@ -100,6 +100,8 @@ fn reason(released: Option<Reason>, was_held: bool, old: &SingletonJobStatus) ->
     match released {
         Some(Reason::Created | Reason::Stopped) => TakeoverReason::InitialAcquire,
         Some(Reason::Handover) => TakeoverReason::Handover,
+        Some(Reason::Unready) => TakeoverReason::Unready,
+        Some(Reason::Failback) => TakeoverReason::Failback,
         Some(Reason::RolledOut) => TakeoverReason::RolledOut,
         Some(Reason::Drain) => TakeoverReason::Drain,
         Some(Reason::WorkloadSucceeded | Reason::WorkloadFailed | Reason::ElectorDied) => TakeoverReason::WorkloadFailed,

@@ -5,10 +5,11 @@ use kube::ResourceExt;
 use super::words::to_seconds;
 use super::{Account, conditions, history};
 use crate::api::SingletonJobStatus;
-use crate::api::status::{Candidate, CandidateRole, CurrentRun, LeaseStatus, MOST_CANDIDATES, RunOutcome};
+use crate::api::status::{Candidate, CandidateRole, CurrentRun, LeaseStatus, MOST_CANDIDATES, PendingRequest, RunOutcome};
 use crate::contract::labels;
 use crate::controller::observe::candidate::{self, Life};
-use crate::controller::plan::{self, runs, takeover};
+use crate::controller::plan::handover::request::{Fate, Request};
+use crate::controller::plan::{self, clearance, runs, takeover};
 use crate::lease::record::Version;
 
 /// What users should read now.
@@ -31,6 +32,7 @@ pub fn compute(account: &Account<'_>) -> SingletonJobStatus {
         lease: lease(account, &old),
         candidates: candidates(account),
         last_candidate_number: account.last_number.max(old.last_candidate_number),
+        last_handled_cleared_holder: clearance::handled(account.job, observed),
         start_time: old.start_time.clone().or_else(|| run.as_ref().and_then(|run| run.start_time.clone())),
         completion_time: runs.first().and_then(|run| run.completion_time.clone()),
         run,
@@ -38,6 +40,24 @@ pub fn compute(account: &Account<'_>) -> SingletonJobStatus {
         failed_runs: (!runs.is_empty()).then(|| to_i32(failed)),
         runs,
         takeovers: history::takeovers(account, &old),
+        pending_handover_request: pending(account),
+        last_handled_handover_request: handled(account).or(old.last_handled_handover_request),
+    }
+}
+
+fn pending(account: &Account<'_>) -> Option<PendingRequest> {
+    let Request { text, fate } = account.request?;
+    match fate {
+        Fate::Waits { since, left: _ } => Some(PendingRequest { request: text.clone(), since: to_seconds(*since) }),
+        Fate::Granted(_) | Fate::Refused(_) | Fate::Past => None,
+    }
+}
+
+fn handled(account: &Account<'_>) -> Option<String> {
+    let Request { text, fate } = account.request?;
+    match fate {
+        Fate::Waits { .. } => None,
+        Fate::Granted(_) | Fate::Refused(_) | Fate::Past => Some(text.clone()),
     }
 }
 

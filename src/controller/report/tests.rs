@@ -1,5 +1,7 @@
 //! The state table of the API, row by row, on plain data.
 
+mod blocked;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -292,6 +294,36 @@ fn a_change_of_hands_is_written_down_once_with_its_reason() {
     assert_eq!((takeover.from.as_deref(), &*takeover.to, takeover.reason), (Some("web-1"), "web-2", TakeoverReason::Expired));
     let again = compute(&shot(&first), Some(held()), vec![pod(2, true, None)]);
     assert_eq!(again, first, "a second look changes nothing");
+}
+
+#[test]
+fn a_request_to_hand_over_waits_in_status_and_its_refusal_is_told_once() {
+    let requested = |status: &SingletonJobStatus| {
+        let mut job = job("Never", json!({}), status);
+        let annotations = [("singletonjob.dev/handover-requested-at", "noon"), ("singletonjob.dev/handover-to", "web-1")];
+        job.metadata.annotations = Some(annotations.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        job
+    };
+    let happened = |before: &SingletonJobStatus, candidates: Vec<Candidate>| {
+        let (job, observed) = (requested(before), Observed { lease: Some(held()), candidates, ..Observed::default() });
+        let plan = plan::plan(&job, &observed, now());
+        let account = Account::new(&job, &observed, &plan, apply::nothing(), now());
+        let after = status::compute(&account);
+        (events::between(&account, before, &after), after)
+    };
+    let before = SingletonJobStatus { observed_generation: Some(1), ..SingletonJobStatus::default() };
+    let (_, mut waiting) = happened(&before, vec![pod(1, false, None), pod(2, true, None)]);
+    let pending = waiting.pending_handover_request.as_mut().expect("web-1 is not ready yet");
+    assert_eq!((pending.request.as_str(), pending.since.0), ("noon", now()));
+    pending.since.0 = now() - Duration::from_secs(30);
+    let (events, refused) = happened(&waiting, vec![pod(1, false, None), pod(2, true, None)]);
+    let told: Vec<_> = events.iter().filter(|event| event.reason == "HandoverRefused").map(|event| &*event.note).collect();
+    let expected = "the request \"noon\" to hand over is refused: web-1 was not ready within 30 s: kubectl describe pod web-1 says why; \
+                    ask again then";
+    assert_eq!(told, [expected]);
+    assert_eq!((refused.pending_handover_request.clone(), refused.last_handled_handover_request.as_deref()), (None, Some("noon")));
+    let (events, later) = happened(&refused, vec![pod(1, true, None), pod(2, true, None)]);
+    assert!(events.iter().all(|event| event.reason != "HandoverRefused") && later.last_handled_handover_request.is_some());
 }
 
 #[test]

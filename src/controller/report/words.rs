@@ -23,6 +23,8 @@ pub fn release(reason: Reason) -> String {
     let means = match reason {
         Reason::Created => "nobody held it",
         Reason::Handover => "on request",
+        Reason::Unready => "its pod has not been ready for too long",
+        Reason::Failback => "a standby is ready on a preferred node",
         Reason::RolledOut => "its pod is of an old template",
         Reason::Drain => "its pod is ending",
         Reason::WorkloadSucceeded => "its workload has succeeded",
@@ -39,6 +41,8 @@ pub fn takeover(reason: TakeoverReason) -> String {
     let means = match reason {
         TakeoverReason::InitialAcquire => "nobody held it before",
         TakeoverReason::Handover => "on request",
+        TakeoverReason::Unready => "its pod had not been ready for too long",
+        TakeoverReason::Failback => "back to a preferred node",
         TakeoverReason::Drain => "its pod was ended",
         TakeoverReason::RolledOut => "its pod was of an old template",
         TakeoverReason::WorkloadFailed => "its workload ended",

@@ -84,7 +84,9 @@ pub(super) fn close(progress: Progress, policy: &Policy, end: Closing) -> (Progr
         Reason::LeaseLost => loss(counted, ran),
         // As in batch/v1, what is stopped on purpose and resumed has all its time again.
         Reason::Stopped if !exceeded => Progress { start_time: None, ..counted },
-        Reason::Created | Reason::Handover | Reason::RolledOut | Reason::Drain | Reason::Stopped => counted,
+        Reason::Created | Reason::Handover | Reason::Unready | Reason::Failback | Reason::RolledOut | Reason::Drain | Reason::Stopped => {
+            counted
+        }
     };
     let verdict = match policy.completion_policy {
         CompletionPolicy::Never => None,
@@ -165,7 +167,7 @@ mod tests {
     #[test]
     fn interruptions_cost_nothing() {
         let policy = policy(CompletionPolicy::OnSuccess, 0);
-        for reason in [Reason::Handover, Reason::Drain, Reason::RolledOut, Reason::Stopped] {
+        for reason in [Reason::Handover, Reason::Unready, Reason::Failback, Reason::Drain, Reason::RolledOut, Reason::Stopped] {
             let (after, verdict) = close(started(), &policy, end(reason, Some(Exit::Code(143)), Duration::ZERO));
             assert_eq!((after.failures, after.setbacks, after.open, verdict), (0, 0, false, None), "{reason:?}");
         }

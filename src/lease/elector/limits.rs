@@ -16,9 +16,14 @@ pub(super) fn action(policy: &Policy, reason: Reason, exit: Option<Exit>) -> Fai
         Reason::WorkloadFailed => exit.and_then(|exit| failure_policy.rule(exit)).map_or(FailureAction::Count, |(_, rule)| rule.action),
         Reason::LeaseLost | Reason::ElectorDied if failure_policy.forgive_lease_loss => FailureAction::Ignore,
         Reason::LeaseLost | Reason::ElectorDied => FailureAction::Count,
-        Reason::WorkloadSucceeded | Reason::Created | Reason::Handover | Reason::RolledOut | Reason::Drain | Reason::Stopped => {
-            FailureAction::Ignore
-        }
+        Reason::WorkloadSucceeded
+        | Reason::Created
+        | Reason::Handover
+        | Reason::Unready
+        | Reason::Failback
+        | Reason::RolledOut
+        | Reason::Drain
+        | Reason::Stopped => FailureAction::Ignore,
     }
 }
 
@@ -90,7 +95,7 @@ mod tests {
     #[test]
     fn an_interruption_never_counts_and_no_rule_speaks_of_it() {
         let policy = policy(vec![rule(Operator::In, &[143], FailureAction::FailRun)]);
-        for reason in [Reason::Handover, Reason::Drain, Reason::RolledOut, Reason::Stopped] {
+        for reason in [Reason::Handover, Reason::Unready, Reason::Failback, Reason::Drain, Reason::RolledOut, Reason::Stopped] {
             assert_eq!(action(&policy, reason, Some(Exit::Signal(15))), FailureAction::Ignore, "{reason:?}");
         }
     }

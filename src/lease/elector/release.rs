@@ -59,7 +59,7 @@ impl End<'_> {
             released: Some(self.mark(record, renew_time)),
             finished: finished.or_else(|| record.notes.finished.clone()),
             health: None,
-            drop_handover: true,
+            drop_wishes: true,
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::clock::{Moment, Now};
-use super::super::notes::{Desired, Policy, Progress, Run};
+use super::super::notes::{Desired, Policy, Progress, Run, UnreachableHolder};
 use super::super::record::{Identity, Record};
 use super::super::timing::Timing;
 use super::{Candidate, Ending, Output, Reading, Wire, Write, account, limits, succession};
@@ -78,13 +78,16 @@ impl Standby {
         if wire.trouble.is_some() {
             return None;
         }
+        if !is_clear(record, policy) {
+            return None;
+        }
         if policy.token_floor.is_some_and(|floor| record.version <= floor) {
             return None;
         }
         let rank = succession::delay(&candidate.identity, record, policy.candidates);
         let after = |asleep: Duration| asleep.saturating_add(rank).saturating_sub(now.at.elapsed_for_challenger(sight.since));
         let account = account::of(record, run);
-        let (lease, back_off) = waiting_period(record, &account, wire.longest_lease);
+        let (lease, back_off) = waiting_period(record, &account, policy, wire.longest_lease);
         // A run whose time is over is closed then, and not when its back-off is: nothing will be started.
         let closed = limits::left(&account, policy, now.wall).map_or(Duration::MAX, |left| left.max(after(lease)));
         let waited = after(lease.saturating_add(back_off)).min(closed);
@@ -111,10 +114,20 @@ fn wanted<'a>(record: &'a Record, candidate: &Candidate) -> Option<&'a Run> {
     wanted.then_some(run)
 }
 
-/// From first sight: the longest lease that the holder may believe in, unless it has released, and then the back-off.
-fn waiting_period(record: &Record, account: &Progress, longest_lease: Duration) -> (Duration, Duration) {
-    let back_off = Duration::from_secs(u64::from(account.retry_after_seconds));
-    if record.is_released() { (Duration::ZERO, back_off) } else { (longest_lease, back_off) }
+/// Whether nothing but time stands in the way: what was not given back may need somebody's word that its holder is gone.
+fn is_clear(record: &Record, policy: &Policy) -> bool {
+    match policy.unreachable_holder {
+        UnreachableHolder::AfterLeaseExpiry => true,
+        UnreachableHolder::AfterPodGone | UnreachableHolder::Manual => record.is_released() || record.is_cleared(),
+    }
+}
+
+/// From first sight: the longest lease that the holder may believe in and the delay, unless it has released, and then the back-off. A holder
+/// that is gone is waited for no less: a pod may be gone, and its processes not.
+fn waiting_period(record: &Record, account: &Progress, policy: &Policy, longest_lease: Duration) -> (Duration, Duration) {
+    let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
+    let lease = if record.is_released() { Duration::ZERO } else { longest_lease + seconds(policy.delay_seconds) };
+    (lease, seconds(account.retry_after_seconds))
 }
 
 /// Whoever was itself out of contact lets the holder speak first when contact returns, once: its workload may have ended meanwhile, and a
@@ -150,7 +163,7 @@ fn takeover(now: Now, candidate: &Candidate, record: &Record, run: &Run, policy:
         released: record.notes.released.clone().filter(|_| record.is_released()),
         finished: record.notes.finished.clone(),
         health: None,
-        drop_handover: true,
+        drop_wishes: true,
     }
 }
 

@@ -323,7 +323,7 @@ impl Tenure {
             released: record.notes.released.clone(),
             finished: record.notes.finished.clone(),
             health: Some(Health { token: Some(self.token), warnings: warnings(timing, lateness) }),
-            drop_handover: false,
+            drop_wishes: false,
         }
     }
 

@@ -1,4 +1,5 @@
 mod limits;
+mod unreachable;
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use jiff::Timestamp;
 
 use super::super::clock::{Moment, Now};
 use super::super::notes::{
-    CompletionPolicy, Desired, Exit, FailurePolicy, Handover, Notes, Outcome, Policy, Progress, Reason, Released, Run,
+    CompletionPolicy, Desired, Exit, FailurePolicy, Handover, Notes, Outcome, Policy, Progress, Reason, Released, Run, UnreachableHolder,
 };
 use super::super::record::{Identity, Record, Version};
 use super::*;
@@ -48,6 +49,8 @@ pub(super) fn policy() -> Policy {
         failure_policy: FailurePolicy::default(),
         active_deadline_seconds: None,
         token_floor: None,
+        unreachable_holder: UnreachableHolder::AfterLeaseExpiry,
+        delay_seconds: 0,
     }
 }
 
@@ -122,7 +125,8 @@ fn stored(write: &Write, base: &Record, version: u128) -> Record {
             released: write.released.clone(),
             finished: write.finished.clone(),
             health: write.health.clone(),
-            handover: base.notes.handover.clone().filter(|_| !write.drop_handover),
+            handover: base.notes.handover.clone().filter(|_| !write.drop_wishes),
+            cleared: base.notes.cleared.clone().filter(|_| !write.drop_wishes),
             ..base.notes.clone()
         },
     }
@@ -527,7 +531,7 @@ fn a_handover_is_for_the_holder_it_names() {
     let release = bench.told(310, Fact::TreeEmpty);
     let (_, write) = put(&release).expect("a release");
     assert_eq!(write.released.map(|mark| mark.reason), Some(Reason::RolledOut));
-    assert!(write.drop_handover);
+    assert!(write.drop_wishes);
     assert_eq!(write.progress.map(|progress| (progress.failures, progress.setbacks)), Some((0, 0)));
     assert_eq!(orders(&bench.store(320, &release)), [Order::Exit(Ending::Interrupted)]);
 }

@@ -175,8 +175,8 @@ pub struct Write {
     pub finished: Option<Finished>,
     /// How the holder fares.
     pub health: Option<Health>,
-    /// Whether a request to hand over is done with.
-    pub drop_handover: bool,
+    /// Whether the wishes about the tenure before are done with: a request to hand over, and that its holder is gone.
+    pub drop_wishes: bool,
 }
 
 /// What a candidate is at the moment.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::World;
 use super::fault::{Breach, FATAL, Fault};
 use super::lease::elector::{Answer, Write};
-use super::lease::notes::{Desired, Handover, Notes, Policy, Progress, Reason, Released, Run};
+use super::lease::notes::{Cleared, Desired, Handover, Notes, Policy, Progress, Reason, Released, Run};
 use super::lease::record::{Identity, Record, Version};
 use super::oracle::Claim;
 use super::state::{Request, State, Store};
@@ -80,6 +80,9 @@ impl World {
                 let handover = Handover { id: "1".into(), holder: first, reason: Reason::Handover };
                 state.store.edit(|lease| lease.notes.handover = Some(handover));
             }
+            Fault::Clearance => state.store.edit(|lease| {
+                lease.notes.cleared = Some(Cleared { lease_uid: lease.uid.clone(), holder: Some(first) });
+            }),
             Fault::Stop => {
                 state.wish.stopped = true;
                 state.wish.desired = Desired::Stop;
@@ -92,12 +95,19 @@ impl World {
                 let released = Some(created(0));
                 Record { notes: Notes { released, ..notes(&self.policy) }, ..empty(uid, &self.policy) }
             }),
-            Fault::RestoreHeld => state.store.create(|uid| {
-                let renew_time = Some(self.at(0, 0).wall);
-                Record { holder: Some(first), acquire_time: renew_time, renew_time, ..empty(uid, &self.policy) }
+            Fault::RestoreHeld => state.store.create(|uid| self.held_by(first, uid)),
+            Fault::RestoreCleared => state.store.create(|uid| {
+                let cleared = Some(Cleared { lease_uid: empty(0, &self.policy).uid, holder: Some(first.clone()) });
+                let held = self.held_by(first, uid);
+                Record { notes: Notes { cleared, ..held.notes.clone() }, ..held }
             }),
             _ => {}
         }
+    }
+
+    fn held_by(&self, holder: Identity, uid: u8) -> Record {
+        let renew_time = Some(self.at(0, 0).wall);
+        Record { holder: Some(holder), acquire_time: renew_time, renew_time, ..empty(uid, &self.policy) }
     }
 
     /// By the controller, which knows who held it last and by which lease durations.
@@ -146,8 +156,9 @@ fn store(lease: &mut Record, write: &Write) {
     lease.notes.released = write.released;
     lease.notes.finished = write.finished;
     lease.notes.health = write.health;
-    if write.drop_handover {
+    if write.drop_wishes {
         lease.notes.handover = None;
+        lease.notes.cleared = None;
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Fault {
     Touch,
     /// The controller asks the first holder to hand over.
     Handover,
+    /// The controller says that the first process is gone, which is true, whoever holds by then.
+    Clearance,
     /// The controller wants that nothing runs.
     Stop,
     /// The controller wants a shorter lease.
@@ -47,6 +49,8 @@ pub enum Fault {
     RestoreFree,
     /// From a copy that was saved when the first holder had just taken it.
     RestoreHeld,
+    /// From a copy that was saved when the first holder was said to be gone.
+    RestoreCleared,
 }
 
 /// How a workload ends by itself where a rule of the failure policy is about that: it fails the run.

@@ -164,14 +164,19 @@ fn spend(state: &mut State, fault: Fault) {
 }
 
 fn is_by_hand(fault: Fault) -> bool {
-    use Fault::{Clear, Delete, Handover, Lengthen, RecreateBlank, RestoreFree, RestoreHeld, Shorten, Stop, Touch};
-    matches!(fault, Touch | Handover | Stop | Shorten | Lengthen | Delete | Clear | RecreateBlank | RestoreFree | RestoreHeld)
+    use Fault::{
+        Clear, Clearance, Delete, Handover, Lengthen, RecreateBlank, RestoreCleared, RestoreFree, RestoreHeld, Shorten, Stop, Touch,
+    };
+    let restores = matches!(fault, RecreateBlank | RestoreFree | RestoreHeld | RestoreCleared);
+    restores || matches!(fault, Touch | Handover | Clearance | Stop | Shorten | Lengthen | Delete | Clear)
 }
 
-/// Who makes a Lease again needs one that was deleted, all others one that is there.
+/// Who makes a Lease again needs one that was deleted, all others one that is there. Nobody is said to be gone who is not.
 fn hand_can(state: &State, fault: Fault) -> bool {
-    let makes = matches!(fault, Fault::RecreateBlank | Fault::RestoreFree | Fault::RestoreHeld);
-    state.store.lease.is_none() == makes
+    let makes = matches!(fault, Fault::RecreateBlank | Fault::RestoreFree | Fault::RestoreHeld | Fault::RestoreCleared);
+    let first = &state.agents[0];
+    let may_be_said = fault != Fault::Clearance || first.over || first.incarnation > 0;
+    state.store.lease.is_none() == makes && may_be_said
 }
 
 fn can_befall(state: &State, number: usize, fault: Fault) -> bool {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::World;
 use super::lease::clock::{Moment, Now};
 use super::lease::elector::{Input, Output, Start, Write};
-use super::lease::notes::{Desired, Exit, Released};
+use super::lease::notes::{Cleared, Desired, Exit, Released, UnreachableHolder};
 use super::lease::record::{Identity, Record};
 use super::lease::timing::{Timing, Wanted};
 use super::state::{Agent, Request, State};
@@ -51,8 +51,7 @@ pub struct Evidence {
     /// The tenure that it was last told of, and since when that was the same.
     sight: Option<(Sight, Moment)>,
     longest_lease: Duration,
-    /// Which version that was, and whether it might be taken at once, or at all.
-    told: (u128, bool, bool),
+    told: Told,
     /// The own write that was stored and is good for longest: when it was sent, and its lease duration.
     pub stored: Option<(Moment, Duration)>,
     /// The version of the own write that acquired the Lease.
@@ -63,6 +62,20 @@ pub struct Evidence {
     /// When it was asked to end, and when it was killed.
     terminated: Option<u32>,
     killed: Option<u32>,
+}
+
+/// What it was last told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Told {
+    version: u128,
+    /// It might be taken at once.
+    free: bool,
+    /// Something should run.
+    wanted: bool,
+    /// Its holder was said to be gone, or need not be.
+    clear: bool,
+    /// Beyond the lease.
+    delay: Duration,
 }
 
 type Sight = (String, Option<Identity>, Option<Timestamp>);
@@ -88,14 +101,20 @@ impl Evidence {
         let marked = |mark: &Released| mark.lease_uid == record.uid && mark.renew_time == record.renew_time;
         let free = record.holder.is_none() && record.notes.released.as_ref().is_some_and(marked);
         let wanted = record.notes.run.as_ref().is_some_and(|run| run.desired == Desired::Run);
-        self.told = (record.version.0, free, wanted);
+        let policy = record.notes.policy.as_ref();
+        let trusting = policy.is_some_and(|policy| policy.unreachable_holder == UnreachableHolder::AfterLeaseExpiry);
+        let meant = |cleared: &Cleared| cleared.lease_uid == record.uid && cleared.holder == record.holder;
+        let clear = trusting || record.notes.cleared.as_ref().is_some_and(meant);
+        let delay = Duration::from_secs(policy.map_or(0, |policy| u64::from(policy.delay_seconds)));
+        self.told = Told { version: record.version.0, free, wanted, clear, delay };
     }
 
     /// Rules 4 and 5.
     fn may_take(&self, now: Now, write: &Write) -> bool {
-        let (version, free, wanted) = self.told;
-        let expired = self.sight.as_ref().is_some_and(|(_, since)| now.at.elapsed_for_challenger(*since) >= self.longest_lease);
-        version == write.base.0 && wanted && (free || expired)
+        let Told { version, free, wanted, clear, delay } = self.told;
+        let needed = self.longest_lease + delay;
+        let expired = self.sight.as_ref().is_some_and(|(_, since)| now.at.elapsed_for_challenger(*since) >= needed);
+        version == write.base.0 && wanted && (free || expired && clear)
     }
 
     pub fn stored(&mut self, request: &Request, version: u128) {

@@ -1,0 +1,178 @@
+//! Who of the candidates should hold, when the holder should be asked to hand over, and when a silent one is followed.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// On a SingletonJob: a person says that this holder is gone for good. A pod's name, or a whole `holderIdentity`.
+pub const CLEARED_HOLDER: &str = "singletonjob.dev/cleared-holder";
+
+/// `unreadyHolder.afterSeconds` where it is left out.
+pub const DEFAULT_UNREADY_SECONDS: i32 = 60;
+
+/// Who should hold, when it changes hands although the holder could go on, and what is waited for when the holder fell silent.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TakeoverPolicy {
+    /// Which nodes are the better places, as in a pod's preferred node affinity: the weights of all terms that match a node are added up,
+    /// and of several ready standbys the one on the node with the highest sum takes over. It decides between standbys, not where pods are
+    /// scheduled: for that, give the template a node affinity too. The very first start goes to whoever is ready first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub preferred_nodes: Vec<PreferredNode>,
+
+    /// Whether a holder hands over to a ready standby on a node that `preferredNodes` prefers to its own. `Never`: it stays where it is.
+    /// `WhenAvailable`: it hands over, at the earliest 60 s after it took over; 10 minutes where it took over because the one before was
+    /// unready; not at all where it took over on request. Only with `completionPolicy: Never`. Defaults to `Never`.
+    #[serde(default)]
+    pub failback: Failback,
+
+    /// What happens when the pod that holds is not ready, although its lease is in order and its workload runs.
+    #[serde(default)]
+    pub unready_holder: UnreadyHolder,
+
+    /// What is done about a holder that fell silent without giving the Lease back: its node is cut off, has lost power, or hangs.
+    #[serde(default)]
+    pub unreachable_holder: UnreachableHolder,
+}
+
+/// Whether a holder gives way to a better placed standby.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Failback {
+    /// The holder stays.
+    #[default]
+    Never,
+    /// The holder hands over as soon as a better placed standby is ready.
+    WhenAvailable,
+}
+
+/// What happens when the pod that holds is not ready.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnreadyHolder {
+    /// `Keep`: it goes on. `HandOver`: it hands over to a ready standby, if there is one; only with `completionPolicy: Never`. Defaults to
+    /// `Keep`.
+    #[serde(default)]
+    pub policy: UnreadyPolicy,
+
+    /// How long the holder's pod has to be not ready, counted at the earliest from when it took over. After such a handover, the next one
+    /// for this reason waits 60 s longer than that: two bad pods do not play tennis. Defaults to 60.
+    #[serde(default = "default_unready_seconds")]
+    #[schemars(range(min = 1, max = 86400))]
+    pub after_seconds: i32,
+}
+
+/// Whether an unready holder hands over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum UnreadyPolicy {
+    /// It goes on.
+    #[default]
+    Keep,
+    /// It hands over to a ready standby.
+    HandOver,
+}
+
+/// What is done about a holder that fell silent. Its own agent has killed the workload before its lease ends, whatever is written here; this
+/// is for those who want to hear it from somebody else too, or whose effects are still on their way.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnreachableHolder {
+    /// What a takeover waits for, after the lease. `AfterLeaseExpiry`: nothing more. `AfterPodGone`: until the containers of the holder's pod
+    /// are reported as terminated, the pod is gone, or its node has the taint `node.kubernetes.io/out-of-service`. `Manual`: until a person
+    /// names the holder's pod in the annotation `singletonjob.dev/cleared-holder`. Defaults to `AfterLeaseExpiry`.
+    #[serde(default)]
+    pub policy: UnreachableHolderPolicy,
+
+    /// How much longer than its lease a silent holder is waited for: for effects that it has sent and that have not arrived. Defaults to 0.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 86400))]
+    pub delay_seconds: i32,
+}
+
+/// What the takeover of a silent holder waits for, after its lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum UnreachableHolderPolicy {
+    /// Nothing more.
+    #[default]
+    AfterLeaseExpiry,
+    /// The cluster says that its pod runs nothing any more.
+    AfterPodGone,
+    /// A person says so.
+    Manual,
+}
+
+/// Some nodes, and how much they are preferred.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PreferredNode {
+    /// How much a matching node is preferred, from 1 to 100.
+    #[schemars(range(min = 1, max = 100))]
+    pub weight: i32,
+
+    /// Which nodes match: those that meet all of its requirements. Without any, none does.
+    pub preference: NodeSelectorTerm,
+}
+
+/// Requirements of a node, all of which it has to meet.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeSelectorTerm {
+    /// Requirements by the node's labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub match_expressions: Vec<NodeSelectorRequirement>,
+
+    /// Requirements by the node's fields; the only one is `metadata.name`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub match_fields: Vec<NodeSelectorRequirement>,
+}
+
+/// One requirement of a node.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeSelectorRequirement {
+    /// Name of the label, or of the field.
+    #[schemars(length(min = 1, max = 317))]
+    pub key: String,
+
+    /// How the node's value is compared with `values`.
+    pub operator: NodeSelectorOperator,
+
+    /// With `In` and `NotIn` at least one; with `Gt` and `Lt` one whole number; with `Exists` and `DoesNotExist` none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub values: Vec<NodeValue>,
+}
+
+/// What a node's label or field is compared with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct NodeValue(#[schemars(length(max = 253))] pub String);
+
+/// How a node's value is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NodeSelectorOperator {
+    /// It is one of the values.
+    In,
+    /// It is none of the values, or the node has none.
+    NotIn,
+    /// The node has one.
+    Exists,
+    /// The node has none.
+    DoesNotExist,
+    /// It is a whole number, and greater.
+    Gt,
+    /// It is a whole number, and less.
+    Lt,
+}
+
+impl Default for UnreadyHolder {
+    fn default() -> Self {
+        Self { policy: UnreadyPolicy::default(), after_seconds: DEFAULT_UNREADY_SECONDS }
+    }
+}
+
+fn default_unready_seconds() -> i32 {
+    DEFAULT_UNREADY_SECONDS
+}

@@ -1,0 +1,204 @@
+//! What has become of the pod of a holder that fell silent: asked of the API server itself, and only then.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod};
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt};
+
+use super::candidate::number;
+use crate::api::SingletonJob;
+use crate::contract::{labels, pod};
+use crate::controller::request::{Failure, bounded};
+use crate::lease::record::{Identity, Record};
+
+/// By which an administrator says that a node is switched off and what ran there can no longer run.
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+
+/// What has become of a holder's pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// There is none any more.
+    Gone,
+    /// The kubelet says that the holder's container has ended.
+    Ended,
+    /// An administrator says that this node is out of service.
+    OutOfService(String),
+    /// It may run.
+    Unproven {
+        /// Which.
+        pod: String,
+        /// Where it is.
+        node: Option<String>,
+    },
+}
+
+impl Fate {
+    /// Whether nothing of it runs any more, as far as the cluster can tell.
+    pub fn is_over(&self) -> bool {
+        match self {
+            Self::Gone | Self::Ended | Self::OutOfService(_) => true,
+            Self::Unproven { .. } => false,
+        }
+    }
+
+    /// The pod that may run.
+    pub fn pod(&self) -> Option<&str> {
+        match self {
+            Self::Unproven { pod, .. } => Some(pod),
+            Self::Gone | Self::Ended | Self::OutOfService(_) => None,
+        }
+    }
+
+    /// Where it may run.
+    pub fn node(&self) -> Option<&str> {
+        match self {
+            Self::Unproven { node, .. } => node.as_deref(),
+            Self::Gone | Self::Ended | Self::OutOfService(_) => None,
+        }
+    }
+}
+
+/// Asks after `holder`, who last renewed as `record` has it.
+///
+/// # Errors
+/// Where a request fails.
+pub async fn look(
+    client: &Client,
+    job: &SingletonJob,
+    holder: &Identity,
+    record: &Record,
+    made: Option<Timestamp>,
+) -> Result<Fate, Failure> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &job.namespace().unwrap_or_default());
+    let Some(uid) = holder.pod_uid().filter(|_| is_candidate(holder, job)) else {
+        return somebody_before(&pods, &job.name_any(), made).await;
+    };
+    let pod = bounded("reading Pod", holder.pod(), pods.get_opt(holder.pod())).await?;
+    let Some(pod) = pod.filter(|pod| pod.uid().as_deref() == Some(uid)) else { return Ok(Fate::Gone) };
+    if has_ended(&pod, record.renew_time) {
+        return Ok(Fate::Ended);
+    }
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+    match node {
+        Some(node) if is_out_of_service(client, &node).await? => Ok(Fate::OutOfService(node)),
+        node => Ok(Fate::Unproven { pod: pod.name_any(), node }),
+    }
+}
+
+/// Anybody may write a `holderIdentity`; only one like this is asked for by name.
+fn is_candidate(holder: &Identity, job: &SingletonJob) -> bool {
+    let number = number(holder.pod());
+    number > 0 && holder.pod() == format!("{}-{number}", job.name_any())
+}
+
+/// Where nobody knows who held the Lease before it was made again, every pod is suspect that is older than it.
+async fn somebody_before(pods: &Api<Pod>, job: &str, made: Option<Timestamp>) -> Result<Fate, Failure> {
+    let selector = ListParams::default().labels(&format!("{}={job}", labels::JOB));
+    let pods = bounded("listing pods of", job, pods.list(&selector)).await?.items;
+    let older = |pod: &&Pod| made.is_none_or(|made| pod.creation_timestamp().is_none_or(|time| time.0 < made));
+    let suspect = pods.iter().filter(older).find(|pod| !has_ended(pod, None));
+    Ok(suspect
+        .map_or(Fate::Gone, |pod| Fate::Unproven { pod: pod.name_any(), node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()) }))
+}
+
+/// A node that is gone takes its pods with it: then they are asked for in vain.
+async fn is_out_of_service(client: &Client, node: &str) -> Result<bool, Failure> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    let node = match bounded("reading Node", node, nodes.get_opt(node)).await {
+        Err(failure) if failure.is_denied() => {
+            tracing::warn!(%failure, "a taint out-of-service cannot be seen; apply the operator's manifests again");
+            None
+        }
+        result => result?,
+    };
+    let taints = node.and_then(|node| node.spec).and_then(|spec| spec.taints).unwrap_or_default();
+    Ok(taints.iter().any(|taint| taint.key == OUT_OF_SERVICE))
+}
+
+/// Whether the kubelet has reported the end of the container whose agent renewed last at `renewed`. Where another container runs in its place,
+/// that began later, by the same node's time of day.
+fn has_ended(pod: &Pod, renewed: Option<Timestamp>) -> bool {
+    let status = pod.status.clone().unwrap_or_default();
+    if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
+        return true;
+    }
+    let Some(gated) = gated(pod) else { return false };
+    let reported = status.container_statuses.iter().flatten().find(|container| container.name == gated);
+    reported.is_some_and(|container| container_ended(container, renewed))
+}
+
+/// Whatever the SingletonJob's template says by now.
+fn gated(pod: &Pod) -> Option<&str> {
+    let mut containers = pod.spec.as_ref()?.containers.iter();
+    let mounts = |container: &&k8s_openapi::api::core::v1::Container| {
+        container.volume_mounts.iter().flatten().any(|mount| mount.name == pod::CREDENTIALS_VOLUME)
+    };
+    containers.find(mounts).map(|container| container.name.as_str())
+}
+
+fn container_ended(container: &ContainerStatus, renewed: Option<Timestamp>) -> bool {
+    let Some(state) = &container.state else { return false };
+    let before = container.last_state.as_ref().is_some_and(|state| state.terminated.is_some());
+    match &state.running {
+        Some(running) => before && running.started_at.as_ref().zip(renewed).is_some_and(|(began, renewed)| began.0 > renewed),
+        None => state.terminated.is_some() || before,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn candidate(phase: &str, state: Value, last_state: Value) -> Pod {
+        let mounts = json!([{"name": pod::CREDENTIALS_VOLUME, "mountPath": "/x"}]);
+        let side = json!({"name": "side", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+                          "state": {"terminated": {"exitCode": 0}}});
+        let main = json!({"name": "main", "image": "", "imageID": "", "ready": true, "restartCount": 0, "state": state,
+                          "lastState": last_state});
+        serde_json::from_value(json!({
+            "metadata": {"name": "web-2", "uid": "u2"},
+            "spec": {"nodeName": "node-a", "containers": [{"name": "side"}, {"name": "main", "volumeMounts": mounts}]},
+            "status": {"phase": phase, "containerStatuses": [side, main]},
+        }))
+        .expect("a pod")
+    }
+
+    #[test]
+    fn a_holder_has_ended_when_its_own_container_is_reported_so() {
+        let renewed = "2026-01-01T14:00:05.5Z".parse().ok();
+        let ended = || json!({"terminated": {"exitCode": 137}});
+        let running = |since: &str| json!({"running": {"startedAt": since}});
+        let table = [
+            ("Running", running("2026-01-01T14:00:00Z"), json!({}), false),
+            ("Running", running("2026-01-01T14:00:00Z"), ended(), false),
+            ("Running", running("2026-01-01T14:00:05Z"), ended(), false),
+            ("Running", running("2026-01-01T14:00:06Z"), ended(), true),
+            ("Running", running("2026-01-01T14:00:06Z"), json!({}), false),
+            ("Running", ended(), json!({}), true),
+            ("Running", json!({"waiting": {"reason": "CrashLoopBackOff"}}), ended(), true),
+            ("Pending", json!({"waiting": {"reason": "ContainerCreating"}}), json!({}), false),
+            ("Running", json!({}), json!({}), false),
+            ("Failed", json!({}), json!({}), true),
+            ("Succeeded", json!({}), json!({}), true),
+        ];
+        for (phase, state, last, expected) in table {
+            assert_eq!(has_ended(&candidate(phase, state.clone(), last.clone()), renewed), expected, "{phase} {state} {last}");
+        }
+        let unknown = candidate("Running", running("2026-01-01T14:00:06Z"), ended());
+        assert!(!has_ended(&unknown, None), "nobody knows when it renewed");
+    }
+
+    #[test]
+    fn only_a_candidate_is_asked_for_by_name() {
+        let job: SingletonJob = serde_json::from_value(json!({
+            "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "web"}, "spec": {"template": {}},
+        }))
+        .expect("a SingletonJob");
+        for (holder, asked) in [("web-2_u2_7", true), ("web-02_u2_7", false), ("other-2_u2_7", false), ("web-2/../x_u_7", false)] {
+            assert_eq!(is_candidate(&Identity::read(holder), &job), asked, "{holder}");
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! Whether a silent holder is known to be gone, where the policy asks for that.
+//!
+//! The controller gives its word as a wish in the Lease, and nothing else. Candidates heed it where their policy asks for it, and in any case
+//! wait until the lease has passed on their own clocks: a pod can be gone from the API while its processes are not.
+
+use std::time::Duration;
+
+use kube::ResourceExt;
+
+use super::super::observe::fate::Fate;
+use super::super::observe::{Observed, Seen};
+use super::runs;
+use super::takeover::UNKNOWN_HOLDER;
+use crate::api::takeover::CLEARED_HOLDER;
+use crate::api::{SingletonJob, UnreachableHolderPolicy};
+use crate::lease::notes::{Cleared, UnreachableHolder};
+use crate::lease::record::Identity;
+
+/// Longer than any `holderIdentity`.
+const LONGEST_WORD: usize = 400;
+
+/// Why nobody may take over from a holder whose lease has passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// Its pod may still run.
+    PodNotGone {
+        /// Whose end is waited for.
+        pod: String,
+        /// Where it is.
+        node: Option<String>,
+    },
+    /// No person has said that it is gone.
+    NoWord {
+        /// Who fell silent.
+        holder: Identity,
+        /// What would have to be said.
+        word: String,
+        /// What was said instead.
+        said: Option<String>,
+    },
+    /// It has not been silent for long enough.
+    Delay {
+        /// Who fell silent.
+        holder: Identity,
+        /// How much longer than its lease is waited.
+        delay: Duration,
+    },
+}
+
+/// What candidates are told of the policy.
+pub fn policy(job: &SingletonJob) -> (UnreachableHolder, u32) {
+    let wanted = &job.spec.takeover.unreachable_holder;
+    let policy = match wanted.policy {
+        UnreachableHolderPolicy::AfterLeaseExpiry => UnreachableHolder::AfterLeaseExpiry,
+        UnreachableHolderPolicy::AfterPodGone => UnreachableHolder::AfterPodGone,
+        UnreachableHolderPolicy::Manual => UnreachableHolder::Manual,
+    };
+    (policy, u32::try_from(wanted.delay_seconds).unwrap_or(0))
+}
+
+/// Whose fate the cluster has to be asked for.
+pub fn in_question(job: &SingletonJob, observed: &Observed) -> Option<Identity> {
+    let seen = silent(job, observed)?;
+    let asked = policy(job).0 == UnreachableHolder::AfterPodGone && !seen.record.is_cleared();
+    asked.then(|| suspect(job, seen))
+}
+
+/// The word that the holder is gone, where it can be given.
+pub fn cleared(job: &SingletonJob, observed: &Observed) -> Option<Cleared> {
+    let seen = silent(job, observed)?;
+    let known = match policy(job).0 {
+        UnreachableHolder::AfterLeaseExpiry => return None,
+        UnreachableHolder::AfterPodGone => observed.fate.as_ref().is_some_and(Fate::is_over),
+        UnreachableHolder::Manual => is_named(job, &suspect(job, seen)),
+    };
+    let record = &seen.record;
+    (known || was_never_held(job, seen)).then(|| Cleared { lease_uid: record.uid.clone(), holder: record.holder.clone() })
+}
+
+/// Why nobody may take over yet.
+pub fn block(job: &SingletonJob, observed: &Observed) -> Option<Block> {
+    let seen = silent(job, observed)?;
+    let clear = seen.record.is_cleared() || cleared(job, observed).is_some();
+    let holder = suspect(job, seen);
+    match policy(job) {
+        (UnreachableHolder::AfterPodGone, _) if !clear => Some(not_gone(&holder, observed)),
+        (UnreachableHolder::Manual, _) if !clear => Some(no_word(job, holder)),
+        (_, delay) => {
+            let delay = Duration::from_secs(delay.into());
+            (seen.look.unchanged < seen.record.lease_duration + delay).then_some(Block::Delay { holder, delay })
+        }
+    }
+}
+
+/// What status remembers of the annotation. A pod's name says nothing about the processes that come after the one it was meant for: it acts
+/// once, and not at all where it stood there before anybody fell silent whom it names.
+pub fn handled(job: &SingletonJob, observed: &Observed) -> Option<String> {
+    let known = remembered(job).map(str::to_owned);
+    let Some(word) = word_given(job) else { return known };
+    if let Some(seen) = silent(job, observed) {
+        let holder = suspect(job, seen);
+        return if is_named(job, &holder) { Some(holder.to_string()) } else { known };
+    }
+    match observed.holder() {
+        Some(holder) if holder.pod() != word && holder.as_str() != word => {
+            known.filter(|known| Identity::read(known).pod() == word).or(Some(word.to_owned()))
+        }
+        _ => known,
+    }
+}
+
+/// The Lease of a holder that has let it pass, while anybody wants it.
+fn silent<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Seen> {
+    let seen = observed.lease.as_ref().filter(|seen| !seen.record.is_released())?;
+    let wanted = !job.spec.is_stopped() && !runs::is_finished(job, observed);
+    (wanted && observed.remaining().is_zero()).then_some(seen)
+}
+
+/// Who may still run: the holder, or the last one before somebody emptied the Lease.
+fn suspect(job: &SingletonJob, seen: &Seen) -> Identity {
+    let last = || last_holder(job).map(Identity::read);
+    seen.record.holder.clone().or_else(last).unwrap_or_else(|| Identity::read(UNKNOWN_HOLDER))
+}
+
+/// Made where nobody could hold it, and not marked as free for want of a moment.
+fn was_never_held(job: &SingletonJob, seen: &Seen) -> bool {
+    seen.record.holder.is_none() && seen.record.acquire_time.is_none() && last_holder(job).is_none()
+}
+
+fn last_holder(job: &SingletonJob) -> Option<&str> {
+    job.status.as_ref()?.lease.as_ref()?.last_holder_identity.as_deref()
+}
+
+fn word_given(job: &SingletonJob) -> Option<&str> {
+    let word = job.annotations().get(CLEARED_HOLDER)?.trim();
+    (!word.is_empty() && word.len() <= LONGEST_WORD).then_some(word)
+}
+
+fn remembered(job: &SingletonJob) -> Option<&str> {
+    job.status.as_ref()?.last_handled_cleared_holder.as_deref()
+}
+
+fn is_named(job: &SingletonJob, holder: &Identity) -> bool {
+    word_given(job).is_some_and(|word| word == holder.as_str() || word == holder.pod() && !is_used_up(job, holder))
+}
+
+/// Whether the name of the holder's pod has cleared an earlier process of it.
+fn is_used_up(job: &SingletonJob, holder: &Identity) -> bool {
+    remembered(job).is_some_and(|known| Identity::read(known).pod() == holder.pod() && known != holder.as_str())
+}
+
+fn not_gone(holder: &Identity, observed: &Observed) -> Block {
+    let (pod, node) = match &observed.fate {
+        Some(fate) => (fate.pod().unwrap_or(holder.pod()), fate.node()),
+        None => (holder.pod(), None),
+    };
+    Block::PodNotGone { pod: pod.to_owned(), node: node.map(str::to_owned) }
+}
+
+fn no_word(job: &SingletonJob, holder: Identity) -> Block {
+    let word = if is_used_up(job, &holder) { holder.as_str() } else { holder.pod() };
+    Block::NoWord { word: word.to_owned(), said: word_given(job).map(str::to_owned), holder }
+}
+
+#[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::super::observe::sightings::Look;
+    use super::*;
+    use crate::lease::record::Record;
+
+    const HOLDER: &str = "web-2_u2_0000000000000007";
+    const EARLIER: &str = "web-2_u2_0000000000000006";
+
+    fn job(policy: &str, word: Option<&str>, handled: Option<&str>) -> SingletonJob {
+        let unreachable = json!({"policy": policy, "delaySeconds": 30});
+        let mut job: SingletonJob = serde_json::from_value(json!({
+            "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "web", "namespace": "shop", "uid": "j"},
+            "spec": {
+                "completionPolicy": "Never", "takeover": {"unreachableHolder": unreachable},
+                "template": {"spec": {"containers": [{"name": "main", "command": ["x"]}]}},
+            },
+            "status": {"lastHandledClearedHolder": handled, "lease": {"name": "web", "lastHolderIdentity": HOLDER}},
+        }))
+        .expect("a SingletonJob");
+        job.metadata.annotations = word.map(|word| [(CLEARED_HOLDER.to_owned(), word.to_owned())].into());
+        job
+    }
+
+    fn lease(holder: Option<&str>, annotations: Value, unchanged: u64) -> Observed {
+        let object = serde_json::from_value(json!({
+            "metadata": {"name": "web", "uid": "l", "resourceVersion": "100", "annotations": annotations},
+            "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "acquireTime": "2026-01-01T00:00:00.000000Z",
+                     "renewTime": "2026-01-01T00:00:05.000000Z"},
+        }))
+        .expect("a Lease");
+        let record = Record::read(&object).expect("a record");
+        let look = Look { unchanged: Duration::from_secs(unchanged), ..Look::default() };
+        Observed { lease: Some(Seen { object, record, look }), ..Observed::default() }
+    }
+
+    fn silent_for(unchanged: u64, fate: Option<Fate>) -> Observed {
+        Observed { fate, ..lease(Some(HOLDER), json!({}), unchanged) }
+    }
+
+    fn unproven() -> Fate {
+        Fate::Unproven { pod: "web-2".into(), node: Some("node-a".into()) }
+    }
+
+    fn word_for(holder: Option<&str>) -> Cleared {
+        Cleared { lease_uid: "l".into(), holder: holder.map(Identity::read) }
+    }
+
+    #[test]
+    fn nobody_is_asked_and_nothing_said_while_the_lease_is_good_or_given_back_or_nobody_wants_it() {
+        let job = job("AfterPodGone", None, None);
+        let released = json!({"singletonjob.dev/released": json!({
+            "leaseUid": "l", "renewTime": "2026-01-01T00:00:05Z", "by": HOLDER, "reason": "Drain"}).to_string()});
+        let mut suspended = job.clone();
+        suspended.spec.suspend = true;
+        for (job, observed) in [
+            (&job, silent_for(14, Some(Fate::Gone))),
+            (&job, Observed { fate: Some(Fate::Gone), ..lease(None, released, 60) }),
+            (&suspended, silent_for(60, Some(Fate::Gone))),
+            (&job, Observed { fate: Some(Fate::Gone), ..Observed::default() }),
+        ] {
+            assert_eq!((in_question(job, &observed), cleared(job, &observed), block(job, &observed)), (None, None, None));
+        }
+    }
+
+    #[test]
+    fn by_default_nothing_is_asked_and_only_the_delay_blocks() {
+        let job = job("AfterLeaseExpiry", Some("web-2"), None);
+        let delay = Some(Block::Delay { holder: Identity::read(HOLDER), delay: Duration::from_secs(30) });
+        for (unchanged, blocked) in [(15, delay.clone()), (44, delay), (45, None)] {
+            let observed = silent_for(unchanged, None);
+            assert_eq!((in_question(&job, &observed), cleared(&job, &observed), block(&job, &observed)), (None, None, blocked));
+        }
+    }
+
+    #[test]
+    fn after_pod_gone_clears_by_every_kind_of_end_and_by_nothing_else() {
+        let job = job("AfterPodGone", Some("web-2"), None);
+        assert_eq!(in_question(&job, &silent_for(15, None)), Some(Identity::read(HOLDER)));
+        for fate in [Fate::Gone, Fate::Ended, Fate::OutOfService("node-a".into())] {
+            assert_eq!(cleared(&job, &silent_for(60, Some(fate.clone()))), Some(word_for(Some(HOLDER))), "{fate:?}");
+            assert_eq!(block(&job, &silent_for(60, Some(fate))), None);
+        }
+        assert_eq!((cleared(&job, &silent_for(60, Some(unproven()))), cleared(&job, &silent_for(60, None))), (None, None));
+        let blocked = Block::PodNotGone { pod: "web-2".into(), node: Some("node-a".into()) };
+        assert_eq!(block(&job, &silent_for(60, Some(unproven()))), Some(blocked));
+    }
+
+    #[test]
+    fn what_was_cleared_is_not_asked_again_and_waits_for_its_delay() {
+        let mark = json!({"singletonjob.dev/cleared": json!({"leaseUid": "l", "holder": HOLDER}).to_string()});
+        for policy in ["AfterPodGone", "Manual"] {
+            let job = job(policy, None, None);
+            let observed = |unchanged| lease(Some(HOLDER), mark.clone(), unchanged);
+            assert_eq!((in_question(&job, &observed(20)), block(&job, &observed(60))), (None, None));
+            assert!(matches!(block(&job, &observed(20)), Some(Block::Delay { .. })));
+        }
+    }
+
+    #[test]
+    fn a_person_clears_exactly_the_holder_that_is_named_and_with_a_pods_name_only_once() {
+        let table = [
+            (None, None, false),
+            (Some("web-2"), None, true),
+            (Some(" web-2\n"), None, true),
+            (Some(HOLDER), None, true),
+            (Some("web-1"), None, false),
+            (Some("web"), None, false),
+            (Some(""), None, false),
+            (Some(EARLIER), None, false),
+            (Some("web-2"), Some(HOLDER), true),
+            (Some("web-2"), Some(EARLIER), false),
+            (Some("web-2"), Some("web-2"), false),
+            (Some("web-2"), Some("web-1_u1_0"), true),
+            (Some(HOLDER), Some(EARLIER), true),
+        ];
+        for (word, handled_before, clears) in table {
+            let (job, observed) = (job("Manual", word, handled_before), silent_for(60, Some(unproven())));
+            assert_eq!(cleared(&job, &observed).is_some(), clears, "{word:?} after {handled_before:?}");
+            assert_eq!(block(&job, &observed).is_none(), clears);
+            let expected = if clears { Some(HOLDER) } else { handled_before };
+            assert_eq!(handled(&job, &observed).as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn a_person_is_told_what_to_write_and_that_what_stands_there_does_nothing() {
+        let blocked = |word, handled| block(&job("Manual", word, handled), &silent_for(60, None));
+        let no_word = |word: &str, said: Option<&str>| {
+            Some(Block::NoWord { holder: Identity::read(HOLDER), word: word.into(), said: said.map(str::to_owned) })
+        };
+        assert_eq!(blocked(None, None), no_word("web-2", None));
+        assert_eq!(blocked(Some("web-1"), None), no_word("web-2", Some("web-1")));
+        assert_eq!(blocked(Some("web-2"), Some(EARLIER)), no_word(HOLDER, Some("web-2")));
+    }
+
+    #[test]
+    fn a_name_that_stands_there_while_another_holds_is_used_up() {
+        let held = silent_for(3, None);
+        for (word, handled_before, after) in [
+            (None, Some("web-1"), Some("web-1")),
+            (Some("web-2"), None, None),
+            (Some(HOLDER), None, None),
+            (Some("web-1"), None, Some("web-1")),
+            (Some("web-1"), Some("web-1_u1_0"), Some("web-1_u1_0")),
+        ] {
+            assert_eq!(handled(&job("Manual", word, handled_before), &held).as_deref(), after, "{word:?}");
+        }
+    }
+
+    #[test]
+    fn of_an_emptied_lease_the_last_holder_is_in_question_and_a_new_one_needs_no_word() {
+        let emptied = Observed { fate: Some(Fate::Gone), ..lease(None, json!({}), 60) };
+        let job = job("AfterPodGone", None, None);
+        assert_eq!(in_question(&job, &emptied), Some(Identity::read(HOLDER)));
+        assert_eq!(cleared(&job, &emptied), Some(word_for(None)));
+        let mut new = job;
+        new.status = None;
+        let mut made = lease(None, json!({}), 60);
+        made.lease.as_mut().expect("a Lease").record.acquire_time = None;
+        assert_eq!(cleared(&new, &made), Some(word_for(None)));
+        assert_eq!(cleared(&new, &lease(None, json!({}), 60)), None, "somebody has held it");
+    }
+}

@@ -1,0 +1,126 @@
+//! Requests to hand over, made by annotation: each value acts once.
+//!
+//! The value that was granted last is written into the Lease by the very write that asks the holder, and into status after that: whoever
+//! looks between the two does not ask again. What was refused or only recorded is in status alone, for doing that twice changes nothing.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::super::super::observe::Observed;
+use super::super::super::observe::candidate::Candidate;
+use super::super::{candidates, runs};
+use super::{Stage, left};
+use crate::api::SingletonJob;
+use crate::contract::labels::{HANDOVER_REQUESTED_AT, HANDOVER_TO};
+use crate::lease::notes::Reason;
+
+/// How long a request waits for its successor to be ready. Whoever asks is still there to read the answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Of a value, what counts, in characters: it is kept in status and in the Lease.
+const LONGEST: usize = 253;
+
+/// A request that was not there, or not settled, before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The value of its annotation.
+    pub text: String,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The holder is asked, and the pod of this uid goes first.
+    Granted(String),
+    /// Its successor is not ready yet.
+    Waits {
+        /// When it was first seen.
+        since: Timestamp,
+        /// Until it is refused.
+        left: Duration,
+    },
+    /// It asks for what cannot be done: why, and what to do instead.
+    Refused(String),
+    /// Nothing, but that it is remembered: it was there before anybody looked, or has been granted.
+    Past,
+}
+
+/// What becomes of the request that stands in the annotations of `job`; none where there is none, or where status says what became of it.
+pub fn settle(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'_>>, now: Timestamp) -> Option<Request> {
+    let text: String = annotation(job, HANDOVER_REQUESTED_AT)?.chars().take(LONGEST).collect();
+    let status = job.status.as_ref();
+    if status.and_then(|status| status.last_handled_handover_request.as_ref()) == Some(&text) {
+        return None;
+    }
+    let nobody_has_looked = status.is_none_or(|status| status.observed_generation.is_none());
+    let granted = observed.lease.as_ref().and_then(|lease| lease.record.notes.handled_request.as_ref()) == Some(&text);
+    let fate = if nobody_has_looked || granted { Fate::Past } else { fate(job, observed, stage, &text, now) };
+    Some(Request { text, fate })
+}
+
+fn annotation<'a>(job: &'a SingletonJob, name: &str) -> Option<&'a str> {
+    let value = job.metadata.annotations.as_ref()?.get(name)?.trim();
+    (!value.is_empty()).then_some(value)
+}
+
+fn fate(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'_>>, text: &str, now: Timestamp) -> Fate {
+    if runs::is_finished(job, observed) {
+        return Fate::Refused("the run is over, and nobody holds the Lease any more".to_owned());
+    }
+    if job.spec.is_stopped() {
+        return Fate::Refused("nothing runs while spec.suspend is true or spec.replicas is 0: ask again when it does".to_owned());
+    }
+    let named = annotation(job, HANDOVER_TO);
+    let ready = match named {
+        Some(name) => named_successor(observed, stage, name),
+        None => any_successor(job, observed, stage),
+    };
+    let is_asked = stage.is_some_and(|stage| stage.asked == Some(Reason::Handover));
+    match ready {
+        Err(why) => Fate::Refused(why),
+        Ok(Some(successor)) if !is_asked => Fate::Granted(successor.uid.clone()),
+        Ok(_) => wait(job, stage, text, named, now),
+    }
+}
+
+/// The named pod, where it is ready to follow.
+fn named_successor<'a>(observed: &Observed, stage: Option<&Stage<'a>>, name: &str) -> Result<Option<&'a Candidate>, String> {
+    let alive = || candidates::alive(observed);
+    let Some(pod) = alive().find(|candidate| candidate.name == name) else {
+        let names: Vec<_> = alive().map(|candidate| candidate.name.as_str()).collect();
+        let names = if names.is_empty() { "a candidate when there is one".to_owned() } else { format!("one of {}", names.join(", ")) };
+        return Err(format!("{name} is no candidate: write {names} into {HANDOVER_TO}, or leave it out"));
+    };
+    if Some(pod.uid.as_str()) == observed.holder_uid() {
+        return Err(format!("{name} holds the Lease already: write the name of another candidate into {HANDOVER_TO}, or leave it out"));
+    }
+    Ok(stage.and_then(|stage| stage.standbys.iter().copied().find(|standby| standby.uid == pod.uid)))
+}
+
+fn any_successor<'a>(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'a>>) -> Result<Option<&'a Candidate>, String> {
+    let stands_by = candidates::alive(observed).any(|candidate| Some(candidate.uid.as_str()) != observed.holder_uid());
+    if job.spec.replicas < 2 && !stands_by {
+        return Err("nobody stands by: set spec.replicas to 2 or more, and ask again".to_owned());
+    }
+    Ok(stage.and_then(|stage| stage.standbys.first().copied()))
+}
+
+fn wait(job: &SingletonJob, stage: Option<&Stage<'_>>, text: &str, named: Option<&str>, now: Timestamp) -> Fate {
+    let pending = job.status.as_ref().and_then(|status| status.pending_handover_request.as_ref());
+    let since = pending.filter(|pending| pending.request == text).map_or(now, |pending| pending.since.0);
+    let left = left(since, PATIENCE, now);
+    if !left.is_zero() {
+        return Fate::Waits { since, left };
+    }
+    let seconds = PATIENCE.as_secs();
+    Fate::Refused(match (stage, named) {
+        (Some(stage), _) if stage.asked.is_some() => {
+            format!("{} was asked before and has not handed over within {seconds} s: ask again when it has", stage.holder.name)
+        }
+        (None, _) => format!("for {seconds} s nobody held the Lease who could have been asked: ask again when somebody does"),
+        (Some(_), Some(name)) => format!("{name} was not ready within {seconds} s: kubectl describe pod {name} says why; ask again then"),
+        (Some(_), None) => format!("no standby was ready within {seconds} s: condition StandbyAvailable says why; ask again then"),
+    })
+}

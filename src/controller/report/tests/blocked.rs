@@ -1,0 +1,92 @@
+//! What is said while nobody may take over from a silent holder.
+
+use super::*;
+use crate::controller::observe::fate::Fate;
+
+fn with_policy(policy: &str, annotation: Option<&str>, status: &SingletonJobStatus) -> SingletonJob {
+    let mut job = job("Never", json!({"takeover": {"unreachableHolder": {"policy": policy, "delaySeconds": 30}}}), status);
+    job.metadata.annotations = annotation.map(|value| [("singletonjob.dev/cleared-holder".to_owned(), value.to_owned())].into());
+    job
+}
+
+fn report(job: &SingletonJob, unchanged: u64, fate: Option<Fate>) -> (Vec<events::Event>, SingletonJobStatus) {
+    let lease = Some(seen(Some("web-2_u2_0"), json!({}), unchanged));
+    let observed = Observed { lease, candidates: vec![pod(1, true, None)], fate, ..Observed::default() };
+    let account = Account::new(job, &observed, &Plan::LetGo, apply::nothing(), now());
+    let after = status::compute(&account);
+    (events::between(&account, &account.old(), &after), after)
+}
+
+fn blocked(status: &SingletonJobStatus) -> Option<(String, String)> {
+    find_condition(&status.conditions, types::TAKEOVER_BLOCKED).map(|blocked| (blocked.reason.clone(), blocked.message.clone()))
+}
+
+fn on(node: Option<&str>) -> Fate {
+    Fate::Unproven { pod: "web-2".into(), node: node.map(str::to_owned) }
+}
+
+#[test]
+fn a_blocked_takeover_says_why_and_what_to_run() {
+    let none = SingletonJobStatus::default();
+    let silent = "web-2 has not renewed its lease of 15 s";
+    let pod_gone = format!(
+        "{silent}, and may still run on node-a: by the policy AfterPodGone nobody takes over until its container is reported as \
+        terminated or the pod is gone; when node-a is switched off: kubectl taint node node-a \
+        node.kubernetes.io/out-of-service=nodeshutdown:NoExecute; otherwise: kubectl delete pod web-2 --namespace shop, with --force only \
+        when nothing of it runs any more"
+    );
+    let manual = format!(
+        "{silent}: by the policy Manual nobody takes over until a person says that it is gone; when nothing of it runs any \
+        more: kubectl annotate sj web --namespace shop singletonjob.dev/cleared-holder=web-2 --overwrite"
+    );
+    let ignored = format!("{manual}; what the annotation says now, web-1, is not about this holder");
+    let delay = format!("{silent}: by spec.takeover.unreachableHolder.delaySeconds nobody takes over for another 30 s");
+    let table = [
+        (with_policy("AfterPodGone", None, &none), 60, reasons::WAITING_FOR_POD_GONE, pod_gone),
+        (with_policy("Manual", None, &none), 60, reasons::MANUAL_POLICY, manual),
+        (with_policy("Manual", Some("web-1"), &none), 60, reasons::MANUAL_POLICY, ignored),
+        (with_policy("Manual", Some("web-2"), &none), 20, reasons::DELAY, delay.clone()),
+        (with_policy("AfterLeaseExpiry", None, &none), 20, reasons::DELAY, delay),
+    ];
+    for (job, unchanged, reason, message) in table {
+        let (_, status) = report(&job, unchanged, Some(on(Some("node-a"))));
+        assert_eq!(blocked(&status), Some((reason.to_owned(), message)));
+        let held = find_condition(&status.conditions, types::HELD).expect("there");
+        let says = format!("{silent}; nobody takes over yet: see the condition TakeoverBlocked");
+        assert_eq!((&*held.status, &*held.reason, &*held.message), ("False", reasons::EXPIRED, &*says));
+    }
+}
+
+#[test]
+fn a_pod_without_a_node_is_not_told_to_be_tainted() {
+    let (_, status) = report(&with_policy("AfterPodGone", None, &SingletonJobStatus::default()), 60, Some(on(None)));
+    let (_, message) = blocked(&status).expect("blocked");
+    assert!(message.contains("may still run: by the policy") && !message.contains("taint"), "{message}");
+}
+
+#[test]
+fn nothing_blocks_while_the_lease_is_good_or_when_the_holder_is_gone() {
+    let none = SingletonJobStatus::default();
+    let (_, good) = report(&with_policy("Manual", None, &none), 3, None);
+    let (_, gone) = report(&with_policy("AfterPodGone", None, &none), 60, Some(Fate::Gone));
+    let (_, cleared) = report(&with_policy("Manual", Some("web-2"), &none), 60, None);
+    assert_eq!([blocked(&good), blocked(&gone), blocked(&cleared)], [None, None, None]);
+    assert_eq!(cleared.last_handled_cleared_holder.as_deref(), Some("web-2_u2_0"));
+    let held = find_condition(&gone.conditions, types::HELD).expect("there");
+    assert!(held.message.ends_with("the next ready candidate takes over"), "{}", held.message);
+}
+
+#[test]
+fn a_blocked_takeover_is_told_once_for_every_holder_and_taken_back_when_it_is_over() {
+    let told = |events: &[events::Event]| events.iter().filter(|event| event.reason == "TakeoverBlocked").cloned().collect::<Vec<_>>();
+    let (_, held) = report(&with_policy("Manual", None, &SingletonJobStatus::default()), 3, None);
+    let (events, first) = report(&with_policy("Manual", None, &held), 16, None);
+    let event = told(&events);
+    assert_eq!(event.len(), 1);
+    assert!(event[0].warning && event[0].pod.as_deref() == Some("web-2") && event[0].note.contains("kubectl annotate"), "{event:?}");
+    assert_eq!(report(&with_policy("Manual", None, &first), 60, None), (vec![], first.clone()), "a second look changes nothing");
+    let (events, delayed) = report(&with_policy("Manual", Some("web-2"), &first), 20, None);
+    assert_eq!((told(&events), blocked(&delayed).expect("still").0), (vec![], reasons::DELAY.to_owned()));
+    let (_, over) = report(&with_policy("Manual", Some("web-2"), &delayed), 60, None);
+    assert_eq!(blocked(&over), None);
+}

@@ -1,0 +1,106 @@
+//! What a challenger makes of a holder that gave nothing back.
+
+use super::super::super::notes::Cleared;
+use super::*;
+
+/// The Lease of another under a stricter policy, with this said of its holder.
+fn strict(unreachable_holder: UnreachableHolder, cleared: Option<Cleared>) -> Record {
+    held_by(other()).noted(|notes| {
+        notes.policy = Some(Policy { unreachable_holder, ..policy() });
+        notes.cleared = cleared;
+    })
+}
+
+fn gone(lease_uid: &str, holder: Option<Identity>) -> Cleared {
+    Cleared { lease_uid: lease_uid.into(), holder }
+}
+
+const STRICT: [UnreachableHolder; 2] = [UnreachableHolder::AfterPodGone, UnreachableHolder::Manual];
+
+#[test]
+fn under_a_stricter_policy_an_expired_lease_is_taken_only_when_this_very_holder_is_cleared() {
+    let words = [
+        (None, false),
+        (Some(gone("lease", Some(other()))), true),
+        (Some(gone("lease", Some(me()))), false),
+        (Some(gone("lease", None)), false),
+        (Some(gone("recreated", Some(other()))), false),
+    ];
+    for (policy, (cleared, taken)) in STRICT.into_iter().flat_map(|policy| words.clone().map(|word| (policy, word))) {
+        let mut bench = Bench::new();
+        bench.saw(0, strict(policy, cleared.clone()));
+        assert_eq!(put(&takeover_at(&mut bench, 14_900)), None, "no word shortens the wait: {cleared:?}");
+        assert_eq!(put(&takeover_at(&mut bench, 600_000)).is_some(), taken, "{policy:?}, {cleared:?}");
+    }
+}
+
+#[test]
+fn under_a_stricter_policy_an_emptied_lease_is_taken_only_when_nobody_by_name_is_cleared() {
+    for (cleared, taken) in [(None, false), (Some(gone("lease", Some(other()))), false), (Some(gone("lease", None)), true)] {
+        let mut bench = Bench::new();
+        bench.saw(0, Record { holder: None, ..strict(UnreachableHolder::AfterPodGone, cleared.clone()) });
+        assert_eq!(put(&takeover_at(&mut bench, 600_000)).is_some(), taken, "{cleared:?}");
+    }
+}
+
+#[test]
+fn a_clearance_wakes_a_challenger_that_has_waited_long_enough_and_does_not_restart_the_wait() {
+    for (told, taken) in [(9_000, 15_000), (100_000, 100_000)] {
+        let mut bench = Bench::new();
+        bench.saw(0, strict(UnreachableHolder::Manual, None));
+        let cleared = strict(UnreachableHolder::Manual, Some(gone("lease", Some(other())))).version(12);
+        let outputs = bench.step(told, Input::Saw(Box::new(cleared.clone()), Source::Watch));
+        bench.lease = cleared;
+        assert_eq!(put(&outputs).is_some(), told == taken);
+        let outputs = if told == taken { outputs } else { takeover_at(&mut bench, taken) };
+        let (_, write) = put(&outputs).expect("a takeover");
+        assert!(write.drop_wishes && write.base == Version(12), "the word is done with");
+    }
+}
+
+#[test]
+fn what_was_released_needs_no_clearance_and_no_delay() {
+    for unreachable_holder in STRICT {
+        let strict = Policy { unreachable_holder, delay_seconds: 60, ..policy() };
+        let outputs = Bench::new().saw(0, free().noted(|notes| notes.policy = Some(strict)));
+        assert!(put(&outputs).is_some(), "{unreachable_holder:?}");
+    }
+}
+
+#[test]
+fn the_delay_follows_the_longest_lease_whoever_is_cleared() {
+    for unreachable_holder in [UnreachableHolder::AfterLeaseExpiry, UnreachableHolder::AfterPodGone] {
+        let late = strict(unreachable_holder, Some(gone("lease", Some(other()))));
+        let late = late.noted(|notes| notes.policy = Some(Policy { unreachable_holder, delay_seconds: 30, ..policy() }));
+        let mut bench = Bench::new();
+        bench.saw(0, late);
+        assert_eq!(put(&takeover_at(&mut bench, 44_900)), None);
+        assert!(put(&takeover_at(&mut bench, 45_100)).is_some());
+    }
+}
+
+#[test]
+fn a_run_whose_time_is_over_is_closed_no_sooner_than_its_silent_holder_may_be_followed() {
+    let over = Progress { uid: "job".into(), run: 1, starts: 1, open: true, start_time: Some(wall(0)), ..Progress::default() };
+    let limited =
+        Policy { unreachable_holder: UnreachableHolder::Manual, delay_seconds: 30, active_deadline_seconds: Some(60), ..policy() };
+    for (word, closed) in [(None, None), (Some(gone("lease", Some(other()))), Some(false))] {
+        let mut bench = Bench::new();
+        let lease = strict(UnreachableHolder::Manual, word);
+        bench.saw(60_000, lease.noted(|notes| (notes.policy, notes.progress) = (Some(limited.clone()), Some(over.clone()))));
+        assert_eq!(put(&takeover_at(&mut bench, 104_900)), None);
+        let taken = put(&takeover_at(&mut bench, 105_100));
+        assert_eq!(taken.and_then(|(_, write)| write.progress).map(|progress| progress.open), closed);
+    }
+}
+
+#[test]
+fn a_release_drops_the_wishes_about_its_tenure_and_a_renewal_does_not() {
+    let mut bench = Bench::holding();
+    let renewal = bench.tick(2_900);
+    assert!(!put(&renewal).expect("a renewal").1.drop_wishes);
+    bench.store(2_950, &renewal);
+    bench.told(3_000, Fact::WorkloadEnded(Exit::Code(0)));
+    let release = put(&bench.told(3_010, Fact::TreeEmpty)).expect("a release").1;
+    assert!(release.holder.is_none() && release.drop_wishes);
+}

@@ -90,7 +90,7 @@ bring_up() {
 agents() {
   stage "deadlines" cargo test --locked --all-features --test deadline
   stage "agents' processes" cargo test --locked --all-features --test agent_processes
-  stage "faults between real agents and a real API server" cargo test --locked --all-features --test faults -- --test-threads=2
+  stage "faults between real agents and a real API server" cargo test --locked --all-features --test faults -- --test-threads=3
 }
 
 faults() {
@@ -112,7 +112,7 @@ all() {
   stage "images" images
   stage "cluster up" bring_up
   stage "load the operator's image" "$cluster" load target/images/operator.tar target/images/witness.tar
-  stage "cluster scenarios" cargo test --locked --all-features --test cluster -- --test-threads=4
+  stage "cluster scenarios" cargo test --locked --all-features --test cluster -- --test-threads=99
   stage "random faults" env CHAOS_MINUTES=2 CHAOS_SEED=11 cargo test --locked --all-features --test chaos
 }
 

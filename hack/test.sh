@@ -41,7 +41,8 @@ require_tools() {
 check() {
   stage "formatting" cargo fmt --check
   stage "clippy" cargo clippy --locked --all-features --all-targets -- -D warnings
-  stage "unit, architecture and fuzz tests" cargo test --locked --all-features --quiet --lib --bins --test architecture --test fuzz
+  stage "unit, architecture, page, contract and fuzz tests" \
+    cargo test --locked --all-features --quiet --lib --bins --test architecture --test pages --test contract --test fuzz
   stage "model and its mutants" cargo test --locked --all-features --quiet --test model --test mutants -- --nocapture
   stage "simulation" cargo test --locked --all-features --quiet --test simulation -- --nocapture
 }
@@ -53,7 +54,7 @@ against_servers() {
     [ -e "$file" ] || continue
     name=$(basename "$file" .rs)
     case $name in
-      architecture | fuzz | model | mutants | simulation | robustness | deadline | agent_processes | faults | cluster | chaos) ;;
+      architecture | pages | contract | fuzz | model | mutants | simulation | robustness | deadline | agent_processes | faults | cluster | chaos) ;;
       *) printf -- '--test %s ' "$name" ;;
     esac
   done

@@ -1,6 +1,8 @@
 //! The state table of the API, row by row, on plain data.
 
 mod blocked;
+mod earlier;
+mod listed;
 
 use std::time::Duration;
 

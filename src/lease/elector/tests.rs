@@ -1,4 +1,5 @@
 mod limits;
+mod turns;
 mod unreachable;
 
 use std::time::Duration;

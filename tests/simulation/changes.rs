@@ -54,7 +54,7 @@ impl World {
         (self.coverage.starts == starts + 1).then_some(change)
     }
 
-    /// As the controller writes it for a job that prefers nodes.
+    /// As the controller writes it.
     fn line_up(&mut self, line: Vec<String>) {
         self.server.annotate(self.now, |notes| notes.succession = line);
     }

@@ -7,13 +7,14 @@
 //!
 //! # Layout
 //! - [`spec`]: what the user asks for, and the meaning of what was left out; [`failure`] is the part about failures, [`takeover`] the one
-//!   about who should hold and when another candidate takes over.
+//!   about who should hold and when another candidate takes over, [`readiness`] the one about which candidates a Service routes to.
 //! - [`status`]: what the controller answers.
 //! - [`conditions`]: their types and reasons, and how a list of them is kept.
 //! - [`schema`]: the definition that is installed; `rules` are what it refuses, `template` what it makes of the pod.
 
 pub mod conditions;
 pub mod failure;
+pub mod readiness;
 mod rules;
 pub mod schema;
 pub mod spec;
@@ -22,6 +23,7 @@ pub mod takeover;
 mod template;
 mod walk;
 
+pub use readiness::StandbyReadiness;
 pub use spec::{CompletionPolicy, LeaseTiming, SingletonJob, SingletonJobSpec};
 pub use status::SingletonJobStatus;
 pub use takeover::{TakeoverPolicy, UnreachableHolder, UnreachableHolderPolicy};

@@ -30,10 +30,14 @@ mod drain;
 mod faults;
 #[path = "cluster/one_shot.rs"]
 mod one_shot;
+#[path = "cluster/pod_template.rs"]
+mod pod_template;
 #[path = "cluster/policies.rs"]
 mod policies;
 #[path = "cluster/probes.rs"]
 mod probes;
+#[path = "cluster/readiness.rs"]
+mod readiness;
 #[path = "cluster/removal.rs"]
 mod removal;
 #[path = "cluster/service.rs"]

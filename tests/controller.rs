@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use control_plane::ControlPlane;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolumeClaim, Pod, ServiceAccount};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
@@ -341,6 +342,56 @@ async fn sidecars_of_an_attempt_that_is_over_are_told_to_end_and_the_pod_stays()
     };
     sleep(QUIET).await;
     assert_eq!(told().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_that_is_not_to_be_ready_is_available_when_it_has_started_and_then_a_drain_may_take_the_holder() {
+    let bench = Bench::new("not-ready").await;
+    bench.apply("web", json!({"completionPolicy": "Never", "standbyReadiness": "NotReady"})).await;
+    bench.settled("web", 2).await;
+    let budgets: Api<PodDisruptionBudget> = bench.api();
+    let leaves = async |wanted: i32| {
+        let started = Instant::now();
+        let says = async || budgets.get_opt("singletonjob-web").await.expect("an answer").and_then(|budget| budget.spec?.min_available);
+        while says().await != Some(IntOrString::Int(wanted)) {
+            assert!(started.elapsed() < PATIENCE, "{:?} and not {wanted}", says().await);
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let pods = bench.pods().await;
+    bench.place(&pods[0], "a").await;
+    bench.hold("web", &pods[0], true).await;
+    leaves(1).await;
+    bind(&pods[1], "not-ready-b");
+    let container = json!({"name": "main", "image": "busybox", "imageID": "", "ready": false, "started": true, "restartCount": 0,
+        "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}});
+    let conditions = json!([{"type": "Ready", "status": "False"}]);
+    let standby = json!({"status": {"phase": "Running", "conditions": conditions, "containerStatuses": [container]}});
+    bench.api::<Pod>().patch_status("web-2", &PatchParams::default(), &Patch::Merge(standby)).await.expect("stored");
+    let available = |job: &SingletonJob| job.status.as_ref().is_some_and(|status| is_true(&status.conditions, types::STANDBY_AVAILABLE));
+    let job = bench.until("web", "able to take over", available).await;
+    assert_eq!(job.status.map(|status| (status.ready_replicas, status.ready_standbys)), Some((Some(1), Some(1))));
+    leaves(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_candidates_cannot_share_is_told_of() {
+    let bench = Bench::new("claims").await;
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOncePod"], "resources": {"requests": {"storage": "1Gi"}}}});
+    let claim: PersistentVolumeClaim = serde_json::from_value(claim).expect("a claim");
+    bench.api().create(&PostParams::default(), &claim).await.expect("stored");
+    let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"]});
+    let volumes = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]);
+    let template = json!({"spec": {"containers": [container], "volumes": volumes}});
+    bench.apply("web", json!({"template": template})).await;
+    let says = |job: &SingletonJob, reason: &str| {
+        let conditions = job.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
+        find_condition(&conditions, types::TEMPLATE_HAZARDOUS).is_some_and(|hazard| hazard.reason == reason)
+    };
+    bench.until("web", "told of", |job| says(job, "ReadWriteOncePod")).await;
+    bench.apply("web", json!({"template": template, "replicas": 1})).await;
+    bench.until("web", "told of no more", |job| job.status.is_some() && !says(job, "ReadWriteOncePod")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

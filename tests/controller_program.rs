@@ -112,7 +112,8 @@ impl Bench {
     async fn apply(&self, name: &str, replicas: u32) {
         let secret = json!([{"name": "PASSWORD", "value": PASSWORD}]);
         let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"], "env": secret});
-        let spec = json!({"completionPolicy": "Never", "replicas": replicas, "template": {"spec": {"containers": [container]}}});
+        let claimed = json!({"name": "data", "persistentVolumeClaim": {"claimName": "data"}});
+        let spec = json!({"completionPolicy": "Never", "replicas": replicas, "template": {"spec": {"containers": [container], "volumes": [claimed]}}});
         let job = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": name}, "spec": spec});
         let jobs: Api<SingletonJob> = self.api();
         jobs.patch(name, &PatchParams::apply("user").force(), &Patch::Apply(&job)).await.expect("accepted");

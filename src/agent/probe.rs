@@ -1,9 +1,11 @@
 //! The probes of the gated container: they mean what they mean where the workload runs, and succeed on a standby.
 //!
 //! The kubelet runs them beside the agent. They know the candidate's role from [`paths::STANDING`](crate::contract::paths::STANDING), and
-//! count from the workload's start what a template counts from the container's.
+//! count from the workload's start what a template counts from the container's. A template's startup probe is asked by the other two, until
+//! the workload has come up; the kubelet's own is asked once in a container's life, which on a standby is before the workload's start.
 
 mod http;
+mod startup;
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -31,7 +33,7 @@ pub enum Kind {
     Readiness,
     /// Whether the workload works.
     Liveness,
-    /// Whether the workload is up.
+    /// Whether the candidate could take over, or has.
     Startup,
 }
 
@@ -46,6 +48,9 @@ pub struct Probe {
     initial_delay_seconds: u32,
     #[serde(default = "one")]
     timeout_seconds: u32,
+    /// The template's startup probe.
+    startup: Option<Box<Probe>>,
+    /// How long liveness waits for that to succeed; where it is not told, how long it waits in any case.
     #[serde(default)]
     startup_budget_seconds: u32,
     #[serde(default)]
@@ -69,6 +74,16 @@ enum Handler {
 enum StandbyReadiness {
     #[default]
     Ready,
+    /// No: only the pod whose workload runs is ready.
+    NotReady,
+}
+
+/// A workload that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Start {
+    /// When it was started, in nanoseconds of CLOCK_BOOTTIME.
+    at: u64,
+    age: Duration,
 }
 
 /// Why a probe did not succeed; the kubelet shows it in an event.
@@ -100,7 +115,7 @@ pub enum Failure {
 enum Verdict {
     Succeed,
     Fail(String),
-    Ask,
+    Ask(Start),
 }
 
 /// # Errors
@@ -110,10 +125,11 @@ pub fn run(kind: Kind, probe: &Probe) -> Result<(), Failure> {
     match judge(kind, probe, standing.as_ref(), clock::now().at.boot) {
         Verdict::Succeed => Ok(()),
         Verdict::Fail(why) => Err(Failure::NotReady(why)),
-        Verdict::Ask => {
-            let answer = probe.handler_answers();
-            if kind != Kind::Readiness {
-                leave_mark(Path::new(paths::STATE_DIRECTORY), answer.is_err());
+        Verdict::Ask(start) => {
+            let directory = Path::new(paths::STATE_DIRECTORY);
+            let answer = probe.answer(kind, start, directory);
+            if kind == Kind::Liveness {
+                leave_mark(directory, answer.is_err());
             }
             answer
         }
@@ -126,30 +142,45 @@ fn read_standing(path: &Path) -> Option<Standing> {
 }
 
 fn judge(kind: Kind, probe: &Probe, standing: Option<&Standing>, now: Duration) -> Verdict {
-    let readiness = kind == Kind::Readiness;
-    let fail_readiness = |why: &str| if readiness { Verdict::Fail(why.to_owned()) } else { Verdict::Succeed };
-    let Some(standing) = standing else { return fail_readiness("the agent is starting") };
+    let fail = |kinds: &[Kind], why: &str| if kinds.contains(&kind) { Verdict::Fail(why.to_owned()) } else { Verdict::Succeed };
+    let is_unable = |why: &str| fail(&[Kind::Readiness, Kind::Startup], why);
+    let is_not_ready = |why: &str| fail(&[Kind::Readiness], why);
+    let Some(standing) = standing else { return is_unable("the agent is starting") };
     match (standing.role, &standing.trouble, standing.started_boottime_nanoseconds) {
-        (Role::Pending | Role::Standby, Some(trouble), _) => fail_readiness(trouble),
-        (Role::Pending, None, _) => fail_readiness("the Lease has not been read yet"),
+        (Role::Pending | Role::Standby, Some(trouble), _) => is_unable(trouble),
+        (Role::Pending, None, _) => is_unable("the Lease has not been read yet"),
         (Role::Standby, None, _) => match probe.standby {
             StandbyReadiness::Ready => Verdict::Succeed,
+            StandbyReadiness::NotReady => is_not_ready("standing by: with standbyReadiness NotReady only the active pod is ready"),
         },
-        (Role::Active | Role::Stopping, _, None) => fail_readiness("the workload is about to start"),
-        (Role::Stopping, _, Some(_)) => fail_readiness("the workload is stopping"),
-        (Role::Active, _, Some(started)) => {
-            let age = now.saturating_sub(Duration::from_nanos(started));
-            if age >= probe.begins(kind) { Verdict::Ask } else { fail_readiness("the workload was just started") }
+        (Role::Active | Role::Stopping, _, None) => is_not_ready("the workload is about to start"),
+        (Role::Stopping, _, Some(_)) => is_not_ready("the workload is stopping"),
+        (Role::Active, _, Some(at)) => {
+            let start = Start { at, age: now.saturating_sub(Duration::from_nanos(at)) };
+            match kind {
+                Kind::Startup => Verdict::Succeed,
+                Kind::Readiness | Kind::Liveness if start.age >= probe.begins(kind) => Verdict::Ask(start),
+                Kind::Readiness | Kind::Liveness => is_not_ready("the workload was just started"),
+            }
         }
     }
 }
 
 impl Probe {
-    /// How old the workload must be to be asked. A startup probe ends for good with its first success, which on a standby comes before the
-    /// workload's start: from then on its budget is what liveness grants.
+    /// How old the workload must be to be asked.
     fn begins(&self, kind: Kind) -> Duration {
-        let budget = if kind == Kind::Liveness { self.startup_budget_seconds } else { 0 };
+        let waits = kind == Kind::Liveness && self.startup.is_none();
+        let budget = if waits { self.startup_budget_seconds } else { 0 };
         Duration::from_secs(u64::from(self.initial_delay_seconds.max(budget)))
+    }
+
+    /// Liveness is patient with a workload that comes up within its budget; readiness waits for it.
+    fn answer(&self, kind: Kind, start: Start, directory: &Path) -> Result<(), Failure> {
+        match self.startup.as_deref().map_or(Ok(()), |startup| startup::has_come_up(startup, start, directory)) {
+            Ok(()) => self.handler_answers(),
+            Err(_) if kind == Kind::Liveness && start.age < Duration::from_secs(self.startup_budget_seconds.into()) => Ok(()),
+            Err(why) => Err(why),
+        }
     }
 
     fn handler_answers(&self) -> Result<(), Failure> {
@@ -223,86 +254,4 @@ fn leave_mark(directory: &Path, failed: bool) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-
-    use super::*;
-    use crate::lease::record::{Identity, Version};
-
-    fn probe(handler: &str) -> Probe {
-        let json =
-            format!(r#"{{"probe":{handler},"initialDelaySeconds":5,"timeoutSeconds":1,"startupBudgetSeconds":60,"standby":"Ready"}}"#);
-        serde_json::from_str(&json).expect("a probe")
-    }
-
-    fn standing(role: Role, started: Option<u64>) -> Standing {
-        Standing {
-            role,
-            identity: Identity::read("web-1_2_3"),
-            holder: None,
-            token: Some(Version(7)),
-            valid_until_boottime_nanoseconds: None,
-            started_boottime_nanoseconds: started.map(|seconds| seconds * 1_000_000_000),
-            trouble: None,
-        }
-    }
-
-    fn verdict(kind: Kind, standing: Option<&Standing>, now: u64) -> Verdict {
-        judge(kind, &probe(r#"{"exec":{"command":["true"]}}"#), standing, Duration::from_secs(now))
-    }
-
-    #[test]
-    fn a_standby_succeeds_without_being_asked() {
-        for kind in [Kind::Readiness, Kind::Liveness, Kind::Startup] {
-            assert_eq!(verdict(kind, Some(&standing(Role::Standby, None)), 1000), Verdict::Succeed);
-        }
-    }
-
-    #[test]
-    fn a_standby_that_cannot_read_its_lease_is_alive_but_not_ready() {
-        let troubled = Standing { trouble: Some("https://10.0.0.1:443: connection refused".to_owned()), ..standing(Role::Pending, None) };
-        assert_eq!(verdict(Kind::Liveness, Some(&troubled), 0), Verdict::Succeed);
-        let not_ready = Verdict::Fail("https://10.0.0.1:443: connection refused".to_owned());
-        assert_eq!(verdict(Kind::Readiness, Some(&troubled), 0), not_ready);
-        assert!(matches!(verdict(Kind::Readiness, None, 0), Verdict::Fail(_)));
-    }
-
-    #[test]
-    fn delays_count_from_the_workloads_start_and_liveness_grants_the_startup_budget() {
-        let active = standing(Role::Active, Some(100));
-        assert!(matches!(verdict(Kind::Readiness, Some(&active), 104), Verdict::Fail(_)));
-        assert_eq!(verdict(Kind::Readiness, Some(&active), 105), Verdict::Ask);
-        assert_eq!(verdict(Kind::Startup, Some(&active), 105), Verdict::Ask);
-        assert_eq!(verdict(Kind::Liveness, Some(&active), 159), Verdict::Succeed);
-        assert_eq!(verdict(Kind::Liveness, Some(&active), 160), Verdict::Ask);
-    }
-
-    #[test]
-    fn a_command_succeeds_fails_or_takes_too_long() {
-        let run = |script: &str| probe(&format!(r#"{{"exec":{{"command":["sh","-c","{script}"]}}}}"#)).handler_answers();
-        run("exit 0").expect("exit 0 is success");
-        assert!(run("exit 3").expect_err("exit 3").to_string().ends_with("exit status: 3"));
-        assert!(run("exec sleep 30").expect_err("too long").to_string().ends_with("timed out"));
-    }
-
-    #[test]
-    fn a_socket_succeeds_while_somebody_listens() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let probe = probe(&format!(r#"{{"tcpSocket":{{"port":{port}}}}}"#));
-        probe.handler_answers().expect("somebody listens");
-        drop(listener);
-        probe.handler_answers().expect_err("nobody listens");
-    }
-
-    #[test]
-    fn only_the_last_liveness_probe_counts() {
-        let directory = tempfile::tempdir().unwrap();
-        let mark = directory.path().join(UNHEALTHY_MARK);
-        leave_mark(directory.path(), true);
-        assert!(mark.exists());
-        leave_mark(directory.path(), false);
-        leave_mark(directory.path(), false);
-        assert!(!mark.exists());
-    }
-}
+mod tests;

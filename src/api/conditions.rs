@@ -14,6 +14,8 @@ pub mod types {
     pub const HELD: &str = "Held";
     /// The lease of a silent holder has passed, and nobody may take over yet.
     pub const TAKEOVER_BLOCKED: &str = "TakeoverBlocked";
+    /// Something in the template will get in the way of a takeover.
+    pub const TEMPLATE_HAZARDOUS: &str = "TemplateHazardous";
     /// A ready standby exists.
     pub const STANDBY_AVAILABLE: &str = "StandbyAvailable";
     /// The agents have nothing to complain of.
@@ -72,6 +74,12 @@ pub mod reasons {
     pub const MANUAL_POLICY: &str = "ManualPolicy";
     /// The policy asks for more time.
     pub const DELAY: &str = "Delay";
+    /// No two pods can mount a volume of the template.
+    pub const READ_WRITE_ONCE_POD: &str = "ReadWriteOncePod";
+    /// No two nodes can mount a volume of the template.
+    pub const READ_WRITE_ONCE: &str = "ReadWriteOnce";
+    /// The agent may be too slow to keep the Lease.
+    pub const LOW_CPU_LIMIT: &str = "LowCPULimit";
     /// Nothing to report.
     pub const AS_EXPECTED: &str = "AsExpected";
 }

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::failure::FailurePolicy;
+use super::readiness::StandbyReadiness;
 use super::status::SingletonJobStatus;
 use super::takeover::TakeoverPolicy;
 
@@ -97,6 +98,13 @@ pub struct SingletonJobSpec {
     /// has fallen silent. May be changed at any time; nothing restarts.
     #[serde(default)]
     pub takeover: TakeoverPolicy,
+
+    /// Whether the pods of standbys are ready. `Ready`: as soon as they could take over; a Service that selects all candidates needs
+    /// `singletonjob.dev/role: active` in its selector, which the controller keeps. `NotReady`: only the pod whose workload runs is ready, so
+    /// that any Service routes to it alone, also while the controller is down; give the workload's readiness probe `periodSeconds: 1` then,
+    /// for that is how soon after a takeover its pod becomes ready. A change replaces the pods like one of the template. Defaults to `Ready`.
+    #[serde(default)]
+    pub standby_readiness: StandbyReadiness,
 
     /// Which container of the template is the workload that only one candidate may run; all other containers, and init containers, run in
     /// every candidate. Defaults to the first.

@@ -30,11 +30,11 @@ pub struct SingletonJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
 
-    /// Candidate pods that are ready, the holder included.
+    /// Candidate pods that are ready: the holder included, and without standbys where `spec.standbyReadiness` is `NotReady`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
 
-    /// Candidate pods that are ready to take over.
+    /// Candidates that could take over at once, whatever their pods' readiness is to be by `spec.standbyReadiness`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_standbys: Option<i32>,
 
@@ -190,11 +190,11 @@ pub struct Candidate {
 pub enum CandidateRole {
     /// Holds the Lease.
     Active,
-    /// Ready to take over.
+    /// Could take over at once.
     Standby,
     /// Is being ended.
     Draining,
-    /// Not started yet, or not ready.
+    /// Could not take over yet, or not at the moment.
     Pending,
 }
 

@@ -48,7 +48,7 @@ pub fn objects(job: &SingletonJob, act: &Act, template_hash: &str, agent: &Agent
         wishes: act.wishes.clone(),
         role: rbac::role(job),
         binding: rbac::binding(job, &act.service_accounts),
-        budget: act.budget.then(|| budget::budget(job)),
+        budget: act.budget.map(|min_available| budget::budget(job, min_available)),
         pods,
         delete: act.delete.clone(),
         label: act.label.clone(),

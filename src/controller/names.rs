@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kube::ResourceExt;
 
-use crate::api::{SingletonJob, SingletonJobSpec};
+use crate::api::{SingletonJob, SingletonJobSpec, StandbyReadiness};
 use crate::contract::labels;
 
 /// Of what is made beside the Lease and the pods: the Role, its binding, the PodDisruptionBudget.
@@ -24,17 +24,48 @@ pub fn pod_labels(job: &SingletonJob) -> BTreeMap<String, String> {
     template.into_iter().chain(labels(&job.name_any())).collect()
 }
 
-/// What a pod is made from, in ten digits. The agent's image is no part of it: an upgrade of the operator replaces nobody.
+/// What a pod is made from, in ten digits. The agent's image is no part of it: an upgrade of the operator replaces nobody. Nor is a default:
+/// what did not exist when a pod was made is left out where it changes nothing.
 ///
 /// # Panics
 /// Never: a template is plain data.
 pub fn template_hash(spec: &SingletonJobSpec) -> String {
     let template = serde_json::to_value(&spec.template).expect("a template is plain data");
-    let text = format!("{template}{}", spec.workload().map(|container| container.name.as_str()).unwrap_or_default());
+    let workload = spec.workload().map(|container| container.name.as_str()).unwrap_or_default();
+    let readiness = match spec.standby_readiness {
+        StandbyReadiness::Ready => "",
+        StandbyReadiness::NotReady => "\nstandbyReadiness: NotReady",
+    };
+    let text = format!("{template}{workload}{readiness}");
     format!("{:016x}", fnv1a(text.as_bytes()))[..10].to_owned()
 }
 
 /// FNV-1a: the same in every version of every program, which std's hasher does not promise.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn hash(extra: &Value) -> String {
+        let mut spec = json!({"template": {"spec": {"containers": [{"name": "main", "command": ["/bin/web"]}, {"name": "side"}]}}});
+        spec.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
+        template_hash(&serde_json::from_value(spec).expect("a spec"))
+    }
+
+    #[test]
+    fn the_hash_of_a_template_is_the_same_in_every_version() {
+        assert_eq!(hash(&json!({})), "9cfa4a3933");
+        assert_eq!(hash(&json!({"standbyReadiness": "Ready", "replicas": 5})), "9cfa4a3933");
+    }
+
+    #[test]
+    fn another_workload_or_readiness_of_standbys_is_another_template() {
+        let hashes = [json!({}), json!({"workloadContainer": "side"}), json!({"standbyReadiness": "NotReady"})].map(|extra| hash(&extra));
+        assert!(hashes[0] != hashes[1] && hashes[0] != hashes[2] && hashes[1] != hashes[2], "{hashes:?}");
+    }
 }

@@ -5,6 +5,7 @@
 //! or deletes something is made twice: the second time on [`live`] data.
 
 pub mod candidate;
+pub mod claims;
 pub mod fate;
 pub mod sightings;
 
@@ -27,6 +28,7 @@ use crate::contract::labels;
 use crate::lease::clock::Moment;
 use crate::lease::record::{Identity, Record};
 use candidate::Candidate;
+use claims::Claims;
 use fate::Fate;
 use sightings::{Look, Sightings};
 
@@ -106,6 +108,8 @@ pub struct Observed {
     pub foreign: Option<String>,
     /// What has become of a silent holder's pod, where that was asked.
     pub fate: Option<Fate>,
+    /// How the claims that its candidates share may be mounted, where that was asked.
+    pub claims: Claims,
 }
 
 impl Observed {

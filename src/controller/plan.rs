@@ -66,8 +66,8 @@ pub struct Act {
     pub wishes: Wishes,
     /// Service accounts that need the Role.
     pub service_accounts: Vec<String>,
-    /// Whether drains should wait for a standby.
-    pub budget: bool,
+    /// How many ready pods a drain has to leave, where it should wait for a standby at all.
+    pub budget: Option<i32>,
     /// The number of the first new candidate, and how many.
     pub create: (i64, usize),
     /// Names and uids of pods to delete.
@@ -135,7 +135,7 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, now: Timestamp) 
         create_lease: observed.lease.is_none().then(|| takeover::creation(job, observed, timing)),
         wishes: wishes(job, observed, timing, &choice),
         service_accounts: candidates::service_accounts(job, observed),
-        budget: budget::is_wanted(job, observed),
+        budget: budget::min_available(job, observed),
         create: (number, create),
         retire: retention::lingering(observed, &delete),
         delete,

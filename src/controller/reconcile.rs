@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::apply;
 use super::build;
 use super::observe::sightings::Sightings;
-use super::observe::{self, Caches, Observed, fate};
+use super::observe::{self, Caches, Observed, claims, fate};
 use super::plan::{self, Plan};
 use super::report::events::Event;
 use super::report::recorder::Recorder;
@@ -136,14 +136,14 @@ async fn one(job: &SingletonJob, context: &Context) -> Result<Action, Failure> {
     let observed = with_fate(job, observed, &context.client).await?;
     let plan = plan::plan(job, &observed, now);
     if !needs_own_eyes(&plan, &observed) {
-        return Box::pin(carry_out(job, &observed, plan, now, context)).await;
+        return Box::pin(carry_out(job, observed, plan, now, context)).await;
     }
     let Some((job, observed)) = live(job, context).await? else {
         return Ok(Action::await_change());
     };
     let observed = with_fate(&job, observed, &context.client).await?;
     let plan = plan::plan(&job, &observed, now);
-    Box::pin(carry_out(&job, &observed, plan, now, context)).await
+    Box::pin(carry_out(&job, observed, plan, now, context)).await
 }
 
 async fn live(job: &SingletonJob, context: &Context) -> Result<Option<(SingletonJob, Observed)>, Failure> {
@@ -170,19 +170,20 @@ fn needs_own_eyes(plan: &Plan, observed: &Observed) -> bool {
     }
 }
 
-async fn carry_out(job: &SingletonJob, observed: &Observed, plan: Plan, now: Timestamp, context: &Context) -> Result<Action, Failure> {
+async fn carry_out(job: &SingletonJob, observed: Observed, plan: Plan, now: Timestamp, context: &Context) -> Result<Action, Failure> {
     let (applied, next_look) = match &plan {
         Plan::LetGo => return Ok(Action::await_change()),
         Plan::Refuse(_) => (apply::nothing(), REFUSED_RETRY * 6),
         Plan::Act(act) => {
             let objects = build::objects(job, act, &observed.template_hash, &context.agent);
-            let applied = Box::pin(apply::apply(&context.client, job, observed, objects)).await?;
+            let applied = Box::pin(apply::apply(&context.client, job, &observed, objects)).await?;
             (applied, act.next_look)
         }
     };
-    let account = Account::new(job, observed, &plan, applied, now);
+    let observed = Observed { claims: claims::look(&context.client, job).await?, ..observed };
+    let account = Account::new(job, &observed, &plan, applied, now);
     let refused = account.refused.is_some();
-    let remember_first = plan::takeover::must_remember_first(job, observed);
+    let remember_first = plan::takeover::must_remember_first(job, &observed);
     let status = report::report(&context.client, &account, &context.recorder).await?;
     if let Some(takeover) = status.takeovers.first().filter(|takeover| account.old().takeovers.first() != Some(takeover)) {
         context.telemetry.metrics.took_over(takeover);

@@ -7,6 +7,7 @@ pub mod conditions;
 pub mod ends;
 pub mod events;
 pub mod figures;
+pub mod hazards;
 pub mod history;
 pub mod recorder;
 pub mod status;
@@ -87,8 +88,8 @@ impl<'a> Account<'a> {
     /// Candidates that could take over at once.
     pub fn standbys(&self) -> impl Iterator<Item = &Candidate> {
         let holder = self.observed.holder_uid();
-        let ready = self.observed.candidates.iter().filter(|candidate| candidate.is_alive() && candidate.ready);
-        ready.filter(move |candidate| Some(candidate.uid.as_str()) != holder)
+        let able = self.observed.candidates.iter().filter(|candidate| candidate.is_alive() && candidate.able);
+        able.filter(move |candidate| Some(candidate.uid.as_str()) != holder)
     }
 
     /// Why some candidate does not start.

@@ -7,10 +7,10 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
-use singletonjob::api::conditions::types;
-use singletonjob::api::status::TakeoverReason;
+use singletonjob::api::conditions::{reasons, types};
+use singletonjob::api::status::{RunOutcome, TakeoverReason};
 
-use crate::job::{Job, SOON};
+use crate::job::{Job, SOON, identities};
 use crate::observe::{await_tenure, eventually, nothing_starts};
 use crate::scenario::{Scenario, side_by_side};
 use crate::server::Server;
@@ -89,5 +89,53 @@ fn an_https_server_is_asked_only_where_the_workload_runs_and_its_no_hands_over()
         let of = |pod: &Pod| pod.status.as_ref().and_then(|status| status.host_ip.clone()).expect("it runs");
         let by = || server.asked("/live").intersection(&server.asked("/ready")).cloned().collect();
         replaced_when_not_alive(scenario, &job, Asked { of, by, sicken: |node: &str| server.refuse(node) }).await;
+    });
+}
+
+#[test]
+fn a_workload_that_is_slow_to_start_survives_a_takeover_and_its_impatient_liveness_probe() {
+    side_by_side("probe-slow", async |scenario| {
+        let start = SECOND * 20;
+        let script = format!("(sleep {}; touch /witness/up-$(hostname)) & exec /bin/witness", start.as_secs());
+        let command = ["/bin/sh", "-c", "test -e /witness/up-$(hostname)"];
+        let is_up =
+            |failures: u32| json!({"exec": {"command": command}, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": failures});
+        let slow =
+            json!({"command": ["/bin/sh", "-c", script], "startupProbe": is_up(60), "livenessProbe": is_up(2), "readinessProbe": is_up(1)});
+        let job = Job::service(scenario, "web").container(slow);
+        let first = job.pair().await;
+        nothing_starts(&job.records, 1, start / 2).await;
+        job.await_true(types::READY).await;
+        job.delete_pod(&first.pod);
+        let second = await_tenure(&job.records, 2, SOON).await;
+        job.await_true(types::STANDBY_AVAILABLE).await;
+        nothing_starts(&job.records, 2, start + SECOND * 5).await;
+        let alive = job.tenure(second.token);
+        assert!(alive.signals.is_empty() && alive.exit.is_none(), "{alive:?}");
+        let restarts: i32 = identities(&job.pods().await).into_iter().map(|(_, restarts)| restarts).sum();
+        assert_eq!(restarts, 0);
+    });
+}
+
+#[test]
+fn a_workload_that_is_not_alive_is_taken_over_and_each_time_counts_as_a_failure_of_that_name() {
+    side_by_side("probe-failure", async |scenario| {
+        let command = ["/bin/sh", "-c", "test ! -e /witness/sick-$(hostname)"];
+        let probe = json!({"exec": {"command": command}, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 2});
+        let job = Job::one_shot(scenario, "report").with(json!({"backoffLimit": 1})).witness(&["--until", "end"]);
+        let job = job.container(json!({"livenessProbe": probe}));
+        let sicken = |pod: &str| std::fs::write(job.records.join(format!("sick-{pod}")), "").expect("shared memory is writable");
+        let first = job.pair().await;
+        sicken(&first.pod);
+        let second = await_tenure(&job.records, 2, SOON).await;
+        assert_eq!((second.attempt, second.pod != first.pod), (2, true));
+        job.until("the failure is counted", |job| {
+            job.status.as_ref().and_then(|status| status.run.as_ref()).is_some_and(|run| run.failures == 1)
+        })
+        .await;
+        sicken(&second.pod);
+        assert_eq!(job.await_true(types::FAILED).await.reason, reasons::BACKOFF_LIMIT_EXCEEDED);
+        let run = job.read().await.status.and_then(|status| status.runs.into_iter().next()).expect("it ended");
+        assert_eq!((run.outcome, run.reason.as_deref(), run.attempts), (RunOutcome::Failed, Some(reasons::UNHEALTHY), 2));
     });
 }

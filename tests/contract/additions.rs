@@ -3,11 +3,14 @@
 use serde_json::Value;
 
 /// What means something else since then, on purpose: version, file, path, and why an earlier reader is served all the same.
-const CHANGED: [(&str, &str, &str, &str); 2] = [
+const CHANGED: [(&str, &str, &str, &str); 4] = [
     ("0.0.0", "service/17-lease-lost", "/metadata/annotations/singletonjob.dev/progress/setbacks", LOSS),
     ("0.0.0", "service/17-lease-lost", "/metadata/annotations/singletonjob.dev/progress/retryAfterSeconds", LOSS),
+    ("0.0.0", "pod", "/spec/containers/0/livenessProbe/timeoutSeconds", PATIENCE),
+    ("0.0.0", "pod", "/spec/containers/0/readinessProbe/timeoutSeconds", PATIENCE),
 ];
 const LOSS: &str = "a lost lease is no setback and makes nobody wait; whoever reads that there was none does not wait either";
+const PATIENCE: &str = "the kubelet waits for the startup probe's answer too; an earlier agent, which does not ask it, answers sooner";
 
 /// # Panics
 /// Names what `today` lacks of `then`.

@@ -11,7 +11,9 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
+use singletonjob::agent::probe::Probe;
 use singletonjob::api::SingletonJob;
+use singletonjob::contract::paths;
 use singletonjob::controller::settings::Agent;
 use singletonjob::controller::{build, names, plan};
 
@@ -196,6 +198,7 @@ fn spec() -> BoxedStrategy<Value> {
         ("activeDeadlineSeconds", some(&[json!(3600), json!(0)])),
         ("failurePolicy", some(&[failure_policy("In", 42), failure_policy("In", 0), failure_policy("NotIn", 0), json!({})])),
         ("suspend", some(&[json!(true), json!(false)])),
+        ("standbyReadiness", some(&[json!("Ready"), json!("NotReady"), json!("Sometimes")])),
         ("workloadContainer", some(&[json!("main"), json!("helper"), json!("nobody")])),
         ("lease", sometimes(lease())),
         ("takeover", prop::option::weighted(0.1, takeover()).boxed()),
@@ -250,7 +253,13 @@ impl Server {
         let plain = self.create(&template(&job)).await;
         let candidate = self.create(&build::pod::candidate(&job, 1, &names::template_hash(&job.spec), &agent())).await;
         assert!(plain.is_err() || candidate.is_ok(), "a good template became a bad pod: {candidate:?}: {spec:#}");
-        if candidate.is_ok() { Fate::Good } else { Fate::BadTemplate }
+        match candidate {
+            Ok(pod) => {
+                understood_by_the_agent(&pod);
+                Fate::Good
+            }
+            Err(_) => Fate::BadTemplate,
+        }
     }
 
     async fn create(&self, pod: &Pod) -> Result<Pod, String> {
@@ -259,6 +268,17 @@ impl Server {
             Err(Error::Api(status)) if status.code < 500 => Err(status.message),
             Err(error) => panic!("{error:?}: {pod:?}"),
         }
+    }
+}
+
+/// Probes are written by the controller and read by the agent.
+fn understood_by_the_agent(pod: &Pod) {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let probes =
+        containers.flat_map(|container| [&container.liveness_probe, &container.readiness_probe, &container.startup_probe]).flatten();
+    let commands = probes.filter_map(|probe| probe.exec.as_ref()?.command.as_ref());
+    for command in commands.filter(|command| command.first().is_some_and(|program| program == paths::AGENT)) {
+        serde_json::from_str::<Probe>(&command[3]).unwrap_or_else(|error| panic!("{error}: {command:?}"));
     }
 }
 

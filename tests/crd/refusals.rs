@@ -78,6 +78,7 @@ fn of_the_spec() -> Vec<(Value, Said)> {
         ),
         (spec(json!({"replicas": 17})), ("spec.replicas", "spec.replicas in body should be less than or equal to 16")),
         (spec(json!({"replicas": -1})), ("spec.replicas", "spec.replicas in body should be greater than or equal to 0")),
+        (spec(json!({"standbyReadiness": "Sometimes"})), ("spec.standbyReadiness", "supported values: \"Ready\", \"NotReady\"")),
         (spec(json!({"completionPolicy": "Always"})), ("spec.completionPolicy", "supported values: \"OnSuccess\", \"Never\"")),
         (
             with_unreachable(&json!({"policy": "Never"})),

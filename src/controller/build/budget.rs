@@ -9,9 +9,9 @@ use crate::api::SingletonJob;
 use crate::contract::labels;
 use crate::controller::names;
 
-/// One ready candidate is left in peace until there is another: evicted, the holder hands over, and needs somebody for that. Whoever is not
-/// ready anyway may always be evicted.
-pub fn budget(job: &SingletonJob) -> PodDisruptionBudget {
+/// So many ready candidates are left in peace: evicted, the holder hands over, and needs somebody for that. Whoever is not ready anyway may
+/// always be evicted.
+pub fn budget(job: &SingletonJob, min_available: i32) -> PodDisruptionBudget {
     let name = job.name_any();
     let selected = [(labels::JOB.to_owned(), name.clone())].into();
     PodDisruptionBudget {
@@ -23,7 +23,7 @@ pub fn budget(job: &SingletonJob) -> PodDisruptionBudget {
             ..ObjectMeta::default()
         },
         spec: Some(PodDisruptionBudgetSpec {
-            min_available: Some(IntOrString::Int(1)),
+            min_available: Some(IntOrString::Int(min_available)),
             selector: Some(LabelSelector { match_labels: Some(selected), match_expressions: None }),
             unhealthy_pod_eviction_policy: Some("AlwaysAllow".into()),
             ..PodDisruptionBudgetSpec::default()

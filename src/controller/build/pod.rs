@@ -67,7 +67,7 @@ fn gate(container: &mut Container, job: &SingletonJob, grace_period: i64) {
     command.extend(container.command.take().unwrap_or_default());
     command.extend(container.args.take().unwrap_or_default());
     container.command = Some(command);
-    probes::rewrite(container, grace_period);
+    probes::rewrite(container, grace_period, job.spec.standby_readiness);
     let message_path = container.termination_message_path.clone().unwrap_or_else(|| paths::TERMINATION_MESSAGE.to_owned());
     let ours = environment(job, grace_period, message_path);
     let env = container.env.get_or_insert_default();
@@ -223,9 +223,13 @@ mod tests {
     use super::*;
 
     fn pod(template: Value) -> Pod {
+        of(json!({"template": template}))
+    }
+
+    fn of(spec: Value) -> Pod {
         let job = serde_json::from_value(json!({
             "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "web", "namespace": "shop", "uid": "j"},
-            "spec": {"template": template},
+            "spec": spec,
         }));
         let agent = Agent { image: "agent:1".into(), pull_policy: Some("IfNotPresent".into()), pull_secrets: vec!["ours".into()] };
         candidate(&job.expect("a SingletonJob"), 3, "abc", &agent)
@@ -245,6 +249,31 @@ mod tests {
         assert_eq!(main.args, None);
         assert_eq!(spec.init_containers.expect("the installer")[0].name, pod::INSTALLER);
         assert_eq!(spec.automount_service_account_token, None);
+    }
+
+    #[test]
+    fn only_the_workloads_container_is_gated_and_everything_beside_it_is_as_the_template_has_it() {
+        let beside = json!({"name": "log", "image": "log:1", "command": ["ship"], "lifecycle": {"preStop": {"exec": {"command": ["flush"]}}},
+            "startupProbe": {"tcpSocket": {"port": 1}}, "livenessProbe": {"grpc": {"port": 2}}});
+        let init = json!([{"name": "once", "command": ["migrate"]}, {"name": "proxy", "restartPolicy": "Always", "command": ["proxy"]}]);
+        let volumes = json!([
+            {"name": "scratch", "emptyDir": {}}, {"name": "data", "persistentVolumeClaim": {"claimName": "web"}},
+            {"name": "settings", "configMap": {"name": "web"}}, {"name": "keys", "secret": {"secretName": "web"}},
+            {"name": "all", "projected": {"sources": [{"secret": {"name": "web"}}]}},
+        ]);
+        let mounts = json!([{"name": "scratch", "mountPath": "/scratch"}]);
+        let main = json!({"name": "main", "command": ["web"], "volumeMounts": mounts});
+        let template = json!({"spec": {"containers": [beside, main], "initContainers": init, "volumes": volumes}});
+        let spec = of(json!({"workloadContainer": "main", "template": template})).spec.expect("a spec");
+        let as_given = |value: &Value| serde_json::from_value::<Container>(value.clone()).expect("a container");
+        assert_eq!(spec.containers[0], as_given(&beside));
+        assert_eq!(spec.containers[1].command.as_ref().expect("ours")[..3], [paths::AGENT, "run", "--"]);
+        let kept = spec.init_containers.expect("the installer and two more");
+        assert_eq!(kept[0].name, pod::INSTALLER, "so that nothing that runs on is in its way");
+        assert_eq!(kept[1..], [as_given(&init[0]), as_given(&init[1])]);
+        let names: Vec<_> = spec.volumes.expect("five and ours").into_iter().map(|volume| volume.name).collect();
+        assert_eq!(names[..5], ["scratch", "data", "settings", "keys", "all"]);
+        assert_eq!(spec.containers[1].volume_mounts.as_ref().expect("its own first")[0].name, "scratch");
     }
 
     #[test]

@@ -1,37 +1,62 @@
 //! Probes of the gated container: asked through the agent, which knows whether the workload runs, and since when.
 
-use k8s_openapi::api::core::v1::{Container, ExecAction, Lifecycle, LifecycleHandler, Probe};
+use k8s_openapi::api::core::v1::{Container, ContainerPort, ExecAction, Lifecycle, LifecycleHandler, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Map, Value, json};
 
+use crate::api::StandbyReadiness;
 use crate::contract::paths;
 
 const DEFAULT_PERIOD: i32 = 10;
 const DEFAULT_TIMEOUT: i32 = 1;
 const DEFAULT_FAILURES: i32 = 3;
 const OWN_READINESS_PERIOD: i32 = 5;
+/// Where readiness says who is active: how soon after a takeover traffic follows.
+const ROLE_PERIOD: i32 = 1;
 /// On top of the probe's own: starting the agent's program in a container that is short of CPU.
 const TIMEOUT_SLACK: i32 = 1;
 
 /// Rewrites all probes, and a `preStop` that a standby must not run; `grace_period` is the pod's, in seconds.
-pub fn rewrite(container: &mut Container, grace_period: i64) {
-    let budget = container.startup_probe.as_ref().map_or(0, startup_budget);
+pub fn rewrite(container: &mut Container, grace_period: i64, standby: StandbyReadiness) {
     let ports = container.ports.clone().unwrap_or_default();
-    let number = |name: &str| ports.iter().find(|port| port.name.as_deref() == Some(name)).map(|port| port.container_port);
-    for (kind, probe) in [("liveness", &mut container.liveness_probe), ("readiness", &mut container.readiness_probe)] {
-        *probe = probe.take().map(|probe| through_agent(kind, &probe, budget, &number));
-    }
+    let terms = Terms { ports: &ports, startup: container.startup_probe.take(), standby };
+    let liveness = container.liveness_probe.take().or_else(|| terms.startup.as_ref().map(only_coming_up));
+    container.liveness_probe = liveness.map(|probe| terms.through_agent("liveness", &probe));
     // A candidate that cannot read its Lease is no standby, whatever the template asks for.
-    container.readiness_probe.get_or_insert_with(|| through_agent("readiness", &own_readiness(), 0, &number));
-    // The agent applies the startup budget from the workload's start; the kubelet would apply it from the container's.
-    container.startup_probe = None;
+    let readiness = container.readiness_probe.take().unwrap_or_else(|| own_readiness(standby));
+    container.readiness_probe = Some(terms.through_agent("readiness", &readiness));
+    // The kubelet would ask the template's once in a container's life, which on a standby is before the workload's start.
+    container.startup_probe = (standby == StandbyReadiness::NotReady).then(|| {
+        let terms = Terms { startup: None, ..terms };
+        terms.through_agent("startup", &able_to_take_over())
+    });
     if let Some(lifecycle) = &mut container.lifecycle {
-        gate_pre_stop(lifecycle, grace_period, &number);
+        gate_pre_stop(lifecycle, grace_period, &ports);
     }
 }
 
-fn own_readiness() -> Probe {
-    Probe { period_seconds: Some(OWN_READINESS_PERIOD), ..Probe::default() }
+fn own_readiness(standby: StandbyReadiness) -> Probe {
+    let period = match standby {
+        StandbyReadiness::Ready => OWN_READINESS_PERIOD,
+        StandbyReadiness::NotReady => ROLE_PERIOD,
+    };
+    Probe { period_seconds: Some(period), ..Probe::default() }
+}
+
+/// Of a standby that is not to be ready, the only thing by which the controller knows that it could take over. It never gives up, for it must
+/// not end a candidate.
+fn able_to_take_over() -> Probe {
+    Probe { period_seconds: Some(ROLE_PERIOD), failure_threshold: Some(i32::MAX), ..Probe::default() }
+}
+
+/// The liveness of a workload whose template says only how it comes up: after its budget one no is enough.
+fn only_coming_up(startup: &Probe) -> Probe {
+    Probe {
+        period_seconds: startup.period_seconds,
+        failure_threshold: Some(1),
+        termination_grace_period_seconds: startup.termination_grace_period_seconds,
+        ..Probe::default()
+    }
 }
 
 /// How long a workload may take to start before its liveness counts.
@@ -41,30 +66,56 @@ fn startup_budget(probe: &Probe) -> i32 {
     probe.initial_delay_seconds.unwrap_or(0).saturating_add(period.saturating_mul(failures))
 }
 
-fn through_agent(kind: &str, probe: &Probe, budget: i32, number: &impl Fn(&str) -> Option<i32>) -> Probe {
-    let timeout = probe.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT);
-    let told = json!({
-        "probe": handler(probe, number),
-        "initialDelaySeconds": probe.initial_delay_seconds.unwrap_or(0),
-        "timeoutSeconds": timeout,
-        "startupBudgetSeconds": budget,
-        "standby": "Ready",
-    });
-    let command = [paths::AGENT, "probe", kind, &told.to_string()].map(str::to_owned).to_vec();
-    Probe {
-        exec: Some(ExecAction { command: Some(command) }),
-        http_get: None,
-        tcp_socket: None,
-        grpc: None,
-        initial_delay_seconds: None,
-        timeout_seconds: Some(timeout.saturating_add(TIMEOUT_SLACK)),
-        ..probe.clone()
+fn timeout(probe: &Probe) -> i32 {
+    probe.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT)
+}
+
+/// What the probes of one container share.
+struct Terms<'a> {
+    ports: &'a [ContainerPort],
+    startup: Option<Probe>,
+    standby: StandbyReadiness,
+}
+
+impl Terms<'_> {
+    /// The agent asks the template's startup probe too, until the workload has come up; the kubelet waits for both answers.
+    fn through_agent(&self, kind: &str, probe: &Probe) -> Probe {
+        let mut told = told(probe, self.ports);
+        told.insert("standby".to_owned(), json!(self.standby));
+        told.insert("startupBudgetSeconds".to_owned(), json!(self.startup.as_ref().map_or(0, startup_budget)));
+        if let Some(startup) = &self.startup {
+            told.insert("startup".to_owned(), Value::Object(self::told(startup, self.ports)));
+        }
+        let waits = timeout(probe).saturating_add(self.startup.as_ref().map_or(0, timeout)).saturating_add(TIMEOUT_SLACK);
+        Probe {
+            exec: Some(ExecAction { command: Some(command(kind, told)) }),
+            http_get: None,
+            tcp_socket: None,
+            grpc: None,
+            initial_delay_seconds: None,
+            timeout_seconds: Some(waits),
+            ..probe.clone()
+        }
     }
 }
 
+fn command(kind: &str, told: Map<String, Value>) -> Vec<String> {
+    [paths::AGENT, "probe", kind, &Value::Object(told).to_string()].map(str::to_owned).to_vec()
+}
+
+fn told(probe: &Probe, ports: &[ContainerPort]) -> Map<String, Value> {
+    let pairs = [
+        ("probe", handler(probe, ports)),
+        ("initialDelaySeconds", json!(probe.initial_delay_seconds.unwrap_or(0))),
+        ("timeoutSeconds", json!(timeout(probe))),
+    ];
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 /// The handler alone, with numbers for the names of ports: the agent does not know the pod.
-fn handler(probe: &Probe, number: &impl Fn(&str) -> Option<i32>) -> Value {
+fn handler(probe: &Probe, ports: &[ContainerPort]) -> Value {
     let mut probe = probe.clone();
+    let number = |name: &str| ports.iter().find(|port| port.name.as_deref() == Some(name)).map(|port| port.container_port);
     let resolve = |port: &mut IntOrString| {
         if let IntOrString::String(name) = port
             && let Some(number) = number(name)
@@ -85,11 +136,12 @@ fn handler(probe: &Probe, number: &impl Fn(&str) -> Option<i32>) -> Value {
 }
 
 /// Runs a hook only where the workload runs. The agent's `probe` does just that: on a standby it succeeds without asking anybody.
-fn gate_pre_stop(lifecycle: &mut Lifecycle, grace_period: i64, number: &impl Fn(&str) -> Option<i32>) {
+fn gate_pre_stop(lifecycle: &mut Lifecycle, grace_period: i64, ports: &[ContainerPort]) {
     let Some(hook) = lifecycle.pre_stop.take_if(|hook| hook.exec.is_some() || hook.http_get.is_some()) else { return };
     let timeout = i32::try_from(grace_period).unwrap_or(i32::MAX);
     let probe = Probe { exec: hook.exec, http_get: hook.http_get, timeout_seconds: Some(timeout), ..Probe::default() };
-    let exec = through_agent("readiness", &probe, 0, number).exec;
+    let terms = Terms { ports, startup: None, standby: StandbyReadiness::Ready };
+    let exec = terms.through_agent("readiness", &probe).exec;
     lifecycle.pre_stop = Some(LifecycleHandler { exec, ..LifecycleHandler::default() });
 }
 
@@ -98,8 +150,12 @@ mod tests {
     use super::*;
 
     fn rewritten(container: Value) -> Container {
+        rewritten_for(StandbyReadiness::Ready, container)
+    }
+
+    fn rewritten_for(standby: StandbyReadiness, container: Value) -> Container {
         let mut container = serde_json::from_value(container).expect("a container");
-        rewrite(&mut container, 30);
+        rewrite(&mut container, 30, standby);
         container
     }
 
@@ -130,22 +186,57 @@ mod tests {
     }
 
     #[test]
-    fn a_startup_probe_becomes_the_others_budget() {
+    fn a_startup_probe_is_asked_by_the_others_for_the_kubelet_would_ask_a_standby() {
         let container = rewritten(json!({
-            "name": "main", "startupProbe": {"tcpSocket": {"port": 1}, "periodSeconds": 5, "failureThreshold": 6, "initialDelaySeconds": 1},
-            "livenessProbe": {"exec": {"command": ["true"]}},
+            "name": "main", "livenessProbe": {"exec": {"command": ["true"]}, "timeoutSeconds": 5},
+            "startupProbe": {"tcpSocket": {"port": 1}, "periodSeconds": 5, "failureThreshold": 6, "initialDelaySeconds": 1, "timeoutSeconds": 2},
         }));
         assert!(container.startup_probe.is_none());
-        assert_eq!(told(container.liveness_probe)["startupBudgetSeconds"], json!(31));
+        assert_eq!(container.liveness_probe.as_ref().and_then(|probe| probe.timeout_seconds), Some(5 + 2 + 1));
+        for probe in [container.liveness_probe, container.readiness_probe] {
+            let told = told(probe);
+            assert_eq!(told["startup"], json!({"probe": {"tcpSocket": {"port": 1}}, "initialDelaySeconds": 1, "timeoutSeconds": 2}));
+            assert_eq!(told["startupBudgetSeconds"], json!(31));
+        }
+    }
+
+    #[test]
+    fn a_workload_with_a_startup_probe_alone_is_ended_when_it_does_not_come_up() {
+        let container = rewritten(json!({"name": "main", "startupProbe": {"exec": {"command": ["up"]}, "periodSeconds": 3}}));
+        let liveness = container.liveness_probe.clone().expect("in its place");
+        assert_eq!((liveness.period_seconds, liveness.failure_threshold), (Some(3), Some(1)));
+        let told = told(container.liveness_probe);
+        assert_eq!((&told["probe"], &told["startupBudgetSeconds"]), (&Value::Null, &json!(9)));
+    }
+
+    #[test]
+    fn where_standbys_are_not_to_be_ready_a_startup_probe_of_ours_tells_who_could_take_over_and_ends_nobody() {
+        let container = rewritten_for(StandbyReadiness::NotReady, json!({"name": "main", "startupProbe": {"exec": {"command": ["up"]}}}));
+        let startup = container.startup_probe.expect("ours");
+        assert_eq!((startup.period_seconds, startup.failure_threshold), (Some(1), Some(i32::MAX)));
+        assert_eq!(startup.exec.and_then(|exec| exec.command).expect("a command")[..3], [paths::AGENT, "probe", "startup"]);
+        assert_eq!(container.readiness_probe.as_ref().and_then(|probe| probe.period_seconds), Some(1));
+        assert_eq!(told(container.readiness_probe)["standby"], json!("NotReady"));
+    }
+
+    #[test]
+    fn a_readiness_probe_of_the_template_keeps_its_period_wherever_standbys_are_ready_or_not() {
+        let probed = json!({"name": "main", "readinessProbe": {"exec": {"command": ["ready"]}, "periodSeconds": 7}});
+        for standby in [StandbyReadiness::Ready, StandbyReadiness::NotReady] {
+            let readiness = rewritten_for(standby, probed.clone()).readiness_probe.expect("kept");
+            assert_eq!((readiness.period_seconds, readiness.failure_threshold), (Some(7), None));
+        }
     }
 
     #[test]
     fn a_hook_that_runs_before_the_stop_runs_only_where_the_workload_runs() {
-        let container = rewritten(json!({"name": "main", "lifecycle": {"preStop": {"exec": {"command": ["/flush", "now"]}}}}));
+        let hook = json!({"name": "main", "lifecycle": {"preStop": {"exec": {"command": ["/flush", "now"]}}}});
+        let container = rewritten_for(StandbyReadiness::NotReady, hook);
         let command = container.lifecycle.and_then(|hooks| hooks.pre_stop).and_then(|hook| hook.exec).and_then(|exec| exec.command);
         let command = command.expect("a command");
         assert_eq!(command[..3], [paths::AGENT, "probe", "readiness"]);
         let told: Value = serde_json::from_str(&command[3]).expect("JSON");
         assert_eq!((&told["probe"], &told["timeoutSeconds"]), (&json!({"exec": {"command": ["/flush", "now"]}}), &json!(30)));
+        assert_eq!(told["standby"], json!("Ready"), "a hook does not fail on a standby");
     }
 }

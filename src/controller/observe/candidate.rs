@@ -1,7 +1,7 @@
 //! What a candidate pod says about itself.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodSpec, PodStatus};
+use k8s_openapi::api::core::v1::{Container, ContainerState, ContainerStatus, Pod, PodSpec, PodStatus};
 use kube::ResourceExt;
 
 use crate::contract::{TERMINATION_PREFIX, exit_codes, labels};
@@ -27,15 +27,17 @@ pub struct Candidate {
     pub life: Life,
     /// Whether the pod is ready.
     pub ready: bool,
+    /// Whether it could take over, where it does not hold the Lease: its pod is ready, or would be, were standbys to be ready.
+    pub able: bool,
     /// Since when the pod is not ready, on its node's clock; none where it is, or where nobody says.
     pub unready_since: Option<Timestamp>,
     /// Why it does not start.
     pub hindrance: Option<Hindrance>,
     /// Whether other containers of the pod run on although its gated one has ended, and nobody has told them to end.
     pub lingers: bool,
-    /// The last that its agent had to complain of, while it is not ready.
+    /// The last that its agent had to complain of, while it is not able.
     pub complaint: Option<String>,
-    /// When it became what it is: ready, or made.
+    /// When it became what it is: ready, started, or made.
     pub since: Option<Timestamp>,
 }
 
@@ -105,6 +107,7 @@ impl Candidate {
         let said = condition(&status, "Ready");
         let ready = said.filter(|(holds, _)| *holds);
         let is_ready = ready.is_some();
+        let able = is_ready || is_able(&spec, &status, gated);
         let life = life(pod, spec.restart_policy.as_deref(), &status, container);
         Self {
             name: pod.name_any(),
@@ -117,10 +120,15 @@ impl Candidate {
             lingers: matches!(life, Life::Ended(_)) && lingers(&spec, &status),
             life,
             ready: is_ready,
+            able,
             unready_since: said.filter(|(holds, _)| !holds).and_then(|(_, since)| since),
-            hindrance: (!is_ready).then(|| hindrance(&status)).flatten(),
-            complaint: (!is_ready).then(|| complaint(container)).flatten(),
-            since: ready.and_then(|(_, since)| since).or(pod.creation_timestamp().map(|time| time.0)),
+            hindrance: (!able).then(|| hindrance(&status)).flatten(),
+            complaint: (!able).then(|| complaint(container)).flatten(),
+            since: match ready {
+                Some((_, since)) => since,
+                None => container.filter(|_| able).and_then(started),
+            }
+            .or(pod.creation_timestamp().map(|time| time.0)),
         }
     }
 
@@ -150,6 +158,24 @@ fn container<'a>(status: &'a PodStatus, name: &str) -> Option<&'a ContainerStatu
 fn condition(status: &PodStatus, type_: &str) -> Option<(bool, Option<Timestamp>)> {
     let condition = status.conditions.iter().flatten().find(|condition| condition.type_ == type_)?;
     Some((condition.status == "True", condition.last_transition_time.as_ref().map(|time| time.0)))
+}
+
+/// Where standbys are not to be ready, the gated container has a startup probe of ours, which succeeds when the Lease has been read; a
+/// template's own never reaches a pod. All that runs beside it has to be ready, as it has to be for a ready pod.
+fn is_able(spec: &PodSpec, status: &PodStatus, gated: &str) -> bool {
+    let asked = |candidate: &&Container| candidate.name == gated && candidate.startup_probe.is_some();
+    if spec.containers.iter().find(asked).is_none() {
+        return false;
+    }
+    let has_started = container(status, gated).is_some_and(|gated| gated.started == Some(true));
+    let sidecars = spec.init_containers.iter().flatten().filter(|init| init.restart_policy.as_deref() == Some("Always"));
+    let mut beside = spec.containers.iter().filter(|container| container.name != gated).chain(sidecars);
+    let statuses = || status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    has_started && beside.all(|other| statuses().any(|status| status.name == other.name && status.ready))
+}
+
+fn started(container: &ContainerStatus) -> Option<Timestamp> {
+    container.state.as_ref()?.running.as_ref()?.started_at.as_ref().map(|time| time.0)
 }
 
 /// A one-shot's candidate has ended with its gated container, whatever the others in the pod do; a service's is restarted in place.
@@ -255,6 +281,35 @@ mod tests {
     fn a_one_shots_candidate_ends_with_its_gated_container_and_a_services_does_not() {
         assert!(candidate("Never", ended(3, "")).end().is_some_and(|end| end.exit_code == Some(3) && !end.is_fault()));
         assert!(candidate("Always", ended(3, "")).is_alive());
+    }
+
+    #[test]
+    fn a_standby_that_is_not_to_be_ready_is_able_when_its_startup_probe_succeeded_and_all_beside_it_is_ready() {
+        let read = |startup: Value, main: bool, side: bool, proxy: bool| {
+            let status = |name: &str, ready: bool, started: bool| {
+                json!({"name": name, "image": "", "imageID": "", "ready": ready, "started": started, "restartCount": 0,
+                       "state": {"running": {"startedAt": "2026-01-01T00:00:05Z"}}})
+            };
+            let pod = json!({
+                "metadata": {"name": "web-12", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"},
+                "spec": {
+                    "containers": [{"name": "main", "startupProbe": startup}, {"name": "side"}], "restartPolicy": "Always",
+                    "initContainers": [{"name": "once"}, {"name": "proxy", "restartPolicy": "Always"}],
+                },
+                "status": {
+                    "phase": "Running", "conditions": [{"type": "Ready", "status": "False"}],
+                    "containerStatuses": [status("main", false, main), status("side", side, true)],
+                    "initContainerStatuses": [status("once", false, false), status("proxy", proxy, true)],
+                },
+            });
+            Candidate::read(&serde_json::from_value(pod).expect("a pod"), "main")
+        };
+        let ours = || json!({"exec": {"command": ["x"]}});
+        let able = read(ours(), true, true, true);
+        assert!(able.able && !able.ready && able.since == "2026-01-01T00:00:05Z".parse().ok());
+        assert!(!read(json!(null), true, true, true).able, "where standbys are to be ready, only ready ones are able");
+        assert!(!read(ours(), false, true, true).able, "it has not read its Lease");
+        assert!(!read(ours(), true, false, true).able && !read(ours(), true, true, false).able, "something beside it is not ready");
     }
 
     #[test]

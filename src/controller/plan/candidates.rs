@@ -22,8 +22,8 @@ pub fn next_number(job: &SingletonJob, observed: &Observed) -> i64 {
 /// How long no candidate is made, because the last ones ended before they could be an attempt: doubling, from 10 s.
 pub fn pace(observed: &Observed, now: Timestamp) -> Duration {
     let newest_attempt = numbers(observed, |end| !end.is_fault()).max().unwrap_or(0);
-    let ready = observed.candidates.iter().filter(|candidate| candidate.ready).map(|candidate| candidate.number).max().unwrap_or(0);
-    let faults: Vec<_> = numbers(observed, End::is_fault).filter(|number| *number > newest_attempt.max(ready)).collect();
+    let able = observed.candidates.iter().filter(|candidate| candidate.able).map(|candidate| candidate.number).max().unwrap_or(0);
+    let faults: Vec<_> = numbers(observed, End::is_fault).filter(|number| *number > newest_attempt.max(able)).collect();
     let Some(exponent) = faults.len().min(MOST_FAULTS).checked_sub(1) else { return Duration::ZERO };
     let last = observed.candidates.iter().filter_map(Candidate::end).filter(|end| end.is_fault()).filter_map(|end| end.at).max();
     let waited = last.map_or(Duration::MAX, |last| Duration::try_from(now.duration_since(last)).unwrap_or_default());

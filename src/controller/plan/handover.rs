@@ -48,7 +48,7 @@ pub struct Choice {
 pub struct Stage<'a> {
     identity: &'a Identity,
     holder: &'a Candidate,
-    /// Ready, best first.
+    /// Those that could take over, best first.
     standbys: Vec<&'a Candidate>,
     acquired: Timestamp,
     /// Why the holder before gave the Lease back, if it did.
@@ -76,8 +76,8 @@ impl<'a> Stage<'a> {
 
 /// Of the wanted template before others, on a better node before others, older before younger.
 fn standbys<'a>(job: &SingletonJob, observed: &'a Observed, holder: &Candidate) -> Vec<&'a Candidate> {
-    let ready = candidates::alive(observed).filter(|candidate| candidate.ready && candidate.uid != holder.uid);
-    let mut standbys: Vec<_> = ready.collect();
+    let able = candidates::alive(observed).filter(|candidate| candidate.able && candidate.uid != holder.uid);
+    let mut standbys: Vec<_> = able.collect();
     standbys.sort_by_key(|standby| (is_old(observed, standby), Reverse(score(job, observed, standby)), standby.number));
     standbys
 }

@@ -1,7 +1,7 @@
 //! From one template to the next, and from one number of candidates to another, without losing the standby.
 //!
-//! A new candidate is made before an old one goes, one at a time, and an old standby goes only when the new one is ready. Of a service, the
-//! holder hands over once, when the others are new and ready; of a one-shot, the running attempt is left alone. A template that cannot start
+//! A new candidate is made before an old one goes, one at a time, and an old standby goes only when the new one could take over. Of a service,
+//! the holder hands over once, when the others are new and could; of a one-shot, the running attempt is left alone. A template that cannot start
 //! stops all this at its first pod.
 
 use super::super::observe::Observed;
@@ -41,10 +41,15 @@ impl<'a> Sorted<'a> {
         self.holder.is_none_or(|holder| holder.uid != candidate.uid)
     }
 
-    /// Who goes first: whoever is not ready, then the youngest.
+    /// Whether it does what it is there for: a holder whose workload is ready, or a standby that could take over.
+    fn serves(&self, candidate: &Candidate) -> bool {
+        if self.is_standby(candidate) { candidate.able } else { candidate.ready }
+    }
+
+    /// Who goes first: whoever could not take over, then the youngest.
     fn dispensable(&self, list: &[&'a Candidate]) -> Vec<&'a Candidate> {
         let mut standbys: Vec<_> = list.iter().copied().filter(|candidate| self.is_standby(candidate)).collect();
-        standbys.sort_by_key(|candidate| (candidate.ready, std::cmp::Reverse(candidate.number)));
+        standbys.sort_by_key(|candidate| (candidate.able, std::cmp::Reverse(candidate.number)));
         standbys
     }
 }
@@ -78,26 +83,26 @@ fn target(job: &SingletonJob, sorted: &Sorted<'_>, replicas: usize) -> usize {
 
 fn create(sorted: &Sorted<'_>, target: usize, replicas: usize) -> usize {
     let all = sorted.new.len() + sorted.old.len();
-    // What is missing altogether is made at once; beyond that, one, when the one before is ready.
+    // What is missing altogether is made at once; beyond that, one, when the one before serves.
     let missing = replicas.saturating_sub(all).min(target.saturating_sub(sorted.new.len()));
-    let settled = sorted.new.iter().all(|candidate| candidate.ready);
+    let settled = sorted.new.iter().all(|candidate| sorted.serves(candidate));
     let one_more = settled && sorted.new.len() < target && all < replicas + 1;
     missing.max(usize::from(one_more))
 }
 
 fn delete(sorted: &Sorted<'_>, target: usize, replicas: usize) -> Vec<(String, String)> {
-    let ready = sorted.new.iter().filter(|candidate| candidate.ready).count();
+    let serving = sorted.new.iter().filter(|candidate| sorted.serves(candidate)).count();
     let too_many_new = sorted.new.len().saturating_sub(target);
-    // A standby that is not ready protects nobody: it does not wait for its successor.
-    let (unready, serving): (Vec<_>, Vec<_>) = sorted.dispensable(&sorted.old).into_iter().partition(|candidate| !candidate.ready);
-    let excess = (ready + sorted.old.len()).saturating_sub(replicas).saturating_sub(unready.len());
-    let old = unready.into_iter().chain(serving.into_iter().take(excess));
+    // A standby that could not take over protects nobody: it does not wait for its successor.
+    let (unable, able): (Vec<_>, Vec<_>) = sorted.dispensable(&sorted.old).into_iter().partition(|candidate| !candidate.able);
+    let excess = (serving + sorted.old.len()).saturating_sub(replicas).saturating_sub(unable.len());
+    let old = unable.into_iter().chain(able.into_iter().take(excess));
     old.chain(sorted.dispensable(&sorted.new).into_iter().take(too_many_new)).map(name).collect()
 }
 
 fn rolls_out(job: &SingletonJob, sorted: &Sorted<'_>, target: usize) -> bool {
     let standbys_are_new = sorted.old.len() == 1;
-    let ready = sorted.new.iter().filter(|candidate| candidate.ready).count();
+    let serving = sorted.new.iter().filter(|candidate| sorted.serves(candidate)).count();
     let hands_over = sorted.holder_is_old && is_service(job);
-    hands_over && standbys_are_new && ready >= target && ready == sorted.new.len()
+    hands_over && standbys_are_new && serving >= target && serving == sorted.new.len()
 }

@@ -53,6 +53,7 @@ pub(super) fn pod(number: i64, ready: bool) -> Candidate {
         role: Some(labels::ROLE_STANDBY.into()),
         life: Life::Alive,
         ready,
+        able: ready,
         unready_since: None,
         hindrance: None,
         lingers: false,
@@ -220,7 +221,7 @@ fn the_pods_of_a_finished_run_go_when_their_time_is_over_and_not_before() {
 
 #[test]
 fn drains_wait_for_a_standby_where_there_can_be_one_and_nobody_else_sees_to_it() {
-    let wanted = |job: &SingletonJob, observed: &Observed| act(job, observed).budget;
+    let wanted = |job: &SingletonJob, observed: &Observed| act(job, observed).budget.is_some();
     assert!(wanted(&service(2), &there(Some(1), vec![pod(1, true)])));
     assert!(!wanted(&service(1), &there(Some(1), vec![pod(1, true)])), "nobody could ever take over");
     assert!(!wanted(&service(0), &there(None, vec![])));
@@ -259,6 +260,21 @@ fn a_single_candidate_gets_a_successor_beside_it_before_it_hands_over() {
     assert_eq!(act(&job, &there(Some(1), vec![old(1)])).create.1, 1);
     let act = act(&job, &there(Some(1), vec![old(1), pod(2, true)]));
     assert!(act.wishes.handover.is_some() && deleted(&act).is_empty());
+}
+
+#[test]
+fn where_standbys_are_not_ready_a_rollout_waits_for_those_that_could_take_over_and_for_a_holder_that_is_ready() {
+    let job = service(2);
+    let able = |candidate: Candidate| Candidate { ready: false, able: true, ..candidate };
+    let waiting = act(&job, &there(Some(1), vec![old(1), able(old(2)), pod(3, false)]));
+    assert_eq!((waiting.create.1, deleted(&waiting)), (0, vec![]));
+    let replaced = act(&job, &there(Some(1), vec![old(1), able(old(2)), able(pod(3, false))]));
+    assert_eq!((deleted(&replaced), replaced.wishes.handover.is_some()), (vec!["web-2"], false));
+    let rolls = act(&job, &there(Some(1), vec![old(1), able(pod(3, false))]));
+    assert!(rolls.wishes.handover.is_some_and(|handover| handover.reason == Reason::RolledOut));
+    let starting = act(&job, &there(Some(3), vec![able(old(1)), able(pod(3, false))]));
+    assert_eq!((starting.create.1, deleted(&starting)), (0, vec![]), "the new holder is not ready yet");
+    assert_eq!(act(&job, &there(Some(3), vec![able(old(1)), pod(3, true)])).create.1, 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::words::{clock, to_seconds};
-use super::{Account, blocked, ends, words};
+use super::{Account, blocked, ends, hazards, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, is_true, reasons, remove_condition, set_condition, types};
 use crate::api::status::{FinishedRun, RunOutcome};
@@ -32,7 +32,11 @@ pub fn all(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<Condition> {
     let held = held(account);
     let verdict = verdict(account, old, &held);
     let unchanged = verdict.ready.is_none();
-    let mut optional = vec![(types::STALLED, verdict.stalled), (types::TAKEOVER_BLOCKED, blocked::statement(account))];
+    let mut optional = vec![
+        (types::STALLED, verdict.stalled),
+        (types::TAKEOVER_BLOCKED, blocked::statement(account)),
+        (types::TEMPLATE_HAZARDOUS, hazards::statement(account.job, &account.observed.claims)),
+    ];
     if !unchanged {
         optional.push((types::RECONCILING, verdict.reconciling));
     }
@@ -255,8 +259,8 @@ fn healthy(account: &Account<'_>) -> Statement {
     let warnings =
         account.record().and_then(|record| record.notes.health.as_ref()).map(|health| health.warnings.clone()).unwrap_or_default();
     let candidates = &account.observed.candidates;
-    let newest_good = candidates.iter().filter(|candidate| candidate.ready).map(|candidate| candidate.number).max().unwrap_or(0);
-    let relevant = candidates.iter().filter(|candidate| !candidate.ready && (candidate.is_alive() || candidate.number > newest_good));
+    let newest_good = candidates.iter().filter(|candidate| candidate.able).map(|candidate| candidate.number).max().unwrap_or(0);
+    let relevant = candidates.iter().filter(|candidate| !candidate.able && (candidate.is_alive() || candidate.number > newest_good));
     let mut complaints = relevant.filter_map(|candidate| Some(format!("{}: {}", candidate.name, candidate.complaint.as_ref()?)));
     match (warnings.is_empty(), complaints.next_back()) {
         (_, Some(complaint)) => Statement::no(types::AGENT_HEALTHY, "AgentFailed", complaint),

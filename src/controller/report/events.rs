@@ -42,6 +42,7 @@ pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJ
     }));
     events.extend(lost(old, new));
     events.extend(blocked(old, new));
+    events.extend(hazards(old, new));
     if new.takeovers.first() != old.takeovers.first() {
         events.extend(new.takeovers.first().map(changed_hands).into_iter().flatten());
     }
@@ -77,6 +78,13 @@ fn blocked(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> 
         new.lease.as_ref().and_then(|lease| lease.last_holder_identity.as_deref()).map(|holder| Identity::read(holder).pod().to_owned());
     let is_new = find_condition(&old.conditions, types::TAKEOVER_BLOCKED).is_none();
     is_new.then(|| Event { pod, ..warning("TakeoverBlocked", blocked.message.clone()) })
+}
+
+/// Once for everything that there is to say.
+fn hazards(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
+    let hazard = find_condition(&new.conditions, types::TEMPLATE_HAZARDOUS)?;
+    let told = find_condition(&old.conditions, types::TEMPLATE_HAZARDOUS).is_some_and(|told| told.message == hazard.message);
+    (!told).then(|| warning("TemplateHazardous", hazard.message.clone()))
 }
 
 fn changed_hands(takeover: &Takeover) -> Vec<Event> {

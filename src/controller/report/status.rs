@@ -75,7 +75,7 @@ fn candidates(account: &Account<'_>) -> Vec<Candidate> {
     let show = |candidate: &candidate::Candidate| Candidate {
         name: candidate.name.clone(),
         node: candidate.node.clone(),
-        role: match (&candidate.life, candidate.ready) {
+        role: match (&candidate.life, candidate.able) {
             (Life::Leaving | Life::Ended(_), _) => CandidateRole::Draining,
             (Life::Alive, _) if Some(candidate.uid.as_str()) == holder => CandidateRole::Active,
             (Life::Alive, true) => CandidateRole::Standby,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::conditions::{find_condition, reasons, types};
-use crate::api::status::{LeaseStatus, TakeoverReason};
+use crate::api::status::{CandidateRole, LeaseStatus, TakeoverReason};
 use crate::controller::apply;
 use crate::controller::observe::candidate::Candidate;
 use crate::controller::observe::sightings::Look;
@@ -115,6 +115,40 @@ fn the_token_shown_is_the_one_that_the_holder_says() {
     let shown = |seen: Seen| compute(&job, Some(seen), vec![pod(2, true, None)]).lease.and_then(|lease| lease.fencing_token);
     assert_eq!(shown(held()).as_deref(), Some("48213"));
     assert_eq!(shown(seen(None, json!({}), 1)).as_deref(), Some("48290"), "nobody says another");
+}
+
+#[test]
+fn a_standby_that_is_not_to_be_ready_counts_as_one_that_could_take_over() {
+    let job = job("Never", json!({"standbyReadiness": "NotReady"}), &SingletonJobStatus::default());
+    let standby = Candidate { able: true, ..pod(1, false, None) };
+    let status = compute(&job, Some(held()), vec![standby, pod(2, true, None)]);
+    assert_eq!((status.replicas, status.ready_replicas, status.ready_standbys), (Some(2), Some(1), Some(1)));
+    assert_eq!(says(&status, types::STANDBY_AVAILABLE), is("True", reasons::AS_EXPECTED));
+    assert_eq!(table(&status), [is("True", reasons::HELD), None, None]);
+    let roles: Vec<_> = status.candidates.iter().map(|candidate| (candidate.role, candidate.ready)).collect();
+    assert_eq!(roles, [(CandidateRole::Standby, false), (CandidateRole::Active, true)]);
+}
+
+#[test]
+fn a_hazard_of_the_template_is_said_once_in_a_condition_and_an_event_and_goes_with_its_cause() {
+    let limited = |cpu: &str| {
+        let container = json!({"name": "main", "command": ["x"], "resources": {"limits": {"cpu": cpu}}});
+        json!({"template": {"spec": {"containers": [container]}}})
+    };
+    let told = |before: &SingletonJobStatus, cpu: &str| {
+        let job = job("Never", limited(cpu), before);
+        let observed = Observed { lease: Some(held()), candidates: vec![pod(2, true, None)], ..Observed::default() };
+        let plan = plan::plan(&job, &observed, now());
+        let account = Account::new(&job, &observed, &plan, apply::nothing(), now());
+        let status = status::compute(&account);
+        let events = events::between(&account, before, &status).into_iter();
+        (events.filter(|event| event.reason == "TemplateHazardous").count(), status)
+    };
+    let (first, status) = told(&SingletonJobStatus::default(), "100m");
+    assert_eq!((first, says(&status, types::TEMPLATE_HAZARDOUS)), (1, is("True", reasons::LOW_CPU_LIMIT)));
+    assert_eq!(told(&status, "100m").0, 0);
+    let (after, status) = told(&status, "1");
+    assert_eq!((after, says(&status, types::TEMPLATE_HAZARDOUS)), (0, None));
 }
 
 #[test]

@@ -1,0 +1,75 @@
+//! Whether the workload has come up: asked of a template's startup probe until it says so once, for every start anew.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Failure, Probe, Start};
+
+/// Holds the start that was seen to come up.
+const MARK: &str = "up";
+
+/// Whether it has, now or at an earlier look.
+///
+/// # Errors
+/// [`Failure`], where it has not.
+pub(super) fn has_come_up(startup: &Probe, start: Start, directory: &Path) -> Result<(), Failure> {
+    let (mark, id) = (directory.join(MARK), start.at.to_string());
+    if fs::read_to_string(&mark).is_ok_and(|seen| seen == id) {
+        return Ok(());
+    }
+    if start.age < Duration::from_secs(startup.initial_delay_seconds.into()) {
+        return Err(Failure::NotReady("the workload was just started".to_owned()));
+    }
+    startup.handler_answers()?;
+    if let Err(error) = fs::write(&mark, id) {
+        eprintln!("singletonjob-agent: remembering at {} that the workload has come up: {error}", mark.display());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::probe::Kind;
+
+    const BUDGET: u64 = 30;
+
+    fn start(at: u64, age: u64) -> Start {
+        Start { at, age: Duration::from_secs(age) }
+    }
+
+    /// Comes up when `file` is there, and is alive and ready as long as `well` says.
+    fn probe(file: &Path, well: bool) -> Probe {
+        let handler = |script: &str| format!(r#"{{"exec":{{"command":["sh","-c","{script}"]}}}}"#);
+        let startup = format!(r#"{{"probe":{},"initialDelaySeconds":5}}"#, handler(&format!("test -e {}", file.display())));
+        let json =
+            format!(r#"{{"probe":{},"startup":{startup},"startupBudgetSeconds":{BUDGET}}}"#, handler(if well { "true" } else { "false" }));
+        serde_json::from_str(&json).expect("a probe")
+    }
+
+    #[test]
+    fn until_it_has_come_up_a_workload_is_not_ready_and_liveness_is_patient_for_its_budget() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, sick) = (directory.path().join("comes-up"), probe(&directory.path().join("comes-up"), false));
+        let says = |kind, age| sick.answer(kind, start(7, age), directory.path());
+        assert!(says(Kind::Liveness, BUDGET - 1).is_ok() && says(Kind::Readiness, BUDGET - 1).is_err());
+        assert!(says(Kind::Liveness, BUDGET).is_err(), "it did not come up");
+        fs::write(&file, "").unwrap();
+        assert!(says(Kind::Liveness, 4).is_ok(), "not asked before its initial delay");
+        assert!(says(Kind::Liveness, 5).is_err(), "it is up, and not alive");
+    }
+
+    #[test]
+    fn it_comes_up_once_for_every_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("comes-up");
+        fs::write(&file, "").unwrap();
+        let well = probe(&file, true);
+        let says = |at| well.answer(Kind::Readiness, start(at, 10), directory.path());
+        says(7).expect("it has come up");
+        fs::remove_file(&file).unwrap();
+        says(7).expect("nobody asks again");
+        says(8).expect_err("another start has to come up by itself");
+    }
+}

@@ -1,0 +1,110 @@
+//! Claims about what a probe says, and when.
+
+use std::net::TcpListener;
+
+use super::*;
+use crate::lease::record::{Identity, Version};
+
+fn probe(handler: &str) -> Probe {
+    let json = format!(r#"{{"probe":{handler},"initialDelaySeconds":5,"timeoutSeconds":1,"startupBudgetSeconds":60,"standby":"Ready"}}"#);
+    serde_json::from_str(&json).expect("a probe")
+}
+
+fn standing(role: Role, started: Option<u64>) -> Standing {
+    Standing {
+        role,
+        identity: Identity::read("web-1_2_3"),
+        holder: None,
+        token: Some(Version(7)),
+        valid_until_boottime_nanoseconds: None,
+        started_boottime_nanoseconds: started.map(|seconds| seconds * 1_000_000_000),
+        trouble: None,
+    }
+}
+
+/// Whether it is asked, rather than answered for.
+fn asks(kind: Kind, standing: &Standing, now: u64) -> bool {
+    matches!(verdict(kind, Some(standing), now), Verdict::Ask(_))
+}
+
+fn verdict(kind: Kind, standing: Option<&Standing>, now: u64) -> Verdict {
+    judge(kind, &probe(r#"{"exec":{"command":["true"]}}"#), standing, Duration::from_secs(now))
+}
+
+#[test]
+fn a_standby_succeeds_without_being_asked() {
+    for kind in [Kind::Readiness, Kind::Liveness, Kind::Startup] {
+        assert_eq!(verdict(kind, Some(&standing(Role::Standby, None)), 1000), Verdict::Succeed);
+    }
+}
+
+#[test]
+fn a_standby_that_cannot_read_its_lease_is_alive_but_not_ready() {
+    let troubled = Standing { trouble: Some("https://10.0.0.1:443: connection refused".to_owned()), ..standing(Role::Pending, None) };
+    assert_eq!(verdict(Kind::Liveness, Some(&troubled), 0), Verdict::Succeed);
+    let not_ready = Verdict::Fail("https://10.0.0.1:443: connection refused".to_owned());
+    assert_eq!(verdict(Kind::Readiness, Some(&troubled), 0), not_ready);
+    assert!(matches!(verdict(Kind::Readiness, None, 0), Verdict::Fail(_)));
+}
+
+#[test]
+fn a_candidate_has_started_when_it_could_take_over() {
+    let says = |standing: Option<&Standing>| verdict(Kind::Startup, standing, 1000);
+    assert!(matches!(says(None), Verdict::Fail(_)));
+    assert!(matches!(says(Some(&standing(Role::Pending, None))), Verdict::Fail(_)));
+    let troubled = Standing { trouble: Some("connection refused".to_owned()), ..standing(Role::Standby, None) };
+    assert!(matches!(says(Some(&troubled)), Verdict::Fail(_)));
+    for (role, started) in [(Role::Standby, None), (Role::Active, None), (Role::Active, Some(1)), (Role::Stopping, Some(1))] {
+        assert_eq!(says(Some(&standing(role, started))), Verdict::Succeed, "{role:?}");
+    }
+}
+
+#[test]
+fn where_standbys_are_not_to_be_ready_only_a_workload_that_runs_is() {
+    let probe: Probe = serde_json::from_str(r#"{"probe":null,"standby":"NotReady"}"#).expect("a probe");
+    let says = |kind, role, started| judge(kind, &probe, Some(&standing(role, started)), Duration::from_secs(1000));
+    for (role, started) in [(Role::Pending, None), (Role::Standby, None), (Role::Active, None), (Role::Stopping, Some(1))] {
+        assert!(matches!(says(Kind::Readiness, role, started), Verdict::Fail(_)), "{role:?}");
+        assert_eq!(says(Kind::Liveness, role, started), Verdict::Succeed, "{role:?}");
+    }
+    assert!(matches!(says(Kind::Readiness, Role::Active, Some(1)), Verdict::Ask(_)));
+    probe.handler_answers().expect("without a probe of its own it is ready as soon as it runs");
+}
+
+#[test]
+fn delays_count_from_the_workloads_start_and_liveness_grants_the_startup_budget() {
+    let active = standing(Role::Active, Some(100));
+    assert!(matches!(verdict(Kind::Readiness, Some(&active), 104), Verdict::Fail(_)));
+    assert!(asks(Kind::Readiness, &active, 105));
+    assert_eq!(verdict(Kind::Liveness, Some(&active), 159), Verdict::Succeed);
+    assert!(asks(Kind::Liveness, &active, 160));
+}
+
+#[test]
+fn a_command_succeeds_fails_or_takes_too_long() {
+    let run = |script: &str| probe(&format!(r#"{{"exec":{{"command":["sh","-c","{script}"]}}}}"#)).handler_answers();
+    run("exit 0").expect("exit 0 is success");
+    assert!(run("exit 3").expect_err("exit 3").to_string().ends_with("exit status: 3"));
+    assert!(run("exec sleep 30").expect_err("too long").to_string().ends_with("timed out"));
+}
+
+#[test]
+fn a_socket_succeeds_while_somebody_listens() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let probe = probe(&format!(r#"{{"tcpSocket":{{"port":{port}}}}}"#));
+    probe.handler_answers().expect("somebody listens");
+    drop(listener);
+    probe.handler_answers().expect_err("nobody listens");
+}
+
+#[test]
+fn only_the_last_liveness_probe_counts() {
+    let directory = tempfile::tempdir().unwrap();
+    let mark = directory.path().join(UNHEALTHY_MARK);
+    leave_mark(directory.path(), true);
+    assert!(mark.exists());
+    leave_mark(directory.path(), false);
+    leave_mark(directory.path(), false);
+    assert!(!mark.exists());
+}

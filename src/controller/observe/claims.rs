@@ -1,0 +1,39 @@
+//! How the PersistentVolumeClaims may be mounted that all candidates of a job share: asked of the API server, and only where there are some.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimVolumeSource};
+use kube::{Api, Client, ResourceExt};
+
+use crate::api::SingletonJob;
+use crate::controller::request::{Failure, bounded};
+
+/// Access modes by the claim's name; what is not there, or may not be read, is missing.
+pub type Claims = BTreeMap<String, Vec<String>>;
+
+/// Volumes of the template that are claims, by the volume's name.
+pub fn of(job: &SingletonJob) -> impl Iterator<Item = (&str, &PersistentVolumeClaimVolumeSource)> {
+    let volumes = job.spec.template.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    volumes.filter_map(|volume| Some((volume.name.as_str(), volume.persistent_volume_claim.as_ref()?)))
+}
+
+/// Asks after all claims of `job`; a single candidate shares none.
+///
+/// # Errors
+/// Where a request fails.
+pub async fn look(client: &Client, job: &SingletonJob) -> Result<Claims, Failure> {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &job.namespace().unwrap_or_default());
+    let mut claims = Claims::new();
+    for (_, claim) in of(job).filter(|_| job.spec.replicas > 1) {
+        let name = &claim.claim_name;
+        let found = match bounded("reading PersistentVolumeClaim", name, api.get_opt(name)).await {
+            Err(failure) if failure.is_denied() => {
+                tracing::warn!(%failure, "how a volume may be mounted cannot be seen; apply the operator's manifests again");
+                None
+            }
+            result => result?,
+        };
+        claims.extend(found.and_then(|claim| claim.spec).map(|spec| (name.clone(), spec.access_modes.unwrap_or_default())));
+    }
+    Ok(claims)
+}

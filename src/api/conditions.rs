@@ -72,6 +72,8 @@ pub mod reasons {
     pub const MANUAL_POLICY: &str = "ManualPolicy";
     /// The policy asks for more time.
     pub const DELAY: &str = "Delay";
+    /// A rollout has waited too long for a candidate of the new template, as in apps/v1.
+    pub const PROGRESS_DEADLINE_EXCEEDED: &str = "ProgressDeadlineExceeded";
     /// Nothing to report.
     pub const AS_EXPECTED: &str = "AsExpected";
 }

@@ -9,6 +9,7 @@ pub mod events;
 pub mod figures;
 pub mod history;
 pub mod recorder;
+pub mod rollout;
 pub mod status;
 #[cfg(test)]
 #[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::words::{clock, to_seconds};
-use super::{Account, blocked, ends, words};
+use super::{Account, blocked, ends, rollout, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, is_true, reasons, remove_condition, set_condition, types};
 use crate::api::status::{FinishedRun, RunOutcome};
@@ -81,6 +81,25 @@ fn stalled(reason: impl Into<String>, message: impl Into<String>) -> Verdict {
 }
 
 fn verdict(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
+    let verdict = fares(account, old, held);
+    let Some(complaint) = rollout::complaint(account) else { return verdict };
+    let says = |type_| Some(Statement::yes(type_, reasons::PROGRESS_DEADLINE_EXCEEDED, complaint));
+    // What runs may yet succeed: a run is not given up for a template that it is not made from.
+    let (type_, reconciling, stalled) = if is_service(account.job) {
+        (types::STALLED, None, says(types::STALLED))
+    } else {
+        (types::RECONCILING, says(types::RECONCILING), None)
+    };
+    let ready = verdict.ready.map(|ready| adding(ready, &format!("the rollout does not get on: see the condition {type_}")));
+    Verdict { ready, reconciling, stalled }
+}
+
+fn adding(statement: Statement, more: &str) -> Statement {
+    Statement { message: format!("{}; {more}", statement.message), ..statement }
+}
+
+/// Rollouts apart.
+fn fares(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
     if let Some(refusal) = account.refusal {
         return stalled(refusal.reason, &refusal.message);
     }

@@ -1,6 +1,6 @@
 //! Events: what happened between two statuses.
 
-use super::{Account, words};
+use super::{Account, rollout, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, is_true, reasons, types};
 use crate::api::status::{RunOutcome, Takeover, TakeoverReason};
@@ -54,6 +54,7 @@ pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJ
     events.extend(attempts(account, old, new));
     events.extend(standbys(account, old, new));
     events.extend(conditions(old, new));
+    events.extend(held_up(account, old, new));
     events
 }
 
@@ -132,14 +133,27 @@ fn conditions(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> 
         let was = find_condition(&old.conditions, type_);
         was.is_none_or(|was| was.status != now.status || was.reason != now.reason).then_some(now)
     };
-    if let Some(stalled) = is_new(types::STALLED, "True").filter(|stalled| stalled.reason != reasons::FAILED) {
-        let reason = if stalled.reason == reasons::FOREIGN_OBJECT { "ForeignObject" } else { "InvalidSpec" };
-        events.push(warning(reason, stalled.message.clone()));
+    if let Some(stalled) = is_new(types::STALLED, "True") {
+        let reason = match stalled.reason.as_str() {
+            // Told otherwise.
+            reasons::FAILED | reasons::PROGRESS_DEADLINE_EXCEEDED => None,
+            reasons::FOREIGN_OBJECT => Some("ForeignObject"),
+            _ => Some("InvalidSpec"),
+        };
+        events.extend(reason.map(|reason| warning(reason, stalled.message.clone())));
     }
     if let Some(agent) = is_new(types::AGENT_HEALTHY, "False") {
         events.push(warning("LeaseRenewalFailing", agent.message.clone()));
     }
     events
+}
+
+/// That a rollout does not get on: once, until it does.
+fn held_up(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
+    if rollout::is_held_up(old) || !rollout::is_held_up(new) {
+        return None;
+    }
+    Some(warning(reasons::PROGRESS_DEADLINE_EXCEEDED, rollout::complaint(account)?))
 }
 
 /// That nobody stands by any more, or why a candidate does not start: once for every reason.

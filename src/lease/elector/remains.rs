@@ -74,9 +74,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::super::clock::Moment;
-    use super::super::super::notes::{
-        CompletionPolicy, FailureAction, FailurePolicy, FailureRule, Notes, Operator, Outcome, Policy, Run,
-    };
+    use super::super::super::notes::{CompletionPolicy, FailureAction, FailurePolicy, FailureRule, Notes, Operator, Outcome, Policy, Run};
     use super::super::super::record::Identity;
     use super::super::tests;
     use super::*;

@@ -172,17 +172,19 @@ fn pods(job: &SingletonJob, observed: &Observed, time_to_live: Option<Duration>)
 
 /// The next moment at which something may be different without anybody telling.
 fn next_look(job: &SingletonJob, observed: &Observed, pace: Duration, time_to_live: Option<Duration>, now: Timestamp) -> Duration {
-    let mut look = time_to_live.filter(|left| !left.is_zero()).map_or(LONGEST_LOOK, |left| left.min(LONGEST_LOOK));
+    let mut look = LONGEST_LOOK;
+    let mut due: Vec<_> = time_to_live.into_iter().collect();
     if observed.holder().is_some() {
         look = look.min(observed.remaining() + TAKEOVER_SLACK);
     } else {
         look = look.min(PATIENCE);
+        due.extend(runs::left(job, observed, now));
     }
     if clearance::block(job, observed).is_some() {
         look = look.min(BLOCKED_LOOK);
     }
-    let deadline = progress::awaited(job, observed).map(|awaited| awaited.left(now));
-    look = deadline.filter(|left| !left.is_zero()).map_or(look, |left| look.min(left));
+    due.extend(progress::awaited(job, observed).map(|awaited| awaited.left(now)));
+    look = due.into_iter().filter(|left| !left.is_zero()).fold(look, Duration::min);
     if pace.is_zero() { look } else { look.min(pace) }
 }
 

@@ -137,6 +137,9 @@ fn one_shot(account: &Account<'_>, held: &Statement) -> Verdict {
     if held.holds == Some(true) {
         return progressing(reasons::RUNNING, holder(account));
     }
+    if let Some(overdue) = overdue(account) {
+        return progressing(account.trouble().map_or(reasons::PENDING.to_owned(), |trouble| trouble.reason), overdue);
+    }
     if held.reason == reasons::BACKOFF {
         return progressing(reasons::BACKOFF, &held.message);
     }
@@ -144,6 +147,17 @@ fn one_shot(account: &Account<'_>, held: &Statement) -> Verdict {
         Some(trouble) => progressing(trouble.reason, trouble.message),
         None => progressing(reasons::PENDING, format!("waiting for a candidate to take the Lease: {}", held.message)),
     }
+}
+
+/// That the time of a run is over and nobody is there to write it down. Only candidates do that, in the write that takes the Lease.
+fn overdue(account: &Account<'_>) -> Option<String> {
+    let left = runs::left(account.job, account.observed, account.now)?;
+    let limit = account.job.spec.active_deadline_seconds.filter(|_| left.is_zero() && account.standbys().next().is_none())?;
+    let why = account.trouble().map_or_else(|| "no candidate is ready".to_owned(), |trouble| trouble.message);
+    Some(format!(
+        "spec.activeDeadlineSeconds of {limit} has passed: nothing more is started, and the run ends as failed as soon as a candidate is there \
+         to take the Lease; {why}"
+    ))
 }
 
 fn service(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {

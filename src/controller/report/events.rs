@@ -1,6 +1,6 @@
 //! Events: what happened between two statuses.
 
-use super::{Account, rollout, words};
+use super::{Account, ends, rollout, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, is_true, reasons, types};
 use crate::api::status::{RunOutcome, Takeover, TakeoverReason};
@@ -110,6 +110,11 @@ fn attempts(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobS
         let failed = format!("{} of {} failed", after.failures, words::count(after.attempts, "attempt has", "attempts have"));
         let forgiven = account.job.spec.backoff_limit().map_or(String::new(), |limit| format!("; spec.backoffLimit forgives {limit}"));
         events.push(warning("WorkloadFailed", failed + &forgiven));
+    }
+    if after.ignored_failures > before.ignored_failures {
+        let (pod, why) = ends::ignored(account);
+        let note = format!("an attempt failed, and does not count towards spec.backoffLimit: {why}");
+        events.push(Event { pod, ..normal("WorkloadFailureIgnored", note) });
     }
     if after.attempts > before.attempts {
         let place = holder.as_ref().map_or(String::new(), |pod| format!(" in {pod}"));

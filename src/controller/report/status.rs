@@ -133,5 +133,6 @@ fn run(account: &Account<'_>, old: &SingletonJobStatus) -> Option<CurrentRun> {
         start_time: known.and_then(|run| run.start_time).or(began.map(to_seconds)),
         attempts: i32::try_from(progress.starts).unwrap_or(i32::MAX),
         failures: i32::try_from(progress.failures).unwrap_or(i32::MAX),
+        ignored_failures: i32::try_from(progress.ignored).unwrap_or(i32::MAX),
     })
 }

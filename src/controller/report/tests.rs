@@ -2,6 +2,7 @@
 
 mod blocked;
 mod rollout;
+mod runs;
 
 use std::time::Duration;
 

@@ -24,11 +24,11 @@ use super::apply::Applied;
 use super::observe::candidate::{Candidate, Hindrance};
 use super::observe::{Observed, Seen};
 use super::plan::handover::request::Request;
-use super::plan::{Plan, Refusal};
+use super::plan::{Plan, Refusal, clearance};
 use super::request::{Failure, bounded};
 use crate::api::{SingletonJob, SingletonJobStatus};
 use crate::lease::notes::Handover;
-use crate::lease::record::Record;
+use crate::lease::record::{Identity, Record};
 
 /// Everything that a report is made from.
 #[derive(Clone, Debug)]
@@ -85,9 +85,19 @@ impl<'a> Account<'a> {
         self.observed.lease.as_ref()
     }
 
+    /// Who holds the Lease, by all that is known: see [`clearance::is_remembered_silent`].
+    pub fn holder(&self) -> Option<&Identity> {
+        self.observed.holder().filter(|_| !clearance::is_remembered_silent(self.job, self.observed))
+    }
+
+    /// The holder's pod, where it is still there.
+    pub fn holder_pod(&self) -> Option<&Candidate> {
+        self.holder().and(self.observed.holder_pod())
+    }
+
     /// Candidates that could take over at once.
     pub fn standbys(&self) -> impl Iterator<Item = &Candidate> {
-        let holder = self.observed.holder_uid();
+        let holder = self.holder().and_then(Identity::pod_uid);
         let ready = self.observed.candidates.iter().filter(|candidate| candidate.is_alive() && candidate.ready);
         ready.filter(move |candidate| Some(candidate.uid.as_str()) != holder)
     }

@@ -161,7 +161,7 @@ fn overdue(account: &Account<'_>) -> Option<String> {
 }
 
 fn service(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
-    let holder_ready = account.observed.holder_pod().is_some_and(|pod| pod.ready);
+    let holder_ready = account.holder_pod().is_some_and(|pod| pod.ready);
     if held.holds == Some(true) && holder_ready {
         return ready(Statement::yes(types::READY, reasons::HELD, holder(account)));
     }
@@ -186,7 +186,7 @@ fn is_true_for(old: &SingletonJobStatus, reason: &str) -> bool {
 /// Since when nobody has held the Lease, or since when the holder of now has had it.
 fn unheld_for(account: &Account<'_>, old: &SingletonJobStatus) -> Duration {
     let held = find_condition(&old.conditions, types::HELD);
-    let acquired = account.record().and_then(|record| record.acquire_time).filter(|_| account.observed.holder().is_some());
+    let acquired = account.record().and_then(|record| record.acquire_time).filter(|_| account.holder().is_some());
     let released = held.filter(|held| held.status == "False").map(|held| held.last_transition_time.0);
     acquired.or(released).map_or(Duration::ZERO, |since| Duration::try_from(account.now.duration_since(since)).unwrap_or_default())
 }
@@ -197,8 +197,8 @@ fn patience(account: &Account<'_>) -> Duration {
 
 /// "held by web-2 on node-a since 14:03:11Z, token 48213; 1 standby ready".
 fn holder(account: &Account<'_>) -> String {
-    let Some(identity) = account.observed.holder() else { return "held by nobody".to_owned() };
-    let node = account.observed.holder_pod().and_then(|pod| pod.node.as_ref()).map_or(String::new(), |node| format!(" on {node}"));
+    let Some(identity) = account.holder() else { return "held by nobody".to_owned() };
+    let node = account.holder_pod().and_then(|pod| pod.node.as_ref()).map_or(String::new(), |node| format!(" on {node}"));
     let since = account.record().and_then(|record| record.acquire_time).map_or(String::new(), |time| format!(" since {}", clock(time)));
     let token = account.seen().and_then(|seen| seen.look.token).map(|token| token.to_string()).or_else(|| remembered_token(account));
     let token = token.map_or(String::new(), |token| format!(", token {token}"));
@@ -213,9 +213,7 @@ fn holder(account: &Account<'_>) -> String {
 /// Of the same holder, from before this controller looked.
 fn remembered_token(account: &Account<'_>) -> Option<String> {
     let lease = account.old().lease?;
-    lease
-        .fencing_token
-        .filter(|_| lease.last_holder_identity.as_deref() == account.observed.holder().map(crate::lease::record::Identity::as_str))
+    lease.fencing_token.filter(|_| lease.last_holder_identity.as_deref() == account.holder().map(crate::lease::record::Identity::as_str))
 }
 
 fn held(account: &Account<'_>) -> Statement {
@@ -228,7 +226,7 @@ fn held(account: &Account<'_>) -> Statement {
     let seconds = record.lease_duration.as_secs();
     match (&record.holder, &record.notes.released) {
         (Some(_), _) if record.acquire_time.is_none() => quarantined(account, "has been made again", record.lease_duration),
-        (Some(holder), _) if account.observed.holder().is_none() => {
+        (Some(holder), _) if account.holder().is_none() => {
             let then = blocked::hint(account).unwrap_or("the next ready candidate takes over");
             let message = format!("{} has not renewed its lease of {seconds} s; {then}", holder.pod());
             Statement::no(types::HELD, reasons::EXPIRED, message)

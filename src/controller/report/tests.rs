@@ -63,7 +63,7 @@ fn seen(holder: Option<&str>, annotations: Value, unchanged: u64) -> Seen {
     }))
     .expect("a Lease");
     let record = Record::read(&object).expect("a record");
-    let look = Look { unchanged: Duration::from_secs(unchanged), token: holder.map(|_| Version(48213)), before: None };
+    let look = Look { unchanged: Duration::from_secs(unchanged), seen_alive: true, token: holder.map(|_| Version(48213)), before: None };
     Seen { object, record, look }
 }
 

@@ -74,6 +74,12 @@ pub mod reasons {
     pub const DELAY: &str = "Delay";
     /// A rollout has waited too long for a candidate of the new template, as in apps/v1.
     pub const PROGRESS_DEADLINE_EXCEEDED: &str = "ProgressDeadlineExceeded";
+    /// A candidate found that its workload could not be fenced reliably where it is.
+    pub const SELF_TEST_FAILED: &str = "SelfTestFailed";
+    /// A candidate's agent ended before it could stand by.
+    pub const AGENT_FAILED: &str = "AgentFailed";
+    /// The holder's agent has something to complain of.
+    pub const HOLDER_WARNS: &str = "HolderWarns";
     /// Nothing to report.
     pub const AS_EXPECTED: &str = "AsExpected";
 }

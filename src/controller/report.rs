@@ -53,6 +53,8 @@ pub struct Account<'a> {
     pub refused: Option<Hindrance>,
     /// Names of pods that were needed and are another's.
     pub foreign: Vec<String>,
+    /// Names of pods that were needed and are an earlier SingletonJob's.
+    pub earlier: Vec<String>,
     /// For times that users read.
     pub now: Timestamp,
 }
@@ -61,13 +63,13 @@ impl<'a> Account<'a> {
     /// Takes everything that was done into account.
     pub fn new(job: &'a SingletonJob, observed: &'a Observed, plan: &'a Plan, applied: Applied, now: Timestamp) -> Self {
         // What was made and deleted shows in the candidates when it has happened.
-        let Applied { lease_created, handover, created: _, deleted: _, retired, last_number, refused, foreign, seal: _ } = applied;
+        let Applied { lease_created, handover, created: _, deleted: _, retired, last_number, refused, foreign, earlier, seal: _ } = applied;
         let (refusal, request) = match plan {
             Plan::Refuse(refusal) => (Some(refusal), None),
             Plan::LetGo => (None, None),
             Plan::Act(act) => (None, act.request.as_ref()),
         };
-        Self { job, observed, refusal, lease_created, handover, request, retired, last_number, refused, foreign, now }
+        Self { job, observed, refusal, lease_created, handover, request, retired, last_number, refused, foreign, earlier, now }
     }
 
     /// The status as it was.

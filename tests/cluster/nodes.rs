@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use singletonjob::api::conditions::types;

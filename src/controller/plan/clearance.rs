@@ -282,7 +282,7 @@ mod tests {
         let knows = |policy: &str, holder: &str, reason: &str| {
             let mut job = job(policy, None, None);
             let status = job.status.as_mut().expect("a status");
-            let time = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time::default();
+            let time = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH);
             let held = crate::api::conditions::Statement::no(types::HELD, reason, "");
             crate::api::conditions::set_condition(&mut status.conditions, held, None, &time);
             status.lease.as_mut().expect("a lease").last_holder_identity = Some(holder.to_owned());
@@ -293,7 +293,7 @@ mod tests {
             observed.lease.as_mut().expect("a Lease").look.seen_alive = seen_alive;
             observed
         };
-        let table = [
+        let table = vec![
             ("just begun to look", knows("Manual", HOLDER, "Expired"), looked(0, false), true),
             ("cannot tell yet", knows("Manual", HOLDER, "Expired"), looked(14, false), true),
             ("can tell", knows("Manual", HOLDER, "Expired"), looked(15, false), false),

@@ -47,7 +47,6 @@ pub fn awaited<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<Awaited
 }
 
 #[cfg(test)]
-#[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
 mod tests {
     use serde_json::{Value, json};
 
@@ -55,17 +54,17 @@ mod tests {
     use super::*;
     use crate::controller::observe::candidate::Life;
 
-    fn ago(seconds: u64) -> Option<Timestamp> {
-        Some(now() - Duration::from_secs(seconds))
+    fn ago(seconds: u64) -> Timestamp {
+        now() - Duration::from_secs(seconds)
     }
 
     /// Of the new template, made so long ago.
     fn made(number: i64, ready: bool, seconds: u64) -> Candidate {
-        Candidate { since: ago(seconds), ..pod(number, ready) }
+        Candidate { since: Some(ago(seconds)), ..pod(number, ready) }
     }
 
     fn refused(number: i64, seconds: u64) -> Candidate {
-        let end = End { succeeded: false, exit_code: None, reason: Some("OutOfcpu".into()), message: None, at: ago(seconds) };
+        let end = End { succeeded: false, exit_code: None, reason: Some("OutOfcpu".into()), message: None, at: Some(ago(seconds)) };
         Candidate { life: Life::Ended(end), ..made(number, false, seconds) }
     }
 
@@ -80,9 +79,9 @@ mod tests {
 
     #[test]
     fn a_rollout_waits_for_whoever_of_the_new_template_has_not_been_ready_for_longest() {
-        let was_ready = Candidate { unready_since: ago(5), ..made(3, false, 100_000) };
+        let was_ready = Candidate { unready_since: Some(ago(5)), ..made(3, false, 100_000) };
         let leaving = Candidate { life: Life::Leaving, ..made(3, false, 700) };
-        let table = [
+        let table = vec![
             ("just made", service(2), vec![old(1), old(2), made(3, false, 1)], Some(("web-3", 599))),
             ("for too long", service(2), vec![old(1), old(2), made(3, false, 600)], Some(("web-3", 0))),
             ("one of two", service(3), vec![old(1), made(3, true, 900), made(4, false, 30)], Some(("web-4", 570))),

@@ -89,7 +89,7 @@ mod tests {
         let none = || json!({});
         let another =
             json!({"singletonjob.dev/run": json!({"uid": "earlier", "number": 1, "desired": "Stop", "resumptions": 4}).to_string()});
-        let table = [
+        let table = vec![
             ("the Lease is new", &running, Observed::default(), (Desired::Run, 0)),
             ("it runs", &running, told("Run", 2, none()), (Desired::Run, 2)),
             ("it is suspended", &suspended, told("Run", 2, none()), (Desired::Stop, 2)),

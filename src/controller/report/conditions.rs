@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::words::{clock, to_seconds};
+use super::words::{moment, to_seconds};
 use super::{Account, blocked, ends, rollout, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, is_true, reasons, remove_condition, set_condition, types};
@@ -195,11 +195,11 @@ fn patience(account: &Account<'_>) -> Duration {
     plan::timing(account.job).map_or(Duration::ZERO, |timing| timing.lease_duration()) + PATIENCE
 }
 
-/// "held by web-2 on node-a since 14:03:11Z, token 48213; 1 standby ready".
+/// "held by web-2 on node-a since 2026-01-01T14:03:11Z, token 48213; 1 standby ready".
 fn holder(account: &Account<'_>) -> String {
     let Some(identity) = account.holder() else { return "held by nobody".to_owned() };
     let node = account.holder_pod().and_then(|pod| pod.node.as_ref()).map_or(String::new(), |node| format!(" on {node}"));
-    let since = account.record().and_then(|record| record.acquire_time).map_or(String::new(), |time| format!(" since {}", clock(time)));
+    let since = account.record().and_then(|record| record.acquire_time).map_or(String::new(), |time| format!(" since {}", moment(time)));
     let token = account.seen().and_then(|seen| seen.look.token).map(|token| token.to_string()).or_else(|| remembered_token(account));
     let token = token.map_or(String::new(), |token| format!(", token {token}"));
     let standbys = match account.standbys().count() {
@@ -288,10 +288,13 @@ fn healthy(account: &Account<'_>) -> Statement {
     let candidates = &account.observed.candidates;
     let newest_good = candidates.iter().filter(|candidate| candidate.ready).map(|candidate| candidate.number).max().unwrap_or(0);
     let relevant = candidates.iter().filter(|candidate| !candidate.ready && (candidate.is_alive() || candidate.number > newest_good));
-    let mut complaints = relevant.filter_map(|candidate| Some(format!("{}: {}", candidate.name, candidate.complaint.as_ref()?)));
+    let mut complaints = relevant.filter_map(|candidate| Some((&candidate.name, candidate.complaint.as_ref()?)));
     match (warnings.is_empty(), complaints.next_back()) {
-        (_, Some(complaint)) => Statement::no(types::AGENT_HEALTHY, "AgentFailed", complaint),
-        (false, None) => Statement::no(types::AGENT_HEALTHY, "HolderWarns", warnings.join("; ")),
+        (_, Some((pod, complaint))) => {
+            let reason = if complaint.failed_self_test { reasons::SELF_TEST_FAILED } else { reasons::AGENT_FAILED };
+            Statement::no(types::AGENT_HEALTHY, reason, format!("{pod}: {}", complaint.message))
+        }
+        (false, None) => Statement::no(types::AGENT_HEALTHY, reasons::HOLDER_WARNS, warnings.join("; ")),
         (true, None) => Statement::yes(types::AGENT_HEALTHY, reasons::AS_EXPECTED, "no agent complains"),
     }
 }

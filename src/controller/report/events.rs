@@ -40,6 +40,10 @@ pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJ
     events.extend(account.foreign.iter().map(|pod| {
         warning("ForeignObject", format!("the Pod {pod} is not of this SingletonJob: it is left alone, and the next number is used"))
     }));
+    events.extend(account.earlier.iter().map(|pod| {
+        let note = format!("the Pod {pod} is of an earlier SingletonJob of this name and goes with it: the next number is used");
+        Event { pod: Some(pod.clone()), ..normal("EarlierPod", note) }
+    }));
     events.extend(lost(old, new));
     events.extend(blocked(old, new));
     if new.takeovers.first() != old.takeovers.first() {
@@ -148,7 +152,12 @@ fn conditions(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> 
         events.extend(reason.map(|reason| warning(reason, stalled.message.clone())));
     }
     if let Some(agent) = is_new(types::AGENT_HEALTHY, "False") {
-        events.push(warning("LeaseRenewalFailing", agent.message.clone()));
+        let reason = match agent.reason.as_str() {
+            reasons::SELF_TEST_FAILED => "SelfTestFailed",
+            reasons::HOLDER_WARNS => "FencingMarginLow",
+            _ => "LeaseRenewalFailing",
+        };
+        events.push(warning(reason, agent.message.clone()));
     }
     events
 }

@@ -29,5 +29,5 @@ pub fn is_held_up(status: &SingletonJobStatus) -> bool {
 fn why(candidate: &Candidate) -> Option<String> {
     let refused = |end: &End| end.message.clone().or_else(|| end.reason.clone());
     let waits = candidate.hindrance.as_ref().map(|hindrance| format!("{}: {}", hindrance.reason, hindrance.message));
-    waits.or_else(|| candidate.complaint.clone()).or_else(|| candidate.end().and_then(refused))
+    waits.or_else(|| candidate.complaint.as_ref().map(|complaint| complaint.message.clone())).or_else(|| candidate.end().and_then(refused))
 }

@@ -45,7 +45,7 @@ fn a_lost_holder_is_replaced_beside_its_successor_and_asked_for_nothing() {
         let mut observed = there(Some(1), vec![stuck(1), pod(2, true)]);
         observed.lease.as_mut().expect("a Lease").look.unchanged = Duration::from_secs(unchanged);
         let act = act(&service(2), &observed);
-        assert_eq!((act.create, deleted(&act), act.wishes.handover), ((3, 1), vec![], None), "silent for {unchanged} s");
+        assert_eq!((act.create, deleted(&act), &act.wishes.handover), ((3, 1), vec![], &None), "silent for {unchanged} s");
     }
 }
 

@@ -9,7 +9,7 @@ use crate::controller::plan::progress::{self, Awaited};
 /// Who is waited for, for too long, and why it does not start; none while there is time.
 pub fn complaint(account: &Account<'_>) -> Option<String> {
     let awaited = progress::awaited(account.job, account.observed).filter(|_| account.refusal.is_none());
-    let Awaited { candidate, .. } = awaited.filter(|awaited| awaited.left(account.now).is_zero())?;
+    let Awaited { candidate, since: _ } = awaited.filter(|awaited| awaited.left(account.now).is_zero())?;
     let why = why(candidate).map_or(String::new(), |why| format!(": {why}"));
     Some(format!(
         "the rollout of spec.template waits: {} was not ready within {} s{why}; what is of the old template goes on until then: correct \

@@ -68,7 +68,15 @@ impl Drop for Bench {
 
 impl Bench {
     async fn new(namespace: &'static str) -> Self {
-        let control_plane = ControlPlane::shared();
+        Self::on(ControlPlane::shared(), namespace).await
+    }
+
+    /// On an API server of its own: the controllers of other tests look after every namespace, and so would this one.
+    async fn alone(namespace: &'static str) -> Self {
+        Self::on(Arc::new(ControlPlane::start()), namespace).await
+    }
+
+    async fn on(control_plane: Arc<ControlPlane>, namespace: &'static str) -> Self {
         define(&control_plane);
         let client = control_plane.client().await;
         let named = |name: &str| ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
@@ -249,7 +257,7 @@ async fn a_lease_of_somebody_else_is_left_alone_and_reported() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_holder_shows_in_status_and_its_renewals_wake_nobody() {
-    let bench = Bench::new("renewals").await;
+    let bench = Bench::alone("renewals").await;
     bench.apply("web", json!({"completionPolicy": "Never"})).await;
     bench.settled("web", 2).await;
     sleep(QUIET).await;

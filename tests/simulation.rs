@@ -2,6 +2,8 @@
 
 #[path = "simulation/api.rs"]
 mod api;
+#[path = "simulation/changes.rs"]
+mod changes;
 #[path = "simulation/clocks.rs"]
 mod clocks;
 #[path = "simulation/container.rs"]
@@ -206,6 +208,19 @@ fn under_a_stricter_policy_nobody_starts_while_nobody_says_that_the_holder_is_go
         let verdict = world.run(11 * MINUTE);
         assert_eq!(verdict, Ok(()), "{}", world.judge.trace.story("the controller is back"));
         assert_eq!(world.judge.safety.running(), 1, "{policy:?}");
+    }
+}
+
+/// Some have heard of the last change, some of the one before, and some are new and know of the last alone.
+#[test]
+fn a_lease_that_is_made_shorter_and_longer_again_and_again_is_safe_at_every_step() {
+    let faults = [Fault::TimingChanged, Fault::TimingChanged, Fault::NodeCut, Fault::AnswersLost, Fault::ElectorStopped];
+    let more = [Fault::TimingChanged, Fault::ContainerKilled, Fault::CacheLags, Fault::LeaseDeleted, Fault::ControllerAway];
+    for seed in seeds() {
+        let climate = Climate::only(&[faults, more].concat(), (500, 15_000));
+        let settings = Settings { seed, agents: 4, climate, unreachable: UnreachableHolder::default(), mutant: Mutant::Nothing };
+        let coverage = simulate(settings, HOUR / 4).unwrap_or_else(|story| panic!("seed {seed}\n{story}"));
+        assert!(coverage.faults[&Fault::TimingChanged] > 10 && coverage.takeovers.contains_key("expired"), "seed {seed}");
     }
 }
 

@@ -175,7 +175,7 @@ case $command in
   cut) index_of "${1:-}" >/dev/null; ip link set "v-$1" down ;;
   mend) index_of "${1:-}" >/dev/null; ip link set "v-$1" up ;;
   stop-apiserver) stop_apiserver ;;
-  start-apiserver) if alive apiserver; then die "the API server runs already"; fi; start_apiserver ;;
+  start-apiserver) if alive apiserver; then die "the API server runs already"; fi; restart_apiserver ;;
   pause-apiserver) signal STOP apiserver ;;
   resume-apiserver) signal CONT apiserver; await_apiserver ;;
   refuse-apiserver) refusal -I ;;

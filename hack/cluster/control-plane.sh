@@ -52,6 +52,14 @@ start_apiserver() {
 
 await_apiserver() { eventually 60 "the API server (log: $run/apiserver.log)" kubectl get --raw /readyz; }
 
+# As with leader election, controllers begin anew when it was gone: theirs is off, and what they watch they would ask for again in half a minute.
+restart_apiserver() {
+  start_apiserver
+  stop kcm
+  stop scheduler
+  start_controllers
+}
+
 # At once and without a farewell, as a crash: connections are reset, later ones refused. etcd keeps the data.
 stop_apiserver() { stop apiserver; }
 
@@ -64,6 +72,10 @@ control_plane() {
   start etcd "$bin/etcd" --data-dir "$run/etcd" --unsafe-no-fsync --listen-client-urls http://127.0.0.1:2379 \
     --advertise-client-urls http://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380
   start_apiserver
+  start_controllers
+}
+
+start_controllers() {
   keep kcm "$bin/kube-controller-manager" --kubeconfig="$run/kcm.kubeconfig" --leader-elect=false --cert-dir="$run/pki/kcm" \
     --authentication-skip-lookup=true --root-ca-file="$run/pki/apiserver.crt" --bind-address=127.0.0.1 \
     --service-account-private-key-file="$run/pki/sa.key" --use-service-account-credentials=true --node-monitor-grace-period=20s

@@ -206,8 +206,8 @@ fn innermost(error: &kube::Error) -> String {
     cause.to_string()
 }
 
-/// `write` laid over `base`: labels, wishes and whatever else others put there stay as they are.
-fn overlay(base: &Lease, write: &Write) -> Lease {
+/// What is sent: `write` laid over `base`. Labels, wishes and whatever else others put there stay as they are.
+pub fn overlay(base: &Lease, write: &Write) -> Lease {
     let mut lease = base.clone();
     lease.metadata.managed_fields = None;
     let annotations = lease.metadata.annotations.get_or_insert_default();

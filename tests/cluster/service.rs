@@ -9,6 +9,7 @@ use serde_json::json;
 use singletonjob::api::conditions::{reasons, types};
 use singletonjob::api::status::{CandidateRole, TakeoverReason};
 use singletonjob::contract::labels;
+use singletonjob::lease::notes::keys;
 
 use crate::job::{IMAGE, Job, LEASE, SOON, condition, identities, lease};
 use crate::observe::{await_object, await_tenure, nothing_starts, now};
@@ -23,6 +24,11 @@ fn sigterm(tenure: &Tenure) -> Duration {
     let (signal, at) = tenure.signals.first().unwrap_or_else(|| panic!("it was told to stop: {tenure:?}"));
     assert_eq!(*signal, 15, "SIGTERM comes first");
     *at
+}
+
+/// Versions count all objects of a cluster together, and tell in which order they were written.
+fn version(object: &impl ResourceExt) -> u64 {
+    object.resource_version().expect("stored").parse().expect("a number")
 }
 
 fn undisturbed(tenure: &Tenure) -> bool {
@@ -132,16 +138,18 @@ fn a_new_template_replaces_the_standby_first_then_hands_over_once_and_the_old_ac
         let before = job.pods().await;
         let standby = before.iter().map(ResourceExt::name_any).find(|name| *name != old.pod).expect("a standby");
         let leaving = await_object::<Pod, _>(scenario.api(), &standby, "the old standby leaves", SOON, |pod| {
-            pod.is_none_or(|pod| pod.metadata.deletion_timestamp.is_some())
+            pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_some())
+        });
+        let asking = await_object::<Lease, _>(scenario.api(), "web", "a handover is asked for", SOON, |lease| {
+            lease.is_some_and(|lease| lease.annotations().contains_key(keys::HANDOVER))
         });
         let job = job.labelled("new");
         assert!(job.apply().contains("configured"));
-        leaving.await;
-        let standby_left = now();
+        let (left, asked) = tokio::join!(leaving, asking);
+        assert!(version(&left.expect("seen")) < version(&asked.expect("seen")), "the old standby goes first");
         let new = await_tenure(&job.records, 2, SOON).await;
         let ended = job.tenure(old.token);
         assert_eq!((ended.label.as_str(), new.label.as_str()), ("old", "new"));
-        assert!(standby_left < sigterm(&ended), "the old standby goes first");
         scenario.noted("last to first instruction", new.first.saturating_sub(ended.last));
         assert_eq!(job.await_takeover(new.token).await.reason, TakeoverReason::RolledOut);
         let old_uids: Vec<_> = before.iter().filter_map(ResourceExt::uid).collect();

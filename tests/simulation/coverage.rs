@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use singletonjob::lease::record::Record;
 
-use crate::deed::{Deed, Who};
+use crate::deed::{self, Deed, Who};
 use crate::faults::{ALL, Fault};
 use crate::judge::Judge;
 
@@ -37,6 +37,8 @@ pub struct Coverage {
     born: BTreeMap<Who, Duration>,
     pub starts: u64,
     pub writes: u64,
+    /// Writes by which somebody wants a Lease that is not its own.
+    pub claims: u64,
     pub reads: u64,
     pub watches: u64,
     pub conflicts: u64,
@@ -66,7 +68,11 @@ impl Coverage {
     pub fn note(&mut self, at: Duration, deed: &Deed, lease: Option<&Record>) {
         match deed {
             Deed::Appears { who, .. } => drop(self.born.insert(*who, at)),
-            Deed::Sends { .. } => self.writes += 1,
+            Deed::Sends { who, put, .. } => {
+                let own = lease.and_then(|lease| lease.holder.as_ref()).map(deed::who) == Some(*who);
+                self.writes += 1;
+                self.claims += u64::from(put.holder.is_some() && !own);
+            }
             Deed::Reads { .. } => self.reads += 1,
             Deed::Commits { by: Some(_), state } if state.released => self.gave_back(lease),
             Deed::Commits { by: Some(_), .. } => {}
@@ -130,6 +136,7 @@ impl Coverage {
         self.agent_time += other.agent_time;
         self.starts += other.starts;
         self.writes += other.writes;
+        self.claims += other.claims;
         self.reads += other.reads;
         self.watches += other.watches;
         self.conflicts += other.conflicts;

@@ -68,7 +68,7 @@ impl Sightings {
     /// How long `record` has been as it is, to this controller's knowledge, and what is known beyond it. A record that was read directly may
     /// be newer than what the watch has told.
     pub fn look(&self, namespace: &str, name: &str, record: &Record, now: Moment) -> Look {
-        let fresh = Look { unchanged: Duration::ZERO, seen_alive: false, token: token(record), before: None };
+        let fresh = Look { unchanged: Duration::ZERO, seen_alive: false, token: token(record, None), before: None };
         let Some(known) = self.of(namespace, name).filter(|known| known.uid == record.uid) else { return fresh };
         if known.holder != record.holder {
             let left = known.holder.clone().map(|holder| (holder, known.renew_time));
@@ -76,7 +76,7 @@ impl Sightings {
         }
         let same = known.renew_time == record.renew_time;
         let unchanged = if same { now.elapsed_for_challenger(known.since) } else { Duration::ZERO };
-        Look { unchanged, seen_alive: known.seen_alive || !same, token: token(record).or(known.token), before: known.before }
+        Look { unchanged, seen_alive: known.seen_alive || !same, token: token(record, known.token), before: known.before }
     }
 
     /// For how long the holder has not been heard of; none where nobody holds.
@@ -97,7 +97,7 @@ impl Sightings {
 
 fn next(known: Option<&Sighting>, record: Record, digest: u64, now: Moment) -> Sighting {
     let Some(known) = known else {
-        let token = token(&record);
+        let token = token(&record, None);
         let Record { uid, holder, renew_time, .. } = record;
         return Sighting { since: now, seen_alive: false, token, before: None, uid, holder, renew_time, digest };
     };
@@ -107,7 +107,7 @@ fn next(known: Option<&Sighting>, record: Record, digest: u64, now: Moment) -> S
     Sighting {
         since: if same { known.since } else { now },
         seen_alive: known.seen_alive || !same,
-        token: token(&record).or(known.token.filter(|_| same_holder)),
+        token: token(&record, known.token.filter(|_| same_holder)),
         before: if same_holder { known.before.clone() } else { left.or(known.before.clone()) },
         uid: record.uid,
         holder: record.holder,
@@ -116,12 +116,13 @@ fn next(known: Option<&Sighting>, record: Record, digest: u64, now: Moment) -> S
     }
 }
 
-/// The holder's token: as it says with its first renewal, or before that the version of the acquiring PUT, whose renewTime is its acquireTime.
-fn token(record: &Record) -> Option<Version> {
+/// The holder's token: as it says with its first renewal; before that, as was `known`, or else the version of the acquiring PUT, whose
+/// renewTime is its acquireTime. A wish that the controller writes in between changes the version and not the token.
+fn token(record: &Record, known: Option<Version>) -> Option<Version> {
     record.holder.as_ref()?;
     let said = record.notes.health.as_ref().and_then(|health| health.token);
     let fresh = record.acquire_time.is_some() && record.acquire_time == record.renew_time;
-    said.or(fresh.then_some(record.version))
+    said.or(known).or(fresh.then_some(record.version))
 }
 
 fn key(lease: &Lease) -> (String, String) {
@@ -194,6 +195,9 @@ mod tests {
         sightings.saw(&lease(10, "a_u_1", 1), at(5));
         sightings.saw(&lease(11, "a_u_1", 4), at(8));
         assert_eq!(sightings.of("shop", "web").expect("seen").token, Some(Version(10)));
+        sightings.saw(&lease(12, "b_u_1", 1), at(9));
+        sightings.saw(&lease(13, "b_u_1", 1), at(9));
+        assert_eq!(sightings.of("shop", "web").expect("seen").token, Some(Version(12)), "a wish was written before its first renewal");
         let late = Sightings::default();
         late.saw(&lease(11, "a_u_1", 4), at(8));
         assert_eq!(late.of("shop", "web").expect("seen").token, None);

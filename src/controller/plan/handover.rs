@@ -107,7 +107,7 @@ pub fn choose(job: &SingletonJob, observed: &Observed, rolls_out: bool, now: Tim
     let handover =
         reason.map(|reason| stage.ask(reason, observed, request.as_ref())).filter(|wish| !is_under_way(stage.asked, wish.reason));
     Choice {
-        succession: succession(job, observed, &stage, handover.as_ref(), request.as_ref()),
+        succession: succession(observed, &stage, handover.as_ref(), request.as_ref()),
         handover,
         look: [waits, unready, failback].into_iter().flatten().filter(|due| !due.is_zero()).min(),
         request,
@@ -158,17 +158,11 @@ impl Stage<'_> {
     }
 }
 
-/// The line in which they take over: with a handover always, and at any time where the job prefers nodes; but the line of a handover that
-/// is under way stays.
-fn succession(
-    job: &SingletonJob,
-    observed: &Observed,
-    stage: &Stage<'_>,
-    handover: Option<&Handover>,
-    request: Option<&Request>,
-) -> Option<Vec<String>> {
-    let prefers = !job.spec.takeover.preferred_nodes.is_empty() && stage.asked.is_none();
-    if handover.is_none() && !prefers {
+/// The line in which they take over, so that one write is enough and nobody waits for another's turn; but the line of a handover that is
+/// under way stays.
+fn succession(observed: &Observed, stage: &Stage<'_>, handover: Option<&Handover>, request: Option<&Request>) -> Option<Vec<String>> {
+    let is_settled = handover.is_none() && (stage.asked.is_some() || stage.standbys.is_empty());
+    if is_settled {
         return None;
     }
     let mut line: Vec<_> = stage.standbys.iter().filter(|standby| handover.is_none_or(|wish| follows(observed, wish, standby))).collect();

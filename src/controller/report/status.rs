@@ -115,13 +115,13 @@ fn lease(account: &Account<'_>, old: &SingletonJobStatus) -> Option<LeaseStatus>
     })
 }
 
-/// The highest token known: seen when it was acquired, or said when it was released.
+/// The holder's token; where it is not known, the highest that is: as was said when it was released, or as was known before.
 fn token(account: &Account<'_>, before: &LeaseStatus) -> Option<Version> {
     let seen = account.seen();
     let said = seen.and_then(|seen| seen.record.notes.released.as_ref()).and_then(|released| released.token);
     let finished = seen.and_then(|seen| seen.record.notes.finished.as_ref()).and_then(|finished| finished.token);
     let known = before.fencing_token.as_ref().and_then(|token| token.parse().ok());
-    seen.and_then(|seen| seen.look.token).max(said).max(finished).max(known)
+    seen.and_then(|seen| seen.look.token).or(said.max(finished).max(known))
 }
 
 fn run(account: &Account<'_>, old: &SingletonJobStatus) -> Option<CurrentRun> {

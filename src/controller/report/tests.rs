@@ -1,6 +1,8 @@
 //! The state table of the API, row by row, on plain data.
 
 mod blocked;
+mod earlier;
+mod listed;
 mod rollout;
 mod runs;
 
@@ -12,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::conditions::{find_condition, reasons, types};
-use crate::api::status::TakeoverReason;
+use crate::api::status::{LeaseStatus, TakeoverReason};
 use crate::controller::apply;
 use crate::controller::observe::candidate::{self, Candidate};
 use crate::controller::observe::sightings::Look;
@@ -106,6 +108,15 @@ fn a_service_whose_holder_is_ready_is_ready_and_says_so_in_one_sentence() {
     assert_eq!(says(&status, types::HELD), is("True", reasons::HELD));
     assert_eq!((status.replicas, status.ready_replicas, status.ready_standbys), (Some(2), Some(2), Some(1)));
     assert_eq!(status.observed_generation, Some(3));
+}
+
+#[test]
+fn the_token_shown_is_the_one_that_the_holder_says() {
+    let lease = LeaseStatus { fencing_token: Some("48290".into()), ..LeaseStatus::default() };
+    let job = job("Never", json!({}), &SingletonJobStatus { lease: Some(lease), ..SingletonJobStatus::default() });
+    let shown = |seen: Seen| compute(&job, Some(seen), vec![pod(2, true, None)]).lease.and_then(|lease| lease.fencing_token);
+    assert_eq!(shown(held()).as_deref(), Some("48213"));
+    assert_eq!(shown(seen(None, json!({}), 1)).as_deref(), Some("48290"), "nobody says another");
 }
 
 #[test]

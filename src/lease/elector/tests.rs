@@ -1,5 +1,6 @@
 mod limits;
 mod suspension;
+mod turns;
 mod unreachable;
 
 use std::time::Duration;

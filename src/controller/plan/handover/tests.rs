@@ -91,6 +91,11 @@ fn choice(job: &SingletonJob, observed: &Observed) -> Choice {
     choose(job, observed, false, now())
 }
 
+/// What is asked of the holder, and when that may change.
+fn asks(choice: &Choice) -> (Option<Reason>, Option<Duration>) {
+    (why(choice), choice.look)
+}
+
 fn why(choice: &Choice) -> Option<Reason> {
     choice.handover.as_ref().map(|handover| handover.reason)
 }
@@ -130,7 +135,8 @@ fn a_request_is_granted_once_and_written_down_with_the_question() {
 fn what_was_settled_and_what_was_there_at_first_sight_starts_nothing() {
     let mut settled = asked(service(json!({})), "noon", None);
     settled.status.as_mut().expect("a status").last_handled_handover_request = Some("noon".into());
-    assert_eq!(choice(&settled, &held(three())), Choice::default());
+    let then = choice(&settled, &held(three()));
+    assert_eq!((asks(&then), then.request), ((None, None), None));
     let mut first = asked(service(json!({})), "noon", None);
     first.status.as_mut().expect("a status").observed_generation = None;
     let seen = choice(&first, &held(three()));
@@ -221,9 +227,9 @@ fn an_unready_holder_is_asked_after_that_time_as_holder() {
 #[test]
 fn a_ready_holder_and_one_that_is_to_be_kept_are_left_alone() {
     let ready = held(vec![pod(1, true), pod(2, true)]);
-    assert_eq!(choice(&service(gives_up_after(1)), &ready), Choice::default());
+    assert_eq!(asks(&choice(&service(gives_up_after(1)), &ready)), (None, None));
     let kept = held(vec![unready(1, HOUR), pod(2, true)]);
-    assert_eq!(choice(&service(json!({})), &kept), Choice::default());
+    assert_eq!(asks(&choice(&service(json!({})), &kept)), (None, None));
 }
 
 #[test]
@@ -283,8 +289,9 @@ fn better_places_come_first_in_the_line_and_the_line_is_kept_up_to_date() {
 }
 
 #[test]
-fn without_preferences_no_line_is_written_but_with_a_handover() {
-    assert_eq!(choice(&service(json!({})), &held(three())).succession, None);
+fn the_line_stands_in_the_lease_before_anybody_needs_it() {
+    assert_eq!(choice(&service(json!({})), &held(three())).succession, Some(vec!["u2".to_owned(), "u3".to_owned()]));
+    assert_eq!(choice(&service(json!({})), &held(vec![pod(1, true), pod(2, false)])).succession, None, "nobody is able");
 }
 
 /// Everything at once: asked for, rolled out, not ready, and a better place.

@@ -1,0 +1,24 @@
+//! Who takes part, in status.
+
+use super::*;
+use crate::api::status::CandidateRole;
+
+#[test]
+fn every_candidate_is_listed_with_its_node_its_role_and_whether_it_is_ready() {
+    let candidates = vec![pod(1, true, None), pod(2, true, None), pod(3, false, Some("ErrImagePull"))];
+    let status = compute(&job("Never", json!({"replicas": 3}), &SingletonJobStatus::default()), Some(held()), candidates);
+    let listed: Vec<_> = status
+        .candidates
+        .iter()
+        .map(|candidate| (candidate.name.as_str(), candidate.role, candidate.ready, candidate.node.as_deref()))
+        .collect();
+    let node = Some("node-a");
+    assert_eq!(
+        listed,
+        [
+            ("web-1", CandidateRole::Standby, true, node),
+            ("web-2", CandidateRole::Active, true, node),
+            ("web-3", CandidateRole::Pending, false, node),
+        ]
+    );
+}

@@ -1,0 +1,245 @@
+//! The controller and the candidates of a story, and the Lease between them. Nothing in here is random: the same story gives the same writes.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use serde_json::{Value, json};
+use singletonjob::api::SingletonJob;
+use singletonjob::controller::build::lease as build;
+use singletonjob::controller::observe::sightings::Look;
+use singletonjob::controller::observe::{Observed, Seen};
+use singletonjob::controller::plan;
+use singletonjob::controller::plan::takeover::{self, Creation, Wishes};
+use singletonjob::lease::clock::{Moment, Now};
+use singletonjob::lease::elector::{Answer, Candidate, Elector, Fact, Input, Order, Output, Remains, Source, Write};
+use singletonjob::lease::notes::{Exit, Handover, Reason};
+use singletonjob::lease::record::{Identity, Record, Version};
+use singletonjob::lease::store;
+
+/// Is given what is written, under a name, and says what is stored.
+pub type Shelf<'a> = &'a mut dyn FnMut(&str, Lease) -> Lease;
+
+const JOB_UID: &str = "5f0c2f6e-0b1a-4b43-9d2f-3f1c8e7a6d51";
+
+fn job(spec: &Value) -> SingletonJob {
+    let mut all = json!({"template": {"spec": {"containers": [{"name": "main", "command": ["/usr/bin/rollup"]}]}}});
+    all.as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
+    let job = json!({
+        "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob",
+        "metadata": {"name": "rollup", "namespace": "billing", "uid": JOB_UID}, "spec": all,
+    });
+    serde_json::from_value(job).expect("a SingletonJob")
+}
+
+/// The controller, and what it works with.
+pub struct Stage<'a> {
+    story: &'static str,
+    shelf: Shelf<'a>,
+    job: SingletonJob,
+    lease: Lease,
+    writes: usize,
+    milliseconds: u64,
+}
+
+impl<'a> Stage<'a> {
+    pub fn new(story: &'static str, spec: &Value, shelf: Shelf<'a>) -> Self {
+        Self { story, shelf, job: job(spec), lease: Lease::default(), writes: 0, milliseconds: 0 }
+    }
+
+    pub fn pass(&mut self, milliseconds: u64) {
+        self.milliseconds += milliseconds;
+    }
+
+    fn now(&self) -> Now {
+        let passed = Duration::from_millis(self.milliseconds);
+        let boot = Duration::from_secs(1000) + passed;
+        let wall = Timestamp::from_second(1_700_000_000).expect("a time") + passed;
+        Now { at: Moment { boot, raw: boot }, wall }
+    }
+
+    fn record(&self) -> Record {
+        Record::read(&self.lease).expect("it was stored")
+    }
+
+    /// As an API server does.
+    fn store(&mut self, name: &str, mut lease: Lease) {
+        self.writes += 1;
+        let uid = format!("a3b1c7d2-0000-4000-8000-{:012}", self.writes);
+        lease.metadata.uid.get_or_insert(uid);
+        lease.metadata.resource_version = Some((self.writes * 100).to_string());
+        self.lease = (self.shelf)(&format!("{}/{:02}-{name}", self.story, self.writes), lease);
+    }
+
+    fn wishes(&self, handover: Option<Handover>, line: Option<Vec<String>>) -> Wishes {
+        let there = self.lease.metadata.uid.is_some();
+        let seen = there.then(|| Seen { object: self.lease.clone(), record: self.record(), look: Look::default() });
+        let observed = Observed { lease: seen, ..Observed::default() };
+        let timing = plan::timing(&self.job).expect("it fits");
+        Wishes { succession: line, ..takeover::wishes(&self.job, &observed, timing, handover) }
+    }
+
+    /// The very first Lease, for whoever comes first.
+    pub fn makes(&mut self) {
+        self.store("made", build::new(&self.job, &Creation::First, &self.wishes(None, None)));
+        self.store("free", build::marked_free(&self.lease));
+    }
+
+    /// It was deleted under its holder.
+    pub fn makes_again(&mut self, name: &str) {
+        let holder = self.record().holder.expect("held");
+        self.remembers(&json!({"lastHolderIdentity": holder, "fencingToken": self.lease.metadata.resource_version}));
+        self.lease = Lease::default();
+        let creation = Creation::Again { holder, longest_lease: Duration::from_secs(15) };
+        self.store(name, build::new(&self.job, &creation, &self.wishes(None, None)));
+    }
+
+    fn remembers(&mut self, lease: &Value) {
+        let mut all = json!({"name": "rollup"});
+        all.as_object_mut().expect("an object").extend(lease.as_object().expect("an object").clone());
+        self.job.status = Some(serde_json::from_value(json!({"lease": all})).expect("a status"));
+    }
+
+    fn annotates(&mut self, name: &str, handover: Option<Handover>, line: Option<Vec<String>>) {
+        let wishes = self.wishes(handover, line);
+        self.store(name, build::with_wishes(&self.lease, &wishes).expect("something new"));
+    }
+
+    /// To the candidate of that number, as a rollout does.
+    pub fn asks_to_hand_over(&mut self, name: &str, to: u32) {
+        let holder = self.record().holder.expect("held");
+        let wish = Handover { id: "rollout-1".to_owned(), holder, reason: Reason::RolledOut };
+        self.annotates(name, Some(wish), Some(vec![pod_uid(to)]));
+    }
+
+    pub fn suspends(&mut self, name: &str, suspend: bool) {
+        self.job.spec.suspend = suspend;
+        self.annotates(name, None, None);
+    }
+
+    /// Once it is written down in status, as a longer lease has to be.
+    pub fn sets_lease(&mut self, name: &str, seconds: i32) {
+        self.job.spec.lease.lease_duration_seconds = seconds;
+        self.remembers(&json!({"longestLeaseDurationSeconds": seconds.max(15)}));
+        self.annotates(name, None, None);
+    }
+}
+
+fn pod_uid(number: u32) -> String {
+    format!("7d9e4c10-0000-4000-8000-{number:012}")
+}
+
+/// A candidate: its elector, and what that has ordered.
+pub struct Agent {
+    candidate: Candidate,
+    elector: Elector,
+    token: Option<Version>,
+    orders: Vec<Order>,
+}
+
+impl Agent {
+    /// It knows nothing yet.
+    pub fn new(stage: &Stage<'_>, number: u32) -> Self {
+        let identity = Identity::new(&format!("rollup-{number}"), &pod_uid(number), number.into());
+        let candidate = Candidate { identity, job_uid: JOB_UID.to_owned(), stop_grace: Duration::from_secs(28) };
+        Self { elector: Elector::new(candidate.clone(), stage.now().at), candidate, token: None, orders: Vec::new() }
+    }
+
+    /// One step, with every read answered at once; the write that came of it.
+    fn told(&mut self, stage: &Stage<'_>, input: Input) -> Option<(u64, Write)> {
+        let (mut inputs, mut put) = (VecDeque::from([input]), None);
+        while let Some(input) = inputs.pop_front() {
+            for output in self.elector.step(stage.now(), input) {
+                match output {
+                    Output::Read { .. } => inputs.push_back(Input::Saw(Box::new(stage.record()), Source::Read)),
+                    Output::Put { attempt, write, .. } => put = Some((attempt, *write)),
+                    Output::Order(order) => self.orders.push(order),
+                }
+            }
+        }
+        put
+    }
+
+    fn writes(&mut self, stage: &mut Stage<'_>, name: &str, input: Input) {
+        let (attempt, write) = self.told(stage, input).unwrap_or_else(|| panic!("{}/{name} is not written", stage.story));
+        stage.store(name, store::overlay(&stage.lease, &write));
+        let answer = Answer::Stored(Box::new(stage.record()));
+        assert!(self.told(stage, Input::Answered { attempt, answer }).is_none());
+    }
+
+    /// Reads the Lease. It is too late on its feet to take it.
+    pub fn looks(&mut self, stage: &Stage<'_>) {
+        self.is_told(stage, Fact::Lateness(Duration::from_secs(60)));
+    }
+
+    /// Takes the Lease, once those had their turn who come before it, and starts the workload.
+    pub fn takes(&mut self, stage: &mut Stage<'_>, name: &str) {
+        self.looks(stage);
+        stage.pass(1000);
+        self.writes(stage, name, Input::Told(Fact::Lateness(Duration::ZERO)));
+        assert!(self.orders.iter().any(|order| matches!(order, Order::Start(_))), "{}/{name}: {:?}", stage.story, self.orders);
+        self.token = Some(stage.record().version);
+    }
+
+    pub fn renews(&mut self, stage: &mut Stage<'_>, name: &str) {
+        stage.pass(3000);
+        self.writes(stage, name, Input::Tick);
+    }
+
+    pub fn hears(&mut self, stage: &Stage<'_>) {
+        assert!(self.told(stage, Input::Saw(Box::new(stage.record()), Source::Watch)).is_none());
+    }
+
+    pub fn is_told(&mut self, stage: &Stage<'_>, fact: Fact) {
+        assert!(self.told(stage, Input::Told(fact)).is_none());
+    }
+
+    /// Its workload ends, by itself or because it was told to; the Lease is given back.
+    pub fn gives_back(&mut self, stage: &mut Stage<'_>, name: &str, exit: Exit) {
+        stage.pass(100);
+        self.is_told(stage, Fact::WorkloadEnded(exit));
+        assert_eq!(self.orders.last(), Some(&Order::Kill), "{}/{name}", stage.story);
+        self.writes(stage, name, Input::Told(Fact::TreeEmpty));
+        assert!(matches!(self.orders.last(), Some(Order::Exit(_))), "{}/{name}: {:?}", stage.story, self.orders);
+    }
+
+    pub fn stops(&mut self, stage: &mut Stage<'_>, name: &str) {
+        assert_eq!(self.orders.last(), Some(&Order::Terminate), "{}/{name}", stage.story);
+        self.gives_back(stage, name, Exit::Code(0));
+    }
+
+    /// No answer to anything, until its workload is told to stop.
+    pub fn hears_nothing_more(&mut self, stage: &mut Stage<'_>) {
+        while self.orders.last() != Some(&Order::Terminate) {
+            stage.pass(500);
+            let mut put = self.told(stage, Input::Tick);
+            while let Some((attempt, _)) = put {
+                put = self.told(stage, Input::Answered { attempt, answer: Answer::Unknown("no answer".to_owned()) });
+            }
+        }
+    }
+
+    /// The elector is killed; PID 1 has the last word.
+    pub fn dies(self, stage: &mut Stage<'_>, name: &str) {
+        let remains = Remains { token: self.token, exit: None, overdue: false };
+        let write = remains.release(&stage.record(), &self.candidate, stage.now()).expect("it held");
+        stage.store(name, store::overlay(&stage.lease, &write));
+    }
+
+    /// For so long and not longer: then it would take the Lease, which is not stored.
+    pub fn waits(&mut self, stage: &mut Stage<'_>, seconds: u64) {
+        for _ in 0..seconds {
+            assert!(self.told(stage, Input::Tick).is_none(), "{}: it does not wait for {seconds} s", stage.story);
+            stage.pass(1000);
+        }
+        assert!(self.told(stage, Input::Tick).is_some(), "{}: it waits for longer than {seconds} s", stage.story);
+    }
+
+    pub fn takes_nothing(&mut self, stage: &mut Stage<'_>) {
+        for _ in 0..600 {
+            assert!(self.told(stage, Input::Tick).is_none(), "{}: nothing is left to do", stage.story);
+            stage.pass(1000);
+        }
+    }
+}

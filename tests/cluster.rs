@@ -28,6 +28,8 @@ mod bad_input;
 mod drain;
 #[path = "cluster/faults.rs"]
 mod faults;
+#[path = "cluster/nodes.rs"]
+mod nodes;
 #[path = "cluster/one_shot.rs"]
 mod one_shot;
 #[path = "cluster/pod_template.rs"]

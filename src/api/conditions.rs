@@ -80,6 +80,14 @@ pub mod reasons {
     pub const READ_WRITE_ONCE: &str = "ReadWriteOnce";
     /// The agent may be too slow to keep the Lease.
     pub const LOW_CPU_LIMIT: &str = "LowCPULimit";
+    /// A rollout has waited too long for a candidate of the new template, as in apps/v1.
+    pub const PROGRESS_DEADLINE_EXCEEDED: &str = "ProgressDeadlineExceeded";
+    /// A candidate found that its workload could not be fenced reliably where it is.
+    pub const SELF_TEST_FAILED: &str = "SelfTestFailed";
+    /// A candidate's agent ended before it could stand by.
+    pub const AGENT_FAILED: &str = "AgentFailed";
+    /// The holder's agent has something to complain of.
+    pub const HOLDER_WARNS: &str = "HolderWarns";
     /// Nothing to report.
     pub const AS_EXPECTED: &str = "AsExpected";
 }

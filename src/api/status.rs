@@ -216,6 +216,10 @@ pub struct CurrentRun {
     /// Attempts that failed.
     #[serde(default)]
     pub failures: i32,
+
+    /// Attempts that failed and, by `spec.failurePolicy`, do not count.
+    #[serde(default)]
+    pub ignored_failures: i32,
 }
 
 /// A run that ended.

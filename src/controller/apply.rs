@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::build::{self, Objects};
 use super::observe::candidate::{Hindrance, PAST_DEADLINE, number};
-use super::observe::{Observed, Seen, is_owned};
+use super::observe::{Observed, Seen, is_of_earlier, is_owned};
 use super::plan::takeover::Wishes;
 use super::request::{Failure, bounded};
 use crate::api::SingletonJob;
@@ -53,6 +53,8 @@ pub struct Applied {
     pub refused: Option<Hindrance>,
     /// Names that were needed and are another's.
     pub foreign: Vec<String>,
+    /// Names that were needed and are those of pods of an earlier SingletonJob, which are on their way out.
+    pub earlier: Vec<String>,
     /// See [`Seal`].
     pub seal: Seal,
 }
@@ -72,6 +74,7 @@ impl Applied {
             last_number: None,
             refused: None,
             foreign: Vec::new(),
+            earlier: Vec::new(),
             seal: Seal(()),
         }
     }
@@ -238,10 +241,12 @@ async fn create_pod(apis: &Apis, job: &SingletonJob, mut pod: Pod, applied: &mut
             }
             Err(failure) if failure.is_conflict() => {
                 let there = bounded("reading Pod", &name, apis.pods.get_opt(&name)).await?;
-                if there.as_ref().is_some_and(|there| is_owned(there, job)) {
-                    return Ok(());
+                match there {
+                    Some(there) if is_owned(&there, job) => return Ok(()),
+                    Some(there) if is_of_earlier(&there, job) => applied.earlier.push(name),
+                    Some(_) => applied.foreign.push(name),
+                    None => {}
                 }
-                applied.foreign.extend(there.map(|_| name));
             }
             Err(failure) => return refuse(failure, number, applied),
         }

@@ -16,6 +16,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ListParams;
 use kube::core::{DeserializeGuard, PartialObjectMeta, Selector, SelectorExt};
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -274,4 +275,40 @@ fn is_named(pod: &Pod, namespace: &str, job: &str) -> bool {
 pub fn is_owned(pod: &Pod, job: &SingletonJob) -> bool {
     let uid = job.uid();
     pod.owner_references().iter().any(|owner| owner.controller == Some(true) && Some(&owner.uid) == uid.as_ref())
+}
+
+/// Whether the controlling owner is a SingletonJob of that name that is gone: the garbage collector removes it.
+pub fn is_of_earlier(pod: &Pod, job: &SingletonJob) -> bool {
+    let (name, uid) = (job.name_any(), job.uid());
+    let is_one = |owner: &OwnerReference| owner.controller == Some(true) && owner.kind == SingletonJob::kind(&()) && owner.name == name;
+    is_ours(pod, &name) && pod.owner_references().iter().any(|owner| is_one(owner) && Some(&owner.uid) != uid.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_is_this_jobs_or_an_earlier_ones_or_a_strangers() {
+        let job: SingletonJob = serde_json::from_value(json!({
+            "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "web", "uid": "j"}, "spec": {"template": {}},
+        }))
+        .expect("a SingletonJob");
+        let kinds = |owner: &str, name: &str, uid: &str, label: &str| {
+            let owner = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": owner, "name": name, "uid": uid, "controller": true});
+            let labels = json!({labels::MANAGED_BY: labels::MANAGED_BY_VALUE, labels::JOB: label});
+            let pod = json!({"metadata": {"name": "web-1", "labels": labels, "ownerReferences": [owner]}});
+            let pod: Pod = serde_json::from_value(pod).expect("a pod");
+            (is_owned(&pod, &job), is_of_earlier(&pod, &job))
+        };
+        assert_eq!(kinds("SingletonJob", "web", "j", "web"), (true, false));
+        assert_eq!(kinds("SingletonJob", "web", "i", "web"), (false, true));
+        for stranger in
+            [kinds("SingletonJob", "other", "i", "web"), kinds("Job", "web", "i", "web"), kinds("SingletonJob", "web", "i", "x")]
+        {
+            assert_eq!(stranger, (false, false));
+        }
+    }
 }

@@ -7,8 +7,8 @@
 //!
 //! # Layout
 //! [`runs`]: whether anything should run. [`takeover`]: the Lease and its wishes. [`clearance`]: whether a silent holder is gone.
-//! [`candidates`]: how many pods. [`rollout`]: which template. [`handover`]: who should hold, by [`preference`] among others.
-//! [`retention`]: which ended pods stay. [`failure`]: what candidates make of failures. [`budget`]: whether drains wait for a standby.
+//! [`candidates`]: how many pods. [`rollout`]: which template. [`progress`]: whether a rollout gets on. [`handover`]: who should hold, by
+//! [`preference`] among others. [`retention`]: which ended pods stay. [`failure`]: what candidates make of failures. [`budget`]: whether drains wait for a standby.
 
 pub mod budget;
 pub mod candidates;
@@ -16,6 +16,7 @@ pub mod clearance;
 pub mod failure;
 pub mod handover;
 pub mod preference;
+pub mod progress;
 pub mod retention;
 pub mod rollout;
 pub mod runs;
@@ -140,7 +141,7 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, now: Timestamp) 
         retire: retention::lingering(observed, &delete),
         delete,
         label: candidates::labels(observed),
-        next_look: next_look(job, observed, pace, time_to_live).min(choice.look.unwrap_or(LONGEST_LOOK)),
+        next_look: next_look(job, observed, pace, time_to_live, now).min(choice.look.unwrap_or(LONGEST_LOOK)),
         request: choice.request,
     }
 }
@@ -170,16 +171,20 @@ fn pods(job: &SingletonJob, observed: &Observed, time_to_live: Option<Duration>)
 }
 
 /// The next moment at which something may be different without anybody telling.
-fn next_look(job: &SingletonJob, observed: &Observed, pace: Duration, time_to_live: Option<Duration>) -> Duration {
-    let mut look = time_to_live.filter(|left| !left.is_zero()).map_or(LONGEST_LOOK, |left| left.min(LONGEST_LOOK));
+fn next_look(job: &SingletonJob, observed: &Observed, pace: Duration, time_to_live: Option<Duration>, now: Timestamp) -> Duration {
+    let mut look = LONGEST_LOOK;
+    let mut due: Vec<_> = time_to_live.into_iter().collect();
     if observed.holder().is_some() {
         look = look.min(observed.remaining() + TAKEOVER_SLACK);
     } else {
         look = look.min(PATIENCE);
+        due.extend(runs::left(job, observed, now));
     }
     if clearance::block(job, observed).is_some() {
         look = look.min(BLOCKED_LOOK);
     }
+    due.extend(progress::awaited(job, observed).map(|awaited| awaited.left(now)));
+    look = due.into_iter().filter(|left| !left.is_zero()).fold(look, Duration::min);
     if pace.is_zero() { look } else { look.min(pace) }
 }
 

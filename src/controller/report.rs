@@ -10,6 +10,7 @@ pub mod figures;
 pub mod hazards;
 pub mod history;
 pub mod recorder;
+pub mod rollout;
 pub mod status;
 #[cfg(test)]
 #[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
@@ -24,11 +25,11 @@ use super::apply::Applied;
 use super::observe::candidate::{Candidate, Hindrance};
 use super::observe::{Observed, Seen};
 use super::plan::handover::request::Request;
-use super::plan::{Plan, Refusal};
+use super::plan::{Plan, Refusal, clearance};
 use super::request::{Failure, bounded};
 use crate::api::{SingletonJob, SingletonJobStatus};
 use crate::lease::notes::Handover;
-use crate::lease::record::Record;
+use crate::lease::record::{Identity, Record};
 
 /// Everything that a report is made from.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub struct Account<'a> {
     pub refused: Option<Hindrance>,
     /// Names of pods that were needed and are another's.
     pub foreign: Vec<String>,
+    /// Names of pods that were needed and are an earlier SingletonJob's.
+    pub earlier: Vec<String>,
     /// For times that users read.
     pub now: Timestamp,
 }
@@ -61,13 +64,13 @@ impl<'a> Account<'a> {
     /// Takes everything that was done into account.
     pub fn new(job: &'a SingletonJob, observed: &'a Observed, plan: &'a Plan, applied: Applied, now: Timestamp) -> Self {
         // What was made and deleted shows in the candidates when it has happened.
-        let Applied { lease_created, handover, created: _, deleted: _, retired, last_number, refused, foreign, seal: _ } = applied;
+        let Applied { lease_created, handover, created: _, deleted: _, retired, last_number, refused, foreign, earlier, seal: _ } = applied;
         let (refusal, request) = match plan {
             Plan::Refuse(refusal) => (Some(refusal), None),
             Plan::LetGo => (None, None),
             Plan::Act(act) => (None, act.request.as_ref()),
         };
-        Self { job, observed, refusal, lease_created, handover, request, retired, last_number, refused, foreign, now }
+        Self { job, observed, refusal, lease_created, handover, request, retired, last_number, refused, foreign, earlier, now }
     }
 
     /// The status as it was.
@@ -85,9 +88,19 @@ impl<'a> Account<'a> {
         self.observed.lease.as_ref()
     }
 
+    /// Who holds the Lease, by all that is known: see [`clearance::is_remembered_silent`].
+    pub fn holder(&self) -> Option<&Identity> {
+        self.observed.holder().filter(|_| !clearance::is_remembered_silent(self.job, self.observed))
+    }
+
+    /// The holder's pod, where it is still there.
+    pub fn holder_pod(&self) -> Option<&Candidate> {
+        self.holder().and(self.observed.holder_pod())
+    }
+
     /// Candidates that could take over at once.
     pub fn standbys(&self) -> impl Iterator<Item = &Candidate> {
-        let holder = self.observed.holder_uid();
+        let holder = self.holder().and_then(Identity::pod_uid);
         let able = self.observed.candidates.iter().filter(|candidate| candidate.is_alive() && candidate.able);
         able.filter(move |candidate| Some(candidate.uid.as_str()) != holder)
     }

@@ -29,6 +29,8 @@ use std::time::Duration;
 
 use super::clock::{Moment, Now};
 use super::record::Record;
+pub use account::of as account_of;
+pub use limits::left as time_left;
 pub use remains::Remains;
 use standby::Standby;
 use tenure::Tenure;

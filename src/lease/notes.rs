@@ -270,6 +270,17 @@ pub struct Run {
     /// Why it should stop, in one `CamelCase` word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// How often it was to run again after it was to stop.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub resumptions: u32,
+}
+
+impl Run {
+    /// Whether whoever runs it by this account should go on: it has not been stopped since, nor followed by another.
+    pub fn goes_on(&self, progress: &Progress) -> bool {
+        let same = self.uid == progress.uid && self.number == progress.run;
+        same && self.desired == Desired::Run && self.resumptions <= progress.resumptions
+    }
 }
 
 /// Please stop and release, you in particular.
@@ -343,6 +354,12 @@ pub struct Progress {
     /// When the first attempt began, on that holder's clock; of a run that can end. None again once it was stopped on purpose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Timestamp>,
+    /// How often the run had been resumed when this was last begun or taken over: see [`Run::resumptions`].
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub resumptions: u32,
+    /// Attempts that failed and, by the failure policy, do not count.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ignored: u32,
 }
 
 /// The Lease was given back by a holder whose workload is gone.

@@ -137,7 +137,7 @@ fn is_true(job: &SingletonJob, type_: &str) -> bool {
 }
 
 /// Both take part and are on the other node.
-fn is_replaced(job: &SingletonJob) -> bool {
+pub fn is_replaced(job: &SingletonJob) -> bool {
     let candidates = job.status.iter().flat_map(|status| &status.candidates);
     let part = candidates.filter(|candidate| matches!(candidate.role, CandidateRole::Active | CandidateRole::Standby));
     let nodes: Vec<_> = part.filter(|candidate| candidate.ready).map(|candidate| candidate.node.as_deref()).collect();

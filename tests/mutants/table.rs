@@ -315,8 +315,8 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "an exit code that fails the run counts as any other",
         changes: &[(
             "elector/account.rs",
-            "if action == FailureAction::FailRun =>",
-            "if action == FailureAction::FailRun && ran > SOUND_RUN =>",
+            "if action == Some(FailureAction::FailRun) =>",
+            "if action == Some(FailureAction::FailRun) && ran > SOUND_RUN =>",
         )],
         world: "failure policy",
     },

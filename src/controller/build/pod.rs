@@ -306,6 +306,23 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_is_lost_is_left_after_30_s_and_one_that_is_out_of_service_at_once() {
+        let tolerations = |own: Value| {
+            let pod = pod(json!({"spec": {"containers": [{"name": "main", "command": ["x"]}], "tolerations": own}}));
+            let seconds = |is: Toleration| (is.key.unwrap_or_default(), is.effect.unwrap_or_default(), is.toleration_seconds);
+            pod.spec.and_then(|spec| spec.tolerations).unwrap_or_default().into_iter().map(seconds).collect::<Vec<_>>()
+        };
+        let for_seconds = |key: &str, seconds| (key.to_owned(), "NoExecute".to_owned(), seconds);
+        let [not_ready, unreachable] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+        let mut default = tolerations(json!([]));
+        default.sort();
+        assert_eq!(default, [for_seconds(not_ready, Some(30)), for_seconds(unreachable, Some(30))], "and no other taint");
+        let own = json!({"key": not_ready, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5});
+        assert_eq!(tolerations(json!([own])), [for_seconds(not_ready, Some(5)), for_seconds(unreachable, Some(30))]);
+        assert_eq!(tolerations(json!([{"operator": "Exists"}])), [(String::new(), String::new(), None)], "it is to stay whatever happens");
+    }
+
+    #[test]
     fn the_environment_holds_names_only_and_ours_win() {
         let pod = pod(json!({"spec": {"terminationGracePeriodSeconds": 7, "containers": [{
             "name": "main", "command": ["x"], "terminationMessagePath": "/tmp/end", "env": [{"name": environment::NAME, "value": "forged"}],

@@ -36,7 +36,7 @@ pub struct Candidate {
     /// Whether other containers of the pod run on although its gated one has ended, and nobody has told them to end.
     pub lingers: bool,
     /// The last that its agent had to complain of, while it is not able.
-    pub complaint: Option<String>,
+    pub complaint: Option<Complaint>,
     /// When it became what it is: ready, started, or made.
     pub since: Option<Timestamp>,
 }
@@ -88,6 +88,15 @@ impl End {
 pub struct Hindrance {
     /// `ErrImagePull`, `Unschedulable`, `FailedCreate`, ...
     pub reason: String,
+    /// One sentence.
+    pub message: String,
+}
+
+/// What an agent said when it ended before it could stand by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// Whether its workload could not be fenced where it is.
+    pub failed_self_test: bool,
     /// One sentence.
     pub message: String,
 }
@@ -230,11 +239,12 @@ fn unschedulable(status: &PodStatus) -> Option<Hindrance> {
     })
 }
 
-fn complaint(container: Option<&ContainerStatus>) -> Option<String> {
+fn complaint(container: Option<&ContainerStatus>) -> Option<Complaint> {
     let states = [container?.state.as_ref(), container?.last_state.as_ref()];
-    let said = |state: &ContainerState| state.terminated.as_ref().and_then(|ended| ended.message.clone());
-    let message = states.into_iter().flatten().find_map(said)?;
-    message.strip_prefix(TERMINATION_PREFIX).map(str::to_owned)
+    let said = |state: &ContainerState| state.terminated.as_ref().and_then(|ended| Some((ended.exit_code, ended.message.clone()?)));
+    let (code, message) = states.into_iter().flatten().find_map(said)?;
+    let message = message.strip_prefix(TERMINATION_PREFIX)?.to_owned();
+    Some(Complaint { failed_self_test: code == exit_codes::SELF_TEST_FAILED, message })
 }
 
 #[cfg(test)]
@@ -334,7 +344,10 @@ mod tests {
     fn an_agent_that_cannot_read_its_lease_is_a_fault_and_no_attempt() {
         let candidate = candidate("Never", ended(exit_codes::LEASE_UNREADABLE, "singletonjob-agent: reading lease a/b at c: refused"));
         assert!(candidate.end().is_some_and(End::is_fault));
-        assert_eq!(candidate.complaint.as_deref(), Some("reading lease a/b at c: refused"));
+        let complaint = |failed_self_test, message: &str| Some(Complaint { failed_self_test, message: message.into() });
+        assert_eq!(candidate.complaint, complaint(false, "reading lease a/b at c: refused"));
+        let unable = self::candidate("Never", ended(exit_codes::SELF_TEST_FAILED, "singletonjob-agent: the agent has pid 7, not 1"));
+        assert_eq!(unable.complaint, complaint(true, "the agent has pid 7, not 1"));
         assert!(!self::candidate("Never", ended(exit_codes::LEASE_UNREADABLE, "the workload's own 122")).end().is_some_and(End::is_fault));
     }
 

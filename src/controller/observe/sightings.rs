@@ -20,6 +20,8 @@ use crate::lease::record::{Identity, Record, Version};
 pub struct Look {
     /// For how long its holder has not been heard of.
     pub unchanged: Duration,
+    /// Whether this controller has itself seen a sign of life of it: only then is what is not unchanged known to be new.
+    pub seen_alive: bool,
     /// The holder's fencing token, where its acquisition was seen.
     pub token: Option<Version>,
     /// Who held it before the holder of now, and when that one last renewed, on its own clock.
@@ -30,6 +32,7 @@ pub struct Look {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Sighting {
     since: Moment,
+    seen_alive: bool,
     token: Option<Version>,
     before: Option<(Identity, Option<Timestamp>)>,
     uid: String,
@@ -65,15 +68,15 @@ impl Sightings {
     /// How long `record` has been as it is, to this controller's knowledge, and what is known beyond it. A record that was read directly may
     /// be newer than what the watch has told.
     pub fn look(&self, namespace: &str, name: &str, record: &Record, now: Moment) -> Look {
-        let fresh = Look { unchanged: Duration::ZERO, token: token(record, None), before: None };
+        let fresh = Look { unchanged: Duration::ZERO, seen_alive: false, token: token(record, None), before: None };
         let Some(known) = self.of(namespace, name).filter(|known| known.uid == record.uid) else { return fresh };
         if known.holder != record.holder {
             let left = known.holder.clone().map(|holder| (holder, known.renew_time));
-            return Look { before: left.or(known.before), ..fresh };
+            return Look { before: left.or(known.before), seen_alive: true, ..fresh };
         }
         let same = known.renew_time == record.renew_time;
         let unchanged = if same { now.elapsed_for_challenger(known.since) } else { Duration::ZERO };
-        Look { unchanged, token: token(record, known.token), before: known.before }
+        Look { unchanged, seen_alive: known.seen_alive || !same, token: token(record, known.token), before: known.before }
     }
 
     /// For how long the holder has not been heard of; none where nobody holds.
@@ -95,13 +98,15 @@ impl Sightings {
 fn next(known: Option<&Sighting>, record: Record, digest: u64, now: Moment) -> Sighting {
     let Some(known) = known else {
         let token = token(&record, None);
-        return Sighting { since: now, token, before: None, uid: record.uid, holder: record.holder, renew_time: record.renew_time, digest };
+        let Record { uid, holder, renew_time, .. } = record;
+        return Sighting { since: now, seen_alive: false, token, before: None, uid, holder, renew_time, digest };
     };
     let same_holder = known.holder == record.holder;
     let same = same_holder && known.renew_time == record.renew_time;
     let left = known.holder.clone().map(|holder| (holder, known.renew_time));
     Sighting {
         since: if same { known.since } else { now },
+        seen_alive: known.seen_alive || !same,
         token: token(&record, known.token.filter(|_| same_holder)),
         before: if same_holder { known.before.clone() } else { left.or(known.before.clone()) },
         uid: record.uid,
@@ -169,6 +174,19 @@ mod tests {
         sightings.saw(&lease(10, "a_u_1", 1), at(5));
         sightings.saw(&lease(10, "a_u_1", 1), at(300));
         assert_eq!(sightings.of("shop", "web").expect("seen").since, at(5));
+    }
+
+    #[test]
+    fn what_is_seen_for_the_first_time_is_no_sign_of_life_and_what_follows_on_it_is() {
+        let sightings = Sightings::default();
+        let look = |lease: &Lease| sightings.look("shop", "web", &Record::read(lease).expect("a record"), at(9)).seen_alive;
+        let (first, renewed, next) = (lease(10, "a_u_1", 1), lease(11, "a_u_1", 4), lease(12, "b_u_1", 5));
+        assert!(!look(&first), "nobody has told of it");
+        sightings.saw(&first, at(5));
+        sightings.saw(&first, at(7));
+        assert_eq!([look(&first), look(&renewed), look(&next)], [false, true, true]);
+        sightings.saw(&renewed, at(8));
+        assert!(look(&renewed));
     }
 
     #[test]

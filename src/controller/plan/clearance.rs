@@ -11,6 +11,7 @@ use super::super::observe::fate::Fate;
 use super::super::observe::{Observed, Seen};
 use super::runs;
 use super::takeover::UNKNOWN_HOLDER;
+use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::takeover::CLEARED_HOLDER;
 use crate::api::{SingletonJob, UnreachableHolderPolicy};
 use crate::lease::notes::{Cleared, UnreachableHolder};
@@ -79,7 +80,26 @@ pub fn cleared(job: &SingletonJob, observed: &Observed) -> Option<Cleared> {
 
 /// Why nobody may take over yet.
 pub fn block(job: &SingletonJob, observed: &Observed) -> Option<Block> {
-    let seen = silent(job, observed)?;
+    silent(job, observed).and_then(|seen| block_of(job, observed, seen))
+}
+
+/// What blocks, as far as status knows, while this controller cannot tell yet: it has begun to look since, and seen no sign of life.
+pub fn remembered_block(job: &SingletonJob, observed: &Observed) -> Option<Block> {
+    let seen = wanted(job, observed).filter(|_| is_remembered_silent(job, observed))?;
+    block_of(job, observed, seen)
+}
+
+/// Whether status says of the very holder of now that it fell silent, and this controller has neither seen a sign of life of it nor looked for
+/// long enough to say so itself. An expired tenure does not come back to life: what is remembered is the better guess.
+pub fn is_remembered_silent(job: &SingletonJob, observed: &Observed) -> bool {
+    let Some(Seen { record, look, .. }) = &observed.lease else { return false };
+    let same = record.holder.as_ref().is_some_and(|holder| last_holder(job) == Some(holder.as_str()));
+    let conditions = job.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    let expired = find_condition(conditions, types::HELD).is_some_and(|held| held.status == "False" && held.reason == reasons::EXPIRED);
+    same && expired && !look.seen_alive && !observed.remaining().is_zero()
+}
+
+fn block_of(job: &SingletonJob, observed: &Observed, seen: &Seen) -> Option<Block> {
     let clear = seen.record.is_cleared() || cleared(job, observed).is_some();
     let holder = suspect(job, seen);
     match policy(job) {
@@ -111,9 +131,13 @@ pub fn handled(job: &SingletonJob, observed: &Observed) -> Option<String> {
 
 /// The Lease of a holder that has let it pass, while anybody wants it.
 fn silent<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Seen> {
-    let seen = observed.lease.as_ref().filter(|seen| !seen.record.is_released())?;
+    wanted(job, observed).filter(|_| observed.remaining().is_zero())
+}
+
+/// A Lease that was not given back, while anybody wants it.
+fn wanted<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Seen> {
     let wanted = !job.spec.is_stopped() && !runs::is_finished(job, observed);
-    (wanted && observed.remaining().is_zero()).then_some(seen)
+    observed.lease.as_ref().filter(|seen| wanted && !seen.record.is_released())
 }
 
 /// Who may still run: the holder, or the last one before somebody emptied the Lease.
@@ -251,6 +275,41 @@ mod tests {
         assert_eq!((cleared(&job, &silent_for(60, Some(unproven()))), cleared(&job, &silent_for(60, None))), (None, None));
         let blocked = Block::PodNotGone { pod: "web-2".into(), node: Some("node-a".into()) };
         assert_eq!(block(&job, &silent_for(60, Some(unproven()))), Some(blocked));
+    }
+
+    #[test]
+    fn what_status_knows_of_a_silent_holder_stands_until_this_controller_can_tell() {
+        let knows = |policy: &str, holder: &str, reason: &str| {
+            let mut job = job(policy, None, None);
+            let status = job.status.as_mut().expect("a status");
+            let time = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH);
+            let held = crate::api::conditions::Statement::no(types::HELD, reason, "");
+            crate::api::conditions::set_condition(&mut status.conditions, held, None, &time);
+            status.lease.as_mut().expect("a lease").last_holder_identity = Some(holder.to_owned());
+            job
+        };
+        let looked = |unchanged, seen_alive| {
+            let mut observed = silent_for(unchanged, None);
+            observed.lease.as_mut().expect("a Lease").look.seen_alive = seen_alive;
+            observed
+        };
+        let table = vec![
+            ("just begun to look", knows("Manual", HOLDER, "Expired"), looked(0, false), true),
+            ("cannot tell yet", knows("Manual", HOLDER, "Expired"), looked(14, false), true),
+            ("can tell", knows("Manual", HOLDER, "Expired"), looked(15, false), false),
+            ("has seen it renew", knows("Manual", HOLDER, "Expired"), looked(0, true), false),
+            ("another holder", knows("Manual", EARLIER, "Expired"), looked(0, false), false),
+            ("it was not silent", knows("Manual", HOLDER, "Held"), looked(0, false), false),
+        ];
+        for (what, job, observed, stands) in table {
+            assert_eq!(is_remembered_silent(&job, &observed), stands, "{what}");
+            assert_eq!(remembered_block(&job, &observed).is_some(), stands, "{what}");
+        }
+        let pod_gone = knows("AfterPodGone", HOLDER, "Expired");
+        assert!(matches!(remembered_block(&pod_gone, &looked(0, false)), Some(Block::PodNotGone { .. })));
+        let mut suspended = knows("Manual", HOLDER, "Expired");
+        suspended.spec.suspend = true;
+        assert_eq!(remembered_block(&suspended, &looked(0, false)), None);
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! Whether anything should run.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::super::observe::Observed;
 use crate::api::SingletonJob;
 use crate::api::conditions::reasons;
+use crate::lease::elector;
 use crate::lease::notes::{Desired, Finished, Progress, Run};
 
 /// A job without a schedule has one run.
@@ -21,12 +24,24 @@ pub fn wanted(job: &SingletonJob, observed: &Observed) -> Run {
         (false, 0) => Some(reasons::SCALED_TO_ZERO),
         (false, _) => None,
     };
-    Run {
-        uid: job.metadata.uid.clone().unwrap_or_default(),
-        number: ONLY_RUN,
-        desired: if reason.is_some() { Desired::Stop } else { Desired::Run },
-        reason: reason.map(str::to_owned),
-    }
+    let desired = if reason.is_some() { Desired::Stop } else { Desired::Run };
+    let uid = job.metadata.uid.clone().unwrap_or_default();
+    let resumptions = resumptions(observed, &uid, desired);
+    Run { uid, number: ONLY_RUN, desired, reason: reason.map(str::to_owned), resumptions }
+}
+
+/// One more than the Lease has where that says Stop and is to say Run.
+fn resumptions(observed: &Observed, uid: &str, desired: Desired) -> u32 {
+    let said = observed.lease.as_ref().and_then(|lease| lease.record.notes.run.as_ref());
+    let same = said.filter(|run| run.uid == uid && run.number == ONLY_RUN);
+    same.map_or(0, |run| run.resumptions.saturating_add(u32::from(run.desired == Desired::Stop && desired == Desired::Run)))
+}
+
+/// How long the run may still take, as its candidates reckon; none where it has not begun, or may take as long as it likes.
+pub fn left(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<Duration> {
+    let record = &observed.lease.as_ref()?.record;
+    let account = elector::account_of(record, &wanted(job, observed));
+    elector::time_left(&account, record.notes.policy.as_ref()?, now)
 }
 
 /// How the run of this very SingletonJob ended, if it did; one of an earlier SingletonJob of that name is another's.
@@ -50,4 +65,59 @@ pub fn completion_time(job: &SingletonJob, observed: &Observed) -> Option<Timest
 pub fn progress<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Progress> {
     let progress = observed.lease.as_ref()?.record.notes.progress.as_ref()?;
     (job.metadata.uid.as_deref() == Some(&progress.uid) && progress.run == ONLY_RUN).then_some(progress)
+}
+
+#[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::tests::{job, lease, now, settled};
+    use super::*;
+
+    /// A Lease that says so of this very run.
+    fn told(desired: &str, resumptions: u32, more: Value) -> Observed {
+        let run = json!({"uid": "j", "number": 1, "desired": desired, "resumptions": resumptions});
+        let mut annotations = json!({"singletonjob.dev/run": run.to_string()});
+        annotations.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        Observed { lease: Some(lease(None, annotations)), ..Observed::default() }
+    }
+
+    #[test]
+    fn every_time_that_it_is_resumed_is_counted_once() {
+        let (running, suspended) = (job(json!({}), settled()), job(json!({"suspend": true}), settled()));
+        let none = || json!({});
+        let another =
+            json!({"singletonjob.dev/run": json!({"uid": "earlier", "number": 1, "desired": "Stop", "resumptions": 4}).to_string()});
+        let table = vec![
+            ("the Lease is new", &running, Observed::default(), (Desired::Run, 0)),
+            ("it runs", &running, told("Run", 2, none()), (Desired::Run, 2)),
+            ("it is suspended", &suspended, told("Run", 2, none()), (Desired::Stop, 2)),
+            ("it stays so", &suspended, told("Stop", 2, none()), (Desired::Stop, 2)),
+            ("it is resumed", &running, told("Stop", 2, none()), (Desired::Run, 3)),
+            ("and looked at again", &running, told("Run", 3, none()), (Desired::Run, 3)),
+            ("another's", &running, told("Stop", 4, another), (Desired::Run, 0)),
+        ];
+        for (what, job, observed, expected) in table {
+            let wanted = wanted(job, &observed);
+            assert_eq!((wanted.desired, wanted.resumptions), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn the_time_that_is_left_is_reckoned_as_candidates_do() {
+        let begun = |seconds: u64, resumptions: u32| {
+            let started = (now() - Duration::from_secs(seconds)).to_string();
+            let progress = json!({"uid": "j", "run": 1, "starts": 1, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": false,
+                                  "startTime": started, "resumptions": resumptions});
+            let policy = json!({"leaseDurationSeconds": 15, "renewDeadlineMilliseconds": 8800, "gracePeriodMilliseconds": 2200,
+                                "retryPeriodMilliseconds": 2900, "completionPolicy": "OnSuccess", "backoffLimit": 6, "candidates": 2,
+                                "activeDeadlineSeconds": 60});
+            json!({"singletonjob.dev/progress": progress.to_string(), "singletonjob.dev/policy": policy.to_string()})
+        };
+        let seconds = |observed: &Observed| left(&job(json!({}), settled()), observed, now()).map(|left| left.as_secs());
+        assert_eq!([20, 60, 99].map(|ago| seconds(&told("Run", 1, begun(ago, 1)))), [Some(40), Some(0), Some(0)]);
+        assert_eq!(seconds(&told("Run", 1, begun(99, 0))), None, "it was resumed since");
+        assert_eq!(seconds(&told("Stop", 1, begun(99, 1))), None, "it is being resumed");
+    }
 }

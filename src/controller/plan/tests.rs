@@ -1,5 +1,7 @@
 //! Claims about plans, on plain data.
 
+mod nodes;
+
 use std::time::Duration;
 
 use jiff::Timestamp;

@@ -5,23 +5,35 @@ use std::time::Duration;
 use kube::ResourceExt;
 
 use super::Account;
-use crate::api::conditions::{Statement, reasons, types};
+use crate::api::conditions::{Statement, find_condition, reasons, types};
 use crate::api::takeover::CLEARED_HOLDER;
 use crate::controller::plan::clearance::{self, Block};
 
-/// `TakeoverBlocked`; none where nothing blocks.
+/// `TakeoverBlocked`; none where nothing blocks. A controller that has just begun to look leaves it as it is in status.
 pub fn statement(account: &Account<'_>) -> Option<Statement> {
-    let (reason, message) = match block(account)? {
-        Block::PodNotGone { pod, node } => (reasons::WAITING_FOR_POD_GONE, not_gone(account, &pod, node.as_deref())),
-        Block::NoWord { holder, word, said } => (reasons::MANUAL_POLICY, no_word(account, holder.pod(), &word, said.as_deref())),
-        Block::Delay { holder, delay } => (reasons::DELAY, delayed(account, holder.pod(), delay)),
-    };
-    Some(Statement::yes(types::TAKEOVER_BLOCKED, reason, message))
+    block(account).map(|block| say(account, block)).or_else(|| remembered(account))
 }
 
 /// What there is to say of it in one place of a longer sentence.
 pub fn hint(account: &Account<'_>) -> Option<&'static str> {
-    block(account).map(|_| "nobody takes over yet: see the condition TakeoverBlocked")
+    statement(account).map(|_| "nobody takes over yet: see the condition TakeoverBlocked")
+}
+
+fn say(account: &Account<'_>, block: Block) -> Statement {
+    let (reason, message) = match block {
+        Block::PodNotGone { pod, node } => (reasons::WAITING_FOR_POD_GONE, not_gone(account, &pod, node.as_deref())),
+        Block::NoWord { holder, word, said } => (reasons::MANUAL_POLICY, no_word(account, holder.pod(), &word, said.as_deref())),
+        Block::Delay { holder, delay } => (reasons::DELAY, delayed(account, holder.pod(), delay)),
+    };
+    Statement::yes(types::TAKEOVER_BLOCKED, reason, message)
+}
+
+/// In the words of whoever could tell, where the reason would be the same.
+fn remembered(account: &Account<'_>) -> Option<Statement> {
+    let block = clearance::remembered_block(account.job, account.observed).filter(|_| account.refusal.is_none())?;
+    let statement = say(account, block);
+    let known = find_condition(&account.job.status.as_ref()?.conditions, types::TAKEOVER_BLOCKED)?;
+    (known.reason == statement.reason).then(|| Statement { message: known.message.clone(), ..statement })
 }
 
 fn block(account: &Account<'_>) -> Option<Block> {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::words::{clock, to_seconds};
-use super::{Account, blocked, ends, hazards, words};
+use super::words::{moment, to_seconds};
+use super::{Account, blocked, ends, hazards, rollout, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, is_true, reasons, remove_condition, set_condition, types};
 use crate::api::status::{FinishedRun, RunOutcome};
@@ -85,6 +85,25 @@ fn stalled(reason: impl Into<String>, message: impl Into<String>) -> Verdict {
 }
 
 fn verdict(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
+    let verdict = fares(account, old, held);
+    let Some(complaint) = rollout::complaint(account) else { return verdict };
+    let says = |type_| Some(Statement::yes(type_, reasons::PROGRESS_DEADLINE_EXCEEDED, complaint));
+    // What runs may yet succeed: a run is not given up for a template that it is not made from.
+    let (type_, reconciling, stalled) = if is_service(account.job) {
+        (types::STALLED, None, says(types::STALLED))
+    } else {
+        (types::RECONCILING, says(types::RECONCILING), None)
+    };
+    let ready = verdict.ready.map(|ready| adding(ready, &format!("the rollout does not get on: see the condition {type_}")));
+    Verdict { ready, reconciling, stalled }
+}
+
+fn adding(statement: Statement, more: &str) -> Statement {
+    Statement { message: format!("{}; {more}", statement.message), ..statement }
+}
+
+/// Rollouts apart.
+fn fares(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
     if let Some(refusal) = account.refusal {
         return stalled(refusal.reason, &refusal.message);
     }
@@ -122,6 +141,9 @@ fn one_shot(account: &Account<'_>, held: &Statement) -> Verdict {
     if held.holds == Some(true) {
         return progressing(reasons::RUNNING, holder(account));
     }
+    if let Some(overdue) = overdue(account) {
+        return progressing(account.trouble().map_or(reasons::PENDING.to_owned(), |trouble| trouble.reason), overdue);
+    }
     if held.reason == reasons::BACKOFF {
         return progressing(reasons::BACKOFF, &held.message);
     }
@@ -131,8 +153,19 @@ fn one_shot(account: &Account<'_>, held: &Statement) -> Verdict {
     }
 }
 
+/// That the time of a run is over and nobody is there to write it down. Only candidates do that, in the write that takes the Lease.
+fn overdue(account: &Account<'_>) -> Option<String> {
+    let left = runs::left(account.job, account.observed, account.now)?;
+    let limit = account.job.spec.active_deadline_seconds.filter(|_| left.is_zero() && account.standbys().next().is_none())?;
+    let why = account.trouble().map_or_else(|| "no candidate is ready".to_owned(), |trouble| trouble.message);
+    Some(format!(
+        "spec.activeDeadlineSeconds of {limit} has passed: nothing more is started, and the run ends as failed as soon as a candidate is there \
+         to take the Lease; {why}"
+    ))
+}
+
 fn service(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
-    let holder_ready = account.observed.holder_pod().is_some_and(|pod| pod.ready);
+    let holder_ready = account.holder_pod().is_some_and(|pod| pod.ready);
     if held.holds == Some(true) && holder_ready {
         return ready(Statement::yes(types::READY, reasons::HELD, holder(account)));
     }
@@ -157,7 +190,7 @@ fn is_true_for(old: &SingletonJobStatus, reason: &str) -> bool {
 /// Since when nobody has held the Lease, or since when the holder of now has had it.
 fn unheld_for(account: &Account<'_>, old: &SingletonJobStatus) -> Duration {
     let held = find_condition(&old.conditions, types::HELD);
-    let acquired = account.record().and_then(|record| record.acquire_time).filter(|_| account.observed.holder().is_some());
+    let acquired = account.record().and_then(|record| record.acquire_time).filter(|_| account.holder().is_some());
     let released = held.filter(|held| held.status == "False").map(|held| held.last_transition_time.0);
     acquired.or(released).map_or(Duration::ZERO, |since| Duration::try_from(account.now.duration_since(since)).unwrap_or_default())
 }
@@ -166,11 +199,11 @@ fn patience(account: &Account<'_>) -> Duration {
     plan::timing(account.job).map_or(Duration::ZERO, |timing| timing.lease_duration()) + PATIENCE
 }
 
-/// "held by web-2 on node-a since 14:03:11Z, token 48213; 1 standby ready".
+/// "held by web-2 on node-a since 2026-01-01T14:03:11Z, token 48213; 1 standby ready".
 fn holder(account: &Account<'_>) -> String {
-    let Some(identity) = account.observed.holder() else { return "held by nobody".to_owned() };
-    let node = account.observed.holder_pod().and_then(|pod| pod.node.as_ref()).map_or(String::new(), |node| format!(" on {node}"));
-    let since = account.record().and_then(|record| record.acquire_time).map_or(String::new(), |time| format!(" since {}", clock(time)));
+    let Some(identity) = account.holder() else { return "held by nobody".to_owned() };
+    let node = account.holder_pod().and_then(|pod| pod.node.as_ref()).map_or(String::new(), |node| format!(" on {node}"));
+    let since = account.record().and_then(|record| record.acquire_time).map_or(String::new(), |time| format!(" since {}", moment(time)));
     let token = account.seen().and_then(|seen| seen.look.token).map(|token| token.to_string()).or_else(|| remembered_token(account));
     let token = token.map_or(String::new(), |token| format!(", token {token}"));
     let standbys = match account.standbys().count() {
@@ -184,9 +217,7 @@ fn holder(account: &Account<'_>) -> String {
 /// Of the same holder, from before this controller looked.
 fn remembered_token(account: &Account<'_>) -> Option<String> {
     let lease = account.old().lease?;
-    lease
-        .fencing_token
-        .filter(|_| lease.last_holder_identity.as_deref() == account.observed.holder().map(crate::lease::record::Identity::as_str))
+    lease.fencing_token.filter(|_| lease.last_holder_identity.as_deref() == account.holder().map(crate::lease::record::Identity::as_str))
 }
 
 fn held(account: &Account<'_>) -> Statement {
@@ -199,7 +230,7 @@ fn held(account: &Account<'_>) -> Statement {
     let seconds = record.lease_duration.as_secs();
     match (&record.holder, &record.notes.released) {
         (Some(_), _) if record.acquire_time.is_none() => quarantined(account, "has been made again", record.lease_duration),
-        (Some(holder), _) if account.observed.holder().is_none() => {
+        (Some(holder), _) if account.holder().is_none() => {
             let then = blocked::hint(account).unwrap_or("the next ready candidate takes over");
             let message = format!("{} has not renewed its lease of {seconds} s; {then}", holder.pod());
             Statement::no(types::HELD, reasons::EXPIRED, message)
@@ -261,10 +292,13 @@ fn healthy(account: &Account<'_>) -> Statement {
     let candidates = &account.observed.candidates;
     let newest_good = candidates.iter().filter(|candidate| candidate.able).map(|candidate| candidate.number).max().unwrap_or(0);
     let relevant = candidates.iter().filter(|candidate| !candidate.able && (candidate.is_alive() || candidate.number > newest_good));
-    let mut complaints = relevant.filter_map(|candidate| Some(format!("{}: {}", candidate.name, candidate.complaint.as_ref()?)));
+    let mut complaints = relevant.filter_map(|candidate| Some((&candidate.name, candidate.complaint.as_ref()?)));
     match (warnings.is_empty(), complaints.next_back()) {
-        (_, Some(complaint)) => Statement::no(types::AGENT_HEALTHY, "AgentFailed", complaint),
-        (false, None) => Statement::no(types::AGENT_HEALTHY, "HolderWarns", warnings.join("; ")),
+        (_, Some((pod, complaint))) => {
+            let reason = if complaint.failed_self_test { reasons::SELF_TEST_FAILED } else { reasons::AGENT_FAILED };
+            Statement::no(types::AGENT_HEALTHY, reason, format!("{pod}: {}", complaint.message))
+        }
+        (false, None) => Statement::no(types::AGENT_HEALTHY, reasons::HOLDER_WARNS, warnings.join("; ")),
         (true, None) => Statement::yes(types::AGENT_HEALTHY, reasons::AS_EXPECTED, "no agent complains"),
     }
 }

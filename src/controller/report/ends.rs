@@ -3,7 +3,7 @@
 use super::Account;
 use crate::api::conditions::reasons;
 use crate::controller::observe::candidate::Candidate;
-use crate::lease::notes::{Finished, Policy};
+use crate::lease::notes::{FailureAction, Finished, Policy, Reason};
 
 /// Reasons that say nothing beyond the exit code.
 const EMPTY: [&str; 2] = ["Error", "Completed"];
@@ -56,6 +56,23 @@ pub fn sentence(finished: &Finished, cause: Option<&str>, policy: Option<&Policy
         reasons::DEADLINE_EXCEEDED if finished.exit.is_some() => format!("{attempt}; {}", too_long(policy)),
         reasons::DEADLINE_EXCEEDED => too_long(policy),
         _ => attempt,
+    }
+}
+
+/// The pod of an attempt that failed and does not count, where the Lease still tells, and why.
+pub fn ignored(account: &Account<'_>) -> (Option<String>, String) {
+    let released = account.record().and_then(|record| record.notes.released.as_ref());
+    let failure_policy = account.record().and_then(|record| record.notes.policy.as_ref()).map(|policy| &policy.failure_policy);
+    let failed =
+        released.filter(|released| released.reason == Reason::WorkloadFailed).and_then(|released| Some((&released.by, released.exit?)));
+    let rule = |exit| failure_policy?.rule(exit).filter(|(_, rule)| rule.action == FailureAction::Ignore);
+    match failed.and_then(|(by, exit)| Some((by, exit, rule(exit)?.0))) {
+        Some((by, exit, place)) => {
+            let pod = by.pod().to_owned();
+            let why = format!("exit code {} in {pod} is ignored by spec.failurePolicy.rules[{place}]", exit.code());
+            (Some(pod), why)
+        }
+        None => (None, "it was lost with its holder, which spec.failurePolicy.onLeaseLoss ignores".to_owned()),
     }
 }
 

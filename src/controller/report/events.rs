@@ -1,6 +1,6 @@
 //! Events: what happened between two statuses.
 
-use super::{Account, words};
+use super::{Account, ends, rollout, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, is_true, reasons, types};
 use crate::api::status::{RunOutcome, Takeover, TakeoverReason};
@@ -40,6 +40,10 @@ pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJ
     events.extend(account.foreign.iter().map(|pod| {
         warning("ForeignObject", format!("the Pod {pod} is not of this SingletonJob: it is left alone, and the next number is used"))
     }));
+    events.extend(account.earlier.iter().map(|pod| {
+        let note = format!("the Pod {pod} is of an earlier SingletonJob of this name and goes with it: the next number is used");
+        Event { pod: Some(pod.clone()), ..normal("EarlierPod", note) }
+    }));
     events.extend(lost(old, new));
     events.extend(blocked(old, new));
     events.extend(hazards(old, new));
@@ -55,6 +59,7 @@ pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJ
     events.extend(attempts(account, old, new));
     events.extend(standbys(account, old, new));
     events.extend(conditions(old, new));
+    events.extend(held_up(account, old, new));
     events
 }
 
@@ -118,6 +123,11 @@ fn attempts(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobS
         let forgiven = account.job.spec.backoff_limit().map_or(String::new(), |limit| format!("; spec.backoffLimit forgives {limit}"));
         events.push(warning("WorkloadFailed", failed + &forgiven));
     }
+    if after.ignored_failures > before.ignored_failures {
+        let (pod, why) = ends::ignored(account);
+        let note = format!("an attempt failed, and does not count towards spec.backoffLimit: {why}");
+        events.push(Event { pod, ..normal("WorkloadFailureIgnored", note) });
+    }
     if after.attempts > before.attempts {
         let place = holder.as_ref().map_or(String::new(), |pod| format!(" in {pod}"));
         events.push(Event { pod: holder, ..normal("WorkloadStarted", format!("attempt {} begins{place}", after.attempts)) });
@@ -140,14 +150,32 @@ fn conditions(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> 
         let was = find_condition(&old.conditions, type_);
         was.is_none_or(|was| was.status != now.status || was.reason != now.reason).then_some(now)
     };
-    if let Some(stalled) = is_new(types::STALLED, "True").filter(|stalled| stalled.reason != reasons::FAILED) {
-        let reason = if stalled.reason == reasons::FOREIGN_OBJECT { "ForeignObject" } else { "InvalidSpec" };
-        events.push(warning(reason, stalled.message.clone()));
+    if let Some(stalled) = is_new(types::STALLED, "True") {
+        let reason = match stalled.reason.as_str() {
+            // Told otherwise.
+            reasons::FAILED | reasons::PROGRESS_DEADLINE_EXCEEDED => None,
+            reasons::FOREIGN_OBJECT => Some("ForeignObject"),
+            _ => Some("InvalidSpec"),
+        };
+        events.extend(reason.map(|reason| warning(reason, stalled.message.clone())));
     }
     if let Some(agent) = is_new(types::AGENT_HEALTHY, "False") {
-        events.push(warning("LeaseRenewalFailing", agent.message.clone()));
+        let reason = match agent.reason.as_str() {
+            reasons::SELF_TEST_FAILED => "SelfTestFailed",
+            reasons::HOLDER_WARNS => "FencingMarginLow",
+            _ => "LeaseRenewalFailing",
+        };
+        events.push(warning(reason, agent.message.clone()));
     }
     events
+}
+
+/// That a rollout does not get on: once, until it does.
+fn held_up(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
+    if rollout::is_held_up(old) || !rollout::is_held_up(new) {
+        return None;
+    }
+    Some(warning(reasons::PROGRESS_DEADLINE_EXCEEDED, rollout::complaint(account)?))
 }
 
 /// That nobody stands by any more, or why a candidate does not start: once for every reason.

@@ -10,7 +10,7 @@ use crate::contract::labels;
 use crate::controller::observe::candidate::{self, Life};
 use crate::controller::plan::handover::request::{Fate, Request};
 use crate::controller::plan::{self, clearance, runs, takeover};
-use crate::lease::record::Version;
+use crate::lease::record::{Identity, Version};
 
 /// What users should read now.
 pub fn compute(account: &Account<'_>) -> SingletonJobStatus {
@@ -70,7 +70,7 @@ fn to_i32(number: usize) -> i32 {
 }
 
 fn candidates(account: &Account<'_>) -> Vec<Candidate> {
-    let holder = account.observed.holder_uid();
+    let holder = account.holder().and_then(Identity::pod_uid);
     let shown = account.observed.candidates.iter().filter(|candidate| candidate.end().is_none());
     let show = |candidate: &candidate::Candidate| Candidate {
         name: candidate.name.clone(),
@@ -95,14 +95,14 @@ fn lease(account: &Account<'_>, old: &SingletonJobStatus) -> Option<LeaseStatus>
     }
     let before = old.lease.clone().unwrap_or_default();
     let record = account.record();
-    let holder = account.observed.holder();
+    let holder = account.holder();
     let milliseconds = |duration: std::time::Duration| i32::try_from(duration.as_millis()).ok();
     let seconds = |duration: std::time::Duration| i32::try_from(duration.as_secs()).ok();
     let proven = record.filter(|record| record.acquire_time.is_some()).and_then(|record| record.holder.as_ref());
     Some(LeaseStatus {
         name: account.job.name_any(),
         holder: holder.map(|holder| holder.pod().to_owned()),
-        node: account.observed.holder_pod().and_then(|pod| pod.node.clone()),
+        node: account.holder_pod().and_then(|pod| pod.node.clone()),
         acquire_time: holder.and(record).and_then(|record| record.acquire_time).map(to_seconds),
         fencing_token: token(account, &before).map(|token| token.to_string()),
         transitions: record.map(|record| record.transitions).or(before.transitions),
@@ -133,5 +133,6 @@ fn run(account: &Account<'_>, old: &SingletonJobStatus) -> Option<CurrentRun> {
         start_time: known.and_then(|run| run.start_time).or(began.map(to_seconds)),
         attempts: i32::try_from(progress.starts).unwrap_or(i32::MAX),
         failures: i32::try_from(progress.failures).unwrap_or(i32::MAX),
+        ignored_failures: i32::try_from(progress.ignored).unwrap_or(i32::MAX),
     })
 }

@@ -3,6 +3,8 @@
 mod blocked;
 mod earlier;
 mod listed;
+mod rollout;
+mod runs;
 
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use super::*;
 use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::status::{CandidateRole, LeaseStatus, TakeoverReason};
 use crate::controller::apply;
-use crate::controller::observe::candidate::Candidate;
+use crate::controller::observe::candidate::{self, Candidate};
 use crate::controller::observe::sightings::Look;
 use crate::controller::plan;
 use crate::lease::record::Version;
@@ -63,7 +65,7 @@ fn seen(holder: Option<&str>, annotations: Value, unchanged: u64) -> Seen {
     }))
     .expect("a Lease");
     let record = Record::read(&object).expect("a record");
-    let look = Look { unchanged: Duration::from_secs(unchanged), token: holder.map(|_| Version(48213)), before: None };
+    let look = Look { unchanged: Duration::from_secs(unchanged), seen_alive: true, token: holder.map(|_| Version(48213)), before: None };
     Seen { object, record, look }
 }
 
@@ -102,7 +104,7 @@ fn a_service_whose_holder_is_ready_is_ready_and_says_so_in_one_sentence() {
     let status = compute(&job, Some(held()), vec![pod(1, true, None), pod(2, true, None)]);
     assert_eq!(table(&status), [is("True", reasons::HELD), None, None]);
     let ready = find_condition(&status.conditions, types::READY).expect("there");
-    assert_eq!(ready.message, "held by web-2 on node-a since 14:03:11Z, token 48213; 1 standby ready");
+    assert_eq!(ready.message, "held by web-2 on node-a since 2026-01-01T14:03:11Z, token 48213; 1 standby ready");
     assert_eq!(says(&status, types::HELD), is("True", reasons::HELD));
     assert_eq!((status.replicas, status.ready_replicas, status.ready_standbys), (Some(2), Some(2), Some(1)));
     assert_eq!(status.observed_generation, Some(3));
@@ -380,4 +382,39 @@ fn a_renewal_changes_nothing() {
     renewed.record.renew_time = Some(now());
     renewed.look.unchanged = Duration::ZERO;
     assert_eq!(compute(&shot(&first), Some(renewed), vec![pod(2, true, None)]), first);
+}
+
+#[test]
+fn every_event_is_documented_and_nothing_else() {
+    let sources = [include_str!("events.rs"), include_str!("../reconcile.rs")];
+    let told = ["normal(\"", "warning(\"", "reason: \""].iter().flat_map(|before| {
+        let after = sources.iter().flat_map(move |source| source.split(before).skip(1));
+        after.filter_map(|rest| rest.split_once('"').map(|(reason, _)| reason))
+    });
+    // Chosen among several, and therefore not beside the call.
+    let chosen = ["ForeignObject", "FencingMarginLow", "LeaseRenewalFailing", "SelfTestFailed", reasons::PROGRESS_DEADLINE_EXCEEDED];
+    let told: std::collections::BTreeSet<_> = told.chain(chosen).collect();
+    let rows = include_str!("../../../docs/events.md").lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    assert_eq!(rows.map(|(reason, _)| reason).collect::<std::collections::BTreeSet<_>>(), told);
+}
+
+#[test]
+fn each_kind_of_complaint_of_an_agent_has_an_event_of_its_own() {
+    let happened = |candidates: Vec<Candidate>, warnings: Value| {
+        let lease = seen(Some("web-2_u2_0"), json!({"health": {"warnings": warnings}}), 1);
+        let observed = Observed { lease: Some(lease), candidates, ..Observed::default() };
+        let job = job("Never", json!({}), &SingletonJobStatus::default());
+        let account = Account::new(&job, &observed, &Plan::LetGo, apply::nothing(), now());
+        let events = events::between(&account, &account.old(), &status::compute(&account));
+        let known = ["SelfTestFailed", "LeaseRenewalFailing", "FencingMarginLow"];
+        let told = events.into_iter().filter(|event| known.contains(&event.reason)).map(|event| (event.reason, event.note));
+        told.collect::<Vec<_>>()
+    };
+    let complains = |failed_self_test| {
+        let complaint = candidate::Complaint { failed_self_test, message: "no".into() };
+        vec![Candidate { complaint: Some(complaint), ..pod(3, false, None) }]
+    };
+    assert_eq!(happened(complains(true), json!([])), [("SelfTestFailed", "web-3: no".to_owned())]);
+    assert_eq!(happened(complains(false), json!([])), [("LeaseRenewalFailing", "web-3: no".to_owned())]);
+    assert_eq!(happened(vec![], json!(["late"])), [("FencingMarginLow", "late".to_owned())]);
 }

@@ -1,6 +1,6 @@
 //! Words and times for people, beside those of the API.
 
-use jiff::{Timestamp, Unit};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::status::TakeoverReason;
@@ -58,10 +58,9 @@ pub fn to_seconds(time: Timestamp) -> Time {
     Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
 }
 
-/// For sentences: `14:03:11Z`.
-pub fn clock(time: Timestamp) -> String {
-    let time = time.round(Unit::Second).unwrap_or(time);
-    time.strftime("%H:%M:%SZ").to_string()
+/// For sentences, as in the fields beside them: `2026-01-01T14:03:11Z`.
+pub fn moment(time: Timestamp) -> String {
+    to_seconds(time).0.to_string()
 }
 
 #[cfg(test)]
@@ -73,5 +72,6 @@ mod tests {
         assert_eq!((count(1, "attempt", "attempts"), count(0_i32, "attempt", "attempts")), ("1 attempt".into(), "0 attempts".into()));
         assert_eq!((duration(31), duration(1_049), duration(15_250)), ("31 ms".into(), "1.0 s".into(), "15.2 s".into()));
         assert_eq!(takeover(TakeoverReason::Expired), "Expired (it fell silent)");
+        assert_eq!(moment("2026-01-01T14:03:11.9Z".parse().expect("valid")), "2026-01-01T14:03:11Z");
     }
 }

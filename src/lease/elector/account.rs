@@ -24,11 +24,14 @@ pub(super) fn backoff(setbacks: u32) -> Duration {
     }
 }
 
-/// The account of `run` as `record` has it: a new run begins with an empty one.
-pub(super) fn of(record: &Record, run: &Run) -> Progress {
+/// The account of `run` as `record` has it: a new run begins with an empty one. As in batch/v1, what was stopped on purpose and resumed has
+/// all its time again, whether anybody held the Lease meanwhile or not.
+pub fn of(record: &Record, run: &Run) -> Progress {
     let current = |progress: &&Progress| progress.uid == run.uid && progress.run == run.number;
     let fresh = Progress { uid: run.uid.clone(), run: run.number, ..Progress::default() };
-    record.notes.progress.as_ref().filter(current).cloned().unwrap_or(fresh)
+    let known = record.notes.progress.as_ref().filter(current).cloned().unwrap_or(fresh);
+    let start_time = known.start_time.filter(|_| known.resumptions == run.resumptions);
+    Progress { start_time, resumptions: run.resumptions, ..known }
 }
 
 /// The account once a start without an outcome is written off as lost: its holder, or its node, is gone.
@@ -91,16 +94,19 @@ pub(super) fn close(progress: Progress, policy: &Policy, end: Closing) -> (Progr
     let verdict = match policy.completion_policy {
         CompletionPolicy::Never => None,
         CompletionPolicy::OnSuccess if succeeded => Some((Outcome::Succeeded, "Completed")),
-        CompletionPolicy::OnSuccess if action == FailureAction::FailRun => Some((Outcome::Failed, "FailurePolicy")),
+        CompletionPolicy::OnSuccess if action == Some(FailureAction::FailRun) => Some((Outcome::Failed, "FailurePolicy")),
         CompletionPolicy::OnSuccess => limits::verdict(&closed, policy, exceeded),
     };
     (closed, verdict)
 }
 
-/// The account with one more failure, unless it is ignored.
-fn failed(progress: Progress, action: FailureAction) -> Progress {
-    let more = u32::from(action != FailureAction::Ignore);
-    Progress { failures: progress.failures.saturating_add(more), ..progress }
+/// The account with one more failure, if it was one, in the column where it belongs.
+fn failed(progress: Progress, action: Option<FailureAction>) -> Progress {
+    match action {
+        None => progress,
+        Some(FailureAction::Ignore) => Progress { ignored: progress.ignored.saturating_add(1), ..progress },
+        Some(FailureAction::FailRun | FailureAction::Count) => Progress { failures: progress.failures.saturating_add(1), ..progress },
+    }
 }
 
 /// A lost lease says nothing about the workload: it is no reason to wait before the next start.
@@ -169,7 +175,7 @@ mod tests {
         let policy = policy(CompletionPolicy::OnSuccess, 0);
         for reason in [Reason::Handover, Reason::Unready, Reason::Failback, Reason::Drain, Reason::RolledOut, Reason::Stopped] {
             let (after, verdict) = close(started(), &policy, end(reason, Some(Exit::Code(143)), Duration::ZERO));
-            assert_eq!((after.failures, after.setbacks, after.open, verdict), (0, 0, false, None), "{reason:?}");
+            assert_eq!((after.failures, after.ignored, after.setbacks, after.open, verdict), (0, 0, 0, false, None), "{reason:?}");
         }
     }
 
@@ -214,7 +220,7 @@ mod tests {
         let policy = ignoring(43, 0);
         let before = Progress { setbacks: 1, ..started() };
         let (after, verdict) = close(before, &policy, end(Reason::WorkloadFailed, Some(Exit::Code(43)), Duration::ZERO));
-        assert_eq!((after.failures, after.setbacks, after.retry_after_seconds, verdict), (0, 2, 10, None));
+        assert_eq!((after.failures, after.ignored, after.setbacks, after.retry_after_seconds, verdict), (0, 1, 2, 10, None));
     }
 
     #[test]
@@ -222,7 +228,7 @@ mod tests {
         let policy = ignoring(43, 0);
         let before = Progress { setbacks: 1, ..started() };
         let (after, verdict) = close(before.clone(), &policy, end(Reason::LeaseLost, None, Duration::ZERO));
-        assert_eq!((after.failures, after.setbacks, after.retry_after_seconds, verdict), (0, 1, 0, None));
+        assert_eq!((after.failures, after.ignored, after.setbacks, after.retry_after_seconds, verdict), (0, 1, 1, 0, None));
         let (after, verdict) = close(before, &policy, end(Reason::ElectorDied, None, Duration::ZERO));
         assert_eq!((after.failures, after.setbacks, after.retry_after_seconds, verdict), (0, 2, 10, None));
     }

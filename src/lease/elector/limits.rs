@@ -9,13 +9,16 @@ use super::super::notes::{CompletionPolicy, Exit, FailureAction, Outcome, Policy
 /// A run that is over, and why.
 pub(super) type Verdict = (Outcome, &'static str);
 
-/// What an end for `reason` means for the run. Interruptions never count, whatever exit code they lead to.
-pub(super) fn action(policy: &Policy, reason: Reason, exit: Option<Exit>) -> FailureAction {
+/// What a failure means for the run; none where an end for `reason` is no failure. Interruptions are none, whatever exit code they lead to.
+pub(super) fn action(policy: &Policy, reason: Reason, exit: Option<Exit>) -> Option<FailureAction> {
     let failure_policy = &policy.failure_policy;
     match reason {
-        Reason::WorkloadFailed => exit.and_then(|exit| failure_policy.rule(exit)).map_or(FailureAction::Count, |(_, rule)| rule.action),
-        Reason::LeaseLost | Reason::ElectorDied if failure_policy.forgive_lease_loss => FailureAction::Ignore,
-        Reason::LeaseLost | Reason::ElectorDied => FailureAction::Count,
+        Reason::WorkloadFailed => {
+            let rule = exit.and_then(|exit| failure_policy.rule(exit));
+            Some(rule.map_or(FailureAction::Count, |(_, rule)| rule.action))
+        }
+        Reason::LeaseLost | Reason::ElectorDied if failure_policy.forgive_lease_loss => Some(FailureAction::Ignore),
+        Reason::LeaseLost | Reason::ElectorDied => Some(FailureAction::Count),
         Reason::WorkloadSucceeded
         | Reason::Created
         | Reason::Handover
@@ -23,7 +26,7 @@ pub(super) fn action(policy: &Policy, reason: Reason, exit: Option<Exit>) -> Fai
         | Reason::Failback
         | Reason::RolledOut
         | Reason::Drain
-        | Reason::Stopped => FailureAction::Ignore,
+        | Reason::Stopped => None,
     }
 }
 
@@ -42,7 +45,7 @@ pub(super) fn verdict(progress: &Progress, policy: &Policy, exceeded: bool) -> O
 ///
 /// Attempts on several nodes are counted together, and the time of day is the only clock that two nodes have in common. It decides nothing
 /// but when a run has failed: where clocks differ, that is sooner or later by as much.
-pub(super) fn left(progress: &Progress, policy: &Policy, wall: Timestamp) -> Option<Duration> {
+pub fn left(progress: &Progress, policy: &Policy, wall: Timestamp) -> Option<Duration> {
     let limit = policy.active_deadline_seconds.filter(|_| policy.completion_policy == CompletionPolicy::OnSuccess)?;
     let taken = Duration::try_from(wall.duration_since(progress.start_time?)).unwrap_or_default();
     Some(Duration::from_secs(u64::from(limit)).saturating_sub(taken))
@@ -88,7 +91,7 @@ mod tests {
             (Exit::Code(0), FailureAction::Count),
         ];
         for (exit, follows) in table {
-            assert_eq!(action(&policy, Reason::WorkloadFailed, Some(exit)), follows, "{exit:?}");
+            assert_eq!(action(&policy, Reason::WorkloadFailed, Some(exit)), Some(follows), "{exit:?}");
         }
     }
 
@@ -96,7 +99,7 @@ mod tests {
     fn an_interruption_never_counts_and_no_rule_speaks_of_it() {
         let policy = policy(vec![rule(Operator::In, &[143], FailureAction::FailRun)]);
         for reason in [Reason::Handover, Reason::Unready, Reason::Failback, Reason::Drain, Reason::RolledOut, Reason::Stopped] {
-            assert_eq!(action(&policy, reason, Some(Exit::Signal(15))), FailureAction::Ignore, "{reason:?}");
+            assert_eq!(action(&policy, reason, Some(Exit::Signal(15))), None, "{reason:?}");
         }
     }
 
@@ -106,8 +109,8 @@ mod tests {
         let failure_policy = FailurePolicy { forgive_lease_loss: true, ..strict.failure_policy.clone() };
         let kind = Policy { failure_policy, ..strict.clone() };
         for reason in [Reason::LeaseLost, Reason::ElectorDied] {
-            assert_eq!(action(&strict, reason, Some(Exit::Signal(15))), FailureAction::Count, "{reason:?}");
-            assert_eq!(action(&kind, reason, None), FailureAction::Ignore, "{reason:?}");
+            assert_eq!(action(&strict, reason, Some(Exit::Signal(15))), Some(FailureAction::Count), "{reason:?}");
+            assert_eq!(action(&kind, reason, None), Some(FailureAction::Ignore), "{reason:?}");
         }
     }
 

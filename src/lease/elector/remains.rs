@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::super::clock::Now;
-use super::super::notes::{Desired, Exit, Finished, Progress, Reason};
+use super::super::notes::{Exit, Finished, Progress, Reason};
 use super::super::record::{Record, Version};
 use super::release::End;
 use super::{Candidate, Write, limits};
@@ -51,8 +51,8 @@ impl Remains {
 
 /// Whether the run has taken as long as it may. What was stopped on purpose is not failed for that.
 fn is_exceeded(record: &Record, wall: Timestamp) -> bool {
-    let wanted = record.notes.run.as_ref().is_none_or(|run| run.desired == Desired::Run);
-    let of_run = record.notes.progress.as_ref().zip(record.notes.policy.as_ref()).filter(|_| wanted);
+    let wanted = |progress: &Progress| record.notes.run.as_ref().is_none_or(|run| run.goes_on(progress));
+    let of_run = record.notes.progress.as_ref().zip(record.notes.policy.as_ref()).filter(|(progress, _)| wanted(progress));
     limits::is_exceeded(of_run.and_then(|(progress, policy)| limits::left(progress, policy, wall)))
 }
 
@@ -74,7 +74,9 @@ mod tests {
     use std::time::Duration;
 
     use super::super::super::clock::Moment;
-    use super::super::super::notes::{CompletionPolicy, FailureAction, FailurePolicy, FailureRule, Notes, Operator, Outcome, Policy, Run};
+    use super::super::super::notes::{
+        CompletionPolicy, Desired, FailureAction, FailurePolicy, FailureRule, Notes, Operator, Outcome, Policy, Run,
+    };
     use super::super::super::record::Identity;
     use super::super::tests;
     use super::*;
@@ -151,7 +153,7 @@ mod tests {
         let finished = CRASHED.release(&limited(), &dead(), later).and_then(|write| write.finished).expect("an outcome");
         assert_eq!(finished.reason, "DeadlineExceeded");
         let mut suspended = limited();
-        suspended.notes.run = Some(Run { uid: "job".into(), number: 1, desired: Desired::Stop, reason: None });
+        suspended.notes.run = Some(Run { uid: "job".into(), number: 1, desired: Desired::Stop, reason: None, resumptions: 0 });
         assert_eq!(CRASHED.release(&suspended, &dead(), later).and_then(|write| write.finished), None);
     }
 

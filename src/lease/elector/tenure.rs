@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::clock::{Moment, Now};
-use super::super::notes::{Desired, Exit, Health, Policy, Progress, Reason};
+use super::super::notes::{Exit, Health, Policy, Progress, Reason};
 use super::super::record::{Identity, Record, Version};
 use super::super::timing::Timing;
 use super::release::End;
@@ -184,7 +184,7 @@ impl Tenure {
     fn obey(&mut self, now: Moment, candidate: &Candidate, latest: Option<&Record>) {
         let Some(record) = latest.filter(|record| record.uid == self.uid) else { return };
         let run = record.notes.run.as_ref();
-        let goes_on = run.is_none_or(|run| run.desired == Desired::Run && run.uid == self.progress.uid && run.number == self.progress.run);
+        let goes_on = run.is_none_or(|run| run.goes_on(&self.progress));
         let handover = record.notes.handover.as_ref().filter(|handover| handover.holder == candidate.identity);
         if !goes_on {
             self.stop(now, Why::Release(Reason::Stopped), candidate.stop_grace);

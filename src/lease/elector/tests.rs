@@ -1,4 +1,5 @@
 mod limits;
+mod suspension;
 mod turns;
 mod unreachable;
 
@@ -56,7 +57,7 @@ pub(super) fn policy() -> Policy {
 }
 
 fn run() -> Run {
-    Run { uid: "job".into(), number: 1, desired: Desired::Run, reason: None }
+    Run { uid: "job".into(), number: 1, desired: Desired::Run, reason: None, resumptions: 0 }
 }
 
 fn wall(milliseconds: u64) -> Timestamp {

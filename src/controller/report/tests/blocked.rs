@@ -90,3 +90,27 @@ fn a_blocked_takeover_is_told_once_for_every_holder_and_taken_back_when_it_is_ov
     let (_, over) = report(&with_policy("Manual", Some("web-2"), &delayed), 60, None);
     assert_eq!(blocked(&over), None);
 }
+
+#[test]
+fn a_controller_that_was_restarted_takes_nothing_back_before_it_can_tell() {
+    let looked = |before: &SingletonJobStatus, policy: &str, unchanged: u64, seen_alive: bool, fate: Option<Fate>| {
+        let mut lease = seen(Some("web-2_u2_0"), json!({}), unchanged);
+        lease.look.seen_alive = seen_alive;
+        let candidates = vec![pod(1, true, None), pod(2, false, None)];
+        let observed = Observed { lease: Some(lease), candidates, fate, ..Observed::default() };
+        let job = with_policy(policy, None, before);
+        let account = Account::new(&job, &observed, &Plan::LetGo, apply::nothing(), now());
+        let after = status::compute(&account);
+        (events::between(&account, before, &after), after)
+    };
+    for (policy, fate) in [("Manual", None), ("AfterPodGone", Some(on(Some("node-a"))))] {
+        let (_, held) = looked(&SingletonJobStatus::default(), policy, 3, true, None);
+        let (_, before) = looked(&held, policy, 60, true, fate.clone());
+        assert!(blocked(&before).is_some());
+        assert_eq!(looked(&before, policy, 0, false, None), (vec![], before.clone()), "{policy}: just restarted");
+        assert_eq!(looked(&before, policy, 14, false, None), (vec![], before.clone()), "{policy}: it has not looked for long enough");
+        assert_eq!(looked(&before, policy, 15, false, fate), (vec![], before.clone()), "{policy}: now it can tell, and says the same");
+        let (_, alive) = looked(&before, policy, 0, true, None);
+        assert_eq!((blocked(&alive), says(&alive, types::HELD)), (None, is("True", reasons::HELD)), "{policy}: it lives");
+    }
+}

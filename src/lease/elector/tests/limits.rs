@@ -4,12 +4,12 @@ use super::super::super::notes::{FailureAction, FailureRule, Operator};
 use super::*;
 
 /// A minute for a run.
-fn limited() -> Policy {
+pub(super) fn limited() -> Policy {
     Policy { active_deadline_seconds: Some(60), ..policy() }
 }
 
 /// Holds since `0` under `policy`, and its workload runs.
-fn holding_under(policy: Policy) -> Bench {
+pub(super) fn holding_under(policy: Policy) -> Bench {
     let mut bench = Bench::new();
     let acquire = bench.saw(0, free().noted(|notes| notes.policy = Some(policy)));
     bench.store(10, &acquire);
@@ -17,7 +17,7 @@ fn holding_under(policy: Policy) -> Bench {
 }
 
 /// Renews until `end`, and returns what it wanted then.
-fn renewing(bench: &mut Bench, end: u64) -> Vec<Output> {
+pub(super) fn renewing(bench: &mut Bench, end: u64) -> Vec<Output> {
     for now in (100..end).step_by(100) {
         let outputs = bench.tick(now);
         if put(&outputs).is_some() {
@@ -28,11 +28,11 @@ fn renewing(bench: &mut Bench, end: u64) -> Vec<Output> {
 }
 
 /// Of this account, given back at `0`.
-fn released(policy: Policy, progress: Progress) -> Record {
+pub(super) fn released(policy: Policy, progress: Progress) -> Record {
     free().noted(|notes| (notes.policy, notes.progress) = (Some(policy), Some(progress)))
 }
 
-fn begun(at: u64) -> Progress {
+pub(super) fn begun(at: u64) -> Progress {
     Progress { uid: "job".into(), run: 1, starts: 1, start_time: Some(wall(at)), ..Progress::default() }
 }
 

@@ -1,0 +1,110 @@
+//! Whether a rollout gets on. A template that cannot start holds it up and harms nobody, but somebody should be told in the end.
+//!
+//! Counted from what the pods say, so that any controller comes to the same moment, and none has to remember when it first looked.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::super::observe::Observed;
+use super::super::observe::candidate::{Candidate, End};
+use super::candidates::alive;
+use super::runs;
+use crate::api::SingletonJob;
+
+/// How long a rollout waits for a candidate before that is called a failure: what a Deployment allows by default.
+pub const DEADLINE: Duration = Duration::from_secs(600);
+
+/// A candidate of the new template that a rollout waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Awaited<'a> {
+    /// Which.
+    pub candidate: &'a Candidate,
+    /// Since when it has not been able to take over, or has been there at all.
+    pub since: Timestamp,
+}
+
+impl Awaited<'_> {
+    /// How long it may still take.
+    pub fn left(&self, now: Timestamp) -> Duration {
+        DEADLINE.saturating_sub(Duration::try_from(now.duration_since(self.since)).unwrap_or_default())
+    }
+}
+
+/// Whom a rollout has waited for longest; none where nothing is rolled out, or nobody is waited for.
+pub fn awaited<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<Awaited<'a>> {
+    let is_new = |candidate: &&Candidate| candidate.template_hash.as_deref() == Some(&observed.template_hash);
+    let rolls_out = !job.spec.is_stopped() && !runs::is_finished(job, observed) && alive(observed).any(|candidate| !is_new(&candidate));
+    if !rolls_out {
+        return None;
+    }
+    let new = || observed.candidates.iter().filter(is_new);
+    let newest_able = new().filter(|candidate| candidate.able).map(|candidate| candidate.number).max().unwrap_or(0);
+    // One that ended before it was able to take over has been waited for too, until another was in its place.
+    let failed = |candidate: &Candidate| candidate.end().is_some_and(End::is_fault) && candidate.number > newest_able;
+    let waits = new().filter(|candidate| !candidate.able && (candidate.is_alive() || failed(candidate)));
+    waits.filter_map(|candidate| Some(Awaited { candidate, since: candidate.unready_since.or(candidate.since)? })).min_by_key(|it| it.since)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::tests::{act, job, now, old, one_shot, pod, service, settled, there};
+    use super::*;
+    use crate::controller::observe::candidate::Life;
+
+    fn ago(seconds: u64) -> Timestamp {
+        now() - Duration::from_secs(seconds)
+    }
+
+    /// Of the new template, made so long ago.
+    fn made(number: i64, ready: bool, seconds: u64) -> Candidate {
+        Candidate { since: Some(ago(seconds)), ..pod(number, ready) }
+    }
+
+    fn refused(number: i64, seconds: u64) -> Candidate {
+        let end = End { succeeded: false, exit_code: None, reason: Some("OutOfcpu".into()), message: None, at: Some(ago(seconds)) };
+        Candidate { life: Life::Ended(end), ..made(number, false, seconds) }
+    }
+
+    fn waits(job: &SingletonJob, candidates: Vec<Candidate>) -> Option<(String, u64)> {
+        let observed = there(Some(1), candidates);
+        awaited(job, &observed).map(|awaited| (awaited.candidate.name.clone(), awaited.left(now()).as_secs()))
+    }
+
+    fn stopped(spec: Value) -> SingletonJob {
+        job(spec, settled())
+    }
+
+    #[test]
+    fn a_rollout_waits_for_whoever_of_the_new_template_has_not_been_ready_for_longest() {
+        let was_ready = Candidate { unready_since: Some(ago(5)), ..made(3, false, 100_000) };
+        let leaving = Candidate { life: Life::Leaving, ..made(3, false, 700) };
+        let table = vec![
+            ("just made", service(2), vec![old(1), old(2), made(3, false, 1)], Some(("web-3", 599))),
+            ("for too long", service(2), vec![old(1), old(2), made(3, false, 600)], Some(("web-3", 0))),
+            ("one of two", service(3), vec![old(1), made(3, true, 900), made(4, false, 30)], Some(("web-4", 570))),
+            ("the older of two", service(3), vec![old(1), made(3, false, 50), made(4, false, 30)], Some(("web-3", 550))),
+            ("ready until lately", service(2), vec![old(1), was_ready], Some(("web-3", 595))),
+            ("refused by its node", service(2), vec![old(1), refused(3, 400), made(4, false, 10)], Some(("web-3", 200))),
+            ("replaced by one that is ready", service(2), vec![old(1), refused(3, 400), made(4, true, 10)], None),
+            ("a running attempt is left alone", one_shot(2), vec![old(1), made(3, false, 600)], Some(("web-3", 0))),
+            ("all ready", service(2), vec![old(1), made(3, true, 900)], None),
+            ("on its way out", service(2), vec![old(1), leaving], None),
+            ("no rollout", service(2), vec![made(1, true, 900), made(2, false, 900)], None),
+            ("rolled back", service(2), vec![made(1, true, 900), Candidate { ready: false, ..old(3) }], None),
+            ("suspended", stopped(json!({"suspend": true})), vec![old(1), made(3, false, 900)], None),
+            ("scaled to zero", service(0), vec![old(1), made(3, false, 900)], None),
+        ];
+        for (what, job, candidates, expected) in table {
+            assert_eq!(waits(&job, candidates), expected.map(|(name, left)| (name.to_owned(), left)), "{what}");
+        }
+    }
+
+    #[test]
+    fn the_deadline_is_looked_at_when_it_is_due() {
+        let look = |seconds| act(&service(2), &there(Some(1), vec![old(1), old(2), made(3, false, seconds)])).next_look;
+        assert_eq!([look(595), look(600)].map(|look| look.as_secs()), [5, 16], "then nothing but the lease is waited for");
+    }
+}

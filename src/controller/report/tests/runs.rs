@@ -1,0 +1,78 @@
+//! What is said of a run between its attempts.
+
+use super::*;
+
+fn policy() -> Value {
+    json!({
+        "leaseDurationSeconds": 15, "renewDeadlineMilliseconds": 8800, "gracePeriodMilliseconds": 2200, "retryPeriodMilliseconds": 2900,
+        "completionPolicy": "OnSuccess", "backoffLimit": 0, "candidates": 2, "activeDeadlineSeconds": 600,
+        "failurePolicy": {"rules": [{"operator": "In", "values": [43], "action": "Ignore"}], "forgiveLeaseLoss": true},
+    })
+}
+
+fn progress(ignored: u32, started: &str) -> Value {
+    json!({"uid": "j", "run": 1, "starts": ignored + 1, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": true,
+           "ignored": ignored, "startTime": started})
+}
+
+/// Held by 2 since 1 gave it back like this, or fell silent.
+fn followed(ignored: u32, exit: Option<i32>) -> Seen {
+    let released = exit.map(|code| {
+        json!({"leaseUid": "l", "renewTime": "2026-01-01T14:03:10Z", "by": "web-1_u1_0", "reason": "WorkloadFailed", "exit": {"code": code}})
+    });
+    let mut notes = json!({"policy": policy(), "progress": progress(ignored, ACQUIRED)});
+    notes.as_object_mut().expect("an object").extend(released.map(|released| ("released".to_owned(), released)));
+    seen(Some("web-2_u2_0"), notes, 1)
+}
+
+#[test]
+fn a_failure_that_is_ignored_is_told_once_with_the_rule_that_ignores_it() {
+    let happened = |before: &SingletonJobStatus, lease: Seen| {
+        let observed = Observed { lease: Some(lease), candidates: vec![pod(2, true, None)], ..Observed::default() };
+        let job = job("OnSuccess", json!({}), before);
+        let account = Account::new(&job, &observed, &Plan::LetGo, apply::nothing(), now());
+        let after = status::compute(&account);
+        let told = events::between(&account, before, &after).into_iter().filter(|event| event.reason == "WorkloadFailureIgnored");
+        (told.map(|event| (event.warning, event.pod, event.note)).collect::<Vec<_>>(), after)
+    };
+    let (told, before) = happened(&SingletonJobStatus::default(), followed(0, None));
+    assert_eq!(told, []);
+    let (told, ignored) = happened(&before, followed(1, Some(43)));
+    let note =
+        "an attempt failed, and does not count towards spec.backoffLimit: exit code 43 in web-1 is ignored by spec.failurePolicy.rules[0]";
+    assert_eq!(told, [(false, Some("web-1".to_owned()), note.to_owned())]);
+    let run = ignored.run.clone().expect("it goes on");
+    assert_eq!((run.failures, run.ignored_failures), (0, 1));
+    assert_eq!(happened(&ignored, followed(1, Some(43))), (vec![], ignored.clone()));
+    for not_ignored_by_a_rule in [None, Some(1)] {
+        let (told, _) = happened(&ignored, followed(2, not_ignored_by_a_rule));
+        assert!(told[0].2.ends_with("lost with its holder, which spec.failurePolicy.onLeaseLoss ignores"), "{told:?}");
+    }
+}
+
+#[test]
+fn a_run_whose_time_is_over_says_so_while_nobody_is_there_to_write_it_down() {
+    let says = |started: &str, spec: Value, candidates: Vec<Candidate>| {
+        let released = json!({"leaseUid": "l", "renewTime": "2026-01-01T14:09:59Z", "by": "web-2_u2_0", "reason": "WorkloadFailed"});
+        let lease = seen(None, json!({"released": released, "progress": progress(0, started), "policy": policy()}), 1);
+        let mut all = json!({"activeDeadlineSeconds": 600});
+        all.as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
+        let status = compute(&job("OnSuccess", all, &SingletonJobStatus::default()), Some(lease), candidates);
+        let ready = find_condition(&status.conditions, types::READY).expect("there").clone();
+        (ready.reason, ready.message, table(&status)[1].clone())
+    };
+    let (over, in_time) = ("2026-01-01T14:00:00Z", "2026-01-01T14:00:01Z");
+    let unscheduled = || vec![pod(3, false, Some("ErrImagePull"))];
+    let (reason, message, reconciling) = says(over, json!({}), unscheduled());
+    let expected = "spec.activeDeadlineSeconds of 600 has passed: nothing more is started, and the run ends as failed as soon as a candidate is \
+                    there to take the Lease; web-3: ErrImagePull: container main: no such image";
+    assert_eq!((&*reason, &*message, reconciling), ("ErrImagePull", expected, is("True", "ErrImagePull")));
+    let (reason, message, _) = says(over, json!({}), vec![]);
+    assert!(reason == reasons::PENDING && message.ends_with("no candidate is ready"), "{reason}: {message}");
+    for (started, spec, candidates) in
+        [(in_time, json!({}), unscheduled()), (over, json!({"suspend": true}), unscheduled()), (over, json!({}), vec![pod(3, true, None)])]
+    {
+        let (_, message, _) = says(started, spec, candidates);
+        assert!(!message.contains("has passed"), "{message}");
+    }
+}

@@ -10,7 +10,7 @@ check: ## the fast part, for every edit: formatting, clippy, unit and model test
 	hack/test.sh check
 
 model: ## the model in wider bounds: an hour and more, and some gigabytes; says how many states it saw
-	cargo test --locked --all-features --test model -- --ignored --nocapture
+	cargo test --locked --all-features --release --test model -- --ignored --nocapture
 
 test: ## everything that CI runs, cluster scenarios included; as root, 50 min cold, 35 min when built
 	hack/test.sh all

@@ -17,10 +17,11 @@ pub fn named(name: &str) -> World {
     all().into_iter().find(|world| world.name == name).unwrap_or_else(|| panic!("there is no world named {name}"))
 }
 
-/// The same with wider bounds.
-pub fn larger(world: World) -> World {
-    let lazy = if world.lazy.is_empty() { Vec::new() } else { (0..world.agents).collect() };
-    World { lazy, horizon: world.horizon + 1, ..world }
+/// The same with wider bounds, one at a time: together they have no end.
+pub fn larger(world: World) -> Vec<World> {
+    let further = World { horizon: world.horizon + 1, ..world.clone() };
+    let lazier = World { lazy: (0..world.agents).collect(), ..world.clone() };
+    if world.lazy.is_empty() || world.lazy.len() == world.agents { vec![further] } else { vec![further, lazier] }
 }
 
 /// Two candidates of two pods, to the first takeover; the holder and its connection are as slow as they like.

@@ -15,6 +15,7 @@
 pub mod conditions;
 pub mod failure;
 mod rules;
+pub mod schedule;
 pub mod schema;
 pub mod spec;
 pub mod status;

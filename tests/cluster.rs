@@ -36,6 +36,8 @@ mod policies;
 mod probes;
 #[path = "cluster/removal.rs"]
 mod removal;
+#[path = "cluster/schedule.rs"]
+mod schedule;
 #[path = "cluster/service.rs"]
 mod service;
 #[path = "cluster/speed.rs"]

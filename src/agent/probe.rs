@@ -243,6 +243,7 @@ mod tests {
             token: Some(Version(7)),
             valid_until_boottime_nanoseconds: None,
             started_boottime_nanoseconds: started.map(|seconds| seconds * 1_000_000_000),
+            scheduled_time: None,
             trouble: None,
         }
     }

@@ -112,7 +112,7 @@ pub fn handled(job: &SingletonJob, observed: &Observed) -> Option<String> {
 /// The Lease of a holder that has let it pass, while anybody wants it.
 fn silent<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Seen> {
     let seen = observed.lease.as_ref().filter(|seen| !seen.record.is_released())?;
-    let wanted = !job.spec.is_stopped() && !runs::is_finished(job, observed);
+    let wanted = !job.spec.is_stopped() && !runs::is_over(job, observed);
     (wanted && observed.remaining().is_zero()).then_some(seen)
 }
 

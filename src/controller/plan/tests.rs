@@ -54,6 +54,7 @@ pub(super) fn pod(number: i64, ready: bool) -> Candidate {
         life: Life::Alive,
         ready,
         unready_since: None,
+        made_for: None,
         hindrance: None,
         lingers: false,
         complaint: None,

@@ -74,9 +74,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::super::clock::Moment;
-    use super::super::super::notes::{
-        CompletionPolicy, FailureAction, FailurePolicy, FailureRule, Notes, Operator, Outcome, Policy, Run,
-    };
+    use super::super::super::notes::{CompletionPolicy, FailureAction, FailurePolicy, FailureRule, Notes, Operator, Outcome, Policy, Run};
     use super::super::super::record::Identity;
     use super::super::tests;
     use super::*;
@@ -153,7 +151,7 @@ mod tests {
         let finished = CRASHED.release(&limited(), &dead(), later).and_then(|write| write.finished).expect("an outcome");
         assert_eq!(finished.reason, "DeadlineExceeded");
         let mut suspended = limited();
-        suspended.notes.run = Some(Run { uid: "job".into(), number: 1, desired: Desired::Stop, reason: None });
+        suspended.notes.run = Some(Run { uid: "job".into(), number: 1, desired: Desired::Stop, scheduled_time: None, reason: None });
         assert_eq!(CRASHED.release(&suspended, &dead(), later).and_then(|write| write.finished), None);
     }
 

@@ -163,7 +163,7 @@ fn store(lease: &mut Record, write: &Write) {
 }
 
 fn run(desired: Desired) -> Run {
-    Run { uid: "job".into(), number: 1, desired, reason: None }
+    Run { uid: "job".into(), number: 1, desired, scheduled_time: None, reason: None }
 }
 
 fn notes(policy: &Policy) -> Notes {

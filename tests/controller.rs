@@ -97,12 +97,21 @@ async fn the_holder_shows_in_status_and_its_renewals_wake_nobody() {
     sleep(QUIET).await;
     let roles: Vec<_> = bench.pods().await.iter().map(|pod| pod.labels()[labels::ROLE].clone()).collect();
     assert_eq!(roles, [labels::ROLE_ACTIVE, labels::ROLE_STANDBY]);
-    let (before, reconciles) = (bench.versions().await, bench.reconciles());
-    for _ in 0..5 {
-        bench.hold("web", &pod, false).await;
-        sleep(Duration::from_millis(400)).await;
+    let (before, mut quiet) = (bench.versions().await, false);
+    // The SingletonJobs of other tests are reconciled too, now and then. What every renewal woke would never be quiet.
+    for _ in 0..10 {
+        let reconciles = bench.reconciles();
+        for _ in 0..5 {
+            bench.hold("web", &pod, false).await;
+            sleep(Duration::from_millis(400)).await;
+        }
+        assert_eq!(bench.versions().await, before);
+        quiet |= bench.reconciles() == reconciles;
+        if quiet {
+            break;
+        }
     }
-    assert_eq!((bench.versions().await, bench.reconciles()), (before, reconciles));
+    assert!(quiet, "renewals wake the controller");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,7 @@
 //! The state table of the API, row by row, on plain data.
 
 mod blocked;
+mod scheduled;
 
 use std::time::Duration;
 

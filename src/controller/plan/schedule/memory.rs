@@ -59,7 +59,7 @@ pub fn recall(job: &SingletonJob, schedule: &Schedule, observed: &Observed, now:
             (false, false) => Stage::Unstarted,
         },
         given_up: runs::is_given_up(job, observed),
-        ticks: of_schedule(schedule, noted(job, observed).unwrap_or_else(|| remembered(job, schedule, now)), now),
+        ticks: of_schedule(job, schedule, noted(job, observed).unwrap_or_else(|| remembered(job, schedule, now)), now),
     }
 }
 
@@ -69,10 +69,11 @@ fn noted(job: &SingletonJob, observed: &Observed) -> Option<Ticks> {
     (job.metadata.uid.as_ref() == Some(&ticks.uid)).then(|| ticks.clone())
 }
 
-/// Of another schedule than before, no tick has passed yet.
-fn of_schedule(schedule: &Schedule, ticks: Ticks, now: Timestamp) -> Ticks {
-    let name = name(schedule);
-    if ticks.schedule == name { ticks } else { Ticks { schedule: name, settled: now, ..ticks } }
+/// Of another schedule than before, no tick has passed yet; and none came before the job.
+fn of_schedule(job: &SingletonJob, schedule: &Schedule, ticks: Ticks, now: Timestamp) -> Ticks {
+    let (name, made) = (name(schedule), job.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0));
+    let settled = if ticks.schedule == name { ticks.settled.max(made) } else { now };
+    Ticks { schedule: name, settled, ..ticks }
 }
 
 fn name(schedule: &Schedule) -> String {
@@ -83,13 +84,12 @@ fn name(schedule: &Schedule) -> String {
 fn remembered(job: &SingletonJob, schedule: &Schedule, now: Timestamp) -> Ticks {
     let status = job.status.clone().unwrap_or_default();
     let SingletonJobStatus { last_schedule_time, next_schedule_time, missed_runs, last_handled_run_request, .. } = status;
-    let made = job.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
     let last = last_schedule_time.map(|time| time.0);
     let next = next_schedule_time.and_then(|next| next.0.checked_sub(MOMENT).ok()).map(|before| before.min(now));
     Ticks {
         uid: job.metadata.uid.clone().unwrap_or_default(),
         schedule: name(schedule),
-        settled: [Some(made), last, next].into_iter().flatten().max().unwrap_or(now),
+        settled: last.max(next).unwrap_or(Timestamp::MIN),
         last,
         missed: missed_runs.and_then(|missed| u64::try_from(missed).ok()).unwrap_or(0),
         paused: false,

@@ -16,6 +16,7 @@ pub mod conditions;
 pub mod failure;
 pub mod readiness;
 mod rules;
+pub mod schedule;
 pub mod schema;
 pub mod spec;
 pub mod status;

@@ -3,6 +3,7 @@
 //! A pod keeps the agent it was made with: what stands here may be added to, but not changed in meaning. What may change during a pod's life
 //! travels through the Lease instead (see [`crate::lease::notes`]).
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::lease::record::{Identity, Version};
@@ -21,8 +22,12 @@ pub mod labels {
     pub const TEMPLATE_HASH: &str = "singletonjob.dev/template-hash";
     /// On a SingletonJob: a new value asks the holder to hand over, once.
     pub const HANDOVER_REQUESTED_AT: &str = "singletonjob.dev/handover-requested-at";
+    /// On a SingletonJob with a schedule: a new value asks for a run, once.
+    pub const RUN_REQUESTED_AT: &str = "singletonjob.dev/run-requested-at";
     /// On a SingletonJob: the pod that such a request wants as the next holder.
     pub const HANDOVER_TO: &str = "singletonjob.dev/handover-to";
+    /// On pods of a SingletonJob with a schedule: the number of the run that was next, or going on, when the pod was made.
+    pub const MADE_FOR_RUN: &str = "singletonjob.dev/made-for-run";
     /// Value of [`NAME`].
     pub const NAME_VALUE: &str = "singletonjob";
     /// Value of [`MANAGED_BY`].
@@ -56,6 +61,8 @@ pub mod environment {
     pub const RUN: &str = "SINGLETONJOB_RUN";
     /// Set by the agent for the workload: which attempt of this run, from 1.
     pub const ATTEMPT: &str = "SINGLETONJOB_ATTEMPT";
+    /// Set by the agent for the workload: the tick that this is the run of, in RFC 3339 and UTC; not set where no schedule asked for it.
+    pub const SCHEDULED_TIME: &str = "SINGLETONJOB_SCHEDULED_TIME";
 }
 
 /// Paths in the gated container.
@@ -138,6 +145,9 @@ pub struct Standing {
     pub valid_until_boottime_nanoseconds: Option<u64>,
     /// When the workload was started, in nanoseconds of `CLOCK_BOOTTIME`.
     pub started_boottime_nanoseconds: Option<u64>,
+    /// The tick that the run of this workload is of, once it was started; absent where no schedule asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_time: Option<Timestamp>,
     /// Why the Lease cannot be read or renewed at the moment: address and class of error.
     pub trouble: Option<String>,
 }

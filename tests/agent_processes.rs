@@ -157,7 +157,12 @@ fn a_workload_starts_clean() {
     assert!(ids[0] == ids[1] && ids[1] == ids[2], "leader of its group and session: {ids:?}");
     assert_ne!(agent.read("oom"), fs::read_to_string("/proc/self/oom_score_adj").unwrap());
     let environment = agent.read("environment");
-    for variable in ["SINGLETONJOB_FENCING_TOKEN=42", "SINGLETONJOB_RUN=3", "SINGLETONJOB_ATTEMPT=2"] {
+    for variable in [
+        "SINGLETONJOB_FENCING_TOKEN=42",
+        "SINGLETONJOB_RUN=3",
+        "SINGLETONJOB_ATTEMPT=2",
+        "SINGLETONJOB_SCHEDULED_TIME=2026-03-29T01:00:00Z",
+    ] {
         assert!(environment.contains(variable), "{environment}");
     }
     let standing: Standing = serde_json::from_str(&agent.read("standing")).unwrap();

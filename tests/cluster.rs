@@ -42,6 +42,8 @@ mod probes;
 mod readiness;
 #[path = "cluster/removal.rs"]
 mod removal;
+#[path = "cluster/schedule.rs"]
+mod schedule;
 #[path = "cluster/service.rs"]
 mod service;
 #[path = "cluster/speed.rs"]

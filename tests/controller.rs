@@ -1,204 +1,29 @@
 //! The controller against a real API server: what it makes, what it leaves alone, and what does not wake it.
 
+#[path = "controller/bench.rs"]
+mod bench;
 #[path = "support/control_plane.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod control_plane;
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use control_plane::ControlPlane;
-use jiff::Timestamp;
+use bench::{Bench, PATIENCE, QUIET, bind};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolumeClaim, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
-use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::{find_condition, is_true, types};
 use singletonjob::api::takeover::CLEARED_HOLDER;
 use singletonjob::contract::{labels, paths};
-use singletonjob::controller;
-use singletonjob::controller::settings::Agent;
 use singletonjob::lease::record::{Identity, Record};
-use singletonjob::telemetry::Telemetry;
-use tokio::task::JoinHandle;
 use tokio::time::sleep;
-
-const CRD: &str = include_str!("../crds/singletonjobs.singletonjob.dev.yaml");
-const PATIENCE: Duration = Duration::from_secs(40);
-/// Longer than a reconciliation and everything that it sets off.
-const QUIET: Duration = Duration::from_secs(3);
-
-/// An API server with the definition, a namespace, and a running controller.
-struct Bench {
-    client: Client,
-    namespace: &'static str,
-    telemetry: Arc<Telemetry>,
-    controller: JoinHandle<()>,
-    _control_plane: Arc<ControlPlane>,
-}
-
-/// Applies the definition, once for all tests, and waits until it is served.
-fn define(control_plane: &ControlPlane) {
-    static DEFINING: Mutex<()> = Mutex::new(());
-    let _one_at_a_time = DEFINING.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_served = || control_plane.kubectl(&["get", "singletonjobs", "--all-namespaces"], "").status.success();
-    if is_served() {
-        return;
-    }
-    let output = control_plane.kubectl(&["apply", "--server-side", "--filename", "-"], CRD);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let started = Instant::now();
-    while !is_served() {
-        assert!(started.elapsed() < PATIENCE, "the definition is not served");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        self.controller.abort();
-    }
-}
-
-impl Bench {
-    async fn new(namespace: &'static str) -> Self {
-        Self::on(ControlPlane::shared(), namespace).await
-    }
-
-    /// On an API server of its own: the controllers of other tests look after every namespace, and so would this one.
-    async fn alone(namespace: &'static str) -> Self {
-        Self::on(Arc::new(ControlPlane::start()), namespace).await
-    }
-
-    async fn on(control_plane: Arc<ControlPlane>, namespace: &'static str) -> Self {
-        define(&control_plane);
-        let client = control_plane.client().await;
-        let named = |name: &str| ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
-        let created = Namespace { metadata: named(namespace), ..Namespace::default() };
-        Api::all(client.clone()).create(&PostParams::default(), &created).await.expect("a namespace");
-        // No controller manager makes it here, and pods are not admitted without it.
-        let account = ServiceAccount { metadata: named("default"), ..ServiceAccount::default() };
-        Api::namespaced(client.clone(), namespace).create(&PostParams::default(), &account).await.expect("a service account");
-        let telemetry = Arc::new(Telemetry::default());
-        let agent = Agent { image: "agent:test".into(), pull_policy: None, pull_secrets: Vec::new() };
-        let controller = tokio::spawn(controller::run(client.clone(), agent, "controller-0".into(), telemetry.clone()));
-        Self { client, namespace, telemetry, controller, _control_plane: control_plane }
-    }
-
-    fn api<K>(&self) -> Api<K>
-    where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
-    {
-        Api::namespaced(self.client.clone(), self.namespace)
-    }
-
-    async fn apply(&self, name: &str, spec: Value) {
-        let mut all = json!({"template": {"spec": {"containers": [{"name": "main", "image": "busybox", "command": ["sleep", "1000"]}]}}});
-        all.as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
-        let job = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": name}, "spec": all});
-        let jobs: Api<SingletonJob> = self.api();
-        jobs.patch(name, &PatchParams::apply("user").force(), &Patch::Apply(&job)).await.expect("accepted");
-    }
-
-    async fn job(&self, name: &str) -> SingletonJob {
-        self.api::<SingletonJob>().get(name).await.expect("there")
-    }
-
-    async fn pods(&self) -> Vec<Pod> {
-        self.api::<Pod>().list(&ListParams::default()).await.expect("an answer").items
-    }
-
-    /// Waits until the SingletonJob is as `wanted`.
-    async fn until(&self, name: &str, what: &str, wanted: impl Fn(&SingletonJob) -> bool) -> SingletonJob {
-        let started = Instant::now();
-        loop {
-            let job = self.job(name).await;
-            if wanted(&job) {
-                return job;
-            }
-            assert!(started.elapsed() < PATIENCE, "not {what}: {:#?}", job.status);
-            sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    async fn settled(&self, name: &str, replicas: i32) -> SingletonJob {
-        self.until(name, "settled", |job| job.status.as_ref().is_some_and(|status| status.replicas == Some(replicas))).await
-    }
-
-    /// resourceVersions of everything that was made.
-    async fn versions(&self) -> Vec<Option<String>> {
-        let all = ListParams::default();
-        let mut versions: Vec<_> = self.pods().await.iter().map(ResourceExt::resource_version).collect();
-        versions.extend(self.api::<SingletonJob>().list(&all).await.expect("an answer").iter().map(ResourceExt::resource_version));
-        versions.extend(self.api::<Role>().list(&all).await.expect("an answer").iter().map(ResourceExt::resource_version));
-        versions.extend(self.api::<RoleBinding>().list(&all).await.expect("an answer").iter().map(ResourceExt::resource_version));
-        versions
-    }
-
-    /// Plays the agent of `pod`.
-    async fn hold(&self, name: &str, pod: &Pod, acquire: bool) {
-        let leases: Api<Lease> = self.api();
-        let mut lease = leases.get(name).await.expect("there");
-        let now = MicroTime(Timestamp::now());
-        let spec = lease.spec.get_or_insert_default();
-        if acquire {
-            spec.holder_identity = Some(Identity::new(&pod.name_any(), &pod.uid().expect("stored"), 7).to_string());
-            spec.acquire_time = Some(now.clone());
-            spec.lease_transitions = Some(1);
-        }
-        spec.renew_time = Some(now);
-        leases.replace(name, &PostParams::default(), &lease).await.expect("nobody else writes");
-    }
-
-    /// A SingletonJob under `policy` whose holder has fallen silent, as status says; the holder's pod.
-    async fn silent(&self, name: &str, policy: &str) -> Pod {
-        let takeover = json!({"unreachableHolder": {"policy": policy}});
-        self.apply(name, json!({"completionPolicy": "Never", "lease": {"leaseDurationSeconds": 3}, "takeover": takeover})).await;
-        self.settled(name, 2).await;
-        let pod = self.api::<Pod>().get(&format!("{name}-1")).await.expect("there");
-        self.hold(name, &pod, true).await;
-        let blocked = |job: &SingletonJob| job.status.as_ref().is_some_and(|status| is_true(&status.conditions, types::TAKEOVER_BLOCKED));
-        self.until(name, "blocked", blocked).await;
-        assert!(!self.record(name).await.is_cleared());
-        pod
-    }
-
-    async fn record(&self, name: &str) -> Record {
-        Record::read(&self.api::<Lease>().get(name).await.expect("there")).expect("a record")
-    }
-
-    /// Waits until the Lease says that its holder is gone, and status no longer that this is waited for.
-    async fn cleared(&self, name: &str) {
-        let started = Instant::now();
-        while !self.record(name).await.is_cleared() {
-            assert!(started.elapsed() < PATIENCE, "not cleared: {:#?}", self.job(name).await.status);
-            sleep(Duration::from_millis(50)).await;
-        }
-        let free = |job: &SingletonJob| job.status.as_ref().is_some_and(|status| !is_true(&status.conditions, types::TAKEOVER_BLOCKED));
-        self.until(name, "free to be taken", free).await;
-    }
-
-    /// Plays the scheduler and the kubelet: `pod` is ready on a node of its own in this zone.
-    async fn place(&self, pod: &Pod, zone: &str) {
-        let (name, node) = (pod.name_any(), format!("{}-{zone}", self.namespace));
-        let object = serde_json::from_value(json!({"metadata": {"name": node, "labels": {"zone": zone}}})).expect("a Node");
-        Api::<Node>::all(self.client.clone()).create(&PostParams::default(), &object).await.expect("a new node");
-        bind(pod, &node);
-        let ready = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
-        self.api::<Pod>().patch_status(&name, &PatchParams::default(), &Patch::Merge(ready)).await.expect("ready");
-    }
-
-    fn reconciles(&self) -> String {
-        self.telemetry.metrics.encode().lines().filter(|line| line.starts_with("controller_runtime_reconcile_total")).collect()
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_gets_a_free_lease_then_a_role_then_its_candidates_and_a_second_look_changes_nothing() {
@@ -457,16 +282,6 @@ async fn a_silent_holder_is_cleared_by_a_persons_word_by_its_pods_end_and_by_a_t
 fn says_blocked(job: &SingletonJob, part: &str) -> bool {
     let conditions = job.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     find_condition(conditions, types::TAKEOVER_BLOCKED).is_some_and(|blocked| blocked.message.contains(part))
-}
-
-/// As a scheduler would.
-fn bind(pod: &Pod, node: &str) {
-    let (namespace, name) = (pod.namespace().expect("stored"), pod.name_any());
-    let target = json!({"apiVersion": "v1", "kind": "Node", "name": node});
-    let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target});
-    let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/binding");
-    let output = ControlPlane::shared().kubectl(&["create", "--raw", &path, "--filename", "-"], &binding.to_string());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,14 +10,16 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
 use leases::{arbitrary_lease, candidate, hostile_json};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use serde_json::Value;
+use serde_json::{Value, json};
 use singletonjob::agent::config::Config;
 use singletonjob::contract::Standing;
+use singletonjob::controller::plan::schedule::calendar::Calendar;
 use singletonjob::lease::clock::{Moment, Now};
 use singletonjob::lease::elector::{Answer, Elector, Fact, Input, Order, Output, Source, Write};
 use singletonjob::lease::notes::{Exit, Notes, Policy};
@@ -202,6 +204,26 @@ proptest! {
         match text.parse::<Version>() {
             Ok(version) => prop_assert_eq!(version.to_string(), text),
             Err(error) => prop_assert!(error.to_string().contains("KEP-5504")),
+        }
+    }
+
+    #[test]
+    fn a_schedule_of_any_text_is_read_or_explained_and_its_ticks_come_one_after_the_other(
+        cron in r"[-0-9*/,?LW#+@ ]{0,20}|([-0-9*/,]{1,5} ){4}[-0-9*/,#L]{1,5}|.*",
+        zone in prop_oneof![Just(None), "Europe/Stockholm|Pacific/Apia|UTC|[A-Z][a-z/]{0,9}|.*".prop_map(Some)],
+        since in -377_705_023_201_i64..253_402_207_200,
+        long in 0_i64..10_000_000_000,
+    ) {
+        let schedule = json!({"cron": cron, "timeZone": zone});
+        match Calendar::read(&serde_json::from_value(schedule).expect("a schedule")) {
+            Err(error) => prop_assert!(error.starts_with("spec.schedule.") && error.contains("write "), "{}", error),
+            Ok(calendar) => {
+                let since = Timestamp::from_second(since).expect("in range");
+                let now = since.checked_add(SignedDuration::from_secs(long)).unwrap_or(Timestamp::MAX);
+                let due = calendar.due(since, now);
+                prop_assert!(due.latest.is_none_or(|latest| latest > since && latest <= now && due.previous.is_none_or(|previous| previous < latest)));
+                prop_assert!(calendar.after(now).is_none_or(|next| next > now));
+            }
         }
     }
 

@@ -44,7 +44,7 @@ impl Owner for Container {
             Order::Start(start) => {
                 self.page.set_token(start.token);
                 if let Some(started) = self.workload.start(&start) {
-                    self.board.note_start(started);
+                    self.board.note_start(started, start.scheduled_time);
                     self.repost();
                 }
             }

@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::contract::{Role, Standing};
 use crate::lease::elector::{self, View};
 use crate::lease::record::Identity;
@@ -15,18 +17,20 @@ pub(super) struct Board {
     path: PathBuf,
     identity: Identity,
     started: Option<Duration>,
+    scheduled_time: Option<Timestamp>,
     written: Option<Standing>,
 }
 
 impl Board {
     /// Nothing is written yet.
     pub(super) fn new(path: PathBuf, identity: Identity) -> Self {
-        Self { path, identity, started: None, written: None }
+        Self { path, identity, started: None, scheduled_time: None, written: None }
     }
 
-    /// The workload was started at this reading of CLOCK_BOOTTIME: part of what is posted next.
-    pub(super) fn note_start(&mut self, started: Duration) {
+    /// The workload was started at this reading of CLOCK_BOOTTIME, for this tick if for any: part of what is posted next.
+    pub(super) fn note_start(&mut self, started: Duration, scheduled_time: Option<Timestamp>) {
         self.started = Some(started);
+        self.scheduled_time = scheduled_time;
     }
 
     /// Best effort: a file that cannot be written stops nobody from holding a Lease.
@@ -49,6 +53,7 @@ impl Board {
             token: view.token,
             valid_until_boottime_nanoseconds: view.valid_until.map(to_nanoseconds),
             started_boottime_nanoseconds: self.started.map(to_nanoseconds),
+            scheduled_time: self.scheduled_time,
             trouble: view.trouble.clone(),
         }
     }
@@ -84,7 +89,8 @@ mod tests {
         let path = directory.path().join("lease.json");
         let identity = Identity::new("web-1", "6f1c", 7);
         let mut board = Board::new(path.clone(), identity.clone());
-        board.note_start(Duration::from_nanos(5));
+        let tick: Timestamp = "2026-03-29T01:00:00Z".parse().unwrap();
+        board.note_start(Duration::from_nanos(5), Some(tick));
         board.post(&View {
             role: elector::Role::Active,
             holder: Some(identity.clone()),
@@ -95,6 +101,7 @@ mod tests {
         let read: Standing = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         assert_eq!((read.role, read.token, read.identity), (Role::Active, Some(Version(48_213)), identity));
         assert_eq!((read.started_boottime_nanoseconds, read.valid_until_boottime_nanoseconds), (Some(5), Some(11)));
+        assert_eq!(read.scheduled_time, Some(tick));
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

@@ -91,6 +91,9 @@ impl Workload {
         command.env(environment::FENCING_TOKEN, start.token.to_string());
         command.env(environment::RUN, start.run.to_string());
         command.env(environment::ATTEMPT, start.attempt.to_string());
+        if let Some(time) = start.scheduled_time {
+            command.env(environment::SCHEDULED_TIME, time.to_string());
+        }
         sys::confine(&mut command, self.lifeline.try_clone()?, getpid());
         Ok(command)
     }

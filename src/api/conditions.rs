@@ -26,20 +26,28 @@ pub mod types {
     pub const COMPLETE: &str = "Complete";
     /// A one-shot has failed, as in batch/v1.
     pub const FAILED: &str = "Failed";
+    /// Of a job with a schedule: how the last run ended.
+    pub const LAST_RUN_SUCCEEDED: &str = "LastRunSucceeded";
 }
 
 /// Condition reasons. Those that quote another program (`ErrImagePull`, `Unschedulable`) pass through and are not listed.
 pub mod reasons {
     /// The controller has not looked yet; the schema's default status says so.
     pub const PENDING: &str = "Pending";
-    /// A one-shot's workload runs.
+    /// The workload of a one-shot, or of a run of a schedule, runs.
     pub const RUNNING: &str = "Running";
+    /// The next run waits for its tick.
+    pub const SCHEDULED: &str = "Scheduled";
     /// The next attempt waits for its time.
     pub const BACKOFF: &str = "Backoff";
     /// A one-shot has succeeded.
     pub const COMPLETE: &str = "Complete";
     /// A one-shot has failed.
     pub const FAILED: &str = "Failed";
+    /// The run gave way to the next tick.
+    pub const REPLACED: &str = "Replaced";
+    /// No run has ended yet.
+    pub const NO_RUN: &str = "NoRun";
     /// Too many attempts failed, as in batch/v1.
     pub const BACKOFF_LIMIT_EXCEEDED: &str = "BackoffLimitExceeded";
     /// The run took longer than `spec.activeDeadlineSeconds`, as in batch/v1.

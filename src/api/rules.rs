@@ -28,6 +28,7 @@ pub(super) fn all() -> Vec<(&'static str, Rule)> {
     let mut rules = vec![(ROOT, name()), (COMPLETION_POLICY, completion_policy()), (EXIT_CODES, exit_codes())];
     rules.extend(of_spec().map(|rule| (SPEC, rule)));
     rules.extend(of_service().map(|rule| (SPEC, rule)));
+    rules.extend(of_schedule().map(|rule| (SPEC, rule)));
     rules.extend(of_workload().map(|rule| (SPEC, rule)));
     rules.extend(of_pod().map(|rule| (POD, rule)));
     rules.extend(of_lease().map(|rule| (LEASE, rule)));
@@ -98,6 +99,22 @@ fn of_service() -> [Rule; 4] {
             "!has(self.activeDeadlineSeconds) || self.completionPolicy != 'Never'",
             ".activeDeadlineSeconds",
             "leave activeDeadlineSeconds out: with completionPolicy Never the workload runs without end",
+        ),
+    ]
+}
+
+/// A one-shot that became a scheduled job would run again, and a scheduled job that became a one-shot would be done.
+fn of_schedule() -> [Rule; 2] {
+    [
+        rule(
+            "!has(self.schedule) || self.completionPolicy != 'Never'",
+            ".schedule",
+            "leave schedule out, or write completionPolicy OnSuccess: with Never the workload runs without end",
+        ),
+        rule(
+            "has(self.schedule) == has(oldSelf.schedule)",
+            ".schedule",
+            "use another name, or delete this SingletonJob first: a schedule can be changed, but neither added nor taken away",
         ),
     ]
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::FailurePolicy;
 use super::readiness::StandbyReadiness;
+use super::schedule::Schedule;
 use super::status::SingletonJobStatus;
 use super::takeover::TakeoverPolicy;
 
@@ -47,7 +48,9 @@ pub const DEFAULT_BACKOFF_LIMIT: i32 = 6;
     printcolumn(name = "Lease", type_ = "integer", format = "int32", json_path = ".status.lease.leaseDurationSeconds", priority = 1),
     printcolumn(name = "Token", type_ = "string", json_path = ".status.lease.fencingToken", priority = 1),
     printcolumn(name = "Transitions", type_ = "integer", json_path = ".status.lease.transitions", priority = 1),
-    printcolumn(name = "Held Since", type_ = "date", json_path = ".status.lease.acquireTime", priority = 1)
+    printcolumn(name = "Held Since", type_ = "date", json_path = ".status.lease.acquireTime", priority = 1),
+    printcolumn(name = "Schedule", type_ = "string", json_path = ".spec.schedule.cron", priority = 1),
+    printcolumn(name = "Next", type_ = "string", json_path = ".status.nextScheduleTime", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SingletonJobSpec {
@@ -61,7 +64,8 @@ pub struct SingletonJobSpec {
     #[serde(default)]
     pub completion_policy: CompletionPolicy,
 
-    /// Stops the workload, gracefully, and removes the candidates, until it is false again. Defaults to false.
+    /// Stops the workload, gracefully, and removes the candidates, until it is false again. With a `schedule`: no tick runs until it is false
+    /// again, and a run that is going on goes on. Defaults to false.
     #[serde(default)]
     pub suspend: bool,
 
@@ -87,6 +91,11 @@ pub struct SingletonJobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub active_deadline_seconds: Option<i32>,
+
+    /// When to run, again and again: a run at every tick of a cron expression. Each run has its own attempts, `backoffLimit` and
+    /// `activeDeadlineSeconds`. May be changed at any time, but neither added nor taken away. Only with `completionPolicy: OnSuccess`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
 
     /// How long the right to run lasts without being renewed: shorter finds a dead node sooner, longer survives longer outages of the API
     /// server. May be changed at any time; nothing restarts.
@@ -196,9 +205,9 @@ impl SingletonJobSpec {
         self.template.spec.as_ref()?.containers.get(self.workload_index()?)
     }
 
-    /// Whether the workload is to stay stopped.
+    /// Whether the workload is to stay stopped. The run of a schedule is not stopped by suspension: only ticks are.
     pub fn is_stopped(&self) -> bool {
-        self.suspend || self.replicas == 0
+        self.replicas == 0 || self.suspend && self.schedule.is_none()
     }
 }
 
@@ -214,6 +223,7 @@ fn default_lease_duration_seconds() -> i32 {
 mod tests {
     use serde_json::json;
 
+    use super::super::schedule::{CandidatesPolicy, ConcurrencyPolicy};
     use super::*;
 
     fn spec(extra: &serde_json::Value) -> SingletonJobSpec {
@@ -230,6 +240,14 @@ mod tests {
         assert_eq!((spec.replicas, spec.completion_policy, spec.backoff_limit()), (2, CompletionPolicy::OnSuccess, Some(6)));
         assert_eq!((spec.lease.lease_duration_seconds, spec.restart_policy()), (15, "Never"));
         assert_eq!(spec.takeover, TakeoverPolicy::default());
+    }
+
+    #[test]
+    fn a_schedule_is_a_cron_expression_and_defaults() {
+        let schedule = spec(&json!({"schedule": {"cron": "@daily"}})).schedule.expect("there");
+        assert_eq!((schedule.concurrency_policy, schedule.candidates), (ConcurrencyPolicy::Forbid, CandidatesPolicy::BeforeTick));
+        assert_eq!((schedule.time_zone, schedule.starting_deadline_seconds, schedule.lead_seconds), (None, None, 60));
+        assert_eq!((schedule.successful_runs_history_limit, schedule.failed_runs_history_limit), (3, 1));
     }
 
     #[test]
@@ -250,5 +268,8 @@ mod tests {
         assert!(!spec(&json!({})).is_stopped());
         assert!(spec(&json!({"suspend": true})).is_stopped());
         assert!(spec(&json!({"replicas": 0})).is_stopped());
+        let schedule = json!({"cron": "@daily"});
+        assert!(!spec(&json!({"suspend": true, "schedule": schedule})).is_stopped());
+        assert!(spec(&json!({"replicas": 0, "schedule": schedule})).is_stopped());
     }
 }

@@ -74,6 +74,19 @@ pub struct SingletonJobStatus {
     #[schemars(length(max = 10))]
     pub takeovers: Vec<Takeover>,
 
+    /// The last tick of the schedule that became a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_schedule_time: Option<Time>,
+
+    /// The next tick of the schedule; absent while ticks are suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_schedule_time: Option<Time>,
+
+    /// Ticks that should have become a run and did not, ever: the controller was away, another run was going on, or nothing could start
+    /// within `startingDeadlineSeconds`. An event `RunMissed` says of each why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed_runs: Option<i64>,
+
     /// Runs that succeeded, ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub succeeded_runs: Option<i32>,
@@ -82,11 +95,11 @@ pub struct SingletonJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_runs: Option<i32>,
 
-    /// When the first attempt began.
+    /// When the first attempt began, of a job without a schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
 
-    /// When the job was finished.
+    /// When the job was finished, of one without a schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
 
@@ -98,6 +111,11 @@ pub struct SingletonJobStatus {
     /// it does nothing any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_handover_request: Option<String>,
+
+    /// The last value of the annotation `singletonjob.dev/run-requested-at` that was acted on, refused, or there before anybody looked; it does
+    /// nothing any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_run_request: Option<String>,
 }
 
 /// A request that waits.
@@ -205,6 +223,10 @@ pub struct CurrentRun {
     /// Counts the runs of this SingletonJob, from 1.
     pub number: i64,
 
+    /// The tick that it is the run of; absent where no schedule asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_time: Option<Time>,
+
     /// When the first attempt of this run began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
@@ -232,7 +254,11 @@ pub struct FinishedRun {
     /// How it ended.
     pub outcome: RunOutcome,
 
-    /// Why, in one word: `Completed`, `FailurePolicy`, `DeadlineExceeded` or `BackoffLimitExceeded`; instead of the last `OOMKilled` or
+    /// The tick that it was the run of; absent where no schedule asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_time: Option<Time>,
+
+    /// Why, in one word: `Completed`, `Replaced`, `FailurePolicy`, `DeadlineExceeded` or `BackoffLimitExceeded`; instead of the last `OOMKilled` or
     /// `Unhealthy`, where that is how the last attempt ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -277,6 +303,8 @@ pub enum RunOutcome {
     Succeeded,
     /// No further attempt was allowed.
     Failed,
+    /// Gave way to the next tick.
+    Replaced,
     /// Ended on request before it was finished.
     Stopped,
 }

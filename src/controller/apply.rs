@@ -108,7 +108,7 @@ pub async fn apply(client: &Client, job: &SingletonJob, observed: &Observed, obj
         }
         (Some(Seen { object, .. }), _) => {
             applied.handover.clone_from(&wishes.handover);
-            write_wishes(&apis, object.clone(), &wishes).await?
+            write_wishes(&apis, object, &wishes).await?
         }
         (None, None) => return Ok(applied),
     };
@@ -167,16 +167,16 @@ pub async fn create_own_lease(client: &Client, namespace: &str, lease: &Lease) -
     }
 }
 
-/// Read, annotate, swap; again on what is there then, while it is the same Lease.
-async fn write_wishes(apis: &Apis, lease: Lease, wishes: &Wishes) -> Result<Lease, Failure> {
-    let (name, uid) = (lease.name_any(), lease.uid());
-    let mut base = lease;
+/// Read, annotate, swap; again on what is there then, while it is the same Lease and nobody has decided meanwhile what should run.
+async fn write_wishes(apis: &Apis, seen: &Lease, wishes: &Wishes) -> Result<Lease, Failure> {
+    let (name, uid) = (seen.name_any(), seen.uid());
+    let mut base = seen.clone();
     for _ in 1..MOST_SWAPS {
         let Some(next) = build::lease::with_wishes(&base, wishes) else { return Ok(base) };
         match bounded("annotating Lease", &name, apis.leases.replace(&name, &PostParams::default(), &next)).await {
             Err(failure) if failure.is_conflict() => {
                 base = bounded("reading Lease", &name, apis.leases.get(&name)).await?;
-                if base.uid() != uid {
+                if base.uid() != uid || !build::lease::may_follow(wishes, seen, &base) {
                     return Err(failure);
                 }
             }

@@ -15,6 +15,7 @@ use super::plan::Act;
 use super::plan::takeover::{Creation, Wishes};
 use super::settings::Agent;
 use crate::api::SingletonJob;
+use crate::contract::labels;
 
 /// Everything that a plan needs made, changed or deleted.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,10 +40,17 @@ pub struct Objects {
     pub retire: Vec<(String, String)>,
 }
 
+fn made_for(mut pod: Pod, act: &Act) -> Pod {
+    let label = act.made_for.map(|run| (labels::MADE_FOR_RUN.to_owned(), run.to_string()));
+    pod.metadata.labels.get_or_insert_default().extend(label);
+    pod
+}
+
 /// Turns decisions into objects.
 pub fn objects(job: &SingletonJob, act: &Act, template_hash: &str, agent: &Agent) -> Objects {
     let (first, count) = act.create;
-    let pods = (first..).take(count).map(|number| pod::candidate(job, number, template_hash, agent)).collect();
+    let pods =
+        (first..).take(count).map(|number| pod::candidate(job, number, template_hash, agent)).map(|pod| made_for(pod, act)).collect();
     Objects {
         lease: act.create_lease.as_ref().map(|creation| (lease::new(job, creation, &act.wishes), *creation == Creation::First)),
         wishes: act.wishes.clone(),

@@ -6,9 +6,10 @@
 //! - Never more than one voluntary change of hands at a time, and none without a ready successor.
 //!
 //! # Layout
-//! [`runs`]: whether anything should run. [`takeover`]: the Lease and its wishes. [`clearance`]: whether a silent holder is gone.
-//! [`candidates`]: how many pods. [`rollout`]: which template. [`progress`]: whether a rollout gets on. [`handover`]: who should hold, by
-//! [`preference`] among others. [`retention`]: which ended pods stay. [`failure`]: what candidates make of failures. [`budget`]: whether drains wait for a standby.
+//! [`runs`]: which run is wanted, and how far it has come. [`schedule`]: which tick becomes one. [`takeover`]: the Lease and its wishes.
+//! [`clearance`]: whether a silent holder is gone. [`candidates`]: how many pods. [`rollout`]: which template. [`progress`]: whether a rollout
+//! gets on. [`handover`]: who should hold, by [`preference`] among others. [`retention`]: which ended pods stay. [`failure`]: what candidates
+//! make of failures. [`budget`]: whether drains wait for a standby.
 
 pub mod budget;
 pub mod candidates;
@@ -20,6 +21,7 @@ pub mod progress;
 pub mod retention;
 pub mod rollout;
 pub mod runs;
+pub mod schedule;
 pub mod takeover;
 #[cfg(test)]
 #[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
@@ -30,12 +32,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::observe::Observed;
+use super::observe::candidate::Candidate;
 use crate::api::conditions::reasons;
+use crate::api::schedule::CandidatesPolicy;
 use crate::api::{CompletionPolicy, SingletonJob};
 use crate::lease::timing::{Timing, Wanted};
 use handover::Choice;
 use handover::request::{Fate, Request};
 use rollout::Step;
+use schedule::Agenda;
 use takeover::{Creation, Wishes};
 
 /// What should be done about one SingletonJob.
@@ -71,6 +76,8 @@ pub struct Act {
     pub budget: Option<i32>,
     /// The number of the first new candidate, and how many.
     pub create: (i64, usize),
+    /// The run that they are made for, where there is more than one.
+    pub made_for: Option<u32>,
     /// Names and uids of pods to delete.
     pub delete: Vec<(String, String)>,
     /// Names and uids of pods whose role label is wrong, and what it should be.
@@ -79,6 +86,10 @@ pub struct Act {
     pub retire: Vec<(String, String)>,
     /// What becomes of a request to hand over.
     pub request: Option<Request>,
+    /// What becomes of a request to run.
+    pub run_request: Option<schedule::request::Request>,
+    /// What is decided about the schedule, if there is one.
+    pub agenda: Option<Agenda>,
     /// To look again after.
     pub next_look: Duration,
 }
@@ -97,12 +108,11 @@ pub fn plan(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Plan {
     if job.metadata.deletion_timestamp.is_some() {
         return Plan::LetGo;
     }
-    match timing(job) {
-        Err(message) => Plan::Refuse(Refusal { reason: reasons::INVALID_SPEC, message }),
-        Ok(timing) => match &observed.foreign {
-            Some(message) => Plan::Refuse(Refusal { reason: reasons::FOREIGN_OBJECT, message: message.clone() }),
-            None => Plan::Act(Box::new(act(job, observed, timing, now))),
-        },
+    let decided = timing(job).and_then(|timing| Ok((timing, schedule::agenda(job, observed, now)?)));
+    match (decided, &observed.foreign) {
+        (Err(message), _) => Plan::Refuse(Refusal { reason: reasons::INVALID_SPEC, message }),
+        (Ok(_), Some(message)) => Plan::Refuse(Refusal { reason: reasons::FOREIGN_OBJECT, message: message.clone() }),
+        (Ok((timing, agenda)), None) => Plan::Act(Box::new(act(job, observed, timing, agenda, now))),
     }
 }
 
@@ -125,39 +135,49 @@ pub fn timing(job: &SingletonJob) -> Result<Timing, String> {
     Timing::new(&wanted).map_err(|misfit| format!("spec.lease: {misfit}"))
 }
 
-fn act(job: &SingletonJob, observed: &Observed, timing: Timing, now: Timestamp) -> Act {
+fn act(job: &SingletonJob, observed: &Observed, timing: Timing, agenda: Option<Agenda>, now: Timestamp) -> Act {
     let pace = candidates::pace(observed, now);
     let number = candidates::next_number(job, observed);
     let time_to_live = retention::time_to_live(job, observed, now);
-    let Step { create, delete, rolls_out } = pods(job, observed, time_to_live);
+    let Step { create, delete, rolls_out } = pods(job, observed, agenda.as_ref(), time_to_live, now);
     let create = if pace.is_zero() { create } else { 0 };
     let choice = handover::choose(job, observed, rolls_out, now);
+    let awaited = progress::awaited(job, observed).map(|awaited| awaited.left(now));
+    let left = runs::left(job, observed, agenda.as_ref(), now).filter(|_| observed.holder().is_none());
+    let due = [Some(pace), time_to_live, choice.look, awaited, left];
     Act {
         create_lease: observed.lease.is_none().then(|| takeover::creation(job, observed, timing)),
-        wishes: wishes(job, observed, timing, &choice),
+        wishes: wishes(job, observed, timing, agenda.as_ref(), &choice),
         service_accounts: candidates::service_accounts(job, observed),
         budget: budget::min_available(job, observed),
         create: (number, create),
+        made_for: agenda.as_ref().map(Agenda::made_for),
         retire: retention::lingering(observed, &delete),
         delete,
         label: candidates::labels(observed),
-        next_look: next_look(job, observed, pace, time_to_live, now).min(choice.look.unwrap_or(LONGEST_LOOK)),
+        next_look: next_look(job, observed, &due).min(agenda.as_ref().and_then(|agenda| agenda.look).unwrap_or(LONGEST_LOOK)),
         request: choice.request,
+        run_request: agenda.as_ref().map_or_else(|| schedule::request::refuse(job), |agenda| agenda.request.clone()),
+        agenda,
     }
 }
 
-fn wishes(job: &SingletonJob, observed: &Observed, timing: Timing, choice: &Choice) -> Wishes {
+fn wishes(job: &SingletonJob, observed: &Observed, timing: Timing, agenda: Option<&Agenda>, choice: &Choice) -> Wishes {
     let granted = choice.request.as_ref().filter(|request| matches!(request.fate, Fate::Granted(_))).map(|request| request.text.clone());
-    let wishes = takeover::wishes(job, observed, timing, choice.handover.clone());
+    let wishes = takeover::wishes(job, observed, timing, agenda, choice.handover.clone());
     Wishes { succession: choice.succession.clone(), granted, ..wishes }
 }
 
-fn pods(job: &SingletonJob, observed: &Observed, time_to_live: Option<Duration>) -> Step {
-    if time_to_live == Some(Duration::ZERO) {
+fn pods(job: &SingletonJob, observed: &Observed, agenda: Option<&Agenda>, time_to_live: Option<Duration>, now: Timestamp) -> Step {
+    if agenda.is_none() && time_to_live == Some(Duration::ZERO) {
         return Step { delete: observed.candidates.iter().map(candidates::name).collect(), ..Step::default() };
     }
-    let mut delete = retention::surplus(job, observed);
-    if runs::is_finished(job, observed) {
+    let mut delete = match agenda {
+        Some(agenda) => retention::surplus_of_runs(job, observed, agenda, now),
+        None => retention::surplus(job, observed),
+    };
+    let over = agenda.map_or_else(|| runs::is_over(job, observed), |agenda| !agenda.goes_on && !agenda.prepares);
+    if over {
         delete.extend(candidates::all_but_the_finisher(observed));
         return Step { delete, ..Step::default() };
     }
@@ -165,27 +185,29 @@ fn pods(job: &SingletonJob, observed: &Observed, time_to_live: Option<Duration>)
         delete.extend(candidates::stopped(observed));
         return Step { delete, ..Step::default() };
     }
-    let step = rollout::step(job, observed);
+    let stale = agenda.map_or_else(Vec::new, |agenda| stale(job, observed, agenda));
+    let step = rollout::step(job, &without(observed, &stale));
+    delete.extend(stale);
     delete.extend(step.delete);
     Step { delete, ..step }
 }
 
-/// The next moment at which something may be different without anybody telling.
-fn next_look(job: &SingletonJob, observed: &Observed, pace: Duration, time_to_live: Option<Duration>, now: Timestamp) -> Duration {
-    let mut look = LONGEST_LOOK;
-    let mut due: Vec<_> = time_to_live.into_iter().collect();
-    if observed.holder().is_some() {
-        look = look.min(observed.remaining() + TAKEOVER_SLACK);
-    } else {
-        look = look.min(PATIENCE);
-        due.extend(runs::left(job, observed, now));
-    }
-    if clearance::block(job, observed).is_some() {
-        look = look.min(BLOCKED_LOOK);
-    }
-    due.extend(progress::awaited(job, observed).map(|awaited| awaited.left(now)));
-    look = due.into_iter().filter(|left| !left.is_zero()).fold(look, Duration::min);
-    if pace.is_zero() { look } else { look.min(pace) }
+/// Between runs, candidates that are not for the next one.
+fn stale(job: &SingletonJob, observed: &Observed, agenda: &Agenda) -> Vec<(String, String)> {
+    let as_of_the_tick = job.spec.schedule.as_ref().is_some_and(|schedule| schedule.candidates == CandidatesPolicy::BeforeTick);
+    if agenda.goes_on || !as_of_the_tick { Vec::new() } else { candidates::stale(observed, agenda.made_for()) }
+}
+
+fn without(observed: &Observed, leaving: &[(String, String)]) -> Observed {
+    let stays = |candidate: &&Candidate| !leaving.iter().any(|(_, uid)| *uid == candidate.uid);
+    Observed { candidates: observed.candidates.iter().filter(stays).cloned().collect(), ..observed.clone() }
+}
+
+/// The next moment at which something may be different without anybody telling, besides what is `due`.
+fn next_look(job: &SingletonJob, observed: &Observed, due: &[Option<Duration>]) -> Duration {
+    let held = if observed.holder().is_some() { observed.remaining() + TAKEOVER_SLACK } else { PATIENCE };
+    let look = if clearance::block(job, observed).is_some() { held.min(BLOCKED_LOOK) } else { held.min(LONGEST_LOOK) };
+    due.iter().flatten().copied().filter(|left| !left.is_zero()).fold(look, Duration::min)
 }
 
 /// Whether `job` is a service.

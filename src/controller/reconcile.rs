@@ -188,11 +188,14 @@ async fn carry_out(job: &SingletonJob, observed: Observed, plan: Plan, now: Time
     if let Some(takeover) = status.takeovers.first().filter(|takeover| account.old().takeovers.first() != Some(takeover)) {
         context.telemetry.metrics.took_over(takeover);
     }
-    Ok(Action::requeue(match (remember_first, refused) {
+    let look = match (remember_first, refused) {
         (true, _) => AT_ONCE,
         (false, true) => next_look.min(REFUSED_RETRY),
         (false, false) => next_look,
-    }))
+    };
+    // It was counted from `now`, and a tick does not wait for what was written since.
+    let spent = Duration::try_from(Timestamp::now().duration_since(now)).unwrap_or_default();
+    Ok(Action::requeue(look.saturating_sub(spent)))
 }
 
 #[cfg(test)]

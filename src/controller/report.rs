@@ -25,6 +25,7 @@ use super::apply::Applied;
 use super::observe::candidate::{Candidate, Hindrance};
 use super::observe::{Observed, Seen};
 use super::plan::handover::request::Request;
+use super::plan::schedule::{self, Agenda};
 use super::plan::{Plan, Refusal, clearance};
 use super::request::{Failure, bounded};
 use crate::api::{SingletonJob, SingletonJobStatus};
@@ -46,6 +47,10 @@ pub struct Account<'a> {
     pub handover: Option<Handover>,
     /// What becomes of a request to hand over.
     pub request: Option<&'a Request>,
+    /// What becomes of a request to run.
+    pub run_request: Option<&'a schedule::request::Request>,
+    /// What is decided about the schedule, if there is one.
+    pub agenda: Option<&'a Agenda>,
     /// Names of ended pods whose other containers were told to end.
     pub retired: Vec<String>,
     /// The highest number of a candidate that was tried.
@@ -65,12 +70,27 @@ impl<'a> Account<'a> {
     pub fn new(job: &'a SingletonJob, observed: &'a Observed, plan: &'a Plan, applied: Applied, now: Timestamp) -> Self {
         // What was made and deleted shows in the candidates when it has happened.
         let Applied { lease_created, handover, created: _, deleted: _, retired, last_number, refused, foreign, earlier, seal: _ } = applied;
-        let (refusal, request) = match plan {
+        let (refusal, act) = match plan {
             Plan::Refuse(refusal) => (Some(refusal), None),
             Plan::LetGo => (None, None),
-            Plan::Act(act) => (None, act.request.as_ref()),
+            Plan::Act(act) => (None, Some(act)),
         };
-        Self { job, observed, refusal, lease_created, handover, request, retired, last_number, refused, foreign, earlier, now }
+        Self {
+            job,
+            observed,
+            refusal,
+            lease_created,
+            handover,
+            request: act.and_then(|act| act.request.as_ref()),
+            run_request: act.and_then(|act| act.run_request.as_ref()),
+            agenda: act.and_then(|act| act.agenda.as_ref()),
+            retired,
+            last_number,
+            refused,
+            foreign,
+            earlier,
+            now,
+        }
     }
 
     /// The status as it was.

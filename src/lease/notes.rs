@@ -27,6 +27,8 @@ pub mod keys {
     pub const SUCCESSION: &str = "singletonjob.dev/succession";
     /// JSON string: see [`Notes::handled_request`](super::Notes::handled_request).
     pub const HANDLED_REQUEST: &str = "singletonjob.dev/handled-handover-request";
+    /// See [`Ticks`](super::Ticks).
+    pub const TICKS: &str = "singletonjob.dev/ticks";
     /// See [`Progress`](super::Progress).
     pub const PROGRESS: &str = "singletonjob.dev/progress";
     /// See [`Released`](super::Released).
@@ -52,6 +54,8 @@ pub struct Notes {
     pub succession: Vec<String>,
     /// The controller's own: the last request to hand over that was granted, written together with its [`Handover`].
     pub handled_request: Option<String>,
+    /// The controller's own: what has become of the ticks of a schedule, written together with its [`Run`].
+    pub ticks: Option<Ticks>,
     /// Report: how the current run goes.
     pub progress: Option<Progress>,
     /// Report: the Lease was given back, the workload being gone.
@@ -73,6 +77,7 @@ impl Notes {
             cleared: read(annotations, keys::CLEARED),
             succession: read(annotations, keys::SUCCESSION).unwrap_or_default(),
             handled_request: read(annotations, keys::HANDLED_REQUEST),
+            ticks: read(annotations, keys::TICKS),
             progress: read(annotations, keys::PROGRESS),
             released: read(annotations, keys::RELEASED),
             finished: read(annotations, keys::FINISHED),
@@ -263,10 +268,13 @@ pub enum Desired {
 pub struct Run {
     /// The SingletonJob's uid: a recreated one runs anew.
     pub uid: String,
-    /// Counts the runs of this SingletonJob, from 1.
+    /// Counts the runs of this SingletonJob, from 1; 0 where none has been due yet.
     pub number: u32,
     /// Run or Stop.
     pub desired: Desired,
+    /// The tick that it is the run of; none where no schedule asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_time: Option<Timestamp>,
     /// Why it should stop, in one `CamelCase` word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -281,6 +289,31 @@ impl Run {
         let same = self.uid == progress.uid && self.number == progress.run;
         same && self.desired == Desired::Run && self.resumptions <= progress.resumptions
     }
+}
+
+/// What has become of the ticks of a schedule. It changes only together with [`Run`], by compare-and-swap: so a tick becomes at most one run,
+/// whoever looks, and however often.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ticks {
+    /// The SingletonJob's uid.
+    pub uid: String,
+    /// Which schedule they are of: those of a changed one count from when it was first seen.
+    pub schedule: String,
+    /// Something has become of every tick up to this moment.
+    pub settled: Timestamp,
+    /// The last tick that became a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Timestamp>,
+    /// Ticks that should have become a run and did not.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub missed: u64,
+    /// Whether ticks pass unheeded, because nothing should run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// The last request to run that was granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
 }
 
 /// Please stop and release, you in particular.

@@ -14,6 +14,7 @@ use std::process::exit;
 use std::thread;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use singletonjob::agent::config::Config;
 use singletonjob::agent::elector::Container;
 use singletonjob::agent::supervise;
@@ -77,7 +78,14 @@ impl Script {
         container.carry_out(Order::ArmDeadline(now.boot + self.deadline));
         note(&self.directory, &format!("deadline {}", (now.boot + self.deadline).as_nanos()));
         sleep(self.start_after).await;
-        container.carry_out(Order::Start(Start { token: Version(42), run: 3, attempt: 2, within: self.deadline, since: now }));
+        container.carry_out(Order::Start(Start {
+            token: Version(42),
+            run: 3,
+            scheduled_time: Timestamp::from_second(1_774_746_000).ok(),
+            attempt: 2,
+            within: self.deadline,
+            since: now,
+        }));
         let mut exit = None;
         while let Some(fact) = facts.recv().await {
             if !matches!(fact, Fact::Lateness(_)) {

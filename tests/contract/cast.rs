@@ -77,7 +77,7 @@ impl<'a> Stage<'a> {
         let seen = there.then(|| Seen { object: self.lease.clone(), record: self.record(), look: Look::default() });
         let observed = Observed { lease: seen, ..Observed::default() };
         let timing = plan::timing(&self.job).expect("it fits");
-        Wishes { succession: line, ..takeover::wishes(&self.job, &observed, timing, handover) }
+        Wishes { succession: line, ..takeover::wishes(&self.job, &observed, timing, None, handover) }
     }
 
     /// The very first Lease, for whoever comes first.

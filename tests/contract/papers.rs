@@ -87,6 +87,7 @@ fn standings() -> Value {
         token: None,
         valid_until_boottime_nanoseconds: None,
         started_boottime_nanoseconds: None,
+        scheduled_time: None,
         trouble: Some("reading lease billing/rollup at https://10.0.0.1:443: Connection refused".to_owned()),
     };
     let standby = Standing { role: Role::Standby, holder: Some(Identity::new("rollup-2", "77aa", 9)), trouble: None, ..pending.clone() };

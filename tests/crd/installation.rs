@@ -12,6 +12,7 @@ use super::{Bench, OPERATOR, SERVICE, text};
 const INSTALL: &str = include_str!("../../manifests/install.yaml");
 const BATCH_JOB: &str = include_str!("../../manifests/samples/batch-job.yaml");
 const TUNED_LEASE: &str = include_str!("../../manifests/samples/tuned-lease.yaml");
+const NIGHTLY: &str = include_str!("../../manifests/samples/nightly.yaml");
 const GENERATED: [&str; 3] = ["crds/singletonjobs.singletonjob.dev.yaml", "manifests/operator.yaml", "manifests/install.yaml"];
 
 fn repository() -> &'static Path {
@@ -61,7 +62,7 @@ async fn samples_keep_to_the_strictest_pod_security() {
     let bench = Bench::new("restricted").await;
     bench.kubectl(&["label", "namespace", "restricted", "pod-security.kubernetes.io/enforce=restricted"], "");
     bench.kubectl(&["create", "serviceaccount", "default"], "");
-    for sample in [BATCH_JOB, SERVICE, TUNED_LEASE] {
+    for sample in [BATCH_JOB, NIGHTLY, SERVICE, TUNED_LEASE] {
         let job: SingletonJob = serde_saphyr::from_str(sample).expect("a SingletonJob");
         let spec = job.spec.template.spec.expect("a pod");
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": spec});

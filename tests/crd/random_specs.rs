@@ -197,6 +197,15 @@ fn spec() -> BoxedStrategy<Value> {
         ("podTTLSecondsAfterFinished", some(&[json!(60), json!(0), json!(-1), json!(i32::MAX)])),
         ("activeDeadlineSeconds", some(&[json!(3600), json!(0)])),
         ("failurePolicy", some(&[failure_policy("In", 42), failure_policy("In", 0), failure_policy("NotIn", 0), json!({})])),
+        (
+            "schedule",
+            some(&[
+                json!({"cron": "30 2 * * *", "timeZone": "Europe/Stockholm"}),
+                json!({"cron": "never", "timeZone": "nowhere"}),
+                json!({"cron": "@daily", "concurrencyPolicy": "Replace", "leadSeconds": i32::MAX}),
+                json!({}),
+            ]),
+        ),
         ("suspend", some(&[json!(true), json!(false)])),
         ("standbyReadiness", some(&[json!("Ready"), json!("NotReady"), json!("Sometimes")])),
         ("workloadContainer", some(&[json!("main"), json!("helper"), json!("nobody")])),

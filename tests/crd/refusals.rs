@@ -97,6 +97,27 @@ fn of_the_spec() -> Vec<(Value, Said)> {
     ]
 }
 
+fn of_the_schedule() -> Vec<(Value, Said)> {
+    let with = |schedule: Value| spec(json!({"schedule": merged(json!({"cron": "@daily"}), schedule)}));
+    vec![
+        (
+            spec(json!({"completionPolicy": "Never", "schedule": {"cron": "@daily"}})),
+            ("spec.schedule", "leave schedule out, or write completionPolicy OnSuccess: with Never the workload runs without end"),
+        ),
+        (spec(json!({"schedule": {}})), ("spec.schedule.cron", "Required value")),
+        (with(json!({"cron": ""})), ("spec.schedule.cron", "should be at least 1 chars long")),
+        (with(json!({"startingDeadlineSeconds": 0})), ("spec.schedule.startingDeadlineSeconds", "should be greater than or equal to 1")),
+        (
+            with(json!({"concurrencyPolicy": "Allow"})),
+            ("spec.schedule.concurrencyPolicy", "supported values: \"Forbid\", \"Replace\", \"Enqueue\""),
+        ),
+        (with(json!({"candidates": "Never"})), ("spec.schedule.candidates", "supported values: \"BeforeTick\", \"Always\"")),
+        (with(json!({"leadSeconds": -1})), ("spec.schedule.leadSeconds", "should be greater than or equal to 0")),
+        (with(json!({"successfulRunsHistoryLimit": -1})), ("spec.schedule.successfulRunsHistoryLimit", "greater than or equal to 0")),
+        (with(json!({"failedRunsHistoryLimit": 101})), ("spec.schedule.failedRunsHistoryLimit", "less than or equal to 100")),
+    ]
+}
+
 fn ruled(operator: &str, values: &Value, action: &str) -> Value {
     spec(json!({"failurePolicy": {"rules": [{"onExitCodes": {"operator": operator, "values": values}, "action": action}]}}))
 }
@@ -255,6 +276,11 @@ fn good() -> Vec<Value> {
         spec(json!({"activeDeadlineSeconds": 1, "failurePolicy": {}})),
         ruled("NotIn", &json!([0, 255, 1, 1]), "Ignore"),
         spec(json!({"takeover": {}})),
+        spec(json!({"schedule": {"cron": "@daily"}})),
+        spec(json!({"suspend": true, "activeDeadlineSeconds": 60, "schedule": {
+            "cron": "*/5 8-17 * * MON-FRI", "timeZone": "Europe/Stockholm", "startingDeadlineSeconds": 1, "concurrencyPolicy": "Enqueue",
+            "candidates": "Always", "leadSeconds": 0, "successfulRunsHistoryLimit": 0, "failedRunsHistoryLimit": 100,
+        }})),
         with_unreachable(&json!({"policy": "AfterPodGone"})),
         with_unreachable(&json!({"policy": "Manual", "delaySeconds": 86400})),
         merged(with_pod(json!({"restartPolicy": "Always"})), json!({"completionPolicy": "Never"})),
@@ -273,7 +299,9 @@ fn good() -> Vec<Value> {
 #[tokio::test]
 async fn what_cannot_work_is_refused_with_what_to_write_instead() {
     let bench = Bench::new("refusals").await;
-    for (spec, (field, message)) in [of_the_spec(), of_the_failure_policy(), of_the_pod(), of_the_workload(), of_takeover()].concat() {
+    for (spec, (field, message)) in
+        [of_the_spec(), of_the_schedule(), of_the_failure_policy(), of_the_pod(), of_the_workload(), of_takeover()].concat()
+    {
         let said = dry_run(&bench, &spec);
         assert!(said.contains(&format!("{field}: ")) && said.contains(message), "{spec}\n  says:   {said}\n  not:    {field}: {message}");
     }
@@ -316,6 +344,23 @@ async fn the_kind_of_a_job_cannot_be_changed() {
     let said = refusal(bench.jobs().replace("report", &PostParams::default(), &created).await);
     let message = "completionPolicy cannot be changed: delete this SingletonJob first, or use another name";
     assert!(said.contains("spec.completionPolicy: ") && said.contains(message), "{said}");
+}
+
+#[tokio::test]
+async fn a_schedule_can_be_changed_but_neither_added_nor_taken_away() {
+    let bench = Bench::new("schedules").await;
+    let message = "use another name, or delete this SingletonJob first: a schedule can be changed, but neither added nor taken away";
+    let nightly = spec(json!({"schedule": {"cron": "@daily"}}));
+    let mut once = bench.jobs().create(&PostParams::default(), &job("once", &spec(json!({})))).await.expect("good");
+    let mut often = bench.jobs().create(&PostParams::default(), &job("often", &nightly)).await.expect("good");
+    once.spec.schedule.clone_from(&often.spec.schedule);
+    let schedule = often.spec.schedule.take();
+    for (name, changed) in [("once", &once), ("often", &often)] {
+        let said = refusal(bench.jobs().replace(name, &PostParams::default(), changed).await);
+        assert!(said.contains("spec.schedule: ") && said.contains(message), "{said}");
+    }
+    often.spec.schedule = schedule.map(|schedule| singletonjob::api::schedule::Schedule { cron: "@hourly".into(), ..schedule });
+    bench.jobs().replace("often", &PostParams::default(), &often).await.expect("another time is no other kind");
 }
 
 #[tokio::test]

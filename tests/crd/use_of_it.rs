@@ -57,6 +57,7 @@ async fn explain_tells_users_what_each_field_is() {
     }
     assert!(bench.kubectl(&["explain", "sj.spec.lease.leaseDurationSeconds"], "").contains("Whole seconds, at least 3"));
     assert!(bench.kubectl(&["explain", "sj.spec.takeover.unreachableHolder.policy"], "").contains("What a takeover waits for"));
+    assert!(bench.kubectl(&["explain", "sj.spec.schedule.concurrencyPolicy"], "").contains("What a tick does while a run is going on"));
     assert!(bench.kubectl(&["explain", "sj.status.takeovers.gapMilliseconds"], "").contains("nobody held it"));
     bench.kubectl(&["explain", "sj.spec.template.spec.containers.env"], "");
 }
@@ -100,8 +101,23 @@ async fn get_tells_the_story_in_one_line() {
             .collect::<Vec<_>>()
     };
     let wide = columns(&bench.kubectl(&["get", "sj", "ticker", "--output", "wide"], ""));
-    let names =
-        ["NAME", "READY", "REASON", "HOLDER", "STANDBYS", "RUN", "LAST RUN", "AGE", "NODE", "LEASE", "TOKEN", "TRANSITIONS", "HELD SINCE"];
+    let names = [
+        "NAME",
+        "READY",
+        "REASON",
+        "HOLDER",
+        "STANDBYS",
+        "RUN",
+        "LAST RUN",
+        "AGE",
+        "NODE",
+        "LEASE",
+        "TOKEN",
+        "TRANSITIONS",
+        "HELD SINCE",
+        "SCHEDULE",
+        "NEXT",
+    ];
     assert_eq!(wide[0], names);
     assert_eq!(wide[1][..7], ["ticker", "True", "Held", "ticker-2", "2", "4", "Succeeded"]);
     assert_eq!(wide[1][8..12], ["node-a", "15", "48213", "7"]);
@@ -154,7 +170,7 @@ async fn two_field_managers_share_a_template() {
 #[tokio::test]
 async fn a_misspelt_or_later_field_is_refused_and_not_dropped() {
     let bench = Bench::new("unknown").await;
-    let with_schedule = SERVICE.replace("  replicas: 3", "  schedule: {cron: '* * * * *'}");
-    let output = bench.try_kubectl(&APPLY, &with_schedule);
-    assert!(text(&output.stderr).contains(r#"unknown field "spec.schedule""#), "{}", text(&output.stderr));
+    let misspelt = SERVICE.replace("  replicas: 3", "  schedule: {cron: '* * * * *', timezone: UTC}");
+    let output = bench.try_kubectl(&APPLY, &misspelt);
+    assert!(text(&output.stderr).contains(r#"unknown field "spec.schedule.timezone""#), "{}", text(&output.stderr));
 }

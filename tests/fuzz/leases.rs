@@ -34,11 +34,12 @@ pub fn policy() -> Value {
 
 /// What a workload reads.
 pub fn standing() -> Value {
-    json!({"role": "Active", "identity": ME, "holder": ME, "token": "48213", "validUntilBoottimeNanoseconds": 11, "trouble": "none"})
+    json!({"role": "Active", "identity": ME, "holder": ME, "token": "48213", "validUntilBoottimeNanoseconds": 11, "trouble": "none",
+        "scheduledTime": TIMES[0]})
 }
 
 fn run() -> Value {
-    json!({"uid": "job", "number": 1, "desired": "Run"})
+    json!({"uid": "job", "number": 1, "desired": "Run", "scheduledTime": TIMES[0]})
 }
 
 fn progress() -> Value {

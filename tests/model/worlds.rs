@@ -18,7 +18,7 @@ pub fn named(name: &str) -> World {
 }
 
 /// The same with wider bounds, one at a time: together they have no end.
-pub fn larger(world: World) -> Vec<World> {
+pub fn larger(world: &World) -> Vec<World> {
     let further = World { horizon: world.horizon + 1, ..world.clone() };
     let lazier = World { lazy: (0..world.agents).collect(), ..world.clone() };
     if world.lazy.is_empty() || world.lazy.len() == world.agents { vec![further] } else { vec![further, lazier] }

@@ -233,7 +233,7 @@ impl World {
     fn wishes(&mut self, observed: &Observed, timing: singletonjob::lease::timing::Timing) -> Wishes {
         let handover = self.controller.handover.take();
         let succession = handover.is_some().then(|| self.controller.succession.clone());
-        let wishes = takeover::wishes(&self.controller.job, observed, timing, handover);
+        let wishes = takeover::wishes(&self.controller.job, observed, timing, None, handover);
         Wishes { succession, ..wishes }
     }
 

@@ -18,6 +18,7 @@ fn standing(role: Role, started: Option<u64>) -> Standing {
         token: Some(Version(7)),
         valid_until_boottime_nanoseconds: None,
         started_boottime_nanoseconds: started.map(|seconds| seconds * 1_000_000_000),
+        scheduled_time: None,
         trouble: None,
     }
 }

@@ -73,7 +73,8 @@ pub fn with_wishes(lease: &Lease, wishes: &Wishes) -> Option<Lease> {
     let cleared = wishes.cleared.is_none() || says.cleared == wishes.cleared;
     let handover = wishes.handover.as_ref().is_none_or(|handover| says.handover.as_ref() == Some(handover));
     let succession = wishes.succession.as_ref().is_none_or(|line| says.succession == *line);
-    let told = says.policy.as_ref() == Some(&wishes.policy) && says.run.as_ref() == Some(&wishes.run);
+    let ticks = wishes.ticks.is_none() || says.ticks == wishes.ticks;
+    let told = ticks && says.policy.as_ref() == Some(&wishes.policy) && says.run.as_ref() == Some(&wishes.run);
     if told && handover && cleared && succession {
         return None;
     }
@@ -81,6 +82,15 @@ pub fn with_wishes(lease: &Lease, wishes: &Wishes) -> Option<Lease> {
     lease.metadata.managed_fields = None;
     wish(lease.metadata.annotations.get_or_insert_default(), wishes);
     Some(lease)
+}
+
+/// Whether `wishes`, made from what `seen` says, may be written over what `lease` says by now: another controller may have taken a tick, or
+/// candidates may have begun, or finished, the run that is to be followed by another.
+pub fn may_follow(wishes: &Wishes, seen: &Lease, lease: &Lease) -> bool {
+    let (before, says) = (Notes::read(seen.metadata.annotations.as_ref()), Notes::read(lease.metadata.annotations.as_ref()));
+    let decides_anew = wishes.ticks.is_some() && before.run.as_ref() != Some(&wishes.run);
+    let unchanged = before.progress == says.progress && before.finished == says.finished;
+    before.run == says.run && before.ticks == says.ticks && (unchanged || !decides_anew)
 }
 
 fn is_about(cleared: &Cleared, lease: &Lease) -> bool {
@@ -91,6 +101,9 @@ fn is_about(cleared: &Cleared, lease: &Lease) -> bool {
 fn wish(annotations: &mut BTreeMap<String, String>, wishes: &Wishes) {
     notes::write(annotations, keys::POLICY, Some(&wishes.policy));
     notes::write(annotations, keys::RUN, Some(&wishes.run));
+    if let Some(ticks) = &wishes.ticks {
+        notes::write(annotations, keys::TICKS, Some(ticks));
+    }
     if let Some(cleared) = &wishes.cleared {
         notes::write(annotations, keys::CLEARED, Some(cleared));
     }

@@ -19,6 +19,8 @@ pub struct Candidate {
     pub node: Option<String>,
     /// Which template it was made from.
     pub template_hash: Option<String>,
+    /// Of a job with a schedule: the run that was next, or going on, when it was made.
+    pub made_for: Option<u32>,
     /// Whose Role it needs.
     pub service_account: String,
     /// The role label as it is.
@@ -124,6 +126,7 @@ impl Candidate {
             number: number(&pod.name_any()),
             node: spec.node_name.clone(),
             template_hash: pod.labels().get(labels::TEMPLATE_HASH).cloned(),
+            made_for: pod.labels().get(labels::MADE_FOR_RUN).and_then(|number| number.parse().ok()),
             service_account: spec.service_account_name.clone().unwrap_or_else(|| "default".to_owned()),
             role: pod.labels().get(labels::ROLE).cloned(),
             lingers: matches!(life, Life::Ended(_)) && lingers(&spec, &status),

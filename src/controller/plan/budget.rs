@@ -9,7 +9,8 @@ use crate::api::{SingletonJob, StandbyReadiness};
 /// to hand over to, and a budget would keep its node from ever being drained; of two budgets for one pod, the API server obeys neither and
 /// refuses the eviction: the user's goes first.
 pub fn min_available(job: &SingletonJob, observed: &Observed) -> Option<i32> {
-    let goes_on = !job.spec.is_stopped() && !runs::is_finished(job, observed);
+    // Between the runs of a schedule it costs nothing to have one, and two writes a run not to.
+    let goes_on = !job.spec.is_stopped() && (job.spec.schedule.is_some() || !runs::is_over(job, observed));
     let is_wanted = goes_on && job.spec.replicas > 1 && observed.other_budget.is_none();
     is_wanted.then(|| match job.spec.standby_readiness {
         StandbyReadiness::Ready => 1,

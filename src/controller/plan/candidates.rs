@@ -41,6 +41,13 @@ pub fn all_but_the_finisher(observed: &Observed) -> Vec<(String, String)> {
     alive(observed).filter(|candidate| Some(candidate.uid.as_str()) != by).map(name).collect()
 }
 
+/// Between two runs: those that were made for an earlier one, whose environment is of that time. Whoever ended it is kept for its log.
+pub fn stale(observed: &Observed, next: u32) -> Vec<(String, String)> {
+    let gone = all_but_the_finisher(observed);
+    let stale = alive(observed).filter(|candidate| candidate.made_for != Some(next)).map(name);
+    stale.filter(|pod| gone.contains(pod)).collect()
+}
+
 /// Nothing should run: standbys go at once, the holder when it has released, or can no longer be running.
 pub fn stopped(observed: &Observed) -> Vec<(String, String)> {
     let holder = observed.holder_uid();

@@ -136,7 +136,7 @@ fn silent<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Seen> {
 
 /// A Lease that was not given back, while anybody wants it.
 fn wanted<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Seen> {
-    let wanted = !job.spec.is_stopped() && !runs::is_finished(job, observed);
+    let wanted = !job.spec.is_stopped() && !runs::is_over(job, observed);
     observed.lease.as_ref().filter(|seen| wanted && !seen.record.is_released())
 }
 

@@ -34,7 +34,7 @@ impl Awaited<'_> {
 /// Whom a rollout has waited for longest; none where nothing is rolled out, or nobody is waited for.
 pub fn awaited<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<Awaited<'a>> {
     let is_new = |candidate: &&Candidate| candidate.template_hash.as_deref() == Some(&observed.template_hash);
-    let rolls_out = !job.spec.is_stopped() && !runs::is_finished(job, observed) && alive(observed).any(|candidate| !is_new(&candidate));
+    let rolls_out = !job.spec.is_stopped() && !runs::is_over(job, observed) && alive(observed).any(|candidate| !is_new(&candidate));
     if !rolls_out {
         return None;
     }

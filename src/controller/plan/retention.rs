@@ -8,6 +8,7 @@ use super::super::observe::Observed;
 use super::super::observe::candidate::{Candidate, End};
 use super::candidates::name;
 use super::runs;
+use super::schedule::Agenda;
 use crate::api::SingletonJob;
 
 /// Failed attempts of a one-shot that stay at most, newest first.
@@ -37,8 +38,34 @@ pub fn surplus(job: &SingletonJob, observed: &Observed) -> Vec<(String, String)>
     surplus
 }
 
-/// How long the pods of the finished run still stay; none where they stay for good, or the run is not over.
+/// Ended pods that are not kept of a job with a schedule: beyond its limits, or for longer than they live.
+pub fn surplus_of_runs(job: &SingletonJob, observed: &Observed, agenda: &Agenda, now: Timestamp) -> Vec<(String, String)> {
+    let Some(schedule) = &job.spec.schedule else { return Vec::new() };
+    let limit = |limit: i32| usize::try_from(limit).unwrap_or(0);
+    let attempts = limit(job.spec.backoff_limit().unwrap_or(0)).saturating_add(1).min(MOST_ATTEMPTS);
+    let failures = limit(schedule.failed_runs_history_limit).saturating_add(if agenda.goes_on { attempts } else { 0 });
+    let newest = [
+        (ended(observed, |end| end.succeeded), limit(schedule.successful_runs_history_limit)),
+        (ended(observed, |end| !end.succeeded && !end.is_fault()), failures),
+        (ended(observed, End::is_fault), MOST_FAULTS),
+    ];
+    let beyond = newest.into_iter().flat_map(|(list, most)| list.into_iter().enumerate().map(move |(place, pod)| (place >= most, pod)));
+    let is_too_old = |pod: &Candidate| remaining_life(job, pod, now) == Some(Duration::ZERO);
+    beyond.filter(|(beyond, pod)| *beyond || is_too_old(pod)).map(|(_, pod)| name(pod)).collect()
+}
+
+/// How long an ended pod still stays; none where it stays for good.
+fn remaining_life(job: &SingletonJob, pod: &Candidate, now: Timestamp) -> Option<Duration> {
+    let granted = Duration::from_secs(u64::try_from(job.spec.pod_ttl_seconds_after_finished?).unwrap_or(0));
+    Some(granted.saturating_sub(Duration::try_from(now.duration_since(pod.end()?.at?)).unwrap_or_default()))
+}
+
+/// How long the pods of the finished run still stay, or those of a schedule the first of them; none where they stay for good, or the run is
+/// not over.
 pub fn time_to_live(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<Duration> {
+    if job.spec.schedule.is_some() {
+        return observed.candidates.iter().filter_map(|pod| remaining_life(job, pod, now)).min();
+    }
     let granted = Duration::from_secs(u64::try_from(job.spec.pod_ttl_seconds_after_finished?).unwrap_or(0));
     let over = runs::completion_time(job, observed)?;
     Some(granted.saturating_sub(Duration::try_from(now.duration_since(over)).unwrap_or_default()))

@@ -1,10 +1,11 @@
-//! Whether anything should run.
+//! Which run is wanted, and how far it has come.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::super::observe::Observed;
+use super::schedule::Agenda;
 use crate::api::SingletonJob;
 use crate::api::conditions::reasons;
 use crate::lease::elector;
@@ -14,45 +15,96 @@ use crate::lease::notes::{Desired, Finished, Progress, Run};
 const ONLY_RUN: u32 = 1;
 /// Why nothing runs although the Lease, made anew, does not know that the run is over.
 const FINISHED: &str = "Finished";
+/// Why nothing runs yet.
+const NOTHING_DUE: &str = "NothingDue";
+/// Why nothing runs any more that was never started.
+const MISSED: &str = "Missed";
 
-/// What the Lease should say should run.
-pub fn wanted(job: &SingletonJob, observed: &Observed) -> Run {
-    let forgotten = finished(job, observed).is_none() && is_finished(job, observed);
+/// What the Lease should say should run; `agenda` is that of a job with a schedule.
+pub fn wanted(job: &SingletonJob, observed: &Observed, agenda: Option<&Agenda>) -> Run {
+    let number = agenda.map_or(ONLY_RUN, |agenda| agenda.number);
+    let over = agenda.map_or_else(|| is_over(job, observed), |agenda| !agenda.goes_on);
     let reason = match (job.spec.suspend, job.spec.replicas) {
-        _ if forgotten => Some(FINISHED),
-        (true, _) => Some(reasons::SUSPENDED),
-        (false, 0) => Some(reasons::SCALED_TO_ZERO),
-        (false, _) => None,
+        _ if agenda.is_some_and(|agenda| agenda.given_up) => Some(MISSED),
+        _ if number == 0 => Some(NOTHING_DUE),
+        _ if over && ended(job, observed, number).is_none() => Some(FINISHED),
+        (_, 0) => Some(reasons::SCALED_TO_ZERO),
+        (true, _) if agenda.is_none() => Some(reasons::SUSPENDED),
+        _ => None,
     };
     let desired = if reason.is_some() { Desired::Stop } else { Desired::Run };
     let uid = job.metadata.uid.clone().unwrap_or_default();
-    let resumptions = resumptions(observed, &uid, desired);
-    Run { uid, number: ONLY_RUN, desired, reason: reason.map(str::to_owned), resumptions }
+    let resumptions = resumptions(observed, &uid, number, desired);
+    let scheduled_time = agenda.and_then(|agenda| agenda.scheduled_time);
+    Run { uid, number, desired, scheduled_time, reason: reason.map(str::to_owned), resumptions }
 }
 
 /// One more than the Lease has where that says Stop and is to say Run.
-fn resumptions(observed: &Observed, uid: &str, desired: Desired) -> u32 {
+fn resumptions(observed: &Observed, uid: &str, number: u32, desired: Desired) -> u32 {
     let said = observed.lease.as_ref().and_then(|lease| lease.record.notes.run.as_ref());
-    let same = said.filter(|run| run.uid == uid && run.number == ONLY_RUN);
+    let same = said.filter(|run| run.uid == uid && run.number == number);
     same.map_or(0, |run| run.resumptions.saturating_add(u32::from(run.desired == Desired::Stop && desired == Desired::Run)))
 }
 
 /// How long the run may still take, as its candidates reckon; none where it has not begun, or may take as long as it likes.
-pub fn left(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<Duration> {
+pub fn left(job: &SingletonJob, observed: &Observed, agenda: Option<&Agenda>, now: Timestamp) -> Option<Duration> {
     let record = &observed.lease.as_ref()?.record;
-    let account = elector::account_of(record, &wanted(job, observed));
+    let account = elector::account_of(record, &wanted(job, observed, agenda));
     elector::time_left(&account, record.notes.policy.as_ref()?, now)
 }
 
-/// How the run of this very SingletonJob ended, if it did; one of an earlier SingletonJob of that name is another's.
-pub fn finished<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Finished> {
-    let finished = observed.lease.as_ref()?.record.notes.finished.as_ref()?;
-    (job.metadata.uid.as_deref() == Some(&finished.uid) && finished.run == ONLY_RUN).then_some(finished)
+/// The run that goes on, or else the last one: as the Lease has it, or as was known before a Lease that is lost. 0 where none has been due.
+pub fn current(job: &SingletonJob, observed: &Observed) -> u32 {
+    if job.spec.schedule.is_none() {
+        return ONLY_RUN;
+    }
+    noted(job, observed).map_or_else(|| remembered(job), |run| run.number)
 }
 
-/// Whether the run is over: as the Lease has it, or as was known before a Lease that is lost.
-pub fn is_finished(job: &SingletonJob, observed: &Observed) -> bool {
-    finished(job, observed).is_some() || job.status.as_ref().is_some_and(|status| !status.runs.is_empty())
+fn remembered(job: &SingletonJob) -> u32 {
+    let Some(status) = &job.status else { return 0 };
+    let last = status.runs.iter().map(|run| run.number).chain(status.run.iter().map(|run| run.number)).max();
+    last.and_then(|number| u32::try_from(number).ok()).unwrap_or(0)
+}
+
+/// The run that the Lease asks for; one of an earlier SingletonJob of that name is another's.
+fn noted<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Run> {
+    let run = observed.lease.as_ref()?.record.notes.run.as_ref()?;
+    (job.metadata.uid.as_deref() == Some(&run.uid)).then_some(run)
+}
+
+/// The tick that the current run is of.
+pub fn scheduled_time(job: &SingletonJob, observed: &Observed) -> Option<Timestamp> {
+    let remembered = || job.status.as_ref()?.run.as_ref()?.scheduled_time.as_ref().map(|time| time.0);
+    noted(job, observed).map_or_else(remembered, |run| run.scheduled_time)
+}
+
+/// How the current run ended, if it did.
+pub fn finished<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Finished> {
+    ended(job, observed, current(job, observed))
+}
+
+/// How run `number` of this very SingletonJob ended, as far as the Lease knows.
+fn ended<'a>(job: &SingletonJob, observed: &'a Observed, number: u32) -> Option<&'a Finished> {
+    last_finished(job, observed).filter(|finished| finished.run == number)
+}
+
+/// How the last run of this very SingletonJob ended that ended by itself; one of an earlier SingletonJob of that name is another's.
+pub fn last_finished<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Finished> {
+    let finished = observed.lease.as_ref()?.record.notes.finished.as_ref()?;
+    (job.metadata.uid.as_deref() == Some(&finished.uid)).then_some(finished)
+}
+
+/// Whether nothing of the current run is left to do: as the Lease has it, or as was known before a Lease that is lost.
+pub fn is_over(job: &SingletonJob, observed: &Observed) -> bool {
+    let number = current(job, observed);
+    let known = || job.status.as_ref().is_some_and(|status| status.runs.iter().any(|run| run.number == i64::from(number)));
+    number == 0 || finished(job, observed).is_some() || is_given_up(job, observed) || known()
+}
+
+/// Whether the current run could not be started in time.
+pub fn is_given_up(job: &SingletonJob, observed: &Observed) -> bool {
+    noted(job, observed).is_some_and(|run| run.desired == Desired::Stop && run.reason.as_deref() == Some(MISSED))
 }
 
 /// When the run was over, on the clock of whoever finished it.
@@ -61,10 +113,15 @@ pub fn completion_time(job: &SingletonJob, observed: &Observed) -> Option<Timest
     finished(job, observed).map(|finished| finished.completion_time).or_else(recorded)
 }
 
-/// How the run of this very SingletonJob goes.
+/// How the current run goes.
 pub fn progress<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Progress> {
+    progress_of(job, observed, current(job, observed))
+}
+
+/// How run `number` of this very SingletonJob goes, or went.
+pub fn progress_of<'a>(job: &SingletonJob, observed: &'a Observed, number: u32) -> Option<&'a Progress> {
     let progress = observed.lease.as_ref()?.record.notes.progress.as_ref()?;
-    (job.metadata.uid.as_deref() == Some(&progress.uid) && progress.run == ONLY_RUN).then_some(progress)
+    (job.metadata.uid.as_deref() == Some(&progress.uid) && progress.run == number).then_some(progress)
 }
 
 #[cfg(test)]
@@ -99,7 +156,7 @@ mod tests {
             ("another's", &running, told("Stop", 4, another), (Desired::Run, 0)),
         ];
         for (what, job, observed, expected) in table {
-            let wanted = wanted(job, &observed);
+            let wanted = wanted(job, &observed, None);
             assert_eq!((wanted.desired, wanted.resumptions), expected, "{what}");
         }
     }
@@ -115,7 +172,7 @@ mod tests {
                                 "activeDeadlineSeconds": 60});
             json!({"singletonjob.dev/progress": progress.to_string(), "singletonjob.dev/policy": policy.to_string()})
         };
-        let seconds = |observed: &Observed| left(&job(json!({}), settled()), observed, now()).map(|left| left.as_secs());
+        let seconds = |observed: &Observed| left(&job(json!({}), settled()), observed, None, now()).map(|left| left.as_secs());
         assert_eq!([20, 60, 99].map(|ago| seconds(&told("Run", 1, begun(ago, 1)))), [Some(40), Some(0), Some(0)]);
         assert_eq!(seconds(&told("Run", 1, begun(99, 0))), None, "it was resumed since");
         assert_eq!(seconds(&told("Stop", 1, begun(99, 1))), None, "it is being resumed");

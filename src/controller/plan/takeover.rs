@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::super::observe::{Observed, Seen};
+use super::schedule::Agenda;
 use super::{clearance, failure, handover, runs};
 use crate::api::SingletonJob;
 use crate::api::status::LeaseStatus;
-use crate::lease::notes::{Cleared, CompletionPolicy, Handover, Policy, Run};
+use crate::lease::notes::{Cleared, CompletionPolicy, Handover, Policy, Run, Ticks};
 use crate::lease::record::{Identity, Version};
 use crate::lease::timing::Timing;
 
@@ -34,6 +35,8 @@ pub struct Wishes {
     pub policy: Policy,
     /// What should be run.
     pub run: Run,
+    /// What has become of the ticks of a schedule. None leaves what is there.
+    pub ticks: Option<Ticks>,
     /// Whom to ask to hand over. None leaves a request that is there: only candidates remove it.
     pub handover: Option<Handover>,
     /// The word that a silent holder is gone. None leaves one that is there, as above.
@@ -69,13 +72,14 @@ pub fn longest(job: &SingletonJob, observed: &Observed) -> Duration {
 }
 
 /// What the Lease should say. A longer lease is not told before it is written down in status.
-pub fn wishes(job: &SingletonJob, observed: &Observed, timing: Timing, handover: Option<Handover>) -> Wishes {
+pub fn wishes(job: &SingletonJob, observed: &Observed, timing: Timing, agenda: Option<&Agenda>, handover: Option<Handover>) -> Wishes {
     let policy = policy(job, observed, timing);
     let told = observed.lease.as_ref().and_then(|lease| lease.record.notes.policy.clone());
     let policy = if must_remember_first(job, observed) { told.unwrap_or(policy) } else { policy };
     let handover = handover.filter(|wish| !is_asked(observed, wish));
     let cleared = clearance::cleared(job, observed);
-    Wishes { policy, run: runs::wanted(job, observed), handover, cleared, succession: None, granted: None }
+    let run = runs::wanted(job, observed, agenda);
+    Wishes { policy, run, ticks: agenda.map(|agenda| agenda.ticks.clone()), handover, cleared, succession: None, granted: None }
 }
 
 /// Whether a longer lease is wanted than status remembers: it is written there first, then told.

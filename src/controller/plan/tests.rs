@@ -57,6 +57,7 @@ pub(super) fn pod(number: i64, ready: bool) -> Candidate {
         ready,
         able: ready,
         unready_since: None,
+        made_for: None,
         hindrance: None,
         lingers: false,
         complaint: None,

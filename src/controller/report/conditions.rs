@@ -1,5 +1,7 @@
 //! Conditions: the state table of the API, row by row.
 
+mod scheduled;
+
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -40,7 +42,7 @@ pub fn all(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<Condition> {
     if !unchanged {
         optional.push((types::RECONCILING, verdict.reconciling));
     }
-    optional.extend(finished(account, old));
+    optional.extend(if account.job.spec.schedule.is_some() { scheduled::last_run(account, old) } else { finished(account, old).into() });
     let mut statements: Vec<_> = verdict.ready.into_iter().collect();
     let suspended = account.job.spec.suspend;
     statements.push(if suspended {
@@ -49,7 +51,8 @@ pub fn all(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<Condition> {
         Statement::no(types::SUSPENDED, reasons::AS_EXPECTED, "spec.suspend is false")
     });
     if account.refusal.is_none() {
-        statements.extend([held, standby(account), healthy(account)]);
+        statements.extend([held, healthy(account)]);
+        optional.push((types::STANDBY_AVAILABLE, (!scheduled::is_at_rest(account)).then(|| standby(account))));
     }
     let generation = account.job.metadata.generation;
     let now = to_seconds(account.now);
@@ -107,10 +110,13 @@ fn fares(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) -> V
     if let Some(refusal) = account.refusal {
         return stalled(refusal.reason, &refusal.message);
     }
+    if let Some(agenda) = account.agenda {
+        return scheduled::verdict(account, agenda, held);
+    }
     if let Some(run) = over(account, old) {
         return match run.outcome {
             RunOutcome::Succeeded => ready(Statement::yes(types::READY, reasons::COMPLETE, sentence(account, &run))),
-            RunOutcome::Failed | RunOutcome::Stopped => stalled(reasons::FAILED, sentence(account, &run)),
+            RunOutcome::Failed | RunOutcome::Replaced | RunOutcome::Stopped => stalled(reasons::FAILED, sentence(account, &run)),
         };
     }
     if account.job.spec.is_stopped() {
@@ -155,7 +161,7 @@ fn one_shot(account: &Account<'_>, held: &Statement) -> Verdict {
 
 /// That the time of a run is over and nobody is there to write it down. Only candidates do that, in the write that takes the Lease.
 fn overdue(account: &Account<'_>) -> Option<String> {
-    let left = runs::left(account.job, account.observed, account.now)?;
+    let left = runs::left(account.job, account.observed, account.agenda, account.now)?;
     let limit = account.job.spec.active_deadline_seconds.filter(|_| left.is_zero() && account.standbys().next().is_none())?;
     let why = account.trouble().map_or_else(|| "no candidate is ready".to_owned(), |trouble| trouble.message);
     Some(format!(
@@ -256,7 +262,8 @@ fn free(account: &Account<'_>, reason: Reason, by: &str) -> Statement {
         return Statement::no(types::HELD, reasons::NEVER_HELD, "nobody has held the Lease yet");
     }
     let wait = runs::progress(account.job, account.observed).map_or(0, |progress| progress.retry_after_seconds);
-    if wait > 0 && over(account, &account.old()).is_none() && !account.job.spec.is_stopped() {
+    let over = account.agenda.map_or_else(|| over(account, &account.old()).is_some(), |agenda| !agenda.goes_on);
+    if wait > 0 && !over && !account.job.spec.is_stopped() {
         let setbacks = runs::progress(account.job, account.observed).map_or(0, |progress| progress.setbacks);
         let often = if setbacks > 1 { format!(", {setbacks} times in a row") } else { String::new() };
         let message = format!("the workload ended in {by}{often}; it is started again {wait} s after that; the log of {by} says why");
@@ -309,13 +316,14 @@ fn over(account: &Account<'_>, old: &SingletonJobStatus) -> Option<FinishedRun> 
 
 fn sentence(account: &Account<'_>, run: &FinishedRun) -> String {
     let message = run.message.clone().unwrap_or_default();
-    let changed = if is_outdated(account, run) { TEMPLATE_CHANGED } else { "" };
+    let changed = if account.job.spec.schedule.is_none() && is_outdated(account, run) { TEMPLATE_CHANGED } else { "" };
     match run.outcome {
         RunOutcome::Succeeded => format!("succeeded: {message}{changed}"),
-        RunOutcome::Failed | RunOutcome::Stopped => {
+        RunOutcome::Failed | RunOutcome::Replaced | RunOutcome::Stopped => {
             let kept = |pod: &&String| account.observed.candidates.iter().any(|candidate| candidate.name == **pod);
             let log = run.pod.as_ref().filter(kept).map_or(String::new(), |pod| format!("; the log of {pod} says why"));
-            format!("failed after {}: {message}{log}{changed}", words::count(run.attempts, "attempt", "attempts"))
+            let how = if run.outcome == RunOutcome::Replaced { "replaced" } else { "failed" };
+            format!("{how} after {}: {message}{log}{changed}", words::count(run.attempts, "attempt", "attempts"))
         }
     }
 }

@@ -3,8 +3,9 @@
 use super::{Account, ends, rollout, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, is_true, reasons, types};
-use crate::api::status::{RunOutcome, Takeover, TakeoverReason};
+use crate::api::status::{FinishedRun, RunOutcome, Takeover, TakeoverReason};
 use crate::controller::plan::handover::request::{Fate, Request};
+use crate::controller::plan::schedule;
 use crate::lease::record::Identity;
 
 /// Something that happened, for `kubectl describe`.
@@ -55,6 +56,8 @@ pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJ
         events.push(Event { pod: Some(handover.holder.pod().to_owned()), ..normal("HandoverRequested", note) });
     }
     events.extend(account.request.and_then(refused));
+    events.extend(account.run_request.and_then(run_refused));
+    events.extend(missed(account, old, new));
     events.extend(account.retired.iter().map(retired));
     events.extend(attempts(account, old, new));
     events.extend(standbys(account, old, new));
@@ -116,7 +119,8 @@ fn retired(pod: &String) -> Event {
 
 fn attempts(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> {
     let mut events = Vec::new();
-    let (before, after) = (old.run.clone().unwrap_or_default(), new.run.clone().unwrap_or_default());
+    let after = new.run.clone().unwrap_or_default();
+    let before = old.run.clone().filter(|run| run.number == after.number).unwrap_or_default();
     let holder = new.lease.as_ref().and_then(|lease| lease.holder.clone());
     if after.failures > before.failures {
         let failed = format!("{} of {} failed", after.failures, words::count(after.attempts, "attempt has", "attempts have"));
@@ -132,15 +136,33 @@ fn attempts(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobS
         let place = holder.as_ref().map_or(String::new(), |pod| format!(" in {pod}"));
         events.push(Event { pod: holder, ..normal("WorkloadStarted", format!("attempt {} begins{place}", after.attempts)) });
     }
-    if let Some(run) = new.runs.first().filter(|_| old.runs.is_empty()) {
-        let note = run.message.clone().unwrap_or_default();
-        let event = match run.outcome {
-            RunOutcome::Succeeded => normal("RunSucceeded", note),
-            RunOutcome::Failed | RunOutcome::Stopped => warning("RunFailed", note),
-        };
-        events.push(Event { pod: run.pod.clone(), ..event });
-    }
+    let is_new = |run: &&FinishedRun| old.runs.iter().all(|known| known.number != run.number);
+    events.extend(new.runs.iter().filter(is_new).map(|run| ended(account, run)));
     events
+}
+
+fn ended(account: &Account<'_>, run: &FinishedRun) -> Event {
+    let which = account.job.spec.schedule.as_ref().map_or(String::new(), |_| format!("run {}: ", run.number));
+    let note = which + run.message.as_deref().unwrap_or_default();
+    let event = match run.outcome {
+        RunOutcome::Succeeded => normal("RunSucceeded", note),
+        RunOutcome::Replaced => normal("RunReplaced", note),
+        RunOutcome::Failed | RunOutcome::Stopped => warning("RunFailed", note),
+    };
+    Event { pod: run.pod.clone(), ..event }
+}
+
+/// Ticks that are missed; why is known only to whoever decided it.
+fn missed(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
+    let more = new.missed_runs.unwrap_or(0).saturating_sub(old.missed_runs.unwrap_or(0));
+    let told = account.agenda.and_then(|agenda| agenda.missed);
+    let ticks = words::count(more, "tick is missed", "ticks are missed");
+    (more > 0).then(|| warning("RunMissed", told.map_or_else(|| format!("{ticks}: see status.missedRuns"), |told| words::missed(&told))))
+}
+
+fn run_refused(request: &schedule::request::Request) -> Option<Event> {
+    let schedule::request::Fate::Refused(why) = &request.fate else { return None };
+    Some(warning("RunRequestRefused", format!("the request {:?} to run is refused: {why}", request.text)))
 }
 
 fn conditions(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> {
@@ -182,7 +204,9 @@ fn held_up(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobSt
 fn standbys(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     let told = find_condition(&old.conditions, types::STANDBY_AVAILABLE);
     let tell = find_condition(&new.conditions, types::STANDBY_AVAILABLE)?;
-    if tell.status == "False" && told.is_some_and(|told| told.status == "True") {
+    // The only candidate stands by until its run begins, and nobody does then.
+    let alone = account.job.spec.schedule.is_some() && account.job.spec.replicas == 1;
+    if tell.status == "False" && !alone && told.is_some_and(|told| told.status == "True") {
         return Some(warning("StandbyUnavailable", tell.message.clone()));
     }
     let trouble = account.trouble()?;

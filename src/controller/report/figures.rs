@@ -12,7 +12,8 @@ use crate::telemetry::metrics::jobs::Figures;
 pub fn of(job: &SingletonJob, silence: Option<Duration>) -> Figures {
     let status = job.status.clone().unwrap_or_default();
     let lease = status.lease.clone().unwrap_or_default();
-    let over = !status.runs.is_empty() || job.spec.is_stopped() || job.metadata.deletion_timestamp.is_some();
+    let idle = if job.spec.schedule.is_some() { status.run.is_none() } else { !status.runs.is_empty() };
+    let over = idle || job.spec.is_stopped() || job.metadata.deletion_timestamp.is_some();
     Figures {
         namespace: job.namespace().unwrap_or_default(),
         name: job.name_any(),
@@ -26,6 +27,7 @@ pub fn of(job: &SingletonJob, silence: Option<Duration>) -> Figures {
         failed_attempts: to_u32(status.run.map(|run| run.failures)),
         succeeded_runs: to_u32(status.succeeded_runs),
         failed_runs: to_u32(status.failed_runs),
+        missed_runs: status.missed_runs.and_then(|missed| u32::try_from(missed).ok()).unwrap_or(0),
     }
 }
 
@@ -54,6 +56,9 @@ mod tests {
     fn candidates_are_wanted_while_something_should_run() {
         assert_eq!(figures(json!({}), json!({})).wanted_candidates, 3);
         assert_eq!(figures(json!({"suspend": true}), json!({})).wanted_candidates, 0);
+        let scheduled = |status: Value| figures(json!({"schedule": {"cron": "@daily"}}), status);
+        assert_eq!(scheduled(json!({"runs": [{"number": 1, "outcome": "Succeeded"}], "missedRuns": 3})).wanted_candidates, 0);
+        assert_eq!(scheduled(json!({"run": {"number": 2}})).wanted_candidates, 3);
         let run = json!({"number": 1, "outcome": "Succeeded"});
         assert_eq!(figures(json!({}), json!({"runs": [run], "succeededRuns": 1})).wanted_candidates, 0);
     }

@@ -6,20 +6,50 @@ use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::status::{FinishedRun, MOST_HISTORY, RunOutcome, Takeover, TakeoverReason};
 use crate::controller::plan::runs;
+use crate::controller::plan::schedule::Agenda;
 use crate::lease::notes::{Finished, Outcome, Policy, Reason};
-use crate::lease::record::Record;
+use crate::lease::record::{Identity, Record};
 
 /// How the job's runs ended. What is written here stays, whatever happens to the Lease.
 pub fn runs(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<FinishedRun> {
     let mut all = old.runs.clone();
-    if let Some(finished) = runs::finished(account.job, account.observed) {
+    if let Some(finished) = runs::last_finished(account.job, account.observed) {
+        let newest = all.first().map_or(0, |run| run.number);
         match all.iter_mut().find(|run| run.number == i64::from(finished.run)) {
             Some(known) => learn(known, account, finished),
-            None => all.insert(0, run(account, finished, old)),
+            None if i64::from(finished.run) > newest => all.insert(0, run(account, finished, old)),
+            None => {}
         }
     }
+    let replaced = account.agenda.and_then(|agenda| replaced(account, agenda, old, &all));
+    all.splice(0..0, replaced);
     all.truncate(MOST_HISTORY);
     all
+}
+
+/// A run that had begun and gave way to another. What never began was missed.
+fn replaced(account: &Account<'_>, agenda: &Agenda, old: &SingletonJobStatus, over: &[FinishedRun]) -> Option<FinishedRun> {
+    let before = old.run.as_ref().filter(|run| run.number < i64::from(agenda.number))?;
+    let progress = u32::try_from(before.number).ok().and_then(|number| runs::progress_of(account.job, account.observed, number));
+    let attempts = progress.map_or(before.attempts, |progress| i32::try_from(progress.starts).unwrap_or(i32::MAX));
+    if attempts == 0 || over.iter().any(|run| run.number >= before.number) {
+        return None;
+    }
+    let holder = old.lease.as_ref().and_then(|lease| lease.last_holder_identity.as_deref());
+    Some(FinishedRun {
+        number: before.number,
+        outcome: RunOutcome::Replaced,
+        scheduled_time: before.scheduled_time.clone(),
+        reason: Some(reasons::REPLACED.to_owned()),
+        message: Some(format!("stopped for run {}, which was due", agenda.number)),
+        exit_code: None,
+        pod: holder.map(|holder| Identity::read(holder).pod().to_owned()),
+        node: old.lease.as_ref().and_then(|lease| lease.node.clone()),
+        attempts,
+        start_time: before.start_time.clone(),
+        completion_time: Some(to_seconds(account.now)),
+        fencing_token: old.lease.as_ref().and_then(|lease| lease.fencing_token.clone()),
+    })
 }
 
 /// The Lease tells of an end sooner than the pod tells why.
@@ -37,9 +67,12 @@ fn policy<'a>(account: &'a Account<'_>) -> Option<&'a Policy> {
 fn run(account: &Account<'_>, finished: &Finished, old: &SingletonJobStatus) -> FinishedRun {
     let pod = account.observed.candidates.iter().find(|candidate| finished.by.pod_uid() == Some(&candidate.uid));
     let cause = ends::cause(account, finished);
-    let progress = runs::progress(account.job, account.observed);
+    let progress = runs::progress_of(account.job, account.observed, finished.run);
+    let known = old.run.as_ref().filter(|run| run.number == i64::from(finished.run));
+    let scheduled_time = runs::scheduled_time(account.job, account.observed).filter(|_| is_current(account, finished)).map(to_seconds);
     FinishedRun {
         number: i64::from(finished.run),
+        scheduled_time: scheduled_time.or_else(|| known.and_then(|run| run.scheduled_time.clone())),
         outcome: match finished.outcome {
             Outcome::Succeeded => RunOutcome::Succeeded,
             Outcome::Failed => RunOutcome::Failed,
@@ -50,10 +83,14 @@ fn run(account: &Account<'_>, finished: &Finished, old: &SingletonJobStatus) -> 
         pod: Some(finished.by.pod().to_owned()),
         node: pod.and_then(|pod| pod.node.clone()),
         attempts: i32::try_from(progress.map_or(finished.attempt, |progress| progress.starts)).unwrap_or(i32::MAX),
-        start_time: old.start_time.clone().or(finished.start_time.map(to_seconds)),
+        start_time: known.and_then(|run| run.start_time.clone()).or(old.start_time.clone()).or(finished.start_time.map(to_seconds)),
         completion_time: Some(to_seconds(finished.completion_time)),
         fencing_token: finished.token.map(|token| token.to_string()),
     }
+}
+
+fn is_current(account: &Account<'_>, finished: &Finished) -> bool {
+    runs::current(account.job, account.observed) == finished.run
 }
 
 /// How the Lease changed hands.
@@ -78,9 +115,11 @@ fn takeover(account: &Account<'_>, record: &Record, to: &str, last: Option<&str>
         Some(released) => released.renew_time,
         None => before.and_then(|(_, renewed)| *renewed),
     };
+    let first = account.agenda.is_some() && record.notes.progress.as_ref().is_some_and(|progress| progress.starts == 1);
     let gap = record.acquire_time.zip(last_sign).map(|(acquired, left)| acquired.duration_since(left).as_millis());
-    let named = |identity: &str| crate::lease::record::Identity::read(identity).pod().to_owned();
+    let named = |identity: &str| Identity::read(identity).pod().to_owned();
     let from = match released {
+        _ if first => None,
         Some(released) if released.reason == Reason::Created => None,
         Some(released) => Some(released.by.pod().to_owned()),
         None => before.map(|(holder, _)| holder.pod().to_owned()).or_else(|| last.map(named)),
@@ -89,8 +128,9 @@ fn takeover(account: &Account<'_>, record: &Record, to: &str, last: Option<&str>
         acquire_time: record.acquire_time.map(to_seconds),
         from,
         to: to.to_owned(),
-        reason: reason(released.map(|released| released.reason), last.is_some(), old),
-        gap_milliseconds: gap.and_then(|gap| i64::try_from(gap).ok()).filter(|gap| *gap >= 0),
+        // The first attempt of a run takes over from nobody, whoever ran the one before.
+        reason: if first { TakeoverReason::InitialAcquire } else { reason(released.map(|released| released.reason), last.is_some(), old) },
+        gap_milliseconds: gap.and_then(|gap| i64::try_from(gap).ok()).filter(|gap| *gap >= 0 && !first),
         fencing_token: look.and_then(|look| look.token).map(|token| token.to_string()),
     }
 }

@@ -5,11 +5,11 @@ use kube::ResourceExt;
 use super::words::to_seconds;
 use super::{Account, conditions, history};
 use crate::api::SingletonJobStatus;
-use crate::api::status::{Candidate, CandidateRole, CurrentRun, LeaseStatus, MOST_CANDIDATES, PendingRequest, RunOutcome};
+use crate::api::status::{Candidate, CandidateRole, CurrentRun, FinishedRun, LeaseStatus, MOST_CANDIDATES, PendingRequest, RunOutcome};
 use crate::contract::labels;
 use crate::controller::observe::candidate::{self, Life};
 use crate::controller::plan::handover::request::{Fate, Request};
-use crate::controller::plan::{self, clearance, runs, takeover};
+use crate::controller::plan::{self, clearance, runs, schedule, takeover};
 use crate::lease::record::{Identity, Version};
 
 /// What users should read now.
@@ -19,9 +19,8 @@ pub fn compute(account: &Account<'_>) -> SingletonJobStatus {
     let alive = || observed.candidates.iter().filter(|candidate| candidate.is_alive());
     let ready = alive().filter(|candidate| candidate.ready);
     let runs = history::runs(account, &old);
-    let succeeded = runs.iter().filter(|run| run.outcome == RunOutcome::Succeeded).count();
-    let failed = runs.iter().filter(|run| run.outcome == RunOutcome::Failed).count();
-    let run = runs.is_empty().then(|| run(account, &old)).flatten();
+    let run = run(account, &old, &runs);
+    let once = account.job.spec.schedule.is_none();
     SingletonJobStatus {
         observed_generation: account.job.metadata.generation,
         conditions: conditions::all(account, &old),
@@ -33,15 +32,33 @@ pub fn compute(account: &Account<'_>) -> SingletonJobStatus {
         candidates: candidates(account),
         last_candidate_number: account.last_number.max(old.last_candidate_number),
         last_handled_cleared_holder: clearance::handled(account.job, observed),
-        start_time: old.start_time.clone().or_else(|| run.as_ref().and_then(|run| run.start_time.clone())),
-        completion_time: runs.first().and_then(|run| run.completion_time.clone()),
+        start_time: old.start_time.clone().or_else(|| run.as_ref().and_then(|run| run.start_time.clone()).filter(|_| once)),
+        completion_time: runs.first().and_then(|run| run.completion_time.clone()).filter(|_| once),
         run,
-        succeeded_runs: (!runs.is_empty()).then(|| to_i32(succeeded)),
-        failed_runs: (!runs.is_empty()).then(|| to_i32(failed)),
+        last_schedule_time: account.agenda.map_or(old.last_schedule_time.clone(), |agenda| agenda.ticks.last.map(to_seconds)),
+        next_schedule_time: account.agenda.and_then(|agenda| agenda.next).map(to_seconds),
+        missed_runs: account.agenda.map_or(old.missed_runs, |agenda| i64::try_from(agenda.ticks.missed).ok()),
+        succeeded_runs: (!runs.is_empty()).then(|| ever(old.succeeded_runs, &runs, &old, RunOutcome::Succeeded)),
+        failed_runs: (!runs.is_empty()).then(|| ever(old.failed_runs, &runs, &old, RunOutcome::Failed)),
         runs,
         takeovers: history::takeovers(account, &old),
         pending_handover_request: pending(account),
         last_handled_handover_request: handled(account).or(old.last_handled_handover_request),
+        last_handled_run_request: handled_run(account).or(old.last_handled_run_request),
+    }
+}
+
+/// Runs that ended so, those that are not in the list any more included.
+fn ever(before: Option<i32>, runs: &[FinishedRun], old: &SingletonJobStatus, outcome: RunOutcome) -> i32 {
+    let new = runs.iter().filter(|run| run.outcome == outcome && old.runs.iter().all(|known| known.number != run.number)).count();
+    before.unwrap_or(0).saturating_add(to_i32(new))
+}
+
+fn handled_run(account: &Account<'_>) -> Option<String> {
+    let schedule::request::Request { text, fate } = account.run_request?;
+    match fate {
+        schedule::request::Fate::Waits => None,
+        schedule::request::Fate::Granted | schedule::request::Fate::Refused(_) | schedule::request::Fate::Past => Some(text.clone()),
     }
 }
 
@@ -124,12 +141,22 @@ fn token(account: &Account<'_>, before: &LeaseStatus) -> Option<Version> {
     seen.and_then(|seen| seen.look.token).or(said.max(finished).max(known))
 }
 
-fn run(account: &Account<'_>, old: &SingletonJobStatus) -> Option<CurrentRun> {
-    let known = old.run.clone();
-    let Some(progress) = runs::progress(account.job, account.observed) else { return known };
+/// The run that goes on. Of a schedule it is there from its tick on, otherwise from its first start.
+fn run(account: &Account<'_>, old: &SingletonJobStatus, over: &[FinishedRun]) -> Option<CurrentRun> {
+    let number = account.agenda.map_or_else(|| runs::current(account.job, account.observed), |agenda| agenda.number);
+    let known = old.run.clone().filter(|run| run.number == i64::from(number));
+    if over.iter().any(|run| run.number == i64::from(number)) || account.agenda.is_some_and(|agenda| !agenda.goes_on) {
+        return None;
+    }
+    let scheduled_time = account.agenda.and_then(|agenda| agenda.scheduled_time).map(to_seconds);
+    let Some(progress) = runs::progress_of(account.job, account.observed, number) else {
+        let unstarted = CurrentRun { number: i64::from(number), scheduled_time, ..CurrentRun::default() };
+        return known.or(account.agenda.map(|_| unstarted));
+    };
     let began = account.record().and_then(|record| record.acquire_time).filter(|_| progress.starts > 0);
     Some(CurrentRun {
         number: i64::from(progress.run),
+        scheduled_time,
         start_time: known.and_then(|run| run.start_time).or(began.map(to_seconds)),
         attempts: i32::try_from(progress.starts).unwrap_or(i32::MAX),
         failures: i32::try_from(progress.failures).unwrap_or(i32::MAX),

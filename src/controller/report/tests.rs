@@ -5,6 +5,7 @@ mod earlier;
 mod listed;
 mod rollout;
 mod runs;
+mod scheduled;
 
 use std::time::Duration;
 

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::status::TakeoverReason;
+use crate::controller::plan::schedule::fate::{Missed, Why};
 use crate::lease::notes::Reason;
 
 /// "1 attempt", "2 attempts".
@@ -53,6 +54,24 @@ pub fn takeover(reason: TakeoverReason) -> String {
     format!("{reason:?} ({means})")
 }
 
+/// Ticks that did not become a run, and why the last of them did not.
+pub fn missed(missed: &Missed) -> String {
+    let Missed { count: number, more, last, why } = missed;
+    let many = if *more {
+        format!("at least {number} ticks are missed, the last counted")
+    } else {
+        count(*number, "tick is missed", "ticks are missed, the last")
+    };
+    let why = match why {
+        Why::Passed => "the controller was not there to take it, and only the latest tick is made up for".to_owned(),
+        Why::Late => "it was noticed later than spec.schedule.startingDeadlineSeconds allows".to_owned(),
+        Why::Busy(run) => format!("run {run} was going on, and spec.schedule.concurrencyPolicy is Forbid"),
+        Why::Overtaken => "it had to wait, and another tick came after it".to_owned(),
+        Why::Unstarted => "no candidate could start it within spec.schedule.startingDeadlineSeconds".to_owned(),
+    };
+    format!("{many} of {last}: {why}", last = to_seconds(*last).0)
+}
+
 /// As times are written: whole seconds, so that what was written equals what is computed again.
 pub fn to_seconds(time: Timestamp) -> Time {
     Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
@@ -71,6 +90,11 @@ mod tests {
     fn one_is_not_many_and_every_number_has_its_unit() {
         assert_eq!((count(1, "attempt", "attempts"), count(0_i32, "attempt", "attempts")), ("1 attempt".into(), "0 attempts".into()));
         assert_eq!((duration(31), duration(1_049), duration(15_250)), ("31 ms".into(), "1.0 s".into(), "15.2 s".into()));
+        let ticks = |number, more| missed(&Missed { count: number, more, last: Timestamp::UNIX_EPOCH, why: Why::Busy(3) });
+        let why = "of 1970-01-01T00:00:00Z: run 3 was going on, and spec.schedule.concurrencyPolicy is Forbid";
+        assert_eq!(ticks(1, false), format!("1 tick is missed {why}"));
+        assert_eq!(ticks(2, false), format!("2 ticks are missed, the last {why}"));
+        assert_eq!(ticks(1000, true), format!("at least 1000 ticks are missed, the last counted {why}"));
         assert_eq!(takeover(TakeoverReason::Expired), "Expired (it fell silent)");
         assert_eq!(moment("2026-01-01T14:03:11.9Z".parse().expect("valid")), "2026-01-01T14:03:11Z");
     }

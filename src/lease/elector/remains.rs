@@ -153,7 +153,8 @@ mod tests {
         let finished = CRASHED.release(&limited(), &dead(), later).and_then(|write| write.finished).expect("an outcome");
         assert_eq!(finished.reason, "DeadlineExceeded");
         let mut suspended = limited();
-        suspended.notes.run = Some(Run { uid: "job".into(), number: 1, desired: Desired::Stop, reason: None, resumptions: 0 });
+        suspended.notes.run =
+            Some(Run { uid: "job".into(), number: 1, desired: Desired::Stop, scheduled_time: None, reason: None, resumptions: 0 });
         assert_eq!(CRASHED.release(&suspended, &dead(), later).and_then(|write| write.finished), None);
     }
 

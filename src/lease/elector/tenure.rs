@@ -28,6 +28,7 @@ pub(super) struct Tenure {
     acquired: Moment,
     policy: Policy,
     progress: Progress,
+    scheduled_time: Option<Timestamp>,
     proof: Proof,
     armed: Option<Armed>,
     workload: Workload,
@@ -50,6 +51,7 @@ impl Tenure {
             acquired: attempt.sent,
             policy,
             progress,
+            scheduled_time: record.notes.run.as_ref().and_then(|run| run.scheduled_time),
             proof: Proof::of(&attempt),
             armed: None,
             workload: if spent { Workload::Empty(None) } else { Workload::Unstarted },
@@ -236,7 +238,14 @@ impl Tenure {
     }
 
     fn start(&self) -> Start {
-        Start { token: self.token, run: self.progress.run, attempt: self.progress.starts, within: self.proof.soft, since: self.proof.sent }
+        Start {
+            token: self.token,
+            run: self.progress.run,
+            scheduled_time: self.scheduled_time,
+            attempt: self.progress.starts,
+            within: self.proof.soft,
+            since: self.proof.sent,
+        }
     }
 
     /// From now until a stopping workload is killed: its grace is over, or the lease is.

@@ -57,7 +57,7 @@ pub(super) fn policy() -> Policy {
 }
 
 fn run() -> Run {
-    Run { uid: "job".into(), number: 1, desired: Desired::Run, reason: None, resumptions: 0 }
+    Run { uid: "job".into(), number: 1, desired: Desired::Run, scheduled_time: None, reason: None, resumptions: 0 }
 }
 
 fn wall(milliseconds: u64) -> Timestamp {
@@ -304,6 +304,16 @@ fn the_deadline_is_armed_before_the_workload_starts_and_counts_from_the_send() {
     let outputs = orders(&bench.store(2_000, &acquire));
     assert_eq!(outputs[0], Order::ArmDeadline(kernel_kill(11_000)));
     assert!(matches!(&outputs[1], Order::Start(start) if (start.token, start.attempt) == (Version(11), 1)));
+}
+
+#[test]
+fn a_workload_is_started_for_the_tick_of_the_run_that_was_acquired() {
+    for tick in [None, Some(wall(7))] {
+        let mut bench = Bench::new();
+        let acquire = bench.saw(0, free().noted(|notes| notes.run = Some(Run { number: 2, scheduled_time: tick, ..run() })));
+        let outputs = orders(&bench.store(10, &acquire));
+        assert!(matches!(&outputs[1], Order::Start(start) if (start.run, start.scheduled_time) == (2, tick)), "{outputs:?}");
+    }
 }
 
 #[test]

@@ -127,6 +127,8 @@ pub struct Start {
     pub token: Version,
     /// Which run, from 1.
     pub run: u32,
+    /// The tick that it is the run of, if any.
+    pub scheduled_time: Option<Timestamp>,
     /// Which attempt of this run, from 1.
     pub attempt: u32,
     /// Check the clock immediately before the fork, and do not start when this much has passed ...

@@ -36,6 +36,8 @@ pub struct Figures {
     pub succeeded_runs: u32,
     /// Runs that failed, ever.
     pub failed_runs: u32,
+    /// Ticks of a schedule that did not become a run, ever.
+    pub missed_runs: u32,
 }
 
 struct Series {
@@ -53,7 +55,7 @@ const fn counter(name: &'static str, help: &'static str, value: fn(&Figures) -> 
     Series { name, help, kind: MetricType::Counter, value }
 }
 
-const SERIES: [Series; 10] = [
+const SERIES: [Series; 11] = [
     gauge("singletonjob_held", "1 while a candidate holds the Lease, otherwise 0", |job| Some(f64::from(u8::from(job.held)))),
     gauge("singletonjob_wanted_candidates", "Candidates there should be; 0 while suspended, and when finished", |job| {
         Some(job.wanted_candidates.into())
@@ -70,6 +72,7 @@ const SERIES: [Series; 10] = [
     counter("singletonjob_lease_transitions", "How often the Lease changed hands, as it says itself", |job| Some(job.transitions.into())),
     counter("singletonjob_succeeded_runs", "Runs that succeeded, ever", |job| Some(job.succeeded_runs.into())),
     counter("singletonjob_failed_runs", "Runs that failed, ever", |job| Some(job.failed_runs.into())),
+    counter("singletonjob_missed_runs", "Ticks of a schedule that did not become a run, ever", |job| Some(job.missed_runs.into())),
 ];
 
 type Source = Box<dyn Fn() -> Vec<Figures> + Send + Sync>;

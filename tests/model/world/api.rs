@@ -163,7 +163,7 @@ fn store(lease: &mut Record, write: &Write) {
 }
 
 fn run(desired: Desired) -> Run {
-    Run { uid: "job".into(), number: 1, desired, reason: None, resumptions: 0 }
+    Run { uid: "job".into(), number: 1, desired, scheduled_time: None, reason: None, resumptions: 0 }
 }
 
 fn notes(policy: &Policy) -> Notes {

@@ -18,7 +18,7 @@ use crate::lease::notes::Reason;
 /// How long a request waits for its successor to be ready. Whoever asks is still there to read the answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Of a value, what counts, in characters: it is kept in status and in the Lease.
-const LONGEST: usize = 253;
+pub const LONGEST: usize = 253;
 
 /// A request that was not there, or not settled, before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,13 +60,14 @@ pub fn settle(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'_>>
     Some(Request { text, fate })
 }
 
-fn annotation<'a>(job: &'a SingletonJob, name: &str) -> Option<&'a str> {
+/// What an annotation says, if it says anything.
+pub fn annotation<'a>(job: &'a SingletonJob, name: &str) -> Option<&'a str> {
     let value = job.metadata.annotations.as_ref()?.get(name)?.trim();
     (!value.is_empty()).then_some(value)
 }
 
 fn fate(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'_>>, text: &str, now: Timestamp) -> Fate {
-    if runs::is_finished(job, observed) {
+    if runs::is_over(job, observed) {
         return Fate::Refused("the run is over, and nobody holds the Lease any more".to_owned());
     }
     if job.spec.is_stopped() {

@@ -1,0 +1,115 @@
+//! Which tick becomes a run, and when.
+//!
+//! What has become of ticks is written into the Lease by the very write that wants a run: a tick is taken by compare-and-swap, and so at most
+//! once, by whichever controller, and however often one is restarted. Nothing here remembers anything else; status is asked only when the Lease
+//! is lost.
+//!
+//! # Layout
+//! [`calendar`]: when ticks are. [`memory`]: what is known of them, before anything is decided. [`fate`]: what becomes of each.
+//! [`request`]: runs that a person asks for.
+
+pub mod calendar;
+pub mod fate;
+pub mod memory;
+pub mod request;
+#[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
+mod tests;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::super::observe::Observed;
+use crate::api::SingletonJob;
+use crate::api::schedule::{CandidatesPolicy, Schedule};
+use crate::lease::notes::Ticks;
+use calendar::Calendar;
+use fate::{Course, Missed};
+use request::Request;
+
+/// What is decided about a job with a schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agenda {
+    /// The run that goes on, or else the last one; 0 where none has been due.
+    pub number: u32,
+    /// The tick that it is the run of.
+    pub scheduled_time: Option<Timestamp>,
+    /// Whether it is to be started, or finished.
+    pub goes_on: bool,
+    /// Whether it could not be started in time.
+    pub given_up: bool,
+    /// What the Lease should remember of ticks.
+    pub ticks: Ticks,
+    /// Ticks that are missed by this very decision.
+    pub missed: Option<Missed>,
+    /// The next tick; none while they pass unheeded.
+    pub next: Option<Timestamp>,
+    /// Whether candidates for the next run should be there.
+    pub prepares: bool,
+    /// From now until something is due.
+    pub look: Option<Duration>,
+    /// What becomes of a request to run.
+    pub request: Option<Request>,
+}
+
+impl Agenda {
+    /// The run that a candidate is made for now.
+    pub fn made_for(&self) -> u32 {
+        if self.goes_on { self.number } else { self.number.saturating_add(1) }
+    }
+}
+
+/// Decides about the schedule of `job`; none where it has none.
+///
+/// # Errors
+/// What is wrong with the schedule, and what to write instead.
+pub fn agenda(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Result<Option<Agenda>, String> {
+    let Some(schedule) = &job.spec.schedule else { return Ok(None) };
+    let calendar = Calendar::read(schedule)?;
+    if calendar.after(now).is_none() {
+        return Err(format!("spec.schedule.cron: {:?} never comes: write a day that its month has", schedule.cron));
+    }
+    let mut course = Course::new(schedule, memory::recall(job, schedule, observed, now), now);
+    course.pause(&calendar, job.spec.suspend || job.spec.replicas == 0);
+    course.give_up();
+    course.heed(&calendar);
+    let request = request::settle(job, &mut course);
+    Ok(Some(conclude(schedule, &calendar, course, request)))
+}
+
+fn conclude(schedule: &Schedule, calendar: &Calendar, course: Course<'_>, request: Option<Request>) -> Agenda {
+    let now = course.now;
+    let next = calendar.after(course.memory.ticks.settled.max(now)).filter(|_| !course.memory.ticks.paused);
+    let goes_on = course.memory.goes_on();
+    let lead = next.filter(|_| !goes_on).map(|next| before(next, lead(schedule)));
+    let prepares = match schedule.candidates {
+        CandidatesPolicy::Always => lead.is_some(),
+        CandidatesPolicy::BeforeTick => lead.is_some_and(|lead| lead <= now),
+    };
+    let moments = [next, lead, course.too_late()];
+    Agenda {
+        number: course.memory.number,
+        scheduled_time: course.memory.scheduled_time,
+        goes_on,
+        given_up: course.memory.given_up,
+        missed: course.missed,
+        next,
+        prepares,
+        look: moments.into_iter().flatten().filter_map(|moment| until(now, moment)).min(),
+        request,
+        ticks: course.memory.ticks,
+    }
+}
+
+fn lead(schedule: &Schedule) -> Duration {
+    Duration::from_secs(u64::try_from(schedule.lead_seconds).unwrap_or(0))
+}
+
+fn before(moment: Timestamp, by: Duration) -> Timestamp {
+    moment.checked_sub(by).unwrap_or(Timestamp::MIN)
+}
+
+fn until(now: Timestamp, moment: Timestamp) -> Option<Duration> {
+    Duration::try_from(moment.duration_since(now)).ok().filter(|left| !left.is_zero())
+}

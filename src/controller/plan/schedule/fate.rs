@@ -1,0 +1,164 @@
+//! What becomes of ticks: a run, a wait, or nothing.
+//!
+//! Of several that have passed, only the latest may still run. All others are missed, and so is whatever finds another run going on, unless
+//! that gives way or lets it wait.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::calendar::{Calendar, Due};
+use super::memory::{MOMENT, Memory, Stage};
+use crate::api::schedule::{ConcurrencyPolicy, Schedule};
+
+/// Ticks that did not become a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// How many.
+    pub count: u64,
+    /// Whether there were more than were counted.
+    pub more: bool,
+    /// The last of them.
+    pub last: Timestamp,
+    /// Why that one did not.
+    pub why: Why,
+}
+
+/// Why a tick did not become a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Nobody was there to take it, and another came after it.
+    Passed,
+    /// It was noticed later than it may start.
+    Late,
+    /// This run was going on.
+    Busy(u32),
+    /// It waited, and another came after it.
+    Overtaken,
+    /// Its run could not be started in time.
+    Unstarted,
+}
+
+/// What becomes of the latest tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Run,
+    Wait,
+    Miss(Why),
+}
+
+/// A decision under way.
+#[derive(Clone, Debug)]
+pub struct Course<'a> {
+    schedule: &'a Schedule,
+    /// What is known, and what follows from it so far.
+    pub memory: Memory,
+    /// Ticks that are missed by this decision.
+    pub missed: Option<Missed>,
+    waits: Option<Timestamp>,
+    /// When it is made.
+    pub now: Timestamp,
+}
+
+impl<'a> Course<'a> {
+    /// Nothing is decided yet.
+    pub fn new(schedule: &'a Schedule, memory: Memory, now: Timestamp) -> Self {
+        Self { schedule, memory, missed: None, waits: None, now }
+    }
+
+    /// Lets ticks pass unheeded, or heeds them again. Those that passed meanwhile are not made up for; only one that may still start does.
+    pub fn pause(&mut self, calendar: &Calendar, paused: bool) {
+        if self.memory.ticks.paused && !paused {
+            let from = self.patience().and_then(|patience| self.now.checked_sub(patience).ok()).unwrap_or(self.now);
+            let late = calendar.due(from, self.now).latest.and_then(|tick| tick.checked_sub(MOMENT).ok());
+            self.memory.ticks.settled = self.memory.ticks.settled.max(late.unwrap_or(self.now));
+        }
+        self.memory.ticks.paused = paused;
+    }
+
+    /// A run that nobody could start in time is not started any more.
+    pub fn give_up(&mut self) {
+        let late = self.memory.scheduled_time.filter(|tick| self.memory.stage == Stage::Unstarted && self.is_late(*tick));
+        if let Some(tick) = late {
+            self.memory.stage = Stage::Over;
+            self.memory.given_up = true;
+            self.miss(1, false, tick, Why::Unstarted);
+        }
+    }
+
+    /// Something becomes of every tick that has passed, unless it waits.
+    pub fn heed(&mut self, calendar: &Calendar) {
+        if self.memory.ticks.paused {
+            return;
+        }
+        let Due { latest, previous, earlier, more } = calendar.due(self.memory.ticks.settled, self.now);
+        let Some(tick) = latest else { return };
+        let fate = self.fate(tick);
+        if let Some(previous) = previous {
+            self.miss(earlier, more, previous, if fate == Fate::Wait { Why::Overtaken } else { Why::Passed });
+        }
+        match fate {
+            Fate::Run => {
+                self.begin(Some(tick));
+                self.memory.ticks.last = Some(tick);
+            }
+            Fate::Wait => self.waits = Some(tick),
+            Fate::Miss(why) => self.miss(1, false, tick, why),
+        }
+        match (fate, previous) {
+            (Fate::Wait, None) => {}
+            (Fate::Wait, Some(_)) => self.memory.ticks.settled = tick.checked_sub(MOMENT).unwrap_or(tick),
+            (Fate::Run | Fate::Miss(_), _) => self.memory.ticks.settled = tick,
+        }
+    }
+
+    fn fate(&self, tick: Timestamp) -> Fate {
+        match (self.memory.goes_on(), self.schedule.concurrency_policy) {
+            (true, ConcurrencyPolicy::Forbid) => Fate::Miss(Why::Busy(self.memory.number)),
+            _ if self.is_late(tick) => Fate::Miss(Why::Late),
+            (true, ConcurrencyPolicy::Enqueue) => Fate::Wait,
+            (true, ConcurrencyPolicy::Replace) | (false, _) => Fate::Run,
+        }
+    }
+
+    /// Wants the next run, instead of one that may be going on: whoever runs that stops, and nobody starts before the Lease is given back.
+    pub fn begin(&mut self, tick: Option<Timestamp>) {
+        if let (Some(overtaken), Stage::Unstarted) = (self.memory.scheduled_time, self.memory.stage) {
+            self.miss(1, false, overtaken, Why::Overtaken);
+        }
+        self.memory.number = self.memory.number.saturating_add(1);
+        self.memory.scheduled_time = tick;
+        self.memory.stage = Stage::Unstarted;
+        self.memory.given_up = false;
+    }
+
+    fn miss(&mut self, count: u64, more: bool, last: Timestamp, why: Why) {
+        self.memory.ticks.missed = self.memory.ticks.missed.saturating_add(count);
+        let before = self.missed.take();
+        self.missed = Some(match before {
+            Some(before) if before.last > last => Missed { count: before.count + count, more: before.more || more, ..before },
+            Some(before) => Missed { count: before.count + count, more: before.more || more, last, why },
+            None => Missed { count, more, last, why },
+        });
+    }
+
+    /// What a run does to another that is asked for.
+    pub fn concurrency_policy(&self) -> ConcurrencyPolicy {
+        self.schedule.concurrency_policy
+    }
+
+    /// From when on a tick that waits, or whose run does, may not start any more.
+    pub fn too_late(&self) -> Option<Timestamp> {
+        let unstarted = self.memory.scheduled_time.filter(|_| self.memory.stage == Stage::Unstarted);
+        let first = [self.waits, unstarted].into_iter().flatten().min()?;
+        first.checked_add(self.patience()? + MOMENT).ok()
+    }
+
+    fn is_late(&self, tick: Timestamp) -> bool {
+        self.patience().is_some_and(|patience| tick.checked_add(patience).is_ok_and(|last| last < self.now))
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        self.schedule.starting_deadline_seconds.map(|seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+    }
+}

@@ -1,0 +1,80 @@
+//! Runs that a person asks for by annotation: each value acts once.
+//!
+//! The value that was granted last is written into the Lease by the very write that wants its run. What was refused or only recorded is in
+//! status alone, for doing that twice changes nothing.
+
+use super::super::handover::request::{LONGEST, annotation};
+use super::fate::Course;
+use crate::api::SingletonJob;
+use crate::api::schedule::ConcurrencyPolicy;
+use crate::contract::labels::RUN_REQUESTED_AT;
+
+/// A request that was not there, or not settled, before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The value of its annotation.
+    pub text: String,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// A run is wanted.
+    Granted,
+    /// The run that is going on is waited for.
+    Waits,
+    /// It asks for what cannot be done: why, and what to do instead.
+    Refused(String),
+    /// Nothing, but that it is remembered: it was there before anybody looked, or has been granted.
+    Past,
+}
+
+/// What becomes of the request in the annotations of a job with a schedule; none where there is none, or where that is known.
+pub fn settle(job: &SingletonJob, course: &mut Course<'_>) -> Option<Request> {
+    let text = unsettled(job)?;
+    let granted = course.memory.ticks.request.as_ref() == Some(&text);
+    if granted || !is_looked_after(job) {
+        return Some(Request { text, fate: Fate::Past });
+    }
+    let fate = fate(job, course);
+    if fate == Fate::Granted {
+        course.begin(None);
+        course.memory.ticks.request = Some(text.clone());
+    }
+    Some(Request { text, fate })
+}
+
+/// Of a job without a schedule: its runs cannot be asked for.
+pub fn refuse(job: &SingletonJob) -> Option<Request> {
+    let why = "only a SingletonJob with spec.schedule runs on request: delete this one and apply it again to run it once more";
+    let fate = if is_looked_after(job) { Fate::Refused(why.to_owned()) } else { Fate::Past };
+    Some(Request { text: unsettled(job)?, fate })
+}
+
+/// The request whose fate is not in status.
+fn unsettled(job: &SingletonJob) -> Option<String> {
+    let text: String = annotation(job, RUN_REQUESTED_AT)?.chars().take(LONGEST).collect();
+    let known = job.status.as_ref().and_then(|status| status.last_handled_run_request.as_ref());
+    (known != Some(&text)).then_some(text)
+}
+
+/// Whether somebody has looked at `job` before: only what is asked for after that is acted on.
+fn is_looked_after(job: &SingletonJob) -> bool {
+    job.status.as_ref().is_some_and(|status| status.observed_generation.is_some())
+}
+
+fn fate(job: &SingletonJob, course: &Course<'_>) -> Fate {
+    if job.spec.replicas == 0 {
+        return Fate::Refused("nothing runs while spec.replicas is 0: ask again when it is not".to_owned());
+    }
+    match (course.memory.goes_on(), course.concurrency_policy()) {
+        (true, ConcurrencyPolicy::Forbid) => {
+            let number = course.memory.number;
+            Fate::Refused(format!("run {number} is going on, and spec.schedule.concurrencyPolicy is Forbid: ask again when it is over"))
+        }
+        (true, ConcurrencyPolicy::Enqueue) => Fate::Waits,
+        (true, ConcurrencyPolicy::Replace) | (false, _) => Fate::Granted,
+    }
+}

@@ -1,0 +1,64 @@
+//! The rows of the state table that a schedule has of its own.
+//!
+//! Such a job does what it is for as long as it is ready for its next tick, however the last run ended.
+
+use super::super::words::to_seconds;
+use super::{Account, Verdict, holder, over, progressing, ready, sentence};
+use crate::api::SingletonJobStatus;
+use crate::api::conditions::{Statement, reasons, types};
+use crate::api::status::RunOutcome;
+use crate::controller::plan::schedule::Agenda;
+
+/// Whether no run goes on and none is prepared: there are no candidates, and none are missing.
+pub fn is_at_rest(account: &Account<'_>) -> bool {
+    account.agenda.is_some_and(|agenda| !agenda.goes_on && !agenda.prepares)
+}
+
+/// What is said about the whole.
+pub fn verdict(account: &Account<'_>, agenda: &Agenda, held: &Statement) -> Verdict {
+    if account.job.spec.replicas == 0 {
+        return super::stopped(account);
+    }
+    if !agenda.goes_on {
+        return at_rest(account, agenda);
+    }
+    let run = run(agenda);
+    let yes = |reason: &str, message: String| ready(Statement::yes(types::READY, reason, message));
+    match account.trouble() {
+        _ if held.holds == Some(true) => yes(reasons::RUNNING, format!("{run} {}", holder(account))),
+        _ if held.reason == reasons::BACKOFF => yes(reasons::BACKOFF, format!("{run} waits: {}", held.message)),
+        Some(trouble) => progressing(trouble.reason, format!("{run} cannot start: {}", trouble.message)),
+        None => yes(reasons::PENDING, format!("{run} waits for a candidate to take the Lease: {}", held.message)),
+    }
+}
+
+fn at_rest(account: &Account<'_>, agenda: &Agenda) -> Verdict {
+    let Some(next) = agenda.next else {
+        let message = "spec.suspend is true: no tick runs until it is false";
+        return ready(Statement::yes(types::READY, reasons::SUSPENDED, message));
+    };
+    let next = format!("the next run is due at {}", to_seconds(next).0);
+    match account.trouble() {
+        Some(trouble) => progressing(trouble.reason, format!("{next}; {}", trouble.message)),
+        None => ready(Statement::yes(types::READY, reasons::SCHEDULED, next)),
+    }
+}
+
+fn run(agenda: &Agenda) -> String {
+    let tick = agenda.scheduled_time.map_or_else(|| "on request".to_owned(), |tick| format!("of {}", to_seconds(tick).0));
+    format!("run {} {tick}", agenda.number)
+}
+
+/// How the last run ended.
+pub fn last_run(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<(&'static str, Option<Statement>)> {
+    let statement = over(account, old).map(|run| {
+        let (reason, message) = (run.reason.clone().unwrap_or_else(|| format!("{:?}", run.outcome)), sentence(account, &run));
+        let message = format!("run {} {message}", run.number);
+        match run.outcome {
+            RunOutcome::Succeeded => Statement::yes(types::LAST_RUN_SUCCEEDED, reason, message),
+            RunOutcome::Failed | RunOutcome::Replaced | RunOutcome::Stopped => Statement::no(types::LAST_RUN_SUCCEEDED, reason, message),
+        }
+    });
+    let none = || Statement::unknown(types::LAST_RUN_SUCCEEDED, reasons::NO_RUN, "no run has ended yet");
+    vec![(types::LAST_RUN_SUCCEEDED, Some(statement.unwrap_or_else(none)))]
+}

@@ -92,7 +92,7 @@ fn a_standby_of_a_lost_node_is_replaced_in_time_and_a_holder_there_is_followed_w
         let pods = bereft.pods().await;
         let made = on(&pods, OTHER).iter().filter_map(|pod| pod.creation_timestamp()).map(|time| boot_time(time.0)).max();
         let replaced = made.expect("it has pods").saturating_sub(fault.before);
-        scenario.at_most("node cut off to the new standby's pod (grace + 30 s)", replaced, NODE_MONITOR + TOLERATION + SECOND);
+        scenario.at_most("node cut off to the new standby's pod (grace + 30 s)", replaced, NODE_MONITOR + TOLERATION + SECOND * 5);
         let stuck = on(&pods, NODE);
         assert!(stuck.len() == 1 && stuck[0].metadata.deletion_timestamp.is_some(), "nobody can say that it has ended: {stuck:?}");
         nothing_starts(&bereft.records, starts[0], SECOND).await;

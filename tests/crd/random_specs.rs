@@ -189,6 +189,12 @@ fn takeover() -> BoxedStrategy<Value> {
 
 fn spec() -> BoxedStrategy<Value> {
     let template = object(vec![("metadata", metadata()), ("spec", always(pod()))]);
+    let schedules = vec![
+        json!({"cron": "30 2 * * *", "timeZone": "Europe/Stockholm"}),
+        json!({"cron": "never", "timeZone": "nowhere"}),
+        json!({"cron": "@daily", "concurrencyPolicy": "Replace", "leadSeconds": i32::MAX}),
+        json!({}),
+    ];
     object(vec![
         ("template", always(template)),
         ("replicas", some(&[json!(2), json!(0), json!(1), json!(-1), json!(1000), json!(null)])),
@@ -197,15 +203,7 @@ fn spec() -> BoxedStrategy<Value> {
         ("podTTLSecondsAfterFinished", some(&[json!(60), json!(0), json!(-1), json!(i32::MAX)])),
         ("activeDeadlineSeconds", some(&[json!(3600), json!(0)])),
         ("failurePolicy", some(&[failure_policy("In", 42), failure_policy("In", 0), failure_policy("NotIn", 0), json!({})])),
-        (
-            "schedule",
-            some(&[
-                json!({"cron": "30 2 * * *", "timeZone": "Europe/Stockholm"}),
-                json!({"cron": "never", "timeZone": "nowhere"}),
-                json!({"cron": "@daily", "concurrencyPolicy": "Replace", "leadSeconds": i32::MAX}),
-                json!({}),
-            ]),
-        ),
+        ("schedule", prop::option::weighted(0.1, prop::sample::select(schedules)).boxed()),
         ("suspend", some(&[json!(true), json!(false)])),
         ("standbyReadiness", some(&[json!("Ready"), json!("NotReady"), json!("Sometimes")])),
         ("workloadContainer", some(&[json!("main"), json!("helper"), json!("nobody")])),

@@ -163,7 +163,8 @@ fn lease(stage: &Stage, name: &str) -> Option<Value> {
         "policy": notes.policy,
         "run": notes.run.map(|run| json!([Some(run.uid) == job.uid(), run.number, run.desired, run.reason])),
         "handover": notes.handover,
-        "succession": notes.succession.len(),
+        // Whether a line was written before a run ended is a matter of moments, and of no importance after it.
+        "succession": record.holder.is_some().then_some(notes.succession.len()),
         "outcome": notes.finished.map(|finished| finished.outcome),
     }))
 }

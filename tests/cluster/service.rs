@@ -45,6 +45,7 @@ fn applied_one_of_it_runs_within_5_s_and_deleting_its_pod_hands_over_within_300_
         scenario.at_most("applied to first instruction", first.first - applied, Duration::from_secs(5));
         scenario.must(&["wait", "sj/web", "--for=condition=Held", "--timeout=10s"]);
         scenario.must(&["wait", "sj/web", "--for=condition=StandbyAvailable", "--timeout=30s"]);
+        scenario.must(&["wait", "sj/web", "--for=condition=Ready", "--timeout=30s"]);
         let old = job.holder().await;
         let row = scenario.must(&["get", "sj", "web", "--no-headers"]);
         assert_eq!(row.split_whitespace().take(5).collect::<Vec<_>>(), ["web", "True", "Held", &old, "1"]);

@@ -20,9 +20,9 @@ fn handovers() -> usize {
     set.map_or(HANDOVERS, |number| number.parse().unwrap_or_else(|_| panic!("HANDOVERS={number} is not a number")))
 }
 
-/// Of sorted values, the one that this share of them does not exceed.
-fn quantile(sorted: &[Duration], percent: usize) -> Duration {
-    sorted[(sorted.len() * percent).div_ceil(100) - 1]
+/// Of sorted values, the one that all but one in a hundred do not exceed; of fewer than a hundred, all but one: the worst says nothing of them.
+fn nearly_all(sorted: &[Duration]) -> Duration {
+    sorted[sorted.len() - 1 - sorted.len().div_ceil(100)]
 }
 
 #[test]
@@ -39,7 +39,8 @@ fn hands_change_within_100_ms_mostly_and_within_300_ms_nearly_always() {
         let tenures = testimony(&job.records).tenures();
         let mut gaps: Vec<_> = tenures.windows(2).map(|pair| pair[1].first.saturating_sub(pair[0].last)).collect();
         gaps.sort_unstable();
-        scenario.at_most("last to first instruction, median", quantile(&gaps, 50), MEDIAN);
-        scenario.at_most("last to first instruction, p99", quantile(&gaps, 99), NEARLY_ALL);
+        scenario.at_most("last to first instruction, median", gaps[gaps.len() / 2], MEDIAN);
+        scenario.at_most("last to first instruction, p99", nearly_all(&gaps), NEARLY_ALL);
+        scenario.noted("last to first instruction, worst", gaps[gaps.len() - 1]);
     });
 }

@@ -92,7 +92,7 @@ bring_up() {
 agents() {
   stage "deadlines" cargo test --locked --all-features --test deadline
   stage "agents' processes" cargo test --locked --all-features --test agent_processes
-  stage "faults between real agents and a real API server" cargo test --locked --all-features --test faults -- --test-threads=3
+  stage "faults between real agents and a real API server" cargo test --locked --all-features --test faults -- --test-threads=2
 }
 
 faults() {

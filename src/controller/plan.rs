@@ -9,7 +9,7 @@
 //! [`runs`]: which run is wanted, and how far it has come. [`schedule`]: which tick becomes one. [`takeover`]: the Lease and its wishes.
 //! [`clearance`]: whether a silent holder is gone. [`candidates`]: how many pods. [`rollout`]: which template. [`progress`]: whether a rollout
 //! gets on. [`handover`]: who should hold, by [`preference`] among others. [`retention`]: which ended pods stay. [`failure`]: what candidates
-//! make of failures. [`budget`]: whether drains wait for a standby.
+//! make of failures. [`budget`]: whether drains wait for a standby. [`request`]: what a person asks for by annotation.
 
 pub mod budget;
 pub mod candidates;
@@ -18,6 +18,7 @@ pub mod failure;
 pub mod handover;
 pub mod preference;
 pub mod progress;
+pub mod request;
 pub mod retention;
 pub mod rollout;
 pub mod runs;
@@ -125,7 +126,6 @@ pub fn timing(job: &SingletonJob) -> Result<Timing, String> {
         return Err("the template has no container with a command to run; see spec.workloadContainer".to_owned());
     }
     let lease = &job.spec.lease;
-    let seconds = |seconds: i32| Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
     let wanted = Wanted {
         lease_duration: seconds(lease.lease_duration_seconds),
         renew_deadline: lease.renew_deadline_seconds.map(seconds),
@@ -208,6 +208,16 @@ fn next_look(job: &SingletonJob, observed: &Observed, due: &[Option<Duration>]) 
     let held = if observed.holder().is_some() { observed.remaining() + TAKEOVER_SLACK } else { PATIENCE };
     let look = if clearance::block(job, observed).is_some() { held.min(BLOCKED_LOOK) } else { held.min(LONGEST_LOOK) };
     due.iter().flatten().copied().filter(|left| !left.is_zero()).fold(look, Duration::min)
+}
+
+/// So many seconds of the API, where none are less than none.
+pub fn seconds(number: i32) -> Duration {
+    Duration::from_secs(u64::try_from(number).unwrap_or(0))
+}
+
+/// What is left of `wait` since then; of a time that is still to come, by another's clock, all.
+pub fn left(since: Timestamp, wait: Duration, now: Timestamp) -> Duration {
+    wait.saturating_sub(Duration::try_from(now.duration_since(since)).unwrap_or_default())
 }
 
 /// Whether `job` is a service.

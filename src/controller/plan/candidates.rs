@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::super::observe::Observed;
 use super::super::observe::candidate::{Candidate, End};
+use super::left;
 use super::retention::MOST_FAULTS;
 use crate::api::SingletonJob;
 use crate::contract::labels;
@@ -26,8 +27,8 @@ pub fn pace(observed: &Observed, now: Timestamp) -> Duration {
     let faults: Vec<_> = numbers(observed, End::is_fault).filter(|number| *number > newest_attempt.max(able)).collect();
     let Some(exponent) = faults.len().min(MOST_FAULTS).checked_sub(1) else { return Duration::ZERO };
     let last = observed.candidates.iter().filter_map(Candidate::end).filter(|end| end.is_fault()).filter_map(|end| end.at).max();
-    let waited = last.map_or(Duration::MAX, |last| Duration::try_from(now.duration_since(last)).unwrap_or_default());
-    (FIRST_PACE * 2_u32.saturating_pow(u32::try_from(exponent).unwrap_or(0))).saturating_sub(waited)
+    let wait = FIRST_PACE * 2_u32.saturating_pow(u32::try_from(exponent).unwrap_or(0));
+    last.map_or(Duration::ZERO, |last| left(last, wait, now))
 }
 
 fn numbers(observed: &Observed, which: impl Fn(&End) -> bool) -> impl Iterator<Item = i64> {

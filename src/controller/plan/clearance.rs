@@ -5,10 +5,9 @@
 
 use std::time::Duration;
 
-use kube::ResourceExt;
-
 use super::super::observe::fate::Fate;
 use super::super::observe::{Observed, Seen};
+use super::request::annotation;
 use super::runs;
 use super::takeover::UNKNOWN_HOLDER;
 use crate::api::conditions::{find_condition, reasons, types};
@@ -156,8 +155,7 @@ fn last_holder(job: &SingletonJob) -> Option<&str> {
 }
 
 fn word_given(job: &SingletonJob) -> Option<&str> {
-    let word = job.annotations().get(CLEARED_HOLDER)?.trim();
-    (!word.is_empty() && word.len() <= LONGEST_WORD).then_some(word)
+    annotation(job, CLEARED_HOLDER).filter(|word| word.len() <= LONGEST_WORD)
 }
 
 fn remembered(job: &SingletonJob) -> Option<&str> {

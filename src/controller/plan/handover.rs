@@ -16,7 +16,7 @@ use jiff::Timestamp;
 
 use super::super::observe::Observed;
 use super::super::observe::candidate::Candidate;
-use super::{candidates, is_service, preference};
+use super::{candidates, is_service, left, preference, seconds};
 use crate::api::SingletonJob;
 use crate::api::status::TakeoverReason;
 use crate::api::takeover::{Failback, UnreadyPolicy};
@@ -185,7 +185,7 @@ fn unready_due(job: &SingletonJob, stage: &Stage<'_>, now: Timestamp) -> Option<
     if policy.policy == UnreadyPolicy::Keep || !is_service(job) {
         return None;
     }
-    let patience = Duration::from_secs(u64::try_from(policy.after_seconds).unwrap_or(0));
+    let patience = seconds(policy.after_seconds);
     let since = stage.holder.unready_since?.max(stage.acquired);
     let damping = last_unready(job, stage).map_or(Duration::ZERO, |last| left(last, patience + REST, now));
     Some(left(since, patience, now).max(damping))
@@ -211,9 +211,4 @@ fn failback_due(job: &SingletonJob, observed: &Observed, stage: &Stage<'_>, now:
     let best = score(job, observed, stage.standbys.first()?)?;
     let rest = if stage.began == Some(Reason::Unready) { LONG_REST } else { REST };
     (best > score(job, observed, stage.holder)?).then(|| left(stage.acquired, rest, now))
-}
-
-/// What is left of `wait` since then; of a time that is still to come, by another's clock, all.
-fn left(since: Timestamp, wait: Duration, now: Timestamp) -> Duration {
-    wait.saturating_sub(Duration::try_from(now.duration_since(since)).unwrap_or_default())
 }

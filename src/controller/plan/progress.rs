@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::super::observe::Observed;
 use super::super::observe::candidate::{Candidate, End};
 use super::candidates::alive;
-use super::runs;
+use super::{left, runs};
 use crate::api::SingletonJob;
 
 /// How long a rollout waits for a candidate before that is called a failure: what a Deployment allows by default.
@@ -27,7 +27,7 @@ pub struct Awaited<'a> {
 impl Awaited<'_> {
     /// How long it may still take.
     pub fn left(&self, now: Timestamp) -> Duration {
-        DEADLINE.saturating_sub(Duration::try_from(now.duration_since(self.since)).unwrap_or_default())
+        left(self.since, DEADLINE, now)
     }
 }
 

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::super::observe::Observed;
 use super::super::observe::candidate::{Candidate, End};
 use super::candidates::name;
-use super::runs;
 use super::schedule::Agenda;
+use super::{left, runs, seconds};
 use crate::api::SingletonJob;
 
 /// Failed attempts of a one-shot that stay at most, newest first.
@@ -56,8 +56,8 @@ pub fn surplus_of_runs(job: &SingletonJob, observed: &Observed, agenda: &Agenda,
 
 /// How long an ended pod still stays; none where it stays for good.
 fn remaining_life(job: &SingletonJob, pod: &Candidate, now: Timestamp) -> Option<Duration> {
-    let granted = Duration::from_secs(u64::try_from(job.spec.pod_ttl_seconds_after_finished?).unwrap_or(0));
-    Some(granted.saturating_sub(Duration::try_from(now.duration_since(pod.end()?.at?)).unwrap_or_default()))
+    let granted = seconds(job.spec.pod_ttl_seconds_after_finished?);
+    Some(left(pod.end()?.at?, granted, now))
 }
 
 /// How long the pods of the finished run still stay, or those of a schedule the first of them; none where they stay for good, or the run is
@@ -66,9 +66,8 @@ pub fn time_to_live(job: &SingletonJob, observed: &Observed, now: Timestamp) -> 
     if job.spec.schedule.is_some() {
         return observed.candidates.iter().filter_map(|pod| remaining_life(job, pod, now)).min();
     }
-    let granted = Duration::from_secs(u64::try_from(job.spec.pod_ttl_seconds_after_finished?).unwrap_or(0));
-    let over = runs::completion_time(job, observed)?;
-    Some(granted.saturating_sub(Duration::try_from(now.duration_since(over)).unwrap_or_default()))
+    let granted = seconds(job.spec.pod_ttl_seconds_after_finished?);
+    Some(left(runs::completion_time(job, observed)?, granted, now))
 }
 
 /// Ended pods that are kept although something in them runs on: of an attempt that is over, nothing should.

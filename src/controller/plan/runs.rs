@@ -34,15 +34,14 @@ pub fn wanted(job: &SingletonJob, observed: &Observed, agenda: Option<&Agenda>) 
     };
     let desired = if reason.is_some() { Desired::Stop } else { Desired::Run };
     let uid = job.metadata.uid.clone().unwrap_or_default();
-    let resumptions = resumptions(observed, &uid, number, desired);
+    let resumptions = resumptions(job, observed, number, desired);
     let scheduled_time = agenda.and_then(|agenda| agenda.scheduled_time);
     Run { uid, number, desired, scheduled_time, reason: reason.map(str::to_owned), resumptions }
 }
 
 /// One more than the Lease has where that says Stop and is to say Run.
-fn resumptions(observed: &Observed, uid: &str, number: u32, desired: Desired) -> u32 {
-    let said = observed.lease.as_ref().and_then(|lease| lease.record.notes.run.as_ref());
-    let same = said.filter(|run| run.uid == uid && run.number == number);
+fn resumptions(job: &SingletonJob, observed: &Observed, number: u32, desired: Desired) -> u32 {
+    let same = noted(job, observed).filter(|run| run.number == number);
     same.map_or(0, |run| run.resumptions.saturating_add(u32::from(run.desired == Desired::Stop && desired == Desired::Run)))
 }
 

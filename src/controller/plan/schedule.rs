@@ -21,6 +21,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::observe::Observed;
+use super::seconds;
 use crate::api::SingletonJob;
 use crate::api::schedule::{CandidatesPolicy, Schedule};
 use crate::lease::notes::Ticks;
@@ -82,7 +83,7 @@ fn conclude(schedule: &Schedule, calendar: &Calendar, course: Course<'_>, reques
     let now = course.now;
     let next = calendar.after(course.memory.ticks.settled.max(now)).filter(|_| !course.memory.ticks.paused);
     let goes_on = course.memory.goes_on();
-    let lead = next.filter(|_| !goes_on).map(|next| before(next, lead(schedule)));
+    let lead = next.filter(|_| !goes_on).map(|next| before(next, seconds(schedule.lead_seconds)));
     let prepares = match schedule.candidates {
         CandidatesPolicy::Always => lead.is_some(),
         CandidatesPolicy::BeforeTick => lead.is_some_and(|lead| lead <= now),
@@ -100,10 +101,6 @@ fn conclude(schedule: &Schedule, calendar: &Calendar, course: Course<'_>, reques
         request,
         ticks: course.memory.ticks,
     }
-}
-
-fn lead(schedule: &Schedule) -> Duration {
-    Duration::from_secs(u64::try_from(schedule.lead_seconds).unwrap_or(0))
 }
 
 fn before(moment: Timestamp, by: Duration) -> Timestamp {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::observe::{Observed, Seen};
 use super::schedule::Agenda;
-use super::{clearance, failure, handover, runs};
+use super::{clearance, failure, handover, runs, seconds};
 use crate::api::SingletonJob;
 use crate::api::status::LeaseStatus;
 use crate::lease::notes::{Cleared, CompletionPolicy, Handover, Policy, Run, Ticks};
@@ -120,8 +120,4 @@ fn token(lease: &LeaseStatus) -> Option<Version> {
 
 fn status(job: &SingletonJob) -> Option<&LeaseStatus> {
     job.status.as_ref()?.lease.as_ref()
-}
-
-fn seconds(seconds: i32) -> Duration {
-    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }

@@ -1,6 +1,6 @@
 //! Events: what happened between two statuses.
 
-use super::{Account, ends, rollout, words};
+use super::{Account, ends, history, rollout, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, is_true, reasons, types};
 use crate::api::status::{FinishedRun, RunOutcome, Takeover, TakeoverReason};
@@ -136,8 +136,7 @@ fn attempts(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobS
         let place = holder.as_ref().map_or(String::new(), |pod| format!(" in {pod}"));
         events.push(Event { pod: holder, ..normal("WorkloadStarted", format!("attempt {} begins{place}", after.attempts)) });
     }
-    let is_new = |run: &&FinishedRun| old.runs.iter().all(|known| known.number != run.number);
-    events.extend(new.runs.iter().filter(is_new).map(|run| ended(account, run)));
+    events.extend(new.runs.iter().filter(|run| history::is_new(run, old)).map(|run| ended(account, run)));
     events
 }
 

@@ -27,6 +27,11 @@ pub fn runs(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<FinishedRun>
     all
 }
 
+/// Whether status did not know before that `run` is over.
+pub fn is_new(run: &FinishedRun, old: &SingletonJobStatus) -> bool {
+    old.runs.iter().all(|known| known.number != run.number)
+}
+
 /// A run that had begun and gave way to another. What never began was missed.
 fn replaced(account: &Account<'_>, agenda: &Agenda, old: &SingletonJobStatus, over: &[FinishedRun]) -> Option<FinishedRun> {
     let before = old.run.as_ref().filter(|run| run.number < i64::from(agenda.number))?;

@@ -50,7 +50,7 @@ pub fn compute(account: &Account<'_>) -> SingletonJobStatus {
 
 /// Runs that ended so, those that are not in the list any more included.
 fn ever(before: Option<i32>, runs: &[FinishedRun], old: &SingletonJobStatus, outcome: RunOutcome) -> i32 {
-    let new = runs.iter().filter(|run| run.outcome == outcome && old.runs.iter().all(|known| known.number != run.number)).count();
+    let new = runs.iter().filter(|run| run.outcome == outcome && history::is_new(run, old)).count();
     before.unwrap_or(0).saturating_add(to_i32(new))
 }
 

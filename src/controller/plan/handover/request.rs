@@ -9,25 +9,17 @@ use jiff::Timestamp;
 
 use super::super::super::observe::Observed;
 use super::super::super::observe::candidate::Candidate;
-use super::super::{candidates, runs};
-use super::{Stage, left};
+use super::super::request::{self, annotation};
+use super::super::{candidates, left, runs};
+use super::Stage;
 use crate::api::SingletonJob;
 use crate::contract::labels::{HANDOVER_REQUESTED_AT, HANDOVER_TO};
 use crate::lease::notes::Reason;
 
 /// How long a request waits for its successor to be ready. Whoever asks is still there to read the answer.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Of a value, what counts, in characters: it is kept in status and in the Lease.
-pub const LONGEST: usize = 253;
-
-/// A request that was not there, or not settled, before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// The value of its annotation.
-    pub text: String,
-    /// What becomes of it.
-    pub fate: Fate,
-}
+/// A request to hand over.
+pub type Request = request::Request<Fate>;
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,21 +41,10 @@ pub enum Fate {
 
 /// What becomes of the request that stands in the annotations of `job`; none where there is none, or where status says what became of it.
 pub fn settle(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'_>>, now: Timestamp) -> Option<Request> {
-    let text: String = annotation(job, HANDOVER_REQUESTED_AT)?.chars().take(LONGEST).collect();
-    let status = job.status.as_ref();
-    if status.and_then(|status| status.last_handled_handover_request.as_ref()) == Some(&text) {
-        return None;
-    }
-    let nobody_has_looked = status.is_none_or(|status| status.observed_generation.is_none());
+    let text = request::unsettled(job, HANDOVER_REQUESTED_AT, |status| status.last_handled_handover_request.as_ref())?;
     let granted = observed.lease.as_ref().and_then(|lease| lease.record.notes.handled_request.as_ref()) == Some(&text);
-    let fate = if nobody_has_looked || granted { Fate::Past } else { fate(job, observed, stage, &text, now) };
+    let fate = if granted || !request::is_looked_after(job) { Fate::Past } else { fate(job, observed, stage, &text, now) };
     Some(Request { text, fate })
-}
-
-/// What an annotation says, if it says anything.
-pub fn annotation<'a>(job: &'a SingletonJob, name: &str) -> Option<&'a str> {
-    let value = job.metadata.annotations.as_ref()?.get(name)?.trim();
-    (!value.is_empty()).then_some(value)
 }
 
 fn fate(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'_>>, text: &str, now: Timestamp) -> Fate {

@@ -3,6 +3,8 @@
 //! The expression knows local times only. Here alone they become instants, by a rule that makes each of them happen exactly once: a local time
 //! that a change of the clocks leaves out is right after the gap, and one that comes twice is the first of the two.
 
+use std::time::Duration;
+
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::civil::DateTime;
@@ -14,7 +16,7 @@ use crate::api::schedule::Schedule;
 /// Where no time zone is given.
 pub const DEFAULT_ZONE: &str = "UTC";
 /// The smallest step of time.
-const MOMENT: SignedDuration = SignedDuration::from_nanos(1);
+pub const MOMENT: Duration = Duration::from_nanos(1);
 
 /// Ticks that are counted one by one; of a longer absence only the latest is looked for.
 const MOST_COUNTED: u64 = 1000;

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::calendar::{Calendar, Due};
-use super::memory::{MOMENT, Memory, Stage};
+use super::super::seconds;
+use super::calendar::{Calendar, Due, MOMENT};
+use super::memory::{Memory, Stage};
 use crate::api::schedule::{ConcurrencyPolicy, Schedule};
 
 /// Ticks that did not become a run.
@@ -159,6 +160,6 @@ impl<'a> Course<'a> {
     }
 
     fn patience(&self) -> Option<Duration> {
-        self.schedule.starting_deadline_seconds.map(|seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+        self.schedule.starting_deadline_seconds.map(seconds)
     }
 }

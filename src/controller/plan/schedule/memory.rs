@@ -1,18 +1,13 @@
 //! What is known of runs and ticks before anything is decided: as the Lease has it, or status, should the Lease be lost.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use super::super::super::observe::Observed;
 use super::super::runs;
-use super::calendar::DEFAULT_ZONE;
+use super::calendar::{DEFAULT_ZONE, MOMENT};
 use crate::api::schedule::Schedule;
 use crate::api::{SingletonJob, SingletonJobStatus};
 use crate::lease::notes::Ticks;
-
-/// The smallest step of time.
-pub const MOMENT: Duration = Duration::from_nanos(1);
 
 /// What is known.
 #[derive(Clone, Debug, PartialEq, Eq)]

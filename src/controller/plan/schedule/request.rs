@@ -3,20 +3,14 @@
 //! The value that was granted last is written into the Lease by the very write that wants its run. What was refused or only recorded is in
 //! status alone, for doing that twice changes nothing.
 
-use super::super::handover::request::{LONGEST, annotation};
+use super::super::request::{self, is_looked_after};
 use super::fate::Course;
 use crate::api::SingletonJob;
 use crate::api::schedule::ConcurrencyPolicy;
 use crate::contract::labels::RUN_REQUESTED_AT;
 
-/// A request that was not there, or not settled, before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// The value of its annotation.
-    pub text: String,
-    /// What becomes of it.
-    pub fate: Fate,
-}
+/// A request to run.
+pub type Request = request::Request<Fate>;
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,16 +47,8 @@ pub fn refuse(job: &SingletonJob) -> Option<Request> {
     Some(Request { text: unsettled(job)?, fate })
 }
 
-/// The request whose fate is not in status.
 fn unsettled(job: &SingletonJob) -> Option<String> {
-    let text: String = annotation(job, RUN_REQUESTED_AT)?.chars().take(LONGEST).collect();
-    let known = job.status.as_ref().and_then(|status| status.last_handled_run_request.as_ref());
-    (known != Some(&text)).then_some(text)
-}
-
-/// Whether somebody has looked at `job` before: only what is asked for after that is acted on.
-fn is_looked_after(job: &SingletonJob) -> bool {
-    job.status.as_ref().is_some_and(|status| status.observed_generation.is_some())
+    request::unsettled(job, RUN_REQUESTED_AT, |status| status.last_handled_run_request.as_ref())
 }
 
 fn fate(job: &SingletonJob, course: &Course<'_>) -> Fate {

@@ -1,0 +1,34 @@
+//! What a person asks for by annotation: each value acts once.
+//!
+//! What is there before anybody has looked at a SingletonJob is recorded and does nothing: a restored or re-applied object asks for nothing.
+
+use crate::api::{SingletonJob, SingletonJobStatus};
+
+/// Of a value, what counts, in characters: it is kept in status and in the Lease.
+pub const LONGEST: usize = 253;
+
+/// A request that was not there, or not settled, before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request<Fate> {
+    /// The value of its annotation.
+    pub text: String,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// What an annotation says, if it says anything.
+pub fn annotation<'a>(job: &'a SingletonJob, name: &str) -> Option<&'a str> {
+    let value = job.metadata.annotations.as_ref()?.get(name)?.trim();
+    (!value.is_empty()).then_some(value)
+}
+
+/// The request in the annotation `name`; none where there is none, or where it is the one that status says was `handled` last.
+pub fn unsettled(job: &SingletonJob, name: &str, handled: impl Fn(&SingletonJobStatus) -> Option<&String>) -> Option<String> {
+    let text: String = annotation(job, name)?.chars().take(LONGEST).collect();
+    (job.status.as_ref().and_then(handled) != Some(&text)).then_some(text)
+}
+
+/// Whether somebody has looked at `job` before: only what is asked for after that is acted on.
+pub fn is_looked_after(job: &SingletonJob) -> bool {
+    job.status.as_ref().is_some_and(|status| status.observed_generation.is_some())
+}

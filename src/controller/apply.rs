@@ -93,42 +93,51 @@ struct Apis {
     budgets: Api<PodDisruptionBudget>,
 }
 
-/// Carries out a plan, in the order that its safety needs. What is not there to be deleted is no failure.
+/// Carries out a plan, in the order that its safety needs. What is not there to be deleted is no failure. Whatever becomes of the whole, what
+/// was done is done, and somebody is to be told.
 ///
 /// # Errors
 /// The first request that failed and without which the rest must not be done.
-pub async fn apply(client: &Client, job: &SingletonJob, observed: &Observed, objects: Objects) -> Result<Applied, Failure> {
+pub async fn apply(client: &Client, job: &SingletonJob, observed: &Observed, objects: Objects) -> (Applied, Result<(), Failure>) {
+    let mut applied = Applied::nothing();
+    let result = Box::pin(in_order(client, job, observed, objects, &mut applied)).await;
+    (applied, result)
+}
+
+async fn in_order(
+    client: &Client,
+    job: &SingletonJob,
+    observed: &Observed,
+    objects: Objects,
+    applied: &mut Applied,
+) -> Result<(), Failure> {
     let Objects { lease, wishes, role, binding, budget, pods, delete, label, retire } = objects;
     let apis = Apis::of(client, &job.namespace().unwrap_or_default());
-    let mut applied = Applied::nothing();
     let lease = match (&observed.lease, lease) {
         (None, Some((lease, free))) => {
+            let lease = create_lease(&apis, &lease, free).await?;
             applied.lease_created = Some(!free);
-            create_lease(&apis, &lease, free).await?
+            lease
         }
-        (Some(Seen { object, .. }), _) => {
-            applied.handover.clone_from(&wishes.handover);
-            write_wishes(&apis, object, &wishes).await?
-        }
-        (None, None) => return Ok(applied),
+        (Some(Seen { object, .. }), _) => write_wishes(&apis, object, &wishes, applied).await?,
+        (None, None) => return Ok(()),
     };
     grant(&apis, observed, &lease, role, binding).await?;
     guard_drains(&apis, observed.budget.as_ref(), budget).await?;
     for (name, uid, role) in label {
         set_role(&apis, &name, &uid, role).await?;
     }
-    for (name, uid) in retire {
-        retire_pod(&apis, &name, &uid).await?;
-        applied.retired.push(name);
+    for (name, uid, version) in retire {
+        retire_pod(&apis, &name, &uid, &version, applied).await?;
     }
     for pod in pods {
-        create_pod(&apis, job, pod, &mut applied).await?;
+        create_pod(&apis, job, pod, applied).await?;
     }
     for (name, uid) in delete {
         remove(&apis.pods, "deleting Pod", &name, Some(uid)).await?;
         applied.deleted.push(name);
     }
-    Ok(applied)
+    Ok(())
 }
 
 impl Apis {
@@ -168,23 +177,26 @@ pub async fn create_own_lease(client: &Client, namespace: &str, lease: &Lease) -
 }
 
 /// Read, annotate, swap; again on what is there then, while it is the same Lease and nobody has decided meanwhile what should run.
-async fn write_wishes(apis: &Apis, seen: &Lease, wishes: &Wishes) -> Result<Lease, Failure> {
+async fn write_wishes(apis: &Apis, seen: &Lease, wishes: &Wishes, applied: &mut Applied) -> Result<Lease, Failure> {
     let (name, uid) = (seen.name_any(), seen.uid());
-    let mut base = seen.clone();
-    for _ in 1..MOST_SWAPS {
+    let (mut base, mut swaps) = (seen.clone(), 1);
+    loop {
         let Some(next) = build::lease::with_wishes(&base, wishes) else { return Ok(base) };
         match bounded("annotating Lease", &name, apis.leases.replace(&name, &PostParams::default(), &next)).await {
-            Err(failure) if failure.is_conflict() => {
+            Ok(written) => {
+                applied.handover = build::lease::new_handover(&base, wishes).cloned();
+                return Ok(written);
+            }
+            Err(failure) if failure.is_conflict() && swaps < MOST_SWAPS => {
+                swaps += 1;
                 base = bounded("reading Lease", &name, apis.leases.get(&name)).await?;
                 if base.uid() != uid || !build::lease::may_follow(wishes, seen, &base) {
                     return Err(failure);
                 }
             }
-            result => return result,
+            Err(failure) => return Err(failure),
         }
     }
-    let Some(next) = build::lease::with_wishes(&base, wishes) else { return Ok(base) };
-    bounded("annotating Lease", &name, apis.leases.replace(&name, &PostParams::default(), &next)).await
 }
 
 async fn grant(apis: &Apis, observed: &Observed, lease: &Lease, mut role: Role, mut binding: RoleBinding) -> Result<(), Failure> {
@@ -270,10 +282,15 @@ async fn set_role(apis: &Apis, name: &str, uid: &str, role: &str) -> Result<(), 
     tolerate_absence(result.map(drop))
 }
 
-/// Ends what still runs in a pod, and keeps the pod with its logs.
-async fn retire_pod(apis: &Apis, name: &str, uid: &str) -> Result<(), Failure> {
-    let patch = json!({"metadata": {"uid": uid}, "spec": {"activeDeadlineSeconds": PAST_DEADLINE}});
+/// Ends what still runs in a pod, and keeps the pod with its logs: on the version that was seen, so that of all who see it only one does it.
+/// Where it has changed since, the change will be seen too.
+async fn retire_pod(apis: &Apis, name: &str, uid: &str, version: &str, applied: &mut Applied) -> Result<(), Failure> {
+    let exactly = json!({"uid": uid, "resourceVersion": version});
+    let patch = json!({"metadata": exactly, "spec": {"activeDeadlineSeconds": PAST_DEADLINE}});
     let result = bounded("retiring Pod", name, apis.pods.patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await;
+    if result.is_ok() {
+        applied.retired.push(name.to_owned());
+    }
     tolerate_absence(result.map(drop))
 }
 

@@ -36,8 +36,8 @@ pub struct Objects {
     pub delete: Vec<(String, String)>,
     /// Names and uids of pods whose role label is wrong, and what it should be.
     pub label: Vec<(String, String, &'static str)>,
-    /// Names and uids of ended pods whose other containers should end too.
-    pub retire: Vec<(String, String)>,
+    /// Names, uids and versions of ended pods whose other containers should end too.
+    pub retire: Vec<(String, String, String)>,
 }
 
 fn made_for(mut pod: Pod, act: &Act) -> Pod {

@@ -83,8 +83,8 @@ pub struct Act {
     pub delete: Vec<(String, String)>,
     /// Names and uids of pods whose role label is wrong, and what it should be.
     pub label: Vec<(String, String, &'static str)>,
-    /// Names and uids of ended pods whose other containers should end too.
-    pub retire: Vec<(String, String)>,
+    /// Names, uids and versions of ended pods whose other containers should end too.
+    pub retire: Vec<(String, String, String)>,
     /// What becomes of a request to hand over.
     pub request: Option<Request>,
     /// What becomes of a request to run.

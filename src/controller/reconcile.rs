@@ -15,7 +15,7 @@ use super::build;
 use super::observe::sightings::Sightings;
 use super::observe::{self, Caches, Observed, claims, fate};
 use super::plan::{self, Plan};
-use super::report::events::Event;
+use super::report::events::{self, Event};
 use super::report::recorder::Recorder;
 use super::report::{self, Account};
 use super::request::Failure;
@@ -176,7 +176,9 @@ async fn carry_out(job: &SingletonJob, observed: Observed, plan: Plan, now: Time
         Plan::Refuse(_) => (apply::nothing(), REFUSED_RETRY * 6),
         Plan::Act(act) => {
             let objects = build::objects(job, act, &observed.template_hash, &context.agent);
-            let applied = Box::pin(apply::apply(&context.client, job, &observed, objects)).await?;
+            let (applied, result) = apply::apply(&context.client, job, &observed, objects).await;
+            context.recorder.record(job, events::done(&applied)).await;
+            result?;
             (applied, act.next_look)
         }
     };

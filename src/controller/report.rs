@@ -1,5 +1,8 @@
 //! What users are told: status and events, computed from what was applied, written only when they changed.
 //!
+//! Of what was done, events tell at once: it is done, whether status can be written or not. Of what has come about, they tell when status
+//! says it, for of several who see it only one writes that status.
+//!
 //! Nothing in a status ticks: a renewal changes none of it, so it causes no write.
 
 pub mod blocked;
@@ -29,7 +32,6 @@ use super::plan::schedule::{self, Agenda};
 use super::plan::{Plan, Refusal, clearance};
 use super::request::{Failure, bounded};
 use crate::api::{SingletonJob, SingletonJobStatus};
-use crate::lease::notes::Handover;
 use crate::lease::record::{Identity, Record};
 
 /// Everything that a report is made from.
@@ -43,24 +45,16 @@ pub struct Account<'a> {
     pub refusal: Option<&'a Refusal>,
     /// Whether a Lease was made, and whether in the name of an earlier holder.
     pub lease_created: Option<bool>,
-    /// A request to hand over that was written.
-    pub handover: Option<Handover>,
     /// What becomes of a request to hand over.
     pub request: Option<&'a Request>,
     /// What becomes of a request to run.
     pub run_request: Option<&'a schedule::request::Request>,
     /// What is decided about the schedule, if there is one.
     pub agenda: Option<&'a Agenda>,
-    /// Names of ended pods whose other containers were told to end.
-    pub retired: Vec<String>,
     /// The highest number of a candidate that was tried.
     pub last_number: Option<i64>,
     /// Why pods could not be made.
     pub refused: Option<Hindrance>,
-    /// Names of pods that were needed and are another's.
-    pub foreign: Vec<String>,
-    /// Names of pods that were needed and are an earlier SingletonJob's.
-    pub earlier: Vec<String>,
     /// For times that users read.
     pub now: Timestamp,
 }
@@ -69,7 +63,18 @@ impl<'a> Account<'a> {
     /// Takes everything that was done into account.
     pub fn new(job: &'a SingletonJob, observed: &'a Observed, plan: &'a Plan, applied: Applied, now: Timestamp) -> Self {
         // What was made and deleted shows in the candidates when it has happened.
-        let Applied { lease_created, handover, created: _, deleted: _, retired, last_number, refused, foreign, earlier, seal: _ } = applied;
+        let Applied {
+            lease_created,
+            handover: _,
+            created: _,
+            deleted: _,
+            retired: _,
+            last_number,
+            refused,
+            foreign: _,
+            earlier: _,
+            seal: _,
+        } = applied;
         let (refusal, act) = match plan {
             Plan::Refuse(refusal) => (Some(refusal), None),
             Plan::LetGo => (None, None),
@@ -80,15 +85,11 @@ impl<'a> Account<'a> {
             observed,
             refusal,
             lease_created,
-            handover,
             request: act.and_then(|act| act.request.as_ref()),
             run_request: act.and_then(|act| act.run_request.as_ref()),
             agenda: act.and_then(|act| act.agenda.as_ref()),
-            retired,
             last_number,
             refused,
-            foreign,
-            earlier,
             now,
         }
     }

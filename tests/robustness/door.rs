@@ -35,6 +35,13 @@ pub enum Fault {
     Kill,
 }
 
+impl Fault {
+    /// Whether nobody learns what has become of the request.
+    pub fn is_blinding(self) -> bool {
+        matches!(self, Self::LostAnswer | Self::Kill)
+    }
+}
+
 /// What happens to which request of a namespace, counted from 1. Watches are not counted.
 pub type Plan = Arc<dyn Fn(usize) -> Option<Fault> + Send + Sync>;
 
@@ -104,6 +111,7 @@ impl Door {
         if asked.is_watch {
             return self.watch(&asked, request).await;
         }
+        self.ledger.tried(&asked);
         let number = self.ledger.next_number();
         match (self.plan)(number) {
             Some(fault) => {

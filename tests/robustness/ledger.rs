@@ -1,6 +1,6 @@
 //! What the controllers of one namespace have asked for, and what of it they should not have.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
@@ -27,6 +27,9 @@ struct Entries {
     suffered: Vec<(usize, Fault)>,
     /// How often each was made.
     leases: HashMap<String, usize>,
+    /// Pods that were retired, and those that somebody was to be told of.
+    retired: BTreeSet<String>,
+    told: BTreeSet<String>,
     misdeeds: Vec<String>,
 }
 
@@ -63,6 +66,20 @@ impl Ledger {
         self.entries().suffered.push((number, fault));
     }
 
+    /// Pods that were retired, and nobody was told.
+    pub fn untold(&self) -> Vec<String> {
+        let entries = self.entries();
+        entries.retired.difference(&entries.told).map(|pod| format!("nobody was told that {pod} was retired")).collect()
+    }
+
+    /// A request, whatever becomes of it.
+    pub fn tried(&self, asked: &Asked) {
+        let event = asked.json();
+        if asked.is("POST", "events") && event["reason"] == "PodRetired" {
+            self.entries().told.extend(event["related"]["name"].as_str().map(str::to_owned));
+        }
+    }
+
     /// Before a request is carried out.
     pub async fn before(&self, asked: &Asked, server: &Client) {
         self.entries().misdeeds.extend(unguarded(asked).into_iter().chain(blamed(asked)));
@@ -74,9 +91,22 @@ impl Ledger {
 
     /// When it was.
     pub fn after(&self, asked: &Asked, status: StatusCode) {
-        if !asked.is("POST", "leases") || !status.is_success() {
-            return;
+        match (asked.method.as_str(), asked.resource.as_str()) {
+            ("POST", "leases") if status.is_success() => self.made(asked),
+            ("PATCH", "pods") if status.is_success() => self.changed(asked),
+            _ => {}
         }
+    }
+
+    fn changed(&self, asked: &Asked) {
+        let Some(pod) = asked.name.clone().filter(|_| asked.json()["spec"]["activeDeadlineSeconds"].is_i64()) else { return };
+        let mut entries = self.entries();
+        if !entries.retired.insert(pod.clone()) {
+            entries.misdeeds.push(format!("{pod} was retired again"));
+        }
+    }
+
+    fn made(&self, asked: &Asked) {
         let name = asked.json()["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let mut entries = self.entries();
         let made = entries.leases.entry(name.clone()).or_default();

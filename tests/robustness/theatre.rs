@@ -75,7 +75,7 @@ impl Theatre {
             story::tell(&stage).await.expect("nothing happens to it");
             let picture = story::settled(&stage).await;
             story::end(&stage).await.expect("nothing happens to it");
-            assert_eq!(stage.ledger.misdeeds(), Vec::<String>::new());
+            assert_eq!([stage.ledger.misdeeds(), stage.ledger.untold()].concat(), Vec::<String>::new());
             (picture, stage.ledger.requests())
         };
         self.undisturbed.get_or_init(tell).await
@@ -89,8 +89,11 @@ impl Theatre {
             story::tell(&stage).await?;
             story::becomes(&stage, &expected).await?;
             story::end(&stage).await?;
-            let misdeeds = stage.ledger.misdeeds();
             let told = Told { requests: stage.ledger.requests(), faults: stage.ledger.faults() };
+            let mut misdeeds = stage.ledger.misdeeds();
+            if !told.faults.iter().any(|(_, fault)| fault.is_blinding()) {
+                misdeeds.extend(stage.ledger.untold());
+            }
             if misdeeds.is_empty() { Ok(told) } else { Err(format!("{namespace}: {}", misdeeds.join("; "))) }
         };
         // A task of its own, so that stories share the processors.

@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use crate::api::SingletonJob;
 use crate::controller::names;
 use crate::controller::plan::takeover::{Creation, Wishes};
-use crate::lease::notes::{self, Cleared, Notes, Reason, Released, keys};
+use crate::lease::notes::{self, Cleared, Handover, Notes, Reason, Released, keys};
 use crate::lease::record::Identity;
 
 /// In whose name the controller marks a Lease that it has made.
@@ -71,17 +71,22 @@ pub fn with_wishes(lease: &Lease, wishes: &Wishes) -> Option<Lease> {
     let cleared = wishes.cleared.clone().filter(|cleared| is_about(cleared, lease));
     let wishes = &Wishes { cleared, ..wishes.clone() };
     let cleared = wishes.cleared.is_none() || says.cleared == wishes.cleared;
-    let handover = wishes.handover.as_ref().is_none_or(|handover| says.handover.as_ref() == Some(handover));
     let succession = wishes.succession.as_ref().is_none_or(|line| says.succession == *line);
     let ticks = wishes.ticks.is_none() || says.ticks == wishes.ticks;
     let told = ticks && says.policy.as_ref() == Some(&wishes.policy) && says.run.as_ref() == Some(&wishes.run);
-    if told && handover && cleared && succession {
+    if told && new_handover(lease, wishes).is_none() && cleared && succession {
         return None;
     }
     let mut lease = lease.clone();
     lease.metadata.managed_fields = None;
     wish(lease.metadata.annotations.get_or_insert_default(), wishes);
     Some(lease)
+}
+
+/// The handover that `wishes` ask for and `lease` does not yet.
+pub fn new_handover<'a>(lease: &Lease, wishes: &'a Wishes) -> Option<&'a Handover> {
+    let says = Notes::read(lease.metadata.annotations.as_ref()).handover;
+    wishes.handover.as_ref().filter(|handover| says.as_ref() != Some(handover))
 }
 
 /// Whether `wishes`, made from what `seen` says, may be written over what `lease` says by now: another controller may have taken a tick, or

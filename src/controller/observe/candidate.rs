@@ -13,6 +13,8 @@ pub struct Candidate {
     pub name: String,
     /// Uid of the pod.
     pub uid: String,
+    /// The resourceVersion that all this was read from.
+    pub version: String,
     /// `n` of `<job>-<n>`; 0 where the name has none.
     pub number: i64,
     /// Where it runs; none until it is scheduled.
@@ -123,6 +125,7 @@ impl Candidate {
         Self {
             name: pod.name_any(),
             uid: pod.uid().unwrap_or_default(),
+            version: pod.resource_version().unwrap_or_default(),
             number: number(&pod.name_any()),
             node: spec.node_name.clone(),
             template_hash: pod.labels().get(labels::TEMPLATE_HASH).cloned(),

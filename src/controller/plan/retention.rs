@@ -71,8 +71,9 @@ pub fn time_to_live(job: &SingletonJob, observed: &Observed, now: Timestamp) -> 
 }
 
 /// Ended pods that are kept although something in them runs on: of an attempt that is over, nothing should.
-pub fn lingering(observed: &Observed, delete: &[(String, String)]) -> Vec<(String, String)> {
-    observed.candidates.iter().filter(|candidate| candidate.lingers).map(name).filter(|pod| !delete.contains(pod)).collect()
+pub fn lingering(observed: &Observed, delete: &[(String, String)]) -> Vec<(String, String, String)> {
+    let lingering = observed.candidates.iter().filter(|candidate| candidate.lingers && !delete.contains(&name(candidate)));
+    lingering.map(|pod| (pod.name.clone(), pod.uid.clone(), pod.version.clone())).collect()
 }
 
 /// Newest first.

@@ -48,6 +48,7 @@ pub(super) fn pod(number: i64, ready: bool) -> Candidate {
     Candidate {
         name: format!("web-{number}"),
         uid: format!("u{number}"),
+        version: format!("v{number}"),
         number,
         node: None,
         template_hash: Some("new".into()),
@@ -341,7 +342,7 @@ fn of_an_attempt_that_is_over_nothing_goes_on_but_its_log_stays() {
     let lingering = Candidate { lingers: true, ..ended(1, Some(3), None) };
     let observed = there(None, vec![lingering, ended(2, Some(3), None), pod(3, true), pod(4, true)]);
     let act = act(&one_shot(2), &observed);
-    assert_eq!((act.retire, act.delete), (vec![("web-1".to_owned(), "u1".to_owned())], vec![]));
+    assert_eq!((act.retire, act.delete), (vec![("web-1".to_owned(), "u1".to_owned(), "v1".to_owned())], vec![]));
 }
 
 #[test]

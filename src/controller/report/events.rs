@@ -1,9 +1,10 @@
-//! Events: what happened between two statuses.
+//! Events: what was done, and what has come about between two statuses.
 
 use super::{Account, ends, history, rollout, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, is_true, reasons, types};
 use crate::api::status::{FinishedRun, RunOutcome, Takeover, TakeoverReason};
+use crate::controller::apply::Applied;
 use crate::controller::plan::handover::request::{Fate, Request};
 use crate::controller::plan::schedule;
 use crate::lease::record::Identity;
@@ -32,33 +33,42 @@ fn warning(reason: &'static str, note: impl Into<String>) -> Event {
     Event { reason, warning: true, note: note.into(), pod: None }
 }
 
-/// What to tell.
-pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> {
+/// What was done just now.
+pub fn done(applied: &Applied) -> Vec<Event> {
     let mut events = Vec::new();
-    if account.lease_created == Some(true) {
+    if applied.lease_created == Some(true) {
         events.push(warning("LeaseRecreated", LEASE_RECREATED));
     }
-    events.extend(account.foreign.iter().map(|pod| {
+    events.extend(applied.handover.as_ref().map(|handover| {
+        let note = format!("{} is asked to hand over: {}", handover.holder.pod(), words::release(handover.reason));
+        Event { pod: Some(handover.holder.pod().to_owned()), ..normal("HandoverRequested", note) }
+    }));
+    events.extend(applied.retired.iter().map(|pod| {
+        let note = format!("the workload of {pod} has ended: the other containers of the pod are told to end too; it stays for its logs");
+        Event { pod: Some(pod.clone()), ..normal("PodRetired", note) }
+    }));
+    events.extend(applied.foreign.iter().map(|pod| {
         warning("ForeignObject", format!("the Pod {pod} is not of this SingletonJob: it is left alone, and the next number is used"))
     }));
-    events.extend(account.earlier.iter().map(|pod| {
+    events.extend(applied.earlier.iter().map(|pod| {
         let note = format!("the Pod {pod} is of an earlier SingletonJob of this name and goes with it: the next number is used");
         Event { pod: Some(pod.clone()), ..normal("EarlierPod", note) }
     }));
+    events
+}
+
+/// What has come about.
+pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> {
+    let mut events = Vec::new();
     events.extend(lost(old, new));
     events.extend(blocked(old, new));
     events.extend(hazards(old, new));
     if new.takeovers.first() != old.takeovers.first() {
         events.extend(new.takeovers.first().map(changed_hands).into_iter().flatten());
     }
-    if let Some(handover) = &account.handover {
-        let note = format!("{} is asked to hand over: {}", handover.holder.pod(), words::release(handover.reason));
-        events.push(Event { pod: Some(handover.holder.pod().to_owned()), ..normal("HandoverRequested", note) });
-    }
     events.extend(account.request.and_then(refused));
     events.extend(account.run_request.and_then(run_refused));
     events.extend(missed(account, old, new));
-    events.extend(account.retired.iter().map(retired));
     events.extend(attempts(account, old, new));
     events.extend(standbys(account, old, new));
     events.extend(conditions(old, new));
@@ -110,11 +120,6 @@ fn changed_hands(takeover: &Takeover) -> Vec<Event> {
 fn refused(request: &Request) -> Option<Event> {
     let Fate::Refused(why) = &request.fate else { return None };
     Some(warning("HandoverRefused", format!("the request {:?} to hand over is refused: {why}", request.text)))
-}
-
-fn retired(pod: &String) -> Event {
-    let note = format!("the workload of {pod} has ended: the other containers of the pod are told to end too; it stays for its logs");
-    Event { pod: Some(pod.clone()), ..normal("PodRetired", note) }
 }
 
 fn attempts(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> {

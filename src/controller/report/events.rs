@@ -208,9 +208,9 @@ fn held_up(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobSt
 fn standbys(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     let told = find_condition(&old.conditions, types::STANDBY_AVAILABLE);
     let tell = find_condition(&new.conditions, types::STANDBY_AVAILABLE)?;
-    // The only candidate stands by until its run begins, and nobody does then.
-    let alone = account.job.spec.schedule.is_some() && account.job.spec.replicas == 1;
-    if tell.status == "False" && !alone && told.is_some_and(|told| told.status == "True") {
+    // The only candidate stands by until its run begins, and nobody does then; after a run, candidates are made anew.
+    let as_planned = account.job.spec.schedule.is_some() && (account.job.spec.replicas == 1 || account.holder().is_none());
+    if tell.status == "False" && !as_planned && told.is_some_and(|told| told.status == "True") {
         return Some(warning("StandbyUnavailable", tell.message.clone()));
     }
     let trouble = account.trouble()?;

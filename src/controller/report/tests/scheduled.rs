@@ -105,6 +105,23 @@ fn how_the_last_run_ended_is_a_condition_of_its_own_and_never_completes_or_fails
 }
 
 #[test]
+fn a_standby_is_missed_during_a_run_and_not_when_all_are_made_anew_after_it() {
+    let job = |status: &SingletonJobStatus| hourly(json!({"schedule": {"cron": "@hourly", "candidates": "Always"}}), status);
+    let run = with(notes(1, TICK, 0), progress(1));
+    let during = || seen(Some("web-2_u2_0"), run.clone(), 1);
+    let (running, _) = happened(&job(&SingletonJobStatus::default()), during(), vec![pod(1, true, None), pod(2, true, None)]);
+    assert_eq!(says(&running, types::STANDBY_AVAILABLE), is("True", reasons::AS_EXPECTED));
+    let misses = |lease: Seen, candidates: Vec<Candidate>| {
+        let (_, told) = happened(&job(&running), lease, candidates);
+        told.iter().filter(|told| told.reason == "StandbyUnavailable").count()
+    };
+    assert_eq!(misses(during(), vec![pod(2, true, None), pod(3, false, None)]), 1);
+    let over = seen(None, with(run.clone(), ended("Succeeded")), 1);
+    assert_eq!(misses(over.clone(), vec![pod(3, false, None), pod(4, false, None)]), 0);
+    assert_eq!(misses(over, vec![pod(3, false, Some("ErrImagePull"))]), 1, "one that cannot start");
+}
+
+#[test]
 fn a_run_that_gives_way_is_told_as_replaced_and_counts_neither_as_success_nor_as_failure() {
     let spec = json!({"schedule": {"cron": "*/5 * * * *", "concurrencyPolicy": "Replace"}});
     let notes = |settled: &str| {

@@ -85,7 +85,7 @@ images() {
 # A cluster that was up before stays up afterwards.
 bring_up() {
   if ! "$cluster" status >/dev/null 2>&1; then brought_up=yes; fi
-  "$cluster" up
+  "$cluster" up 3
 }
 
 # Real agents while networks, servers, limits and people fail. They measure milliseconds: what else the machine does would be measured too.

@@ -2,7 +2,8 @@
 # A real Kubernetes cluster on one Linux machine, as root, without a container engine.
 #
 #   build                     what it needs: Debian packages, Kubernetes from its Go modules (11 min cold on 2 cores)
-#   up                        etcd, API server, controller-manager, scheduler, and the nodes node-a and node-b; again: nothing
+#   up [ZONES]                etcd, API server, controller-manager, scheduler, and the nodes node-a and node-b; again: nothing.
+#                             ZONES 2 or 3: two more nodes in each, which take only pods that tolerate the taint zone=N; see README.md
 #   down                      stop everything and remove every trace
 #   status                    whether it is up, and its nodes
 #   kubeconfig                path of the administrator's kubeconfig
@@ -68,13 +69,15 @@ require_ownership() {
   [ -z "$other" ] || [ "$other" = "$home" ] || die "the cluster of CLUSTER_HOME=$other is up; take it down first: CLUSTER_HOME=$other $0 down"
 }
 
-up() {
+up() { # [zones]
+  local wanted=${1:-1} began=$SECONDS name
+  [[ $wanted == [1-3] ]] || die "up takes 1, 2 or 3 zones of two nodes, not $wanted"
   require_ownership
   require_binaries
-  if working; then say "the cluster is up already"; return; fi
-  local began=$SECONDS name
+  if [ "$wanted" -le "$zones" ] && working; then say "the cluster is up already"; return; fi
   clear_away
-  mkdir -p "$run"; printf '%s' "$home" >"$owner"
+  nodes=("${all[@]:0:2*wanted}")
+  mkdir -p "$run"; printf '%s' "$wanted" >"$run/zones"; printf '%s' "$home" >"$owner"
   control_plane
   prefer_pods
   for name in "${nodes[@]}"; do node "$name"; done
@@ -107,7 +110,7 @@ end_programs() {
 end_pod_networks() {
   local space record id
   for space in $(ip netns list | awk '/^cni-/ {print $1}'); do
-    if ip -n "$space" -4 -o addr show | grep -q ' 10\.24[12]\.0\.'; then ip netns del "$space"; fi
+    if ip -n "$space" -4 -o addr show | grep -q ' 10\.24[1-6]\.0\.'; then ip netns del "$space"; fi
   done
   for record in /var/lib/cni/results/singletonjob-*-eth0; do
     id=${record#*/singletonjob-}
@@ -118,7 +121,7 @@ end_pod_networks() {
 end_network() {
   local name
   end_pod_networks
-  for name in "${nodes[@]}"; do ip netns del "$name" 2>/dev/null || true; ip link del "v-$name" 2>/dev/null || true; done
+  for name in "${all[@]}"; do ip netns del "$name" 2>/dev/null || true; ip link del "v-$name" 2>/dev/null || true; done
   while refusal -D 2>/dev/null; do :; done
   ip link del kbr0 2>/dev/null || true
 }
@@ -156,7 +159,7 @@ case $command in
   help | -h | --help) usage; exit 0 ;;
   build) exec "$here/build.sh" ;;
   kubeconfig) say "$run/admin.kubeconfig"; exit 0 ;;
-  up | down) require_root "$command"; take_lock "$command"; "$command"
+  up | down) require_root "$command"; take_lock "$command"; "$command" "$@"
     if [ "$command" = up ]; then say "export KUBECONFIG=$run/admin.kubeconfig"; fi; exit 0 ;;
   status) status; exit ;;
 esac

@@ -7,7 +7,9 @@ bin=$home/bin                # the Go programs
 run=$home/run                # everything of a running cluster; `down` removes it
 images=$home/images          # archives that every node imports when it starts
 host=172.31.255.1            # the bridge between the control plane and the nodes
-nodes=(node-a node-b)        # node N is 172.31.255.1N and its pods are 10.24N.0.0/24
+all=(node-a node-b node-c node-d node-e node-f)       # node N is 172.31.255.1N and its pods are 10.24N.0.0/24
+zones=$(cat "$run/zones" 2>/dev/null || echo 1)       # how many are up, of two nodes each
+nodes=("${all[@]:0:2*zones}")
 lock=/run/lock/singletonjob-cluster.lock     # one cluster per machine: bridge, namespaces and ports are the machine's
 owner=/run/singletonjob-cluster.owner        # the CLUSTER_HOME of the cluster that is up
 

@@ -88,7 +88,8 @@ Y
 }
 
 node() { # name
-  local name=$1 i dir=$run/$1; i=$(index_of "$name")
+  local name=$1 i zone taint=() dir=$run/$1; i=$(index_of "$name"); zone=$(((i + 1) / 2))
+  [ "$zone" = 1 ] || taint=(--register-with-taints="zone=$zone:NoSchedule")
   mkdir -p "$dir/cni"
   node_network "$name" "$i"
   pod_network "$name" "$i"
@@ -99,7 +100,7 @@ node() { # name
   load_into "$name" "$images"/*.tar
   start "$name-kubelet" nsenter --net="/run/netns/$name" "$bin/kubelet" --config="$dir/kubelet.yaml" \
     --kubeconfig="$run/$name.kubeconfig" --hostname-override="$name" --node-ip=172.31.255.1"$i" \
-    --root-dir="$dir/kubelet" --cert-dir="$dir/pki"
+    --root-dir="$dir/kubelet" --cert-dir="$dir/pki" --node-labels="zone=$zone" "${taint[@]}"
 }
 
 # All pods are in one control group, which weighs no more than any single process beside it unless it is told to.

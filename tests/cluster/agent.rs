@@ -11,7 +11,7 @@ use singletonjob::lease::notes::{CompletionPolicy, Outcome};
 
 use crate::by_hand::{ByHand, NAME};
 use crate::observe::{await_object, await_tenure, boot_time, nothing_starts, now, tenure};
-use crate::scenario::{Scenario, without_operator, without_operator_alone};
+use crate::scenario::{Scenario, without_operator, without_operator_alone, without_operator_on_own_nodes};
 use crate::witness::Tenure;
 
 /// The default, where the numbers of users are measured.
@@ -133,7 +133,7 @@ fn deleting_the_active_pod_hands_over() {
 
 #[test]
 fn a_holder_that_is_cut_off_is_dead_before_the_deadline_and_replaced_within_the_lease() {
-    without_operator_alone("cut-node", async |scenario| {
+    without_operator_on_own_nodes("cut-node", async |scenario| {
         let job = service(scenario).await;
         let (active, standby, old) = job.pair(&[]).await;
         let fault = scenario.cluster.cut(active.node);
@@ -311,7 +311,7 @@ fn a_workload_that_exits_0_is_finished_and_never_started_again() {
 
 #[test]
 fn a_workload_that_exits_0_as_its_node_is_cut_off_is_finished_once() {
-    without_operator_alone("exit-0-cut-off", async |scenario| {
+    without_operator_on_own_nodes("exit-0-cut-off", async |scenario| {
         let job = one_shot(scenario, 6).await;
         let (active, _standby, old) = job.pair(&["--until", "end"]).await;
         let fault = scenario.cluster.cut(active.node);

@@ -12,9 +12,8 @@ use singletonjob::api::status::{CandidateRole, TakeoverReason};
 use crate::job::{Job, LEASE, SOON};
 use crate::observe::{await_tenure, nothing_starts, now};
 use crate::operator;
-use crate::scenario::with_operator;
+use crate::scenario::{on_own_nodes, with_operator};
 
-const NODE: &str = "node-a";
 const HANDOVER: Duration = Duration::from_millis(300);
 const SECOND: Duration = Duration::from_secs(1);
 /// How long pods stay on a node that is gone: the cluster's default of 5 min, or the operator's of 30 s, would only be waited for.
@@ -26,7 +25,8 @@ const PATIENT_LEASE: u64 = 200;
 
 #[test]
 fn what_runs_on_a_node_that_is_cut_off_is_taken_over_and_replaced_or_finished_or_removed_but_never_doubled() {
-    with_operator("cut-node-jobs", async |scenario| {
+    on_own_nodes("cut-node-jobs", async |scenario| {
+        let [node, other] = scenario.nodes;
         let gone = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": TOLERATION_SECONDS});
         let tolerations = json!({"tolerations": [gone("node.kubernetes.io/unreachable"), gone("node.kubernetes.io/not-ready")]});
         let service = Job::service(scenario, "service").pod(&tolerations);
@@ -38,13 +38,13 @@ fn what_runs_on_a_node_that_is_cut_off_is_taken_over_and_replaced_or_finished_or
         let jobs = [&service, &one_shot, &removed, &finishing];
         for job in jobs {
             job.pair().await;
-            job.move_to(NODE).await;
+            job.move_to(node).await;
             job.await_true(types::STANDBY_AVAILABLE).await;
         }
         let old = jobs.map(|job| job.tenures().pop().expect("it runs"));
         let starts = jobs.map(|job| job.tenures().len());
 
-        let fault = scenario.cluster.cut(NODE);
+        let fault = scenario.cluster.cut(node);
         finishing.let_end();
         scenario.must(&["delete", "sj", "removed", "--wait=false"]);
         let again = removed.labelled("again");
@@ -67,7 +67,7 @@ fn what_runs_on_a_node_that_is_cut_off_is_taken_over_and_replaced_or_finished_or
         }
         assert_eq!(one_shot.tenures().pop().map(|new| new.attempt), Some(old[1].attempt + 1), "a lost attempt counts");
         for job in [&service, &one_shot, &again] {
-            job.within(NODE_GONE, "a new standby beside the new holder", is_replaced).await;
+            job.within(NODE_GONE, "a new standby beside the new holder", |job| is_replaced(job, other)).await;
         }
         let before = [&service, &one_shot, &again].map(Job::tenures);
 
@@ -84,22 +84,24 @@ fn what_runs_on_a_node_that_is_cut_off_is_taken_over_and_replaced_or_finished_or
 
 #[test]
 fn under_a_stricter_policy_nobody_follows_a_holder_that_is_cut_off_before_somebody_says_that_it_is_gone() {
-    with_operator("cut-node-strict", async |scenario| {
-        let stay = json!({"tolerations": [{"operator": "Exists"}]});
+    on_own_nodes("cut-node-strict", async |scenario| {
+        let [node, _] = scenario.nodes;
+        let lost = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute"});
+        let stay = json!({"tolerations": [lost("node.kubernetes.io/unreachable"), lost("node.kubernetes.io/not-ready")]});
         let strict =
             |name, policy| Job::service(scenario, name).pod(&stay).with(json!({"takeover": {"unreachableHolder": {"policy": policy}}}));
         let jobs = [strict("manual", "Manual"), strict("pod-gone", "AfterPodGone")];
         for job in &jobs {
             job.pair().await;
-            job.move_to(NODE).await;
+            job.move_to(node).await;
             job.await_true(types::STANDBY_AVAILABLE).await;
         }
         let old: Vec<_> = jobs.iter().map(|job| job.tenures().pop().expect("it runs")).collect();
         let starts: Vec<_> = jobs.iter().map(|job| job.tenures().len()).collect();
 
-        let fault = scenario.cluster.cut(NODE);
+        let fault = scenario.cluster.cut(node);
         let annotation = format!("singletonjob.dev/cleared-holder={}", old[0].pod);
-        let advice = [format!("kubectl annotate sj manual --namespace {} {annotation}", scenario.namespace), format!("taint node {NODE}")];
+        let advice = [format!("kubectl annotate sj manual --namespace {} {annotation}", scenario.namespace), format!("taint node {node}")];
         for ((job, reason), advice) in jobs.iter().zip(["ManualPolicy", "WaitingForPodGone"]).zip(&advice) {
             let blocked = job.await_true(types::TAKEOVER_BLOCKED).await;
             assert!(blocked.reason == reason && blocked.message.contains(advice), "{blocked:?}");
@@ -136,12 +138,12 @@ fn is_true(job: &SingletonJob, type_: &str) -> bool {
     crate::job::condition(job, type_).is_some_and(|is| is.status == "True")
 }
 
-/// Both take part and are on the other node.
-pub fn is_replaced(job: &SingletonJob) -> bool {
+/// Both take part and are on this node.
+pub fn is_replaced(job: &SingletonJob, on: &str) -> bool {
     let candidates = job.status.iter().flat_map(|status| &status.candidates);
     let part = candidates.filter(|candidate| matches!(candidate.role, CandidateRole::Active | CandidateRole::Standby));
     let nodes: Vec<_> = part.filter(|candidate| candidate.ready).map(|candidate| candidate.node.as_deref()).collect();
-    nodes.len() == 2 && nodes.iter().all(|node| node.is_some_and(|node| node != NODE))
+    nodes == [Some(on); 2]
 }
 
 #[test]

@@ -11,10 +11,8 @@ use crate::cluster::said;
 use crate::faults::is_replaced;
 use crate::job::{Job, SOON};
 use crate::observe::{await_tenure, boot_time, nothing_starts, now};
-use crate::scenario::{Scenario, with_operator};
+use crate::scenario::{Scenario, on_own_nodes};
 
-const NODE: &str = "node-a";
-const OTHER: &str = "node-b";
 const SECOND: Duration = Duration::from_secs(1);
 /// How long the cluster lets a node be silent (hack/cluster/control-plane.sh), and how often it looks.
 const NODE_MONITOR: Duration = Duration::from_secs(20 + 5);
@@ -29,14 +27,14 @@ struct Tainted<'a>(&'a Scenario);
 
 impl<'a> Tainted<'a> {
     fn as_out_of_service(scenario: &'a Scenario) -> Self {
-        scenario.must(&["taint", "node", NODE, &format!("{OUT_OF_SERVICE}=nodeshutdown:NoExecute")]);
+        scenario.must(&["taint", "node", scenario.nodes[0], &format!("{OUT_OF_SERVICE}=nodeshutdown:NoExecute")]);
         Self(scenario)
     }
 }
 
 impl Drop for Tainted<'_> {
     fn drop(&mut self) {
-        let arguments = ["taint", "node", NODE, &format!("{OUT_OF_SERVICE}-")];
+        let arguments = ["taint", "node", self.0.nodes[0], &format!("{OUT_OF_SERVICE}-")];
         said(&arguments, &self.0.cluster.kubectl(&arguments));
     }
 }
@@ -50,10 +48,10 @@ struct Unregistered<'a> {
 impl<'a> Unregistered<'a> {
     async fn begin(scenario: &'a Scenario) -> Self {
         let nodes: Api<Node> = Api::all(scenario.client.clone());
-        let mut node = nodes.get(NODE).await.expect("the node is registered");
+        let mut node = nodes.get(scenario.nodes[0]).await.expect("the node is registered");
         node.metadata = kube::core::ObjectMeta { name: node.metadata.name, labels: node.metadata.labels, ..Default::default() };
         let node = serde_json::to_string(&Node { status: None, ..node }).expect("plain data");
-        scenario.must(&["delete", "node", NODE]);
+        scenario.must(&["delete", "node", scenario.nodes[0]]);
         Self { scenario, node }
     }
 }
@@ -62,7 +60,7 @@ impl Drop for Unregistered<'_> {
     fn drop(&mut self) {
         let cluster = self.scenario.cluster;
         said(&["create"], &cluster.kubectl_fed(&["create", "--filename", "-"], &self.node));
-        let ready = ["wait", "node", NODE, "--for=condition=Ready", "--timeout=60s"];
+        let ready = ["wait", "node", self.scenario.nodes[0], "--for=condition=Ready", "--timeout=60s"];
         said(&ready, &cluster.kubectl(&ready));
     }
 }
@@ -73,27 +71,28 @@ fn on<'a>(pods: &'a [Pod], node: &str) -> Vec<&'a Pod> {
 
 #[test]
 fn a_standby_of_a_lost_node_is_replaced_in_time_and_a_holder_there_is_followed_when_the_node_is_out_of_service() {
-    with_operator("lost-node", async |scenario| {
+    on_own_nodes("lost-node", async |scenario| {
+        let [node, other] = scenario.nodes;
         let lost = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute"});
         let stay = json!({"tolerations": [lost("node.kubernetes.io/unreachable"), lost("node.kubernetes.io/not-ready")]});
         let strict = json!({"takeover": {"unreachableHolder": {"policy": "AfterPodGone"}}});
         let (bereft, blocked) = (Job::service(scenario, "bereft"), Job::service(scenario, "blocked").pod(&stay).with(strict));
-        for (job, node) in [(&bereft, OTHER), (&blocked, NODE)] {
+        for (job, place) in [(&bereft, other), (&blocked, node)] {
             job.pair().await;
-            job.move_to(node).await;
+            job.move_to(place).await;
             job.await_true(types::STANDBY_AVAILABLE).await;
         }
         let [holds, held] = [&bereft, &blocked].map(|job| job.tenures().pop().expect("it runs"));
         let starts = [&bereft, &blocked].map(|job| job.tenures().len());
-        assert_eq!(on(&bereft.pods().await, NODE).len(), 1, "candidates are spread over the nodes");
+        assert_eq!(on(&bereft.pods().await, node).len(), 1, "candidates are spread over the nodes");
 
-        let fault = scenario.cluster.cut(NODE);
-        bereft.within(NODE_MONITOR + TOLERATION + SOON, "a new standby beside the holder", is_replaced).await;
+        let fault = scenario.cluster.cut(node);
+        bereft.within(NODE_MONITOR + TOLERATION + SOON, "a new standby beside the holder", |job| is_replaced(job, other)).await;
         let pods = bereft.pods().await;
-        let made = on(&pods, OTHER).iter().filter_map(|pod| pod.creation_timestamp()).map(|time| boot_time(time.0)).max();
+        let made = on(&pods, other).iter().filter_map(|pod| pod.creation_timestamp()).map(|time| boot_time(time.0)).max();
         let replaced = made.expect("it has pods").saturating_sub(fault.before);
         scenario.at_most("node cut off to the new standby's pod (grace + 30 s)", replaced, NODE_MONITOR + TOLERATION + SECOND * 5);
-        let stuck = on(&pods, NODE);
+        let stuck = on(&pods, node);
         assert!(stuck.len() == 1 && stuck[0].metadata.deletion_timestamp.is_some(), "nobody can say that it has ended: {stuck:?}");
         nothing_starts(&bereft.records, starts[0], SECOND).await;
         assert!(bereft.tenure(holds.token).signals.is_empty(), "the holder does not notice");
@@ -105,9 +104,9 @@ fn a_standby_of_a_lost_node_is_replaced_in_time_and_a_holder_there_is_followed_w
         let new = await_tenure(&blocked.records, starts[1] + 1, SOON).await;
         scenario.noted("node out of service to first instruction", new.first.saturating_sub(began));
         assert!(new.token > held.token);
-        blocked.within(SOON * 2, "a new standby beside the new holder", is_replaced).await;
+        blocked.within(SOON * 2, "a new standby beside the new holder", |job| is_replaced(job, other)).await;
         for job in [&bereft, &blocked] {
-            job.await_pods("nothing is left on the lost node", |pods| on(pods, NODE).is_empty()).await;
+            job.await_pods("nothing is left on the lost node", |pods| on(pods, node).is_empty()).await;
         }
 
         fault.mend();
@@ -120,27 +119,28 @@ fn a_standby_of_a_lost_node_is_replaced_in_time_and_a_holder_there_is_followed_w
 
 #[test]
 fn what_was_on_a_node_whose_object_is_deleted_is_replaced_when_its_pods_are_gone() {
-    with_operator("deleted-node", async |scenario| {
+    on_own_nodes("deleted-node", async |scenario| {
+        let [node, other] = scenario.nodes;
         let (bereft, moved) = (Job::service(scenario, "bereft"), Job::service(scenario, "moved"));
-        for (job, node) in [(&bereft, OTHER), (&moved, NODE)] {
+        for (job, place) in [(&bereft, other), (&moved, node)] {
             job.pair().await;
-            job.move_to(node).await;
+            job.move_to(place).await;
             job.await_true(types::STANDBY_AVAILABLE).await;
         }
         let holds = bereft.tenures().pop().expect("it runs");
         let starts = [&bereft, &moved].map(|job| job.tenures().len());
 
-        let node = Unregistered::begin(scenario).await;
+        let unregistered = Unregistered::begin(scenario).await;
         let began = now();
         for (job, what) in [(&bereft, "standby"), (&moved, "holder")] {
-            job.within(POD_GARBAGE + SOON, "two beside each other on the node that is left", is_replaced).await;
+            job.within(POD_GARBAGE + SOON, "two beside each other on the node that is left", |job| is_replaced(job, other)).await;
             scenario.noted(&format!("node deleted to its {what} replaced"), now() - began);
         }
         await_tenure(&moved.records, starts[1] + 1, SOON).await;
         nothing_starts(&bereft.records, starts[0], SECOND).await;
         assert!(bereft.tenure(holds.token).signals.is_empty(), "the holder does not notice");
 
-        drop(node);
+        drop(unregistered);
         nothing_starts(&moved.records, starts[1] + 1, SECOND * 2).await;
     });
 }

@@ -10,7 +10,7 @@ use singletonjob::api::status::{Takeover, TakeoverReason};
 
 use crate::job::{Job, SOON};
 use crate::observe::{await_tenure, nothing_starts};
-use crate::scenario::side_by_side;
+use crate::scenario::{aside, side_by_side};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// As documented: a holder is left in peace for so long before it hands back.
@@ -62,7 +62,7 @@ fn on_request_it_hands_over_once_to_the_named_of_three_and_what_cannot_be_done_i
 
 #[test]
 fn the_workload_comes_back_to_the_preferred_node_when_that_is_ready_again_and_not_before_a_rest() {
-    side_by_side("failback", async |scenario| {
+    aside("failback", async |scenario| {
         let job = Job::service(scenario, "web");
         job.pair().await;
         job.move_to(OTHER).await;

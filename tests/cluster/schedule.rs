@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::job::{Job, SOON};
 use crate::observe::{await_tenure, boot_time, nothing_starts};
-use crate::scenario::{Scenario, side_by_side};
+use crate::scenario::{Scenario, aside, side_by_side};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -38,7 +38,7 @@ fn configure(scenario: &Scenario, day: &str) {
 
 #[test]
 fn with_candidates_ready_each_tick_starts_within_a_second_and_sees_the_configuration_of_its_day() {
-    side_by_side("schedule", async |scenario| {
+    aside("schedule", async |scenario| {
         configure(scenario, "monday");
         let label = json!({"configMapKeyRef": {"name": "day", "key": "label"}});
         let env = json!([{"name": "WITNESS_LABEL", "valueFrom": label}, {"name": "WITNESS_PAUSE_MICROSECONDS", "value": "400"}]);

@@ -119,9 +119,9 @@ impl<'a> ByHand<'a> {
 
     /// The first candidate, running the workload, and another, ready to take over.
     pub async fn pair(&self, witness: &[&str]) -> (Candidate<'a>, Candidate<'a>, Tenure) {
-        let active = self.candidate(0, "node-a", witness).await;
+        let active = self.candidate(0, self.scenario.nodes[0], witness).await;
         let tenure = await_tenure(&self.scenario.records, 1, POD_START).await;
-        let standby = self.candidate(1, "node-b", witness).await;
+        let standby = self.candidate(1, self.scenario.nodes[1], witness).await;
         standby.await_role(contract::Role::Standby).await;
         (active, standby, tenure)
     }

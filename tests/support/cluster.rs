@@ -1,4 +1,4 @@
-//! The two-node cluster of `hack/cluster`, as scenarios use it: there is one per machine, and nothing here may be skipped in silence.
+//! The cluster of `hack/cluster`, as scenarios use it: there is one per machine, and nothing here may be skipped in silence.
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,6 +18,8 @@ use super::observe::now;
 
 /// The host's address on the nodes' network.
 pub const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 31, 255, 1));
+/// Its nodes, zone by zone. Only pods that tolerate it come to another zone than the first.
+pub const ZONES: [[&str; 2]; 3] = [["node-a", "node-b"], ["node-c", "node-d"], ["node-e", "node-f"]];
 const SCRIPT: &str = "hack/cluster/cluster.sh";
 const IMAGES: [&str; 3] = ["operator", "busybox", "witness"];
 
@@ -73,7 +75,7 @@ impl Cluster {
         let is_root = std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
         assert!(is_root, "cluster scenarios need root, for namespaces and cgroups; run `make test` as root");
         let script = root().join(SCRIPT);
-        must(Command::new(&script).arg("up"), "the cluster does not come up; `make cluster-up` shows why");
+        must(Command::new(&script).args(["up", &ZONES.len().to_string()]), "the cluster does not come up; `make cluster-up` shows why");
         for image in IMAGES {
             must(build_image().arg(image), &format!("the image of {image} cannot be built; `hack/image.sh {image}` shows why"));
         }

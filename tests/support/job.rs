@@ -100,18 +100,24 @@ impl<'a> Job<'a> {
         ]}))
     }
 
+    fn in_zone(&self) -> Value {
+        let mut manifest = self.manifest.clone();
+        self.scenario.keep_in_zone(&mut manifest["spec"]["template"]["spec"]);
+        manifest
+    }
+
     /// What is applied.
     ///
     /// # Panics
     /// Where it is none.
     pub fn resource(&self) -> SingletonJob {
-        serde_json::from_value(self.manifest.clone()).expect("a SingletonJob")
+        serde_json::from_value(self.in_zone()).expect("a SingletonJob")
     }
 
     /// As users do it; returns what kubectl said.
     #[track_caller]
     pub fn apply(&self) -> String {
-        self.scenario.apply(&self.manifest.to_string())
+        self.scenario.apply(&self.in_zone().to_string())
     }
 
     /// Applied, until one runs and the other is ready to take over.

@@ -11,14 +11,14 @@ use futures::FutureExt;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use super::cluster::{Cluster, root, said};
+use super::cluster::{Cluster, ZONES, root, said};
 use super::observe::{now, testimony};
 use super::operator;
 use super::report;
-use super::stage::{Mode, enter};
+use super::stage::{Ground, Mode, Place, enter};
 use super::witness::Violation;
 
 /// Where records go: in memory, so that no disk delays a beat, and seen by both nodes.
@@ -43,8 +43,11 @@ pub struct Scenario {
     pub cluster: &'static Cluster,
     /// Folder of the witnesses' records.
     pub records: PathBuf,
+    /// Where its pods are. It may break them where they are its own, or where it has the cluster to itself.
+    pub nodes: [&'static str; 2],
     /// From beat to beat of a witness.
     pub pause_microseconds: u32,
+    zone: usize,
     jobs: Mutex<Vec<PathBuf>>,
     remarks: Mutex<String>,
     allowed: Mutex<Vec<Violation>>,
@@ -56,15 +59,31 @@ pub struct Scenario {
 /// # Panics
 /// Where the scenario does, or the records show a violation.
 pub fn side_by_side(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
-    play(Mode::WithOperator, name, body);
+    play(Mode::WithOperator, Ground::Common, name, body);
 }
 
-/// The same, with the cluster to itself.
+/// The same, for what waits for a clock nearly all the time: it is as long as it is, and takes nobody's place.
+///
+/// # Panics
+/// As [`side_by_side`] does.
+pub fn aside(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
+    play(Mode::WithOperator, Ground::Aside, name, body);
+}
+
+/// As [`side_by_side`], for what breaks nodes: on two that nobody else uses.
+///
+/// # Panics
+/// As [`side_by_side`] does.
+pub fn on_own_nodes(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
+    play(Mode::WithOperator, Ground::Own, name, body);
+}
+
+/// As [`side_by_side`], with the cluster to itself.
 ///
 /// # Panics
 /// As [`side_by_side`] does.
 pub fn with_operator(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
-    play(Mode::WithOperatorAlone, name, body);
+    play(Mode::WithOperatorAlone, Ground::Common, name, body);
 }
 
 /// The same, and the operator is not expected to be there afterwards.
@@ -72,7 +91,7 @@ pub fn with_operator(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
 /// # Panics
 /// As [`side_by_side`] does.
 pub fn uninstalling(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
-    play(Mode::Uninstalling, name, body);
+    play(Mode::Uninstalling, Ground::Common, name, body);
 }
 
 /// As [`side_by_side`], without the operator.
@@ -80,7 +99,15 @@ pub fn uninstalling(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
 /// # Panics
 /// As [`side_by_side`] does.
 pub fn without_operator(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
-    play(Mode::WithoutOperator, name, body);
+    play(Mode::WithoutOperator, Ground::Common, name, body);
+}
+
+/// As [`on_own_nodes`], without the operator.
+///
+/// # Panics
+/// As [`side_by_side`] does.
+pub fn without_operator_on_own_nodes(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
+    play(Mode::WithoutOperator, Ground::Own, name, body);
 }
 
 /// The same, with the cluster to itself.
@@ -88,17 +115,17 @@ pub fn without_operator(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
 /// # Panics
 /// As [`side_by_side`] does.
 pub fn without_operator_alone(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
-    play(Mode::WithoutOperatorAlone, name, body);
+    play(Mode::WithoutOperatorAlone, Ground::Common, name, body);
 }
 
-fn play(mode: Mode, name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
-    let _place = enter(mode);
+fn play(mode: Mode, ground: Ground, name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
+    let place = enter(mode, ground);
     prepare(mode);
     let pause_microseconds = if mode.is_shared() { CALM } else { PRECISE };
     let began = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let scenario = Scenario::begin(name, pause_microseconds).await;
+        let scenario = Scenario::begin(name, &place, pause_microseconds).await;
         let told = AssertUnwindSafe(body(&scenario)).catch_unwind().await;
         if told.is_err() {
             scenario.tell();
@@ -124,7 +151,7 @@ fn prepare(mode: Mode) {
 }
 
 impl Scenario {
-    async fn begin(name: &'static str, pause_microseconds: u32) -> Self {
+    async fn begin(name: &'static str, place: &Place, pause_microseconds: u32) -> Self {
         let cluster = Cluster::get();
         let client = cluster.client().await;
         let namespace = format!("{name}-{:06x}", fastrand::u32(..1 << 24));
@@ -139,7 +166,9 @@ impl Scenario {
             client,
             cluster,
             records,
+            nodes: ZONES[place.zone],
             pause_microseconds,
+            zone: place.zone,
             jobs: Mutex::default(),
             remarks: Mutex::default(),
             allowed: Mutex::default(),
@@ -169,6 +198,20 @@ impl Scenario {
 
     fn jobs(&self) -> MutexGuard<'_, Vec<PathBuf>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a pod of this spec in the scenario's zone. To the first everybody comes who is not sent elsewhere.
+    pub fn keep_in_zone(&self, pod: &mut Value) {
+        if self.zone == 0 {
+            return;
+        }
+        let zone = (self.zone + 1).to_string();
+        pod["nodeSelector"]["zone"] = json!(zone);
+        let toleration = json!({"key": "zone", "operator": "Equal", "value": zone, "effect": "NoSchedule"});
+        match &mut pod["tolerations"] {
+            Value::Array(tolerations) => tolerations.push(toleration),
+            none => *none = json!([toleration]),
+        }
     }
 
     /// Every process is gone afterwards: records do not change any more, and the next scenario has the machine to itself.

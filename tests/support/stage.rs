@@ -1,6 +1,9 @@
-//! Who may be on the cluster at the same time: scenarios of one mode share it, and the mode changes as rarely as can be.
+//! Who may be on the cluster at the same time: scenarios of one mode share it, and the mode changes as rarely as can be. Whoever breaks nodes
+//! without disturbing anybody else gets a zone of them to itself.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::cluster::ZONES;
 
 /// What a scenario needs of the cluster; where there is a choice, the first here comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,8 +20,19 @@ pub enum Mode {
     WithoutOperatorAlone,
 }
 
+/// Where a scenario is, and beside whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// In the first zone, with others.
+    Common,
+    /// In the first zone, and nobody needs to make room: it waits for a clock, nearly all the time.
+    Aside,
+    /// In another zone, which it has to itself.
+    Own,
+}
+
 impl Mode {
-    /// How many scenarios may be going on: as many as two processors can serve.
+    /// How many scenarios may be going on on common ground: as many as two processors can serve.
     fn capacity(self) -> usize {
         if self.is_shared() { 4 } else { 1 }
     }
@@ -34,33 +48,54 @@ impl Mode {
 
 struct Stage {
     mode: Option<Mode>,
-    playing: usize,
+    playing: Playing,
     waiting: Vec<Mode>,
 }
 
-static STAGE: Mutex<Stage> = Mutex::new(Stage { mode: None, playing: 0, waiting: Vec::new() });
+/// How many scenarios are going on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Playing {
+    aside: usize,
+    /// In each zone.
+    zones: [usize; ZONES.len()],
+}
+
+static STAGE: Mutex<Stage> = Mutex::new(Stage { mode: None, playing: Playing { aside: 0, zones: [0; ZONES.len()] }, waiting: Vec::new() });
 static CHANGED: Condvar = Condvar::new();
 
 /// A scenario's place on the cluster, until it is dropped.
 #[must_use = "others may come when it is dropped"]
-pub struct Place;
+pub struct Place {
+    /// Index into [`ZONES`].
+    pub zone: usize,
+    ground: Ground,
+}
 
-/// Waits until a scenario of this mode may go on.
-pub fn enter(mode: Mode) -> Place {
+/// Waits until a scenario of this mode may go on there.
+pub fn enter(mode: Mode, ground: Ground) -> Place {
     let mut stage = stage();
     stage.waiting.push(mode);
-    let mut stage = CHANGED.wait_while(stage, |stage| !stage.admits(mode)).unwrap_or_else(PoisonError::into_inner);
+    let mut stage = CHANGED.wait_while(stage, |stage| stage.room(mode, ground).is_none()).unwrap_or_else(PoisonError::into_inner);
+    let zone = stage.room(mode, ground).expect("just seen");
     let place = stage.waiting.iter().position(|waiting| *waiting == mode).expect("it waited");
     stage.waiting.swap_remove(place);
     stage.mode = Some(mode);
-    stage.playing += 1;
-    Place
+    let place = Place { zone, ground };
+    *stage.playing.beside(&place) += 1;
+    place
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        stage().playing -= 1;
+        *stage().playing.beside(self) -= 1;
         CHANGED.notify_all();
+    }
+}
+
+impl Playing {
+    /// Those that count with it.
+    fn beside(&mut self, place: &Place) -> &mut usize {
+        if place.ground == Ground::Aside { &mut self.aside } else { &mut self.zones[place.zone] }
     }
 }
 
@@ -69,8 +104,17 @@ fn stage() -> MutexGuard<'static, Stage> {
 }
 
 impl Stage {
-    fn admits(&self, mode: Mode) -> bool {
-        if self.playing == 0 { self.next() == Some(mode) } else { self.mode == Some(mode) && self.playing < mode.capacity() }
+    /// The zone in which a scenario of this mode may go on now.
+    fn room(&self, mode: Mode, ground: Ground) -> Option<usize> {
+        let admitted = if self.playing == Playing::default() { self.next() } else { self.mode };
+        if admitted != Some(mode) {
+            return None;
+        }
+        match ground {
+            Ground::Common => (self.playing.zones[0] < mode.capacity()).then_some(0),
+            Ground::Aside => Some(0),
+            Ground::Own => (1..ZONES.len()).find(|zone| self.playing.zones[*zone] == 0),
+        }
     }
 
     /// Of the modes that are waited for, the one that costs least to come to.
@@ -82,11 +126,12 @@ impl Stage {
 
 #[cfg(test)]
 mod tests {
+    use super::Ground::{Aside, Common, Own};
     use super::Mode::{Uninstalling, WithOperator, WithOperatorAlone, WithoutOperator, WithoutOperatorAlone};
     use super::*;
 
     fn empty(mode: Mode, waiting: &[Mode]) -> Stage {
-        Stage { mode: Some(mode), playing: 0, waiting: waiting.to_vec() }
+        Stage { mode: Some(mode), playing: Playing::default(), waiting: waiting.to_vec() }
     }
 
     #[test]
@@ -99,9 +144,16 @@ mod tests {
 
     #[test]
     fn who_is_alone_admits_nobody_and_who_shares_admits_its_own_kind() {
-        let busy = |mode, playing| Stage { mode: Some(mode), playing, waiting: vec![WithOperator, WithOperatorAlone] };
-        assert!(!busy(WithOperatorAlone, 1).admits(WithOperatorAlone));
-        assert!(busy(WithOperator, 3).admits(WithOperator) && !busy(WithOperator, 4).admits(WithOperator));
-        assert!(!busy(WithOperator, 1).admits(WithOperatorAlone));
+        let room = |is, aside, zones, mode| {
+            let stage = Stage { mode: Some(is), playing: Playing { aside, zones }, waiting: vec![WithOperator, WithOperatorAlone] };
+            [Common, Aside, Own].map(|ground| stage.room(mode, ground))
+        };
+        assert_eq!(room(WithOperatorAlone, 0, [1, 0, 0], WithOperatorAlone)[0], None);
+        assert_eq!(room(WithOperator, 0, [3, 0, 0], WithOperator), [Some(0), Some(0), Some(1)]);
+        assert_eq!(room(WithOperator, 2, [4, 1, 0], WithOperator), [None, Some(0), Some(2)]);
+        assert_eq!(room(WithOperator, 0, [0, 1, 1], WithOperator), [Some(0), Some(0), None]);
+        assert_eq!(room(WithOperator, 0, [1, 0, 0], WithOperatorAlone), [None; 3]);
+        assert_eq!(room(WithOperator, 0, [0, 0, 1], WithOperatorAlone), [None; 3]);
+        assert_eq!(room(WithOperator, 1, [0, 0, 0], WithOperatorAlone), [None; 3]);
     }
 }

@@ -9,8 +9,8 @@ help: ## this list
 check: ## the fast part, for every edit: formatting, clippy, unit and model tests, simulation
 	hack/test.sh check
 
-model: ## the model in wider bounds: an hour and more, and some gigabytes; says how many states it saw
-	cargo test --locked --all-features --release --test model -- --ignored --nocapture
+model: ## the model in wider bounds: hours, and many gigabytes; says how many states it saw; SECONDS=60 for less of each world
+	MODEL_SECONDS=$(or $(SECONDS),1800) cargo test --locked --all-features --release --test model -- --ignored --nocapture
 
 test: ## everything that CI runs, cluster scenarios included; as root, 50 min cold, 35 min when built
 	hack/test.sh all

@@ -146,7 +146,10 @@ fn liveness() -> Vec<World> {
     let drain = World { horizon: 10, stop_grace: Duration::from_secs(2), ..prompt(faulty("drain", 2, &[Fault::Drain, Fault::Handover])) };
     // Reached by the first attempt, by one that took over, or by nobody.
     let limited = Policy { completion_policy: CompletionPolicy::OnSuccess, active_deadline_seconds: Some(5), ..policy(3) };
+    let strict = Policy { unreachable_holder: UnreachableHolder::AfterPodGone, ..limited.clone() };
     let limited = World { policy: limited, horizon: 16, ..prompt(faulty("active deadline", 2, &[Fault::Crash, Fault::Drain])) };
+    let faults = [Fault::Vanish, Fault::Crash, Fault::Clearance];
+    let silent = World { policy: strict, horizon: 16, ..prompt(faulty("active deadline of a silent holder", 2, &faults)) };
     let undying = World { horizon: 26, ..prompt(faulty("undying", 2, &[Fault::Drain, Fault::Undying])) };
-    vec![takeover, flaps, drain, limited, undying]
+    vec![takeover, flaps, drain, limited, silent, undying]
 }

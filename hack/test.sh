@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cluster=hack/cluster/cluster.sh
-summary=() current="set-up" brought_up="" complete=""
+summary=() current="set-up" brought_up="" complete="" building="" built=""
 
 say() { printf '\n==> %s\n' "$*"; }
 die() { printf 'test: %s\n' "$*" >&2; exit 1; }
@@ -26,6 +26,7 @@ finish() {
   local status=$?
   # A signal ends the script with the status of whatever came before it.
   [ -n "$complete" ] || [ "$status" != 0 ] || status=1
+  if [ -n "$building" ]; then kill "$building" 2>/dev/null || true; fi
   if [ -n "$brought_up" ]; then "$cluster" down || status=1; fi
   printf '\n%s\n' "${summary[@]}"
   printf '%5d s  in all\n' "$SECONDS"
@@ -82,6 +83,23 @@ images() {
   nice -n 19 hack/image.sh witness
 }
 
+# Beside the stages that need none of them, for the Go compiler leaves a good part of two processors idle.
+begin_programs() {
+  built=$(mktemp)
+  nice -n 19 hack/cluster/build.sh >"$built" 2>&1 &
+  building=$!
+}
+
+# Shows how far they are, until they are there.
+end_programs() {
+  local status=0
+  tail --quiet --lines=+1 --follow --pid="$building" "$built"
+  wait "$building" || status=$?
+  rm "$built"
+  building=""
+  return "$status"
+}
+
 # A cluster that was up before stays up afterwards.
 bring_up() {
   if ! "$cluster" status >/dev/null 2>&1; then brought_up=yes; fi
@@ -106,8 +124,9 @@ all() {
   [ "$(id -u)" = 0 ] || die "make test needs root: the cluster scenarios make network namespaces and mounts; make check does not"
   require_tools cargo go
   stage "Debian packages" hack/cluster/packages.sh
+  begin_programs
   check
-  stage "cluster programs" hack/cluster/build.sh
+  stage "cluster programs, begun with the first stage" end_programs
   stage "stores for the fencing recipes" hack/stores.sh
   stage "tests against real servers, and the images" api_tests
   agents

@@ -12,7 +12,7 @@ check: ## the fast part, for every edit: formatting, clippy, unit and model test
 model: ## the model in wider bounds: hours, and many gigabytes; says how many states it saw; SECONDS=60 for less of each world
 	MODEL_SECONDS=$(or $(SECONDS),1800) cargo test --locked --all-features --release --test model -- --ignored --nocapture
 
-test: ## everything that CI runs, cluster scenarios included; as root, 45 min cold on 2 cores, 26 min when built
+test: ## everything that CI runs, cluster scenarios included; as root, 45 min cold on 2 cores, 28 min when built
 	hack/test.sh all
 
 fuzz: ## everything that parses what others wrote, under CASES=100000 inputs each

@@ -22,12 +22,13 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// What the elector consists of, below `src/lease`, and what it stands on.
 const ELECTOR: [&str; 2] = ["elector.rs", "elector"];
 const BELOW: [&str; 5] = ["clock.rs", "notes.rs", "notes", "record.rs", "timing.rs"];
+const MODULES_BELOW: &str = "pub mod clock; pub mod notes; pub mod record; pub mod timing;";
 const MODEL: [&str; 4] = ["search.rs", "world.rs", "world", "worlds.rs"];
 
 #[test]
 fn every_rule_of_the_elector_is_needed() {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutants");
-    write_below(&scratch.join("sound"), &|_, text| text);
+    write_lease(&BELOW, &scratch.join("sound"), &|_, text| text);
     for mutant in MUTANTS {
         write_module(&scratch.join(mutant.name), mutant);
     }
@@ -73,7 +74,7 @@ fn manifest() -> String {
 
 /// Hunts them one after the other.
 fn program() -> String {
-    let mut modules = "mod sound { pub mod clock; pub mod notes; pub mod record; pub mod timing; }\n".to_owned();
+    let mut modules = format!("mod sound {{ {MODULES_BELOW} }}\n");
     let mut hunts = String::new();
     for Mutant { name, breaks, world, .. } in MUTANTS {
         writeln!(modules, "mod {name} {{ pub mod lease; pub mod search; pub mod world; pub mod worlds; }}").expect("to memory");
@@ -99,23 +100,21 @@ macro_rules! hunt {
 /// What is below the elector is its own only where it is changed: compiling it takes longer than compiling the elector.
 fn write_module(folder: &Path, mutant: &Mutant) {
     let change = |path: &Path, text: String| mutated(path, text, mutant);
-    for part in ELECTOR {
-        copy(&Path::new(ROOT).join("src/lease").join(part), &folder.join("lease").join(part), &change);
-    }
+    write_lease(&ELECTOR, &folder.join("lease"), &change);
     for part in MODEL {
         copy(&Path::new(ROOT).join("tests/model").join(part), &folder.join(part), &|_, text| text);
     }
     let below = if mutant.changes.iter().all(|(file, ..)| file.starts_with("elector")) {
-        "pub use crate::sound::{clock, notes, record, timing};\n"
+        "pub use crate::sound::{clock, notes, record, timing};"
     } else {
-        write_below(&folder.join("lease"), &change);
-        "pub mod clock;\npub mod notes;\npub mod record;\npub mod timing;\n"
+        write_lease(&BELOW, &folder.join("lease"), &change);
+        MODULES_BELOW
     };
-    write(&folder.join("lease.rs"), &format!("{below}pub mod elector;\n"));
+    write(&folder.join("lease.rs"), &format!("{below}\npub mod elector;\n"));
 }
 
-fn write_below(folder: &Path, change: &dyn Fn(&Path, String) -> String) {
-    for part in BELOW {
+fn write_lease(parts: &[&str], folder: &Path, change: &dyn Fn(&Path, String) -> String) {
+    for part in parts {
         copy(&Path::new(ROOT).join("src/lease").join(part), &folder.join(part), change);
     }
 }

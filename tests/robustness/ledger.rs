@@ -74,8 +74,11 @@ impl Ledger {
 
     /// A request, whatever becomes of it.
     pub fn tried(&self, asked: &Asked) {
+        if !asked.is("POST", "events") {
+            return;
+        }
         let event = asked.json();
-        if asked.is("POST", "events") && event["reason"] == "PodRetired" {
+        if event["reason"] == "PodRetired" {
             self.entries().told.extend(event["related"]["name"].as_str().map(str::to_owned));
         }
     }

@@ -74,7 +74,7 @@ pub fn with_wishes(lease: &Lease, wishes: &Wishes) -> Option<Lease> {
     let succession = wishes.succession.as_ref().is_none_or(|line| says.succession == *line);
     let ticks = wishes.ticks.is_none() || says.ticks == wishes.ticks;
     let told = ticks && says.policy.as_ref() == Some(&wishes.policy) && says.run.as_ref() == Some(&wishes.run);
-    if told && new_handover(lease, wishes).is_none() && cleared && succession {
+    if told && unsaid(&says, wishes).is_none() && cleared && succession {
         return None;
     }
     let mut lease = lease.clone();
@@ -85,8 +85,11 @@ pub fn with_wishes(lease: &Lease, wishes: &Wishes) -> Option<Lease> {
 
 /// The handover that `wishes` ask for and `lease` does not yet.
 pub fn new_handover<'a>(lease: &Lease, wishes: &'a Wishes) -> Option<&'a Handover> {
-    let says = Notes::read(lease.metadata.annotations.as_ref()).handover;
-    wishes.handover.as_ref().filter(|handover| says.as_ref() != Some(handover))
+    unsaid(&Notes::read(lease.metadata.annotations.as_ref()), wishes)
+}
+
+fn unsaid<'a>(says: &Notes, wishes: &'a Wishes) -> Option<&'a Handover> {
+    wishes.handover.as_ref().filter(|handover| says.handover.as_ref() != Some(handover))
 }
 
 /// Whether `wishes`, made from what `seen` says, may be written over what `lease` says by now: another controller may have taken a tick, or

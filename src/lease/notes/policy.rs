@@ -23,9 +23,9 @@ pub enum UnreachableHolder {
     /// When the lease has passed.
     #[default]
     AfterLeaseExpiry,
-    /// When it is [`Cleared`] too, which the controller does when the cluster says that the holder's pod is gone.
+    /// When it is [`Cleared`](super::Cleared) too, which the controller does when the cluster says that the holder's pod is gone.
     AfterPodGone,
-    /// When it is [`Cleared`] too, which the controller does when a person says so.
+    /// When it is [`Cleared`](super::Cleared) too, which the controller does when a person says so.
     Manual,
 }
 
@@ -48,7 +48,7 @@ pub struct Policy {
     /// How many candidates there are meant to be; spreads those who rank themselves.
     pub candidates: u32,
     /// What an end without success means; only under `OnSuccess`.
-    #[serde(default, skip_serializing_if = "FailurePolicy::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub failure_policy: FailurePolicy,
     /// How long a run may take, from its first start; only under `OnSuccess`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,10 +109,6 @@ pub enum FailureAction {
 }
 
 impl FailurePolicy {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// The rule that decides about `exit`, and its place among the rules. Success is no failure, whatever a rule says.
     pub fn rule(&self, exit: Exit) -> Option<(usize, &FailureRule)> {
         let decides = |rule: &FailureRule| rule.values.contains(&exit.code()) == (rule.operator == Operator::In);

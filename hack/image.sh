@@ -3,6 +3,7 @@
 #   image.sh operator [ARCHIVE]   the two programs, static, as the manifests name the image     (target/images/operator.tar)
 #   image.sh busybox [ARCHIVE]    docker.io/library/busybox:1.37 from Debian's busybox-static    (target/images/busybox.tar)
 #   image.sh witness [ARCHIVE]    the witness of the cluster scenarios, on top of busybox        (target/images/witness.tar)
+#   image.sh agent                no image: builds the static agent, and prints where it is
 # ARCHIVE is relative to the folder it is called from. IMAGE overrides the operator image's name.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -44,6 +45,12 @@ operator() {
     "$programs/singletonjob-controller=/usr/bin/singletonjob-controller" "$programs/singletonjob-agent=/usr/bin/singletonjob-agent"
 }
 
+agent() {
+  local programs; programs=$(compile --bin singletonjob-agent)
+  require_static "$programs/singletonjob-agent"
+  printf '%s\n' "$programs/singletonjob-agent"
+}
+
 busybox() {
   require_busybox
   mapfile -t files < <(busybox_files)
@@ -59,6 +66,7 @@ witness() {
 }
 
 case $kind in
+  agent) agent ;;
   operator | busybox | witness) mkdir -p "$(dirname "$archive")"; "$kind"; printf 'image: wrote %s\n' "$archive" ;;
-  *) sed -n '2,6p' "$0" | cut -c3- >&2; exit 2 ;;
+  *) sed -n '2,7p' "$0" | cut -c3- >&2; exit 2 ;;
 esac

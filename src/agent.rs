@@ -1,29 +1,34 @@
 //! The agent: PID 1 of the gated container. It holds or waits for the Lease, and starts, supervises and kills the workload.
 //!
 //! # Guarantees
-//! - The workload runs only while the elector holds the Lease, and is dead when the elector's deadline has passed: the kernel kills the
-//!   elector then, and its death kills the workload, though every process of ours be stopped or hung.
+//! - The workload runs only while the elector holds the Lease, and is dead when the elector's deadline has passed. Three guards see to that: a
+//!   kernel timer kills the elector, whose death kills the workload; PID 1, by a timer of its own, kills everything though the elector cannot
+//!   die; and the end of PID 1 has the kernel kill what is left.
 //! - When the elector dies for whatever reason, nothing in the container outlives it by more than a fraction of the kill margin.
 //! - The Lease is given back only after the process tree is empty.
 //!
 //! # The process tree
 //! ```text
-//! PID 1  fencer    reaps, passes on signals, kills everything when the elector is dead, then says its last words
+//! PID 1  fencer    reaps, passes on signals, kills everything at the deadline or when the elector is dead, then says its last words
 //!  └─ elector      the lease client and the decisions; a kernel timer kills it at the deadline
 //!      └─ workload  own session and process group; dies with the elector
 //! ```
 //!
 //! # Layout
 //! - [`config`]: what the pod tells the agent. [`install`](mod@install): how the agent gets into the container.
-//! - `self_test`: whether this container can be fenced. `fencer`: PID 1. `page`: what the elector leaves behind for it.
-//! - [`elector`]: the elector process; `senses`, `workload`, `standing`, `termination`: its parts.
+//! - `self_test`: whether this container can be fenced. `fencer`: PID 1. `page`: what the elector leaves behind for it. `deadline`: their two
+//!   timers.
+//! - [`elector`]: the elector process; `senses`, `workload`, `standing`, `termination`, `log`: its parts. `background`: what may wait.
 //! - [`probe`]: the probes of the gated container. `sys`: everything `unsafe`.
 
+mod background;
 pub mod config;
 mod connection;
+mod deadline;
 pub mod elector;
 mod fencer;
 pub mod install;
+mod log;
 mod page;
 pub mod probe;
 mod self_test;
@@ -41,7 +46,6 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tracing::Level;
 
 use crate::contract::{TERMINATION_PREFIX, exit_codes};
 use crate::lease::driver;
@@ -96,7 +100,7 @@ fn perform(task: Task) -> i32 {
         Task::Install { directory } => exit_code(install::install(&directory)),
         Task::Run { command } => run(command),
         Task::Probe { kind, probe } => match serde_json::from_str(&probe) {
-            Ok(probe) => exit_code(probe::run(kind, &probe)),
+            Ok(probe) => probe::run(kind, &probe),
             Err(error) => usage(&format!("the probe {probe:?} is not one: {error}")),
         },
     }
@@ -107,35 +111,32 @@ fn run(command: Command) -> i32 {
         Ok(config) => config,
         Err(error) => return usage(&error.to_string()),
     };
-    let connection = match connection::config() {
-        Ok(connection) => connection,
-        Err(error) => {
-            termination::explain(&config.termination_message, &error.to_string());
-            return exit_codes::LEASE_UNREADABLE;
-        }
-    };
-    log();
-    let same = connection.clone();
+    // At once rather than at the first request; the elector reads them again, for itself.
+    if let Err(error) = connection::config() {
+        termination::explain(&config.termination_message, &error.to_string());
+        return exit_codes::LEASE_UNREADABLE;
+    }
     let decide = async |candidate: Candidate, facts, container: &mut Container| {
+        let connection = match connection::kept_current() {
+            Ok(connection) => connection,
+            Err(error) => return Ending::Unreadable(error.to_string()),
+        };
         let ended = driver::run(connection, &config.namespace, &config.name, candidate, facts, container).await;
         ended.unwrap_or_else(|error| Ending::Unreadable(error.to_string()))
     };
-    supervise(&config, command, decide, |dead, remains| speak(same, &config, &dead, remains))
+    supervise(&config, command, decide, |dead, remains| speak(&config, &dead, remains))
 }
 
 /// Best effort: a Lease that is not released expires.
-fn speak(connection: kube::Config, config: &Config, dead: &Candidate, remains: Remains) {
-    let words = last_words::speak(connection, &config.namespace, &config.name, dead, remains);
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let spoken = runtime.map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(words).map_err(|error| error.to_string()));
+fn speak(config: &Config, dead: &Candidate, remains: Remains) {
+    let spoken = connection::config().map_err(|error| error.to_string()).and_then(|connection| {
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+        let words = last_words::speak(connection, &config.namespace, &config.name, dead, remains);
+        runtime.block_on(words).map_err(|error| error.to_string())
+    });
     if let Err(error) = spoken {
         eprintln!("{TERMINATION_PREFIX}cannot release the Lease for the dead elector, it will expire: {error}");
     }
-}
-
-/// Next to the workload's own log, so no more than an administrator needs.
-fn log() {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_target(false).with_max_level(Level::WARN).init();
 }
 
 /// Is PID 1: listens for signals at once, tests the container, runs the elector, which runs `decide`, and after its death `last_words`. The exit code of the container.
@@ -155,7 +156,9 @@ where
     let candidate = config.candidate();
     let dead = candidate.clone();
     let elector = |inheritance| elector::run(inheritance, config, candidate, command, decide);
-    signals.and_then(|signals| fencer::run(signals, message, elector, |remains| last_words(dead, remains))).unwrap_or_else(|error| {
+    let lived = signals.map_err(fencer::Error::from);
+    let lived = lived.and_then(|signals| fencer::run(&signals, message, elector, |remains| last_words(dead, remains)));
+    lived.unwrap_or_else(|error| {
         termination::explain(
             message,
             &format!("starting the agent: {error}; the container's limits on processes or memory may be too low"),

@@ -22,12 +22,10 @@
 //! - [`record`]: what a Lease says; [`notes`]: the annotations in which controller and candidates speak through it.
 //! - [`elector`]: the decisions, a pure state machine.
 //! - [`store`]: the only code of a candidate that touches a Lease over the network.
-//! - [`deadline`]: the kernel timer that outlives every bug of ours.
 //! - [`last_words`]: releasing in the name of a holder that died.
 //! - [`driver`]: the loop that feeds the elector and carries out what it orders.
 
 pub mod clock;
-pub mod deadline;
 pub mod driver;
 pub mod elector;
 pub mod last_words;

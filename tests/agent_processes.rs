@@ -128,7 +128,8 @@ fn the_drain_after_a_failed_liveness_probe_is_the_workloads_fault() {
     fs::write(agent.path("unhealthy"), "").unwrap();
     kill(agent.first, Signal::SIGTERM).unwrap();
     agent.exit_code();
-    assert!(agent.read("facts").contains("Unhealthy\nDrain"));
+    let facts = agent.read("facts");
+    assert!(facts.contains("Unhealthy\n") && facts.contains("Drain\n"), "{facts}");
 }
 
 #[test]

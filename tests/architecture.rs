@@ -93,7 +93,8 @@ fn unsafe_code_is_in_one_small_module() {
         for file in files.iter().filter(|file| file.is_file()) {
             let text = code(&fs::read_to_string(file).expect("readable"));
             let has_unsafe = text.contains("unsafe {") || text.contains("allow(unsafe_code)");
-            assert!(!has_unsafe || file.ends_with("agent/sys.rs"), "{} is unsafe", file.display());
+            let may = file.ends_with("agent/sys.rs") || file.parent().is_some_and(|folder| folder.ends_with("agent/sys"));
+            assert!(!has_unsafe || may, "{} is unsafe", file.display());
         }
     }
 }
@@ -101,6 +102,13 @@ fn unsafe_code_is_in_one_small_module() {
 #[test]
 fn the_fencer_has_no_runtime_and_no_tls() {
     never_name(&["agent/fencer", "agent/page"], &["tokio", "kube", "async ", ".await"]);
+}
+
+/// What can wait is done by threads that are not waited for, by processes that hold nothing, or before anything is held.
+#[test]
+fn the_thread_that_decides_reads_no_file_and_writes_no_log_line() {
+    let waits = ["std::fs", "fs::", "File::", "eprintln!", "println!", "stderr()", "stdout()", ".exists()", "process::Command"];
+    never_name(&["agent/elector", "lease"], &waits);
 }
 
 #[test]

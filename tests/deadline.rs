@@ -6,6 +6,8 @@
 #[path = "support/cgroup.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod cgroup;
+#[path = "support/disk.rs"]
+mod disk;
 #[path = "support/disturbance.rs"]
 mod disturbance;
 #[path = "support/report.rs"]
@@ -20,9 +22,12 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use singletonjob::contract::exit_codes;
+use singletonjob::lease::clock;
 
 use cgroup::Cgroup;
+use disk::FrozenDisk;
 use disturbance::Watch;
 use scripted_agent::{Agent, children, eventually, scripted_agent};
 
@@ -39,6 +44,8 @@ const UNDISTURBED: Duration = Duration::from_millis(1);
 const LEAD: Duration = Duration::from_millis(5);
 /// In milliseconds: for namespaces and processes to come up.
 const DEADLINE: u64 = 800;
+/// Of electors that cannot die.
+const HUNG_RUNS: usize = 20;
 const STARVED_RUNS: usize = 12;
 const STARVED_DEADLINE: u64 = 8000;
 
@@ -107,6 +114,57 @@ fn a_workload_is_dead_5_ms_after_the_deadline_of_its_stopped_elector_in_100_of_1
     let measured: Vec<_> = all.into_iter().filter(|(_, disturbed)| !disturbed).map(|(outlived, _)| outlived).collect();
     report::noted("elector-stopped", "deadline to last instruction, median", measured[measured.len() / 2]);
     report::at_most("elector-stopped", "deadline to last instruction, worst of 100", measured[measured.len() - 1], KILL);
+}
+
+/// Agents of which only PID 1 can keep the deadline, and the disk that their electors wait for; it goes on before they are waited for.
+struct Hung {
+    disk: FrozenDisk,
+    agents: Mutex<Vec<(Agent, Cgroup)>>,
+}
+
+impl Hung {
+    /// One run: how long the workload lived on, and whether that can be blamed on others.
+    fn run(&self) -> (Duration, bool) {
+        let cgroup = Cgroup::new("hung");
+        let agent = Agent::shell(HUNG_DEADLINE, "exec beat b1");
+        agent.await_beats(&["b1"]);
+        admit(&cgroup, &agent);
+        fs::write(agent.path("hang"), self.disk.file().as_os_str().as_encoded_bytes()).expect("a writable directory");
+        let elector = agent.elector();
+        eventually("the elector hangs", || is_unkillable(elector).then_some(()));
+        let watch = Watch::begin(agent.deadline().saturating_sub(LEAD));
+        thread::sleep(agent.deadline().saturating_sub(clock::now().at.boot) + KILL * 2);
+        let disturbed = watch.end() > UNDISTURBED;
+        thread::sleep(SMALLEST_KILL_MARGIN);
+        assert!(is_unkillable(elector), "it was killed, and has not died");
+        let outlived = agent.outlived(&["b1"], agent.deadline());
+        self.agents.lock().unwrap_or_else(PoisonError::into_inner).push((agent, cgroup));
+        (outlived, disturbed)
+    }
+}
+
+fn is_unkillable(process: Pid) -> bool {
+    fs::read_to_string(format!("/proc/{process}/stat")).is_ok_and(|stat| stat.contains(") D "))
+}
+
+/// In milliseconds: for the elector to hang, too.
+const HUNG_DEADLINE: u64 = 1500;
+
+#[test]
+fn a_workload_is_dead_5_ms_after_the_deadline_of_an_elector_that_cannot_die_in_20_of_20_runs() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let hung = Hung { disk: FrozenDisk::new(folder.path()), agents: Mutex::default() };
+    hung.disk.freeze();
+    let undisturbed = |runs: &[(Duration, bool)]| runs.iter().filter(|(_, disturbed)| !disturbed).count();
+    let all = repeat(2, |runs| undisturbed(runs) >= HUNG_RUNS || runs.len() >= HUNG_RUNS * 3, || hung.run());
+    let worst = all.iter().map(|(outlived, _)| *outlived).max().expect("there were runs");
+    report::at_most("elector-unkillable", "worst of all, disturbed or not (K)", worst, SMALLEST_KILL_MARGIN);
+    let good: Vec<_> = all.iter().filter(|(_, disturbed)| !disturbed).map(|(outlived, _)| *outlived).collect();
+    assert!(good.len() >= HUNG_RUNS, "the machine is too busy to measure on: of {} runs {} were undisturbed", all.len(), good.len());
+    report::noted("elector-unkillable", "deadline to last instruction, median", good[good.len() / 2]);
+    report::at_most("elector-unkillable", "deadline to last instruction, worst of 20", good[good.len() - 1], KILL);
+    hung.disk.thaw();
 }
 
 #[test]

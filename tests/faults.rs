@@ -12,6 +12,8 @@ mod cgroup;
 #[path = "support/control_plane.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod control_plane;
+#[path = "support/disk.rs"]
+mod disk;
 #[path = "support/lease.rs"]
 mod lease;
 #[path = "support/observe.rs"]
@@ -29,6 +31,8 @@ mod candidate;
 mod gateway;
 #[path = "faults/scenario.rs"]
 mod scenario;
+#[path = "faults/silent.rs"]
+mod silent;
 #[path = "faults/wire.rs"]
 mod wire;
 
@@ -42,6 +46,8 @@ mod clocks;
 mod crashes;
 #[path = "faults/credentials.rs"]
 mod credentials;
+#[path = "faults/disks.rs"]
+mod disks;
 #[path = "faults/ends.rs"]
 mod ends;
 #[path = "faults/lease_by_hand.rs"]

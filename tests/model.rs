@@ -67,6 +67,7 @@ fn is_caught(world: &str, breach: Breach) {
 fn every_assumption_about_the_environment_is_needed() {
     is_caught("delay", Breach::UserspaceTimer);
     is_caught("delay", Breach::NoKillMargin);
+    is_caught("elector that cannot die", Breach::DeadlineOfTheElectorAlone);
     is_caught("deletion", Breach::NoPlaceholder);
     is_caught("deletion after a change", Breach::ShorterPlaceholder);
     is_caught("containers of one pod", Breach::IdentityPerPod);

@@ -155,6 +155,7 @@ fn a_broken_world_is_found_out() {
     let overlaps = [
         (Mutant::WildClocks, vec![Fault::NodeCut, Fault::RequestsLost]),
         (Mutant::NoKernelTimer, vec![Fault::ElectorStopped]),
+        (Mutant::DeadlineOfTheElectorAlone, vec![Fault::ElectorHangs]),
         (Mutant::NoPlaceholder, vec![Fault::LeaseDeleted]),
         (Mutant::HiddenPauses, vec![Fault::NodeSleeps]),
         (Mutant::SlowKernel, vec![Fault::ElectorStopped]),

@@ -1,23 +1,25 @@
-//! The elector process: decides about the Lease, and owns the workload. Everything runs on its main thread.
+//! The elector process: decides about the Lease, and owns the workload. Everything that counts runs on its main thread, which never waits for
+//! a file or a pipe: what can wait is done in the [`background`](super::background).
 
-use std::fs;
 use std::io;
 use std::ops::AsyncFnOnce;
-use std::process;
 use std::rc::Rc;
 
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{LocalSet, spawn_local};
 
+use super::background::Background;
 use super::config::Config;
+use super::deadline::Deadline;
 use super::fencer::Inheritance;
+use super::log::{LAST_LINES, Log};
 use super::page::Page;
 use super::standing::Board;
+use super::termination::Explainer;
 use super::workload::Workload;
-use super::{Command, senses, termination};
+use super::{Command, senses};
 use crate::contract::exit_codes;
-use crate::lease::deadline::Deadline;
 use crate::lease::driver::Owner;
 use crate::lease::elector::{Candidate, Ending, Fact, Order, Role, View};
 
@@ -27,18 +29,20 @@ pub struct Container {
     deadline: Deadline,
     board: Board,
     page: &'static Page,
+    log: Log,
     last_view: Option<View>,
 }
 
 impl Owner for Container {
     fn carry_out(&mut self, order: Order) {
         match order {
-            Order::ArmDeadline(boot) => {
-                self.page.set_deadline(Some(boot));
-                self.deadline.arm(boot).unwrap_or_else(|error| give_up(&error));
+            Order::ArmDeadline { at, kill_margin } => {
+                self.page.set_kill_margin(kill_margin);
+                self.page.set_deadline(Some(at));
+                self.deadline.move_to(Some(at)).unwrap_or_else(|error| self.log.give_up(error));
             }
             Order::DisarmDeadline => {
-                self.deadline.disarm().unwrap_or_else(|error| give_up(&error));
+                self.deadline.move_to(None).unwrap_or_else(|error| self.log.give_up(error));
                 self.page.set_deadline(None);
             }
             Order::Start(start) => {
@@ -76,26 +80,23 @@ impl Container {
     }
 }
 
-/// Without its deadline nothing may run: PID 1 sees this death and kills everything.
-fn give_up(error: &dyn std::error::Error) -> ! {
-    eprintln!("singletonjob-agent: {error}");
-    process::abort()
-}
-
 /// The whole life of the elector process; its exit code.
 pub(super) fn run<Decide>(inheritance: Inheritance, config: &Config, candidate: Candidate, command: Command, decide: Decide) -> i32
 where
     Decide: AsyncFnOnce(Candidate, UnboundedReceiver<Fact>, &mut Container) -> Ending,
 {
-    let runtime = match Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => give_up(&error),
-    };
-    let life = live(inheritance, config, candidate, command, decide);
-    match LocalSet::new().block_on(&runtime, life) {
-        Ok(ending) => end(config, &ending),
-        Err(error) => give_up(&error),
-    }
+    let Ok(log) = Log::begin() else { return exit_codes::AGENT_FAILED };
+    inheritance.warnings.iter().for_each(|warning| log.say(warning));
+    let explainer = Explainer::new(log.clone(), config.termination_message.clone());
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let lived = explainer.and_then(|explainer| {
+        let life = live(inheritance, config, candidate, command, (&log, &explainer), decide);
+        let ending = LocalSet::new().block_on(&runtime?, life)?;
+        Ok(end(config, &explainer, &ending))
+    });
+    let code = lived.unwrap_or_else(|error| log.give_up(error));
+    log.finish();
+    code
 }
 
 async fn live<Decide>(
@@ -103,43 +104,51 @@ async fn live<Decide>(
     config: &Config,
     candidate: Candidate,
     command: Command,
+    (log, explainer): (&Log, &Explainer),
     decide: Decide,
 ) -> io::Result<Ending>
 where
     Decide: AsyncFnOnce(Candidate, UnboundedReceiver<Fact>, &mut Container) -> Ending,
 {
-    let Inheritance { control, listen, hold: _hold, page } = inheritance;
+    let Inheritance { bell, listen, hold: _hold, deadline, page, .. } = inheritance;
     let (tell, facts) = unbounded_channel();
-    let workload = Workload::new(command, config.termination_message.clone(), listen, page, tell.clone());
+    let files = Background::start("files")?;
+    let workload = Workload::new(command, explainer.clone(), listen, page, tell.clone());
     let workload = Rc::new(workload);
     let mut container = Container {
         workload: Rc::clone(&workload),
-        deadline: Deadline::new().map_err(io::Error::other)?,
-        board: Board::new(config.standing(), candidate.identity.clone()),
+        deadline: Deadline::new(deadline).map_err(io::Error::other)?,
+        board: Board::new(config.standing(), candidate.identity.clone(), files.clone()),
         page,
+        log: log.clone(),
         last_view: None,
     };
-    let mark = config.unhealthy_mark();
-    // Of an earlier container of this pod.
-    let _ = fs::remove_file(&mark);
-    tokio::select! {
+    let mark = senses::Mark::new(config.unhealthy_mark(), files.clone());
+    mark.forget();
+    let ending = tokio::select! {
         ending = decide(candidate, facts, &mut container) => Ok(ending),
         Err(error) = senses::watch_children(&workload) => Err(error),
-        Err(error) = senses::watch_control(control, &mark, &workload, &tell) => Err(error),
+        Err(error) = senses::watch_control(bell, page, &mark, &workload, &tell) => Err(error),
         never = senses::watch_lateness(&tell) => match never {},
-    }
+    };
+    files.finish(LAST_LINES);
+    ending
 }
 
-fn end(config: &Config, ending: &Ending) -> i32 {
+fn end(config: &Config, explainer: &Explainer, ending: &Ending) -> i32 {
     let (code, why) = match ending {
         Ending::Interrupted => return exit_codes::INTERRUPTED,
-        Ending::Exited(exit) => return exit.code(),
+        Ending::Exited(exit) => {
+            explainer.finish();
+            return exit.code();
+        }
         Ending::Lost(why) => (exit_codes::LEASE_LOST, format!("lost the Lease {}/{}: {why}", config.namespace, config.name)),
         Ending::Unreadable(why) => {
             (exit_codes::LEASE_UNREADABLE, format!("cannot read the Lease {}/{}: {why}", config.namespace, config.name))
         }
         Ending::Undead => (exit_codes::AGENT_FAILED, "not everything could be killed: the kernel kills the rest".to_owned()),
     };
-    termination::explain(&config.termination_message, &why);
+    explainer.explain(why);
+    explainer.finish();
     code
 }

@@ -1,9 +1,23 @@
 //! PID 1: it outlives the elector, and nothing outlives it.
 //!
 //! # Guarantees
-//! - Whatever ends the elector, everything else in the container is killed, and the container ends.
+//! - At the deadline, and whenever the elector dies, everything else in the container is killed, and the container ends.
+//! - The deadline holds though the elector cannot die: PID 1 has a timer of its own for it.
 //! - Every signal from outside that means an end reaches the elector, though it may come before the elector is up.
-//! - No async runtime, no TLS, and no allocation between start-up and the elector's death: there is little that could fail or block.
+//! - From the elector's start until nothing else is left, PID 1 makes no call that can wait: see [`guard`].
+//!
+//! # What may wait
+//! Before the fork nothing is held yet. After [`guard::stand`] nothing runs any more, and the last words, with all that is written about
+//! them, are another process's: one that hangs is left to the kernel after [`LAST_WORDS`].
+//!
+//! Of the elector, between its last renewal and its end, only the deciding thread matters, because its death kills the workload; and it does
+//! not matter to PID 1. That thread reads and writes sockets, eventfds and signalfds, all non-blocking, waits in `epoll_wait`, sets two timers
+//! (`timer_settime`, `timerfd_settime`), sends signals (`kill`), collects its child (`wait4` with `WNOHANG`) and forks the workload without
+//! waiting for its exec (`fork`). It allocates memory (`brk`, `mmap`), which can wait for reclaim, and its code is not locked: where it waits,
+//! PID 1 keeps the deadline. Everything else is done by threads that it never waits for: see [`background`](super::background).
+
+mod guard;
+mod memory;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -13,40 +27,53 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill};
-use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::timerfd::TimerFd;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, pipe2, write};
+use nix::unistd::{ForkResult, Pid, pipe2};
 
+use super::deadline::{self, shared_timer};
 use super::page::Page;
 use super::{sys, termination};
 use crate::contract::exit_codes;
 use crate::lease::clock;
 use crate::lease::last_words::Remains;
+use guard::{End, Guard};
 
-/// A quarter of the default kill margin, and less than the smallest one: what cannot be killed by then is left to the kernel, which kills
-/// the whole namespace when its first process exits.
-const PATIENCE: Duration = Duration::from_millis(375);
-/// Between two looks at what is left.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
-/// For releasing in the name of a dead elector.
+/// For releasing in the name of a dead elector, and for saying why it died.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-/// Every process but the caller and PID 1.
-const EVERYTHING: Pid = Pid::from_raw(-1);
+/// Between two looks at whether the last words are said.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// What the elector gets from PID 1.
 #[derive(Debug)]
 pub(super) struct Inheritance {
-    /// One byte, its number, for every signal that came from outside.
-    pub(super) control: OwnedFd,
+    /// Rings when a signal has come from outside; the page says which.
+    pub(super) bell: EventFd,
     /// The reading end of the lifeline, a pipe whose closing kills the workload.
     pub(super) listen: OwnedFd,
     /// Its only writing end: it closes when the elector dies.
     pub(super) hold: OwnedFd,
+    /// PID 1's timer, which the elector keeps moving.
+    pub(super) deadline: TimerFd,
     /// What PID 1 must know of the elector even when it is dead.
     pub(super) page: &'static Page,
+    /// What is amiss with this container for as long as it lives, in a sentence each.
+    pub(super) warnings: Vec<String>,
+}
+
+/// PID 1 could not begin.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// A call that it needs was refused.
+    #[error(transparent)]
+    Kernel(#[from] nix::Error),
+    /// The timer for the deadline was refused.
+    #[error(transparent)]
+    Timer(#[from] deadline::Error),
 }
 
 /// Becomes the fencer: runs `elector` in a process of its own, survives it, and returns the exit code of the container.
@@ -56,30 +83,59 @@ pub(super) struct Inheritance {
 /// # Errors
 /// Where the kernel refuses what is needed at start-up.
 pub(super) fn run(
-    signals: SignalFd,
+    signals: &SignalFd,
     message: &Path,
     elector: impl FnOnce(Inheritance) -> i32,
     last_words: impl FnOnce(Remains),
-) -> Result<i32, nix::Error> {
-    let (control, forward) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+) -> Result<i32, Error> {
+    let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
     let (listen, hold) = pipe2(OFlag::O_CLOEXEC)?;
+    let (deadline, patience) = (shared_timer()?, shared_timer()?);
     let page = sys::map_page()?;
-    harden();
+    let warnings = harden(page);
     match sys::fork()? {
         ForkResult::Child => {
-            drop((signals, forward));
-            let code = elector(Inheritance { control, listen, hold, page });
+            let code = elector(Inheritance { bell, listen, hold, deadline, page, warnings });
             page.mark_finished();
             process::exit(code)
         }
         ForkResult::Parent { child } => {
-            drop((control, hold));
+            drop(hold);
             // The reading end stays open here: the workload's claim on it would end with it.
-            let code = Fencer { signals, forward, page, elector: child }.stand_guard(message, last_words);
+            let watched = Watched { signals, bell: &bell, deadline: &deadline, patience: &patience, page };
+            let code = match stand_guard(&watched, child) {
+                End::Finished(code) => code,
+                End::Empty => conclude(signals, page, message, last_words),
+            };
             drop(listen);
             Ok(code)
         }
     }
+}
+
+/// What PID 1 has to watch.
+struct Watched<'a> {
+    signals: &'a SignalFd,
+    bell: &'a EventFd,
+    deadline: &'a TimerFd,
+    patience: &'a TimerFd,
+    page: &'a Page,
+}
+
+/// A frame of its own, so that what the guard looks at stands next to what is locked of the stack.
+#[inline(never)]
+fn stand_guard(watched: &Watched<'_>, elector: Pid) -> End {
+    let guard = Guard {
+        signals: watched.signals.as_fd(),
+        bell: watched.bell.as_fd(),
+        deadline: watched.deadline.as_fd(),
+        patience: watched.patience.as_fd(),
+        elector: elector.as_raw(),
+        page: watched.page,
+    };
+    // Where this is refused it was refused before the fork, and the elector tells of it.
+    let _ = memory::lock(watched.page);
+    guard::stand(&guard)
 }
 
 /// From now on signals are read, not obeyed; those that come early wait. Before, the kernel drops them, for this is PID 1.
@@ -92,127 +148,72 @@ pub(super) fn take_signals() -> nix::Result<SignalFd> {
     SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
 }
 
-/// Best effort: neither is needed where the machine is well and the workload means well.
-fn harden() {
-    let as_touched = MlockAllFlags::MCL_CURRENT | MlockAllFlags::from_bits_retain(libc::MCL_ONFAULT);
-    let _ = mlockall(as_touched);
+/// Best effort: neither is needed where the machine is well and the workload means well. What was refused, in a sentence.
+fn harden(page: &Page) -> Vec<String> {
     let _ = prctl::set_dumpable(false);
+    memory::lock(page).err().map(|refused| refused.to_string()).into_iter().collect()
 }
 
-struct Fencer {
-    signals: SignalFd,
-    forward: OwnedFd,
-    page: &'static Page,
-    elector: Pid,
+/// The elector is dead, and nothing of what it started is left: has that said, and returns the exit code of the container.
+fn conclude(signals: &SignalFd, page: &Page, message: &Path, last_words: impl FnOnce(Remains)) -> i32 {
+    let remains = Remains { token: page.token(), exit: page.exit(), overdue: page.is_overdue(clock::now().at.boot) };
+    let (code, why) = epitaph(remains);
+    let speak = || {
+        if page.was_candidate() {
+            last_words(remains);
+        }
+        if let Some(why) = why {
+            termination::explain(message, why);
+        }
+    };
+    in_another_process(signals, speak);
+    code
 }
 
-impl Fencer {
-    fn stand_guard(&self, message: &Path, last_words: impl FnOnce(Remains)) -> i32 {
-        let status = self.outlive_elector();
-        if let (WaitStatus::Exited(_, code), true) = (status, self.page.is_finished()) {
-            return code;
+/// The exit code of a container whose elector died, and why it did; nothing where the workload had ended before.
+fn epitaph(remains: Remains) -> (i32, Option<&'static str>) {
+    match remains {
+        Remains { exit: Some(exit), .. } => (exit.code(), None),
+        Remains { overdue: true, .. } => {
+            (exit_codes::LEASE_LOST, Some("the Lease could not be renewed in time and the workload did not stop by itself: it was killed"))
         }
-        let overdue = self.page.is_overdue(clock::now().at.boot);
-        let empty = self.empty_container(PATIENCE);
-        let remains = Remains { token: self.page.token(), exit: self.page.exit(), overdue };
-        if empty && self.page.was_candidate() {
-            self.speak(|| last_words(remains));
-        }
-        report(message, remains, empty)
-    }
-
-    fn outlive_elector(&self) -> WaitStatus {
-        loop {
-            while let Ok(Some(signal)) = self.signals.read_signal() {
-                if means_the_end(&signal) {
-                    // A full pipe holds thousands of signals that the elector has not read: one more would tell it nothing.
-                    let _ = write(&self.forward, &signal.ssi_signo.to_le_bytes()[..1]);
-                }
-            }
-            if let Some(status) = reap(self.elector) {
-                return status;
-            }
-            self.wait_for_signal(PollTimeout::NONE);
-        }
-    }
-
-    /// Kills until nothing is left but this process; whether that was reached in time.
-    fn empty_container(&self, patience: Duration) -> bool {
-        let until = clock::now().at.boot + patience;
-        loop {
-            if kill(EVERYTHING, Signal::SIGKILL) == Err(Errno::ESRCH) {
-                return true;
-            }
-            reap(self.elector);
-            let left = until.saturating_sub(clock::now().at.boot);
-            if left.is_zero() {
-                return false;
-            }
-            self.wait_for_signal(poll_timeout(left.min(LOOK_AGAIN)));
-            while let Ok(Some(_)) = self.signals.read_signal() {}
-        }
-    }
-
-    /// Runs `words` in another process and waits for its end, which comes in time or is made.
-    fn speak(&self, words: impl FnOnce()) {
-        match sys::fork() {
-            Ok(ForkResult::Child) => {
-                words();
-                process::exit(0)
-            }
-            Ok(ForkResult::Parent { child }) => {
-                let until = clock::now().at.boot + LAST_WORDS;
-                while reap(child).is_none() && clock::now().at.boot < until {
-                    self.wait_for_signal(poll_timeout(LOOK_AGAIN));
-                    while let Ok(Some(_)) = self.signals.read_signal() {}
-                }
-            }
-            Err(error) => eprintln!("singletonjob-agent: cannot release the Lease for the dead elector, it will expire: fork: {error}"),
-        }
-    }
-
-    fn wait_for_signal(&self, timeout: PollTimeout) {
-        // Interrupted or not, every caller looks for itself afterwards.
-        let _ = poll(&mut [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)], timeout);
+        Remains { .. } => (exit_codes::AGENT_FAILED, Some("the elector died: everything was killed; its log, just before, may say why")),
     }
 }
 
-/// Collects every child that has ended; the status of `wanted` where it was among them.
-fn reap(wanted: Pid) -> Option<WaitStatus> {
-    let mut found = None;
+/// Waits for the end of `words`, which comes in time or is made. Nothing is said where the kernel refuses the process: the Lease expires.
+fn in_another_process(signals: &SignalFd, words: impl FnOnce()) {
+    match sys::fork() {
+        Ok(ForkResult::Child) => {
+            words();
+            process::exit(0)
+        }
+        Ok(ForkResult::Parent { child }) => {
+            let until = clock::now().at.boot + LAST_WORDS;
+            while !has_ended(child) && clock::now().at.boot < until {
+                // Interrupted or not, what counts is looked at afterwards.
+                let _ = poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], poll_timeout(LOOK_AGAIN));
+                while let Ok(Some(_)) = signals.read_signal() {}
+            }
+            let _ = kill(child, Signal::SIGKILL);
+        }
+        Err(_) => {}
+    }
+}
+
+/// Collects every child that has ended; whether `wanted` was among them, or is none any more.
+fn has_ended(wanted: Pid) -> bool {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return found,
-            Ok(status) if status.pid() == Some(wanted) => found = Some(status),
+            Ok(WaitStatus::StillAlive) => return false,
+            Err(Errno::ECHILD) => return true,
+            Ok(status) if status.pid() == Some(wanted) => return true,
             // Another child, or one that a real-time signal ended, whose status has no name.
             Ok(_) | Err(_) => {}
         }
     }
 }
 
-/// Whether a signal comes from outside the container (inside senders have a pid here) and would end a process that does not catch it.
-fn means_the_end(signal: &siginfo) -> bool {
-    const HARMLESS: [i32; 7] = [libc::SIGCHLD, libc::SIGCONT, libc::SIGURG, libc::SIGWINCH, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
-    signal.ssi_pid == 0 && !HARMLESS.contains(&signal.ssi_signo.cast_signed())
-}
-
 fn poll_timeout(duration: Duration) -> PollTimeout {
-    PollTimeout::try_from(duration.as_millis() + 1).unwrap_or(PollTimeout::MAX)
-}
-
-/// The exit code of a container whose elector died, and why.
-fn report(message: &Path, remains: Remains, empty: bool) -> i32 {
-    let (code, why) = match remains {
-        _ if !empty => (
-            exit_codes::AGENT_FAILED,
-            "the elector died, and not everything could be killed: the kernel kills the rest; the Lease expires by itself",
-        ),
-        Remains { exit: Some(exit), .. } => return exit.code(),
-        Remains { overdue: true, .. } => {
-            (exit_codes::LEASE_LOST, "the Lease could not be renewed in time and the workload did not stop by itself: it was killed")
-        }
-        Remains { .. } => (exit_codes::AGENT_FAILED, "the elector died: everything was killed; its log, just before, may say why"),
-    };
-    termination::explain(message, why);
-    code
+    PollTimeout::try_from(duration.as_millis()).unwrap_or(PollTimeout::MAX)
 }

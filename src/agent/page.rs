@@ -1,6 +1,10 @@
-//! The page of memory that the elector shares with PID 1: what must be known of it even when it is dead.
+//! The page of memory that the elector shares with PID 1: what must be known of it even when it is dead, and which signals have come.
+//!
+//! PID 1 locks it in memory. What PID 1 reads or writes while it stands guard is inlined there: see `fencer::guard`.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+#![expect(clippy::inline_always, reason = "for PID 1, which must not leave the memory that it has locked")]
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::lease::notes::Exit;
@@ -8,7 +12,7 @@ use crate::lease::record::Version;
 
 /// Atomics only, for which all zeroes mean "nothing has happened yet".
 ///
-/// The elector writes and PID 1 reads, after the elector's death; the order of writes matters only within one method.
+/// The elector writes and PID 1 reads, the signal apart; the order of writes matters only within one method.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(super) struct Page {
@@ -19,7 +23,12 @@ pub(super) struct Page {
     token_high: AtomicU64,
     token_low: AtomicU64,
     tenure: AtomicBool,
+    patience_nanoseconds: AtomicU32,
+    signal: AtomicU32,
 }
+
+/// A quarter of the smallest kill margin.
+const LEAST_PATIENCE: Duration = Duration::from_millis(125);
 
 const CODE: u64 = 1 << 32;
 const SIGNAL: u64 = 2 << 32;
@@ -41,19 +50,45 @@ impl Page {
     }
 
     /// Whether the elector ended because it was done.
+    #[inline(always)]
     pub(super) fn is_finished(&self) -> bool {
         self.finished.load(Ordering::Acquire)
     }
 
-    /// When the kernel kills the elector, on CLOCK_BOOTTIME.
+    /// When the elector and the workload are to be dead, on CLOCK_BOOTTIME.
     pub(super) fn set_deadline(&self, deadline: Option<Duration>) {
         self.deadline_nanoseconds.store(deadline.map_or(0, to_nanoseconds), Ordering::Release);
     }
 
-    /// Whether the kernel has killed the elector for its deadline, `now` being a reading of CLOCK_BOOTTIME.
+    /// Whether the deadline has passed, `now` being a reading of CLOCK_BOOTTIME.
     pub(super) fn is_overdue(&self, now: Duration) -> bool {
         let deadline = self.deadline_nanoseconds.load(Ordering::Acquire);
         deadline != 0 && to_nanoseconds(now) >= deadline
+    }
+
+    /// `K` of the tenure.
+    pub(super) fn set_kill_margin(&self, margin: Duration) {
+        let quarter = u32::try_from((margin / 4).as_nanos()).unwrap_or(u32::MAX);
+        self.patience_nanoseconds.store(quarter, Ordering::Release);
+    }
+
+    /// How long PID 1 waits for everything to be gone before it leaves the rest to the kernel: a quarter of `K`, in nanoseconds.
+    #[inline(always)]
+    pub(super) fn patience(&self) -> u32 {
+        const LEAST: u32 = LEAST_PATIENCE.subsec_nanos();
+        let known = self.patience_nanoseconds.load(Ordering::Acquire);
+        if known < LEAST { LEAST } else { known }
+    }
+
+    /// This signal has come from outside.
+    #[inline(always)]
+    pub(super) fn note_signal(&self, number: u32) {
+        self.signal.store(number, Ordering::Release);
+    }
+
+    /// The signal that came last from outside; each is told once.
+    pub(super) fn take_signal(&self) -> Option<i32> {
+        Some(self.signal.swap(0, Ordering::AcqRel).cast_signed()).filter(|number| *number != 0)
     }
 
     /// The fencing token of the tenure.
@@ -104,6 +139,21 @@ mod tests {
         let page = Page::default();
         assert_eq!((page.exit(), page.token()), (None, None));
         assert!(!page.was_candidate() && !page.is_finished() && !page.is_overdue(Duration::MAX));
+        assert_eq!((page.take_signal(), page.patience()), (None, 125_000_000));
+    }
+
+    #[test]
+    fn every_signal_is_told_once() {
+        let page = Page::default();
+        page.note_signal(15);
+        assert_eq!([page.take_signal(), page.take_signal()], [Some(15), None]);
+    }
+
+    #[test]
+    fn pid_1_is_patient_for_a_quarter_of_the_kill_margin() {
+        let page = Page::default();
+        page.set_kill_margin(Duration::from_millis(1500));
+        assert_eq!(page.patience(), 375_000_000);
     }
 
     #[test]

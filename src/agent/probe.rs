@@ -4,6 +4,7 @@
 //! count from the workload's start what a template counts from the container's. A template's startup probe is asked by the other two, until
 //! the workload has come up; the kubelet's own is asked once in a container's life, which on a standby is before the workload's start.
 
+mod attempt;
 mod http;
 mod startup;
 
@@ -20,11 +21,13 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::Deserialize;
 
 use super::config::UNHEALTHY_MARK;
-use crate::contract::{Role, Standing, paths};
+use crate::contract::{Role, Standing, TERMINATION_PREFIX, paths};
 use crate::lease::clock;
 
 const OWN_ADDRESS: &str = "127.0.0.1";
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// For starting and reading, beside what the handlers take.
+const SLACK: Duration = Duration::from_millis(500);
 
 /// Which of a container's probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -118,9 +121,38 @@ enum Verdict {
     Ask(Start),
 }
 
+/// Probes once; the exit code. It ends within the probe's own timeouts and half a second, whatever it reads or starts.
+pub fn run(kind: Kind, probe: &Probe) -> i32 {
+    let limit = probe.timeout() + SLACK;
+    match attempt::within(limit, || report(attempt(kind, probe))) {
+        Ok(Some(code)) => code,
+        Ok(None) => {
+            if kind == Kind::Liveness {
+                // Where even this hangs, the container ends without it.
+                let _ = attempt::within(SLACK / 2, || {
+                    leave_mark(Path::new(paths::STATE_DIRECTORY), true);
+                    0
+                });
+            }
+            report(Err(format!("no answer within {} s", limit.as_secs_f64())))
+        }
+        Err(error) => report(Err(format!("starting the probe: {error}"))),
+    }
+}
+
+fn report<E: std::fmt::Display>(result: Result<(), E>) -> i32 {
+    result.map_or_else(
+        |why| {
+            eprintln!("{TERMINATION_PREFIX}{why}");
+            1
+        },
+        |()| 0,
+    )
+}
+
 /// # Errors
 /// [`Failure`], where the probe fails.
-pub fn run(kind: Kind, probe: &Probe) -> Result<(), Failure> {
+fn attempt(kind: Kind, probe: &Probe) -> Result<(), Failure> {
     let standing = read_standing(Path::new(paths::STANDING));
     match judge(kind, probe, standing.as_ref(), clock::now().at.boot) {
         Verdict::Succeed => Ok(()),
@@ -167,6 +199,12 @@ fn judge(kind: Kind, probe: &Probe, standing: Option<&Standing>, now: Duration) 
 }
 
 impl Probe {
+    /// For its own handler, and for that of the startup probe, which may be asked before it.
+    fn timeout(&self) -> Duration {
+        let own = Duration::from_secs(u64::from(self.timeout_seconds.max(1)));
+        own + self.startup.as_ref().map_or(Duration::ZERO, |startup| startup.timeout())
+    }
+
     /// How old the workload must be to be asked.
     fn begins(&self, kind: Kind) -> Duration {
         let waits = kind == Kind::Liveness && self.startup.is_none();
@@ -209,8 +247,8 @@ fn exec(action: &ExecAction, timeout: Duration) -> Result<(), Failure> {
             Some(status) if status.success() => return Ok(()),
             Some(status) => return Err(Failure::Refused { what, answer: status.to_string() }),
             None if clock::now().at.boot >= until => {
-                // Should it end by itself now, that is too late as well.
-                let _ = child.kill().and_then(|()| child.wait());
+                // Should it end by itself now, that is too late as well. One that hangs in the kernel is not waited for.
+                let _ = child.kill();
                 return Err(failed(ErrorKind::TimedOut.into()));
             }
             None => thread::sleep(LOOK_AGAIN),

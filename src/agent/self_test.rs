@@ -8,7 +8,7 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::getpid;
 
-use crate::lease::deadline::{self, Deadline};
+use super::deadline::{self, Deadline, shared_timer};
 
 /// The inode that the kernel gives the first PID namespace of a machine.
 const NAMESPACE_OF_THE_MACHINE: &str = "pid:[4026531836]";
@@ -40,7 +40,7 @@ pub(super) enum Failure {
 pub(super) fn run() -> Result<(), Failure> {
     first_process()?;
     own_namespace()?;
-    Deadline::new()?;
+    Deadline::new(shared_timer()?)?;
     parent_death_signal().map_err(Failure::ParentDeathSignal)
 }
 

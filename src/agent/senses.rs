@@ -2,18 +2,19 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use nix::sys::eventfd::EventFd;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe::Receiver;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
+use super::background::Background;
+use super::page::Page;
 use super::sys;
 use super::workload::Workload;
 use crate::lease::clock;
@@ -41,26 +42,58 @@ pub(super) async fn watch_children(workload: &Workload) -> io::Result<Infallible
     }
 }
 
-/// Turns signals from outside into a drain. `mark` exists where the liveness probe failed. Returns only with an error.
+/// The file that exists while the last liveness probe has failed.
+pub(super) struct Mark {
+    path: PathBuf,
+    background: Background,
+}
+
+impl Mark {
+    pub(super) fn new(path: PathBuf, background: Background) -> Self {
+        Self { path, background }
+    }
+
+    /// Removes what an earlier container of this pod has left.
+    pub(super) fn forget(&self) {
+        let path = self.path.clone();
+        self.background.give(move || drop(fs::remove_file(path)));
+    }
+
+    /// Tells, some time, if the liveness probe has failed.
+    fn look(&self, facts: &UnboundedSender<Fact>) {
+        let (path, facts) = (self.path.clone(), facts.clone());
+        let look = move || {
+            if path.exists() {
+                // Nobody listens any more once the end is decided.
+                let _ = facts.send(Fact::Unhealthy);
+            }
+        };
+        self.background.give(look);
+    }
+}
+
+/// Turns signals from outside into a drain, and tells if the liveness probe has failed. Returns only with an error.
 ///
 /// # Errors
-/// Where PID 1's pipe cannot be read.
+/// Where the kernel refuses to wait for PID 1's bell.
 pub(super) async fn watch_control(
-    control: OwnedFd,
-    mark: &Path,
+    bell: EventFd,
+    page: &Page,
+    mark: &Mark,
     workload: &Workload,
     facts: &UnboundedSender<Fact>,
 ) -> io::Result<Infallible> {
-    let mut control = Receiver::from_owned_fd(control)?;
+    let bell = sys::await_bell(bell)?;
     loop {
-        let mut signals = [0; 64];
-        let read = control.read(&mut signals).await?;
-        let Some(signal) = signals[..read].first() else { return Err(io::ErrorKind::UnexpectedEof.into()) };
-        workload.set_stop_signal(i32::from(*signal));
-        if mark.exists() {
-            let _ = facts.send(Fact::Unhealthy);
+        let mut rung = bell.readable().await?;
+        // Not to ring again for what is taken now.
+        let _ = rung.get_inner().read();
+        rung.clear_ready();
+        if let Some(signal) = page.take_signal() {
+            workload.set_stop_signal(signal);
+            mark.look(facts);
+            let _ = facts.send(Fact::Drain);
         }
-        let _ = facts.send(Fact::Drain);
     }
 }
 

@@ -3,28 +3,39 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::background::Background;
 use crate::contract::{Role, Standing};
 use crate::lease::elector::{self, View};
 use crate::lease::record::Identity;
 
-/// Writes [`Standing`] to a file, atomically, whenever it changes.
+/// Writes [`Standing`] to a file, atomically, whenever it changes: in the background, and the newest where it falls behind.
 #[derive(Debug)]
 pub(super) struct Board {
-    path: PathBuf,
     identity: Identity,
     started: Option<Duration>,
     scheduled_time: Option<Timestamp>,
-    written: Option<Standing>,
+    posted: Option<Standing>,
+    file: Arc<File>,
+    background: Background,
+}
+
+/// What is to be written next, and where.
+#[derive(Debug)]
+struct File {
+    path: PathBuf,
+    next: Mutex<Option<Standing>>,
 }
 
 impl Board {
     /// Nothing is written yet.
-    pub(super) fn new(path: PathBuf, identity: Identity) -> Self {
-        Self { path, identity, started: None, scheduled_time: None, written: None }
+    pub(super) fn new(path: PathBuf, identity: Identity, background: Background) -> Self {
+        let file = Arc::new(File { path, next: Mutex::new(None) });
+        Self { identity, started: None, scheduled_time: None, posted: None, file, background }
     }
 
     /// The workload was started at this reading of CLOCK_BOOTTIME, for this tick if for any: part of what is posted next.
@@ -36,12 +47,12 @@ impl Board {
     /// Best effort: a file that cannot be written stops nobody from holding a Lease.
     pub(super) fn post(&mut self, view: &View) {
         let standing = self.describe(view);
-        if self.written.as_ref() == Some(&standing) {
-            return;
-        }
-        match write(&self.path, &standing) {
-            Ok(()) => self.written = Some(standing),
-            Err(error) => tracing::warn!(path = %self.path.display(), %error, "cannot write what the workload may read about its lease"),
+        if self.posted.as_ref() != Some(&standing) {
+            self.file.set_next(standing.clone());
+            let file = Arc::clone(&self.file);
+            // Where there is no room, one that was given before writes this too.
+            self.background.give(move || file.write_next());
+            self.posted = Some(standing);
         }
     }
 
@@ -55,6 +66,21 @@ impl Board {
             started_boottime_nanoseconds: self.started.map(to_nanoseconds),
             scheduled_time: self.scheduled_time,
             trouble: view.trouble.clone(),
+        }
+    }
+}
+
+impl File {
+    /// The lock is never held while something is written.
+    fn set_next(&self, standing: Standing) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(standing);
+    }
+
+    fn write_next(&self) {
+        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let written = next.map_or(Ok(()), |standing| write(&self.path, &standing));
+        if let Err(error) = written {
+            tracing::warn!(path = %self.path.display(), %error, "cannot write what the workload may read about its lease");
         }
     }
 }
@@ -88,7 +114,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lease.json");
         let identity = Identity::new("web-1", "6f1c", 7);
-        let mut board = Board::new(path.clone(), identity.clone());
+        let background = Background::start("test").unwrap();
+        let mut board = Board::new(path.clone(), identity.clone(), background.clone());
         let tick: Timestamp = "2026-03-29T01:00:00Z".parse().unwrap();
         board.note_start(Duration::from_nanos(5), Some(tick));
         board.post(&View {
@@ -98,6 +125,7 @@ mod tests {
             valid_until: Some(Duration::from_nanos(11)),
             trouble: None,
         });
+        background.finish(Duration::from_secs(20));
         let read: Standing = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         assert_eq!((read.role, read.token, read.identity), (Role::Active, Some(Version(48_213)), identity));
         assert_eq!((read.started_boottime_nanoseconds, read.valid_until_boottime_nanoseconds), (Some(5), Some(11)));

@@ -1,29 +1,28 @@
 //! The only module with `unsafe`: what the kernel offers and no safe interface covers.
 #![allow(unsafe_code)]
 
+pub(super) mod resident;
+mod start;
+
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::ops::Range;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 use nix::errno::Errno;
+use nix::sys::eventfd::EventFd;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
-use nix::sys::prctl;
-use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::stat::stat;
-use nix::unistd::{ForkResult, Pid, getppid, setsid};
+use nix::unistd::{ForkResult, Pid};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::page::Page;
+pub(super) use start::{Program, Ties, start};
 
-/// `fcntl` command: which signal tells of a file's readiness.
-const F_SETSIG: i32 = 10;
-/// What the workload gives way by, next to the agent: an agent that wakes up late has to stop earlier.
-const NICENESS: i32 = 5;
 /// Links of `/proc/self/task` in a process with one thread: itself, its parent, and one entry.
 const LINKS_OF_ONE_THREAD: u64 = 3;
 
@@ -52,59 +51,21 @@ pub(super) fn map_page() -> nix::Result<&'static Page> {
     Ok(unsafe { start.cast::<Page>().as_ref() })
 }
 
-/// Makes what `command` starts a workload that dies with this thread, and with the last writer of `lifeline`.
+/// Keeps these addresses in memory, and brings them there.
 ///
-/// A session and process group of its own; SIGKILL when the thread that forked it ends, and SIGKILL to the whole group when the pipe closes
-/// whose reading end `lifeline` is: the first is lost when a program execs from another thread than its first one, the second when it leaves
-/// its group. No blocked or ignored signals; no open files but stdio; a lower priority than ours.
-pub(super) fn confine(command: &mut Command, lifeline: OwnedFd, parent: Pid) {
-    let become_workload = move || {
-        let leader = setsid()?;
-        prctl::set_pdeathsig(Signal::SIGKILL)?;
-        if getppid() != parent {
-            return Err(Errno::ESRCH.into());
-        }
-        die_with(lifeline.as_fd(), leader)?;
-        give_way();
-        close_on_exec_from(libc::STDERR_FILENO.cast_unsigned() + 1);
-        reset_signals()?;
-        Ok(())
-    };
-    // SAFETY: between fork and exec it makes system calls only; it neither allocates nor locks.
-    unsafe { command.pre_exec(become_workload) };
+/// # Errors
+/// As mlock(2).
+pub(super) fn lock(addresses: Range<usize>) -> nix::Result<()> {
+    // SAFETY: locking changes no byte, whatever stands there.
+    Errno::result(unsafe { libc::mlock(addresses.start as *const libc::c_void, addresses.len()) }).map(drop)
 }
 
-/// SIGKILL to the group of `leader` when the pipe's last writer is gone.
-fn die_with(lifeline: BorrowedFd<'_>, leader: Pid) -> io::Result<()> {
-    fcntl(lifeline, libc::F_SETOWN, -leader.as_raw())?;
-    fcntl(lifeline, F_SETSIG, libc::SIGKILL)?;
-    let flags = fcntl(lifeline, libc::F_GETFL, 0)?;
-    fcntl(lifeline, libc::F_SETFL, flags | libc::O_ASYNC)?;
-    Ok(())
-}
-
-fn fcntl(file: BorrowedFd<'_>, command: i32, argument: i32) -> nix::Result<i32> {
-    // SAFETY: the file is open, and these commands take an integer.
-    Errno::result(unsafe { libc::fcntl(file.as_raw_fd(), command, argument) })
-}
-
-fn give_way() {
-    // SAFETY: touches no memory. A failure is no reason not to start: priority is a courtesy.
-    unsafe { libc::nice(NICENESS) };
-}
-
-/// Older kernels than 5.9 lack the call: there the files stay as their openers marked them, and all of ours are marked.
-fn close_on_exec_from(first: u32) {
-    // SAFETY: touches no memory, and closes nothing before the exec.
-    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-}
-
-fn reset_signals() -> nix::Result<()> {
-    for number in 1..=libc::SIGRTMAX() {
-        // SAFETY: the default disposition refers to no code of ours. SIGKILL, SIGSTOP and the C library's own refuse, and need it not.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
-    }
-    SigSet::empty().thread_set_mask()
+/// How a child has ended, by a real-time signal too; `None` while it has not.
+pub(super) fn collect(child: Pid) -> Option<ExitStatus> {
+    let mut status = 0;
+    // SAFETY: the kernel writes one status.
+    let ended = unsafe { libc::waitpid(child.as_raw(), &raw mut status, libc::WNOHANG) };
+    (ended == child.as_raw()).then(|| ExitStatus::from_raw(status))
 }
 
 /// Sends a signal, real-time ones included, to the process group that `leader` founded.
@@ -123,4 +84,13 @@ pub(super) fn signal_group(leader: Pid, number: i32) -> nix::Result<()> {
 pub(super) fn await_signals(signals: SignalFd) -> io::Result<AsyncFd<SignalFd>> {
     // SAFETY: a `SignalFd` owns its open file, always the same one.
     Ok(unsafe { AsyncFd::register_with_interest(signals, Interest::READABLE)? })
+}
+
+/// To wait for `bell` without blocking the thread.
+///
+/// # Errors
+/// Where the kernel refuses.
+pub(super) fn await_bell(bell: EventFd) -> io::Result<AsyncFd<EventFd>> {
+    // SAFETY: an `EventFd` owns its open file, always the same one.
+    Ok(unsafe { AsyncFd::register_with_interest(bell, Interest::READABLE)? })
 }

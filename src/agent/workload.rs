@@ -3,23 +3,26 @@
 //! Everything here runs on the elector's main thread: the workload dies with the *thread* that forked it.
 
 use std::cell::{Cell, RefCell};
+use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus};
+use std::process::ExitStatus;
 use std::rc::Rc;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, getpid};
+use nix::unistd::{Pid, pipe2, read};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
 use super::page::Page;
-use super::{sys, termination};
+use super::sys::{self, Program, Ties};
+use super::termination::Explainer;
 use crate::contract::{environment, exit_codes};
 use crate::lease::clock;
 use crate::lease::elector::{Fact, Start};
@@ -38,30 +41,39 @@ const NOT_FOR_THE_WORKLOAD: [&str; 4] =
 /// A command, and the process that came of it.
 pub(super) struct Workload {
     command: super::Command,
-    message: PathBuf,
+    explainer: Explainer,
     lifeline: OwnedFd,
     page: &'static Page,
     facts: UnboundedSender<Fact>,
-    first: RefCell<Option<Child>>,
+    oom_score_adj: String,
+    first: RefCell<Option<First>>,
     leader: Cell<Option<Pid>>,
     stop_signal: Cell<i32>,
+}
+
+/// Its first process, until that is collected.
+struct First {
+    pid: Pid,
+    /// The number of an error, if it could not execute the program.
+    failure: OwnedFd,
 }
 
 impl Workload {
     /// A workload that is not started yet. It will die when the pipe closes whose reading end `lifeline` is.
     pub(super) fn new(
         command: super::Command,
-        message: PathBuf,
+        explainer: Explainer,
         lifeline: OwnedFd,
         page: &'static Page,
         facts: UnboundedSender<Fact>,
     ) -> Self {
         Self {
             command,
-            message,
+            explainer,
             lifeline,
             page,
             facts,
+            oom_score_adj: preferred_oom_score(),
             first: RefCell::default(),
             leader: Cell::default(),
             stop_signal: Cell::new(libc::SIGTERM),
@@ -73,55 +85,48 @@ impl Workload {
         self.stop_signal.set(number);
     }
 
-    /// Starts it, unless the time allowed for that has passed; when it was started, on CLOCK_BOOTTIME.
+    /// Starts it, unless the time allowed for that has passed; when it was started, on CLOCK_BOOTTIME. Does not wait for its program to be
+    /// found and read.
     pub(super) fn start(&self, start: &Start) -> Option<Duration> {
-        match self.prepare(start) {
-            Ok(command) => self.fork(command, start),
+        match Program::new(&self.command, environment_of(start)) {
+            Ok(program) => self.fork(&program, start),
             Err(error) => self.fail(&error),
         }
     }
 
-    fn prepare(&self, start: &Start) -> io::Result<Command> {
-        let (program, arguments) = self.command.split_first().ok_or(io::ErrorKind::NotFound)?;
-        let mut command = Command::new(program);
-        command.args(arguments);
-        for name in NOT_FOR_THE_WORKLOAD {
-            command.env_remove(name);
-        }
-        command.env(environment::FENCING_TOKEN, start.token.to_string());
-        command.env(environment::RUN, start.run.to_string());
-        command.env(environment::ATTEMPT, start.attempt.to_string());
-        if let Some(time) = start.scheduled_time {
-            command.env(environment::SCHEDULED_TIME, time.to_string());
-        }
-        sys::confine(&mut command, self.lifeline.try_clone()?, getpid());
-        Ok(command)
-    }
-
-    fn fork(&self, mut command: Command, start: &Start) -> Option<Duration> {
+    fn fork(&self, program: &Program, start: &Start) -> Option<Duration> {
         let now = clock::now().at;
         if now.elapsed_for_holder(start.since) >= start.within {
             self.tell(Fact::NotStarted);
             return None;
         }
-        match command.spawn() {
-            Ok(child) => {
-                prefer_for_oom(child.id());
-                self.leader.set(i32::try_from(child.id()).ok().map(Pid::from_raw));
-                self.first.replace(Some(child));
+        match self.start_process(program) {
+            Ok(first) => {
+                self.leader.set(Some(first.pid));
+                self.first.replace(Some(first));
                 Some(now.boot)
             }
-            Err(error) => self.fail(&error),
+            Err(error) => self.fail(&error.into()),
         }
+    }
+
+    fn start_process(&self, program: &Program) -> nix::Result<First> {
+        let (failure, tell_failure) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        let ties = Ties { lifeline: self.lifeline.as_fd(), failure: tell_failure.as_fd(), oom_score_adj: &self.oom_score_adj };
+        Ok(First { pid: sys::start(program, &ties)?, failure })
     }
 
     /// Reported as a shell does: no program is an end like any other.
     fn fail(&self, error: &io::Error) -> Option<Duration> {
+        self.explain(error);
         let code = if error.kind() == io::ErrorKind::NotFound { exit_codes::NOT_FOUND } else { exit_codes::CANNOT_EXECUTE };
-        let program = self.command.first().map(|program| program.to_string_lossy()).unwrap_or_default();
-        termination::explain(&self.message, &format!("cannot start {program:?}: {error}; correct `command` in the template, or the image"));
         self.ended(Exit::Code(code));
         None
+    }
+
+    fn explain(&self, error: &io::Error) {
+        let program = self.command.first().map(|program| program.to_string_lossy()).unwrap_or_default();
+        self.explainer.explain(format!("cannot start {program:?}: {error}; correct `command` in the template, or the image"));
     }
 
     /// Asks it to end.
@@ -158,11 +163,12 @@ impl Workload {
 
     /// Collects the first process if it has ended. PID 1 collects all others, for they lose their parents.
     pub(super) fn collect(&self) {
-        let ended = self.first.borrow_mut().as_mut().and_then(|child| child.try_wait().ok().flatten());
-        if let Some(status) = ended {
-            self.first.replace(None);
-            self.ended(to_exit(status));
+        let status = self.first.borrow().as_ref().and_then(|first| sys::collect(first.pid));
+        let Some(status) = status else { return };
+        if let Some(error) = self.first.take().and_then(|first| first.failed_with()) {
+            self.explain(&error);
         }
+        self.ended(to_exit(status));
     }
 
     fn ended(&self, exit: Exit) {
@@ -184,15 +190,33 @@ fn to_exit(status: ExitStatus) -> Exit {
     }
 }
 
-/// Best effort: only where memory runs out it matters, and then PID 1 handles every case.
-fn prefer_for_oom(pid: u32) {
-    let raise = || -> io::Result<()> {
-        let own: i32 = fs::read_to_string("/proc/self/oom_score_adj")?.trim().parse().map_err(io::Error::other)?;
-        fs::write(format!("/proc/{pid}/oom_score_adj"), (own + OOM_SCORE_STEP).min(MOST_OOM_SCORE).to_string())
-    };
-    if let Err(error) = raise() {
-        tracing::debug!(%error, "cannot raise the workload's oom_score_adj");
+impl First {
+    /// Why it could not execute the program; it has ended.
+    fn failed_with(&self) -> Option<io::Error> {
+        let mut number = [0; size_of::<i32>()];
+        let told = read(&self.failure, &mut number) == Ok(number.len());
+        told.then(|| io::Error::from_raw_os_error(i32::from_ne_bytes(number)))
     }
+}
+
+/// What the workload finds in its environment: what the container has, and what it may know of its lease.
+fn environment_of(start: &Start) -> impl Iterator<Item = (OsString, OsString)> + use<> {
+    let mut ours = vec![
+        (environment::FENCING_TOKEN, start.token.to_string()),
+        (environment::RUN, start.run.to_string()),
+        (environment::ATTEMPT, start.attempt.to_string()),
+    ];
+    ours.extend(start.scheduled_time.map(|time| (environment::SCHEDULED_TIME, time.to_string())));
+    let named = |name: &OsString, names: &[&str]| names.iter().any(|other| name == other);
+    let own: Vec<_> = ours.iter().map(|(name, _)| *name).collect();
+    let given = env::vars_os().filter(move |(name, _)| !named(name, &NOT_FOR_THE_WORKLOAD) && !named(name, &own));
+    given.chain(ours.into_iter().map(|(name, value)| (name.into(), value.into())))
+}
+
+/// Higher than this process's own. Where that cannot be read, the workload keeps what it gets.
+fn preferred_oom_score() -> String {
+    let own = fs::read_to_string("/proc/self/oom_score_adj").ok().and_then(|text| text.trim().parse::<i32>().ok());
+    own.map_or_else(String::new, |own| (own + OOM_SCORE_STEP).min(MOST_OOM_SCORE).to_string())
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::lease::driver::{self, Owner};
 use crate::lease::elector::{Candidate, Ending, Fact, Order, Role, View};
 use crate::lease::notes::{CompletionPolicy, Desired, Exit, Policy, Run};
 use crate::lease::record::Identity;
+use crate::lease::store;
 use crate::lease::timing::{Timing, Wanted};
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::{Loop, Part};
@@ -74,7 +75,7 @@ where
     let leave = leave(drain, facts.clone(), leases);
     let candidate = Candidate { identity: Identity::new(pod, NAME, fastrand::u64(..)), job_uid: NAME.into(), stop_grace: STOP_GRACE };
     let mut leader = Leader { work: Some(work), task: None, facts, telemetry: telemetry.clone(), published: None };
-    let election = driver::run(config, namespace, NAME, candidate, told, &mut leader);
+    let election = driver::run(store::unchanging(config), namespace, NAME, candidate, told, &mut leader);
     tokio::select! {
         ending = telemetry.health.watch(Loop::Election, election) => Ok(ending?),
         () = leave => Ok(Ending::Interrupted),
@@ -177,7 +178,7 @@ where
     fn carry_out(&mut self, order: Order) {
         match order {
             // The kernel's timer cannot kill PID 1, which this process is; and it need not, for two at once do no harm.
-            Order::ArmDeadline(_) | Order::DisarmDeadline => {}
+            Order::ArmDeadline { .. } | Order::DisarmDeadline => {}
             Order::Start(_) => self.start(),
             Order::Terminate => {
                 self.stop();

@@ -3,13 +3,12 @@
 //! It decides nothing: it reads the clock, hands over what arrived, and does what it is told, in that order and on one thread.
 
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::Config;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::sleep;
 
 use super::clock;
 use super::elector::{Answer, Candidate, Elector, Ending, Fact, Input, Order, Output, Source, View};
-use super::store::{Event, Failure, Store};
+use super::store::{Connection, Event, Failure, Store};
 
 /// Whoever owns the workload.
 pub trait Owner {
@@ -23,9 +22,9 @@ pub trait Owner {
 /// Stands by for, holds and releases one Lease, until the elector orders the end.
 ///
 /// # Errors
-/// Where `config` cannot be made into a client: bad certificates or credentials.
+/// Where `connection` cannot be made into a client: bad certificates or credentials.
 pub async fn run(
-    config: Config,
+    connection: Connection,
     namespace: &str,
     name: &str,
     candidate: Candidate,
@@ -33,7 +32,7 @@ pub async fn run(
     owner: &mut impl Owner,
 ) -> Result<Ending, kube::Error> {
     let (sender, mut events) = unbounded_channel();
-    let mut store = Store::open(config, namespace, name, sender)?;
+    let mut store = Store::open(connection, namespace, name, sender)?;
     let mut elector = Elector::new(candidate, clock::now().at);
     let mut input = Input::Tick;
     let mut published = None;

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::clock;
 use super::elector::Candidate;
 pub use super::elector::Remains;
-use super::store::{Event, Store};
+use super::store::{self, Event, Store};
 
 /// Short, for the whole attempt is: the container is about to end.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(2);
@@ -24,7 +24,7 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(200);
 /// Where `config` cannot be made into a client: bad certificates or credentials.
 pub async fn speak(config: Config, namespace: &str, name: &str, dead: &Candidate, remains: Remains) -> Result<(), kube::Error> {
     let (sender, mut events) = unbounded_channel();
-    let mut store = Store::open(config, namespace, name, sender)?;
+    let mut store = Store::open(store::unchanging(config), namespace, name, sender)?;
     store.read(REQUEST_DEADLINE);
     while let Some(event) = events.recv().await {
         match event {

@@ -17,6 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{PostParams, WatchEvent, WatchParams};
 use kube::{Api, Client, Config};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -64,9 +65,17 @@ pub enum Failure {
     Unknown(String),
 }
 
+/// How the API server is reached, as it is now: credentials are replaced while a Lease is held.
+pub type Connection = watch::Receiver<Config>;
+
+/// A connection that stays as it is.
+pub fn unchanging(config: Config) -> Connection {
+    watch::channel(config).1
+}
+
 /// One Lease, over one connection at a time.
 pub struct Store {
-    config: Config,
+    connection: Connection,
     namespace: String,
     name: String,
     api: Api<Lease>,
@@ -81,12 +90,11 @@ impl Store {
     /// Opens the watch; what it sees, and the results of all requests, go to `events`.
     ///
     /// # Errors
-    /// Where `config` cannot be made into a client: bad certificates or credentials.
-    pub fn open(mut config: Config, namespace: &str, name: &str, events: UnboundedSender<Event>) -> Result<Self, kube::Error> {
-        config.default_retry = false;
-        let api = connect(&config, namespace)?;
+    /// Where the connection cannot be made into a client: bad certificates or credentials.
+    pub fn open(mut connection: Connection, namespace: &str, name: &str, events: UnboundedSender<Event>) -> Result<Self, kube::Error> {
+        let api = connect(&mut connection, namespace)?;
         let watch = tokio::spawn(watch(api.clone(), name.to_owned(), None, events.clone()));
-        Ok(Self { config, namespace: namespace.to_owned(), name: name.to_owned(), api, events, newest: None, watched: None, watch })
+        Ok(Self { connection, namespace: namespace.to_owned(), name: name.to_owned(), api, events, newest: None, watched: None, watch })
     }
 
     /// Decodes an observation and remembers it as a base for writes. An older one is decoded all the same: the elector knows what to do.
@@ -110,7 +118,8 @@ impl Store {
     }
 
     /// Sends a linearizable read.
-    pub fn read(&self, deadline: Duration) {
+    pub fn read(&mut self, deadline: Duration) {
+        self.follow_credentials();
         let (api, name, events, at) = (self.api.clone(), self.name.clone(), self.events.clone(), self.at("reading"));
         tokio::spawn(async move {
             let result = bounded(deadline, &at, api.get(&name)).await;
@@ -124,7 +133,8 @@ impl Store {
     }
 
     /// Sends a compare-and-swap.
-    pub fn put(&self, attempt: u64, write: &Write, deadline: Duration) {
+    pub fn put(&mut self, attempt: u64, write: &Write, deadline: Duration) {
+        self.follow_credentials();
         let (api, name, events, at) = (self.api.clone(), self.name.clone(), self.events.clone(), self.at("writing"));
         let lease = self.newest.as_ref().filter(|(version, _)| *version == write.base).map(|(_, base)| overlay(base, write));
         tokio::spawn(async move {
@@ -139,11 +149,18 @@ impl Store {
 
     /// What follows uses a new connection.
     pub fn reconnect(&mut self) {
-        match connect(&self.config, &self.namespace) {
+        match connect(&mut self.connection, &self.namespace) {
             Ok(api) => self.api = api,
             Err(error) => tracing::error!(%error, "cannot make a new client; going on with the old one"),
         }
         self.rewatch();
+    }
+
+    /// Credentials that were replaced are used from the next request on.
+    fn follow_credentials(&mut self) {
+        if self.connection.has_changed().unwrap_or(false) {
+            self.reconnect();
+        }
     }
 
     /// Opens a new watch where a read saw what the watch has not.
@@ -163,7 +180,8 @@ impl Store {
     }
 
     fn at(&self, act: &str) -> String {
-        format!("{act} {} at {}", self.subject(), self.config.cluster_url.to_string().trim_end_matches('/'))
+        let server = self.connection.borrow().cluster_url.to_string();
+        format!("{act} {} at {}", self.subject(), server.trim_end_matches('/'))
     }
 }
 
@@ -173,8 +191,10 @@ impl Drop for Store {
     }
 }
 
-fn connect(config: &Config, namespace: &str) -> Result<Api<Lease>, kube::Error> {
-    Ok(Api::namespaced(Client::try_from(config.clone())?, namespace))
+fn connect(connection: &mut Connection, namespace: &str) -> Result<Api<Lease>, kube::Error> {
+    let mut config = connection.borrow_and_update().clone();
+    config.default_retry = false;
+    Ok(Api::namespaced(Client::try_from(config)?, namespace))
 }
 
 const NOT_FOUND: &str = "not found";
@@ -366,7 +386,7 @@ mod tests {
     #[tokio::test]
     async fn a_watch_that_is_opened_after_a_deletion_does_not_tell_of_it_again() {
         let (sender, _events) = tokio::sync::mpsc::unbounded_channel();
-        let nowhere = Config::new("http://127.0.0.1:1".parse().expect("a uri"));
+        let nowhere = unchanging(Config::new("http://127.0.0.1:1".parse().expect("a uri")));
         let mut store = Store::open(nowhere, "billing", "rollup", sender).expect("a client");
         store.remember(lease(), true).expect("a record");
         let mut deleted = lease();

@@ -1,12 +1,13 @@
 //! The agent's processes with a script in place of the Lease, and a workload that leaves a trace.
 //!
 //! `scripted-agent run DIRECTORY DEADLINE_MS START_AFTER_MS COMMAND...` is PID 1: it arms the deadline, starts the command, and notes in
-//! `DIRECTORY/facts` what it hears. `scripted-agent beat FILE` writes the time to the file, over and over.
+//! `DIRECTORY/facts` what it hears. Once `DIRECTORY/hang` names a file, its elector writes there, which on a frozen disk does not return.
+//! `scripted-agent beat FILE` writes the time to the file, over and over.
 
 use std::env;
 use std::ffi::OsString;
 use std::fmt::Debug;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,11 @@ use singletonjob::lease::elector::{Candidate, Ending, Fact, Order, Role, Start, 
 use singletonjob::lease::notes::Exit;
 use singletonjob::lease::record::Version;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::spawn_local;
 use tokio::time::sleep;
+
+/// Of the shortest leases.
+const KILL_MARGIN: Duration = Duration::from_millis(500);
 
 fn main() {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
@@ -75,7 +80,7 @@ impl Script {
         let now = clock::now().at;
         let (token, valid_until) = (Some(Version(42)), Some(now.boot + self.deadline));
         container.publish(&View { role: Role::Active, holder: Some(candidate.identity), token, valid_until, trouble: None });
-        container.carry_out(Order::ArmDeadline(now.boot + self.deadline));
+        container.carry_out(Order::ArmDeadline { at: now.boot + self.deadline, kill_margin: KILL_MARGIN });
         note(&self.directory, &format!("deadline {}", (now.boot + self.deadline).as_nanos()));
         sleep(self.start_after).await;
         container.carry_out(Order::Start(Start {
@@ -86,6 +91,7 @@ impl Script {
             within: self.deadline,
             since: now,
         }));
+        let _ = spawn_local(hang_on_request(self.directory.join("hang")));
         let mut exit = None;
         while let Some(fact) = facts.recv().await {
             if !matches!(fact, Fact::Lateness(_)) {
@@ -104,6 +110,16 @@ impl Script {
         }
         container.carry_out(Order::DisarmDeadline);
         exit.map_or(Ending::Interrupted, |exit: Exit| Ending::Exited(exit))
+    }
+}
+
+/// On the thread that decides, as a mistake in it would.
+async fn hang_on_request(request: PathBuf) {
+    loop {
+        if let Ok(file) = fs::read_to_string(&request) {
+            fs::write(file, "x").expect("a disk that is frozen, and goes on later");
+        }
+        sleep(Duration::from_millis(5)).await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ for door in $DOORS; do echo 0 >"$door"; done
 hostname "$SINGLETONJOB_POD_NAME"
 mount -t tmpfs -o size="$STATE_SIZE" none /var/run
 mkdir -p /var/run/singletonjob /var/run/secrets/singletonjob.dev
+[ -z "$STATE" ] || mount --bind "$STATE" /var/run/singletonjob
 mount --bind -o ro "$CREDENTIALS" /var/run/secrets/singletonjob.dev
 exec setpriv --inh-caps=-all --bounding-set=-all,"$CAPABILITIES" "$AGENT" run -- "$@"
 "#;
@@ -41,6 +43,10 @@ pub struct Pod<'a> {
     server: SocketAddr,
     doors: Vec<PathBuf>,
     state_size: &'static str,
+    state: Option<PathBuf>,
+    agent: PathBuf,
+    message: Option<PathBuf>,
+    log: Option<OwnedFd>,
     boot_offset: Option<i64>,
 }
 
@@ -57,7 +63,20 @@ pub struct Candidate {
 impl<'a> Pod<'a> {
     pub fn new(scenario: &'a Scenario, name: &str, server: SocketAddr) -> Self {
         let uid = format!("uid-of-{name}");
-        Self { scenario, name: name.to_owned(), uid, server, doors: Vec::new(), state_size: "1m", boot_offset: None }
+        let agent = PathBuf::from(env!("CARGO_BIN_EXE_singletonjob-agent"));
+        Self {
+            scenario,
+            name: name.to_owned(),
+            uid,
+            server,
+            doors: Vec::new(),
+            state_size: "1m",
+            state: None,
+            agent,
+            message: None,
+            log: None,
+            boot_offset: None,
+        }
     }
 
     /// Finds its API server there.
@@ -75,6 +94,26 @@ impl<'a> Pod<'a> {
         Self { state_size, ..self }
     }
 
+    /// The agent keeps its state in this folder.
+    pub fn state(self, folder: &Path) -> Self {
+        Self { state: Some(folder.to_owned()), ..self }
+    }
+
+    /// This is the agent's program.
+    pub fn agent(self, program: &Path) -> Self {
+        Self { agent: program.to_owned(), ..self }
+    }
+
+    /// Its termination message goes there.
+    pub fn message(self, path: &Path) -> Self {
+        Self { message: Some(path.to_owned()), ..self }
+    }
+
+    /// Agent and workload write their log there.
+    pub fn log(self, log: OwnedFd) -> Self {
+        Self { log: Some(log), ..self }
+    }
+
     /// Its machine was booted so many seconds earlier, or later, than ours.
     pub fn booted_earlier_by(self, seconds: i64) -> Self {
         Self { boot_offset: Some(seconds), ..self }
@@ -82,15 +121,16 @@ impl<'a> Pod<'a> {
 
     /// Starts it with the witness as its workload.
     pub async fn start(self, witness: &[&str]) -> Candidate {
-        self.start_command(&[&["witness"], witness].concat()).await
+        self.command(&[&["witness"], witness].concat()).await
     }
 
     /// Starts it with a shell as its workload; `witness` can be found.
     pub async fn shell(self, script: &str) -> Candidate {
-        self.start_command(&["sh", "-c", script]).await
+        self.command(&["sh", "-c", script]).await
     }
 
-    async fn start_command(mut self, command: &[&str]) -> Candidate {
+    /// Starts it with this as its workload.
+    pub async fn command(mut self, command: &[&str]) -> Candidate {
         assert_eq!(fs::metadata("/proc/self").expect("mounted").uid(), 0, "containers need root: run these tests as root");
         let directory = self.scenario.directory_of(&self.name);
         fs::write(directory.join("message"), "").expect("a writable directory");
@@ -115,19 +155,22 @@ impl<'a> Pod<'a> {
             unshare.args(["--time", "--boottime", &offset.to_string()]);
         }
         unshare.args(["sh", "-euc", CONTAINER, "sh"]).args(command).current_dir(directory).stdin(Stdio::null());
-        let log = || File::options().create(true).append(true).open(directory.join("log")).expect("a writable directory");
+        let log = || match &self.log {
+            Some(log) => Stdio::from(log.try_clone().expect("it is open")),
+            None => File::options().create(true).append(true).open(directory.join("log")).expect("a writable directory").into(),
+        };
         unshare.stdout(log()).stderr(log());
         self.fill(unshare.env_clear(), directory);
         unshare
     }
 
     fn fill(&self, unshare: &mut Command, directory: &Path) {
-        let agent = Path::new(env!("CARGO_BIN_EXE_singletonjob-agent"));
         let witness = Path::new(env!("CARGO_BIN_EXE_witness")).parent().expect("a folder");
         let doors: Vec<_> = self.doors.iter().map(|door| door.display().to_string()).collect();
         unshare.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", witness.display()));
         unshare.env("DOORS", doors.join(" ")).env("STATE_SIZE", self.state_size).env("CAPABILITIES", CAPABILITIES);
-        unshare.env("AGENT", agent).env("CREDENTIALS", self.scenario.credentials());
+        unshare.env("STATE", self.state.as_deref().unwrap_or(Path::new("")));
+        unshare.env("AGENT", &self.agent).env("CREDENTIALS", self.scenario.credentials());
         unshare.env("WITNESS_DIRECTORY", &self.scenario.records);
         unshare.env("KUBERNETES_SERVICE_HOST", self.server.ip().to_string());
         unshare.env("KUBERNETES_SERVICE_PORT", self.server.port().to_string());
@@ -135,7 +178,8 @@ impl<'a> Pod<'a> {
         unshare.env(environment::JOB_UID, JOB_UID);
         unshare.env(environment::POD_NAME, &self.name).env(environment::POD_UID, &self.uid);
         unshare.env(environment::TERMINATION_GRACE_PERIOD_SECONDS, GRACE_PERIOD_SECONDS);
-        unshare.env(environment::TERMINATION_MESSAGE_PATH, directory.join("message"));
+        let message = self.message.clone().unwrap_or_else(|| directory.join("message"));
+        unshare.env(environment::TERMINATION_MESSAGE_PATH, message);
     }
 }
 
@@ -178,7 +222,7 @@ impl Candidate {
 
     /// Whether a process of it hangs in the kernel, beyond the reach of any signal.
     pub fn hangs(&self) -> bool {
-        self.processes().iter().any(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") D ")))
+        self.processes().into_iter().any(hangs)
     }
 
     /// What the agent says in the file for its workload, if it has said something.
@@ -232,6 +276,13 @@ impl Drop for Candidate {
         }
         let _ = self.unshare.wait();
     }
+}
+
+/// Whether any thread of this process hangs in the kernel, beyond the reach of any signal.
+pub fn hangs(process: Pid) -> bool {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let stat = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+    threads.map(stat).any(|stat| stat.contains(") D "))
 }
 
 fn children(of: Pid) -> Vec<Pid> {

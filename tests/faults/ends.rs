@@ -1,7 +1,5 @@
 //! Ends that were asked for, and workloads that do not end.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -9,8 +7,9 @@ use singletonjob::contract::{Role, exit_codes};
 use singletonjob::lease::notes::{Outcome, Reason};
 use tokio::time::sleep;
 
+use crate::disk::FrozenDisk;
 use crate::observe::{await_tenure, eventually, nothing_starts, now, tenure};
-use crate::scenario::{END, SECOND, START, Scenario, one_shot, scenario};
+use crate::scenario::{END, SECOND, START, one_shot, scenario};
 
 const LEASE: u64 = 6;
 /// From the last instruction of a holder that gave its Lease back to the first of another, on a machine that plays several scenarios at
@@ -100,7 +99,7 @@ fn a_candidate_that_is_told_to_end_while_it_begins_leaves_nothing_running_and_no
 #[test]
 fn a_workload_that_hangs_in_the_kernel_is_not_given_up_and_others_start_only_after_a_full_lease() {
     scenario("29-hangs-in-kernel", LEASE, async |scenario| {
-        let disk = FrozenDisk::new(scenario);
+        let disk = FrozenDisk::new(&scenario.directory_of("disk"));
         let script =
             format!("witness --stubborn & until [ -e go ]; do sleep 0.01; done; exec dd if=/dev/zero of={} count=1", disk.file().display());
         let mut active = scenario.pod(0).shell(&script).await;
@@ -120,49 +119,6 @@ fn a_workload_that_hangs_in_the_kernel_is_not_given_up_and_others_start_only_aft
         let (code, message) = active.await_end(END).await;
         assert_eq!(code, exit_codes::AGENT_FAILED, "{message}");
     });
-}
-
-/// A small file system whose writers the kernel holds, beyond the reach of any signal, while it is frozen.
-struct FrozenDisk {
-    mount: PathBuf,
-}
-
-impl FrozenDisk {
-    fn new(scenario: &Scenario) -> Self {
-        let folder = scenario.directory_of("disk");
-        let (image, mount) = (folder.join("image"), folder.join("mount"));
-        std::fs::create_dir(&mount).expect("a writable directory");
-        run("truncate", &["--size=8M"], &image);
-        run("mkfs.ext4", &["-q"], &image);
-        let mounted = Command::new("mount").args(["-o", "loop"]).args([&image, &mount]).status();
-        assert!(mounted.is_ok_and(|status| status.success()), "mounting a loop device failed: this test needs one");
-        Self { mount }
-    }
-
-    fn file(&self) -> PathBuf {
-        self.mount.join("file")
-    }
-
-    fn freeze(&self) {
-        run("fsfreeze", &["--freeze"], &self.mount);
-    }
-
-    fn thaw(&self) {
-        run("fsfreeze", &["--unfreeze"], &self.mount);
-    }
-}
-
-impl Drop for FrozenDisk {
-    fn drop(&mut self) {
-        // Thawed already where all went well.
-        let _ = Command::new("fsfreeze").arg("--unfreeze").arg(&self.mount).stderr(std::process::Stdio::null()).status();
-        run("umount", &["--lazy"], &self.mount);
-    }
-}
-
-fn run(program: &str, flags: &[&str], path: &Path) {
-    let status = Command::new(program).args(flags).arg(path).status();
-    assert!(status.is_ok_and(|status| status.success()), "{program} {flags:?} {} failed", path.display());
 }
 
 #[test]

@@ -26,6 +26,7 @@ use singletonjob::lease::record::Record;
 use singletonjob::lease::timing::{Timing, Wanted};
 use tempfile::TempDir;
 use tokio::runtime;
+use tokio::time::sleep;
 
 use crate::candidate::{Candidate, Pod};
 use crate::control_plane::ControlPlane;
@@ -268,6 +269,16 @@ impl Scenario {
         boot_time(self.record().await.renew_time.expect("held"))
     }
 
+    /// Waits for one more renewal.
+    pub async fn renewed_again(&self) {
+        let before = self.record().await.renew_time;
+        let until = now() + self.timing.lease_duration();
+        while self.record().await.renew_time == before {
+            assert!(now() < until, "it is not renewed");
+            sleep(SECOND / 50).await;
+        }
+    }
+
     /// Waits for the workload's start number `number`; the standby that it is took over within `lease` plus a second of `lost`.
     pub async fn await_takeover(&self, number: usize, lost: Duration) -> Tenure {
         let lease = self.timing.lease_duration();
@@ -315,7 +326,7 @@ impl Scenario {
     }
 
     /// What every container has logged, and why it ended.
-    fn said(&self) -> String {
+    pub fn said(&self) -> String {
         let containers = fs::read_dir(self.directory.path()).expect("ours").flatten();
         let told = containers.map(|container| {
             let read = |file| fs::read_to_string(container.path().join(file)).unwrap_or_default();

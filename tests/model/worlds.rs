@@ -111,6 +111,7 @@ fn deaths() -> Vec<World> {
     let crash = faulty("crash", 1, &[Fault::Crash, Fault::End, Fault::Drain]);
     let last_words = World { last_words: true, horizon: 4, ..faulty("last words", 1, &[Fault::Crash]) };
     let duplicates = World { one_pod: true, last_words: true, horizon: 4, ..faulty("containers of one pod", 1, &[Fault::Crash]) };
+    let hanging = World { horizon: 8, ..faulty("elector that cannot die", 1, &[Fault::Hang]) };
     let once = Policy { completion_policy: CompletionPolicy::OnSuccess, ..policy(3) };
     let rule = FailureRule { operator: Operator::In, values: vec![42], action: FailureAction::FailRun };
     let failure_policy = FailurePolicy { rules: vec![rule], ..FailurePolicy::default() };
@@ -118,7 +119,7 @@ fn deaths() -> Vec<World> {
     let fatal = World { last_words: true, faults: vec![Fault::Crash, Fault::End], at_most: 2, horizon: 3, ..fatal };
     let once = World { policy: once, ..faulty("completion", 1, &[Fault::End]) };
     let three = World { agents: 3, policy: Policy { candidates: 3, ..policy(3) }, ..faulty("three candidates", 1, &[Fault::Crash]) };
-    vec![crash, last_words, duplicates, once, fatal, three]
+    vec![crash, last_words, duplicates, hanging, once, fatal, three]
 }
 
 /// Holders that gave nothing back, and policies that ask for more than that their lease has passed.
@@ -150,6 +151,8 @@ fn liveness() -> Vec<World> {
     let limited = World { policy: limited, horizon: 16, ..prompt(faulty("active deadline", 2, &[Fault::Crash, Fault::Drain])) };
     let faults = [Fault::Vanish, Fault::Crash, Fault::Clearance];
     let silent = World { policy: strict, horizon: 16, ..prompt(faulty("active deadline of a silent holder", 2, &faults)) };
+    let hanging =
+        World { patience: Some(11), horizon: 14, ..prompt(faulty("elector that cannot die, everybody prompt", 1, &[Fault::Hang])) };
     let undying = World { horizon: 26, ..prompt(faulty("undying", 2, &[Fault::Drain, Fault::Undying])) };
-    vec![takeover, flaps, drain, limited, silent, undying]
+    vec![takeover, flaps, drain, limited, silent, hanging, undying]
 }

@@ -16,7 +16,7 @@ const SIGKILL: i32 = 9;
 impl World {
     pub fn obey(&mut self, who: Who, order: Order) {
         match order {
-            Order::ArmDeadline(boot) => self.arm(who, boot),
+            Order::ArmDeadline { at, kill_margin } => self.arm(who, at, kill_margin),
             Order::DisarmDeadline => {
                 if let Some(process) = self.electing(who) {
                     (process.armed, process.page.deadline) = (None, None);
@@ -33,10 +33,10 @@ impl World {
         }
     }
 
-    fn arm(&mut self, who: Who, deadline: Duration) {
+    fn arm(&mut self, who: Who, deadline: Duration, kill_margin: Duration) {
         let boot = self.boot_of(who);
         let Some(process) = self.electing(who) else { return };
-        (process.armed, process.page.deadline) = (Some(deadline), Some(deadline));
+        (process.armed, process.page.deadline, process.page.kill_margin) = (Some(deadline), Some(deadline), kill_margin);
         let node = process.node;
         self.queue.push(self.nodes[node].clock.when(self.now, deadline), Event::Deadline(who, deadline));
         self.note(Deed::Arms { who, boot, deadline });

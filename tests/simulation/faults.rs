@@ -24,6 +24,8 @@ pub enum Fault {
     WatchFallsSilent,
     WatchEnds,
     ElectorStopped,
+    /// It sleeps in the kernel, as for a disk that does not answer.
+    ElectorHangs,
     PodFrozen,
     Starved,
     ElectorCrashes,
@@ -49,7 +51,7 @@ pub enum Fault {
 }
 
 /// All that a schedule draws from; what is likely stands there more often.
-pub const ALL: [Fault; 41] = [
+pub const ALL: [Fault; 42] = [
     Fault::NodeCut,
     Fault::NodeCut,
     Fault::AnswersLost,
@@ -70,6 +72,7 @@ pub const ALL: [Fault; 41] = [
     Fault::WatchEnds,
     Fault::ElectorStopped,
     Fault::ElectorStopped,
+    Fault::ElectorHangs,
     Fault::PodFrozen,
     Fault::Starved,
     Fault::ElectorCrashes,
@@ -245,8 +248,10 @@ impl World {
         let Some(who) = self.places[place].who else { return };
         match fault {
             Fault::ElectorStopped => self.pause(who, duration, false),
+            Fault::ElectorHangs => self.hang(who, duration),
             Fault::PodFrozen => self.pause(who, duration, true),
             Fault::Starved => self.starve(who, duration),
+            Fault::ElectorCrashes if self.hangs(who) => {}
             Fault::ElectorCrashes => self.elector_dies(who, false),
             Fault::ContainerKilled => self.destroy(who, "killed from outside"),
             Fault::WorkloadSucceeds => self.workload_exits(self.running().unwrap_or(who), Exit::Code(0)),

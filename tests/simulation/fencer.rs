@@ -7,16 +7,18 @@ use crate::process::{Stage, Tree};
 use crate::world::{Event, Mutant, World};
 
 /// As PID 1 does.
-const PATIENCE: Duration = Duration::from_millis(375);
 const LAST_WORDS: Duration = Duration::from_secs(5);
 const MOMENT: Duration = Duration::from_millis(10);
 
 impl World {
-    /// The kernel timer fires.
+    /// The kernel's timers fire. An elector that hangs does not die of its own; PID 1, which waits for the other, kills without it.
     pub fn deadline(&mut self, who: Who, armed: Duration) {
         let boot = self.boot_of(who);
         let Some(process) = self.electing(who).filter(|process| process.armed == Some(armed)) else { return };
-        let node = process.node;
+        let (node, hangs_until) = (process.node, process.hangs_until);
+        if hangs_until > self.now && self.is_mutant(Mutant::DeadlineOfTheElectorAlone) {
+            return self.queue.push(hangs_until, Event::Deadline(who, armed));
+        }
         if boot < armed {
             self.queue.push(self.nodes[node].clock.when(self.now, armed), Event::Deadline(who, armed));
         } else if !self.nodes[node].suspended && !self.is_mutant(Mutant::NoKernelTimer) {
@@ -32,14 +34,16 @@ impl World {
         process.forget();
         process.stage = Stage::Fencing;
         let frozen = process.pause.filter(|pause| pause.whole).map_or(Duration::ZERO, |pause| pause.until.saturating_sub(now));
-        let empty_after = if process.tree == Tree::Empty { Duration::ZERO } else { delay + process.temper.hangs.unwrap_or_default() };
+        let tree_after = if process.tree == Tree::Empty { Duration::ZERO } else { delay + process.temper.hangs.unwrap_or_default() };
+        let empty_after = tree_after.max(process.hangs_until.saturating_sub(now));
+        let patience = process.page.patience();
         self.streams.remove(&who);
         self.note(Deed::Dies { who, overdue });
         self.after(delay, Event::Dead(who));
-        if empty_after <= frozen + PATIENCE {
+        if empty_after <= frozen + patience {
             self.after(empty_after.max(frozen), Event::Fenced(who));
         } else {
-            self.after((frozen + PATIENCE).max(delay), Event::Evicted(who));
+            self.after((frozen + patience).max(delay), Event::Evicted(who));
         }
     }
 

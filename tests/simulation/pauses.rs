@@ -23,6 +23,20 @@ impl World {
         self.queue.push(until, Event::Resumes(who));
     }
 
+    /// As a pause; what is killed meanwhile does not die before its end.
+    pub fn hang(&mut self, who: Who, duration: Duration) {
+        self.pause(who, duration, false);
+        let until = self.now + duration;
+        if let Some(process) = self.electing(who) {
+            process.hangs_until = process.hangs_until.max(until);
+        }
+    }
+
+    pub fn hangs(&mut self, who: Who) -> bool {
+        let now = self.now;
+        self.electing(who).is_some_and(|process| process.hangs_until > now)
+    }
+
     /// What was begun is done first; then the driver looks at the clock; what arrived meanwhile comes after that.
     pub fn resume(&mut self, who: Who) {
         let Some(now) = self.clock_of(who) else { return };

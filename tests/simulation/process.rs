@@ -91,6 +91,9 @@ impl Store {
     }
 }
 
+/// As PID 1 has it.
+const LEAST_PATIENCE: Duration = Duration::from_millis(125);
+
 /// What PID 1 knows of the elector.
 #[derive(Clone, Copy, Default)]
 pub struct Page {
@@ -98,9 +101,15 @@ pub struct Page {
     pub token: Option<Version>,
     pub exit: Option<Exit>,
     pub deadline: Option<Duration>,
+    pub kill_margin: Duration,
 }
 
 impl Page {
+    /// How long PID 1 waits for everything to be gone.
+    pub fn patience(&self) -> Duration {
+        (self.kill_margin / 4).max(LEAST_PATIENCE)
+    }
+
     pub fn remains(&self, boot: Duration) -> Remains {
         Remains { token: self.token, exit: self.exit, overdue: self.deadline.is_some_and(|deadline| boot >= deadline) }
     }
@@ -132,6 +141,8 @@ pub struct Process {
     pub born: Duration,
     pub stage: Stage,
     pub pause: Option<Pause>,
+    /// Until then the elector sleeps in the kernel, and cannot die.
+    pub hangs_until: Duration,
     pub todo: VecDeque<Todo>,
     pub store: Store,
     pub calls: BTreeMap<u64, Call>,
@@ -162,6 +173,7 @@ impl Process {
             born,
             stage: Stage::Electing,
             pause: None,
+            hangs_until: Duration::ZERO,
             todo: VecDeque::new(),
             store: Store::default(),
             calls: BTreeMap::new(),

@@ -86,6 +86,8 @@ pub enum Mutant {
     WildClocks,
     /// A paused process is killed by nobody.
     NoKernelTimer,
+    /// PID 1 learns of the deadline from the elector's death alone.
+    DeadlineOfTheElectorAlone,
     /// The controller makes a new Lease that says it is free.
     NoPlaceholder,
     /// A guest's clocks leave out its pauses.

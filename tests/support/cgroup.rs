@@ -70,6 +70,14 @@ impl Cgroup {
         }
     }
 
+    /// Takes from it all memory that is the copy of a file, as the kernel does where memory is short, but for what is locked.
+    pub fn reclaim(&self) {
+        let (file, value) = if is_unified() { ("memory.reclaim", "1G") } else { ("memory.force_empty", "0") };
+        let path = self.folders.iter().map(|folder| folder.join(file)).find(|path| path.exists());
+        // It always takes less than it is asked for.
+        let _ = fs::write(path.expect("the memory controller"), value);
+    }
+
     /// Nothing in it executes until the thaw.
     pub fn freeze(&self) {
         self.set("cgroup.freeze", "1");

@@ -135,10 +135,15 @@ fn installer(agent: &Agent) -> Container {
     }
 }
 
+/// The agent's program and what it writes are in memory: neither a page fault nor a write waits for a disk of the node.
 fn volumes() -> [Volume; 3] {
     let empty_dir = |name: &str, megabytes: &str| Volume {
         name: name.into(),
-        empty_dir: Some(EmptyDirVolumeSource { size_limit: Some(Quantity(megabytes.into())), ..EmptyDirVolumeSource::default() }),
+        empty_dir: Some(EmptyDirVolumeSource {
+            medium: Some("Memory".into()),
+            size_limit: Some(Quantity(megabytes.into())),
+            ..EmptyDirVolumeSource::default()
+        }),
         ..Volume::default()
     };
     let credentials = Volume { name: pod::CREDENTIALS_VOLUME.into(), projected: Some(credentials()), ..Volume::default() };

@@ -110,8 +110,14 @@ impl Tenure {
     }
 
     pub(super) fn drain(&mut self, now: Moment, since: Moment, unhealthy: bool, grace: Duration) {
-        let why = if unhealthy { Why::Unhealthy } else { Why::Release(Reason::Drain) };
-        self.stop(now, why, grace.saturating_sub(now.elapsed_for_holder(since)));
+        self.stop(now, Why::Release(Reason::Drain), grace.saturating_sub(now.elapsed_for_holder(since)));
+        // What the liveness probe has said may be known later than that the container is to end.
+        if let Phase::Stopping(Stopping { why, .. }) = &mut self.phase
+            && unhealthy
+            && *why == Why::Release(Reason::Drain)
+        {
+            *why = Why::Unhealthy;
+        }
     }
 
     /// Begins to stop, unless that has begun.
@@ -212,7 +218,7 @@ impl Tenure {
             (wanted, armed) => wanted.is_some() || armed.is_some(),
         };
         if moved {
-            outputs.push(Output::Order(wanted.as_ref().map_or(Order::DisarmDeadline, |armed| Order::ArmDeadline(armed.boot))));
+            outputs.push(Output::Order(wanted.as_ref().map_or(Order::DisarmDeadline, Armed::order)));
             self.armed = wanted;
         }
     }

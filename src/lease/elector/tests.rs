@@ -31,6 +31,11 @@ fn kernel_kill(milliseconds: u64) -> Duration {
     boot(milliseconds - 5)
 }
 
+/// With the margin of a lease of 15 s.
+fn arm(at: Duration) -> Order {
+    Order::ArmDeadline { at, kill_margin: Duration::from_millis(1500) }
+}
+
 fn me() -> Identity {
     Identity::new("web-1", "uid-1", 1)
 }
@@ -302,7 +307,7 @@ fn the_deadline_is_armed_before_the_workload_starts_and_counts_from_the_send() {
     let mut bench = Bench::new();
     let acquire = bench.saw(0, free());
     let outputs = orders(&bench.store(2_000, &acquire));
-    assert_eq!(outputs[0], Order::ArmDeadline(kernel_kill(11_000)));
+    assert_eq!(outputs[0], arm(kernel_kill(11_000)));
     assert!(matches!(&outputs[1], Order::Start(start) if (start.token, start.attempt) == (Version(11), 1)));
 }
 
@@ -332,7 +337,7 @@ fn an_acquisition_with_an_unknown_fate_starts_only_by_proof_and_counts_from_its_
     let (_, write) = put(&acquire).expect("an acquisition");
     assert!(reads(&bench.unknown(2_800, &acquire)));
     let outputs = orders(&bench.saw(4_000, stored(&write, &free(), 11)));
-    assert_eq!(outputs[0], Order::ArmDeadline(kernel_kill(11_000)));
+    assert_eq!(outputs[0], arm(kernel_kill(11_000)));
     let mut bench = Bench::new();
     let acquire = bench.saw(0, free());
     bench.unknown(2_800, &acquire);
@@ -343,7 +348,7 @@ fn an_acquisition_with_an_unknown_fate_starts_only_by_proof_and_counts_from_its_
 fn a_confirmed_renewal_moves_the_deadline_to_its_own_send() {
     let mut bench = Bench::holding();
     let renewal = bench.tick(2_900);
-    assert_eq!(orders(&bench.store(4_000, &renewal)), [Order::ArmDeadline(kernel_kill(13_900))]);
+    assert_eq!(orders(&bench.store(4_000, &renewal)), [arm(kernel_kill(13_900))]);
 }
 
 #[test]
@@ -365,7 +370,7 @@ fn a_read_extends_nothing_by_itself_but_proves_the_attempt_it_shows() {
     let outputs = bench.step(5_900, Input::Answered { attempt: second, answer: Answer::Conflict });
     assert!(reads(&outputs));
     let outputs = bench.saw(6_000, stored(&write, &bench.lease.clone(), 12));
-    assert_eq!(orders(&outputs), [Order::ArmDeadline(kernel_kill(13_900))], "2.9 s + 11 s, whenever it was read");
+    assert_eq!(orders(&outputs), [arm(kernel_kill(13_900))], "2.9 s + 11 s, whenever it was read");
 }
 
 #[test]
@@ -420,8 +425,8 @@ fn a_renewal_that_succeeds_while_stopping_does_not_take_the_stop_back() {
     let renewal = bench.tick(2_900);
     bench.tick(8_800);
     let next = bench.store(9_000, &renewal);
-    assert_eq!(orders(&next), [Order::ArmDeadline(kernel_kill(13_900))]);
-    assert_eq!(orders(&bench.store(9_100, &next)), [Order::ArmDeadline(kernel_kill(20_000))]);
+    assert_eq!(orders(&next), [arm(kernel_kill(13_900))]);
+    assert_eq!(orders(&bench.store(9_100, &next)), [arm(kernel_kill(20_000))]);
     assert_eq!(orders(&bench.tick(11_000)), [Order::Kill], "its grace is over");
     let outputs = bench.told(11_005, Fact::TreeEmpty);
     assert_eq!(put(&outputs).and_then(|(_, write)| write.released).map(|mark| mark.reason), Some(Reason::LeaseLost));
@@ -600,7 +605,11 @@ fn a_shorter_lease_counts_before_it_is_sent() {
     };
     let outputs = bench.saw(2_000, bench.lease.clone().version(12).noted(|notes| notes.policy = Some(short)));
     assert_eq!(put(&outputs).map(|(_, write)| write.lease_duration), Some(Duration::from_secs(6)));
-    assert_eq!(orders(&outputs), [Order::ArmDeadline(kernel_kill(2_000 + 4_400))], "5 s - 0.6 s: it may be stored unheard");
+    assert_eq!(
+        orders(&outputs),
+        [Order::ArmDeadline { at: kernel_kill(2_000 + 4_400), kill_margin: Duration::from_millis(600) }],
+        "5 s - 0.6 s: it may be stored unheard"
+    );
     assert!(matches!(outputs.last(), Some(Output::Put { .. })), "a pause after it was sent would be too late: {outputs:?}");
 }
 
@@ -611,7 +620,7 @@ fn lateness_shortens_the_deadline_and_is_reported() {
     let renewal = bench.tick(2_900);
     let (_, write) = put(&renewal).expect("a renewal");
     assert!(write.health.is_some_and(|health| health.warnings[0].contains("up to 1000 ms late")));
-    assert_eq!(orders(&bench.store(2_950, &renewal)), [Order::ArmDeadline(kernel_kill(13_100))]);
+    assert_eq!(orders(&bench.store(2_950, &renewal)), [arm(kernel_kill(13_100))]);
 }
 
 #[test]

@@ -106,8 +106,13 @@ pub enum Output {
 /// What the owner of the workload does, at once and in this order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
-    /// The kernel kills this process at this reading of CLOCK_BOOTTIME.
-    ArmDeadline(Duration),
+    /// Everything dies at this reading of CLOCK_BOOTTIME, though this process be stopped, or sleep in the kernel.
+    ArmDeadline {
+        /// When.
+        at: Duration,
+        /// `K`: what the kill may take after that.
+        kill_margin: Duration,
+    },
     /// Nothing runs any more.
     DisarmDeadline,
     /// Start the workload.

@@ -26,6 +26,8 @@ pub enum Fault {
     End,
     /// What was killed does not end: it hangs in the kernel.
     Undying,
+    /// The elector sleeps in the kernel, where no signal ends it: it does nothing more, and its death is never reported.
+    Hang,
     /// The container is to end.
     Drain,
     /// The controller changes something of no importance.
@@ -62,6 +64,8 @@ pub enum Breach {
     Nothing,
     /// The deadline is a timer of the process itself: a paused process is killed by nobody.
     UserspaceTimer,
+    /// PID 1 learns of the deadline only from the elector's death.
+    DeadlineOfTheElectorAlone,
     /// The kill may take as long as it likes.
     NoKillMargin,
     /// The controller makes a new Lease that says it is free.

@@ -67,9 +67,14 @@ impl World {
         let bound = !matches!(self.breach, Breach::NoKillMargin | Breach::UserspaceTimer);
         let in_time = |(number, agent): (usize, &std::sync::Arc<Agent>)| {
             let next = self.at(state.tick + 1, number).at.boot;
-            !agent.running || agent.armed.is_none_or(|armed| next < armed + KILL_MARGIN)
+            !agent.running || self.cannot_be_killed(agent) || agent.armed.is_none_or(|armed| next < armed + KILL_MARGIN)
         };
         state.tick < self.horizon && (!bound || state.agents.iter().enumerate().all(in_time))
+    }
+
+    /// Whether nothing would end what runs here: the elector cannot die, and PID 1 waits for its death.
+    fn cannot_be_killed(&self, agent: &Agent) -> bool {
+        agent.hangs && self.breach == Breach::DeadlineOfTheElectorAlone
     }
 
     /// What this process, its connection and its kernel are about to do.
@@ -77,10 +82,10 @@ impl World {
         let agent = &state.agents[number];
         let now = self.now(state, number);
         let overdue = agent.armed.is_some_and(|armed| now.at.boot >= armed);
-        if overdue && self.breach != Breach::UserspaceTimer {
+        if overdue && self.breach != Breach::UserspaceTimer && !self.cannot_be_killed(agent) {
             happenings.push(Happening::KernelKills(number));
         }
-        if agent.over || (self.paused == Some(number) && agent.incarnation == 0) {
+        if agent.over || agent.hangs || (self.paused == Some(number) && agent.incarnation == 0) {
             return;
         }
         let due = agent.elector.wakes_in(now) <= Duration::from_millis(1);
@@ -136,6 +141,7 @@ impl World {
             Happening::Answer(number) => self.deliver(state, number),
             Happening::Read(number) => self.read(state, number),
             Happening::Dies(number) => self.dies(state, number),
+            Happening::KernelKills(number) if state.agents[number].hangs => self.outlives_deadline(state, number),
             Happening::KernelKills(number) => {
                 self.restart(state, number, true);
                 // One story needs one end: what comes back is what a crash is for.
@@ -191,5 +197,5 @@ fn can_befall(state: &State, number: usize, fault: Fault) -> bool {
         Fault::Drain => agent.evidence.drained.is_none(),
         _ => true,
     };
-    applies && !agent.over
+    applies && !agent.over && !agent.hangs
 }

@@ -63,6 +63,7 @@ impl World {
             armed: None,
             running: false,
             killing: false,
+            hangs: false,
             over: false,
             reading: Reading::Idle,
             awaited: None,
@@ -105,7 +106,7 @@ impl World {
 
     fn obey(&self, state: &mut State, number: usize, order: Order) {
         match order {
-            Order::ArmDeadline(boot) => {
+            Order::ArmDeadline { at: boot, .. } => {
                 self.judge_deadline(state, number, boot);
                 state.agent(number).armed = Some(boot);
             }
@@ -185,12 +186,20 @@ impl World {
                 self.step(state, number, Input::Told(Fact::WorkloadEnded(exit)));
             }
             Fault::Undying => state.agent(number).killing = false,
+            Fault::Hang => state.agent(number).hangs = true,
             Fault::Drain => {
                 state.agent(number).evidence.drained = Some(state.tick);
                 self.step(state, number, Input::Told(Fact::Drain));
             }
             _ => {}
         }
+    }
+
+    /// At the deadline PID 1 kills what an elector that cannot die leaves running, and exits without last words.
+    pub fn outlives_deadline(&self, state: &mut State, number: usize) {
+        state.idle_since = state.tick;
+        let agent = state.agent(number);
+        (agent.running, agent.killing, agent.armed, agent.over) = (false, false, None, true);
     }
 
     /// The process is gone; the container comes back as another one.

@@ -63,6 +63,8 @@ pub struct Agent {
     pub armed: Option<Duration>,
     pub running: bool,
     pub killing: bool,
+    /// The elector sleeps in the kernel and cannot die.
+    pub hangs: bool,
     pub over: bool,
     pub reading: Reading,
     /// A PUT whose answer is awaited, and the answer once there is one.

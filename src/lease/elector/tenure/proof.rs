@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::super::clock::Moment;
-use super::super::Attempt;
+use super::super::{Attempt, Order};
 
 /// What the kernel may take from its timer to the workload's last instruction; measured: a millisecond. "By the deadline" means dead by then.
 const KERNEL_KILL: Duration = Duration::from_millis(5);
@@ -19,11 +19,14 @@ pub(super) struct Proof {
     hard: Duration,
     pub(super) soft: Duration,
     pub(super) grace: Duration,
+    kill_margin: Duration,
 }
 
 impl Proof {
     pub(super) fn of(attempt: &Attempt) -> Self {
-        Self { sent: attempt.sent, hard: attempt.hard(), soft: attempt.soft(), grace: attempt.timing.grace_period() }
+        let timing = attempt.timing;
+        let (grace, kill_margin) = (timing.grace_period(), timing.kill_margin());
+        Self { sent: attempt.sent, hard: attempt.hard(), soft: attempt.soft(), grace, kill_margin }
     }
 
     pub(super) fn remaining(&self, now: Moment) -> Duration {
@@ -57,6 +60,10 @@ pub(super) struct Armed {
 impl Armed {
     pub(super) fn by(proof: Proof, now: Moment) -> Self {
         Self { boot: now.boot + proof.remaining(now).saturating_sub(KERNEL_KILL), proof }
+    }
+
+    pub(super) fn order(&self) -> Order {
+        Order::ArmDeadline { at: self.boot, kill_margin: self.proof.kill_margin }
     }
 
     /// Whether a timer set to this must be set to `wanted`: by the same proof it may turn out to be nearer, where one clock runs faster than

@@ -1,0 +1,149 @@
+//! What PID 1 does from the elector's start until nothing is left: it waits for signals, for the elector's death and for the deadline, and
+//! kills.
+//!
+//! # Guarantees
+//! - At the deadline everything is killed, though the elector sleep in the kernel and cannot die.
+//! - Nothing here waits for a disk, a network file system, a pipe's reader or the kernel's reclaim of memory. The code stands in one section of
+//!   the program that [`memory`](super::memory) has locked, with the stack and the shared page, and makes these system calls only:
+//!
+//! | system call | why it cannot wait |
+//! |---|---|
+//! | `ppoll` of two files | waits for the signalfd or the timer, which is what it is for; two entries fit on the kernel's stack |
+//! | `read` of a signalfd or timerfd | both are non-blocking and belong to no file system |
+//! | `write` to an eventfd | non-blocking; it adds to a counter and allocates nothing, as a pipe would |
+//! | `wait4` with `WNOHANG` | frees what is left of a child, and allocates nothing |
+//! | `kill(-1, SIGKILL)` | marks processes; SIGKILL needs no queue entry |
+//! | `timerfd_settime` | moves a timer that exists already |
+//! | `exit_group` | the last one; whatever it closes comes after every SIGKILL |
+
+#![expect(clippy::inline_always, reason = "a call would lead out of the section")]
+
+use std::os::fd::BorrowedFd;
+
+use super::super::page::Page;
+use super::super::sys::resident::{self, Taken, resident};
+use crate::contract::exit_codes;
+
+/// Between two looks at what is left, in nanoseconds.
+const LOOK_AGAIN: u32 = 5_000_000;
+/// Bits of signals that end no process by default: SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU.
+const HARMLESS: u64 = bit(libc::SIGCHLD)
+    | bit(libc::SIGCONT)
+    | bit(libc::SIGURG)
+    | bit(libc::SIGWINCH)
+    | bit(libc::SIGTSTP)
+    | bit(libc::SIGTTIN)
+    | bit(libc::SIGTTOU);
+
+const fn bit(signal: i32) -> u64 {
+    1 << signal
+}
+
+/// What PID 1 watches.
+pub(super) struct Guard<'a> {
+    /// A signalfd for every signal.
+    pub(super) signals: BorrowedFd<'a>,
+    /// An eventfd that wakes the elector when a signal has come from outside.
+    pub(super) bell: BorrowedFd<'a>,
+    /// A timerfd, moved by the elector.
+    pub(super) deadline: BorrowedFd<'a>,
+    /// A timerfd, not set yet.
+    pub(super) patience: BorrowedFd<'a>,
+    /// The elector, as wait(2) numbers it.
+    pub(super) elector: i32,
+    /// Shared with it.
+    pub(super) page: &'a Page,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The elector was done, and exited with this code.
+    Finished(i32),
+    /// The elector died, or its deadline passed; nothing but this process is left.
+    Empty,
+}
+
+resident! {
+    /// Returns when the elector is done, or when its death or its deadline has been followed by the death of all others.
+    ///
+    /// Where something is left a quarter of the kill margin later, it ends this process, so that the kernel takes the rest. It says nothing
+    /// then, because saying can wait.
+    pub(super) fn stand(guard: &Guard<'_>) -> End {
+        loop {
+            pass_signals_on(guard);
+            let status = elector_status(guard.elector);
+            if status >= 0 {
+                if guard.page.is_finished() && libc::WIFEXITED(status) {
+                    return End::Finished(libc::WEXITSTATUS(status));
+                }
+                break;
+            }
+            if resident::has_expired(guard.deadline) {
+                break;
+            }
+            resident::wait(guard.signals, guard.deadline, None);
+        }
+        empty(guard);
+        End::Empty
+    }
+}
+
+resident! {
+    /// Kills until nothing is left but this process, and ends it where that takes too long.
+    fn empty(guard: &Guard<'_>) {
+        resident::set_timer(guard.patience, guard.page.patience());
+        while !resident::kill_all() {
+            elector_status(guard.elector);
+            if resident::has_expired(guard.patience) {
+                resident::exit(exit_codes::AGENT_FAILED);
+            }
+            while resident::take_signal(guard.signals).is_some() {}
+            resident::wait(guard.signals, guard.patience, Some(LOOK_AGAIN));
+        }
+    }
+}
+
+resident! {
+    /// Tells the elector of every signal that came from outside and means an end.
+    fn pass_signals_on(guard: &Guard<'_>) {
+        while let Some(signal) = resident::take_signal(guard.signals) {
+            if means_the_end(signal) {
+                guard.page.note_signal(signal.number);
+                resident::wake(guard.bell);
+            }
+        }
+    }
+}
+
+resident! {
+    /// Collects every child that has ended; the elector's status if it was among them, else -1.
+    fn elector_status(elector: i32) -> i32 {
+        let mut status = -1;
+        while let Some(ended) = resident::reap() {
+            if ended.child == elector {
+                status = ended.status;
+            }
+        }
+        status
+    }
+}
+
+/// Whether a signal comes from outside the container (inside senders have a pid here) and would end a process that does not catch it.
+#[inline(always)]
+fn means_the_end(signal: Taken) -> bool {
+    signal.sender == 0 && signal.number < u64::BITS && HARMLESS & (1 << signal.number) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_from_inside_and_signals_that_end_nothing_mean_nothing() {
+        let outside = |number: i32| means_the_end(Taken { number: number.cast_unsigned(), sender: 0 });
+        assert!([libc::SIGTERM, libc::SIGQUIT, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1].into_iter().all(outside));
+        assert!(![libc::SIGCHLD, libc::SIGWINCH, libc::SIGCONT, libc::SIGURG].into_iter().any(outside));
+        assert!(!means_the_end(Taken { number: libc::SIGTERM.cast_unsigned(), sender: 7 }));
+    }
+}

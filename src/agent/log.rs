@@ -1,0 +1,79 @@
+//! The elector's log, next to the workload's own: so no more than an administrator needs, and never waited for, because a pipe that is full
+//! waits for its reader.
+
+use std::io;
+use std::panic;
+use std::process;
+use std::time::Duration;
+
+use tracing::Level;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::background::Background;
+use crate::contract::TERMINATION_PREFIX;
+
+/// For the last lines of a process that ends.
+pub(super) const LAST_LINES: Duration = Duration::from_millis(200);
+
+/// Writes to standard error, some time.
+#[derive(Clone, Debug)]
+pub(super) struct Log {
+    background: Background,
+}
+
+impl Log {
+    /// From now on all that this process logs goes there, and why it panics.
+    ///
+    /// # Errors
+    /// Where the kernel refuses a thread.
+    pub(super) fn begin() -> io::Result<Self> {
+        let log = Self { background: Background::start("log")? };
+        let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).with_target(false);
+        // One that is there already is a test's.
+        let _ = subscriber.with_max_level(Level::WARN).try_init();
+        let panicking = log.clone();
+        panic::set_hook(Box::new(move |why| panicking.give_up(why)));
+        Ok(log)
+    }
+
+    /// One line from the agent itself.
+    pub(super) fn say(&self, line: &str) {
+        self.write_later(format!("{TERMINATION_PREFIX}{line}\n").into_bytes());
+    }
+
+    /// Says why, and aborts: PID 1 sees this death and kills everything.
+    pub(super) fn give_up(&self, why: impl std::fmt::Display) -> ! {
+        self.say(&why.to_string());
+        self.finish();
+        process::abort()
+    }
+
+    /// Waits a moment for what was said to be written.
+    pub(super) fn finish(&self) {
+        self.background.finish(LAST_LINES);
+    }
+
+    fn write_later(&self, text: Vec<u8>) {
+        // Without room for it nobody reads it, or the reader is far behind.
+        self.background.give(move || drop(io::Write::write_all(&mut io::stderr(), &text)));
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.write_later(text.to_vec());
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}

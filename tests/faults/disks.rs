@@ -1,0 +1,285 @@
+//! Disks, network file systems and readers of pipes that do not answer: neither the deciding thread nor PID 1 waits for any of them.
+//!
+//! A frozen file system holds its writers; a silent one takes a read, or a page fault, and never answers. A process that waits for either
+//! cannot be killed.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{Patch, PatchParams};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{pipe2, write};
+use serde_json::json;
+use singletonjob::contract::exit_codes;
+use singletonjob::lease::notes::keys;
+use tokio::time::sleep;
+
+use crate::candidate::{Candidate, hangs};
+use crate::cgroup::Cgroup;
+use crate::disk::FrozenDisk;
+use crate::observe::{await_tenure, eventually, now};
+use crate::scenario::{END, NAME, SECOND, START, Scenario, one_shot, scenario};
+use crate::silent::SilentDisk;
+use crate::witness::Tenure;
+
+const LEASE: u64 = 6;
+/// For the next holder's first instruction after a release, on a machine that plays several scenarios at once.
+const HANDOVER: Duration = SECOND;
+
+/// A candidate on a disk, or with a reader of its log, that may stand still: that goes first, because nothing that waits for it ends before.
+struct On<D> {
+    disk: D,
+    candidate: Candidate,
+}
+
+/// A pipe that is full, and whose reader does not read.
+struct FullPipe {
+    _reader: OwnedFd,
+    writer: OwnedFd,
+}
+
+impl FullPipe {
+    fn new() -> Self {
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC).expect("a pipe");
+        fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("it is open");
+        while write(&writer, &[b'\n'; 4096]) != Err(Errno::EAGAIN) {}
+        fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).expect("it is open");
+        Self { _reader: reader, writer }
+    }
+
+    fn end(&self) -> OwnedFd {
+        self.writer.try_clone().expect("it is open")
+    }
+}
+
+/// As images have it. Only there is the guard's code what it is in a pod.
+fn static_agent() -> &'static PathBuf {
+    static AGENT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/hack/image.sh");
+        let built = Command::new(script).arg("agent").stderr(Stdio::inherit()).output().expect("bash is installed");
+        assert!(built.status.success(), "building the static agent failed");
+        PathBuf::from(String::from_utf8(built.stdout).expect("a path").trim())
+    });
+    &AGENT
+}
+
+/// Nothing of the elector goes on from now.
+async fn stop(candidate: &Candidate) {
+    kill(candidate.elector().await, Signal::SIGSTOP).expect("it is there");
+}
+
+/// The workload dies by the deadline of its last renewal, which the elector cannot prolong any more; what cannot be emptied is not given back,
+/// and the next one waits for a whole lease.
+async fn dies_and_is_waited_for(scenario: &Scenario, old: &Tenure) {
+    let renewed = last_renewal(scenario, old).await;
+    let new = scenario.await_takeover(2, renewed).await;
+    scenario.died_by(old.token, renewed + scenario.timing.hard_deadline());
+    scenario.at_least("last renewal to first instruction (L)", new.first.saturating_sub(renewed), scenario.timing.lease_duration());
+    assert_eq!(scenario.record().await.notes.released.map(|mark| mark.reason), None, "nothing is given back that cannot be emptied");
+}
+
+/// One that was under way may still be stored.
+async fn last_renewal(scenario: &Scenario, old: &Tenure) -> Duration {
+    sleep(scenario.timing.request_deadline()).await;
+    let record = scenario.record().await;
+    assert_eq!(record.holder.map(|holder| holder.pod().to_owned()), Some(old.pod.clone()));
+    scenario.renewed().await
+}
+
+/// A holder whose state is on a disk that was frozen since, a standby, and the holder's tenure.
+async fn on_a_frozen_state(scenario: &Scenario) -> (On<FrozenDisk>, Candidate, Tenure) {
+    let disk = FrozenDisk::new(&scenario.directory_of("disk"));
+    let pod = scenario.pod(0).state(disk.mount());
+    let (candidate, standby, old) = scenario.pair(pod, scenario.pod(1), &["--stubborn", "--daemons", "1"]).await;
+    let holder = On { disk, candidate };
+    holder.disk.freeze();
+    let elector = holder.candidate.elector().await;
+    eventually("a thread of the elector hangs", START, || hangs(elector).then_some(())).await;
+    (holder, standby, old)
+}
+
+#[test]
+fn a_state_volume_that_is_frozen_is_not_noticed() {
+    scenario("56-frozen-state", LEASE, async |scenario| {
+        let (holder, _standby, _) = on_a_frozen_state(scenario).await;
+        scenario.nothing_happens(scenario.timing.lease_duration() * 2).await;
+        holder.disk.thaw();
+        scenario.nothing_happens(SECOND).await;
+    });
+}
+
+#[test]
+fn a_holder_whose_state_volume_is_frozen_is_dead_by_its_deadline() {
+    scenario("56-frozen-state-stopped", LEASE, async |scenario| {
+        let (mut holder, _standby, old) = on_a_frozen_state(scenario).await;
+        stop(&holder.candidate).await;
+        dies_and_is_waited_for(scenario, &old).await;
+        assert!(!holder.candidate.has_ended(), "the kernel has not let go of it");
+        holder.disk.thaw();
+        assert_eq!(holder.candidate.await_end(END).await.0, exit_codes::AGENT_FAILED);
+    });
+}
+
+/// A holder whose program's pages are gone since, and come back no more.
+async fn on_a_silent_program(scenario: &Scenario, is_stopped: bool) -> (On<(SilentDisk, Cgroup)>, Candidate, Tenure) {
+    let disk = SilentDisk::with_program(&scenario.directory_of("disk"), static_agent());
+    let cgroup = Cgroup::new("silent");
+    let pod = scenario.pod(0).agent(disk.program()).within(&cgroup);
+    let (candidate, standby, old) = scenario.pair(pod, scenario.pod(1), &["--stubborn", "--daemons", "1"]).await;
+    let holder = On { disk: (disk, cgroup), candidate };
+    scenario.renewed_again().await;
+    if is_stopped {
+        stop(&holder.candidate).await;
+    }
+    holder.disk.0.fall_silent();
+    holder.disk.1.reclaim();
+    (holder, standby, old)
+}
+
+#[test]
+fn an_elector_that_waits_for_a_page_of_its_program_outlives_its_workload() {
+    scenario("57-silent-program", LEASE, async |scenario| {
+        let (holder, _standby, old) = on_a_silent_program(scenario, false).await;
+        let elector = holder.candidate.elector().await;
+        eventually("the elector asks for a page", START, || (holder.disk.0.unanswered() > 0).then_some(())).await;
+        dies_and_is_waited_for(scenario, &old).await;
+        assert!(hangs(elector), "it was killed, and cannot die");
+        drop(holder.disk);
+    });
+}
+
+#[test]
+fn a_stopped_elector_whose_program_is_gone_outlives_its_workload() {
+    scenario("57-silent-program-stopped", LEASE, async |scenario| {
+        let (holder, _standby, old) = on_a_silent_program(scenario, true).await;
+        dies_and_is_waited_for(scenario, &old).await;
+        drop(holder.disk);
+    });
+}
+
+#[test]
+fn a_termination_log_that_hangs_delays_no_release() {
+    one_shot("58-frozen-termination-log", LEASE, 3, async |scenario| {
+        let disk = FrozenDisk::new(&scenario.directory_of("disk"));
+        std::fs::write(disk.file(), "").expect("not frozen yet");
+        disk.freeze();
+        let message = disk.file();
+        let _ended = On { disk, candidate: scenario.pod(0).message(&message).command(&["/no/such/program"]).await };
+        eventually("it has failed", START, || said_nothing_found(scenario)).await;
+        let failed = now();
+        let _standby = scenario.pod(1).start(&["--seconds", "1"]).await;
+        let new = await_tenure(&scenario.records, 1, START).await;
+        assert_eq!(new.attempt, 2);
+        scenario.at_most("failed to first instruction", new.first.saturating_sub(failed), HANDOVER * 2);
+    });
+}
+
+fn said_nothing_found(scenario: &Scenario) -> Option<()> {
+    scenario.said().contains("cannot start \"/no/such/program\"").then_some(())
+}
+
+#[test]
+fn a_holder_whose_termination_log_is_frozen_is_dead_by_its_deadline() {
+    scenario("58-frozen-termination-log-stopped", LEASE, async |scenario| {
+        let disk = FrozenDisk::new(&scenario.directory_of("disk"));
+        std::fs::write(disk.file(), "").expect("not frozen yet");
+        disk.freeze();
+        let pod = scenario.pod(0).message(&disk.file());
+        let (candidate, _standby, old) = scenario.pair(pod, scenario.pod(1), &["--stubborn"]).await;
+        let mut holder = On { disk, candidate };
+        stop(&holder.candidate).await;
+        let renewed = last_renewal(scenario, &old).await;
+        // All that is left can be killed, so the Lease is given back: what hangs is the message about it.
+        await_tenure(&scenario.records, 2, END).await;
+        scenario.died_by(old.token, renewed + scenario.timing.hard_deadline());
+        holder.disk.thaw();
+        assert_eq!(holder.candidate.await_end(END).await.0, exit_codes::LEASE_LOST);
+    });
+}
+
+/// Every reading of the Lease makes the agent complain from now on.
+async fn write_nonsense(scenario: &Scenario) {
+    let patch = Patch::Merge(json!({"metadata": {"annotations": {keys::HANDOVER: "nonsense"}}}));
+    scenario.api::<Lease>().patch(NAME, &PatchParams::default(), &patch).await.expect("an administrator may");
+}
+
+/// A holder whose log nobody reads, not even to make room; its workload writes elsewhere.
+async fn with_a_full_log(scenario: &Scenario) -> (On<FullPipe>, Candidate, Tenure) {
+    let log = FullPipe::new();
+    let candidate = scenario.pod(0).log(log.end()).shell("exec witness --stubborn --daemons 1 >/dev/null 2>&1").await;
+    let old = await_tenure(&scenario.records, 1, START).await;
+    (On { disk: log, candidate }, scenario.standby(scenario.pod(1)).await, old)
+}
+
+#[test]
+fn a_log_that_is_not_read_delays_no_renewal() {
+    scenario("59-full-log", LEASE, async |scenario| {
+        let (holder, _standby, _) = with_a_full_log(scenario).await;
+        write_nonsense(scenario).await;
+        let elector = holder.candidate.elector().await;
+        eventually("a thread of it waits for the reader", START, || waits_for_a_reader(elector.as_raw())).await;
+        scenario.nothing_happens(scenario.timing.lease_duration() * 2).await;
+    });
+}
+
+fn waits_for_a_reader(process: i32) -> Option<()> {
+    let mut threads = std::fs::read_dir(format!("/proc/{process}/task")).ok()?.flatten();
+    let waits =
+        |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("wchan")).is_ok_and(|place| place.contains("pipe_write"));
+    threads.any(waits).then_some(())
+}
+
+#[test]
+fn a_holder_whose_log_is_not_read_is_dead_by_its_deadline() {
+    scenario("59-full-log-stopped", LEASE, async |scenario| {
+        let (mut holder, _standby, old) = with_a_full_log(scenario).await;
+        write_nonsense(scenario).await;
+        stop(&holder.candidate).await;
+        let renewed = last_renewal(scenario, &old).await;
+        await_tenure(&scenario.records, 2, END).await;
+        scenario.died_by(old.token, renewed + scenario.timing.hard_deadline());
+        assert_eq!(holder.candidate.await_end(END).await.0, exit_codes::LEASE_LOST, "though its last line is never written");
+    });
+}
+
+/// Every place at once, the workload's own disk too.
+async fn on_nothing_that_answers(scenario: &Scenario, is_stopped: bool) {
+    let frozen = FrozenDisk::new(&scenario.directory_of("frozen"));
+    let silent = SilentDisk::with_program(&scenario.directory_of("silent"), static_agent());
+    let (cgroup, log) = (Cgroup::new("silent"), FullPipe::new());
+    let pod = scenario.pod(0).state(frozen.mount()).message(&frozen.file()).log(log.end()).agent(silent.program()).within(&cgroup);
+    std::fs::write(frozen.file(), "").expect("not frozen yet");
+    let writes = format!("until [ -e go ]; do sleep 0.01; done; exec dd if=/dev/zero of={}/own count=1", frozen.mount().display());
+    let candidate = pod.shell(&format!("witness --stubborn >/dev/null 2>&1 & {writes}")).await;
+    let old = await_tenure(&scenario.records, 1, START).await;
+    let holder = On { disk: (frozen, silent, log), candidate };
+    let _standby = scenario.standby(scenario.pod(1)).await;
+    write_nonsense(scenario).await;
+    scenario.renewed_again().await;
+    if is_stopped {
+        stop(&holder.candidate).await;
+    }
+    std::fs::write(holder.candidate.path("go"), "").expect("a writable directory");
+    holder.disk.0.freeze();
+    holder.disk.1.fall_silent();
+    cgroup.reclaim();
+    dies_and_is_waited_for(scenario, &old).await;
+    drop(holder.disk);
+    drop(holder.candidate);
+}
+
+#[test]
+fn where_nothing_answers_the_workload_is_dead_by_its_deadline() {
+    scenario("60-nothing-answers", LEASE, async |scenario| on_nothing_that_answers(scenario, false).await);
+}
+
+#[test]
+fn where_nothing_answers_the_workload_of_a_stopped_elector_is_dead_by_its_deadline() {
+    scenario("60-nothing-answers-stopped", LEASE, async |scenario| on_nothing_that_answers(scenario, true).await);
+}

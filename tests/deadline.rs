@@ -7,6 +7,7 @@
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod cgroup;
 #[path = "support/disk.rs"]
+#[expect(dead_code, reason = "shared with tests that use more of it")]
 mod disk;
 #[path = "support/disturbance.rs"]
 mod disturbance;

@@ -76,6 +76,7 @@ impl Config {
             identity: Identity::new(&self.pod_name, &self.pod_uid, fastrand::u64(..)),
             job_uid: self.job_uid.clone(),
             stop_grace: self.termination_grace_period.saturating_sub(RESERVE),
+            warnings: Vec::new(),
         }
     }
 

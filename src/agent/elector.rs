@@ -87,6 +87,7 @@ where
 {
     let Ok(log) = Log::begin() else { return exit_codes::AGENT_FAILED };
     inheritance.warnings.iter().for_each(|warning| log.say(warning));
+    let candidate = Candidate { warnings: inheritance.warnings.clone(), ..candidate };
     let explainer = Explainer::new(log.clone(), config.termination_message.clone());
     let runtime = Builder::new_current_thread().enable_all().build();
     let lived = explainer.and_then(|explainer| {

@@ -73,7 +73,12 @@ where
     let (facts, told) = mpsc::unbounded_channel();
     let leases = Api::namespaced(client, namespace);
     let leave = leave(drain, facts.clone(), leases);
-    let candidate = Candidate { identity: Identity::new(pod, NAME, fastrand::u64(..)), job_uid: NAME.into(), stop_grace: STOP_GRACE };
+    let candidate = Candidate {
+        identity: Identity::new(pod, NAME, fastrand::u64(..)),
+        job_uid: NAME.into(),
+        stop_grace: STOP_GRACE,
+        warnings: Vec::new(),
+    };
     let mut leader = Leader { work: Some(work), task: None, facts, telemetry: telemetry.clone(), published: None };
     let election = driver::run(store::unchanging(config), namespace, NAME, candidate, told, &mut leader);
     tokio::select! {

@@ -91,7 +91,7 @@ impl Script {
             within: self.deadline,
             since: now,
         }));
-        let _ = spawn_local(hang_on_request(self.directory.join("hang")));
+        drop(spawn_local(hang_on_request(self.directory.join("hang"))));
         let mut exit = None;
         while let Some(fact) = facts.recv().await {
             if !matches!(fact, Fact::Lateness(_)) {

@@ -69,6 +69,24 @@ fn static_agent() -> &'static PathBuf {
     &AGENT
 }
 
+/// What PID 1 locks is all that it needs while it stands guard.
+#[test]
+fn the_guards_code_leads_nowhere_outside_of_itself() {
+    let disassembled = Command::new("objdump").args(["-d", "--no-show-raw-insn", "--section=resident"]).arg(static_agent()).output();
+    let code = String::from_utf8(disassembled.expect("binutils are installed").stdout).expect("text");
+    let instructions: Vec<_> = code.lines().filter_map(|line| line.split_once(":\t")).collect();
+    let address = |text: &str| u64::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok();
+    let (first, last) = (address(instructions[0].0), address(instructions[instructions.len() - 1].0));
+    assert!(instructions.len() > 100, "{code}");
+    for (_, instruction) in &instructions {
+        let (name, operand) = instruction.split_once(char::is_whitespace).unwrap_or((instruction, ""));
+        let leads = ["call", "j", "b."].iter().any(|start| name.starts_with(start)) || ["b", "bl", "br", "blr"].contains(&name);
+        let target = address(operand.split_whitespace().next().unwrap_or_default());
+        assert!(!leads || (first..=last).contains(&target), "it leads elsewhere: {instruction}");
+        assert!(!operand.contains("(%rip)"), "it needs data that are not locked: {instruction}");
+    }
+}
+
 /// Nothing of the elector goes on from now.
 async fn stop(candidate: &Candidate) {
     kill(candidate.elector().await, Signal::SIGSTOP).expect("it is there");

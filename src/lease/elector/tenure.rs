@@ -337,7 +337,7 @@ impl Tenure {
             progress: Some(self.progress.clone()),
             released: record.notes.released.clone(),
             finished: record.notes.finished.clone(),
-            health: Some(Health { token: Some(self.token), warnings: warnings(timing, lateness) }),
+            health: Some(Health { token: Some(self.token), warnings: warnings(candidate, timing, lateness) }),
             drop_wishes: false,
         }
     }
@@ -406,13 +406,16 @@ fn jittered(period: Duration, wire: &Wire) -> Duration {
 }
 
 /// What an administrator should know about the holder, in words that change seldom.
-fn warnings(timing: Timing, lateness: Duration) -> Vec<String> {
-    if lateness < timing.kill_margin() / 2 {
-        return Vec::new();
-    }
+fn warnings(candidate: &Candidate, timing: Timing, lateness: Duration) -> Vec<String> {
+    candidate.warnings.iter().cloned().chain(late(timing, lateness)).collect()
+}
+
+fn late(timing: Timing, lateness: Duration) -> Option<String> {
     let late = lateness.as_millis().div_ceil(500) * 500;
-    vec![format!(
-        "the agent wakes up to {late} ms late: the workload is stopped that much earlier when the Lease cannot be renewed; \
-         raise or remove the container's CPU limit"
-    )]
+    (lateness >= timing.kill_margin() / 2).then(|| {
+        format!(
+            "the agent wakes up to {late} ms late: the workload is stopped that much earlier when the Lease cannot be renewed; \
+             raise or remove the container's CPU limit"
+        )
+    })
 }

@@ -148,7 +148,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let candidate = Candidate { identity: me(), job_uid: "job".into(), stop_grace: Duration::from_secs(28) };
+        let candidate = Candidate { identity: me(), job_uid: "job".into(), stop_grace: Duration::from_secs(28), warnings: Vec::new() };
         Self { elector: Elector::new(candidate, at(0).at), lease: free(), version: 10 }
     }
 

@@ -17,6 +17,8 @@ pub struct Candidate {
     pub job_uid: String,
     /// From SIGTERM to SIGKILL when asked to stop while the lease is safe.
     pub stop_grace: Duration,
+    /// What is amiss with its container for as long as that lives, in a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// How an observation was made.

@@ -141,7 +141,10 @@ impl World {
             Happening::Answer(number) => self.deliver(state, number),
             Happening::Read(number) => self.read(state, number),
             Happening::Dies(number) => self.dies(state, number),
-            Happening::KernelKills(number) if state.agents[number].hangs => self.outlives_deadline(state, number),
+            Happening::KernelKills(number) if state.agents[number].hangs => {
+                state.idle_since = state.tick;
+                state.agent(number).outlives_deadline();
+            }
             Happening::KernelKills(number) => {
                 self.restart(state, number, true);
                 // One story needs one end: what comes back is what a crash is for.

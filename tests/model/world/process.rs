@@ -196,13 +196,6 @@ impl World {
         }
     }
 
-    /// At the deadline PID 1 kills what an elector that cannot die leaves running, and exits without last words.
-    pub fn outlives_deadline(&self, state: &mut State, number: usize) {
-        state.idle_since = state.tick;
-        let agent = state.agent(number);
-        (agent.running, agent.killing, agent.armed, agent.over) = (false, false, None, true);
-    }
-
     /// The process is gone; the container comes back as another one.
     pub fn restart(&self, state: &mut State, number: usize, overdue: bool) {
         state.idle_since = state.tick;
@@ -231,6 +224,11 @@ impl World {
 }
 
 impl Agent {
+    /// At the deadline PID 1 kills what an elector that cannot die leaves running, and exits without last words.
+    pub fn outlives_deadline(&mut self) {
+        (self.running, self.killing, self.armed, self.over) = (false, false, None, true);
+    }
+
     fn hear(&mut self, now: Now, record: &Record, source: Source) {
         if source == Source::Read || record.version.0 >= self.seen {
             self.seen = record.version.0;

@@ -55,6 +55,7 @@ pub struct Wish {
 
 /// One candidate: its process, and the container that this runs in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each may be so without the others")]
 pub struct Agent {
     pub candidate: Candidate,
     pub incarnation: u8,

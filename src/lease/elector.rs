@@ -57,7 +57,7 @@ pub struct Elector {
 
 impl Elector {
     /// A candidate that stands by and knows nothing yet.
-    pub fn new(candidate: Candidate, now: Moment) -> Self {
+    pub fn new(candidate: Candidate, now: Now) -> Self {
         Self {
             candidate,
             stage: Stage::Standby(Standby::default()),

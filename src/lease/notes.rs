@@ -336,13 +336,17 @@ pub struct Finished {
     pub completion_time: Timestamp,
 }
 
-/// How the holder fares; written with a renewal when it changed.
+/// How the holder fares; in every write that keeps the Lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
     /// The fencing token in force: the acquiring write could not name itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Version>,
+    /// When the holder's agent started, by its node's time of day: to be compared with what the kubelet of that node says, and with nothing
+    /// else. `None` if an earlier version wrote this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_started: Option<Timestamp>,
     /// What an administrator should know, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

@@ -143,7 +143,7 @@ impl Agent {
     pub fn new(stage: &Stage<'_>, number: u32) -> Self {
         let identity = Identity::new(&format!("rollup-{number}"), &pod_uid(number), number.into());
         let candidate = Candidate { identity, job_uid: JOB_UID.to_owned(), stop_grace: Duration::from_secs(28) };
-        Self { elector: Elector::new(candidate.clone(), stage.now().at), candidate, token: None, orders: Vec::new() }
+        Self { elector: Elector::new(candidate.clone(), stage.now()), candidate, token: None, orders: Vec::new() }
     }
 
     /// One step, with every read answered at once; the write that came of it.

@@ -75,6 +75,12 @@ fn start_late() -> World {
     World { policy: graceful, lazy: vec![1], horizon: 10, ..faulty("late start", 1, &[Fault::Vanish]) }
 }
 
+/// What follows on a release goes back in time, and comes to the moment of that release again.
+fn behind() -> World {
+    let behind = World { clocks: Clocks::Behind, ..faulty("time of day is behind", 2, &[Fault::Crash, Fault::Clear]) };
+    World { last_words: true, horizon: 4, ..behind }
+}
+
 fn clocks() -> Vec<World> {
     let with = |name, clocks| World { clocks, ..quiet(name) };
     vec![
@@ -83,6 +89,7 @@ fn clocks() -> Vec<World> {
         with("slewed clock", Clocks::Slewed),
         with("time of day stands still", Clocks::StandingStill),
         with("time of day is ahead", Clocks::Ahead),
+        behind(),
     ]
 }
 

@@ -157,6 +157,18 @@ pub const MUTANTS: &[Mutant] = &[
         world: "time of day stands still",
     },
     Mutant {
+        name: "renewal_sets_the_time_back",
+        breaks: "a renewal has the time of day, as an acquisition has",
+        changes: &[("elector/wire.rs", "let next = Record::next_renew_time(stored, self.first_renew_time(wall));", "let next = wall;")],
+        world: "time of day stands still",
+    },
+    Mutant {
+        name: "mark_of_a_time_to_come",
+        breaks: "a tenure may come to the renewTime that the mark of the one before is bound to",
+        changes: &[("elector/wire.rs", "if marked == Some(time) {", "if marked == Some(time) && false {")],
+        world: "time of day is behind",
+    },
+    Mutant {
         name: "holder_trusts_one_clock",
         breaks: "a holder counts by the slower of its clocks",
         changes: &[("clock.rs", ".max(self.raw.saturating_sub(earlier.raw))", ".min(self.raw.saturating_sub(earlier.raw))")],

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use singletonjob::lease::clock::Moment;
+use singletonjob::lease::clock::{Moment, Now};
 use singletonjob::lease::elector::Remains;
 use singletonjob::lease::elector::{Candidate, Elector, Fact, Output, Role, Write};
 use singletonjob::lease::notes::Exit;
@@ -152,12 +152,12 @@ pub struct Process {
 }
 
 impl Process {
-    pub fn new(who: Who, place: usize, node: usize, candidate: Candidate, moment: Moment, born: Duration, temper: Temper) -> Self {
+    pub fn new(who: Who, place: usize, node: usize, candidate: Candidate, now: Now, born: Duration, temper: Temper) -> Self {
         Self {
             who,
             place: Some(place),
             node,
-            elector: Elector::new(candidate.clone(), moment),
+            elector: Elector::new(candidate.clone(), now),
             candidate,
             born,
             stage: Stage::Electing,

@@ -168,6 +168,14 @@ fn a_token_that_does_not_rise_is_rejected() {
 }
 
 #[test]
+fn a_renew_time_that_is_set_back_within_a_tenure_is_rejected_and_by_an_acquisition_it_is_not() {
+    assert_eq!(broken(rightful(), sends(1, at(3), 11, Some(1), 0)), "renewTime");
+    assert_eq!(broken(rightful(), sends(1, at(3), 11, Some(1), 1)), "renewTime", "the same");
+    assert_eq!(broken(abandoned(), sends(1, at(11), 11, None, 0)), "renewTime", "a release");
+    assert_eq!(judged(abandoned().into_iter().chain([sends(2, at(65), 11, Some(2), 0)])), Ok(()));
+}
+
+#[test]
 fn a_run_that_finishes_or_starts_once_it_is_finished_is_rejected() {
     let finished = |version, run: Option<u32>| {
         let Deed::Commits { by, state } = stored(version, Some(1), None, 2) else { unreachable!() };

@@ -93,6 +93,8 @@ impl Safety {
         let agent = self.agents.entry(who).or_default();
         agent.sent.push(put.clone());
         let Some(base) = base else { return Ok(()) };
+        let rises = base.triple.holder != Some(who) || base.triple.renew_time < Some(put.renew_time);
+        claim(rises, "renewTime", || format!("agent {who} sets the time back in its own tenure"))?;
         match put.holder {
             None => {
                 agent.released = true;

@@ -1,5 +1,7 @@
 //! Runs and changes of hands, newest first.
 
+use std::time::Duration;
+
 use super::words::to_seconds;
 use super::{Account, ends};
 use crate::api::SingletonJobStatus;
@@ -121,7 +123,9 @@ fn takeover(account: &Account<'_>, record: &Record, to: &str, last: Option<&str>
         None => before.and_then(|(_, renewed)| *renewed),
     };
     let first = account.agenda.is_some() && record.notes.progress.as_ref().is_some_and(|progress| progress.starts == 1);
-    let gap = record.acquire_time.zip(last_sign).map(|(acquired, left)| acquired.duration_since(left).as_millis());
+    let by_time_of_day = record.acquire_time.zip(last_sign).and_then(|(acquired, left)| acquired.duration_since(left).try_into().ok());
+    // Times of day of two nodes that contradict each other say nothing.
+    let gap: Option<Duration> = by_time_of_day.or_else(|| look.and_then(|look| look.gap));
     let named = |identity: &str| Identity::read(identity).pod().to_owned();
     let from = match released {
         _ if first => None,
@@ -135,7 +139,7 @@ fn takeover(account: &Account<'_>, record: &Record, to: &str, last: Option<&str>
         to: to.to_owned(),
         // The first attempt of a run takes over from nobody, whoever ran the one before.
         reason: if first { TakeoverReason::InitialAcquire } else { reason(released.map(|released| released.reason), last.is_some(), old) },
-        gap_milliseconds: gap.and_then(|gap| i64::try_from(gap).ok()).filter(|gap| *gap >= 0 && !first),
+        gap_milliseconds: gap.filter(|_| !first).and_then(|gap| i64::try_from(gap.as_millis()).ok()),
         fencing_token: look.and_then(|look| look.token).map(|token| token.to_string()),
     }
 }

@@ -102,7 +102,7 @@ impl Standby {
     }
 }
 
-/// Whether there would be time left for a renewal: a machine that was just suspended, or starves, is no place to hold a Lease.
+/// Whether there would be time left for a renewal: a container that starves is no place to hold a Lease.
 fn can_hold(lateness: Duration, wire: &Wire) -> bool {
     wire.policy.as_ref().is_some_and(|(_, timing)| timing.renew_deadline() > lateness + timing.retry_period() + timing.request_deadline())
 }
@@ -144,11 +144,11 @@ fn head_start(now: Moment, sight: &Sight, record: &Record, timing: Timing) -> Du
 fn acquire(now: Now, candidate: &Candidate, lateness: Duration, wire: &mut Wire, outputs: &mut Vec<Output>) {
     let (Some(record), Some((policy, timing))) = (&wire.latest, wire.policy.clone()) else { return };
     let Some(run) = wanted(record, candidate) else { return };
-    let write = takeover(now, candidate, record, run, &policy, timing, wire.next_renew_time(now.wall));
+    let write = takeover(now, candidate, wire, record, run, &policy, timing);
     wire.put(now, write, timing, lateness, outputs);
 }
 
-fn takeover(now: Now, candidate: &Candidate, record: &Record, run: &Run, policy: &Policy, timing: Timing, renew_time: Timestamp) -> Write {
+fn takeover(now: Now, candidate: &Candidate, wire: &Wire, record: &Record, run: &Run, policy: &Policy, timing: Timing) -> Write {
     let account = account::write_off(account::of(record, run), policy, record);
     Write {
         uid: record.uid.clone(),
@@ -156,13 +156,13 @@ fn takeover(now: Now, candidate: &Candidate, record: &Record, run: &Run, policy:
         holder: Some(candidate.identity.clone()),
         lease_duration: timing.lease_duration(),
         acquire_time: Some(now.wall),
-        renew_time,
+        renew_time: wire.first_renew_time(now.wall),
         transitions: record.transitions.saturating_add(1),
         progress: Some(account::start(account, policy, now.wall)),
         // Stays for as long as the tenure that follows on it, and tells how that one came about; it frees nothing any more.
         released: record.notes.released.clone().filter(|_| record.is_released()),
         finished: record.notes.finished.clone(),
-        health: None,
+        health: Some(wire.health(None, Vec::new())),
         drop_wishes: true,
     }
 }

@@ -285,7 +285,7 @@ impl Tenure {
             wire.put(now, write, timing, lateness, outputs);
             self.release_sent();
         } else {
-            let write = self.renewal(candidate, record, timing, lateness, renew_time);
+            let write = self.renewal(candidate, record, timing, renew_time, wire.health(Some(self.token), warnings(timing, lateness)));
             let attempt = wire.register(now, &write, timing, lateness);
             self.shorten(now.at, &attempt);
             self.arm(now.at, outputs);
@@ -319,7 +319,7 @@ impl Tenure {
         }
     }
 
-    fn renewal(&self, candidate: &Candidate, record: &Record, timing: Timing, lateness: Duration, renew_time: Timestamp) -> Write {
+    fn renewal(&self, candidate: &Candidate, record: &Record, timing: Timing, renew_time: Timestamp, health: Health) -> Write {
         Write {
             uid: self.uid.clone(),
             base: self.version,
@@ -331,7 +331,7 @@ impl Tenure {
             progress: Some(self.progress.clone()),
             released: record.notes.released.clone(),
             finished: record.notes.finished.clone(),
-            health: Some(Health { token: Some(self.token), warnings: warnings(timing, lateness) }),
+            health: Some(health),
             drop_wishes: false,
         }
     }

@@ -1,5 +1,6 @@
 mod limits;
 mod suspension;
+mod times;
 mod turns;
 mod unreachable;
 
@@ -144,7 +145,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let candidate = Candidate { identity: me(), job_uid: "job".into(), stop_grace: Duration::from_secs(28) };
-        Self { elector: Elector::new(candidate, at(0).at), lease: free(), version: 10 }
+        Self { elector: Elector::new(candidate, at(0)), lease: free(), version: 10 }
     }
 
     fn step(&mut self, now: u64, input: Input) -> Vec<Output> {

@@ -57,7 +57,7 @@ impl World {
     fn agent(&self, number: usize, incarnation: u8, tick: u32) -> Agent {
         let candidate = self.candidate(number, incarnation);
         Agent {
-            elector: Elector::new(candidate.clone(), self.at(tick, number).at),
+            elector: Elector::new(candidate.clone(), self.at(tick, number)),
             candidate,
             incarnation,
             armed: None,

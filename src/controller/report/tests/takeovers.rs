@@ -1,0 +1,23 @@
+//! Changes of hands between nodes whose times of day contradict each other.
+
+use super::*;
+
+/// The holder of now acquired at [`ACQUIRED`], by its node; the one before released at `released`, by its own.
+fn gap(released: &str, seen_both: Option<Duration>) -> Option<i64> {
+    let mark = json!({"leaseUid": "l", "renewTime": released, "by": "web-1_u1_0", "reason": "Drain", "token": "48000"});
+    let mut lease = seen(Some("web-2_u2_0"), json!({"released": mark}), 1);
+    lease.look.gap = seen_both;
+    let before = LeaseStatus { last_holder_identity: Some("web-1_u1_0".into()), ..LeaseStatus::default() };
+    let job = job("Never", json!({}), &SingletonJobStatus { lease: Some(before), ..SingletonJobStatus::default() });
+    let status = compute(&job, Some(lease), vec![pod(2, true, None)]);
+    assert_eq!(status.takeovers[0].fencing_token.as_deref(), Some("48213"));
+    status.takeovers[0].gap_milliseconds
+}
+
+#[test]
+fn a_taker_whose_clock_is_behind_keeps_its_gap_in_status() {
+    let seen_both = Some(Duration::from_millis(40));
+    assert_eq!(gap("2026-01-01T14:03:10.9Z", seen_both), Some(100), "by the times of day, as long as they make sense");
+    assert_eq!(gap("2026-01-01T15:00:00Z", seen_both), Some(40), "by the controller's clock");
+    assert_eq!(gap("2026-01-01T15:00:00Z", None), None, "nobody can tell");
+}

@@ -109,8 +109,10 @@ fn strange_hands() -> Vec<World> {
     let deletion = faulty("deletion", 2, &[Fault::Delete, Fault::RecreateBlank, Fault::RestoreFree, Fault::RestoreHeld]);
     let forgotten = long(faulty("deletion after a change", 3, &[Fault::Shorten, Fault::Delete, Fault::Replace]));
     let forgotten = World { paused: Some(0), ..forgotten };
+    let emptied = World { faults: vec![Fault::Shorten, Fault::Clear, Fault::Delete, Fault::Replace], at_most: 4, ..forgotten.clone() };
+    let emptied = World { name: "emptied and deleted after a change", ..emptied };
     let cleared = faulty("holder cleared", 1, &[Fault::Clear]);
-    vec![deletion, forgotten, cleared]
+    vec![deletion, forgotten, emptied, cleared]
 }
 
 /// Processes, containers and workloads that end, and what is said in their name.

@@ -37,6 +37,7 @@ pub enum Fault {
     PodForgotten,
     DuplicateContainer,
     LeaseDeleted,
+    LeaseEmptied,
     HandoverWished,
     Suspended,
     TimingChanged,
@@ -49,7 +50,7 @@ pub enum Fault {
 }
 
 /// All that a schedule draws from; what is likely stands there more often.
-pub const ALL: [Fault; 41] = [
+pub const ALL: [Fault; 42] = [
     Fault::NodeCut,
     Fault::NodeCut,
     Fault::AnswersLost,
@@ -84,6 +85,7 @@ pub const ALL: [Fault; 41] = [
     Fault::PodForgotten,
     Fault::DuplicateContainer,
     Fault::LeaseDeleted,
+    Fault::LeaseEmptied,
     Fault::HandoverWished,
     Fault::Suspended,
     Fault::TimingChanged,
@@ -277,6 +279,7 @@ impl World {
     fn trouble_controller(&mut self, fault: Fault, duration: Duration) {
         match fault {
             Fault::LeaseDeleted => self.delete_lease(),
+            Fault::LeaseEmptied => self.empty_lease(),
             Fault::HandoverWished => self.wish_handover(),
             Fault::Suspended => self.controller.suspend(!self.controller.is_suspended()),
             Fault::TimingChanged => {

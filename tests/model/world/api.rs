@@ -105,6 +105,17 @@ impl World {
         }
     }
 
+    /// The controller sees everything, and forgets a long lease as soon as it may.
+    pub fn remember(&self, state: &mut State) {
+        let Some(lease) = &state.store.lease else { return };
+        let wanted = Duration::from_secs(u64::from(state.wish.policy.lease_duration_seconds));
+        let emptied = lease.holder.is_none() && !lease.is_released();
+        let shows = lease.acquire_time.is_some() && (!emptied || self.breach == Breach::EmptiedIsHeard);
+        if shows && (lease.holder.is_none() || lease.lease_duration <= wanted) {
+            state.wish.longest_lease = wanted;
+        }
+    }
+
     fn held_by(&self, holder: Identity, uid: u8) -> Record {
         let renew_time = Some(self.at(0, 0).wall);
         Record { holder: Some(holder), acquire_time: renew_time, renew_time, ..empty(uid, &self.policy) }

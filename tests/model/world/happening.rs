@@ -152,6 +152,7 @@ impl World {
                 self.write_by_hand(state, fault);
             }
         }
+        self.remember(state);
         tidy(state);
         Some(())
     }

@@ -208,7 +208,7 @@ pub enum Reason {
     RolledOut,
     /// The holder's pod is ending.
     Drain,
-    /// The workload ended by itself, with success.
+    /// The workload ended by itself, with success, or asked for another holder.
     WorkloadSucceeded,
     /// The workload ended by itself, without success, or could not be started.
     WorkloadFailed,
@@ -279,9 +279,16 @@ pub enum Exit {
     Signal(i32),
 }
 
+impl Released {
+    /// Whether the workload asked for it by its exit code.
+    pub fn hands_over(&self) -> bool {
+        self.reason == Reason::WorkloadSucceeded && self.exit == Some(Exit::HAND_OVER)
+    }
+}
+
 impl Exit {
     /// As a shell would report it: a signal as 128 + its number.
-    pub fn code(self) -> i32 {
+    pub const fn code(self) -> i32 {
         match self {
             Self::Code(code) => code,
             Self::Signal(signal) => signal.saturating_add(128),
@@ -290,6 +297,9 @@ impl Exit {
 
     /// Whether the workload did what it was to do.
     pub fn is_success(self) -> bool {
+    /// By which the workload of a service says: hand over, I am well.
+    pub const HAND_OVER: Self = Self::Code(120);
+
         self == Self::Code(0)
     }
 }

@@ -9,7 +9,7 @@ use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::status::{FinishedRun, MOST_HISTORY, RunOutcome, Takeover, TakeoverReason};
 use crate::controller::plan::runs;
 use crate::controller::plan::schedule::Agenda;
-use crate::lease::notes::{Finished, Outcome, Policy, Reason};
+use crate::lease::notes::{Finished, Outcome, Policy, Reason, Released};
 use crate::lease::record::{Identity, Record};
 
 /// How the job's runs ended. What is written here stays, whatever happens to the Lease.
@@ -138,15 +138,16 @@ fn takeover(account: &Account<'_>, record: &Record, to: &str, last: Option<&str>
         from,
         to: to.to_owned(),
         // The first attempt of a run takes over from nobody, whoever ran the one before.
-        reason: if first { TakeoverReason::InitialAcquire } else { reason(released.map(|released| released.reason), last.is_some(), old) },
+        reason: if first { TakeoverReason::InitialAcquire } else { reason(released, last.is_some(), old) },
         gap_milliseconds: gap.filter(|_| !first).and_then(|gap| i64::try_from(gap.as_millis()).ok()),
         fencing_token: look.and_then(|look| look.token).map(|token| token.to_string()),
     }
 }
 
-fn reason(released: Option<Reason>, was_held: bool, old: &SingletonJobStatus) -> TakeoverReason {
+fn reason(released: Option<&Released>, was_held: bool, old: &SingletonJobStatus) -> TakeoverReason {
     let cleared = || find_condition(&old.conditions, types::HELD).is_some_and(|held| held.reason == reasons::QUARANTINED);
-    match released {
+    match released.map(|released| released.reason) {
+        Some(Reason::WorkloadSucceeded) if released.is_some_and(Released::hands_over) => TakeoverReason::Handover,
         Some(Reason::Created | Reason::Stopped) => TakeoverReason::InitialAcquire,
         Some(Reason::Handover) => TakeoverReason::Handover,
         Some(Reason::Unready) => TakeoverReason::Unready,

@@ -92,6 +92,7 @@ pub(super) fn close(progress: Progress, policy: &Policy, end: Closing) -> (Progr
         }
     };
     let verdict = match policy.completion_policy {
+        Reason::WorkloadSucceeded if exit == Some(Exit::HAND_OVER) => loss(counted, ran),
         CompletionPolicy::Never => None,
         CompletionPolicy::OnSuccess if succeeded => Some((Outcome::Succeeded, "Completed")),
         CompletionPolicy::OnSuccess if action == Some(FailureAction::FailRun) => Some((Outcome::Failed, "FailurePolicy")),
@@ -109,7 +110,7 @@ fn failed(progress: Progress, action: Option<FailureAction>) -> Progress {
     }
 }
 
-/// A lost lease says nothing about the workload: it is no reason to wait before the next start.
+/// An end that says nothing against the workload, as a lost lease: it is no reason to wait before the next start.
 fn loss(progress: Progress, ran: Duration) -> Progress {
     let setbacks = if ran >= SOUND_RUN { 0 } else { progress.setbacks };
     Progress { setbacks, retry_after_seconds: 0, open: false, ..progress }
@@ -177,6 +178,19 @@ mod tests {
             let (after, verdict) = close(started(), &policy, end(reason, Some(Exit::Code(143)), Duration::ZERO));
             assert_eq!((after.failures, after.ignored, after.setbacks, after.open, verdict), (0, 0, 0, false, None), "{reason:?}");
         }
+    }
+
+    #[test]
+    fn a_service_that_hands_over_by_its_exit_code_has_no_setback_and_one_that_does_so_too_soon_has() {
+        let policy = policy(CompletionPolicy::Never, 0);
+        let before = Progress { setbacks: 1, ..started() };
+        let exit = Some(Exit::HAND_OVER);
+        let after = |reason, ran| close(before.clone(), &policy, end(reason, exit, ran)).0;
+        let well = after(Reason::WorkloadSucceeded, Duration::from_secs(15));
+        assert_eq!((well.failures, well.setbacks, well.retry_after_seconds, well.open), (0, 1, 0, false));
+        assert_eq!(after(Reason::WorkloadSucceeded, SOUND_RUN).setbacks, 0);
+        let hasty = after(Reason::WorkloadFailed, Duration::from_secs(14));
+        assert_eq!((hasty.failures, hasty.setbacks, hasty.retry_after_seconds), (1, 2, 10));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the dead leave behind: giving a Lease back in the name of an elector that died, its process tree being gone.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::super::clock::Now;
@@ -22,8 +24,7 @@ pub struct Remains {
 impl Remains {
     fn reason(self) -> Reason {
         match (self.exit, self.overdue) {
-            (Some(exit), _) if exit.is_success() => Reason::WorkloadSucceeded,
-            (Some(_), _) => Reason::WorkloadFailed,
+            (Some(exit), _) => own_end(record, exit, wall),
             (None, true) => Reason::LeaseLost,
             (None, false) => Reason::ElectorDied,
         }
@@ -56,6 +57,16 @@ fn is_exceeded(record: &Record, wall: Timestamp) -> bool {
     limits::is_exceeded(of_run.and_then(|(progress, policy)| limits::left(progress, policy, wall)))
 }
 
+fn own_end(record: &Record, exit: Exit, wall: Timestamp) -> Reason {
+    let other = if exit.is_success() { Reason::WorkloadSucceeded } else { Reason::WorkloadFailed };
+    record.notes.policy.as_ref().map_or(other, |policy| limits::own_end(policy, exit, ran(record, wall)))
+}
+
+/// From the acquisition on, by the node's time of day: its own process is dead.
+fn ran(record: &Record, wall: Timestamp) -> Duration {
+    record.acquire_time.and_then(|acquired| wall.duration_since(acquired).try_into().ok()).unwrap_or_default()
+}
+
 /// The account of the run, where one is open.
 fn settle(record: &Record, end: &End<'_>, now: Now) -> (Option<Progress>, Option<Finished>) {
     let (Some(progress), Some(policy)) = (record.notes.progress.clone(), &record.notes.policy) else {
@@ -64,15 +75,12 @@ fn settle(record: &Record, end: &End<'_>, now: Now) -> (Option<Progress>, Option
     if !progress.open {
         return (Some(progress), None);
     }
-    let ran = record.acquire_time.and_then(|acquired| now.wall.duration_since(acquired).try_into().ok());
-    let (progress, finished) = end.settle(progress, policy, ran.unwrap_or_default(), now.wall);
+    let (progress, finished) = end.settle(progress, policy, ran(record, now.wall), now.wall);
     (Some(progress), finished)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::super::clock::Moment;
     use super::super::super::notes::{
         CompletionPolicy, Desired, FailureAction, FailurePolicy, FailureRule, Notes, Operator, Outcome, Policy, Run,
@@ -125,6 +133,19 @@ mod tests {
         let remains = Remains { exit: Some(Exit::Code(0)), ..CRASHED };
         let write = remains.release(&held_by(&dead(), CompletionPolicy::OnSuccess), &dead(), now()).expect("held");
         assert_eq!(write.finished.map(|finished| finished.outcome), Some(Outcome::Succeeded));
+    }
+
+    #[test]
+    fn a_service_that_handed_over_by_its_exit_code_before_its_elector_died_has_no_setback() {
+        let remains = Remains { exit: Some(Exit::HAND_OVER), ..CRASHED };
+        let service = held_by(&dead(), CompletionPolicy::Never);
+        let after = |seconds| {
+            let now = Now { wall: now().wall + Duration::from_secs(seconds), ..now() };
+            let write = remains.release(&service, &dead(), now).expect("held");
+            (write.released.map(|mark| mark.reason), write.progress.map(|progress| progress.setbacks))
+        };
+        assert_eq!(after(15), (Some(Reason::WorkloadSucceeded), Some(0)));
+        assert_eq!(after(14), (Some(Reason::WorkloadFailed), Some(1)));
     }
 
     /// Its policy fails the run at 42, forgives a lost lease and gives it a minute, which is over.

@@ -139,7 +139,7 @@ impl Tenure {
             return;
         }
         self.workload = Workload::Ended(exit);
-        let reason = if exit.is_success() { Reason::WorkloadSucceeded } else { Reason::WorkloadFailed };
+        let reason = limits::own_end(&self.policy, exit, self.ran(now));
         self.stop(now, Why::Release(reason), Duration::ZERO);
         if let Phase::Stopping(stopping) = &mut self.phase {
             stopping.grace = Duration::ZERO;
@@ -337,7 +337,6 @@ impl Tenure {
     }
 
     fn release(&self, now: Now, candidate: &Candidate, record: &Record, why: &Why, timing: Timing, renew_time: Timestamp) -> Write {
-        let ran = self.started.map_or(Duration::ZERO, |started| now.at.elapsed_for_challenger(started));
         let end = End {
             by: &candidate.identity,
             reason: why.reason(),
@@ -351,7 +350,7 @@ impl Tenure {
                 _ => limits::is_exceeded(self.left(now.at)),
             },
         };
-        let (progress, finished) = end.settle(self.progress.clone(), &self.policy, ran, now.wall);
+        let (progress, finished) = end.settle(self.progress.clone(), &self.policy, self.ran(now.at), now.wall);
         let write = end.release(record, renew_time, Some(progress), finished);
         Write { uid: self.uid.clone(), base: self.version, lease_duration: timing.lease_duration(), ..write }
     }
@@ -366,6 +365,10 @@ impl Tenure {
             (Why::Release(_) | Why::Unhealthy | Why::Exceeded | Why::Spent, _) => Ending::Interrupted,
         }
     }
+    fn ran(&self, now: Moment) -> Duration {
+        self.started.map_or(Duration::ZERO, |started| now.elapsed_for_challenger(started))
+    }
+
 
     pub(super) fn next_due(&self, now: Moment, wire: &Wire) -> Duration {
         let limit = match &self.phase {

@@ -2,6 +2,21 @@
 
 use super::*;
 
+#[test]
+fn a_workload_that_hands_over_by_its_exit_code_is_told_so() {
+    let mark = json!({"leaseUid": "l", "renewTime": "2026-01-01T14:09:59Z", "by": "web-2_u2_0", "reason": "WorkloadSucceeded",
+                      "token": "48213", "exit": {"code": 120}});
+    let job = |status: &SingletonJobStatus| job("Never", json!({}), status);
+    let free = seen(None, json!({"released": mark.clone()}), 1);
+    let status = compute(&job(&SingletonJobStatus::default()), Some(free), vec![pod(1, true, None)]);
+    let held = find_condition(&status.conditions, types::HELD).expect("there");
+    assert_eq!(held.message, "web-2 gave the Lease back: its workload hands over by exit code 120");
+    let taken = seen(Some("web-1_u1_0"), json!({"released": mark}), 1);
+    let before = LeaseStatus { last_holder_identity: Some("web-2_u2_0".into()), ..LeaseStatus::default() };
+    let status = compute(&job(&SingletonJobStatus { lease: Some(before), ..status }), Some(taken), vec![pod(1, true, None)]);
+    assert_eq!(status.takeovers[0].reason, TakeoverReason::Handover);
+}
+
 /// The holder of now acquired at [`ACQUIRED`], by its node; the one before released at `released`, by its own.
 fn gap(released: &str, seen_both: Option<Duration>) -> Option<i64> {
     let mark = json!({"leaseUid": "l", "renewTime": released, "by": "web-1_u1_0", "reason": "Drain", "token": "48000"});

@@ -46,7 +46,7 @@ fn nothing_outlives_an_elector_that_is_killed() {
         kill(agent.elector(), Signal::SIGKILL).unwrap();
         assert_eq!(agent.exit_code(), exit_codes::AGENT_FAILED);
         assert!(agent.read("message").contains("the elector died"), "{}", agent.read("message"));
-        assert!(agent.read("facts").contains("Remains { token: Some(Version(42)), exit: None, overdue: false }"));
+        assert!(agent.read("facts").contains("Remains { token: Some(Version(42)), exit: None, overdue: false, in_doubt: None }"));
         agent.outlived(&LEAVES, killed)
     });
 }

@@ -132,7 +132,7 @@ where
 
 fn end(config: &Config, ending: &Ending) -> i32 {
     let (code, why) = match ending {
-        Ending::Interrupted => return exit_codes::INTERRUPTED,
+        Ending::Interrupted | Ending::InDoubt(_) => return exit_codes::INTERRUPTED,
         Ending::Exited(exit) => return exit.code(),
         Ending::Lost(why) => (exit_codes::LEASE_LOST, format!("lost the Lease {}/{}: {why}", config.namespace, config.name)),
         Ending::Unreadable(why) => {

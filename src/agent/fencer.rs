@@ -114,7 +114,7 @@ impl Fencer {
         }
         let overdue = self.page.is_overdue(clock::now().at.boot);
         let empty = self.empty_container(PATIENCE);
-        let remains = Remains { token: self.page.token(), exit: self.page.exit(), overdue };
+        let remains = Remains { token: self.page.token(), exit: self.page.exit(), overdue, in_doubt: None };
         if empty && self.page.was_candidate() {
             self.speak(|| last_words(remains));
         }

@@ -220,6 +220,16 @@ pub enum Reason {
     ElectorDied,
 }
 
+impl Reason {
+    /// Whether a running workload is told to stop for this reason, which then neither succeeds nor fails by its exit.
+    pub fn is_interruption(self) -> bool {
+        match self {
+            Self::Handover | Self::Unready | Self::Failback | Self::RolledOut | Self::Drain | Self::Stopped => true,
+            Self::Created | Self::WorkloadSucceeded | Self::WorkloadFailed | Self::LeaseLost | Self::ElectorDied => false,
+        }
+    }
+}
+
 /// How the current run goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -269,6 +279,13 @@ pub struct Released {
     pub exit: Option<Exit>,
 }
 
+impl Released {
+    /// Whether the workload asked for it by its exit code.
+    pub fn hands_over(&self) -> bool {
+        self.reason == Reason::WorkloadSucceeded && self.exit == Some(Exit::HAND_OVER)
+    }
+}
+
 /// How a workload ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -279,14 +296,10 @@ pub enum Exit {
     Signal(i32),
 }
 
-impl Released {
-    /// Whether the workload asked for it by its exit code.
-    pub fn hands_over(&self) -> bool {
-        self.reason == Reason::WorkloadSucceeded && self.exit == Some(Exit::HAND_OVER)
-    }
-}
-
 impl Exit {
+    /// By which the workload of a service says: hand over, I am well.
+    pub const HAND_OVER: Self = Self::Code(120);
+
     /// As a shell would report it: a signal as 128 + its number.
     pub const fn code(self) -> i32 {
         match self {
@@ -297,9 +310,6 @@ impl Exit {
 
     /// Whether the workload did what it was to do.
     pub fn is_success(self) -> bool {
-    /// By which the workload of a service says: hand over, I am well.
-    pub const HAND_OVER: Self = Self::Code(120);
-
         self == Self::Code(0)
     }
 }
@@ -357,6 +367,9 @@ pub struct Health {
     /// else. `None` if an earlier version wrote this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_started: Option<Timestamp>,
+    /// Why the holder was told to stop, since it was: what falls silent after that was cut short and has not failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopping: Option<Reason>,
     /// What an administrator should know, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

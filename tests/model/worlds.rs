@@ -78,7 +78,7 @@ fn start_late() -> World {
 /// What follows on a release goes back in time, and comes to the moment of that release again.
 fn behind() -> World {
     let behind = World { clocks: Clocks::Behind, ..faulty("time of day is behind", 2, &[Fault::Crash, Fault::Clear]) };
-    World { last_words: true, horizon: 4, ..behind }
+    World { last_words: true, horizon: 3, ..behind }
 }
 
 fn clocks() -> Vec<World> {
@@ -127,7 +127,10 @@ fn deaths() -> Vec<World> {
     let fatal = World { last_words: true, faults: vec![Fault::Crash, Fault::End], at_most: 2, horizon: 3, ..fatal };
     let once = World { policy: once, ..faulty("completion", 1, &[Fault::End]) };
     let three = World { agents: 3, policy: Policy { candidates: 3, ..policy(3) }, ..faulty("three candidates", 1, &[Fault::Crash]) };
-    vec![crash, last_words, duplicates, once, fatal, three]
+    let lost =
+        World { last_words: true, lazy: vec![1], horizon: 7, policy: Policy { backoff_limit: 0, ..once.policy.clone() }, ..once.clone() };
+    let lost = World { name: "lost acquisition", faults: vec![Fault::Drain, Fault::Drain], at_most: 2, ..lost };
+    vec![crash, last_words, duplicates, once, fatal, three, lost]
 }
 
 /// Holders that gave nothing back, and policies that ask for more than that their lease has passed.
@@ -159,6 +162,9 @@ fn liveness() -> Vec<World> {
     let limited = World { policy: limited, horizon: 16, ..prompt(faulty("active deadline", 2, &[Fault::Crash, Fault::Drain])) };
     let faults = [Fault::Vanish, Fault::Crash, Fault::Clearance];
     let silent = World { policy: strict, horizon: 16, ..prompt(faulty("active deadline of a silent holder", 2, &faults)) };
+    let once = Policy { completion_policy: CompletionPolicy::OnSuccess, backoff_limit: 0, ..policy(3) };
+    let cut_short = prompt(faulty("stop cut short", 2, &[Fault::Drain, Fault::Vanish]));
+    let cut_short = World { policy: once, horizon: 12, stop_grace: Duration::from_secs(2), ..cut_short };
     let undying = World { horizon: 26, ..prompt(faulty("undying", 2, &[Fault::Drain, Fault::Undying])) };
-    vec![takeover, flaps, drain, limited, silent, undying]
+    vec![takeover, flaps, drain, limited, silent, cut_short, undying]
 }

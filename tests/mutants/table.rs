@@ -339,6 +339,30 @@ pub const MUTANTS: &[Mutant] = &[
         world: "active deadline",
     },
     Mutant {
+        name: "ends_without_a_word",
+        breaks: "a candidate that does not know whether it holds the Lease ends as if it did not",
+        changes: &[("elector/standby.rs", "return Some(Ending::InDoubt(base))", "return Some(Ending::Interrupted)")],
+        world: "lost acquisition",
+    },
+    Mutant {
+        name: "lost_acquisition_counts",
+        breaks: "a start that was not made counts, whoever says so",
+        changes: &[("elector/remains.rs", "Some(if progress.open {", "Some(if progress.open && false {")],
+        world: "lost acquisition",
+    },
+    Mutant {
+        name: "stops_in_secret",
+        breaks: "a holder that is told to stop says so with its next renewal",
+        changes: &[("elector/tenure.rs", "            phase if phase.is_news() => Duration::ZERO,\n", "")],
+        world: "stop cut short",
+    },
+    Mutant {
+        name: "cut_short_is_failed",
+        breaks: "a holder that said that it stops, and fell silent, has failed",
+        changes: &[("elector/account.rs", "stopping.unwrap_or(Reason::LeaseLost)", "stopping.and(None).unwrap_or(Reason::LeaseLost)")],
+        world: "stop cut short",
+    },
+    Mutant {
         name: "starts_after_the_end",
         breaks: "an acquirer starts a run that has taken as long as it may",
         changes: &[

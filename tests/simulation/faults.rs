@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use singletonjob::contract::exit_codes;
 use singletonjob::lease::notes::Exit;
 
 use crate::clocks::RATES;
@@ -144,10 +145,10 @@ impl Climate {
     }
 }
 
-/// Most often fatal, where the job has a failure policy.
+/// Most often fatal, where the job has a failure policy. A service may ask for another holder so.
 fn failure_of(who: Who) -> Exit {
-    let codes = [FATAL, IGNORED, FATAL, 1];
-    Exit::Code(codes[usize::try_from(who % 4).expect("small")])
+    let codes = [FATAL, IGNORED, FATAL, 1, exit_codes::HAND_OVER];
+    Exit::Code(codes[usize::try_from(who % 5).expect("small")])
 }
 
 impl World {

@@ -12,7 +12,7 @@ pub const KEPT: [Kept; 4] = [
     (8, "a workload that cannot be killed: its agent gives up and leaves the Lease to expire", |seen| {
         seen.endings.contains_key("not everything could be killed")
     }),
-    (9, "attempts are used up, again and again, under faults of every kind", |seen| {
+    (5, "attempts are used up, again and again, under faults of every kind", |seen| {
         seen.outcomes.get("BackoffLimitExceeded").is_some_and(|count| *count > 2)
     }),
     (34, "somebody comes close to the bound within which a takeover must happen", |seen| seen.closest > 85),

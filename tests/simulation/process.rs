@@ -97,12 +97,14 @@ pub struct Page {
     pub was_candidate: bool,
     pub token: Option<Version>,
     pub exit: Option<Exit>,
+    pub in_doubt: Option<Version>,
     pub deadline: Option<Duration>,
 }
 
 impl Page {
     pub fn remains(&self, boot: Duration) -> Remains {
-        Remains { token: self.token, exit: self.exit, overdue: self.deadline.is_some_and(|deadline| boot >= deadline) }
+        let overdue = self.deadline.is_some_and(|deadline| boot >= deadline);
+        Remains { token: self.token, exit: self.exit, overdue, in_doubt: self.in_doubt }
     }
 }
 

@@ -120,7 +120,7 @@ fn takeover(account: &Account<'_>, record: &Record, to: &str, last: Option<&str>
     let before = look.and_then(|look| look.before.as_ref());
     let last_sign = match released {
         Some(released) => released.renew_time,
-        None => before.and_then(|(_, renewed)| *renewed),
+        None => before.and_then(|before| before.renewed),
     };
     let first = account.agenda.is_some() && record.notes.progress.as_ref().is_some_and(|progress| progress.starts == 1);
     let by_time_of_day = record.acquire_time.zip(last_sign).and_then(|(acquired, left)| acquired.duration_since(left).try_into().ok());
@@ -131,7 +131,7 @@ fn takeover(account: &Account<'_>, record: &Record, to: &str, last: Option<&str>
         _ if first => None,
         Some(released) if released.reason == Reason::Created => None,
         Some(released) => Some(released.by.pod().to_owned()),
-        None => before.map(|(holder, _)| holder.pod().to_owned()).or_else(|| last.map(named)),
+        None => before.map(|before| before.holder.pod().to_owned()).or_else(|| last.map(named)),
     };
     Takeover {
         acquire_time: record.acquire_time.map(to_seconds),

@@ -123,7 +123,7 @@ impl Tenure {
             self.workload = Workload::Empty(None);
             why.after_empty(now)
         } else {
-            Phase::Stopping(Stopping { why, since: now, grace, terminated: false, killed: None, lost: false })
+            Phase::Stopping(Stopping { why, since: now, grace, terminated: false, killed: None, told: false, lost: false })
         };
     }
 
@@ -285,8 +285,9 @@ impl Tenure {
             wire.put(now, write, timing, lateness, outputs);
             self.release_sent();
         } else {
-            let write = self.renewal(candidate, record, timing, renew_time, wire.health(Some(self.token), warnings(timing, lateness)));
+            let write = self.renewal(candidate, record, timing, renew_time, self.health(wire, timing, lateness));
             let attempt = wire.register(now, &write, timing, lateness);
+            self.phase.told();
             self.shorten(now.at, &attempt);
             self.arm(now.at, outputs);
             outputs.push(attempt.put(write));
@@ -306,6 +307,7 @@ impl Tenure {
         let Some((_, timing)) = &wire.policy else { return Duration::MAX };
         match &self.phase {
             Phase::Stopping(stopping) if stopping.lost => Duration::MAX,
+            phase if phase.is_news() => Duration::ZERO,
             Phase::Holding | Phase::Stopping(_) => wire.pace(now, jittered(timing.retry_period(), wire)),
             Phase::Releasing { sent: false, .. } => Duration::ZERO,
             Phase::Releasing { sent: true, .. } => wire.pace(now, timing.retry_period()),
@@ -336,6 +338,14 @@ impl Tenure {
         }
     }
 
+    fn health(&self, wire: &Wire, timing: Timing, lateness: Duration) -> Health {
+        let stopping = match &self.phase {
+            Phase::Stopping(stopping) => stopping.interruption(),
+            Phase::Holding | Phase::Releasing { .. } | Phase::Over(_) => None,
+        };
+        Health { token: Some(self.token), stopping, warnings: warnings(timing, lateness), ..wire.health() }
+    }
+
     fn release(&self, now: Now, candidate: &Candidate, record: &Record, why: &Why, timing: Timing, renew_time: Timestamp) -> Write {
         let end = End {
             by: &candidate.identity,
@@ -355,6 +365,10 @@ impl Tenure {
         Write { uid: self.uid.clone(), base: self.version, lease_duration: timing.lease_duration(), ..write }
     }
 
+    fn ran(&self, now: Moment) -> Duration {
+        self.started.map_or(Duration::ZERO, |started| now.elapsed_for_challenger(started))
+    }
+
     /// How the process ends once everything is done.
     fn ending(&self) -> Ending {
         let (Phase::Stopping(Stopping { why, .. }) | Phase::Releasing { why, .. }) = &self.phase else { return Ending::Interrupted };
@@ -365,10 +379,6 @@ impl Tenure {
             (Why::Release(_) | Why::Unhealthy | Why::Exceeded | Why::Spent, _) => Ending::Interrupted,
         }
     }
-    fn ran(&self, now: Moment) -> Duration {
-        self.started.map_or(Duration::ZERO, |started| now.elapsed_for_challenger(started))
-    }
-
 
     pub(super) fn next_due(&self, now: Moment, wire: &Wire) -> Duration {
         let limit = match &self.phase {

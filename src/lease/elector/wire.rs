@@ -182,8 +182,8 @@ impl Wire {
     }
 
     /// How the holder fares: what this process says of itself in every write that keeps the Lease.
-    pub(super) fn health(&self, token: Option<Version>, warnings: Vec<String>) -> Health {
-        Health { token, agent_started: Some(self.agent_started), warnings }
+    pub(super) fn health(&self) -> Health {
+        Health { agent_started: Some(self.agent_started), ..Health::default() }
     }
 
     pub(super) fn put(&mut self, now: Now, write: Write, timing: Timing, lateness: Duration, outputs: &mut Vec<Output>) {

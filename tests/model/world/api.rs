@@ -56,6 +56,12 @@ impl World {
         if known {
             state.agent(request.agent).evidence.stored(request, version);
         }
+        let stopping = base.notes.health.as_ref().is_some_and(|health| health.stopping.is_some());
+        let failures = |progress: Option<&Progress>| progress.map_or(0, |progress| progress.failures);
+        let counted = failures(write.progress.as_ref()) > failures(base.notes.progress.as_ref());
+        if stopping && counted && write.holder.is_some() {
+            state.broke(Claim::StopsAreNoFailures);
+        }
         if base.notes.finished.is_some() && write.finished != base.notes.finished {
             state.broke(Claim::FinishedIsFinished);
         }

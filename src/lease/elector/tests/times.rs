@@ -47,7 +47,10 @@ fn renewals_and_releases_rise_although_the_time_of_day_is_set_back() {
         last = renew_time(&outputs);
         bench.store(round * 2_900, &outputs);
     }
-    step(&mut bench, 9_000, wall(0), Input::Told(Fact::Drain));
+    let stop = step(&mut bench, 9_000, wall(0), Input::Told(Fact::Drain));
+    assert!(renew_time(&stop) > last);
+    last = renew_time(&stop);
+    bench.store(9_010, &stop);
     bench.told(9_100, Fact::WorkloadEnded(Exit::Code(0)));
     assert!(renew_time(&step(&mut bench, 9_200, wall(0), Input::Told(Fact::TreeEmpty))) > last);
 }

@@ -64,6 +64,13 @@ fn nothing_outlives_the_deadline_of_an_elector_that_is_stopped() {
 }
 
 #[test]
+fn an_elector_that_does_not_know_whether_it_holds_the_lease_leaves_the_last_word_to_pid_1() {
+    let mut agent = Agent::start(0, 0, &["true"]);
+    assert_eq!(agent.exit_code(), exit_codes::INTERRUPTED);
+    assert_eq!(agent.read("facts"), "Remains { token: None, exit: None, overdue: false, in_doubt: Some(Version(41)) }\n");
+}
+
+#[test]
 fn what_a_workload_leaves_behind_is_gone_when_it_is_said_to_be() {
     let mut agent = Agent::shell(FAR, "(setsid beat b2 &); (beat b3 &); while ! [ -s b2 ] || ! [ -s b3 ]; do sleep 0.01; done");
     assert_eq!(agent.exit_code(), 0);

@@ -91,9 +91,10 @@ where
         Ok(runtime) => runtime,
         Err(error) => give_up(&error),
     };
+    let page = inheritance.page;
     let life = live(inheritance, config, candidate, command, decide);
     match LocalSet::new().block_on(&runtime, life) {
-        Ok(ending) => end(config, &ending),
+        Ok(ending) => end(config, page, &ending),
         Err(error) => give_up(&error),
     }
 }
@@ -130,9 +131,13 @@ where
     }
 }
 
-fn end(config: &Config, ending: &Ending) -> i32 {
+fn end(config: &Config, page: &Page, ending: &Ending) -> i32 {
     let (code, why) = match ending {
-        Ending::Interrupted | Ending::InDoubt(_) => return exit_codes::INTERRUPTED,
+        Ending::Interrupted => return exit_codes::INTERRUPTED,
+        Ending::InDoubt(base) => {
+            page.set_doubt(*base);
+            return exit_codes::INTERRUPTED;
+        }
         Ending::Exited(exit) => return exit.code(),
         Ending::Lost(why) => (exit_codes::LEASE_LOST, format!("lost the Lease {}/{}: {why}", config.namespace, config.name)),
         Ending::Unreadable(why) => {

@@ -51,7 +51,8 @@ pub(super) struct Inheritance {
 
 /// Becomes the fencer: runs `elector` in a process of its own, survives it, and returns the exit code of the container.
 ///
-/// After a death of the elector that was not its own end, `last_words` run in another process, for a few seconds at most.
+/// After a death of the elector that was not its own end, and after an end in doubt about its acquisition, `last_words` run in another process, for a
+/// few seconds at most.
 ///
 /// # Errors
 /// Where the kernel refuses what is needed at start-up.
@@ -110,7 +111,7 @@ impl Fencer {
     fn stand_guard(&self, message: &Path, last_words: impl FnOnce(Remains)) -> i32 {
         let status = self.outlive_elector();
         if let (WaitStatus::Exited(_, code), true) = (status, self.page.is_finished()) {
-            return code;
+            return self.settle_doubt(code, last_words);
         }
         let overdue = self.page.is_overdue(clock::now().at.boot);
         let empty = self.empty_container(PATIENCE);
@@ -119,6 +120,15 @@ impl Fencer {
             self.speak(|| last_words(remains));
         }
         report(message, remains, empty)
+    }
+
+    /// The elector was done. It started nothing where it does not know whether it holds the Lease: who looks once more gives it back.
+    fn settle_doubt(&self, code: i32, last_words: impl FnOnce(Remains)) -> i32 {
+        let in_doubt = self.page.doubt();
+        if in_doubt.is_some() && self.empty_container(PATIENCE) {
+            self.speak(|| last_words(Remains { token: None, exit: None, overdue: false, in_doubt }));
+        }
+        code
     }
 
     fn outlive_elector(&self) -> WaitStatus {

@@ -95,8 +95,13 @@ pub mod pod {
 
 /// Exit codes of the gated container other than the workload's own, which pass through.
 pub mod exit_codes {
+    use crate::lease::notes::Exit;
+
     /// A flag, argument or variable that the agent does not understand.
     pub const USAGE: i32 = 64;
+    /// The workload's own, of a service that has run for at least `leaseDurationSeconds`: hand over, I am well. Sooner, or of a one-shot, it is an
+    /// exit code like any other.
+    pub const HAND_OVER: i32 = Exit::HAND_OVER.code();
     /// This container cannot be fenced reliably: the termination message says why.
     pub const SELF_TEST_FAILED: i32 = 121;
     /// The Lease could not be read since the container started: the termination message says at which address, and why.

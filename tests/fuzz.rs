@@ -58,7 +58,7 @@ impl Life {
     fn new() -> Self {
         let boot = Duration::from_secs(1000);
         let now = Now { at: Moment { boot, raw: boot }, wall: "2026-11-21T12:00:00Z".parse().expect("a time") };
-        Self { elector: Elector::new(candidate(), now.at), now, started: false, seen: None, asked: Vec::new() }
+        Self { elector: Elector::new(candidate(), now), now, started: false, seen: None, asked: Vec::new() }
     }
 
     fn live(&mut self, events: Vec<Event>) {

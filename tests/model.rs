@@ -70,6 +70,7 @@ fn every_assumption_about_the_environment_is_needed() {
     is_caught("elector that cannot die", Breach::DeadlineOfTheElectorAlone);
     is_caught("deletion", Breach::NoPlaceholder);
     is_caught("deletion after a change", Breach::ShorterPlaceholder);
+    is_caught("emptied and deleted after a change", Breach::EmptiedIsHeard);
     is_caught("containers of one pod", Breach::IdentityPerPod);
     is_caught("last words", Breach::EarlyLastWords);
 }

@@ -87,13 +87,14 @@ where
 {
     let Ok(log) = Log::begin() else { return exit_codes::AGENT_FAILED };
     inheritance.warnings.iter().for_each(|warning| log.say(warning));
+    let page = inheritance.page;
     let candidate = Candidate { warnings: inheritance.warnings.clone(), ..candidate };
     let explainer = Explainer::new(log.clone(), config.termination_message.clone());
     let runtime = Builder::new_current_thread().enable_all().build();
     let lived = explainer.and_then(|explainer| {
         let life = live(inheritance, config, candidate, command, (&log, &explainer), decide);
         let ending = LocalSet::new().block_on(&runtime?, life)?;
-        Ok(end(config, &explainer, &ending))
+        Ok(end(config, page, &explainer, &ending))
     });
     let code = lived.unwrap_or_else(|error| log.give_up(error));
     log.finish();
@@ -136,9 +137,13 @@ where
     ending
 }
 
-fn end(config: &Config, explainer: &Explainer, ending: &Ending) -> i32 {
+fn end(config: &Config, page: &Page, explainer: &Explainer, ending: &Ending) -> i32 {
     let (code, why) = match ending {
         Ending::Interrupted => return exit_codes::INTERRUPTED,
+        Ending::InDoubt(base) => {
+            page.set_doubt(*base);
+            return exit_codes::INTERRUPTED;
+        }
         Ending::Exited(exit) => {
             explainer.finish();
             return exit.code();

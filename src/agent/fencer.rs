@@ -78,7 +78,8 @@ pub(super) enum Error {
 
 /// Becomes the fencer: runs `elector` in a process of its own, survives it, and returns the exit code of the container.
 ///
-/// After a death of the elector that was not its own end, `last_words` run in another process, for a few seconds at most.
+/// After a death of the elector that was not its own end, and after an end in doubt about its acquisition, `last_words` run in another process, for a
+/// few seconds at most.
 ///
 /// # Errors
 /// Where the kernel refuses what is needed at start-up.
@@ -104,7 +105,10 @@ pub(super) fn run(
             // The reading end stays open here: the workload's claim on it would end with it.
             let watched = Watched { signals, bell: &bell, deadline: &deadline, patience: &patience, page };
             let code = match stand_guard(&watched, child) {
-                End::Finished(code) => code,
+                End::Finished(code) => {
+                    settle_doubt(signals, page, last_words);
+                    code
+                }
                 End::Empty => conclude(signals, page, message, last_words),
             };
             drop(listen);
@@ -154,9 +158,17 @@ fn harden(page: &Page) -> Vec<String> {
     memory::lock(page).err().map(|refused| refused.to_string()).into_iter().collect()
 }
 
+/// The elector was done. Where it does not know whether it holds the Lease it has started nothing: another look is taken, and the Lease given
+/// back.
+fn settle_doubt(signals: &SignalFd, page: &Page, last_words: impl FnOnce(Remains)) {
+    if let in_doubt @ Some(_) = page.doubt() {
+        in_another_process(signals, || last_words(Remains { token: None, exit: None, overdue: false, in_doubt }));
+    }
+}
+
 /// The elector is dead, and nothing of what it started is left: has that said, and returns the exit code of the container.
 fn conclude(signals: &SignalFd, page: &Page, message: &Path, last_words: impl FnOnce(Remains)) -> i32 {
-    let remains = Remains { token: page.token(), exit: page.exit(), overdue: page.is_overdue(clock::now().at.boot) };
+    let remains = Remains { token: page.token(), exit: page.exit(), overdue: page.is_overdue(clock::now().at.boot), in_doubt: None };
     let (code, why) = epitaph(remains);
     let speak = || {
         if page.was_candidate() {

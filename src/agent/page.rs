@@ -20,11 +20,33 @@ pub(super) struct Page {
     finished: AtomicBool,
     deadline_nanoseconds: AtomicU64,
     exit: AtomicU64,
-    token_high: AtomicU64,
-    token_low: AtomicU64,
-    tenure: AtomicBool,
+    tenure: SharedVersion,
+    doubt: SharedVersion,
     patience_nanoseconds: AtomicU32,
     signal: AtomicU32,
+}
+
+/// A version, once there is one.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct SharedVersion {
+    high: AtomicU64,
+    low: AtomicU64,
+    known: AtomicBool,
+}
+
+impl SharedVersion {
+    fn set(&self, version: Version) {
+        let low = version.0 & u128::from(u64::MAX);
+        self.high.store(u64::try_from(version.0 >> 64).unwrap_or(u64::MAX), Ordering::Release);
+        self.low.store(u64::try_from(low).unwrap_or(u64::MAX), Ordering::Release);
+        self.known.store(true, Ordering::Release);
+    }
+
+    fn get(&self) -> Option<Version> {
+        let half = |half: &AtomicU64| u128::from(half.load(Ordering::Acquire));
+        self.known.load(Ordering::Acquire).then(|| Version(half(&self.high) << 64 | half(&self.low)))
+    }
 }
 
 /// A quarter of the smallest kill margin.
@@ -93,16 +115,22 @@ impl Page {
 
     /// The fencing token of the tenure.
     pub(super) fn set_token(&self, token: Version) {
-        let low = token.0 & u128::from(u64::MAX);
-        self.token_high.store(u64::try_from(token.0 >> 64).unwrap_or(u64::MAX), Ordering::Release);
-        self.token_low.store(u64::try_from(low).unwrap_or(u64::MAX), Ordering::Release);
-        self.tenure.store(true, Ordering::Release);
+        self.tenure.set(token);
     }
 
     /// The fencing token of the tenure, where there was one.
     pub(super) fn token(&self) -> Option<Version> {
-        let half = |half: &AtomicU64| u128::from(half.load(Ordering::Acquire));
-        self.tenure.load(Ordering::Acquire).then(|| Version(half(&self.token_high) << 64 | half(&self.token_low)))
+        self.tenure.get()
+    }
+
+    /// The elector ends without a start, and does not know whether its acquisition, based on `version`, was stored.
+    pub(super) fn set_doubt(&self, version: Version) {
+        self.doubt.set(version);
+    }
+
+    /// What the elector's last acquisition was based on, where its fate is unknown.
+    pub(super) fn doubt(&self) -> Option<Version> {
+        self.doubt.get()
     }
 
     /// How the workload's first process ended.
@@ -137,7 +165,7 @@ mod tests {
     #[test]
     fn a_page_of_zeroes_says_that_nothing_has_happened() {
         let page = Page::default();
-        assert_eq!((page.exit(), page.token()), (None, None));
+        assert_eq!((page.exit(), page.token(), page.doubt()), (None, None, None));
         assert!(!page.was_candidate() && !page.is_finished() && !page.is_overdue(Duration::MAX));
         assert_eq!((page.take_signal(), page.patience()), (None, 125_000_000));
     }
@@ -165,7 +193,8 @@ mod tests {
         }
         for token in [1, u128::from(u64::MAX) + 7, u128::MAX] {
             page.set_token(Version(token));
-            assert_eq!(page.token(), Some(Version(token)));
+            page.set_doubt(Version(token - 1));
+            assert_eq!((page.token(), page.doubt()), (Some(Version(token)), Some(Version(token - 1))));
         }
     }
 

@@ -60,7 +60,9 @@ pub struct SingletonJobSpec {
     pub replicas: i32,
 
     /// When the job is done. `OnSuccess`: the workload is to finish, and exit code 0 finishes it; a failed attempt is followed by another,
-    /// up to `backoffLimit`. `Never`: a service, restarted after every exit. Immutable. Defaults to `OnSuccess`.
+    /// up to `backoffLimit`. Exit code 0 after a signal to stop (drain, handover, suspension, a Lease that is being lost) does not finish it: many
+    /// programs exit 0 on SIGTERM with their work half done. Such a workload runs again. `Never`: a service, restarted after every exit. Immutable.
+    /// Defaults to `OnSuccess`.
     #[serde(default)]
     pub completion_policy: CompletionPolicy,
 

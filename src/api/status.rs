@@ -327,7 +327,8 @@ pub struct Takeover {
     /// Why it changed hands.
     pub reason: TakeoverReason,
 
-    /// How long nobody held it: from the release, or from the last renewal, to the acquisition, each on its writer's clock.
+    /// How long nobody held it: from the release, or from the last renewal, to the acquisition, each by its writer's time of day;
+    /// by the controller's clock if these contradict each other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap_milliseconds: Option<i64>,
 

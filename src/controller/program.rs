@@ -28,7 +28,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     // A name that is being resolved does not delay the end.
     runtime.shutdown_background();
     match ending {
-        Ok(Ending::Interrupted) => ExitCode::SUCCESS,
+        Ok(Ending::Interrupted | Ending::InDoubt(_)) => ExitCode::SUCCESS,
         Ok(Ending::Lost(why)) => failed(&format!("the leader's Lease is lost: {why}; starting again as a standby")),
         Ok(Ending::Unreadable(why)) => failed(&format!("cannot stand by: {why}; starting again")),
         Ok(ending @ (Ending::Exited(_) | Ending::Undead)) => failed(&format!("reconciling has ended ({ending:?}); starting again")),

@@ -33,7 +33,7 @@ pub async fn run(
 ) -> Result<Ending, kube::Error> {
     let (sender, mut events) = unbounded_channel();
     let mut store = Store::open(connection, namespace, name, sender)?;
-    let mut elector = Elector::new(candidate, clock::now().at);
+    let mut elector = Elector::new(candidate, clock::now());
     let mut input = Input::Tick;
     let mut published = None;
     loop {

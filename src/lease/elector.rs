@@ -57,7 +57,7 @@ pub struct Elector {
 
 impl Elector {
     /// A candidate that stands by and knows nothing yet.
-    pub fn new(candidate: Candidate, now: Moment) -> Self {
+    pub fn new(candidate: Candidate, now: Now) -> Self {
         Self {
             candidate,
             stage: Stage::Standby(Standby::default()),
@@ -209,7 +209,7 @@ impl Elector {
     /// How long nothing will be due without input; at least a millisecond.
     pub fn wakes_in(&self, now: Now) -> Duration {
         let due = match &self.stage {
-            Stage::Standby(standby) => standby.next_due(now, &self.candidate, &self.wire),
+            Stage::Standby(standby) => standby.next_due(now, &self.candidate, self.drain, &self.wire),
             Stage::Tenure(tenure) => tenure.next_due(now.at, &self.wire),
             Stage::Done => Duration::MAX,
         };

@@ -1,7 +1,8 @@
 //! Giving a Lease back in the name of a holder that died, by whoever knows that nothing of it runs any more.
 //!
 //! # Guarantees
-//! Only a Lease that the dead one still holds is released: an identity belongs to one process alone.
+//! Only a Lease that the dead one still holds is released: an identity belongs to one process alone. One that its acquisition may still come to
+//! hold is waited for, and its start is taken back.
 
 use std::time::Duration;
 
@@ -30,9 +31,14 @@ pub async fn speak(config: Config, namespace: &str, name: &str, dead: &Candidate
         match event {
             Event::Read(Ok(Some(lease))) => {
                 let record = store.remember(lease, false).ok();
-                match record.and_then(|record| remains.release(&record, dead, clock::now())) {
+                let write = record.as_ref().and_then(|record| remains.release(record, dead, clock::now()));
+                match write {
                     Some(write) => store.put(0, &write, REQUEST_DEADLINE),
-                    None => return Ok(()),
+                    None if record.is_none_or(|record| remains.is_settled_by(&record)) => return Ok(()),
+                    None => {
+                        sleep(BETWEEN_ATTEMPTS).await;
+                        store.read(REQUEST_DEADLINE);
+                    }
                 }
             }
             Event::Read(Ok(None)) | Event::Written { result: Ok(_), .. } => return Ok(()),

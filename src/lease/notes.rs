@@ -208,7 +208,7 @@ pub enum Reason {
     RolledOut,
     /// The holder's pod is ending.
     Drain,
-    /// The workload ended by itself, with success.
+    /// The workload ended by itself, with success, or asked for another holder.
     WorkloadSucceeded,
     /// The workload ended by itself, without success, or could not be started.
     WorkloadFailed,
@@ -218,6 +218,16 @@ pub enum Reason {
     LeaseLost,
     /// The holder's elector died; its PID 1 killed everything.
     ElectorDied,
+}
+
+impl Reason {
+    /// Whether a running workload is told to stop for this reason, which then neither succeeds nor fails by its exit.
+    pub fn is_interruption(self) -> bool {
+        match self {
+            Self::Handover | Self::Unready | Self::Failback | Self::RolledOut | Self::Drain | Self::Stopped => true,
+            Self::Created | Self::WorkloadSucceeded | Self::WorkloadFailed | Self::LeaseLost | Self::ElectorDied => false,
+        }
+    }
 }
 
 /// How the current run goes.
@@ -269,6 +279,13 @@ pub struct Released {
     pub exit: Option<Exit>,
 }
 
+impl Released {
+    /// Whether the workload asked for it by its exit code.
+    pub fn hands_over(&self) -> bool {
+        self.reason == Reason::WorkloadSucceeded && self.exit == Some(Exit::HAND_OVER)
+    }
+}
+
 /// How a workload ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -280,8 +297,11 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// By which the workload of a service says: hand over, I am well.
+    pub const HAND_OVER: Self = Self::Code(120);
+
     /// As a shell would report it: a signal as 128 + its number.
-    pub fn code(self) -> i32 {
+    pub const fn code(self) -> i32 {
         match self {
             Self::Code(code) => code,
             Self::Signal(signal) => signal.saturating_add(128),
@@ -336,13 +356,20 @@ pub struct Finished {
     pub completion_time: Timestamp,
 }
 
-/// How the holder fares; written with a renewal when it changed.
+/// How the holder fares; in every write that keeps the Lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
     /// The fencing token in force: the acquiring write could not name itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Version>,
+    /// When the holder's agent started, by its node's time of day: to be compared with what the kubelet of that node says, and with nothing
+    /// else. `None` if an earlier version wrote this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_started: Option<Timestamp>,
+    /// Why the holder was told to stop, since it was: what falls silent after that was cut short and has not failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopping: Option<Reason>,
     /// What an administrator should know, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

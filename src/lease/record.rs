@@ -108,7 +108,7 @@ pub struct Record {
     pub lease_duration: Duration,
     /// When the holder acquired it, on the holder's clock.
     pub acquire_time: Option<Timestamp>,
-    /// Strictly increasing from write to write; which write this is, not when it was.
+    /// Strictly increasing from write to write of one tenure; which write this is, not when it was. A new tenure begins with the time of day.
     pub renew_time: Option<Timestamp>,
     /// How often it changed hands; for people, never a token.
     pub transitions: i32,
@@ -157,8 +157,8 @@ impl Record {
         self.notes.cleared.as_ref().is_some_and(meant)
     }
 
-    /// The renewTime of the write that follows `previous`: greater, so that it is never byte-identical to what is stored and every write can
-    /// be told by it. Where nothing is greater, the clock's: somebody wrote the end of time into the Lease.
+    /// The renewTime of a write that follows `previous`: greater, so that the write is never byte-identical to what is stored and every write
+    /// can be told by it. Where nothing is greater, the clock's: a person wrote the end of time into the Lease.
     pub fn next_renew_time(previous: Option<Timestamp>, wall: Timestamp) -> Timestamp {
         let next = previous.and_then(|previous| previous.checked_add(Duration::from_micros(1)).ok());
         next.map_or(wall, |next| next.max(wall))

@@ -2,6 +2,7 @@
 //!
 //! `scripted-agent run DIRECTORY DEADLINE_MS START_AFTER_MS COMMAND...` is PID 1: it arms the deadline, starts the command, and notes in
 //! `DIRECTORY/facts` what it hears. Once `DIRECTORY/hang` names a file, its elector writes there, which on a frozen disk does not return.
+//! With a deadline of zero it starts nothing and ends without knowing whether it holds the Lease.
 //! `scripted-agent beat FILE` writes the time to the file, over and over.
 
 use std::env;
@@ -77,6 +78,9 @@ struct Script {
 
 impl Script {
     async fn play(&self, candidate: Candidate, mut facts: UnboundedReceiver<Fact>, container: &mut Container) -> Ending {
+        if self.deadline.is_zero() {
+            return Ending::InDoubt(Version(41));
+        }
         let now = clock::now().at;
         let (token, valid_until) = (Some(Version(42)), Some(now.boot + self.deadline));
         container.publish(&View { role: Role::Active, holder: Some(candidate.identity), token, valid_until, trouble: None });

@@ -143,7 +143,7 @@ impl Agent {
     pub fn new(stage: &Stage<'_>, number: u32) -> Self {
         let identity = Identity::new(&format!("rollup-{number}"), &pod_uid(number), number.into());
         let candidate = Candidate { identity, job_uid: JOB_UID.to_owned(), stop_grace: Duration::from_secs(28), warnings: Vec::new() };
-        Self { elector: Elector::new(candidate.clone(), stage.now().at), candidate, token: None, orders: Vec::new() }
+        Self { elector: Elector::new(candidate.clone(), stage.now()), candidate, token: None, orders: Vec::new() }
     }
 
     /// One step, with every read answered at once; the write that came of it.
@@ -188,11 +188,25 @@ impl Agent {
     }
 
     pub fn hears(&mut self, stage: &Stage<'_>) {
-        assert!(self.told(stage, Input::Saw(Box::new(stage.record()), Source::Watch)).is_none());
+        self.says_at_most_that_it_stops(stage, Input::Saw(Box::new(stage.record()), Source::Watch));
+    }
+
+    /// And that is lost on its way: these stories are older than the agents that say so.
+    fn says_at_most_that_it_stops(&mut self, stage: &Stage<'_>, input: Input) {
+        if let Some((attempt, write)) = self.told(stage, input) {
+            assert!(write.health.is_some_and(|health| health.stopping.is_some()), "{}: nothing is to be written", stage.story);
+            assert!(self.told(stage, Input::Answered { attempt, answer: Answer::Unknown("lost".to_owned()) }).is_none());
+        }
+    }
+
+    /// Its workload is told to stop, and the Lease that it is.
+    pub fn is_drained(&mut self, stage: &mut Stage<'_>, name: &str) {
+        self.writes(stage, name, Input::Told(Fact::Drain));
+        assert_eq!(self.orders.last(), Some(&Order::Terminate), "{}/{name}", stage.story);
     }
 
     pub fn is_told(&mut self, stage: &Stage<'_>, fact: Fact) {
-        assert!(self.told(stage, Input::Told(fact)).is_none());
+        self.says_at_most_that_it_stops(stage, Input::Told(fact));
     }
 
     /// Its workload ends, by itself or because it was told to; the Lease is given back.
@@ -222,7 +236,7 @@ impl Agent {
 
     /// The elector is killed; PID 1 has the last word.
     pub fn dies(self, stage: &mut Stage<'_>, name: &str) {
-        let remains = Remains { token: self.token, exit: None, overdue: false };
+        let remains = Remains { token: self.token, exit: None, overdue: false, in_doubt: None };
         let write = remains.release(&stage.record(), &self.candidate, stage.now()).expect("it held");
         stage.store(name, store::overlay(&stage.lease, &write));
     }

@@ -116,7 +116,7 @@ fn all_names() -> Value {
         "annotationsOfTheLease": notes,
         "standing": paths::STANDING,
         "exitCodes": {
-            "usage": exit_codes::USAGE, "selfTestFailed": exit_codes::SELF_TEST_FAILED, "leaseUnreadable": exit_codes::LEASE_UNREADABLE,
+            "usage": exit_codes::USAGE, "handOver": exit_codes::HAND_OVER, "selfTestFailed": exit_codes::SELF_TEST_FAILED, "leaseUnreadable": exit_codes::LEASE_UNREADABLE,
             "leaseLost": exit_codes::LEASE_LOST, "agentFailed": exit_codes::AGENT_FAILED, "cannotExecute": exit_codes::CANNOT_EXECUTE,
             "notFound": exit_codes::NOT_FOUND, "interrupted": exit_codes::INTERRUPTED,
         },

@@ -14,14 +14,15 @@ const SERVICE: &str = "service";
 const ONE_SHOT: &str = "one-shot";
 const LIMIT: &str = "limit";
 const TIMING: &str = "timing";
+const CUT_SHORT: &str = "cut-short";
 
 /// Whether what is kept under `name` is part of a story.
 pub fn is_told(name: &str) -> bool {
-    name.split_once('/').is_some_and(|(story, _)| [SERVICE, ONE_SHOT, LIMIT, TIMING].contains(&story))
+    name.split_once('/').is_some_and(|(story, _)| [SERVICE, ONE_SHOT, LIMIT, TIMING, CUT_SHORT].contains(&story))
 }
 
 pub fn play_all(shelf: Shelf<'_>) {
-    for play in [service, one_shot, limit, timing] {
+    for play in [service, one_shot, limit, timing, cut_short] {
         play(shelf);
     }
 }
@@ -112,4 +113,18 @@ fn timing(shelf: Shelf<'_>) {
 
     stage.sets_lease("told-a-longer-lease", 40);
     Agent::new(&stage, 4).waits(&mut stage, 40);
+}
+
+/// A holder is told to stop and cut off before its workload has ended: the attempt is not used up.
+fn cut_short(shelf: Shelf<'_>) {
+    let mut stage = Stage::new(CUT_SHORT, &json!({"backoffLimit": 0}), shelf);
+    stage.makes();
+    let mut first = Agent::new(&stage, 1);
+    first.takes(&mut stage, "acquired");
+    first.is_drained(&mut stage, "told-to-stop");
+    let mut second = Agent::new(&stage, 2);
+    second.looks(&stage);
+    stage.pass(15_000);
+    second.takes(&mut stage, "taken-over");
+    second.gives_back(&mut stage, "succeeded", Exit::Code(0));
 }

@@ -75,6 +75,12 @@ fn start_late() -> World {
     World { policy: graceful, lazy: vec![1], horizon: 10, ..faulty("late start", 1, &[Fault::Vanish]) }
 }
 
+/// What follows on a release goes back in time, and comes to the moment of that release again.
+fn behind() -> World {
+    let behind = World { clocks: Clocks::Behind, ..faulty("time of day is behind", 2, &[Fault::Crash, Fault::Clear]) };
+    World { last_words: true, horizon: 3, ..behind }
+}
+
 fn clocks() -> Vec<World> {
     let with = |name, clocks| World { clocks, ..quiet(name) };
     vec![
@@ -83,6 +89,7 @@ fn clocks() -> Vec<World> {
         with("slewed clock", Clocks::Slewed),
         with("time of day stands still", Clocks::StandingStill),
         with("time of day is ahead", Clocks::Ahead),
+        behind(),
     ]
 }
 
@@ -102,8 +109,10 @@ fn strange_hands() -> Vec<World> {
     let deletion = faulty("deletion", 2, &[Fault::Delete, Fault::RecreateBlank, Fault::RestoreFree, Fault::RestoreHeld]);
     let forgotten = long(faulty("deletion after a change", 3, &[Fault::Shorten, Fault::Delete, Fault::Replace]));
     let forgotten = World { paused: Some(0), ..forgotten };
+    let emptied = World { faults: vec![Fault::Shorten, Fault::Clear, Fault::Delete, Fault::Replace], at_most: 4, ..forgotten.clone() };
+    let emptied = World { name: "emptied and deleted after a change", ..emptied };
     let cleared = faulty("holder cleared", 1, &[Fault::Clear]);
-    vec![deletion, forgotten, cleared]
+    vec![deletion, forgotten, emptied, cleared]
 }
 
 /// Processes, containers and workloads that end, and what is said in their name.
@@ -119,7 +128,10 @@ fn deaths() -> Vec<World> {
     let fatal = World { last_words: true, faults: vec![Fault::Crash, Fault::End], at_most: 2, horizon: 3, ..fatal };
     let once = World { policy: once, ..faulty("completion", 1, &[Fault::End]) };
     let three = World { agents: 3, policy: Policy { candidates: 3, ..policy(3) }, ..faulty("three candidates", 1, &[Fault::Crash]) };
-    vec![crash, last_words, duplicates, hanging, once, fatal, three]
+    let lost =
+        World { last_words: true, lazy: vec![1], horizon: 7, policy: Policy { backoff_limit: 0, ..once.policy.clone() }, ..once.clone() };
+    let lost = World { name: "lost acquisition", faults: vec![Fault::Drain, Fault::Drain], at_most: 2, ..lost };
+    vec![crash, last_words, duplicates, hanging, once, fatal, three, lost]
 }
 
 /// Holders that gave nothing back, and policies that ask for more than that their lease has passed.
@@ -153,6 +165,9 @@ fn liveness() -> Vec<World> {
     let silent = World { policy: strict, horizon: 16, ..prompt(faulty("active deadline of a silent holder", 2, &faults)) };
     let hanging =
         World { patience: Some(11), horizon: 14, ..prompt(faulty("elector that cannot die, everybody prompt", 1, &[Fault::Hang])) };
+    let once = Policy { completion_policy: CompletionPolicy::OnSuccess, backoff_limit: 0, ..policy(3) };
+    let cut_short = prompt(faulty("stop cut short", 2, &[Fault::Drain, Fault::Vanish]));
+    let cut_short = World { policy: once, horizon: 12, stop_grace: Duration::from_secs(2), ..cut_short };
     let undying = World { horizon: 26, ..prompt(faulty("undying", 2, &[Fault::Drain, Fault::Undying])) };
-    vec![takeover, flaps, drain, limited, silent, hanging, undying]
+    vec![takeover, flaps, drain, limited, silent, hanging, cut_short, undying]
 }

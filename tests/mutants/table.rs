@@ -157,6 +157,18 @@ pub const MUTANTS: &[Mutant] = &[
         world: "time of day stands still",
     },
     Mutant {
+        name: "renewal_sets_the_time_back",
+        breaks: "a renewal has the time of day, as an acquisition has",
+        changes: &[("elector/wire.rs", "let next = Record::next_renew_time(stored, self.first_renew_time(wall));", "let next = wall;")],
+        world: "time of day stands still",
+    },
+    Mutant {
+        name: "mark_of_a_time_to_come",
+        breaks: "a tenure may come to the renewTime that the mark of the one before is bound to",
+        changes: &[("elector/wire.rs", "if marked == Some(time) {", "if marked == Some(time) && false {")],
+        world: "time of day is behind",
+    },
+    Mutant {
         name: "holder_trusts_one_clock",
         breaks: "a holder counts by the slower of its clocks",
         changes: &[("clock.rs", ".max(self.raw.saturating_sub(earlier.raw))", ".min(self.raw.saturating_sub(earlier.raw))")],
@@ -325,6 +337,30 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "a holder goes on although its run has taken as long as it may",
         changes: &[("elector/tenure.rs", "if limits::is_exceeded(self.left(now.at)) {", "if false {")],
         world: "active deadline",
+    },
+    Mutant {
+        name: "ends_without_a_word",
+        breaks: "a candidate that does not know whether it holds the Lease ends as if it did not",
+        changes: &[("elector/standby.rs", "return Some(Ending::InDoubt(base))", "return Some(Ending::Interrupted)")],
+        world: "lost acquisition",
+    },
+    Mutant {
+        name: "lost_acquisition_counts",
+        breaks: "a start that was not made counts, whoever says so",
+        changes: &[("elector/remains.rs", "Some(if progress.open {", "Some(if progress.open && false {")],
+        world: "lost acquisition",
+    },
+    Mutant {
+        name: "stops_in_secret",
+        breaks: "a holder that is told to stop says so with its next renewal",
+        changes: &[("elector/tenure.rs", "            phase if phase.is_news() => Duration::ZERO,\n", "")],
+        world: "stop cut short",
+    },
+    Mutant {
+        name: "cut_short_is_failed",
+        breaks: "a holder that said that it stops, and fell silent, has failed",
+        changes: &[("elector/account.rs", "stopping.unwrap_or(Reason::LeaseLost)", "stopping.and(None).unwrap_or(Reason::LeaseLost)")],
+        world: "stop cut short",
     },
     Mutant {
         name: "starts_after_the_end",

@@ -25,6 +25,7 @@ impl World {
             holder: write.holder.as_ref().map(who),
             renew_time: write.renew_time,
             lease: write.lease_duration,
+            starts: write.progress.as_ref().map_or(0, |progress| progress.starts),
             decided,
         };
         self.note(Deed::Sends { who: sender, boot, put });
@@ -171,6 +172,7 @@ impl World {
                 let remains = process.page.remains(now.at.boot);
                 match remains.release(&record, &process.candidate, now) {
                     Some(write) => self.put(who, Call::LastPut, Rc::new(write), now.at.boot, REQUEST_DEADLINE),
+                    None if !remains.is_settled_by(&record) => self.speak_again(who),
                     None => self.exits(who, "its elector died, and did not hold the Lease"),
                 }
             }

@@ -134,6 +134,7 @@ impl World {
     fn end(&mut self, who: Who, ending: &Ending) {
         let word = match ending {
             Ending::Interrupted => "interrupted",
+            Ending::InDoubt(base) => return self.doubts(who, *base),
             Ending::Exited(exit) if exit.is_success() => "its workload succeeded",
             Ending::Exited(_) => "its workload failed",
             Ending::Lost(_) => "it lost the Lease",

@@ -289,6 +289,13 @@ impl World {
         }
     }
 
+    /// As a person does by hand.
+    pub fn empty_lease(&mut self) {
+        if let Some(emptied) = self.server.empty(self.now) {
+            self.stored(None, &emptied);
+        }
+    }
+
     /// Not with an outcome that stands nowhere else: with it, nobody could know that the run is finished.
     pub fn delete_lease(&mut self) {
         if self.server.lease().is_some_and(|lease| !lease.is_finished()) {

@@ -57,7 +57,7 @@ impl Cost {
                 self.wished();
                 Ok(())
             }
-            Deed::Dies { who, .. } => {
+            Deed::Dies { who, .. } | Deed::Doubts { who } => {
                 self.agents.insert(*who, Allowance { since: at, writes: LAST_WORDS, reads: LAST_WORDS });
                 Ok(())
             }

@@ -10,8 +10,10 @@ use crate::deed::{self, Deed, Who};
 use crate::faults::{ALL, Fault};
 use crate::judge::Judge;
 
+const IN_DOUBT: &str = "it did not know whether it held the Lease";
 /// How an agent can end.
-const ENDINGS: [&str; 12] = [
+const ENDINGS: [&str; 13] = [
+    IN_DOUBT,
     "interrupted",
     "its workload succeeded",
     "its workload failed",
@@ -84,6 +86,7 @@ impl Coverage {
                 let how = if *overdue { "killed by the kernel timer" } else { "the elector crashed" };
                 *self.endings.entry(how).or_default() += 1;
             }
+            Deed::Doubts { .. } => *self.endings.entry(IN_DOUBT).or_default() += 1,
             Deed::Exits { who, ending } => {
                 *self.endings.entry(ending).or_default() += 1;
                 self.agent_time += self.born.remove(who).map_or(Duration::ZERO, |born| at - born);

@@ -69,6 +69,8 @@ pub struct Sent {
     pub holder: Option<Who>,
     pub renew_time: Timestamp,
     pub lease: Duration,
+    /// Of the run, by the account that it carries.
+    pub starts: u32,
     /// When the elector decided to send it: earlier than it left.
     pub decided: Duration,
 }
@@ -132,6 +134,10 @@ pub enum Deed {
         who: Who,
         overdue: bool,
     },
+    /// The elector ends and does not know whether it holds the Lease.
+    Doubts {
+        who: Who,
+    },
     Exits {
         who: Who,
         ending: &'static str,
@@ -165,6 +171,7 @@ impl fmt::Display for Deed {
             Self::Sleeps { who } => write!(formatter, "agent {who} sleeps with its machine"),
             Self::Wakes { who } => write!(formatter, "agent {who} wakes with its machine"),
             Self::Dies { who, overdue } => write!(formatter, "the elector of agent {who} dies{}", if *overdue { ", overdue" } else { "" }),
+            Self::Doubts { who } => write!(formatter, "the elector of agent {who} ends and may hold the Lease"),
             Self::Exits { who, ending } => write!(formatter, "agent {who} is over: {ending}"),
             Self::Happens(fault, Some(place)) => write!(formatter, "-- {fault:?} at place {place}"),
             Self::Happens(fault, None) => write!(formatter, "-- {fault:?}"),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use singletonjob::contract::exit_codes;
 use singletonjob::lease::notes::Exit;
 
 use crate::clocks::RATES;
@@ -39,6 +40,7 @@ pub enum Fault {
     PodForgotten,
     DuplicateContainer,
     LeaseDeleted,
+    LeaseEmptied,
     HandoverWished,
     Suspended,
     TimingChanged,
@@ -51,7 +53,7 @@ pub enum Fault {
 }
 
 /// All that a schedule draws from; what is likely stands there more often.
-pub const ALL: [Fault; 42] = [
+pub const ALL: [Fault; 43] = [
     Fault::NodeCut,
     Fault::NodeCut,
     Fault::AnswersLost,
@@ -87,6 +89,7 @@ pub const ALL: [Fault; 42] = [
     Fault::PodForgotten,
     Fault::DuplicateContainer,
     Fault::LeaseDeleted,
+    Fault::LeaseEmptied,
     Fault::HandoverWished,
     Fault::Suspended,
     Fault::TimingChanged,
@@ -145,10 +148,10 @@ impl Climate {
     }
 }
 
-/// Most often fatal, where the job has a failure policy.
+/// Most often fatal, where the job has a failure policy. A service may ask for another holder so.
 fn failure_of(who: Who) -> Exit {
-    let codes = [FATAL, IGNORED, FATAL, 1];
-    Exit::Code(codes[usize::try_from(who % 4).expect("small")])
+    let codes = [FATAL, IGNORED, FATAL, 1, exit_codes::HAND_OVER];
+    Exit::Code(codes[usize::try_from(who % 5).expect("small")])
 }
 
 impl World {
@@ -282,6 +285,7 @@ impl World {
     fn trouble_controller(&mut self, fault: Fault, duration: Duration) {
         match fault {
             Fault::LeaseDeleted => self.delete_lease(),
+            Fault::LeaseEmptied => self.empty_lease(),
             Fault::HandoverWished => self.wish_handover(),
             Fault::Suspended => self.controller.suspend(!self.controller.is_suspended()),
             Fault::TimingChanged => {

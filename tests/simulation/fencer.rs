@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use singletonjob::lease::record::Version;
+
 use crate::deed::{Deed, Who};
 use crate::process::{Stage, Tree};
 use crate::world::{Event, Mutant, World};
@@ -59,6 +61,17 @@ impl World {
         let longest = self.nodes[process.node].clock.true_duration(LAST_WORDS);
         self.after(longest + MOMENT, Event::LastWords(who));
         self.last_words(who);
+    }
+
+    /// The elector ends and does not know whether it holds the Lease: nothing runs, and PID 1 has the last word.
+    pub fn doubts(&mut self, who: Who, base: Version) {
+        let Some(process) = self.electing(who) else { return };
+        process.forget();
+        process.page.in_doubt = Some(base);
+        process.stage = Stage::Fencing;
+        self.streams.remove(&who);
+        self.note(Deed::Doubts { who });
+        self.fenced(who);
     }
 
     /// From outside, PID 1 included: nobody says any last words.

@@ -72,8 +72,8 @@ impl World {
         self.born += 1;
         let (who, node) = (self.born, self.places[number].node);
         let candidate = self.places[number].candidate(who);
-        let moment = self.nodes[node].clock.now(self.now).at;
-        self.processes.insert(who, Process::new(who, number, node, candidate, moment, self.now, temper));
+        let now = self.nodes[node].clock.now(self.now);
+        self.processes.insert(who, Process::new(who, number, node, candidate, now, self.now, temper));
         self.places[number].who = Some(who);
         self.note(Deed::Appears { who, place: number });
         self.open_watch(who);

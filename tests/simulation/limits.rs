@@ -25,6 +25,9 @@ pub struct Account {
     /// When the holder acquired it, how much of its time the run had taken.
     pub taken: Duration,
     pub failures: u32,
+    pub starts: u32,
+    /// The holder says that it was told to stop.
+    pub stopping: bool,
     /// Of the workload of whoever has just released, if it ended by itself.
     pub failed_with: Option<i32>,
     /// Why the last finished run was finished.
@@ -46,6 +49,8 @@ impl Account {
             deadline: deadline.map(|seconds| Duration::from_secs(seconds.into())),
             taken: taken.unwrap_or_default(),
             failures: notes.progress.as_ref().map_or(0, |progress| progress.failures),
+            starts: notes.progress.as_ref().map_or(0, |progress| progress.starts),
+            stopping: notes.health.as_ref().is_some_and(|health| health.stopping.is_some()),
             failed_with: mark.and_then(|mark| mark.exit).map(Exit::code),
             verdict: notes.finished.as_ref().map(|finished| finished.reason.clone()),
         }
@@ -101,6 +106,10 @@ impl Limits {
         })?;
         let ignored = failed_with.is_some_and(|code| account.ignored.contains(&code));
         claim(!ignored || account.failures == last.account.failures, "failure policy", || format!("agent {who} counts what is ignored"))?;
+        let follows = last.triple.holder.is_some() && state.triple.holder.is_some() && state.triple.holder != last.triple.holder;
+        claim(!(follows && last.account.stopping) || account.failures <= last.account.failures, "stop cut short", || {
+            format!("agent {who} counts a stop as a failure")
+        })?;
         claim(verdict != Some("DeadlineExceeded") || account.deadline.is_some(), "active deadline", || {
             format!("agent {who} fails a run for its time, and it has no limit")
         })

@@ -46,10 +46,10 @@ impl World {
         let begun = process.todo.iter().take_while(|todo| matches!(todo, Todo::CarryOut(..))).count();
         process.todo.insert(begun, Todo::Hear(News::Tick));
         self.carry_on(who);
-        self.was_late(who, now.at.boot.saturating_sub(pause.since.boot));
+        self.was_late(who, now.at.elapsed_for_challenger(pause.since));
     }
 
-    /// The heartbeat notices.
+    /// The heartbeat notices. A suspension of the machine is no lateness.
     pub fn was_late(&mut self, who: Who, late: Duration) {
         let Some(process) = self.electing(who).filter(|_| late >= STEP) else { return };
         let steps = u32::try_from(late.as_millis() / STEP.as_millis()).unwrap_or(u32::MAX);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use singletonjob::lease::clock::Moment;
+use singletonjob::lease::clock::{Moment, Now};
 use singletonjob::lease::elector::Remains;
 use singletonjob::lease::elector::{Candidate, Elector, Fact, Output, Role, Write};
 use singletonjob::lease::notes::Exit;
@@ -100,6 +100,7 @@ pub struct Page {
     pub was_candidate: bool,
     pub token: Option<Version>,
     pub exit: Option<Exit>,
+    pub in_doubt: Option<Version>,
     pub deadline: Option<Duration>,
     pub kill_margin: Duration,
 }
@@ -111,7 +112,8 @@ impl Page {
     }
 
     pub fn remains(&self, boot: Duration) -> Remains {
-        Remains { token: self.token, exit: self.exit, overdue: self.deadline.is_some_and(|deadline| boot >= deadline) }
+        let overdue = self.deadline.is_some_and(|deadline| boot >= deadline);
+        Remains { token: self.token, exit: self.exit, overdue, in_doubt: self.in_doubt }
     }
 }
 
@@ -163,12 +165,12 @@ pub struct Process {
 }
 
 impl Process {
-    pub fn new(who: Who, place: usize, node: usize, candidate: Candidate, moment: Moment, born: Duration, temper: Temper) -> Self {
+    pub fn new(who: Who, place: usize, node: usize, candidate: Candidate, now: Now, born: Duration, temper: Temper) -> Self {
         Self {
             who,
             place: Some(place),
             node,
-            elector: Elector::new(candidate.clone(), moment),
+            elector: Elector::new(candidate.clone(), now),
             candidate,
             born,
             stage: Stage::Electing,

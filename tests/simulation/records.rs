@@ -46,7 +46,7 @@ fn hears(who: Who, boot: Duration, holder: Option<Who>, second: i64) -> Deed {
 }
 
 fn sends(who: Who, boot: Duration, base: u128, holder: Option<Who>, second: i64) -> Deed {
-    Deed::Sends { who, boot, put: Sent { base, holder, renew_time: renewed(second), lease: L, decided: boot } }
+    Deed::Sends { who, boot, put: Sent { base, holder, renew_time: renewed(second), lease: L, starts: 1, decided: boot } }
 }
 
 fn starts(who: Who, boot: Duration, token: u128) -> Deed {
@@ -165,6 +165,26 @@ fn a_token_that_does_not_rise_is_rejected() {
     record.extend(takeover(at(65), 12).into_iter().take(3));
     assert_eq!(broken(record, starts(2, at(65), 11)), "I7");
     assert_eq!(broken(abandoned(), stored(9, None, Some(1), 1)), "A3");
+}
+
+#[test]
+fn a_start_is_taken_back_only_by_a_candidate_that_did_not_make_it() {
+    let counted = || {
+        let Deed::Commits { by, state } = stored(12, None, Some(1), 1) else { unreachable!() };
+        Deed::Commits { by, state: State { account: Account { starts: 2, ..Account::default() }, ..state } }
+    };
+    let gives_back = || sends(1, at(12), 12, None, 2);
+    assert_eq!(broken(abandoned().into_iter().chain([counted()]).collect(), gives_back()), "starts");
+    let unstarted = rightful().into_iter().take(5).chain([counted(), gives_back()]);
+    assert_eq!(judged(unstarted), Ok(()));
+}
+
+#[test]
+fn a_renew_time_that_is_set_back_within_a_tenure_is_rejected_and_by_an_acquisition_it_is_not() {
+    assert_eq!(broken(rightful(), sends(1, at(3), 11, Some(1), 0)), "renewTime");
+    assert_eq!(broken(rightful(), sends(1, at(3), 11, Some(1), 1)), "renewTime", "the same");
+    assert_eq!(broken(abandoned(), sends(1, at(11), 11, None, 0)), "renewTime", "a release");
+    assert_eq!(judged(abandoned().into_iter().chain([sends(2, at(65), 11, Some(2), 0)])), Ok(()));
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl Safety {
             Deed::Exits { who, ending } => return self.exits(*who, ending),
             Deed::Sleeps { who } => drop(self.running.remove(who) && self.asleep.insert(*who)),
             Deed::Wakes { who } => return self.wakes(*who),
-            Deed::Appears { .. } | Deed::Reads { .. } | Deed::Deletes | Deed::Dies { .. } | Deed::Happens(..) => {}
+            Deed::Appears { .. } | Deed::Reads { .. } | Deed::Deletes | Deed::Dies { .. } | Deed::Doubts { .. } | Deed::Happens(..) => {}
         }
         Ok(())
     }
@@ -93,6 +93,10 @@ impl Safety {
         let agent = self.agents.entry(who).or_default();
         agent.sent.push(put.clone());
         let Some(base) = base else { return Ok(()) };
+        let rises = base.triple.holder != Some(who) || base.triple.renew_time < Some(put.renew_time);
+        claim(rises, "renewTime", || format!("agent {who} sets the time back in its own tenure"))?;
+        let takes_back = put.starts < base.account.starts && agent.started;
+        claim(!takes_back, "starts", || format!("agent {who} takes back a start that it has made"))?;
         match put.holder {
             None => {
                 agent.released = true;

@@ -113,6 +113,13 @@ impl Server {
         changed.then(|| self.store(now, next))
     }
 
+    /// By hand. Nothing changes where nobody holds it.
+    pub fn empty(&mut self, now: Duration) -> Option<Rc<Record>> {
+        let held = self.lease().filter(|lease| lease.holder.is_some())?;
+        let next = Record { holder: None, ..Record::clone(held) };
+        Some(self.store(now, next))
+    }
+
     /// `record` with a new uid.
     pub fn create(&mut self, now: Duration, record: Record) -> Option<Rc<Record>> {
         if self.lease().is_some() {

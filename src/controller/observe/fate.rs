@@ -75,7 +75,7 @@ pub async fn look(
     };
     let pod = bounded("reading Pod", holder.pod(), pods.get_opt(holder.pod())).await?;
     let Some(pod) = pod.filter(|pod| pod.uid().as_deref() == Some(uid)) else { return Ok(Fate::Gone) };
-    if has_ended(&pod, record.renew_time) {
+    if has_ended(&pod, began(record)) {
         return Ok(Fate::Ended);
     }
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
@@ -115,16 +115,22 @@ async fn is_out_of_service(client: &Client, node: &str) -> Result<bool, Failure>
     Ok(taints.iter().any(|taint| taint.key == OUT_OF_SERVICE))
 }
 
-/// Whether the kubelet has reported the end of the container whose agent renewed last at `renewed`. Where another container runs in its place,
-/// that began later, by the same node's time of day.
-fn has_ended(pod: &Pod, renewed: Option<Timestamp>) -> bool {
+/// When the holder's agent began, by its node's time of day; an earlier version says only when it renewed last.
+fn began(record: &Record) -> Option<Timestamp> {
+    let said = record.notes.health.as_ref().and_then(|health| health.agent_started);
+    said.or(record.renew_time)
+}
+
+/// Whether the kubelet has reported the end of the container whose agent began at `began`. A container that runs in its place was started
+/// later, by the same node's time of day.
+fn has_ended(pod: &Pod, began: Option<Timestamp>) -> bool {
     let status = pod.status.clone().unwrap_or_default();
     if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
         return true;
     }
     let Some(gated) = gated(pod) else { return false };
     let reported = status.container_statuses.iter().flatten().find(|container| container.name == gated);
-    reported.is_some_and(|container| container_ended(container, renewed))
+    reported.is_some_and(|container| container_ended(container, began))
 }
 
 /// Whatever the SingletonJob's template says by now.
@@ -136,11 +142,11 @@ fn gated(pod: &Pod) -> Option<&str> {
     containers.find(mounts).map(|container| container.name.as_str())
 }
 
-fn container_ended(container: &ContainerStatus, renewed: Option<Timestamp>) -> bool {
+fn container_ended(container: &ContainerStatus, began: Option<Timestamp>) -> bool {
     let Some(state) = &container.state else { return false };
     let before = container.last_state.as_ref().is_some_and(|state| state.terminated.is_some());
     match &state.running {
-        Some(running) => before && running.started_at.as_ref().zip(renewed).is_some_and(|(began, renewed)| began.0 > renewed),
+        Some(running) => before && running.started_at.as_ref().zip(began).is_some_and(|(next, began)| next.0 > began),
         None => state.terminated.is_some() || before,
     }
 }
@@ -168,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_holder_has_ended_when_its_own_container_is_reported_so() {
-        let renewed = "2026-01-01T14:00:05.5Z".parse().ok();
+        let began = "2026-01-01T14:00:05.5Z".parse().ok();
         let ended = || json!({"terminated": {"exitCode": 137}});
         let running = |since: &str| json!({"running": {"startedAt": since}});
         let table = [
@@ -185,10 +191,27 @@ mod tests {
             ("Succeeded", json!({}), json!({}), true),
         ];
         for (phase, state, last, expected) in table {
-            assert_eq!(has_ended(&candidate(phase, state.clone(), last.clone()), renewed), expected, "{phase} {state} {last}");
+            assert_eq!(has_ended(&candidate(phase, state.clone(), last.clone()), began), expected, "{phase} {state} {last}");
         }
         let unknown = candidate("Running", running("2026-01-01T14:00:06Z"), ended());
-        assert!(!has_ended(&unknown, None), "nobody knows when it renewed");
+        assert!(!has_ended(&unknown, None), "nobody knows when it began");
+    }
+
+    #[test]
+    fn the_kubelets_times_are_compared_with_the_start_of_the_agent_and_not_with_a_renewal() {
+        let lease = |health: Value| -> Record {
+            let notes = json!({"singletonjob.dev/health": health.to_string()});
+            let object = json!({
+                "metadata": {"name": "web", "uid": "l", "resourceVersion": "7", "annotations": notes},
+                "spec": {"holderIdentity": "web-2_u2_7", "renewTime": "2099-01-01T00:00:00.000000Z"},
+            });
+            Record::read(&serde_json::from_value(object).expect("a Lease")).expect("a record")
+        };
+        let next = json!({"running": {"startedAt": "2026-01-01T14:00:06Z"}});
+        let restarted = candidate("Running", next, json!({"terminated": {"exitCode": 137}}));
+        assert!(has_ended(&restarted, began(&lease(json!({"agentStarted": "2026-01-01T14:00:05.5Z"})))));
+        assert!(!has_ended(&restarted, began(&lease(json!({"agentStarted": "2026-01-01T14:00:06.2Z"})))), "it is this very container");
+        assert!(!has_ended(&restarted, began(&lease(json!({})))), "an earlier version says when it renewed, and nothing else");
     }
 
     #[test]

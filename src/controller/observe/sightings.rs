@@ -13,6 +13,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 
 use crate::lease::clock::Moment;
+use crate::lease::notes::Reason;
 use crate::lease::record::{Identity, Record, Version};
 
 /// What is known of a Lease beyond its content.
@@ -24,8 +25,21 @@ pub struct Look {
     pub seen_alive: bool,
     /// The holder's fencing token, where its acquisition was seen.
     pub token: Option<Version>,
-    /// Who held it before the holder of now, and when that one last renewed, on its own clock.
-    pub before: Option<(Identity, Option<Timestamp>)>,
+    /// Who held it before the holder of now.
+    pub before: Option<Former>,
+    /// From the last sign of life of the holder before to the acquisition, on this machine's clock. `None` unless this controller saw both.
+    pub gap: Option<Duration>,
+}
+
+/// A holder that has been followed by another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Former {
+    /// Who it was.
+    pub holder: Identity,
+    /// When it last renewed, by its own time of day.
+    pub renewed: Option<Timestamp>,
+    /// Why it had been told to stop, if it said so and gave nothing back.
+    pub stopping: Option<Reason>,
 }
 
 /// What has been seen of one Lease.
@@ -34,7 +48,9 @@ struct Sighting {
     since: Moment,
     seen_alive: bool,
     token: Option<Version>,
-    before: Option<(Identity, Option<Timestamp>)>,
+    before: Option<Former>,
+    stopping: Option<Reason>,
+    gap: Option<Duration>,
     uid: String,
     holder: Option<Identity>,
     renew_time: Option<Timestamp>,
@@ -68,15 +84,16 @@ impl Sightings {
     /// How long `record` has been as it is, to this controller's knowledge, and what is known beyond it. A record that was read directly may
     /// be newer than what the watch has told.
     pub fn look(&self, namespace: &str, name: &str, record: &Record, now: Moment) -> Look {
-        let fresh = Look { unchanged: Duration::ZERO, seen_alive: false, token: token(record, None), before: None };
+        let fresh = Look { unchanged: Duration::ZERO, seen_alive: false, token: token(record, None), before: None, gap: None };
         let Some(known) = self.of(namespace, name).filter(|known| known.uid == record.uid) else { return fresh };
         if known.holder != record.holder {
-            let left = known.holder.clone().map(|holder| (holder, known.renew_time));
-            return Look { before: left.or(known.before), seen_alive: true, ..fresh };
+            let left = known.former();
+            let gap = known.gap(record, now);
+            return Look { before: left.or(known.before), seen_alive: true, gap, ..fresh };
         }
         let same = known.renew_time == record.renew_time;
         let unchanged = if same { now.elapsed_for_challenger(known.since) } else { Duration::ZERO };
-        Look { unchanged, seen_alive: known.seen_alive || !same, token: token(record, known.token), before: known.before }
+        Look { unchanged, seen_alive: known.seen_alive || !same, token: token(record, known.token), before: known.before, gap: known.gap }
     }
 
     /// For how long the holder has not been heard of; none where nobody holds.
@@ -97,23 +114,43 @@ impl Sightings {
 
 fn next(known: Option<&Sighting>, record: Record, digest: u64, now: Moment) -> Sighting {
     let Some(known) = known else {
-        let token = token(&record, None);
+        let (token, stopping) = (token(&record, None), stopping(&record));
         let Record { uid, holder, renew_time, .. } = record;
-        return Sighting { since: now, seen_alive: false, token, before: None, uid, holder, renew_time, digest };
+        return Sighting { since: now, seen_alive: false, token, before: None, stopping, gap: None, uid, holder, renew_time, digest };
     };
     let same_holder = known.holder == record.holder;
     let same = same_holder && known.renew_time == record.renew_time;
-    let left = known.holder.clone().map(|holder| (holder, known.renew_time));
     Sighting {
         since: if same { known.since } else { now },
         seen_alive: known.seen_alive || !same,
         token: token(&record, known.token.filter(|_| same_holder)),
-        before: if same_holder { known.before.clone() } else { left.or(known.before.clone()) },
+        before: if same_holder { known.before.clone() } else { known.former().or(known.before.clone()) },
+        stopping: stopping(&record),
+        gap: if same_holder { known.gap } else { known.gap(&record, now) },
         uid: record.uid,
         holder: record.holder,
         renew_time: record.renew_time,
         digest,
     }
+}
+
+impl Sighting {
+    /// Who is followed by another now.
+    fn former(&self) -> Option<Former> {
+        let holder = self.holder.clone()?;
+        Some(Former { holder, renewed: self.renew_time, stopping: self.stopping })
+    }
+
+    /// Since when this was so is known only to a controller that saw it begin.
+    fn gap(&self, acquired: &Record, now: Moment) -> Option<Duration> {
+        let saw_both = self.seen_alive && acquired.holder.is_some();
+        saw_both.then(|| now.elapsed_for_challenger(self.since))
+    }
+}
+
+/// Why the holder was told to stop, as it says.
+fn stopping(record: &Record) -> Option<Reason> {
+    record.notes.health.as_ref().and_then(|health| health.stopping)
 }
 
 /// The holder's token: as it says with its first renewal; before that, as was `known`, or else the version of the acquiring PUT, whose
@@ -204,12 +241,27 @@ mod tests {
     }
 
     #[test]
+    fn the_gap_between_two_holders_is_measured_on_one_clock_by_a_controller_that_saw_both() {
+        let sightings = Sightings::default();
+        let gap = |lease: &Lease, now| sightings.look("shop", "web", &Record::read(lease).expect("a record"), at(now)).gap;
+        sightings.saw(&lease(10, "a_u_1", 2), at(5));
+        let (unseen, released, next) = (lease(11, "b_u_1", 1), lease(12, "", 30), lease(13, "c_u_1", 2));
+        assert_eq!(gap(&unseen, 9), None, "since when the first was silent is not known");
+        sightings.saw(&unseen, at(9));
+        sightings.saw(&released, at(10));
+        assert_eq!(gap(&next, 17), Some(Duration::from_secs(7)), "read before the watch has told");
+        sightings.saw(&next, at(12));
+        sightings.saw(&lease(14, "c_u_1", 5), at(15));
+        assert_eq!(gap(&lease(14, "c_u_1", 5), 16), Some(Duration::from_secs(2)), "also after a renewal");
+    }
+
+    #[test]
     fn who_held_it_before_is_remembered_over_a_release() {
         let sightings = Sightings::default();
         sightings.saw(&lease(10, "a_u_1", 2), at(5));
         sightings.saw(&lease(11, "", 3), at(6));
         assert!(sightings.saw(&lease(12, "b_u_1", 4), at(7)));
         let before = sightings.of("shop", "web").expect("seen").before.expect("somebody");
-        assert_eq!(before.0, Identity::read("a_u_1"));
+        assert_eq!(before.holder, Identity::read("a_u_1"));
     }
 }

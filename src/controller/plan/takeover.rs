@@ -59,15 +59,17 @@ pub fn creation(job: &SingletonJob, observed: &Observed, timing: Timing) -> Crea
 
 /// The longest lease that any candidate may still hold by.
 ///
-/// It grows as soon as a longer one is wanted, and is written down before candidates are told. It shrinks only when the Lease shows that they
-/// have heard: told so, and held for no longer. Whoever was not told then has lost the compare-and-swap.
+/// It grows as soon as a longer one is wanted, and is written down before candidates are told. It shrinks only when a candidate's own write
+/// shows that they have heard: told so, and held for no longer, or released. Whoever was not told then has lost the compare-and-swap. A Lease
+/// that was emptied by hand shows nothing: its last holder may still hold by what is recorded there.
 pub fn longest(job: &SingletonJob, observed: &Observed) -> Duration {
     let wanted = seconds(job.spec.lease.lease_duration_seconds);
     let remembered = status(job).and_then(|lease| lease.longest_lease_duration_seconds).map_or(Duration::ZERO, seconds);
     let Some(Seen { record, .. }) = &observed.lease else { return wanted.max(remembered) };
     let told = record.notes.policy.as_ref().map_or(remembered, |policy| Duration::from_secs(u64::from(policy.lease_duration_seconds)));
-    let recorded = if record.holder.is_some() { record.lease_duration } else { Duration::ZERO };
-    let heard = told <= wanted && recorded <= wanted && record.acquire_time.is_some();
+    let recorded = if record.is_released() { Duration::ZERO } else { record.lease_duration };
+    let shows = record.acquire_time.is_some() && (record.holder.is_some() || record.is_released());
+    let heard = told <= wanted && recorded <= wanted && shows;
     if heard { wanted } else { wanted.max(remembered).max(told).max(recorded) }
 }
 

@@ -15,7 +15,7 @@ use crate::controller::observe::Seen;
 use crate::controller::observe::candidate::{Candidate, End, Life};
 use crate::controller::observe::fate::Fate;
 use crate::controller::observe::sightings::Look;
-use crate::lease::notes::{Desired, Reason, UnreachableHolder};
+use crate::lease::notes::{Desired, Reason, Released, UnreachableHolder};
 use crate::lease::record::{Identity, Record};
 
 pub(super) fn now() -> Timestamp {
@@ -173,6 +173,38 @@ fn a_shorter_lease_is_believed_only_when_the_holder_has_recorded_it() {
     assert_eq!(takeover::longest(&shorter, &observed), Duration::from_secs(15));
     observed.lease.as_mut().expect("a Lease").record.lease_duration = Duration::from_secs(6);
     assert_eq!(takeover::longest(&shorter, &observed), Duration::from_secs(6));
+}
+
+#[test]
+fn an_emptied_lease_does_not_show_that_a_shorter_one_was_heard_and_a_released_one_does() {
+    let mut shorter = service(2);
+    shorter.spec.lease.lease_duration_seconds = 6;
+    let observed = there(Some(1), vec![]);
+    let told = act(&shorter, &observed).wishes.policy;
+    let longest = |change: &dyn Fn(&mut Record)| {
+        let mut seen = observed.lease.clone().expect("a Lease");
+        seen.record.notes.policy = Some(told.clone());
+        change(&mut seen.record);
+        let observed = Observed { lease: Some(seen), ..observed.clone() };
+        takeover::longest(&shorter, &observed).as_secs()
+    };
+    let mark = |record: &Record| Released {
+        lease_uid: record.uid.clone(),
+        renew_time: record.renew_time,
+        by: Identity::read("web-1_u1_0"),
+        reason: Reason::Drain,
+        token: None,
+        exit: None,
+    };
+    let emptied = |record: &mut Record| record.holder = None;
+    let released = |record: &mut Record| (record.holder, record.notes.released) = (None, Some(mark(record)));
+    let emptied_after_a_release = |record: &mut Record| {
+        released(record);
+        record.renew_time = Some(now());
+    };
+    let emptied_when_short = |record: &mut Record| (record.holder, record.lease_duration) = (None, Duration::from_secs(6));
+    assert_eq!([longest(&|_| ()), longest(&emptied), longest(&emptied_after_a_release), longest(&emptied_when_short)], [15; 4]);
+    assert_eq!(longest(&released), 6);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, is_true, reasons, remove_condition, set_condition, types};
 use crate::api::status::{FinishedRun, RunOutcome};
 use crate::controller::plan::{self, PATIENCE, is_service, runs, takeover};
-use crate::lease::notes::Reason;
+use crate::lease::notes::{Reason, Released};
 
 /// To a run that is over.
 const TEMPLATE_CHANGED: &str =
@@ -242,7 +242,7 @@ fn held(account: &Account<'_>) -> Statement {
             Statement::no(types::HELD, reasons::EXPIRED, message)
         }
         (Some(_), _) => Statement::yes(types::HELD, reasons::HELD, held_by(account)),
-        (None, Some(released)) if record.is_released() => free(account, released.reason, released.by.pod()),
+        (None, Some(released)) if record.is_released() => free(account, released),
         (None, _) => quarantined(account, "was emptied by somebody who is no candidate", record.lease_duration),
     }
 }
@@ -257,8 +257,9 @@ fn held_by(account: &Account<'_>) -> String {
     holder(account).split([',', ';']).next().unwrap_or_default().to_owned()
 }
 
-fn free(account: &Account<'_>, reason: Reason, by: &str) -> Statement {
-    if reason == Reason::Created {
+fn free(account: &Account<'_>, released: &Released) -> Statement {
+    let by = released.by.pod();
+    if released.reason == Reason::Created {
         return Statement::no(types::HELD, reasons::NEVER_HELD, "nobody has held the Lease yet");
     }
     let wait = runs::progress(account.job, account.observed).map_or(0, |progress| progress.retry_after_seconds);
@@ -269,7 +270,7 @@ fn free(account: &Account<'_>, reason: Reason, by: &str) -> Statement {
         let message = format!("the workload ended in {by}{often}; it is started again {wait} s after that; the log of {by} says why");
         return Statement::no(types::HELD, reasons::BACKOFF, message);
     }
-    Statement::no(types::HELD, reasons::RELEASED, format!("{by} gave the Lease back: {}", words::release(reason)))
+    Statement::no(types::HELD, reasons::RELEASED, format!("{by} gave the Lease back: {}", words::given_back(released)))
 }
 
 /// Quotes what keeps a candidate from starting in any case: [`super::events`] tells by it what has been told.

@@ -64,6 +64,7 @@ pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJ
     events.extend(blocked(old, new));
     events.extend(hazards(old, new));
     if new.takeovers.first() != old.takeovers.first() {
+        events.extend(new.takeovers.first().and_then(|takeover| cut_short(account, takeover)));
         events.extend(new.takeovers.first().map(changed_hands).into_iter().flatten());
     }
     events.extend(account.request.and_then(refused));
@@ -103,6 +104,18 @@ fn hazards(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> 
     let hazard = find_condition(&new.conditions, types::TEMPLATE_HAZARDOUS)?;
     let told = find_condition(&old.conditions, types::TEMPLATE_HAZARDOUS).is_some_and(|told| told.message == hazard.message);
     (!told).then(|| warning("TemplateHazardous", hazard.message.clone()))
+}
+
+/// The holder before was told to stop, and was cut off before it could give the Lease back.
+fn cut_short(account: &Account<'_>, takeover: &Takeover) -> Option<Event> {
+    let before = account.seen()?.look.before.as_ref().filter(|_| takeover.reason == TakeoverReason::Expired)?;
+    let (pod, why) = (before.holder.pod().to_owned(), words::release(before.stopping?));
+    let note = format!(
+        "{pod} was told to stop, {why}, and lost the API server before its workload had ended: the attempt does not count as failed, and its \
+         successor waited for the lease; keep the network of the pod up until the workload has ended: let a proxy beside it stop last, or keep \
+         the API server's address out of the proxy"
+    );
+    Some(Event { pod: Some(pod), ..warning("StopCutShort", note) })
 }
 
 fn changed_hands(takeover: &Takeover) -> Vec<Event> {

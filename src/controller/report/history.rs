@@ -1,5 +1,7 @@
 //! Runs and changes of hands, newest first.
 
+use std::time::Duration;
+
 use super::words::to_seconds;
 use super::{Account, ends};
 use crate::api::SingletonJobStatus;
@@ -7,7 +9,7 @@ use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::status::{FinishedRun, MOST_HISTORY, RunOutcome, Takeover, TakeoverReason};
 use crate::controller::plan::runs;
 use crate::controller::plan::schedule::Agenda;
-use crate::lease::notes::{Finished, Outcome, Policy, Reason};
+use crate::lease::notes::{Finished, Outcome, Policy, Reason, Released};
 use crate::lease::record::{Identity, Record};
 
 /// How the job's runs ended. What is written here stays, whatever happens to the Lease.
@@ -118,31 +120,34 @@ fn takeover(account: &Account<'_>, record: &Record, to: &str, last: Option<&str>
     let before = look.and_then(|look| look.before.as_ref());
     let last_sign = match released {
         Some(released) => released.renew_time,
-        None => before.and_then(|(_, renewed)| *renewed),
+        None => before.and_then(|before| before.renewed),
     };
     let first = account.agenda.is_some() && record.notes.progress.as_ref().is_some_and(|progress| progress.starts == 1);
-    let gap = record.acquire_time.zip(last_sign).map(|(acquired, left)| acquired.duration_since(left).as_millis());
+    let by_time_of_day = record.acquire_time.zip(last_sign).and_then(|(acquired, left)| acquired.duration_since(left).try_into().ok());
+    // Times of day of two nodes that contradict each other say nothing.
+    let gap: Option<Duration> = by_time_of_day.or_else(|| look.and_then(|look| look.gap));
     let named = |identity: &str| Identity::read(identity).pod().to_owned();
     let from = match released {
         _ if first => None,
         Some(released) if released.reason == Reason::Created => None,
         Some(released) => Some(released.by.pod().to_owned()),
-        None => before.map(|(holder, _)| holder.pod().to_owned()).or_else(|| last.map(named)),
+        None => before.map(|before| before.holder.pod().to_owned()).or_else(|| last.map(named)),
     };
     Takeover {
         acquire_time: record.acquire_time.map(to_seconds),
         from,
         to: to.to_owned(),
         // The first attempt of a run takes over from nobody, whoever ran the one before.
-        reason: if first { TakeoverReason::InitialAcquire } else { reason(released.map(|released| released.reason), last.is_some(), old) },
-        gap_milliseconds: gap.and_then(|gap| i64::try_from(gap).ok()).filter(|gap| *gap >= 0 && !first),
+        reason: if first { TakeoverReason::InitialAcquire } else { reason(released, last.is_some(), old) },
+        gap_milliseconds: gap.filter(|_| !first).and_then(|gap| i64::try_from(gap.as_millis()).ok()),
         fencing_token: look.and_then(|look| look.token).map(|token| token.to_string()),
     }
 }
 
-fn reason(released: Option<Reason>, was_held: bool, old: &SingletonJobStatus) -> TakeoverReason {
+fn reason(released: Option<&Released>, was_held: bool, old: &SingletonJobStatus) -> TakeoverReason {
     let cleared = || find_condition(&old.conditions, types::HELD).is_some_and(|held| held.reason == reasons::QUARANTINED);
-    match released {
+    match released.map(|released| released.reason) {
+        Some(Reason::WorkloadSucceeded) if released.is_some_and(Released::hands_over) => TakeoverReason::Handover,
         Some(Reason::Created | Reason::Stopped) => TakeoverReason::InitialAcquire,
         Some(Reason::Handover) => TakeoverReason::Handover,
         Some(Reason::Unready) => TakeoverReason::Unready,

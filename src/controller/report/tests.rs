@@ -6,6 +6,7 @@ mod listed;
 mod rollout;
 mod runs;
 mod scheduled;
+mod takeovers;
 
 use std::time::Duration;
 
@@ -66,7 +67,8 @@ fn seen(holder: Option<&str>, annotations: Value, unchanged: u64) -> Seen {
     }))
     .expect("a Lease");
     let record = Record::read(&object).expect("a record");
-    let look = Look { unchanged: Duration::from_secs(unchanged), seen_alive: true, token: holder.map(|_| Version(48213)), before: None };
+    let look =
+        Look { unchanged: Duration::from_secs(unchanged), seen_alive: true, token: holder.map(|_| Version(48213)), ..Look::default() };
     Seen { object, record, look }
 }
 

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::status::TakeoverReason;
 use crate::controller::plan::schedule::fate::{Missed, Why};
-use crate::lease::notes::Reason;
+use crate::lease::notes::{Exit, Reason, Released};
 
 /// "1 attempt", "2 attempts".
 pub fn count(number: impl TryInto<u64>, one: &str, many: &str) -> String {
@@ -35,6 +35,12 @@ pub fn release(reason: Reason) -> String {
         Reason::ElectorDied => "its agent died",
     };
     format!("{reason:?} ({means})")
+}
+
+/// Why a holder gave the Lease back, as [`release`] says it.
+pub fn given_back(released: &Released) -> String {
+    let own_wish = released.hands_over().then(|| format!("its workload hands over by exit code {}", Exit::HAND_OVER.code()));
+    own_wish.unwrap_or_else(|| release(released.reason))
 }
 
 /// Why a holder was followed by another: the word of the API, and what it means.

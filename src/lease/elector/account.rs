@@ -34,7 +34,8 @@ pub fn of(record: &Record, run: &Run) -> Progress {
     Progress { start_time, resumptions: run.resumptions, ..known }
 }
 
-/// The account once a start without an outcome is written off as lost: its holder, or its node, is gone.
+/// The account once a start without an outcome is written off as lost: its holder, or its node, is gone. It has not failed where that holder was
+/// told to stop, and said so.
 pub(super) fn write_off(progress: Progress, policy: &Policy, record: &Record) -> Progress {
     if !progress.open {
         return progress;
@@ -43,7 +44,8 @@ pub(super) fn write_off(progress: Progress, policy: &Policy, record: &Record) ->
         (Some(acquired), Some(renewed)) => Duration::try_from(renewed.duration_since(acquired)).unwrap_or_default(),
         _ => Duration::ZERO,
     };
-    loss(failed(progress, limits::action(policy, Reason::LeaseLost, None)), ran)
+    let stopping = record.notes.health.as_ref().and_then(|health| health.stopping);
+    loss(failed(progress, limits::action(policy, stopping.unwrap_or(Reason::LeaseLost), None)), ran)
 }
 
 /// The account with one more start; unchanged where nothing of the run is left.
@@ -54,6 +56,13 @@ pub(super) fn start(progress: Progress, policy: &Policy, wall: Timestamp) -> Pro
     let first = (policy.completion_policy == CompletionPolicy::OnSuccess).then_some(wall);
     let start_time = progress.start_time.or(first);
     Progress { starts: progress.starts.saturating_add(1), open: true, retry_after_seconds: 0, start_time, ..progress }
+}
+
+/// The account of `record` without its last start. The candidate that acquired says itself that it has started nothing: from nobody else's word
+/// could that be known.
+pub(super) fn take_back(progress: Progress, record: &Record) -> Progress {
+    let start_time = progress.start_time.filter(|began| Some(*began) != record.acquire_time);
+    Progress { starts: progress.starts.saturating_sub(1), open: false, start_time, ..progress }
 }
 
 /// Whether there is nothing more to start.
@@ -83,6 +92,7 @@ pub(super) fn close(progress: Progress, policy: &Policy, end: Closing) -> (Progr
     let action = limits::action(policy, reason, exit);
     let counted = Progress { open: false, ..failed(progress, action) };
     let closed = match reason {
+        Reason::WorkloadSucceeded if exit == Some(Exit::HAND_OVER) => loss(counted, ran),
         Reason::WorkloadSucceeded | Reason::WorkloadFailed | Reason::ElectorDied => setback(counted, ran),
         Reason::LeaseLost => loss(counted, ran),
         // As in batch/v1, what is stopped on purpose and resumed has all its time again.
@@ -109,7 +119,7 @@ fn failed(progress: Progress, action: Option<FailureAction>) -> Progress {
     }
 }
 
-/// A lost lease says nothing about the workload: it is no reason to wait before the next start.
+/// An end that says nothing against the workload, as a lost lease: it is no reason to wait before the next start.
 fn loss(progress: Progress, ran: Duration) -> Progress {
     let setbacks = if ran >= SOUND_RUN { 0 } else { progress.setbacks };
     Progress { setbacks, retry_after_seconds: 0, open: false, ..progress }
@@ -168,6 +178,19 @@ mod tests {
         let before = Progress { setbacks: 1, ..started() };
         let (after, verdict) = close(before, &policy, end(Reason::WorkloadSucceeded, Some(Exit::Code(0)), Duration::ZERO));
         assert_eq!((after.failures, after.retry_after_seconds, verdict), (0, 10, None));
+    }
+
+    #[test]
+    fn a_service_that_hands_over_by_its_exit_code_has_no_setback_and_one_that_does_so_too_soon_has() {
+        let policy = policy(CompletionPolicy::Never, 0);
+        let before = Progress { setbacks: 1, ..started() };
+        let exit = Some(Exit::HAND_OVER);
+        let after = |reason, ran| close(before.clone(), &policy, end(reason, exit, ran)).0;
+        let well = after(Reason::WorkloadSucceeded, Duration::from_secs(15));
+        assert_eq!((well.failures, well.setbacks, well.retry_after_seconds, well.open), (0, 1, 0, false));
+        assert_eq!(after(Reason::WorkloadSucceeded, SOUND_RUN).setbacks, 0);
+        let hasty = after(Reason::WorkloadFailed, Duration::from_secs(14));
+        assert_eq!((hasty.failures, hasty.setbacks, hasty.retry_after_seconds), (1, 2, 10));
     }
 
     #[test]

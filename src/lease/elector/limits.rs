@@ -30,6 +30,19 @@ pub(super) fn action(policy: &Policy, reason: Reason, exit: Option<Exit>) -> Opt
     }
 }
 
+/// Why a workload that ended by itself gives the Lease back.
+pub(super) fn own_end(policy: &Policy, exit: Exit, ran: Duration) -> Reason {
+    let succeeded = exit.is_success() || hands_over(policy, exit, ran);
+    if succeeded { Reason::WorkloadSucceeded } else { Reason::WorkloadFailed }
+}
+
+/// Whether a service asks for another holder and is well. One that asks before a lease has passed may be unable to work at all: candidates that
+/// hand the Lease to each other would spin.
+fn hands_over(policy: &Policy, exit: Exit, ran: Duration) -> bool {
+    let lease = Duration::from_secs(u64::from(policy.lease_duration_seconds));
+    policy.completion_policy == CompletionPolicy::Never && exit == Exit::HAND_OVER && ran >= lease
+}
+
 /// Why nothing of the run is left, if nothing is: as in batch/v1, its attempts are looked at before its time.
 pub(super) fn verdict(progress: &Progress, policy: &Policy, exceeded: bool) -> Option<Verdict> {
     if policy.completion_policy == CompletionPolicy::Never {
@@ -93,6 +106,27 @@ mod tests {
         for (exit, follows) in table {
             assert_eq!(action(&policy, Reason::WorkloadFailed, Some(exit)), Some(follows), "{exit:?}");
         }
+    }
+
+    #[test]
+    fn a_service_that_ran_for_a_lease_hands_over_by_its_exit_code_and_nothing_else_does() {
+        let service = Policy { completion_policy: CompletionPolicy::Never, ..policy(Vec::new()) };
+        let reason = |policy: &Policy, exit, ran| own_end(policy, exit, Duration::from_millis(ran));
+        let table = [
+            (Exit::Code(120), 15_000, Reason::WorkloadSucceeded),
+            (Exit::Code(120), 14_999, Reason::WorkloadFailed),
+            (Exit::Code(121), 99_000, Reason::WorkloadFailed),
+            (Exit::Signal(9), 99_000, Reason::WorkloadFailed),
+            (Exit::Code(0), 0, Reason::WorkloadSucceeded),
+        ];
+        for (exit, ran, follows) in table {
+            assert_eq!(reason(&service, exit, ran), follows, "{exit:?} after {ran} ms");
+        }
+        assert_eq!(
+            reason(&policy(Vec::new()), Exit::Code(120), 99_000),
+            Reason::WorkloadFailed,
+            "of a one-shot it is an exit code like any other"
+        );
     }
 
     #[test]

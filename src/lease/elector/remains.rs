@@ -1,12 +1,14 @@
 //! What the dead leave behind: giving a Lease back in the name of an elector that died, its process tree being gone.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::super::clock::Now;
 use super::super::notes::{Exit, Finished, Progress, Reason};
 use super::super::record::{Record, Version};
 use super::release::End;
-use super::{Candidate, Write, limits};
+use super::{Candidate, Write, account, limits};
 
 /// What is left of a tenure whose elector died; its process tree is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,16 +19,23 @@ pub struct Remains {
     pub exit: Option<Exit>,
     /// Whether the elector was killed by its deadline.
     pub overdue: bool,
+    /// The elector itself ended without a start, and without knowing whether its acquisition, based on this version, was stored.
+    pub in_doubt: Option<Version>,
 }
 
 impl Remains {
-    fn reason(self) -> Reason {
+    fn reason(self, record: &Record, wall: Timestamp) -> Reason {
         match (self.exit, self.overdue) {
-            (Some(exit), _) if exit.is_success() => Reason::WorkloadSucceeded,
-            (Some(_), _) => Reason::WorkloadFailed,
+            _ if self.in_doubt.is_some() => Reason::Drain,
+            (Some(exit), _) => own_end(record, exit, wall),
             (None, true) => Reason::LeaseLost,
             (None, false) => Reason::ElectorDied,
         }
+    }
+
+    /// Whether nothing more can be stored in the name of the dead once `record` is: what was based on an older version conflicts.
+    pub fn is_settled_by(self, record: &Record) -> bool {
+        self.in_doubt.is_none_or(|base| record.version > base)
     }
 
     /// The write that gives back what `dead` still holds: an identity belongs to one process alone.
@@ -36,17 +45,27 @@ impl Remains {
         }
         let end = End {
             by: &dead.identity,
-            reason: self.reason(),
+            reason: self.reason(record, now.wall),
             token: self.token,
             exit: self.exit,
-            started: record.acquire_time,
+            started: record.acquire_time.filter(|_| self.in_doubt.is_none()),
             unhealthy: false,
             exceeded: is_exceeded(record, now.wall),
         };
         let renew_time = Record::next_renew_time(record.renew_time, now.wall);
-        let (progress, finished) = settle(record, &end, now);
+        let (progress, finished) = if self.in_doubt.is_some() { (not_started(record), None) } else { settle(record, &end, now) };
         Some(end.release(record, renew_time, progress, finished))
     }
+}
+
+fn own_end(record: &Record, exit: Exit, wall: Timestamp) -> Reason {
+    let other = if exit.is_success() { Reason::WorkloadSucceeded } else { Reason::WorkloadFailed };
+    record.notes.policy.as_ref().map_or(other, |policy| limits::own_end(policy, exit, ran(record, wall)))
+}
+
+/// From the acquisition on, by the node's time of day: its own process is dead.
+fn ran(record: &Record, wall: Timestamp) -> Duration {
+    record.acquire_time.and_then(|acquired| wall.duration_since(acquired).try_into().ok()).unwrap_or_default()
 }
 
 /// Whether the run has taken as long as it may. What was stopped on purpose is not failed for that.
@@ -54,6 +73,12 @@ fn is_exceeded(record: &Record, wall: Timestamp) -> bool {
     let wanted = |progress: &Progress| record.notes.run.as_ref().is_none_or(|run| run.goes_on(progress));
     let of_run = record.notes.progress.as_ref().zip(record.notes.policy.as_ref()).filter(|(progress, _)| wanted(progress));
     limits::is_exceeded(of_run.and_then(|(progress, policy)| limits::left(progress, policy, wall)))
+}
+
+/// The account of the run without the start that was counted and not made.
+fn not_started(record: &Record) -> Option<Progress> {
+    let progress = record.notes.progress.clone()?;
+    Some(if progress.open { account::take_back(progress, record) } else { progress })
 }
 
 /// The account of the run, where one is open.
@@ -64,15 +89,12 @@ fn settle(record: &Record, end: &End<'_>, now: Now) -> (Option<Progress>, Option
     if !progress.open {
         return (Some(progress), None);
     }
-    let ran = record.acquire_time.and_then(|acquired| now.wall.duration_since(acquired).try_into().ok());
-    let (progress, finished) = end.settle(progress, policy, ran.unwrap_or_default(), now.wall);
+    let (progress, finished) = end.settle(progress, policy, ran(record, now.wall), now.wall);
     (Some(progress), finished)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::super::clock::Moment;
     use super::super::super::notes::{
         CompletionPolicy, Desired, FailureAction, FailurePolicy, FailureRule, Notes, Operator, Outcome, Policy, Run,
@@ -105,7 +127,7 @@ mod tests {
         }
     }
 
-    const CRASHED: Remains = Remains { token: Some(Version(9)), exit: None, overdue: false };
+    const CRASHED: Remains = Remains { token: Some(Version(9)), exit: None, overdue: false, in_doubt: None };
 
     #[test]
     fn a_lease_of_a_dead_elector_is_free_at_once_and_its_attempt_counts() {
@@ -125,6 +147,47 @@ mod tests {
         let remains = Remains { exit: Some(Exit::Code(0)), ..CRASHED };
         let write = remains.release(&held_by(&dead(), CompletionPolicy::OnSuccess), &dead(), now()).expect("held");
         assert_eq!(write.finished.map(|finished| finished.outcome), Some(Outcome::Succeeded));
+    }
+
+    #[test]
+    fn a_service_that_handed_over_by_its_exit_code_before_its_elector_died_has_no_setback() {
+        let remains = Remains { exit: Some(Exit::HAND_OVER), ..CRASHED };
+        let service = held_by(&dead(), CompletionPolicy::Never);
+        let after = |seconds| {
+            let now = Now { wall: now().wall + Duration::from_secs(seconds), ..now() };
+            let write = remains.release(&service, &dead(), now).expect("held");
+            (write.released.map(|mark| mark.reason), write.progress.map(|progress| progress.setbacks))
+        };
+        assert_eq!(after(15), (Some(Reason::WorkloadSucceeded), Some(0)));
+        assert_eq!(after(14), (Some(Reason::WorkloadFailed), Some(1)));
+    }
+
+    #[test]
+    fn a_start_that_was_not_made_is_taken_back_by_the_candidate_that_did_not_make_it() {
+        let doubting = Remains { token: None, in_doubt: Some(Version(9)), ..CRASHED };
+        let mut record = held_by(&dead(), CompletionPolicy::OnSuccess);
+        let counted = Progress { starts: 3, failures: 2, start_time: Some(now().wall - Duration::from_secs(60)), ..started_now() };
+        record.notes.progress = Some(counted.clone());
+        let write = doubting.release(&record, &dead(), now()).expect("its acquisition was stored");
+        assert_eq!(write.progress, Some(Progress { starts: 2, open: false, ..counted }));
+        let mark = write.released.expect("a mark");
+        assert_eq!((mark.reason, mark.token, write.finished), (Reason::Drain, None, None));
+        record.notes.progress = Some(started_now());
+        let first = doubting.release(&record, &dead(), now()).and_then(|write| write.progress).expect("an account");
+        assert_eq!((first.starts, first.failures, first.start_time), (0, 0, None), "the run has not begun");
+    }
+
+    /// As the acquisition counted it.
+    fn started_now() -> Progress {
+        Progress { uid: "job".into(), run: 1, starts: 1, open: true, start_time: Some(now().wall), ..Progress::default() }
+    }
+
+    #[test]
+    fn a_doubt_is_settled_by_a_newer_version_and_not_by_the_one_that_was_to_be_replaced() {
+        let doubting = Remains { token: None, in_doubt: Some(Version(10)), ..CRASHED };
+        let free = |version| Record { version: Version(version), holder: None, ..held_by(&dead(), CompletionPolicy::Never) };
+        assert!(!doubting.is_settled_by(&free(10)) && doubting.is_settled_by(&free(11)));
+        assert!(CRASHED.is_settled_by(&free(10)), "whoever died holding has nothing else under way");
     }
 
     /// Its policy fails the run at 42, forgives a lost lease and gives it a minute, which is over.

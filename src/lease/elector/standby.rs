@@ -12,7 +12,7 @@ use super::{Candidate, Ending, Output, Reading, Wire, Write, account, limits, su
 
 /// A candidate that has never read its Lease says so and ends: the commonest first fault is a network that does not let it.
 const UNREADABLE_AFTER: Duration = Duration::from_secs(30);
-/// How long an end is put off for a PUT whose fate is unknown: a Lease taken by it would be held by nobody.
+/// How long an end is put off for a PUT whose fate is unknown: PID 1 gives back a Lease that was taken by it, if it hears of it in time.
 const PATIENCE: Duration = Duration::from_secs(3);
 const HEAD_START: Duration = Duration::from_secs(1);
 const SHORTEST_SILENCE: Duration = Duration::from_millis(500);
@@ -54,10 +54,10 @@ impl Standby {
         wire: &mut Wire,
         outputs: &mut Vec<Output>,
     ) -> Option<Ending> {
-        if let Some(since) = drain
-            && (wire.attempts.is_empty() || now.at.elapsed_for_holder(since) >= PATIENCE)
-        {
-            return Some(Ending::Interrupted);
+        match (drain, wire.attempts.iter().map(|attempt| attempt.base).max()) {
+            (Some(_), None) => return Some(Ending::Interrupted),
+            (Some(since), Some(base)) if now.at.elapsed_for_holder(since) >= PATIENCE => return Some(Ending::InDoubt(base)),
+            (Some(_) | None, _) => {}
         }
         if let Some(why) = unreadable(now.at, wire) {
             return Some(Ending::Unreadable(why));
@@ -94,15 +94,18 @@ impl Standby {
         Some(waited.max(head_start(now.at, sight, record, *timing)).max(wire.pace(now.at, timing.retry_period())))
     }
 
-    pub(super) fn next_due(&self, now: Now, candidate: &Candidate, wire: &Wire) -> Duration {
-        let wait = self.wait(now, candidate, wire).filter(|_| wire.is_idle()).unwrap_or(Duration::MAX);
+    pub(super) fn next_due(&self, now: Now, candidate: &Candidate, drain: Option<Moment>, wire: &Wire) -> Duration {
+        let wait = match drain {
+            Some(since) => PATIENCE.saturating_sub(now.at.elapsed_for_holder(since)),
+            None => self.wait(now, candidate, wire).filter(|_| wire.is_idle()).unwrap_or(Duration::MAX),
+        };
         // Silence asks for a read: nothing is due while one is under way, which may take longer than a short retry period.
         let silence = if wire.reading == Reading::Idle { silence(now.at, wire) } else { Duration::MAX };
         wait.min(silence)
     }
 }
 
-/// Whether there would be time left for a renewal: a machine that was just suspended, or starves, is no place to hold a Lease.
+/// Whether there would be time left for a renewal: a container that starves is no place to hold a Lease.
 fn can_hold(lateness: Duration, wire: &Wire) -> bool {
     wire.policy.as_ref().is_some_and(|(_, timing)| timing.renew_deadline() > lateness + timing.retry_period() + timing.request_deadline())
 }
@@ -144,11 +147,11 @@ fn head_start(now: Moment, sight: &Sight, record: &Record, timing: Timing) -> Du
 fn acquire(now: Now, candidate: &Candidate, lateness: Duration, wire: &mut Wire, outputs: &mut Vec<Output>) {
     let (Some(record), Some((policy, timing))) = (&wire.latest, wire.policy.clone()) else { return };
     let Some(run) = wanted(record, candidate) else { return };
-    let write = takeover(now, candidate, record, run, &policy, timing, wire.next_renew_time(now.wall));
+    let write = takeover(now, candidate, wire, record, run, &policy, timing);
     wire.put(now, write, timing, lateness, outputs);
 }
 
-fn takeover(now: Now, candidate: &Candidate, record: &Record, run: &Run, policy: &Policy, timing: Timing, renew_time: Timestamp) -> Write {
+fn takeover(now: Now, candidate: &Candidate, wire: &Wire, record: &Record, run: &Run, policy: &Policy, timing: Timing) -> Write {
     let account = account::write_off(account::of(record, run), policy, record);
     Write {
         uid: record.uid.clone(),
@@ -156,13 +159,13 @@ fn takeover(now: Now, candidate: &Candidate, record: &Record, run: &Run, policy:
         holder: Some(candidate.identity.clone()),
         lease_duration: timing.lease_duration(),
         acquire_time: Some(now.wall),
-        renew_time,
+        renew_time: wire.first_renew_time(now.wall),
         transitions: record.transitions.saturating_add(1),
         progress: Some(account::start(account, policy, now.wall)),
         // Stays for as long as the tenure that follows on it, and tells how that one came about; it frees nothing any more.
         released: record.notes.released.clone().filter(|_| record.is_released()),
         finished: record.notes.finished.clone(),
-        health: None,
+        health: Some(wire.health()),
         drop_wishes: true,
     }
 }

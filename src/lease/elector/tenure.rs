@@ -129,7 +129,7 @@ impl Tenure {
             self.workload = Workload::Empty(None);
             why.after_empty(now)
         } else {
-            Phase::Stopping(Stopping { why, since: now, grace, terminated: false, killed: None, lost: false })
+            Phase::Stopping(Stopping { why, since: now, grace, terminated: false, killed: None, told: false, lost: false })
         };
     }
 
@@ -145,7 +145,7 @@ impl Tenure {
             return;
         }
         self.workload = Workload::Ended(exit);
-        let reason = if exit.is_success() { Reason::WorkloadSucceeded } else { Reason::WorkloadFailed };
+        let reason = limits::own_end(&self.policy, exit, self.ran(now));
         self.stop(now, Why::Release(reason), Duration::ZERO);
         if let Phase::Stopping(stopping) = &mut self.phase {
             stopping.grace = Duration::ZERO;
@@ -291,8 +291,9 @@ impl Tenure {
             wire.put(now, write, timing, lateness, outputs);
             self.release_sent();
         } else {
-            let write = self.renewal(candidate, record, timing, lateness, renew_time);
+            let write = self.renewal(candidate, record, timing, renew_time, self.health(candidate, wire, timing, lateness));
             let attempt = wire.register(now, &write, timing, lateness);
+            self.phase.told();
             self.shorten(now.at, &attempt);
             self.arm(now.at, outputs);
             outputs.push(attempt.put(write));
@@ -310,6 +311,9 @@ impl Tenure {
     /// From now until something is to be written.
     fn write_due(&self, now: Moment, wire: &Wire) -> Duration {
         let Some((_, timing)) = &wire.policy else { return Duration::MAX };
+        if self.phase.is_news() {
+            return Duration::ZERO;
+        }
         match &self.phase {
             Phase::Stopping(stopping) if stopping.lost => Duration::MAX,
             Phase::Holding | Phase::Stopping(_) => wire.pace(now, jittered(timing.retry_period(), wire)),
@@ -325,7 +329,7 @@ impl Tenure {
         }
     }
 
-    fn renewal(&self, candidate: &Candidate, record: &Record, timing: Timing, lateness: Duration, renew_time: Timestamp) -> Write {
+    fn renewal(&self, candidate: &Candidate, record: &Record, timing: Timing, renew_time: Timestamp, health: Health) -> Write {
         Write {
             uid: self.uid.clone(),
             base: self.version,
@@ -337,13 +341,20 @@ impl Tenure {
             progress: Some(self.progress.clone()),
             released: record.notes.released.clone(),
             finished: record.notes.finished.clone(),
-            health: Some(Health { token: Some(self.token), warnings: warnings(candidate, timing, lateness) }),
+            health: Some(health),
             drop_wishes: false,
         }
     }
 
+    fn health(&self, candidate: &Candidate, wire: &Wire, timing: Timing, lateness: Duration) -> Health {
+        let stopping = match &self.phase {
+            Phase::Stopping(stopping) => stopping.interruption(),
+            Phase::Holding | Phase::Releasing { .. } | Phase::Over(_) => None,
+        };
+        Health { token: Some(self.token), stopping, warnings: warnings(candidate, timing, lateness), ..wire.health() }
+    }
+
     fn release(&self, now: Now, candidate: &Candidate, record: &Record, why: &Why, timing: Timing, renew_time: Timestamp) -> Write {
-        let ran = self.started.map_or(Duration::ZERO, |started| now.at.elapsed_for_challenger(started));
         let end = End {
             by: &candidate.identity,
             reason: why.reason(),
@@ -357,9 +368,13 @@ impl Tenure {
                 _ => limits::is_exceeded(self.left(now.at)),
             },
         };
-        let (progress, finished) = end.settle(self.progress.clone(), &self.policy, ran, now.wall);
+        let (progress, finished) = end.settle(self.progress.clone(), &self.policy, self.ran(now.at), now.wall);
         let write = end.release(record, renew_time, Some(progress), finished);
         Write { uid: self.uid.clone(), base: self.version, lease_duration: timing.lease_duration(), ..write }
+    }
+
+    fn ran(&self, now: Moment) -> Duration {
+        self.started.map_or(Duration::ZERO, |started| now.elapsed_for_challenger(started))
     }
 
     /// How the process ends once everything is done.

@@ -1,5 +1,7 @@
 mod limits;
+mod stops;
 mod suspension;
+mod times;
 mod turns;
 mod unreachable;
 
@@ -9,7 +11,8 @@ use jiff::Timestamp;
 
 use super::super::clock::{Moment, Now};
 use super::super::notes::{
-    CompletionPolicy, Desired, Exit, FailurePolicy, Handover, Notes, Outcome, Policy, Progress, Reason, Released, Run, UnreachableHolder,
+    CompletionPolicy, Desired, Exit, FailurePolicy, Handover, Health, Notes, Outcome, Policy, Progress, Reason, Released, Run,
+    UnreachableHolder,
 };
 use super::super::record::{Identity, Record, Version};
 use super::*;
@@ -149,7 +152,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let candidate = Candidate { identity: me(), job_uid: "job".into(), stop_grace: Duration::from_secs(28), warnings: Vec::new() };
-        Self { elector: Elector::new(candidate, at(0).at), lease: free(), version: 10 }
+        Self { elector: Elector::new(candidate, at(0)), lease: free(), version: 10 }
     }
 
     fn step(&mut self, now: u64, input: Input) -> Vec<Output> {
@@ -543,7 +546,9 @@ fn a_handover_is_for_the_holder_it_names() {
     let for_other = bench.lease.clone().version(12).noted(|notes| notes.handover = Some(wish(other())));
     assert_eq!(orders(&bench.saw(100, for_other)), []);
     let for_me = bench.lease.clone().version(13).noted(|notes| notes.handover = Some(wish(me())));
-    assert_eq!(orders(&bench.saw(200, for_me)), [Order::Terminate]);
+    let told = bench.saw(200, for_me);
+    assert_eq!(orders(&told), [Order::Terminate]);
+    bench.store(210, &told);
     bench.told(300, Fact::WorkloadEnded(Exit::Signal(15)));
     let release = bench.told(310, Fact::TreeEmpty);
     let (_, write) = put(&release).expect("a release");
@@ -556,12 +561,14 @@ fn a_handover_is_for_the_holder_it_names() {
 #[test]
 fn a_drain_keeps_renewing_and_releases_when_the_tree_is_empty() {
     let mut bench = Bench::holding();
-    assert_eq!(orders(&bench.told(100, Fact::Drain)), [Order::Terminate]);
-    let renewal = bench.tick(2_900);
+    let told = bench.told(100, Fact::Drain);
+    assert_eq!(orders(&told), [Order::Terminate]);
+    bench.store(150, &told);
+    let renewal = bench.tick(3_000);
     assert_eq!(put(&renewal).and_then(|(_, write)| write.holder), Some(me()));
-    bench.store(2_950, &renewal);
-    bench.told(3_000, Fact::WorkloadEnded(Exit::Code(0)));
-    let outputs = bench.told(3_010, Fact::TreeEmpty);
+    bench.store(3_050, &renewal);
+    bench.told(3_100, Fact::WorkloadEnded(Exit::Code(0)));
+    let outputs = bench.told(3_110, Fact::TreeEmpty);
     let (_, write) = put(&outputs).expect("a release");
     assert_eq!((write.released.map(|mark| mark.reason), write.finished), (Some(Reason::Drain), None));
 }

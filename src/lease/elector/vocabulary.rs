@@ -149,6 +149,9 @@ pub struct Start {
 pub enum Ending {
     /// Stopped on request.
     Interrupted,
+    /// Stopped on request, having started nothing. An acquisition based on this version may have been stored, or may still be: the Lease may come to
+    /// be held in this process's name.
+    InDoubt(Version),
     /// The workload ended by itself.
     Exited(Exit),
     /// The Lease was lost, for this reason.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::clock::{Moment, Now};
-use super::super::notes::Policy;
+use super::super::notes::{Health, Policy};
 use super::super::record::{Identity, Record, Version};
 use super::super::timing::Timing;
 use super::{Output, Source, Write};
@@ -28,6 +28,8 @@ pub(super) struct Wire {
     pub(super) sent: u64,
     pub(super) last_sent: Option<(Moment, Version)>,
     last_renew_time: Option<Timestamp>,
+    /// When this process began, by its node's time of day.
+    agent_started: Timestamp,
     /// When something was last heard, or since when nothing ever was.
     pub(super) contact: Moment,
     pub(super) heard: bool,
@@ -67,7 +69,7 @@ fn obeyable(policy: &Policy) -> Option<(Policy, Timing)> {
 }
 
 impl Wire {
-    pub(super) fn new(now: Moment) -> Self {
+    pub(super) fn new(now: Now) -> Self {
         Self {
             latest: None,
             policy: None,
@@ -75,12 +77,13 @@ impl Wire {
             attempts: Vec::new(),
             in_flight: None,
             reading: Reading::Wanted,
-            last_read: now,
+            last_read: now.at,
             urgent: false,
             sent: 0,
             last_sent: None,
             last_renew_time: None,
-            contact: now,
+            agent_started: now.wall,
+            contact: now.at,
             heard: false,
             trouble: None,
         }
@@ -158,9 +161,29 @@ impl Wire {
         proof
     }
 
+    /// The renewTime of a write that acquires. Its identity is new to the Lease, and so is the triple that challengers watch: it goes back to the
+    /// time of day, whatever is stored, and need only differ from this process's own earlier attempts.
+    pub(super) fn first_renew_time(&self, wall: Timestamp) -> Timestamp {
+        self.past_the_mark(Record::next_renew_time(self.last_renew_time, wall))
+    }
+
+    /// The renewTime of a renewal or a release: it rises.
     pub(super) fn next_renew_time(&self, wall: Timestamp) -> Timestamp {
         let stored = self.latest.as_ref().and_then(|record| record.renew_time);
-        Record::next_renew_time(stored.max(self.last_renew_time), wall)
+        let next = Record::next_renew_time(stored, self.first_renew_time(wall));
+        self.past_the_mark(next)
+    }
+
+    /// Passes over the renewTime that a mark in the Lease is bound to. It lies ahead where a tenure has set the time back, and the mark must never
+    /// come to mean a write of that tenure: a Lease that is emptied by hand would be free.
+    fn past_the_mark(&self, time: Timestamp) -> Timestamp {
+        let marked = self.latest.as_ref().and_then(|record| record.notes.released.as_ref()).and_then(|mark| mark.renew_time);
+        if marked == Some(time) { Record::next_renew_time(marked, time) } else { time }
+    }
+
+    /// How the holder fares: what this process says of itself in every write that keeps the Lease.
+    pub(super) fn health(&self) -> Health {
+        Health { agent_started: Some(self.agent_started), ..Health::default() }
     }
 
     pub(super) fn put(&mut self, now: Now, write: Write, timing: Timing, lateness: Duration, outputs: &mut Vec<Output>) {

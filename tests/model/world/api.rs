@@ -56,6 +56,12 @@ impl World {
         if known {
             state.agent(request.agent).evidence.stored(request, version);
         }
+        let stopping = base.notes.health.as_ref().is_some_and(|health| health.stopping.is_some());
+        let failures = |progress: Option<&Progress>| progress.map_or(0, |progress| progress.failures);
+        let counted = failures(write.progress.as_ref()) > failures(base.notes.progress.as_ref());
+        if stopping && counted && write.holder.is_some() {
+            state.broke(Claim::StopsAreNoFailures);
+        }
         if base.notes.finished.is_some() && write.finished != base.notes.finished {
             state.broke(Claim::FinishedIsFinished);
         }
@@ -102,6 +108,17 @@ impl World {
                 Record { notes: Notes { cleared, ..held.notes.clone() }, ..held }
             }),
             _ => {}
+        }
+    }
+
+    /// The controller sees everything, and forgets a long lease as soon as it may.
+    pub fn remember(&self, state: &mut State) {
+        let Some(lease) = &state.store.lease else { return };
+        let wanted = Duration::from_secs(u64::from(state.wish.policy.lease_duration_seconds));
+        let emptied = lease.holder.is_none() && !lease.is_released();
+        let shows = lease.acquire_time.is_some() && (!emptied || self.breach == Breach::EmptiedIsHeard);
+        if shows && (lease.holder.is_none() || lease.lease_duration <= wanted) {
+            state.wish.longest_lease = wanted;
         }
     }
 

@@ -28,6 +28,8 @@ pub enum Clocks {
     StandingStill,
     /// The others' time of day is an hour ahead.
     Ahead,
+    /// The others' time of day is a second behind: what they write now, the first has written already.
+    Behind,
 }
 
 impl Clocks {
@@ -46,7 +48,8 @@ impl Clocks {
             Self::Ahead if !first => passed + Duration::from_secs(3600),
             _ => passed,
         };
-        let wall = Timestamp::from_second(1_700_000_000).expect("valid") + day;
+        let behind = if self == Self::Behind && !first { Duration::from_secs(1) } else { Duration::ZERO };
+        let wall = Timestamp::from_second(1_700_000_000).expect("valid") + day - behind;
         Now { at: Moment { boot: BOOTED + boot, raw: BOOTED + raw }, wall }
     }
 }

@@ -72,6 +72,8 @@ pub enum Breach {
     NoPlaceholder,
     /// The controller makes a new Lease with the lease duration that it wants, not the longest that somebody may still hold by.
     ShorterPlaceholder,
+    /// The controller takes a Lease that was emptied by hand for one whose holder has heard of a shorter lease.
+    EmptiedIsHeard,
     /// All processes of a pod, at once or in turn, have one identity.
     IdentityPerPod,
     /// PID 1 speaks in the name of a dead elector before the process tree is empty.

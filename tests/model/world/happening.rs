@@ -161,6 +161,7 @@ impl World {
                 self.write_by_hand(state, fault);
             }
         }
+        self.remember(state);
         tidy(state);
         Some(())
     }

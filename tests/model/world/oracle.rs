@@ -8,11 +8,11 @@ use jiff::Timestamp;
 
 use super::World;
 use super::lease::clock::{Moment, Now};
-use super::lease::elector::{Input, Output, Start, Write};
+use super::lease::elector::{Ending, Input, Output, Start, Write};
 use super::lease::notes::{Cleared, Desired, Exit, Released, UnreachableHolder};
 use super::lease::record::{Identity, Record};
 use super::lease::timing::{Timing, Wanted};
-use super::state::{Agent, Request, State};
+use super::state::{Agent, Dead, Request, State};
 
 /// What a state broke first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +43,10 @@ pub enum Claim {
     FinishedIsFinished,
     /// `activeDeadlineSeconds`.
     RunsHaveALimit,
+    /// A start is not counted where the candidate itself says that there was none.
+    OnlyStartsCount,
+    /// What is told to stop says so at once, and has not failed when it falls silent.
+    StopsAreNoFailures,
 }
 
 /// What the oracle remembers of one process.
@@ -57,6 +61,8 @@ pub struct Evidence {
     /// The version of the own write that acquired the Lease.
     pub token: Option<u128>,
     last_put: Option<(u32, u128)>,
+    /// The version that the last acquisition was based on, while it may still be stored for all that the process was told.
+    pub in_doubt: Option<u128>,
     pub exit: Option<Exit>,
     pub drained: Option<u32>,
     /// When it was asked to end, and when it was killed.
@@ -92,6 +98,7 @@ fn hard(lease: Duration) -> Duration {
 impl Evidence {
     /// Everything that is news: a lagging watch is none.
     pub fn saw(&mut self, now: Now, record: &Record) {
+        self.in_doubt = self.in_doubt.filter(|base| record.version.0 <= *base);
         let policy = record.notes.policy.as_ref().map_or(0, |policy| u64::from(policy.lease_duration_seconds));
         self.longest_lease = self.longest_lease.max(record.lease_duration).max(Duration::from_secs(policy));
         let sight = sight(record);
@@ -180,6 +187,7 @@ impl World {
         let evidence = &mut state.agent(number).evidence;
         let spins = evidence.last_put == Some(this) && write.holder.is_some();
         evidence.last_put = Some(this);
+        evidence.in_doubt = evidence.in_doubt.or(evidence.token.is_none().then_some(write.base.0));
         if spins {
             state.broke(Claim::NobodySpins);
         }
@@ -233,6 +241,9 @@ impl World {
         if state.running() > 0 && self.took_too_long(state, self.stop_grace + self.tick) {
             state.broke(Claim::RunsHaveALimit);
         }
+        if self.is_prompt() && state.agents.iter().any(|agent| stops_in_secret(state, agent)) {
+            state.broke(Claim::StopsAreNoFailures);
+        }
         if self.agents_overstay(state) {
             state.broke(Claim::StopsHaveALimit);
         }
@@ -245,6 +256,31 @@ impl World {
                 let Evidence { terminated, killed, .. } = agent.evidence;
                 (killed.is_none() && past(terminated, agent.candidate.stop_grace)) || past(killed, UNDEAD)
             })
+    }
+}
+
+/// Whether a workload was told to stop and given time for that, and the Lease does not say so.
+fn stops_in_secret(state: &State, agent: &Agent) -> bool {
+    let graceful = agent.evidence.terminated.is_some() && agent.evidence.killed.is_none() && !agent.candidate.stop_grace.is_zero();
+    let held = state.store.lease.as_ref().filter(|lease| lease.holder.as_ref() == Some(&agent.candidate.identity));
+    let says = |lease: &std::sync::Arc<Record>| lease.notes.health.as_ref().is_some_and(|health| health.stopping.is_some());
+    graceful && agent.running && held.is_some_and(|lease| !says(lease))
+}
+
+impl State {
+    /// A candidate that ends as if nothing were under way knows that nothing is.
+    pub fn judge_ending(&mut self, number: usize, ending: &Ending) {
+        if *ending == Ending::Interrupted && self.agents[number].evidence.in_doubt.is_some() {
+            self.broke(Claim::OnlyStartsCount);
+        }
+    }
+
+    /// What is given back without a start counts none.
+    pub fn judge_words(&mut self, dead: &Dead, write: &Write) {
+        let counted = write.progress.as_ref().is_some_and(|progress| progress.open || progress.starts > u32::from(self.starts));
+        if dead.in_doubt.is_some() && counted {
+            self.broke(Claim::OnlyStartsCount);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::World;
 use super::api::matches;
 use super::fault::{Breach, FATAL, Fault};
 use super::lease::clock::Now;
-use super::lease::elector::{Answer, Candidate, Elector, Fact, Input, Order, Output, Source};
+use super::lease::elector::{Answer, Candidate, Elector, Ending, Fact, Input, Order, Output, Source};
 use super::lease::notes::{CompletionPolicy, Desired, Exit};
 use super::lease::record::{Identity, Record};
 use super::oracle::Evidence;
@@ -58,7 +58,7 @@ impl World {
     fn agent(&self, number: usize, incarnation: u8, tick: u32) -> Agent {
         let candidate = self.candidate(number, incarnation);
         Agent {
-            elector: Elector::new(candidate.clone(), self.at(tick, number).at),
+            elector: Elector::new(candidate.clone(), self.at(tick, number)),
             candidate,
             incarnation,
             armed: None,
@@ -82,6 +82,8 @@ impl World {
             agent.hear(now, record, *source);
         } else if let Input::Answered { answer: Answer::Stored(record), .. } = &input {
             agent.hear(now, record, Source::Read);
+        } else if let Input::Answered { answer: Answer::Conflict, .. } = &input {
+            agent.evidence.in_doubt = None;
         }
         let outputs = agent.elector.step(now, input.clone());
         self.judge_step(state, number, &before, input, &outputs);
@@ -123,7 +125,18 @@ impl World {
                 self.judge_stop(state, number, true);
                 state.agent(number).killing = true;
             }
-            Order::Exit(_) => state.agent(number).over = true,
+            Order::Exit(ending) => self.end(state, number, &ending),
+        }
+    }
+
+    fn end(&self, state: &mut State, number: usize, ending: &Ending) {
+        state.judge_ending(number, ending);
+        let agent = state.agent(number);
+        agent.over = true;
+        if let (Ending::InDoubt(base), true) = (ending, self.last_words) {
+            let (incarnation, candidate) = (agent.incarnation, agent.candidate.clone());
+            let dead = Dead { agent: number, incarnation, candidate, token: None, exit: None, overdue: false, in_doubt: Some(*base) };
+            state.dead.push(Arc::new(dead));
         }
     }
 
@@ -201,7 +214,8 @@ impl World {
         state.idle_since = state.tick;
         let old = Arc::clone(&state.agents[number]);
         let Evidence { token, exit, .. } = old.evidence;
-        let dead = Dead { agent: number, incarnation: old.incarnation, candidate: old.candidate.clone(), token, exit, overdue };
+        let dead =
+            Dead { agent: number, incarnation: old.incarnation, candidate: old.candidate.clone(), token, exit, overdue, in_doubt: None };
         state.agents[number] = Arc::new(self.agent(number, old.incarnation + 1, state.tick));
         if self.breach == Breach::EarlyLastWords {
             let agent = state.agent(number);
@@ -218,6 +232,7 @@ impl World {
         let now = self.now(state, dead.agent);
         let write = state.store.lease.as_ref().and_then(|record| dead.remains().release(record, &dead.candidate, now));
         if let Some(write) = write {
+            state.judge_words(&dead, &write);
             send(state, Request { agent: dead.agent, incarnation: dead.incarnation, attempt: None, sent: now.at, write });
         }
     }

@@ -113,11 +113,12 @@ pub struct Dead {
     pub token: Option<u128>,
     pub exit: Option<Exit>,
     pub overdue: bool,
+    pub in_doubt: Option<Version>,
 }
 
 impl Dead {
     pub fn remains(&self) -> Remains {
-        Remains { token: self.token.map(Version), exit: self.exit, overdue: self.overdue }
+        Remains { token: self.token.map(Version), exit: self.exit, overdue: self.overdue, in_doubt: self.in_doubt }
     }
 }
 

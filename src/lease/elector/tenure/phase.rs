@@ -43,6 +43,8 @@ pub(super) struct Stopping {
     pub(super) grace: Duration,
     pub(super) terminated: bool,
     pub(super) killed: Option<Moment>,
+    /// A renewal that says so was sent.
+    pub(super) told: bool,
     /// Nothing can be renewed any more: the deadline has passed, or the Lease is another's.
     pub(super) lost: bool,
 }
@@ -59,6 +61,36 @@ pub(super) enum Why {
     Spent,
     /// The Lease is another's by now: there is nothing to give back.
     Taken(String),
+}
+
+impl Stopping {
+    /// For which reason a workload was told to stop that then neither succeeds nor fails by its exit; `None` if this stop is no interruption.
+    pub(super) fn interruption(&self) -> Option<Reason> {
+        match self.why {
+            Why::Release(reason) => reason.is_interruption().then_some(reason),
+            Why::Exceeded => Some(Reason::Stopped),
+            Why::Unhealthy | Why::Spent | Why::Taken(_) => None,
+        }
+    }
+
+    /// Whether the Lease is to be told now: should the holder be cut off before its workload has ended, nobody could know that it was stopping.
+    fn is_news(&self) -> bool {
+        !self.told && !self.grace.is_zero() && self.interruption().is_some()
+    }
+}
+
+impl Phase {
+    /// Whether a renewal is due at once.
+    pub(super) fn is_news(&self) -> bool {
+        matches!(self, Self::Stopping(stopping) if !stopping.lost && stopping.is_news())
+    }
+
+    /// A renewal was sent.
+    pub(super) fn told(&mut self) {
+        if let Self::Stopping(stopping) = self {
+            stopping.told = true;
+        }
+    }
 }
 
 impl Why {

@@ -52,7 +52,9 @@ fn a_holder_wakes_for_the_deadline_of_its_run_and_stops_with_the_grace_of_a_drai
     let mut bench = holding_under(limited());
     assert_eq!(orders(&renewing(&mut bench, 59_500)), []);
     assert_eq!(bench.elector.wakes_in(at(59_990)), Duration::from_millis(10));
-    assert_eq!(orders(&bench.tick(60_000)), [Order::Terminate]);
+    let told = bench.tick(60_000);
+    assert_eq!(orders(&told), [Order::Terminate]);
+    bench.store(60_010, &told);
     bench.told(61_000, Fact::WorkloadEnded(Exit::Code(0)));
     let release = bench.told(61_010, Fact::TreeEmpty);
     let (_, write) = put(&release).expect("a release");
@@ -133,9 +135,11 @@ fn a_run_that_is_suspended_is_not_failed_and_has_all_its_time_again() {
     let stop = Run { desired: Desired::Stop, reason: Some("Suspended".into()), ..run() };
     let version = bench.lease.version.0 + 1;
     let stopped = bench.lease.clone().version(version).noted(|notes| notes.run = Some(stop));
-    assert_eq!(orders(&bench.saw(50_100, stopped)), [Order::Terminate]);
-    bench.told(61_000, Fact::WorkloadEnded(Exit::Signal(15)));
-    let (_, write) = put(&bench.told(61_010, Fact::TreeEmpty)).expect("a release");
+    let told = bench.saw(50_100, stopped);
+    assert_eq!(orders(&told), [Order::Terminate]);
+    bench.store(50_110, &told);
+    bench.told(52_000, Fact::WorkloadEnded(Exit::Signal(15)));
+    let (_, write) = put(&bench.told(52_010, Fact::TreeEmpty)).expect("a release");
     assert_eq!((write.finished, write.progress.and_then(|progress| progress.start_time)), (None, None));
 }
 

@@ -88,8 +88,10 @@ fn a_holder_that_was_not_told_of_the_suspension_in_between_stops_too() {
     renewing(&mut bench, 50_000);
     let version = bench.lease.version.0 + 1;
     let told = bench.lease.clone().version(version).noted(|notes| notes.run = Some(resumed()));
-    assert_eq!(orders(&bench.saw(50_100, told)), [Order::Terminate]);
-    bench.told(61_000, Fact::WorkloadEnded(Exit::Signal(15)));
-    let (_, write) = put(&bench.told(61_010, Fact::TreeEmpty)).expect("a release");
+    let stop = bench.saw(50_100, told);
+    assert_eq!(orders(&stop), [Order::Terminate]);
+    bench.store(50_110, &stop);
+    bench.told(52_000, Fact::WorkloadEnded(Exit::Signal(15)));
+    let (_, write) = put(&bench.told(52_010, Fact::TreeEmpty)).expect("a release");
     assert_eq!((write.finished, write.progress.and_then(|progress| progress.start_time)), (None, None));
 }

@@ -1,0 +1,83 @@
+//! Being told to stop: the Lease is told at once, so that a stop that is cut short is not taken for a failure.
+
+use super::*;
+
+/// What `outputs` write about a stop.
+fn says(outputs: &[Output]) -> Option<Reason> {
+    put(outputs).expect("a renewal").1.health.and_then(|health| health.stopping)
+}
+
+#[test]
+fn a_holder_that_is_told_to_stop_renews_at_once_and_says_why_until_it_is_gone() {
+    let mut bench = Bench::holding();
+    let told = bench.told(500, Fact::Drain);
+    assert_eq!(orders(&told), [Order::Terminate]);
+    assert_eq!(says(&told), Some(Reason::Drain));
+    bench.store(510, &told);
+    assert_eq!(put(&bench.tick(3_000)), None, "once, and then as ever");
+    let renewal = bench.tick(3_400);
+    assert_eq!(says(&renewal), Some(Reason::Drain));
+    bench.store(3_410, &renewal);
+    bench.told(3_500, Fact::WorkloadEnded(Exit::Code(0)));
+    let (_, release) = put(&bench.told(3_510, Fact::TreeEmpty)).expect("a release");
+    assert_eq!((release.holder, release.health), (None, None));
+}
+
+#[test]
+fn a_request_to_hand_over_is_answered_with_what_it_asks_for() {
+    let mut bench = Bench::holding();
+    let handover = Handover { id: "1".into(), holder: me(), reason: Reason::RolledOut };
+    let record = bench.lease.clone().version(12).noted(|notes| notes.handover = Some(handover));
+    assert_eq!(says(&bench.saw(700, record)), Some(Reason::RolledOut));
+}
+
+#[test]
+fn what_is_no_interruption_or_leaves_no_time_is_not_said() {
+    let mut unhealthy = Bench::holding();
+    unhealthy.told(500, Fact::Unhealthy);
+    assert_eq!(put(&unhealthy.told(500, Fact::Drain)), None);
+    let mut ended = Bench::holding();
+    assert_eq!(put(&ended.told(500, Fact::WorkloadEnded(Exit::Code(1)))), None);
+    let mut silent = Bench::holding();
+    assert_eq!(put(&silent.tick(11_000)), None, "the deadline has passed");
+}
+
+/// The attempts that count once the holder, which said that, fell silent and is followed.
+fn failures_after(stopping: Option<Reason>, policy: &Policy) -> Progress {
+    let progress = Progress { uid: "job".into(), run: 1, starts: 1, open: true, ..Progress::default() };
+    let silent = held_by(other()).noted(|notes| {
+        notes.policy = Some(policy.clone());
+        notes.progress = Some(progress);
+        notes.health = Some(Health { stopping, ..Health::default() });
+    });
+    let mut bench = Bench::new();
+    bench.saw(0, silent);
+    put(&takeover_at(&mut bench, 15_000)).and_then(|(_, write)| write.progress).expect("a takeover")
+}
+
+#[test]
+fn a_holder_that_falls_silent_after_it_was_told_to_stop_has_not_failed() {
+    let once = Policy { backoff_limit: 0, ..policy() };
+    let cut_short = failures_after(Some(Reason::Drain), &once);
+    assert_eq!((cut_short.failures, cut_short.starts, cut_short.open), (0, 2, true), "the next attempt begins");
+    let lost = failures_after(None, &once);
+    assert_eq!((lost.failures, lost.starts, lost.open), (1, 1, false), "the attempts are used up");
+}
+
+#[test]
+fn a_candidate_that_ends_in_doubt_says_so_and_one_that_has_learnt_its_fate_does_not() {
+    let ends = |outputs: &[Output]| orders(outputs).into_iter().find(|order| matches!(order, Order::Exit(_)));
+    let mut bench = Bench::new();
+    let acquire = bench.saw(0, free());
+    bench.told(100, Fact::Drain);
+    bench.unknown(200, &acquire);
+    bench.step(300, Input::Unreachable("cut off".into()));
+    assert_eq!(ends(&bench.tick(3_000)), None);
+    assert_eq!(bench.elector.wakes_in(at(3_000)), Duration::from_millis(100), "what it could take is nothing to wake for");
+    assert_eq!(ends(&bench.tick(3_100)), Some(Order::Exit(Ending::InDoubt(Version(10)))));
+    let mut told = Bench::new();
+    let acquire = told.saw(0, free());
+    told.told(100, Fact::Drain);
+    told.unknown(200, &acquire);
+    assert_eq!(ends(&told.saw(300, free().version(11))), Some(Order::Exit(Ending::Interrupted)), "another write came first");
+}

@@ -29,6 +29,8 @@ mod candidate;
 mod gateway;
 #[path = "faults/scenario.rs"]
 mod scenario;
+#[path = "faults/store.rs"]
+mod store;
 #[path = "faults/wire.rs"]
 mod wire;
 
@@ -50,6 +52,10 @@ mod lease_by_hand;
 mod limits;
 #[path = "faults/network.rs"]
 mod network;
+#[path = "faults/quorum.rs"]
+mod quorum;
+#[path = "faults/restore.rs"]
+mod restore;
 #[path = "faults/server.rs"]
 mod server;
 #[path = "faults/stops.rs"]

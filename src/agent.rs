@@ -42,6 +42,9 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{fmt, registry};
 
 use crate::contract::{TERMINATION_PREFIX, exit_codes};
 use crate::lease::driver;
@@ -133,9 +136,17 @@ fn speak(connection: kube::Config, config: &Config, dead: &Candidate, remains: R
     }
 }
 
-/// Next to the workload's own log, so no more than an administrator needs.
+/// Next to the workload's own log, so no more than an administrator needs: of the libraries only warnings.
 fn log() {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_target(false).with_max_level(Level::WARN).init();
+    let wanted = Targets::new().with_default(Level::WARN).with_target(env!("CARGO_CRATE_NAME"), Level::INFO);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(false).with_target(false);
+    registry().with(lines.with_filter(wanted)).init();
+}
+
+/// Before anything is held, because a log that nobody reads may make this wait.
+fn announce(candidate: &Candidate) {
+    let clock_source = candidate.clock_source.as_deref().unwrap_or("unknown");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), identity = %candidate.identity, clock_source, "singletonjob-agent starts");
 }
 
 /// Is PID 1: listens for signals at once, tests the container, runs the elector, which runs `decide`, and after its death `last_words`. The exit code of the container.
@@ -153,6 +164,7 @@ where
         return exit_codes::SELF_TEST_FAILED;
     }
     let candidate = config.candidate();
+    announce(&candidate);
     let dead = candidate.clone();
     let elector = |inheritance| elector::run(inheritance, config, candidate, command, decide);
     signals.and_then(|signals| fencer::run(signals, message, elector, |remains| last_words(dead, remains))).unwrap_or_else(|error| {

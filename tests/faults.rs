@@ -15,7 +15,6 @@ mod control_plane;
 #[path = "support/lease.rs"]
 mod lease;
 #[path = "support/observe.rs"]
-#[expect(dead_code, reason = "shared with tests that use more of it")]
 mod observe;
 #[path = "support/report.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]

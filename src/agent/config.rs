@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::contract::{environment, paths};
+use crate::lease::clock;
 use crate::lease::elector::Candidate;
 use crate::lease::record::Identity;
 
@@ -76,6 +77,7 @@ impl Config {
             identity: Identity::new(&self.pod_name, &self.pod_uid, fastrand::u64(..)),
             job_uid: self.job_uid.clone(),
             stop_grace: self.termination_grace_period.saturating_sub(RESERVE),
+            clock_source: clock::source(),
         }
     }
 

@@ -72,7 +72,8 @@ where
     let (facts, told) = mpsc::unbounded_channel();
     let leases = Api::namespaced(client, namespace);
     let leave = leave(drain, facts.clone(), leases);
-    let candidate = Candidate { identity: Identity::new(pod, NAME, fastrand::u64(..)), job_uid: NAME.into(), stop_grace: STOP_GRACE };
+    let identity = Identity::new(pod, NAME, fastrand::u64(..));
+    let candidate = Candidate { identity, job_uid: NAME.into(), stop_grace: STOP_GRACE, clock_source: None };
     let mut leader = Leader { work: Some(work), task: None, facts, telemetry: telemetry.clone(), published: None };
     let election = driver::run(config, namespace, NAME, candidate, told, &mut leader);
     tokio::select! {

@@ -4,10 +4,14 @@
 //! lease is fresh. `CLOCK_BOOTTIME` counts on, but NTP may slew it; `CLOCK_MONOTONIC_RAW` is never slewed, but stops in suspend. A holder takes
 //! the larger of the two elapsed times and a challenger the smaller, so that both errors fall on the safe side.
 
+use std::fs;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use nix::time::{ClockId, clock_gettime};
+
+/// The kernel names here what both clocks count.
+const CLOCK_SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
 
 /// One reading of both clocks. Comparable only with other readings of this machine since it was booted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -49,6 +53,13 @@ pub fn now() -> Now {
     Now { at, wall: to_microseconds(Timestamp::now()) }
 }
 
+/// The kernel's name for what both clocks count, such as `tsc` or `kvm-clock`: it decides which pauses of a virtual machine they leave out.
+/// `None` if the kernel does not say.
+pub fn source() -> Option<String> {
+    let name = fs::read_to_string(CLOCK_SOURCE).ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
 fn read(clock: ClockId) -> Duration {
     Duration::from(clock_gettime(clock).expect("Linux 2.6.39 and later have this clock"))
 }
@@ -77,5 +88,11 @@ mod tests {
         let (first, second) = (now(), now());
         assert!(second.at.boot >= first.at.boot && second.at.raw >= first.at.raw);
         assert_eq!(first.wall.subsec_nanosecond() % 1000, 0);
+    }
+
+    #[test]
+    fn the_clock_source_is_one_word_wherever_the_kernel_names_one() {
+        assert_eq!(source().is_some(), fs::exists(CLOCK_SOURCE).expect("/sys can be looked at"));
+        assert!(source().is_none_or(|name| !name.is_empty() && !name.contains(char::is_whitespace)), "{:?}", source());
     }
 }

@@ -52,6 +52,7 @@ impl Place {
             identity: Identity::new(&format!("web-{}", self.number), &self.pod_uid(), nonce),
             job_uid: self.job.clone(),
             stop_grace: GRACE_PERIOD - RESERVE,
+            clock_source: None,
         }
     }
 }

@@ -331,7 +331,11 @@ impl Tenure {
             progress: Some(self.progress.clone()),
             released: record.notes.released.clone(),
             finished: record.notes.finished.clone(),
-            health: Some(Health { token: Some(self.token), warnings: warnings(timing, lateness) }),
+            health: Some(Health {
+                token: Some(self.token),
+                warnings: warnings(timing, lateness),
+                clock_source: candidate.clock_source.clone(),
+            }),
             drop_wishes: false,
         }
     }

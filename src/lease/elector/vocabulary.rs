@@ -17,6 +17,8 @@ pub struct Candidate {
     pub job_uid: String,
     /// From SIGTERM to SIGKILL when asked to stop while the lease is safe.
     pub stop_grace: Duration,
+    /// What the clocks of its node count, for its renewals to tell; `None` if that is not known.
+    pub clock_source: Option<String>,
 }
 
 /// How an observation was made.

@@ -51,6 +51,7 @@ impl World {
             identity: Identity::new(&format!("pod-{pod}"), &format!("uid-{pod}"), nonce),
             job_uid: "job".into(),
             stop_grace: self.stop_grace,
+            clock_source: None,
         }
     }
 

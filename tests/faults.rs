@@ -17,7 +17,6 @@ mod disk;
 #[path = "support/lease.rs"]
 mod lease;
 #[path = "support/observe.rs"]
-#[expect(dead_code, reason = "shared with tests that use more of it")]
 mod observe;
 #[path = "support/report.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
@@ -33,6 +32,8 @@ mod gateway;
 mod scenario;
 #[path = "faults/silent.rs"]
 mod silent;
+#[path = "faults/store.rs"]
+mod store;
 #[path = "faults/wire.rs"]
 mod wire;
 
@@ -56,6 +57,10 @@ mod lease_by_hand;
 mod limits;
 #[path = "faults/network.rs"]
 mod network;
+#[path = "faults/quorum.rs"]
+mod quorum;
+#[path = "faults/restore.rs"]
+mod restore;
 #[path = "faults/server.rs"]
 mod server;
 #[path = "faults/stops.rs"]

@@ -7,6 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 programs=( # module folder, program, package
   "etcd etcd go.etcd.io/etcd/server/v3"
+  "etcd etcdutl go.etcd.io/etcd/etcdutl/v3"
   "kubernetes kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver"
   "kubernetes kubectl k8s.io/kubernetes/cmd/kubectl"
   "kubernetes kube-controller-manager k8s.io/kubernetes/cmd/kube-controller-manager"

@@ -1,6 +1,7 @@
 //! What the agent is told by its pod: names, and constants of the pod. Everything that may change is in the Lease.
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use crate::lease::record::Identity;
 const DEFAULT_TERMINATION_GRACE_PERIOD: Duration = Duration::from_secs(30);
 /// Kept of the pod's termination grace period for killing, releasing and exiting.
 const RESERVE: Duration = Duration::from_secs(2);
+
+/// The kernel names here what its clocks count.
+const CLOCK_SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
 
 /// The environment of the gated container, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +81,7 @@ impl Config {
             job_uid: self.job_uid.clone(),
             stop_grace: self.termination_grace_period.saturating_sub(RESERVE),
             warnings: Vec::new(),
+            clock_source: clock_source(),
         }
     }
 
@@ -93,6 +98,13 @@ impl Config {
 
 /// In the state directory.
 pub(super) const UNHEALTHY_MARK: &str = "unhealthy";
+
+/// The kernel's name for what its clocks count, such as `tsc` or `kvm-clock`: it decides which pauses of a virtual machine they leave out.
+/// `None` if the kernel does not say.
+fn clock_source() -> Option<String> {
+    let name = fs::read_to_string(CLOCK_SOURCE).ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
 
 fn text(lookup: impl Fn(&str) -> Option<OsString>, name: &'static str) -> Result<Option<String>, Error> {
     let invalid = |value| Error::Invalid { name, value, wanted: "UTF-8" };
@@ -149,5 +161,11 @@ mod tests {
             Config::read(wrong).expect_err("30s").to_string(),
             r#"SINGLETONJOB_TERMINATION_GRACE_PERIOD_SECONDS is "30s"; it must be a whole number of seconds"#
         );
+    }
+
+    #[test]
+    fn the_clock_source_is_one_word_wherever_the_kernel_names_one() {
+        assert_eq!(clock_source().is_some(), fs::exists(CLOCK_SOURCE).expect("/sys can be looked at"));
+        assert!(clock_source().is_none_or(|name| !name.is_empty() && !name.contains(char::is_whitespace)), "{:?}", clock_source());
     }
 }

@@ -89,6 +89,7 @@ where
     inheritance.warnings.iter().for_each(|warning| log.say(warning));
     let page = inheritance.page;
     let candidate = Candidate { warnings: inheritance.warnings.clone(), ..candidate };
+    announce(&candidate);
     let explainer = Explainer::new(log.clone(), config.termination_message.clone());
     let runtime = Builder::new_current_thread().enable_all().build();
     let lived = explainer.and_then(|explainer| {
@@ -99,6 +100,11 @@ where
     let code = lived.unwrap_or_else(|error| log.give_up(error));
     log.finish();
     code
+}
+
+fn announce(candidate: &Candidate) {
+    let clock_source = candidate.clock_source.as_deref().unwrap_or("unknown");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), identity = %candidate.identity, clock_source, "singletonjob-agent starts");
 }
 
 async fn live<Decide>(

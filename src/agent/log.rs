@@ -1,5 +1,5 @@
-//! The elector's log, next to the workload's own: so no more than an administrator needs, and never waited for, because a pipe that is full
-//! waits for its reader.
+//! The elector's log, next to the workload's own: so no more than an administrator needs, of the libraries only warnings; and never waited
+//! for, because a pipe that is full waits for its reader.
 
 use std::io;
 use std::panic;
@@ -7,7 +7,10 @@ use std::process;
 use std::time::Duration;
 
 use tracing::Level;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{fmt, registry};
 
 use super::background::Background;
 use crate::contract::TERMINATION_PREFIX;
@@ -28,9 +31,10 @@ impl Log {
     /// Where the kernel refuses a thread.
     pub(super) fn begin() -> io::Result<Self> {
         let log = Self { background: Background::start("log")? };
-        let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).with_target(false);
+        let wanted = Targets::new().with_default(Level::WARN).with_target(env!("CARGO_CRATE_NAME"), Level::INFO);
+        let lines = fmt::layer().with_writer(log.clone()).with_ansi(false).with_target(false);
         // One that is there already is a test's.
-        let _ = subscriber.with_max_level(Level::WARN).try_init();
+        let _ = registry().with(lines.with_filter(wanted)).try_init();
         let panicking = log.clone();
         panic::set_hook(Box::new(move |why| panicking.give_up(why)));
         Ok(log)

@@ -78,6 +78,7 @@ where
         job_uid: NAME.into(),
         stop_grace: STOP_GRACE,
         warnings: Vec::new(),
+        clock_source: None,
     };
     let mut leader = Leader { work: Some(work), task: None, facts, telemetry: telemetry.clone(), published: None };
     let election = driver::run(store::unchanging(config), namespace, NAME, candidate, told, &mut leader);

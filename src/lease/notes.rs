@@ -373,4 +373,7 @@ pub struct Health {
     /// What an administrator should know, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The kernel's name for what the clocks of the holder's node count; `None` if that is not known. No decision depends on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_source: Option<String>,
 }

@@ -142,7 +142,13 @@ impl Agent {
     /// It knows nothing yet.
     pub fn new(stage: &Stage<'_>, number: u32) -> Self {
         let identity = Identity::new(&format!("rollup-{number}"), &pod_uid(number), number.into());
-        let candidate = Candidate { identity, job_uid: JOB_UID.to_owned(), stop_grace: Duration::from_secs(28), warnings: Vec::new() };
+        let candidate = Candidate {
+            identity,
+            job_uid: JOB_UID.to_owned(),
+            stop_grace: Duration::from_secs(28),
+            warnings: Vec::new(),
+            clock_source: None,
+        };
         Self { elector: Elector::new(candidate.clone(), stage.now()), candidate, token: None, orders: Vec::new() }
     }
 

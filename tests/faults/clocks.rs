@@ -3,6 +3,7 @@
 //! The wall clock of one process cannot be set, and that of the whole machine is not ours. But agents tell it to nobody except in the Lease:
 //! a Lease that was renewed in the future, or in the past, is all that another machine's clock can do to them.
 
+use std::fs;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,14 +11,16 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
 use singletonjob::contract::Role;
+use singletonjob::lease::record::Record;
 use tokio::time::sleep;
 
 use crate::candidate::Candidate;
-use crate::observe::{await_tenure, now};
+use crate::observe::{await_object, await_tenure, now};
 use crate::scenario::{NAME, SECOND, START, Scenario, scenario};
 
 const LEASE: u64 = 6;
 const HOUR: Duration = Duration::from_secs(3600);
+const CLOCK_SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
 
 /// A holder whose clock shows `renewed`, and that renews at that moment for the last time.
 async fn renew_as_another(scenario: &Scenario, renewed: Timestamp) {
@@ -90,5 +93,21 @@ fn machines_that_were_booted_at_other_times_replace_each_other() {
         let new = await_tenure(&scenario.records, 2, scenario.timing.lease_duration() + START).await;
         let first = new.first - Duration::from_secs(days.unsigned_abs());
         scenario.at_most("killed to first instruction (L + 1 s)", first - killed, scenario.timing.lease_duration() + SECOND);
+    });
+}
+
+#[test]
+fn a_holder_says_in_its_log_and_in_its_lease_what_the_clocks_of_its_node_count() {
+    scenario("23-clock-source", LEASE, async |scenario| {
+        let counted = fs::read_to_string(CLOCK_SOURCE).expect("Linux on real or virtual hardware has one");
+        let holder = scenario.pod(0).start(&[]).await;
+        let says_so = |lease: Option<&Lease>| {
+            let record = lease.and_then(|lease| Record::read(lease).ok());
+            record.and_then(|record| record.notes.health?.clock_source).is_some_and(|said| said == counted.trim())
+        };
+        await_object(scenario.api::<Lease>(), NAME, "it says what its clocks count", START, says_so).await;
+        let log = fs::read_to_string(holder.path("log")).expect("it was made");
+        assert!(log.contains(&format!("singletonjob-agent starts version=\"{}\"", env!("CARGO_PKG_VERSION"))), "{log}");
+        assert!(log.contains(&format!("clock_source=\"{}\"", counted.trim())), "{log}");
     });
 }

@@ -1,7 +1,6 @@
 //! One scenario: a namespace, a Lease and a folder of records of its own, judged at its end, and told in full when it fails.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
@@ -204,7 +203,7 @@ impl Scenario {
 
     /// Candidate `n`.
     pub fn pod(&self, n: u32) -> Pod<'_> {
-        Pod::new(self, &format!("{NAME}-{n}"), self.server())
+        Pod::new(self, &format!("{NAME}-{n}"), self.control_plane.address())
     }
 
     /// The first candidate, running its workload, and another, ready to take over.
@@ -221,14 +220,9 @@ impl Scenario {
         standby
     }
 
-    fn server(&self) -> SocketAddr {
-        let address = self.control_plane.server().trim_start_matches("https://");
-        address.parse().expect("an address")
-    }
-
     /// A way to the API server that can be spoiled.
     pub async fn wire(&self) -> Wire {
-        Wire::to(self.server()).await
+        Wire::to(self.control_plane.address()).await
     }
 
     /// An API server whose answers can be spoiled.

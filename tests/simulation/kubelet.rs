@@ -53,6 +53,7 @@ impl Place {
             job_uid: self.job.clone(),
             stop_grace: GRACE_PERIOD - RESERVE,
             warnings: Vec::new(),
+            clock_source: None,
         }
     }
 }

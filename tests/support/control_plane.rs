@@ -3,9 +3,11 @@
 //! The binaries are those of the local cluster, in `${CLUSTER_HOME:-$HOME/.cache/singletonjob-cluster}/bin`; without them every test that
 //! needs them fails and says how they are made.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -34,7 +36,7 @@ pub struct ControlPlane {
     server: String,
     directory: TempDir,
     apiserver_flags: Vec<String>,
-    processes: Mutex<Vec<Child>>,
+    processes: Mutex<BTreeMap<&'static str, Child>>,
 }
 
 impl ControlPlane {
@@ -49,18 +51,43 @@ impl ControlPlane {
         })
     }
 
-    /// Starts one and waits until it is ready.
+    /// Starts one with an etcd of its own and waits until it is ready.
     pub fn start() -> Self {
+        let [clients, peers] = free_ports();
+        let control_plane = Self::before(&format!("http://127.0.0.1:{clients}"));
+        control_plane.make_keys();
+        control_plane.spawn(ETCD, &etcd_flags(control_plane.path(), clients, peers));
+        control_plane.start_api_server();
+        control_plane
+    }
+
+    /// Starts one that keeps everything in the etcd at this URL and waits until it is ready.
+    pub fn on(etcd: &str) -> Self {
+        let control_plane = Self::before(etcd);
+        control_plane.make_keys();
+        control_plane.start_api_server();
+        control_plane
+    }
+
+    /// Starts another API server of the same cluster, which takes the same credentials; it knows only the etcd member at this URL.
+    pub fn beside(&self, etcd: &str) -> Self {
+        let control_plane = Self::before(etcd);
+        for entry in fs::read_dir(self.path().join("pki")).expect("made by the first").flatten() {
+            fs::copy(entry.path(), control_plane.path().join("pki").join(entry.file_name())).expect("a writable directory");
+        }
+        control_plane.start_api_server();
+        control_plane
+    }
+
+    /// Everything that it needs but its keys.
+    fn before(etcd: &str) -> Self {
         require_binaries();
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let [etcd, peers, secure] = free_ports();
+        let [secure] = free_ports();
         let server = format!("https://127.0.0.1:{secure}");
-        let flags = apiserver_flags(directory.path(), etcd, secure);
-        let control_plane = Self { server, directory, apiserver_flags: flags.clone(), processes: Mutex::default() };
+        let apiserver_flags = apiserver_flags(directory.path(), etcd, secure);
+        let control_plane = Self { server, directory, apiserver_flags, processes: Mutex::default() };
         control_plane.prepare();
-        control_plane.spawn(ETCD, &etcd_flags(control_plane.path(), etcd, peers));
-        control_plane.spawn(KUBE_APISERVER, &flags);
-        control_plane.await_ready();
         control_plane
     }
 
@@ -116,6 +143,9 @@ impl ControlPlane {
         fs::write(self.kubeconfig(), self.kubeconfig_text("admin")).expect("a writable directory");
         fs::write(self.path().join("audit.yaml"), AUDIT_POLICY).expect("a writable directory");
         File::create(self.audit_log()).expect("a writable directory");
+    }
+
+    fn make_keys(&self) {
         let key = self.path().join("pki/sa.key");
         let made = Command::new("openssl").args(["genrsa", "-out"]).arg(&key).stderr(Stdio::null()).status();
         assert!(made.is_ok_and(|status| status.success()), "openssl cannot make a key for service accounts; is it installed?");
@@ -137,6 +167,11 @@ impl ControlPlane {
         &self.server
     }
 
+    /// The same, for programs that are told a host and a port.
+    pub fn address(&self) -> SocketAddr {
+        self.server.trim_start_matches("https://").parse().expect("an address")
+    }
+
     /// Its certificate, which is its own authority, and its key.
     pub fn identity(&self) -> [PathBuf; 2] {
         ["crt", "key"].map(|kind| self.path().join("pki/apiserver").with_extension(kind))
@@ -144,24 +179,35 @@ impl ControlPlane {
 
     /// The process of etcd or kube-apiserver.
     pub fn pid_of(&self, program: &str) -> i32 {
-        let shell = self.processes()[usize::from(program == KUBE_APISERVER)].id();
+        let shell = self.processes()[program].id();
         first_child(shell).unwrap_or_else(|| panic!("{program} does not run:\n{}", self.last_words()))
     }
 
     /// Starts the API server that was killed anew, where it was and with what it stored.
     pub fn restart_api_server(&self) {
-        let killed = self.processes().pop().expect("etcd and kube-apiserver");
-        end(killed);
+        self.stop_api_server();
         self.spawn(KUBE_APISERVER, &self.apiserver_flags);
     }
 
-    fn processes(&self) -> MutexGuard<'_, Vec<Child>> {
+    /// Ends the API server; what it stored stays.
+    pub fn stop_api_server(&self) {
+        let running = self.processes().remove(KUBE_APISERVER);
+        end(running.expect("kube-apiserver was started"));
+    }
+
+    /// Starts the API server, where it was, and waits until it is ready.
+    pub fn start_api_server(&self) {
+        self.spawn(KUBE_APISERVER, &self.apiserver_flags);
+        self.await_ready();
+    }
+
+    fn processes(&self) -> MutexGuard<'_, BTreeMap<&'static str, Child>> {
         self.processes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn spawn(&self, program: &str, flags: &[String]) {
+    fn spawn(&self, program: &'static str, flags: &[String]) {
         let child = start_program(program, flags, &self.log(program));
-        self.processes().push(child);
+        self.processes().insert(program, child);
     }
 
     fn log(&self, program: &str) -> PathBuf {
@@ -188,17 +234,24 @@ impl ControlPlane {
 
 impl Drop for ControlPlane {
     fn drop(&mut self) {
-        self.processes().drain(..).rev().for_each(end);
+        let processes = std::mem::take(&mut *self.processes());
+        // The API server before its etcd, as their names have it.
+        processes.into_values().rev().for_each(end);
     }
 }
 
 /// A program of the cluster's build that lives as long as this process and the child's standard input do.
 pub fn start_program(program: &str, flags: &[String], log: &Path) -> Child {
+    let program = binaries().join(program);
+    start_command(std::iter::once(program.as_os_str()).chain(flags.iter().map(OsStr::new)), log)
+}
+
+/// A command that lives as long as this process and the child's standard input do.
+pub fn start_command<'a>(command: impl IntoIterator<Item = &'a OsStr>, log: &Path) -> Child {
     let log = || File::options().create(true).append(true).open(log).expect("a writable directory");
     Command::new("sh")
         .args(["-c", UNTIL_STDIN_CLOSES, "sh"])
-        .arg(binaries().join(program))
-        .args(flags)
+        .args(command)
         .stdin(Stdio::piped())
         .stdout(log())
         .stderr(log())
@@ -206,7 +259,8 @@ pub fn start_program(program: &str, flags: &[String], log: &Path) -> Child {
         .expect("a shell")
 }
 
-fn end(mut process: Child) {
+/// Ends what [`start_command`] started, and waits until it is gone.
+pub fn end(mut process: Child) {
     drop(process.stdin.take());
     let _: io::Result<_> = process.wait();
 }
@@ -253,10 +307,10 @@ fn etcd_flags(directory: &Path, clients: u16, peers: u16) -> Vec<String> {
     ]
 }
 
-fn apiserver_flags(directory: &Path, etcd: u16, secure: u16) -> Vec<String> {
+fn apiserver_flags(directory: &Path, etcd: &str, secure: u16) -> Vec<String> {
     let directory = directory.display();
     vec![
-        format!("--etcd-servers=http://127.0.0.1:{etcd}"),
+        format!("--etcd-servers={etcd}"),
         format!("--secure-port={secure}"),
         "--bind-address=127.0.0.1".to_owned(),
         "--service-cluster-ip-range=10.0.0.0/24".to_owned(),

@@ -108,7 +108,13 @@ mod tests {
     }
 
     fn dead() -> Candidate {
-        Candidate { identity: Identity::new("web-1", "6f1c", 7), job_uid: "job".into(), stop_grace: Duration::ZERO, warnings: Vec::new() }
+        Candidate {
+            identity: Identity::new("web-1", "6f1c", 7),
+            job_uid: "job".into(),
+            stop_grace: Duration::ZERO,
+            warnings: Vec::new(),
+            clock_source: None,
+        }
     }
 
     fn held_by(holder: &Candidate, completion_policy: CompletionPolicy) -> Record {

@@ -351,7 +351,8 @@ impl Tenure {
             Phase::Stopping(stopping) => stopping.interruption(),
             Phase::Holding | Phase::Releasing { .. } | Phase::Over(_) => None,
         };
-        Health { token: Some(self.token), stopping, warnings: warnings(candidate, timing, lateness), ..wire.health() }
+        let clock_source = candidate.clock_source.clone();
+        Health { token: Some(self.token), stopping, warnings: warnings(candidate, timing, lateness), clock_source, ..wire.health() }
     }
 
     fn release(&self, now: Now, candidate: &Candidate, record: &Record, why: &Why, timing: Timing, renew_time: Timestamp) -> Write {

@@ -151,7 +151,13 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let candidate = Candidate { identity: me(), job_uid: "job".into(), stop_grace: Duration::from_secs(28), warnings: Vec::new() };
+        let candidate = Candidate {
+            identity: me(),
+            job_uid: "job".into(),
+            stop_grace: Duration::from_secs(28),
+            warnings: Vec::new(),
+            clock_source: Some("tsc".into()),
+        };
         Self { elector: Elector::new(candidate, at(0)), lease: free(), version: 10 }
     }
 
@@ -618,6 +624,13 @@ fn a_shorter_lease_counts_before_it_is_sent() {
         "5 s - 0.6 s: it may be stored unheard"
     );
     assert!(matches!(outputs.last(), Some(Output::Put { .. })), "a pause after it was sent would be too late: {outputs:?}");
+}
+
+#[test]
+fn a_renewal_says_what_the_clocks_of_its_node_count() {
+    let renewal = Bench::holding().tick(2_900);
+    let (_, write) = put(&renewal).expect("a renewal");
+    assert_eq!(write.health.and_then(|health| health.clock_source).as_deref(), Some("tsc"));
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub struct Candidate {
     pub stop_grace: Duration,
     /// What is amiss with its container for as long as that lives, in a sentence each.
     pub warnings: Vec<String>,
+    /// What the clocks of its node count, for its renewals to tell; `None` if that is not known.
+    pub clock_source: Option<String>,
 }
 
 /// How an observation was made.

@@ -52,6 +52,7 @@ impl World {
             job_uid: "job".into(),
             stop_grace: self.stop_grace,
             warnings: Vec::new(),
+            clock_source: None,
         }
     }
 

@@ -46,7 +46,9 @@ fn nothing_outlives_an_elector_that_is_killed() {
         kill(agent.elector(), Signal::SIGKILL).unwrap();
         assert_eq!(agent.exit_code(), exit_codes::AGENT_FAILED);
         assert!(agent.read("message").contains("the elector died"), "{}", agent.read("message"));
-        assert!(agent.read("facts").contains("Remains { token: Some(Version(42)), exit: None, overdue: false, in_doubt: None }"));
+        assert!(
+            agent.read("facts").contains("Remains { token: Some(Version(42)), exit: None, cause: None, overdue: false, in_doubt: None }")
+        );
         agent.outlived(&LEAVES, killed)
     });
 }
@@ -67,7 +69,7 @@ fn nothing_outlives_the_deadline_of_an_elector_that_is_stopped() {
 fn an_elector_that_does_not_know_whether_it_holds_the_lease_leaves_the_last_word_to_pid_1() {
     let mut agent = Agent::start(0, 0, &["true"]);
     assert_eq!(agent.exit_code(), exit_codes::INTERRUPTED);
-    assert_eq!(agent.read("facts"), "Remains { token: None, exit: None, overdue: false, in_doubt: Some(Version(41)) }\n");
+    assert_eq!(agent.read("facts"), "Remains { token: None, exit: None, cause: None, overdue: false, in_doubt: Some(Version(41)) }\n");
 }
 
 #[test]

@@ -52,6 +52,7 @@ impl Owner for Container {
                     self.repost();
                 }
             }
+            Order::Stop(cause) => self.page.set_cause(cause),
             Order::Terminate => self.workload.terminate(),
             Order::Kill => drop(spawn_local(self.workload.kill())),
             // The driver returns it; whoever runs the driver ends the process.

@@ -40,7 +40,9 @@ use super::page::Page;
 use super::{sys, termination};
 use crate::contract::exit_codes;
 use crate::lease::clock;
+use crate::lease::elector::Cause;
 use crate::lease::last_words::Remains;
+use crate::lease::notes::Reason;
 use guard::{End, Guard};
 
 /// For releasing in the name of a dead elector, and for saying why it died.
@@ -162,13 +164,14 @@ fn harden(page: &Page) -> Vec<String> {
 /// back.
 fn settle_doubt(signals: &SignalFd, page: &Page, last_words: impl FnOnce(Remains)) {
     if let in_doubt @ Some(_) = page.doubt() {
-        in_another_process(signals, || last_words(Remains { token: None, exit: None, overdue: false, in_doubt }));
+        in_another_process(signals, || last_words(Remains { token: None, exit: None, cause: None, overdue: false, in_doubt }));
     }
 }
 
 /// The elector is dead, and nothing of what it started is left: has that said, and returns the exit code of the container.
 fn conclude(signals: &SignalFd, page: &Page, message: &Path, last_words: impl FnOnce(Remains)) -> i32 {
-    let remains = Remains { token: page.token(), exit: page.exit(), overdue: page.is_overdue(clock::now().at.boot), in_doubt: None };
+    let overdue = page.is_overdue(clock::now().at.boot);
+    let remains = Remains { token: page.token(), exit: page.exit(), cause: page.cause(), overdue, in_doubt: None };
     let (code, why) = epitaph(remains);
     let speak = || {
         if page.was_candidate() {
@@ -182,9 +185,14 @@ fn conclude(signals: &SignalFd, page: &Page, message: &Path, last_words: impl Fn
     code
 }
 
-/// The exit code of a container whose elector died, and why it did; nothing where the workload had ended before.
+/// The exit code of a container whose elector died, and why it did; nothing where the workload had ended before, or was asked to.
 fn epitaph(remains: Remains) -> (i32, Option<&'static str>) {
     match remains {
+        Remains { cause: Some(Cause::Exceeded), .. } => (exit_codes::INTERRUPTED, None),
+        Remains { cause: Some(Cause::Release(reason)), .. } if reason != Reason::LeaseLost => (exit_codes::INTERRUPTED, None),
+        Remains { cause: Some(Cause::Release(_)), exit: Some(_), .. } => {
+            (exit_codes::LEASE_LOST, Some("the Lease could not be renewed in time"))
+        }
         Remains { exit: Some(exit), .. } => (exit.code(), None),
         Remains { overdue: true, .. } => {
             (exit_codes::LEASE_LOST, Some("the Lease could not be renewed in time and the workload did not stop by itself: it was killed"))

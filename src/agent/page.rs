@@ -7,7 +7,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::lease::notes::Exit;
+use crate::lease::elector::Cause;
+use crate::lease::notes::{Exit, Reason};
 use crate::lease::record::Version;
 
 /// Atomics only, for which all zeroes mean "nothing has happened yet".
@@ -22,9 +23,24 @@ pub(super) struct Page {
     exit: AtomicU64,
     tenure: SharedVersion,
     doubt: SharedVersion,
+    /// Counted from 1 in [`CAUSES`].
+    cause: AtomicU32,
     patience_nanoseconds: AtomicU32,
     signal: AtomicU32,
 }
+
+/// Why a workload may be told to end.
+const CAUSES: [Cause; 9] = [
+    Cause::Release(Reason::Handover),
+    Cause::Release(Reason::Unready),
+    Cause::Release(Reason::Failback),
+    Cause::Release(Reason::RolledOut),
+    Cause::Release(Reason::Drain),
+    Cause::Release(Reason::Stopped),
+    Cause::Release(Reason::LeaseLost),
+    Cause::Unhealthy,
+    Cause::Exceeded,
+];
 
 /// A version, once there is one.
 #[derive(Debug, Default)]
@@ -133,6 +149,18 @@ impl Page {
         self.doubt.get()
     }
 
+    /// Why the workload is told to end. Any other reason is that of an end of its own.
+    pub(super) fn set_cause(&self, cause: Cause) {
+        let place = CAUSES.iter().position(|known| *known == cause).map_or(0, |place| place + 1);
+        self.cause.store(u32::try_from(place).unwrap_or(0), Ordering::Release);
+    }
+
+    /// Why the workload was told to end, if it was.
+    pub(super) fn cause(&self) -> Option<Cause> {
+        let place = usize::try_from(self.cause.load(Ordering::Acquire)).ok()?;
+        CAUSES.get(place.checked_sub(1)?).copied()
+    }
+
     /// How the workload's first process ended.
     pub(super) fn set_exit(&self, exit: Exit) {
         let (kind, number) = match exit {
@@ -195,6 +223,16 @@ mod tests {
             page.set_token(Version(token));
             page.set_doubt(Version(token - 1));
             assert_eq!((page.token(), page.doubt()), (Some(Version(token)), Some(Version(token - 1))));
+        }
+    }
+
+    #[test]
+    fn every_cause_comes_back_as_it_was() {
+        let page = Page::default();
+        assert_eq!(page.cause(), None);
+        for cause in CAUSES {
+            page.set_cause(cause);
+            assert_eq!(page.cause(), Some(cause));
         }
     }
 

@@ -185,6 +185,7 @@ where
         match order {
             // The kernel's timer cannot kill PID 1, which this process is; and it need not, for two at once do no harm.
             Order::ArmDeadline { .. } | Order::DisarmDeadline => {}
+            Order::Stop(_) => {}
             Order::Start(_) => self.start(),
             Order::Terminate => {
                 self.stop();

@@ -34,7 +34,7 @@ pub use limits::left as time_left;
 pub use remains::Remains;
 use standby::Standby;
 use tenure::Tenure;
-pub use vocabulary::{Answer, Candidate, Ending, Fact, Input, Order, Output, Role, Source, Start, View, Write};
+pub use vocabulary::{Answer, Candidate, Cause, Ending, Fact, Input, Order, Output, Role, Source, Start, View, Write};
 use wire::{Attempt, Reading, Wire};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

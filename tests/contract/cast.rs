@@ -242,7 +242,7 @@ impl Agent {
 
     /// The elector is killed; PID 1 has the last word.
     pub fn dies(self, stage: &mut Stage<'_>, name: &str) {
-        let remains = Remains { token: self.token, exit: None, overdue: false, in_doubt: None };
+        let remains = Remains { token: self.token, exit: None, cause: None, overdue: false, in_doubt: None };
         let write = remains.release(&stage.record(), &self.candidate, stage.now()).expect("it held");
         stage.store(name, store::overlay(&stage.lease, &write));
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use singletonjob::contract::{Role, exit_codes};
 use singletonjob::lease::notes::{Outcome, Reason};
 use tokio::time::sleep;
@@ -55,6 +55,22 @@ fn a_drained_holder_renews_while_its_workload_takes_its_time_and_gives_the_lease
         let [(15, signalled), ..] = ended.signals[..] else { panic!("it was asked to end: {ended:?}") };
         scenario.at_least("it had its time", ended.last - signalled, SECOND * 3);
         scenario.at_most("last to first instruction", new.first.saturating_sub(ended.last), HANDOVER);
+    });
+}
+
+#[test]
+fn a_drained_holder_whose_elector_dies_has_neither_failed_nor_succeeded() {
+    one_shot("34-drained-and-killed", LEASE, 0, async |scenario| {
+        let (mut active, _standby, old) = scenario.pair(scenario.pod(0), scenario.pod(1), &["--linger-milliseconds", "3000"]).await;
+        active.signal(Signal::SIGTERM);
+        let told = || (!tenure(&scenario.records, old.token).signals.is_empty()).then_some(());
+        eventually("the workload is told to end", START, told).await;
+        kill(active.elector().await, Signal::SIGKILL).expect("it is there");
+        assert_eq!(active.await_end(END).await.0, exit_codes::INTERRUPTED);
+        assert_eq!(await_tenure(&scenario.records, 2, START).await.attempt, 2);
+        let record = scenario.record().await;
+        assert_eq!(record.notes.released.map(|mark| mark.reason), Some(Reason::Drain));
+        assert_eq!(record.notes.progress.map(|progress| progress.failures), Some(0));
     });
 }
 

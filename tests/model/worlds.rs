@@ -127,11 +127,13 @@ fn deaths() -> Vec<World> {
     let fatal = World { policy: Policy { failure_policy, ..once.clone() }, ..faulty("failure policy", 1, &[Fault::End]) };
     let fatal = World { last_words: true, faults: vec![Fault::Crash, Fault::End], at_most: 2, horizon: 3, ..fatal };
     let once = World { policy: once, ..faulty("completion", 1, &[Fault::End]) };
+    let told = World { last_words: true, horizon: 4, ..faulty("told to stop", 3, &[Fault::Handover, Fault::End, Fault::Crash]) };
+    let told = World { policy: once.policy.clone(), stop_grace: Duration::from_secs(2), lazy: Vec::new(), ..told };
     let three = World { agents: 3, policy: Policy { candidates: 3, ..policy(3) }, ..faulty("three candidates", 1, &[Fault::Crash]) };
     let lost =
         World { last_words: true, lazy: vec![1], horizon: 7, policy: Policy { backoff_limit: 0, ..once.policy.clone() }, ..once.clone() };
     let lost = World { name: "lost acquisition", faults: vec![Fault::Drain, Fault::Drain], at_most: 2, ..lost };
-    vec![crash, last_words, duplicates, hanging, once, fatal, three, lost]
+    vec![crash, last_words, duplicates, hanging, once, fatal, three, lost, told]
 }
 
 /// Holders that gave nothing back, and policies that ask for more than that their lease has passed.

@@ -263,8 +263,8 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "the workload starts before its deadline is armed",
         changes: &[(
             "elector/tenure.rs",
-            "        self.arm(now.at, outputs);\n        self.drive(now.at, outputs);\n",
-            "        self.drive(now.at, outputs);\n        self.arm(now.at, outputs);\n",
+            "        self.arm(now.at, outputs);\n        self.tell_cause(outputs);\n        self.drive(now.at, outputs);\n",
+            "        self.tell_cause(outputs);\n        self.drive(now.at, outputs);\n        self.arm(now.at, outputs);\n",
         )],
         world: "delay",
     },
@@ -353,7 +353,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "stops_in_secret",
         breaks: "a holder that is told to stop says so with its next renewal",
-        changes: &[("elector/tenure.rs", "            phase if phase.is_news() => Duration::ZERO,\n", "")],
+        changes: &[("elector/tenure.rs", "if self.phase.is_news() {", "if self.phase.is_news() && false {")],
         world: "stop cut short",
     },
     Mutant {
@@ -378,5 +378,11 @@ pub const MUTANTS: &[Mutant] = &[
             ),
         ],
         world: "active deadline",
+    },
+    Mutant {
+        name: "interrupted_and_exited_0",
+        breaks: "a workload that was told to stop, and whose elector died, has its exit for its outcome",
+        changes: &[("elector/remains.rs", "            return reason_of(cause);\n", "            let _ = reason_of(cause);\n")],
+        world: "told to stop",
     },
 ];

@@ -24,6 +24,11 @@ impl World {
                 self.note(Deed::Disarms { who });
             }
             Order::Start(start) => self.start(who, &start),
+            Order::Stop(cause) => {
+                if let Some(process) = self.electing(who) {
+                    process.page.cause = Some(cause);
+                }
+            }
             Order::Terminate => self.terminate(who),
             Order::Kill => {
                 let delay = self.kill_delay(who);

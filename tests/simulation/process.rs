@@ -5,8 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use singletonjob::lease::clock::{Moment, Now};
-use singletonjob::lease::elector::Remains;
-use singletonjob::lease::elector::{Candidate, Elector, Fact, Output, Role, Write};
+use singletonjob::lease::elector::{Candidate, Cause, Elector, Fact, Output, Remains, Role, Write};
 use singletonjob::lease::notes::Exit;
 use singletonjob::lease::record::{Record, Version};
 
@@ -100,6 +99,7 @@ pub struct Page {
     pub was_candidate: bool,
     pub token: Option<Version>,
     pub exit: Option<Exit>,
+    pub cause: Option<Cause>,
     pub in_doubt: Option<Version>,
     pub deadline: Option<Duration>,
     pub kill_margin: Duration,
@@ -113,7 +113,7 @@ impl Page {
 
     pub fn remains(&self, boot: Duration) -> Remains {
         let overdue = self.deadline.is_some_and(|deadline| boot >= deadline);
-        Remains { token: self.token, exit: self.exit, overdue, in_doubt: self.in_doubt }
+        Remains { token: self.token, exit: self.exit, cause: self.cause, overdue, in_doubt: self.in_doubt }
     }
 }
 

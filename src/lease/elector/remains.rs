@@ -8,7 +8,7 @@ use super::super::clock::Now;
 use super::super::notes::{Exit, Finished, Progress, Reason};
 use super::super::record::{Record, Version};
 use super::release::End;
-use super::{Candidate, Write, account, limits};
+use super::{Candidate, Cause, Write, account, limits};
 
 /// What is left of a tenure whose elector died; its process tree is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Remains {
     pub token: Option<Version>,
     /// How the workload ended, where it did so before the elector.
     pub exit: Option<Exit>,
+    /// Why the workload was told to end, if it was before it ended by itself.
+    pub cause: Option<Cause>,
     /// Whether the elector was killed by its deadline.
     pub overdue: bool,
     /// The elector itself ended without a start, and without knowing whether its acquisition, based on this version, was stored.
@@ -25,11 +27,23 @@ pub struct Remains {
 
 impl Remains {
     fn reason(self, record: &Record, wall: Timestamp) -> Reason {
+        if let Some(cause) = self.cause {
+            return reason_of(cause);
+        }
         match (self.exit, self.overdue) {
             _ if self.in_doubt.is_some() => Reason::Drain,
             (Some(exit), _) => own_end(record, exit, wall),
             (None, true) => Reason::LeaseLost,
             (None, false) => Reason::ElectorDied,
+        }
+    }
+
+    /// As the elector itself would have settled it.
+    fn exceeded(self, record: &Record, wall: Timestamp) -> bool {
+        match self.cause {
+            Some(Cause::Exceeded) => true,
+            Some(Cause::Release(Reason::Stopped)) => false,
+            Some(Cause::Release(_) | Cause::Unhealthy) | None => is_exceeded(record, wall),
         }
     }
 
@@ -49,12 +63,21 @@ impl Remains {
             token: self.token,
             exit: self.exit,
             started: record.acquire_time.filter(|_| self.in_doubt.is_none()),
-            unhealthy: false,
-            exceeded: is_exceeded(record, now.wall),
+            unhealthy: self.cause == Some(Cause::Unhealthy),
+            exceeded: self.exceeded(record, now.wall),
         };
         let renew_time = Record::next_renew_time(record.renew_time, now.wall);
         let (progress, finished) = if self.in_doubt.is_some() { (not_started(record), None) } else { settle(record, &end, now) };
         Some(end.release(record, renew_time, progress, finished))
+    }
+}
+
+/// What is told to end neither succeeds nor fails by its exit, unless its liveness probe has failed.
+fn reason_of(cause: Cause) -> Reason {
+    match cause {
+        Cause::Release(reason) => reason,
+        Cause::Unhealthy => Reason::WorkloadFailed,
+        Cause::Exceeded => Reason::Stopped,
     }
 }
 
@@ -133,7 +156,7 @@ mod tests {
         }
     }
 
-    const CRASHED: Remains = Remains { token: Some(Version(9)), exit: None, overdue: false, in_doubt: None };
+    const CRASHED: Remains = Remains { token: Some(Version(9)), exit: None, cause: None, overdue: false, in_doubt: None };
 
     #[test]
     fn a_lease_of_a_dead_elector_is_free_at_once_and_its_attempt_counts() {
@@ -225,6 +248,25 @@ mod tests {
         suspended.notes.run =
             Some(Run { uid: "job".into(), number: 1, desired: Desired::Stop, scheduled_time: None, reason: None, resumptions: 0 });
         assert_eq!(CRASHED.release(&suspended, &dead(), later).and_then(|write| write.finished), None);
+    }
+
+    #[test]
+    fn what_was_told_to_stop_is_settled_as_the_elector_would_have() {
+        let settled = |cause, exit| {
+            let remains = Remains { exit, cause: Some(cause), ..CRASHED };
+            let write = remains.release(&held_by(&dead(), CompletionPolicy::OnSuccess), &dead(), now()).expect("held");
+            let mark = write.released.expect("a mark");
+            let failures = write.progress.expect("an account").failures;
+            (mark.reason, failures, write.finished.map(|finished| (finished.outcome, finished.unhealthy)))
+        };
+        let [well, ill] = [Exit::Code(0), Exit::Code(1)].map(Some);
+        assert_eq!(settled(Cause::Release(Reason::Drain), well), (Reason::Drain, 0, None), "half-way is not done");
+        assert_eq!(settled(Cause::Release(Reason::Handover), ill), (Reason::Handover, 0, None), "what was asked for is no failure");
+        assert_eq!(settled(Cause::Release(Reason::Handover), None), (Reason::Handover, 0, None));
+        assert_eq!(settled(Cause::Release(Reason::LeaseLost), well), (Reason::LeaseLost, 1, None));
+        assert_eq!(settled(Cause::Unhealthy, well), (Reason::WorkloadFailed, 1, None));
+        assert_eq!(settled(Cause::Exceeded, well), (Reason::Stopped, 0, Some((Outcome::Failed, false))));
+        assert_eq!(settled(Cause::Release(Reason::Stopped), well), (Reason::Stopped, 0, None));
     }
 
     #[test]

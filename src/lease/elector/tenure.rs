@@ -12,7 +12,7 @@ use super::super::notes::{Exit, Health, Policy, Progress, Reason};
 use super::super::record::{Identity, Record, Version};
 use super::super::timing::Timing;
 use super::release::End;
-use super::{Attempt, Candidate, Ending, Order, Output, Role, Start, Wire, Write, account, limits};
+use super::{Attempt, Candidate, Cause, Ending, Order, Output, Role, Start, Wire, Write, account, limits};
 use phase::{Phase, Stopping, Why, Workload};
 use proof::{Armed, Proof};
 
@@ -34,6 +34,8 @@ pub(super) struct Tenure {
     workload: Workload,
     started: Option<Moment>,
     phase: Phase,
+    /// As it was last told.
+    cause: Option<Cause>,
 }
 
 impl Tenure {
@@ -57,6 +59,7 @@ impl Tenure {
             workload: if spent { Workload::Empty(None) } else { Workload::Unstarted },
             started: None,
             phase,
+            cause: None,
         }
     }
 
@@ -178,6 +181,7 @@ impl Tenure {
             self.stop(now.at, Why::Release(Reason::LeaseLost), self.proof.grace);
         }
         self.arm(now.at, outputs);
+        self.tell_cause(outputs);
         self.drive(now.at, outputs);
         self.give_up(now.at);
         if let Phase::Over(ending) = &self.phase {
@@ -220,6 +224,18 @@ impl Tenure {
         if moved {
             outputs.push(Output::Order(wanted.as_ref().map_or(Order::DisarmDeadline, Armed::order)));
             self.armed = wanted;
+        }
+    }
+
+    /// Before anything is done about it.
+    fn tell_cause(&mut self, outputs: &mut Vec<Output>) {
+        let Phase::Stopping(stopping) = &self.phase else { return };
+        let cause = stopping.cause();
+        if let Some(cause) = cause
+            && self.cause != Some(cause)
+        {
+            self.cause = Some(cause);
+            outputs.push(Output::Order(Order::Stop(cause)));
         }
     }
 

@@ -218,7 +218,12 @@ fn put(outputs: &[Output]) -> Option<(u64, Write)> {
     })
 }
 
+/// What is done to processes and timers; what is only noted for PID 1 has tests of its own.
 fn orders(outputs: &[Output]) -> Vec<Order> {
+    all_orders(outputs).into_iter().filter(|order| !matches!(order, Order::Stop(_))).collect()
+}
+
+fn all_orders(outputs: &[Output]) -> Vec<Order> {
     let order = |output: &Output| match output {
         Output::Order(order) => Some(order.clone()),
         Output::Put { .. } | Output::Read { .. } => None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::clock::Moment;
-use super::super::notes::{Exit, Finished, Health, Progress, Released};
+use super::super::notes::{Exit, Finished, Health, Progress, Reason, Released};
 use super::super::record::{Identity, Record, Version};
 
 /// The candidate whose decisions these are.
@@ -121,12 +121,26 @@ pub enum Order {
     DisarmDeadline,
     /// Start the workload.
     Start(Start),
+    /// The workload is to end for this reason, whatever its exit: what remains of this process knows that too. Comes before it is told to end,
+    /// and again where the reason changes.
+    Stop(Cause),
     /// Ask the workload to end.
     Terminate,
     /// Kill everything but ourselves until nothing is left, then tell [`Fact::TreeEmpty`].
     Kill,
     /// End this process.
     Exit(Ending),
+}
+
+/// Why a workload is to end that has not ended by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// It is asked to, or the Lease is being lost.
+    Release(Reason),
+    /// Its liveness probe failed: its end is a failure.
+    Unhealthy,
+    /// Its run has taken as long as it may.
+    Exceeded,
 }
 
 /// One start of the workload.

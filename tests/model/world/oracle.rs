@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use super::World;
 use super::lease::clock::{Moment, Now};
-use super::lease::elector::{Ending, Input, Output, Start, Write};
-use super::lease::notes::{Cleared, Desired, Exit, Released, UnreachableHolder};
+use super::lease::elector::{Cause, Ending, Input, Output, Start, Write};
+use super::lease::notes::{Cleared, Desired, Exit, Reason, Released, UnreachableHolder};
 use super::lease::record::{Identity, Record};
 use super::lease::timing::{Timing, Wanted};
 use super::state::{Agent, Dead, Request, State};
@@ -64,6 +64,8 @@ pub struct Evidence {
     /// The version that the last acquisition was based on, while it may still be stored for all that the process was told.
     pub in_doubt: Option<u128>,
     pub exit: Option<Exit>,
+    /// Why it told its workload to end.
+    pub cause: Option<Cause>,
     pub drained: Option<u32>,
     /// When it was asked to end, and when it was killed.
     terminated: Option<u32>,
@@ -275,11 +277,15 @@ impl State {
         }
     }
 
-    /// What is given back without a start counts none.
+    /// What is given back without a start counts none, and what was asked to end has no outcome of its own.
     pub fn judge_words(&mut self, dead: &Dead, write: &Write) {
         let counted = write.progress.as_ref().is_some_and(|progress| progress.open || progress.starts > u32::from(self.starts));
         if dead.in_doubt.is_some() && counted {
             self.broke(Claim::OnlyStartsCount);
+        }
+        let by_exit = write.released.as_ref().is_some_and(|mark| matches!(mark.reason, Reason::WorkloadSucceeded | Reason::WorkloadFailed));
+        if dead.cause.is_some() && by_exit {
+            self.broke(Claim::FinishedIsFinished);
         }
     }
 }

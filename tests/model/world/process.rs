@@ -121,6 +121,7 @@ impl World {
                 state.last_token = start.token.0;
                 state.starts += 1;
             }
+            Order::Stop(cause) => state.agent(number).evidence.cause = Some(cause),
             Order::Terminate => self.judge_stop(state, number, false),
             Order::Kill => {
                 self.judge_stop(state, number, true);
@@ -136,7 +137,8 @@ impl World {
         agent.over = true;
         if let (Ending::InDoubt(base), true) = (ending, self.last_words) {
             let (incarnation, candidate) = (agent.incarnation, agent.candidate.clone());
-            let dead = Dead { agent: number, incarnation, candidate, token: None, exit: None, overdue: false, in_doubt: Some(*base) };
+            let dead =
+                Dead { agent: number, incarnation, candidate, token: None, exit: None, cause: None, overdue: false, in_doubt: Some(*base) };
             state.dead.push(Arc::new(dead));
         }
     }
@@ -214,9 +216,17 @@ impl World {
     pub fn restart(&self, state: &mut State, number: usize, overdue: bool) {
         state.idle_since = state.tick;
         let old = Arc::clone(&state.agents[number]);
-        let Evidence { token, exit, .. } = old.evidence;
-        let dead =
-            Dead { agent: number, incarnation: old.incarnation, candidate: old.candidate.clone(), token, exit, overdue, in_doubt: None };
+        let Evidence { token, exit, cause, .. } = old.evidence;
+        let dead = Dead {
+            agent: number,
+            incarnation: old.incarnation,
+            candidate: old.candidate.clone(),
+            token,
+            exit,
+            cause,
+            overdue,
+            in_doubt: None,
+        };
         state.agents[number] = Arc::new(self.agent(number, old.incarnation + 1, state.tick));
         if self.breach == Breach::EarlyLastWords {
             let agent = state.agent(number);

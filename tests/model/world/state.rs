@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::fault::Fault;
 use super::lease::clock::Moment;
-use super::lease::elector::{Answer, Candidate, Elector, Remains, Write};
+use super::lease::elector::{Answer, Candidate, Cause, Elector, Remains, Write};
 use super::lease::notes::{Desired, Exit, Policy};
 use super::lease::record::{Identity, Record, Version};
 use super::oracle::{Claim, Evidence};
@@ -112,13 +112,14 @@ pub struct Dead {
     pub candidate: Candidate,
     pub token: Option<u128>,
     pub exit: Option<Exit>,
+    pub cause: Option<Cause>,
     pub overdue: bool,
     pub in_doubt: Option<Version>,
 }
 
 impl Dead {
     pub fn remains(&self) -> Remains {
-        Remains { token: self.token.map(Version), exit: self.exit, overdue: self.overdue, in_doubt: self.in_doubt }
+        Remains { token: self.token.map(Version), exit: self.exit, cause: self.cause, overdue: self.overdue, in_doubt: self.in_doubt }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::super::clock::Moment;
 use super::super::super::notes::{Exit, Policy, Reason};
-use super::super::Ending;
+use super::super::{Cause, Ending};
 
 /// How long the outcome of a run is worth trying to write.
 const OUTCOME_PATIENCE: Duration = Duration::from_secs(5 * 60);
@@ -64,6 +64,16 @@ pub(super) enum Why {
 }
 
 impl Stopping {
+    /// Why the workload is told to end; `None` if it has ended by itself, or if there is nothing to settle.
+    pub(super) fn cause(&self) -> Option<Cause> {
+        match self.why {
+            Why::Release(Reason::WorkloadSucceeded | Reason::WorkloadFailed) | Why::Spent | Why::Taken(_) => None,
+            Why::Release(reason) => Some(Cause::Release(reason)),
+            Why::Unhealthy => Some(Cause::Unhealthy),
+            Why::Exceeded => Some(Cause::Exceeded),
+        }
+    }
+
     /// For which reason a workload was told to stop that then neither succeeds nor fails by its exit; `None` if this stop is no interruption.
     pub(super) fn interruption(&self) -> Option<Reason> {
         match self.why {

@@ -81,3 +81,31 @@ fn a_candidate_that_ends_in_doubt_says_so_and_one_that_has_learnt_its_fate_does_
     told.unknown(200, &acquire);
     assert_eq!(ends(&told.saw(300, free().version(11))), Some(Order::Exit(Ending::Interrupted)), "another write came first");
 }
+
+#[test]
+fn why_it_stops_is_noted_before_the_workload_is_told_and_again_when_it_changes() {
+    let mut bench = Bench::holding();
+    let told = bench.told(100, Fact::Drain);
+    assert_eq!(all_orders(&told), [Order::Stop(Cause::Release(Reason::Drain)), Order::Terminate]);
+    bench.store(110, &told);
+    assert_eq!(all_orders(&bench.told(120, Fact::Unhealthy)), [Order::Stop(Cause::Unhealthy)], "the probe's word came later");
+    assert_eq!(all_orders(&bench.tick(200)), []);
+}
+
+#[test]
+fn a_liveness_probe_that_is_heard_of_after_the_drain_makes_it_a_failure() {
+    let mut bench = Bench::holding();
+    let told = bench.told(100, Fact::Drain);
+    bench.store(110, &told);
+    bench.told(120, Fact::Unhealthy);
+    bench.told(200, Fact::WorkloadEnded(Exit::Signal(15)));
+    let (_, write) = put(&bench.told(210, Fact::TreeEmpty)).expect("a release");
+    assert_eq!(write.progress.map(|progress| progress.failures), Some(1));
+}
+
+#[test]
+fn a_workload_that_ends_by_itself_was_told_nothing() {
+    let mut bench = Bench::holding();
+    let ended = bench.told(100, Fact::WorkloadEnded(Exit::Code(0)));
+    assert_eq!(all_orders(&ended), [Order::Kill]);
+}

@@ -9,11 +9,12 @@
 //! [`runs`]: which run is wanted, and how far it has come. [`schedule`]: which tick becomes one. [`takeover`]: the Lease and its wishes.
 //! [`clearance`]: whether a silent holder is gone. [`candidates`]: how many pods. [`rollout`]: which template. [`progress`]: whether a rollout
 //! gets on. [`handover`]: who should hold, by [`preference`] among others. [`retention`]: which ended pods stay. [`failure`]: what candidates
-//! make of failures. [`budget`]: whether drains wait for a standby. [`request`]: what a person asks for by annotation.
+//! make of failures, [`failed_pods`] which ended pods are some. [`budget`]: whether drains wait for a standby. [`request`]: what a person asks for by annotation.
 
 pub mod budget;
 pub mod candidates;
 pub mod clearance;
+pub mod failed_pods;
 pub mod failure;
 pub mod handover;
 pub mod preference;
@@ -178,11 +179,11 @@ fn pods(job: &SingletonJob, observed: &Observed, agenda: Option<&Agenda>, time_t
     };
     let over = agenda.map_or_else(|| runs::is_over(job, observed), |agenda| !agenda.goes_on && !agenda.prepares);
     if over {
-        delete.extend(candidates::all_but_the_finisher(observed));
+        delete.extend(candidates::left_over(observed));
         return Step { delete, ..Step::default() };
     }
     if job.spec.is_stopped() {
-        delete.extend(candidates::stopped(observed));
+        delete.extend(candidates::stopped(job, observed));
         return Step { delete, ..Step::default() };
     }
     let stale = agenda.map_or_else(Vec::new, |agenda| stale(job, observed, agenda));

@@ -66,6 +66,7 @@ impl<'a> Account<'a> {
         let Applied {
             lease_created,
             handover: _,
+            failed_pods: _,
             created: _,
             deleted: _,
             retired: _,

@@ -14,6 +14,7 @@
 //! - A release is sent only when the process tree is empty.
 
 mod account;
+mod charges;
 mod limits;
 mod release;
 mod remains;
@@ -30,6 +31,7 @@ use std::time::Duration;
 use super::clock::{Moment, Now};
 use super::record::Record;
 pub use account::of as account_of;
+pub use charges::settle as with_failed_pods;
 pub use limits::left as time_left;
 pub use remains::Remains;
 use standby::Standby;

@@ -116,9 +116,13 @@ fn deaths() -> Vec<World> {
     let failure_policy = FailurePolicy { rules: vec![rule], ..FailurePolicy::default() };
     let fatal = World { policy: Policy { failure_policy, ..once.clone() }, ..faulty("failure policy", 1, &[Fault::End]) };
     let fatal = World { last_words: true, faults: vec![Fault::Crash, Fault::End], at_most: 2, horizon: 3, ..fatal };
+    let charge = [Fault::Drain, Fault::Crash, Fault::FailPod, Fault::FailPod];
+    let charged = World { policy: once.clone(), horizon: 3, ..faulty("failed pod", 3, &charge) };
+    let strict = Policy { backoff_limit: 0, ..once.clone() };
+    let spent = World { policy: strict, lazy: Vec::new(), horizon: 10, ..faulty("failed pod without attempts", 3, &charge) };
     let once = World { policy: once, ..faulty("completion", 1, &[Fault::End]) };
     let three = World { agents: 3, policy: Policy { candidates: 3, ..policy(3) }, ..faulty("three candidates", 1, &[Fault::Crash]) };
-    vec![crash, last_words, duplicates, once, fatal, three]
+    vec![crash, last_words, duplicates, once, fatal, charged, spent, three]
 }
 
 /// Holders that gave nothing back, and policies that ask for more than that their lease has passed.

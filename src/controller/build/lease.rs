@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use crate::api::SingletonJob;
 use crate::controller::names;
 use crate::controller::plan::takeover::{Creation, Wishes};
-use crate::lease::notes::{self, Cleared, Handover, Notes, Reason, Released, keys};
+use crate::lease::notes::{self, Cleared, FailedPod, Handover, Notes, Reason, Released, keys};
 use crate::lease::record::Identity;
 
 /// In whose name the controller marks a Lease that it has made.
@@ -86,6 +86,13 @@ pub fn with_wishes(lease: &Lease, wishes: &Wishes) -> Option<Lease> {
 /// The handover that `wishes` ask for and `lease` does not yet.
 pub fn new_handover<'a>(lease: &Lease, wishes: &'a Wishes) -> Option<&'a Handover> {
     unsaid(&Notes::read(lease.metadata.annotations.as_ref()), wishes)
+}
+
+/// The failed pods that `wishes` name and `lease` does not yet.
+pub fn new_failed_pods(lease: &Lease, wishes: &Wishes) -> Vec<FailedPod> {
+    let named = Notes::read(lease.metadata.annotations.as_ref()).run.map_or_else(Vec::new, |run| run.failed_pods);
+    let is_new = |pod: &&FailedPod| named.iter().all(|known| known.uid != pod.uid);
+    wishes.run.failed_pods.iter().filter(is_new).cloned().collect()
 }
 
 fn unsaid<'a>(says: &Notes, wishes: &'a Wishes) -> Option<&'a Handover> {

@@ -5,9 +5,9 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
-use super::candidate::number;
+use super::candidate::{gated, number};
 use crate::api::SingletonJob;
-use crate::contract::{labels, pod};
+use crate::contract::labels;
 use crate::controller::request::{Failure, bounded};
 use crate::lease::record::{Identity, Record};
 
@@ -127,15 +127,6 @@ fn has_ended(pod: &Pod, renewed: Option<Timestamp>) -> bool {
     reported.is_some_and(|container| container_ended(container, renewed))
 }
 
-/// Whatever the SingletonJob's template says by now.
-fn gated(pod: &Pod) -> Option<&str> {
-    let mut containers = pod.spec.as_ref()?.containers.iter();
-    let mounts = |container: &&k8s_openapi::api::core::v1::Container| {
-        container.volume_mounts.iter().flatten().any(|mount| mount.name == pod::CREDENTIALS_VOLUME)
-    };
-    containers.find(mounts).map(|container| container.name.as_str())
-}
-
 fn container_ended(container: &ContainerStatus, renewed: Option<Timestamp>) -> bool {
     let Some(state) = &container.state else { return false };
     let before = container.last_state.as_ref().is_some_and(|state| state.terminated.is_some());
@@ -151,9 +142,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::contract::{paths, pod};
 
     fn candidate(phase: &str, state: Value, last_state: Value) -> Pod {
-        let mounts = json!([{"name": pod::CREDENTIALS_VOLUME, "mountPath": "/x"}]);
+        let mounts = json!([{"name": pod::CREDENTIALS_VOLUME, "mountPath": paths::CREDENTIALS}]);
         let side = json!({"name": "side", "image": "", "imageID": "", "ready": true, "restartCount": 0,
                           "state": {"terminated": {"exitCode": 0}}});
         let main = json!({"name": "main", "image": "", "imageID": "", "ready": true, "restartCount": 0, "state": state,

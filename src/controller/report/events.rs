@@ -43,6 +43,10 @@ pub fn done(applied: &Applied) -> Vec<Event> {
         let note = format!("{} is asked to hand over: {}", handover.holder.pod(), words::release(handover.reason));
         Event { pod: Some(handover.holder.pod().to_owned()), ..normal("HandoverRequested", note) }
     }));
+    events.extend(applied.failed_pods.iter().map(|pod| {
+        let note = format!("{}: its attempt counts as a failure, and the next start may have to wait for it", words::failed_pod(pod));
+        Event { pod: Some(pod.name.clone()), ..warning("PodFailed", note) }
+    }));
     events.extend(applied.retired.iter().map(|pod| {
         let note = format!("the workload of {pod} has ended: the other containers of the pod are told to end too; it stays for its logs");
         Event { pod: Some(pod.clone()), ..normal("PodRetired", note) }

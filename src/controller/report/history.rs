@@ -61,7 +61,7 @@ fn replaced(account: &Account<'_>, agenda: &Agenda, old: &SingletonJobStatus, ov
 fn learn(known: &mut FinishedRun, account: &Account<'_>, finished: &Finished) {
     if let Some(cause) = ends::cause(account, finished) {
         known.reason = Some(ends::word(finished, Some(&cause)));
-        known.message = Some(ends::sentence(finished, Some(&cause), policy(account)));
+        known.message = Some(ends::sentence(finished, Some(&cause), policy(account), ends::failed_pod(account, finished)));
     }
 }
 
@@ -83,7 +83,7 @@ fn run(account: &Account<'_>, finished: &Finished, old: &SingletonJobStatus) -> 
             Outcome::Failed => RunOutcome::Failed,
         },
         reason: Some(ends::word(finished, cause.as_deref())),
-        message: Some(ends::sentence(finished, cause.as_deref(), policy(account))),
+        message: Some(ends::sentence(finished, cause.as_deref(), policy(account), ends::failed_pod(account, finished))),
         exit_code: finished.exit.map(crate::lease::notes::Exit::code),
         pod: Some(finished.by.pod().to_owned()),
         node: pod.and_then(|pod| pod.node.clone()),

@@ -6,7 +6,7 @@ use super::super::clock::Now;
 use super::super::notes::{Exit, Finished, Progress, Reason};
 use super::super::record::{Record, Version};
 use super::release::End;
-use super::{Candidate, Write, limits};
+use super::{Candidate, Write, charges, limits};
 
 /// What is left of a tenure whose elector died; its process tree is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,11 @@ fn settle(record: &Record, end: &End<'_>, now: Now) -> (Option<Progress>, Option
         return (Some(progress), None);
     }
     let ran = record.acquire_time.and_then(|acquired| now.wall.duration_since(acquired).try_into().ok());
-    let (progress, finished) = end.settle(progress, policy, ran.unwrap_or_default(), now.wall);
+    let charged = match &record.notes.run {
+        Some(run) => charges::settle(progress, run),
+        None => progress,
+    };
+    let (progress, finished) = end.settle(charged, policy, ran.unwrap_or_default(), now.wall);
     (Some(progress), finished)
 }
 
@@ -153,8 +157,15 @@ mod tests {
         let finished = CRASHED.release(&limited(), &dead(), later).and_then(|write| write.finished).expect("an outcome");
         assert_eq!(finished.reason, "DeadlineExceeded");
         let mut suspended = limited();
-        suspended.notes.run =
-            Some(Run { uid: "job".into(), number: 1, desired: Desired::Stop, scheduled_time: None, reason: None, resumptions: 0 });
+        suspended.notes.run = Some(Run {
+            uid: "job".into(),
+            number: 1,
+            desired: Desired::Stop,
+            scheduled_time: None,
+            reason: None,
+            resumptions: 0,
+            failed_pods: Vec::new(),
+        });
         assert_eq!(CRASHED.release(&suspended, &dead(), later).and_then(|write| write.finished), None);
     }
 

@@ -102,7 +102,7 @@ impl Elector {
         if self.wire.is_old_news(&record, source) {
             return;
         }
-        let returned = self.wire.hear(now.at, &record);
+        let returned = self.wire.hear(now.at, &record, &self.candidate.job_uid);
         match &mut self.stage {
             Stage::Standby(standby) => {
                 standby.saw(now.at, &record, returned);

@@ -205,6 +205,7 @@ impl Tenure {
         let run = record.notes.run.as_ref();
         let goes_on = run.is_none_or(|run| run.goes_on(&self.progress));
         let handover = record.notes.handover.as_ref().filter(|handover| handover.holder == candidate.identity);
+        let handover = handover.filter(|_| record.is_about(&candidate.job_uid));
         if !goes_on {
             self.stop(now, Why::Release(Reason::Stopped), candidate.stop_grace);
         } else if let Some(handover) = handover {

@@ -1,4 +1,5 @@
 mod failed_pods;
+mod foreign;
 mod limits;
 mod suspension;
 mod turns;

@@ -358,6 +358,34 @@ async fn another_workload_container_in_the_template_ends_no_attempt_that_goes_on
     assert_eq!(bench.job("web").await.status.and_then(|status| status.replicas), Some(1), "it takes part");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_lost_its_labels_gets_them_back_and_its_holder_is_still_seen() {
+    let bench = Bench::new("unlabelled").await;
+    bench.apply("web", json!({"completionPolicy": "Never"})).await;
+    bench.settled("web", 2).await;
+    let pods = bench.pods().await;
+    bench.hold("web", &pods[0], true).await;
+    let held_by = |pod: &'static str| {
+        move |job: &SingletonJob| job.status.as_ref().and_then(|status| status.lease.as_ref()?.holder.as_deref()) == Some(pod)
+    };
+    bench.until("web", "held", held_by("web-1")).await;
+    let leases: Api<Lease> = bench.api();
+    for lost in [json!({labels::MANAGED_BY: null, labels::JOB: null}), json!({labels::JOB: null}), json!({labels::MANAGED_BY: null})] {
+        let patch = json!({"metadata": {"labels": lost}});
+        leases.patch("web", &PatchParams::default(), &Patch::Merge(patch)).await.expect("stored");
+        let started = Instant::now();
+        while leases.get("web").await.expect("there").labels().len() < 2 {
+            assert!(started.elapsed() < PATIENCE, "{lost} is not put back");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+    bench.hold("web", &pods[1], true).await;
+    bench.until("web", "held by the next", held_by("web-2")).await;
+    let events = bench.api::<Event>().list(&ListParams::default()).await.expect("an answer");
+    let told = |reason: &str| events.iter().any(|event| event.reason.as_deref() == Some(reason));
+    assert!(told("LeaseLabelsRestored") && !told("ForeignObject"));
+}
+
 fn says_blocked(job: &SingletonJob, part: &str) -> bool {
     let conditions = job.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     find_condition(conditions, types::TAKEOVER_BLOCKED).is_some_and(|blocked| blocked.message.contains(part))

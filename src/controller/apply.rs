@@ -41,6 +41,8 @@ pub struct Applied {
     pub lease_created: Option<bool>,
     /// A request to hand over that was written.
     pub handover: Option<Handover>,
+    /// Whether the Lease had lost its labels, which are on it again.
+    pub labels_restored: bool,
     /// Pods that candidates were told to count as failures.
     pub failed_pods: Vec<FailedPod>,
     /// Names of the pods that were made.
@@ -70,6 +72,7 @@ impl Applied {
         Self {
             lease_created: None,
             handover: None,
+            labels_restored: false,
             failed_pods: Vec::new(),
             created: Vec::new(),
             deleted: Vec::new(),
@@ -188,6 +191,7 @@ async fn write_wishes(apis: &Apis, seen: &Lease, wishes: &Wishes, applied: &mut 
         match bounded("annotating Lease", &name, apis.leases.replace(&name, &PostParams::default(), &next)).await {
             Ok(written) => {
                 applied.handover = build::lease::new_handover(&base, wishes).cloned();
+                applied.labels_restored = build::lease::lacks_labels(&base);
                 applied.failed_pods = build::lease::new_failed_pods(&base, wishes);
                 return Ok(written);
             }

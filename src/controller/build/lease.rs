@@ -63,7 +63,12 @@ pub fn marked_free(lease: &Lease) -> Lease {
     lease
 }
 
-/// `lease` with `wishes` in it; none where it says so already. Its spec is as it was read, whatever that is: a PUT on its resourceVersion
+/// Whether `lease`, which is the job's by its notes, lacks the labels by which it is watched and guarded.
+pub fn lacks_labels(lease: &Lease) -> bool {
+    names::labels(&lease.name_any()).iter().any(|(label, value)| lease.labels().get(label) != Some(value))
+}
+
+/// `lease` with `wishes` and its labels in it; none where it says so already. Its spec is as it was read, whatever that is: a PUT on its resourceVersion
 /// changes nothing else.
 pub fn with_wishes(lease: &Lease, wishes: &Wishes) -> Option<Lease> {
     let says = Notes::read(lease.metadata.annotations.as_ref());
@@ -74,12 +79,13 @@ pub fn with_wishes(lease: &Lease, wishes: &Wishes) -> Option<Lease> {
     let succession = wishes.succession.as_ref().is_none_or(|line| says.succession == *line);
     let ticks = wishes.ticks.is_none() || says.ticks == wishes.ticks;
     let told = ticks && says.policy.as_ref() == Some(&wishes.policy) && says.run.as_ref() == Some(&wishes.run);
-    if told && unsaid(&says, wishes).is_none() && cleared && succession {
+    if !lacks_labels(lease) && told && unsaid(&says, wishes).is_none() && cleared && succession {
         return None;
     }
     let mut lease = lease.clone();
     lease.metadata.managed_fields = None;
     wish(lease.metadata.annotations.get_or_insert_default(), wishes);
+    lease.metadata.labels.get_or_insert_default().extend(names::labels(&lease.metadata.name.clone().unwrap_or_default()));
     Some(lease)
 }
 

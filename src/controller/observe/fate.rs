@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
-use super::candidate::{gated, number};
+use super::candidate::gated;
 use crate::api::SingletonJob;
 use crate::contract::labels;
 use crate::controller::request::{Failure, bounded};
@@ -70,7 +70,7 @@ pub async fn look(
     made: Option<Timestamp>,
 ) -> Result<Fate, Failure> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &job.namespace().unwrap_or_default());
-    let Some(uid) = holder.pod_uid().filter(|_| is_candidate(holder, job)) else {
+    let Some(uid) = holder.pod_uid().filter(|_| holder.is_of(&job.name_any())) else {
         return somebody_before(&pods, &job.name_any(), made).await;
     };
     let pod = bounded("reading Pod", holder.pod(), pods.get_opt(holder.pod())).await?;
@@ -83,12 +83,6 @@ pub async fn look(
         Some(node) if is_out_of_service(client, &node).await? => Ok(Fate::OutOfService(node)),
         node => Ok(Fate::Unproven { pod: pod.name_any(), node }),
     }
-}
-
-/// Anybody may write a `holderIdentity`; only one like this is asked for by name.
-fn is_candidate(holder: &Identity, job: &SingletonJob) -> bool {
-    let number = number(holder.pod());
-    number > 0 && holder.pod() == format!("{}-{number}", job.name_any())
 }
 
 /// Where nobody knows who held the Lease before it was made again, every pod is suspect that is older than it.
@@ -181,16 +175,5 @@ mod tests {
         }
         let unknown = candidate("Running", running("2026-01-01T14:00:06Z"), ended());
         assert!(!has_ended(&unknown, None), "nobody knows when it renewed");
-    }
-
-    #[test]
-    fn only_a_candidate_is_asked_for_by_name() {
-        let job: SingletonJob = serde_json::from_value(json!({
-            "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "web"}, "spec": {"template": {}},
-        }))
-        .expect("a SingletonJob");
-        for (holder, asked) in [("web-2_u2_7", true), ("web-02_u2_7", false), ("other-2_u2_7", false), ("web-2/../x_u_7", false)] {
-            assert_eq!(is_candidate(&Identity::read(holder), &job), asked, "{holder}");
-        }
     }
 }

@@ -1,5 +1,7 @@
 //! Runs and changes of hands, newest first.
 
+use kube::ResourceExt;
+
 use super::words::to_seconds;
 use super::{Account, ends};
 use crate::api::SingletonJobStatus;
@@ -105,6 +107,7 @@ pub fn takeovers(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<Takeove
     if let Some(record) = account.record()
         && let (Some(holder), Some(_)) = (&record.holder, record.acquire_time)
         && last != Some(holder.as_str())
+        && holder.is_of(&account.job.name_any())
     {
         all.insert(0, takeover(account, record, holder.pod(), last, old));
     }

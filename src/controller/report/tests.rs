@@ -6,6 +6,7 @@ mod listed;
 mod rollout;
 mod runs;
 mod scheduled;
+mod silence;
 
 use std::time::Duration;
 

@@ -96,7 +96,7 @@ pub async fn run(client: Client, agent: Agent, instance: String, telemetry: Arc<
     let controller = Controller::for_stream(root.applied_objects(), jobs)
         .with_config(controller::Config::default().concurrency(CONCURRENCY))
         .watches_stream(children(&client, pods_writer).touched_objects(), |pod| to_job(&pod))
-        .watches_stream(news(children(&client, leases_writer), sightings.clone()), |lease| to_job(&lease))
+        .watches_stream(news(children(&client, leases_writer), sightings.clone()), |lease| to_its_job(&lease))
         .watches_stream(children(&client, roles_writer).touched_objects(), |role| to_job(&role))
         .watches_stream(children(&client, bindings_writer).touched_objects(), |binding| to_job(&binding))
         .watches_stream(all_budgets.reflect(budgets_writer).touched_objects(), move |budget| to_jobs_beside(&budget, &beside.jobs))
@@ -191,6 +191,11 @@ fn news(
 fn to_jobs_beside(budget: &PodDisruptionBudget, jobs: &Store<Guarded>) -> Vec<ObjectRef<Guarded>> {
     let beside = jobs.state_filter(|job| job.meta().namespace == budget.metadata.namespace);
     beside.iter().map(|job| ObjectRef::from_obj(job.as_ref())).collect()
+}
+
+/// The SingletonJob that a Lease was made for: it has its name, whatever has become of its label.
+fn to_its_job(lease: &Lease) -> Option<ObjectRef<Guarded>> {
+    Some(ObjectRef::new(lease.metadata.name.as_ref()?).within(lease.metadata.namespace.as_deref()?))
 }
 
 /// The SingletonJob that an object was made for, by its label: an object without an owner has one too.

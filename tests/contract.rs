@@ -82,7 +82,7 @@ fn what_candidates_find_in_their_pod_and_may_do_is_all_that_earlier_agents_need(
 fn an_earlier_pod_is_a_candidate_of_this_version_and_is_not_replaced() {
     for version in data::versions() {
         let pod = serde_json::from_value(data::of(&version)[papers::POD].clone()).expect("a Pod");
-        let candidate = Candidate::read(&pod, papers::GATED);
+        let candidate = Candidate::read(&pod);
         assert!(candidate.is_alive(), "{version}");
         assert_eq!(candidate.template_hash, Some(names::template_hash(&papers::job().spec)), "{version}: every pod would be replaced");
     }

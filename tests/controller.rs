@@ -22,6 +22,7 @@ use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::{find_condition, is_true, types};
 use singletonjob::api::takeover::CLEARED_HOLDER;
 use singletonjob::contract::{labels, paths};
+use singletonjob::lease::notes::keys;
 use singletonjob::lease::record::{Identity, Record};
 use tokio::time::sleep;
 
@@ -277,6 +278,112 @@ async fn a_silent_holder_is_cleared_by_a_persons_word_by_its_pods_end_and_by_a_t
     let taint = json!({"spec": {"taints": [{"key": "node.kubernetes.io/out-of-service", "value": "x", "effect": "NoExecute"}]}});
     Api::<Node>::all(bench.client.clone()).patch("node-off", &PatchParams::default(), &Patch::Merge(taint)).await.expect("tainted");
     bench.cleared("off").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_that_the_kubelet_ended_for_its_own_fault_is_named_once_over_a_restart_of_the_controller() {
+    let mut bench = Bench::new("kubelet").await;
+    bench.apply("web", json!({"backoffLimit": 3})).await;
+    bench.settled("web", 2).await;
+    let pod = bench.pods().await.remove(0);
+    bench.hold("web", &pod, true).await;
+    let drained = |provisional: Option<&str>, failures: u32| {
+        json!({"uid": "", "run": 1, "starts": 1, "failures": failures, "setbacks": 0, "retryAfterSeconds": 0,
+        "open": false, "tenants": [{"uid": pod.uid(), "provisional": provisional}]})
+    };
+    bench.report("web", drained(Some("Interrupted"), 0)).await;
+    let full = "Usage of EmptyDir volume \"scratch\" exceeds the limit \"1Mi\". ";
+    let evicted = json!({"status": {"phase": "Failed", "reason": "Evicted", "message": full}});
+    bench.api::<Pod>().patch_status("web-1", &PatchParams::default(), &Patch::Merge(evicted)).await.expect("stored");
+    let counts = |job: &SingletonJob| job.status.as_ref().and_then(|status| status.run.as_ref()).is_some_and(|run| run.failures == 1);
+    bench.until("web", "counted", counts).await;
+    let named = bench.record("web").await.notes.run.expect("a wish").failed_pods;
+    assert_eq!(named.iter().map(|pod| (pod.name.as_str(), pod.reason.as_str())).collect::<Vec<_>>(), [("web-1", "Evicted")]);
+
+    bench.restart();
+    sleep(QUIET).await;
+    bench.report("web", drained(None, 1)).await;
+    bench.api::<Pod>().delete("web-1", &DeleteParams::default().grace_period(0)).await.expect("deleted");
+    sleep(QUIET).await;
+    assert_eq!(bench.record("web").await.notes.run.expect("a wish").failed_pods, named);
+    assert!(counts(&bench.job("web").await), "{:#?}", bench.job("web").await.status);
+    let events = bench.api::<Event>().list(&ListParams::default()).await.expect("an answer");
+    let told: Vec<_> = events.iter().filter(|event| event.reason.as_deref() == Some("PodFailed")).collect();
+    let note = told.first().and_then(|event| event.note.as_deref()).unwrap_or_default();
+    assert!(told.len() == 1 && note.starts_with("the kubelet ended web-1 (Evicted: Usage of EmptyDir volume"), "{told:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_pods_of_quick_failures_stay_until_the_kubelet_has_said_that_they_ended() {
+    let bench = Bench::new("quick").await;
+    bench.apply("web", json!({"backoffLimit": 1})).await;
+    bench.settled("web", 2).await;
+    let pods = bench.pods().await;
+    let uid = bench.job("web").await.uid();
+    let tenants: Vec<_> = pods.iter().map(|pod| json!({"uid": pod.uid()})).collect();
+    let progress =
+        json!({"uid": "", "run": 1, "starts": 2, "failures": 2, "setbacks": 2, "retryAfterSeconds": 10, "open": false, "tenants": tenants});
+    let by = Identity::new("web-2", &pods[1].uid().expect("stored"), 7);
+    let finished = json!({"uid": uid, "run": 1, "outcome": "Failed", "reason": "BackoffLimitExceeded", "exit": {"code": 1}, "attempt": 2,
+        "failures": 2, "by": by, "completionTime": "2026-01-01T00:00:00Z"});
+    bench.report("web", progress).await;
+    let patch = json!({"metadata": {"annotations": {keys::FINISHED: finished.to_string()}}});
+    bench.api::<Lease>().patch("web", &PatchParams::default(), &Patch::Merge(patch)).await.expect("stored");
+    let over = |job: &SingletonJob| job.status.as_ref().is_some_and(|status| !status.runs.is_empty());
+    bench.until("web", "over", over).await;
+    sleep(QUIET).await;
+    let names: Vec<_> = bench.pods().await.iter().map(|pod| (pod.name_any(), pod.metadata.deletion_timestamp.is_some())).collect();
+    assert_eq!(names, [("web-1".to_owned(), false), ("web-2".to_owned(), false)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_workload_container_in_the_template_ends_no_attempt_that_goes_on() {
+    let bench = Bench::new("renamed").await;
+    let container = |name: &str| json!({"name": name, "image": "busybox", "command": ["sleep", "1000"]});
+    let template = json!({"spec": {"containers": [container("main"), container("side")]}});
+    bench.apply("web", json!({"replicas": 1, "template": template})).await;
+    bench.settled("web", 1).await;
+    let pod = bench.pods().await.remove(0);
+    bench.hold("web", &pod, true).await;
+    let status = |name: &str, state: Value| json!({"name": name, "image": "busybox", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+    let containers = [status("main", json!({"running": {}})), status("side", json!({"terminated": {"exitCode": 0}}))];
+    let runs = json!({"status": {"phase": "Running", "containerStatuses": containers}});
+    let pods: Api<Pod> = bench.api();
+    pods.patch_status("web-1", &PatchParams::default(), &Patch::Merge(runs)).await.expect("stored");
+    bench.apply("web", json!({"replicas": 1, "template": template, "workloadContainer": "side"})).await;
+    let generation = bench.job("web").await.metadata.generation;
+    bench.until("web", "seen", |job| job.status.as_ref().is_some_and(|status| status.observed_generation == generation)).await;
+    sleep(QUIET).await;
+    assert_eq!(pods.get("web-1").await.expect("it stays").spec.expect("a spec").active_deadline_seconds, None);
+    assert_eq!(bench.job("web").await.status.and_then(|status| status.replicas), Some(1), "it takes part");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_lost_its_labels_gets_them_back_and_its_holder_is_still_seen() {
+    let bench = Bench::new("unlabelled").await;
+    bench.apply("web", json!({"completionPolicy": "Never"})).await;
+    bench.settled("web", 2).await;
+    let pods = bench.pods().await;
+    bench.hold("web", &pods[0], true).await;
+    let held_by = |pod: &'static str| {
+        move |job: &SingletonJob| job.status.as_ref().and_then(|status| status.lease.as_ref()?.holder.as_deref()) == Some(pod)
+    };
+    bench.until("web", "held", held_by("web-1")).await;
+    let leases: Api<Lease> = bench.api();
+    for lost in [json!({labels::MANAGED_BY: null, labels::JOB: null}), json!({labels::JOB: null}), json!({labels::MANAGED_BY: null})] {
+        let patch = json!({"metadata": {"labels": lost}});
+        leases.patch("web", &PatchParams::default(), &Patch::Merge(patch)).await.expect("stored");
+        let started = Instant::now();
+        while leases.get("web").await.expect("there").labels().len() < 2 {
+            assert!(started.elapsed() < PATIENCE, "{lost} is not put back");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+    bench.hold("web", &pods[1], true).await;
+    bench.until("web", "held by the next", held_by("web-2")).await;
+    let events = bench.api::<Event>().list(&ListParams::default()).await.expect("an answer");
+    let told = |reason: &str| events.iter().any(|event| event.reason.as_deref() == Some(reason));
+    assert!(told("LeaseLabelsRestored") && !told("ForeignObject"));
 }
 
 fn says_blocked(job: &SingletonJob, part: &str) -> bool {

@@ -225,6 +225,19 @@ fn a_lease_that_is_made_shorter_and_longer_again_and_again_is_safe_at_every_step
     }
 }
 
+/// Answers that are lost while a freed Lease is taken, by candidates that are told to end.
+#[test]
+fn a_candidate_that_ends_without_knowing_whether_it_holds_the_lease_gives_it_back() {
+    let faults = [Fault::AnswersLost, Fault::Drain, Fault::Drain, Fault::ContainerKilled];
+    let ended = |seed| {
+        let climate = Climate::only(&faults, (500, 8_000));
+        let settings = Settings { seed, agents: 4, climate, unreachable: UnreachableHolder::default(), mutant: Mutant::Nothing };
+        let coverage = simulate(settings, HOUR / 2).unwrap_or_else(|story| panic!("seed {seed}\n{story}"));
+        coverage.endings.get(coverage::IN_DOUBT).copied().unwrap_or(0)
+    };
+    assert!(seeds().map(ended).sum::<u64>() > 0, "nobody ever ended so");
+}
+
 #[test]
 fn a_store_restored_with_its_lease_comes_to_rest_within_a_lease() {
     for seed in seeds() {

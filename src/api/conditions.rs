@@ -66,6 +66,8 @@ pub mod reasons {
     pub const RELEASED: &str = "Released";
     /// Unknown who holds it: everybody waits a full lease.
     pub const QUARANTINED: &str = "Quarantined";
+    /// Somebody who is no candidate wrote a name into the Lease: everybody waits a full lease.
+    pub const FOREIGN_HOLDER: &str = "ForeignHolder";
     /// Nobody ever held the Lease.
     pub const NEVER_HELD: &str = "NeverHeld";
     /// Stopped by `spec.suspend`.

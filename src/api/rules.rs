@@ -60,7 +60,7 @@ fn exit_codes() -> Rule {
     rule("self.operator != 'In' || !(0 in self.values)", ".values", message)
 }
 
-fn of_spec() -> [Rule; 2] {
+fn of_spec() -> [Rule; 3] {
     [
         rule(
             "!has(self.workloadContainer) || self.template.spec.containers.exists(c, c.name == self.workloadContainer)",
@@ -73,6 +73,11 @@ fn of_spec() -> [Rule; 2] {
             format!(
                 "'leave restartPolicy out or write ' + {RESTART_POLICY} + ': it follows from completionPolicy ' + self.completionPolicy"
             ),
+        ),
+        telling(
+            "!has(self.template.spec.activeDeadlineSeconds)",
+            ".template.spec.activeDeadlineSeconds",
+            "self.completionPolicy == 'Never' ? 'leave it out: a service has no deadline' : 'use spec.activeDeadlineSeconds'",
         ),
     ]
 }

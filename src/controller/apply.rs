@@ -25,7 +25,7 @@ use super::plan::takeover::Wishes;
 use super::request::{Failure, bounded};
 use crate::api::SingletonJob;
 use crate::contract::labels;
-use crate::lease::notes::Handover;
+use crate::lease::notes::{FailedPod, Handover};
 
 /// In whose name fields are applied.
 const FIELD_MANAGER: &str = "singletonjob-controller";
@@ -41,6 +41,10 @@ pub struct Applied {
     pub lease_created: Option<bool>,
     /// A request to hand over that was written.
     pub handover: Option<Handover>,
+    /// Whether the Lease had lost its labels, which are on it again.
+    pub labels_restored: bool,
+    /// Pods that candidates were told to count as failures.
+    pub failed_pods: Vec<FailedPod>,
     /// Names of the pods that were made.
     pub created: Vec<String>,
     /// Names of the pods that were deleted.
@@ -68,6 +72,8 @@ impl Applied {
         Self {
             lease_created: None,
             handover: None,
+            labels_restored: false,
+            failed_pods: Vec::new(),
             created: Vec::new(),
             deleted: Vec::new(),
             retired: Vec::new(),
@@ -185,6 +191,8 @@ async fn write_wishes(apis: &Apis, seen: &Lease, wishes: &Wishes, applied: &mut 
         match bounded("annotating Lease", &name, apis.leases.replace(&name, &PostParams::default(), &next)).await {
             Ok(written) => {
                 applied.handover = build::lease::new_handover(&base, wishes).cloned();
+                applied.labels_restored = build::lease::lacks_labels(&base);
+                applied.failed_pods = build::lease::new_failed_pods(&base, wishes);
                 return Ok(written);
             }
             Err(failure) if failure.is_conflict() && swaps < MOST_SWAPS => {

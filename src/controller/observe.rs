@@ -27,6 +27,7 @@ use super::request::{self, Failure};
 use crate::api::SingletonJob;
 use crate::contract::labels;
 use crate::lease::clock::Moment;
+use crate::lease::notes::Notes;
 use crate::lease::record::{Identity, Record};
 use candidate::Candidate;
 use claims::Claims;
@@ -238,12 +239,30 @@ fn complete<'a>(
     sightings: &Sightings,
     now: Moment,
 ) -> Result<Observed, Failure> {
-    let gated = job.spec.workload().map(|container| container.name.clone()).unwrap_or_default();
-    let mut candidates: Vec<_> = pods.filter(|pod| is_owned(pod, job)).map(|pod| Candidate::read(pod, &gated)).collect();
+    let mut candidates: Vec<_> = pods.filter(|pod| is_owned(pod, job)).map(Candidate::read).collect();
     candidates.sort_by_key(|candidate| candidate.number);
-    let foreign = observed.foreign.or_else(|| foreign(lease.as_ref(), "Lease", &job.name_any()));
+    let strange = lease.as_ref().filter(|lease| !is_about(lease, job));
+    let foreign = observed.foreign.or_else(|| foreign(strange, "Lease", &job.name_any()));
     let seen = lease.filter(|_| foreign.is_none()).map(|lease| see(lease, job, sightings, now)).transpose()?;
+    for candidate in &mut candidates {
+        candidate.has_held = has_held(candidate, job, seen.as_ref().map(|seen| &seen.record));
+    }
     Ok(Observed { lease: seen, candidates, template_hash: names::template_hash(&job.spec), foreign, ..observed })
+}
+
+/// As the Lease has it; status knows of pods whose agents do not write that down.
+fn has_held(candidate: &Candidate, job: &SingletonJob, record: Option<&Record>) -> bool {
+    let notes = record.map(|record| &record.notes);
+    let tenants = notes.and_then(|notes| notes.progress.as_ref()).into_iter().flat_map(|progress| &progress.tenants);
+    let holders = [
+        record.and_then(|record| record.holder.as_ref()),
+        notes.and_then(|notes| notes.released.as_ref()).map(|released| &released.by),
+        notes.and_then(|notes| notes.finished.as_ref()).map(|finished| &finished.by),
+    ];
+    let takeovers = job.status.iter().flat_map(|status| &status.takeovers);
+    holders.into_iter().flatten().any(|holder| holder.pod_uid() == Some(&candidate.uid))
+        || tenants.into_iter().any(|tenant| tenant.uid == candidate.uid)
+        || takeovers.into_iter().any(|takeover| takeover.to == candidate.name)
 }
 
 fn see(object: Lease, job: &SingletonJob, sightings: &Sightings, now: Moment) -> Result<Seen, Failure> {
@@ -258,11 +277,26 @@ pub fn is_ours(object: &impl Resource, job: &str) -> bool {
     has(labels::MANAGED_BY, labels::MANAGED_BY_VALUE) && has(labels::JOB, job)
 }
 
+/// Whether the notes of `lease` name this very SingletonJob: then it is its own, whatever has become of the labels.
+fn is_about(lease: &Lease, job: &SingletonJob) -> bool {
+    let notes = Notes::read(lease.metadata.annotations.as_ref());
+    let uids = [
+        notes.run.map(|run| run.uid),
+        notes.progress.map(|progress| progress.uid),
+        notes.finished.map(|finished| finished.uid),
+        notes.ticks.map(|ticks| ticks.uid),
+    ];
+    uids.into_iter().flatten().any(|uid| !uid.is_empty() && Some(&uid) == job.metadata.uid.as_ref())
+}
+
 fn foreign<K: Resource>(object: Option<&K>, kind: &str, job: &str) -> Option<String> {
     let object = object.filter(|object| !is_ours(*object, job))?;
+    let name = object.meta().name.as_deref().unwrap_or_default();
     Some(format!(
-        "the {kind} {} is not of this SingletonJob (it lacks the label {}={job}); it is left alone: delete it, or use another name",
-        object.meta().name.clone().unwrap_or_default(),
+        "the {kind} {name} is not of this SingletonJob (it lacks the labels {}={} and {}={job}, or one of them); it is left alone: delete it, use \
+         another name for the SingletonJob, or put the labels on where it is known to be a leftover of it",
+        labels::MANAGED_BY,
+        labels::MANAGED_BY_VALUE,
         labels::JOB
     ))
 }
@@ -289,6 +323,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::lease::notes::keys;
 
     #[test]
     fn a_pod_is_this_jobs_or_an_earlier_ones_or_a_strangers() {
@@ -309,6 +344,50 @@ mod tests {
             [kinds("SingletonJob", "other", "i", "web"), kinds("Job", "web", "i", "web"), kinds("SingletonJob", "web", "i", "x")]
         {
             assert_eq!(stranger, (false, false));
+        }
+    }
+
+    #[test]
+    fn who_has_held_the_lease_is_said_by_the_lease_and_of_older_agents_by_status() {
+        let job: SingletonJob = serde_json::from_value(json!({
+            "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "web", "uid": "j"}, "spec": {"template": {}},
+            "status": {"takeovers": [{"to": "web-5", "reason": "Drain"}]},
+        }))
+        .expect("a SingletonJob");
+        let progress = json!({"uid": "j", "run": 1, "starts": 3, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": true,
+                              "tenants": [{"uid": "u1"}, {"uid": "u3"}]});
+        let mark = json!({"leaseUid": "l", "renewTime": null, "by": "web-2_u2_7", "reason": "Drain"});
+        let notes = json!({keys::PROGRESS: progress.to_string(), keys::RELEASED: mark.to_string()});
+        let lease =
+            json!({"metadata": {"uid": "l", "resourceVersion": "7", "annotations": notes}, "spec": {"holderIdentity": "web-4_u4_7"}});
+        let record = Record::read(&serde_json::from_value(lease).expect("a Lease")).expect("a record");
+        let pod = |number: u32| {
+            let pod = json!({"metadata": {"name": format!("web-{number}"), "uid": format!("u{number}")}});
+            Candidate::read(&serde_json::from_value(pod).expect("a pod"))
+        };
+        let held: Vec<_> = (1..=6).filter(|number| has_held(&pod(*number), &job, Some(&record))).collect();
+        assert_eq!(held, [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn a_lease_is_this_jobs_by_its_labels_or_by_the_uid_in_its_notes() {
+        let job: SingletonJob = serde_json::from_value(json!({
+            "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "web", "uid": "j"}, "spec": {"template": {}},
+        }))
+        .expect("a SingletonJob");
+        let seen = |labels: serde_json::Value, uid: &str| {
+            let run = json!({"uid": uid, "number": 1, "desired": "Run"});
+            let metadata =
+                json!({"name": "web", "uid": "l", "resourceVersion": "7", "labels": labels, "annotations": {keys::RUN: run.to_string()}});
+            let lease = serde_json::from_value(json!({"metadata": metadata})).expect("a Lease");
+            let observed = complete(&job, Observed::default(), Some(lease), [].into_iter(), &Sightings::default(), Moment::default());
+            observed.expect("a record").foreign
+        };
+        let both = || json!({labels::MANAGED_BY: labels::MANAGED_BY_VALUE, labels::JOB: "web"});
+        assert_eq!([seen(both(), "earlier"), seen(json!({}), "j"), seen(json!({labels::JOB: "web"}), "j")], [None, None, None]);
+        let said = seen(json!({labels::JOB: "web"}), "earlier").expect("foreign");
+        for label in ["app.kubernetes.io/managed-by=singletonjob-controller", "singletonjob.dev/name=web"] {
+            assert!(said.contains(label), "{said}");
         }
     }
 }

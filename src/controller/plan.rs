@@ -9,11 +9,12 @@
 //! [`runs`]: which run is wanted, and how far it has come. [`schedule`]: which tick becomes one. [`takeover`]: the Lease and its wishes.
 //! [`clearance`]: whether a silent holder is gone. [`candidates`]: how many pods. [`rollout`]: which template. [`progress`]: whether a rollout
 //! gets on. [`handover`]: who should hold, by [`preference`] among others. [`retention`]: which ended pods stay. [`failure`]: what candidates
-//! make of failures. [`budget`]: whether drains wait for a standby. [`request`]: what a person asks for by annotation.
+//! make of failures, [`failed_pods`] which ended pods are some. [`budget`]: whether drains wait for a standby. [`request`]: what a person asks for by annotation.
 
 pub mod budget;
 pub mod candidates;
 pub mod clearance;
+pub mod failed_pods;
 pub mod failure;
 pub mod handover;
 pub mod preference;
@@ -34,7 +35,7 @@ use jiff::Timestamp;
 
 use super::observe::Observed;
 use super::observe::candidate::Candidate;
-use crate::api::conditions::reasons;
+use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::schedule::CandidatesPolicy;
 use crate::api::{CompletionPolicy, SingletonJob};
 use crate::lease::timing::{Timing, Wanted};
@@ -102,7 +103,7 @@ const TAKEOVER_SLACK: Duration = Duration::from_secs(1);
 /// Nobody tells of a node that is marked as out of service.
 const BLOCKED_LOOK: Duration = Duration::from_secs(5);
 /// How long after the lease a service may be without a holder before that is called a failure.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Decides.
 pub fn plan(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Plan {
@@ -144,7 +145,7 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, agenda: Option<A
     let choice = handover::choose(job, observed, rolls_out, now);
     let awaited = progress::awaited(job, observed).map(|awaited| awaited.left(now));
     let left = runs::left(job, observed, agenda.as_ref(), now).filter(|_| observed.holder().is_none());
-    let due = [Some(pace), time_to_live, choice.look, awaited, left];
+    let due = [Some(pace), time_to_live, choice.look, awaited, left, unheld_left(job, observed, now)];
     Act {
         create_lease: observed.lease.is_none().then(|| takeover::creation(job, observed, timing)),
         wishes: wishes(job, observed, timing, agenda.as_ref(), &choice),
@@ -178,11 +179,11 @@ fn pods(job: &SingletonJob, observed: &Observed, agenda: Option<&Agenda>, time_t
     };
     let over = agenda.map_or_else(|| runs::is_over(job, observed), |agenda| !agenda.goes_on && !agenda.prepares);
     if over {
-        delete.extend(candidates::all_but_the_finisher(observed));
+        delete.extend(candidates::left_over(observed));
         return Step { delete, ..Step::default() };
     }
     if job.spec.is_stopped() {
-        delete.extend(candidates::stopped(observed));
+        delete.extend(candidates::stopped(job, observed));
         return Step { delete, ..Step::default() };
     }
     let stale = agenda.map_or_else(Vec::new, |agenda| stale(job, observed, agenda));
@@ -208,6 +209,17 @@ fn next_look(job: &SingletonJob, observed: &Observed, due: &[Option<Duration>]) 
     let held = if observed.holder().is_some() { observed.remaining() + TAKEOVER_SLACK } else { PATIENCE };
     let look = if clearance::block(job, observed).is_some() { held.min(BLOCKED_LOOK) } else { held.min(LONGEST_LOOK) };
     due.iter().flatten().copied().filter(|left| !left.is_zero()).fold(look, Duration::min)
+}
+
+/// How long a service may be without a holder before that is called a failure.
+pub fn patience(job: &SingletonJob) -> Duration {
+    timing(job).map_or(Duration::ZERO, |timing| timing.lease_duration()) + PATIENCE
+}
+
+/// What is left of that.
+fn unheld_left(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<Duration> {
+    let held = find_condition(&job.status.as_ref()?.conditions, types::HELD).filter(|held| held.status == "False")?;
+    observed.holder().is_none().then(|| left(held.last_transition_time.0, patience(job), now))
 }
 
 /// So many seconds of the API, where none are less than none.

@@ -27,6 +27,7 @@ use kube::{Api, Client, ResourceExt};
 use super::apply::Applied;
 use super::observe::candidate::{Candidate, Hindrance};
 use super::observe::{Observed, Seen};
+use super::plan::candidates::has_made_its_attempt;
 use super::plan::handover::request::Request;
 use super::plan::schedule::{self, Agenda};
 use super::plan::{Plan, Refusal, clearance};
@@ -66,6 +67,8 @@ impl<'a> Account<'a> {
         let Applied {
             lease_created,
             handover: _,
+            labels_restored: _,
+            failed_pods: _,
             created: _,
             deleted: _,
             retired: _,
@@ -111,7 +114,8 @@ impl<'a> Account<'a> {
 
     /// Who holds the Lease, by all that is known: see [`clearance::is_remembered_silent`].
     pub fn holder(&self) -> Option<&Identity> {
-        self.observed.holder().filter(|_| !clearance::is_remembered_silent(self.job, self.observed))
+        let holder = self.observed.holder().filter(|holder| holder.is_of(&self.job.name_any()));
+        holder.filter(|_| !clearance::is_remembered_silent(self.job, self.observed))
     }
 
     /// The holder's pod, where it is still there.
@@ -121,9 +125,23 @@ impl<'a> Account<'a> {
 
     /// Candidates that could take over at once.
     pub fn standbys(&self) -> impl Iterator<Item = &Candidate> {
-        let holder = self.holder().and_then(Identity::pod_uid);
-        let able = self.observed.candidates.iter().filter(|candidate| candidate.is_alive() && candidate.able);
-        able.filter(move |candidate| Some(candidate.uid.as_str()) != holder)
+        self.observed.candidates.iter().filter(|candidate| self.is_standby(candidate))
+    }
+
+    /// Whether it could take over at once. Whoever may still run is none, heard of or not, and no pod of a one-shot that has made its attempt.
+    pub fn is_standby(&self, candidate: &Candidate) -> bool {
+        let takes_part = candidate.is_alive() && candidate.able && !has_made_its_attempt(self.job, candidate);
+        takes_part && self.may_still_run().is_none_or(|holder| holder.pod_uid() != Some(candidate.uid.as_str()))
+    }
+
+    /// Who holds the Lease, heard of or not; where it is missing or was emptied, who held it last.
+    fn may_still_run(&self) -> Option<Identity> {
+        let last = || self.job.status.as_ref()?.lease.as_ref()?.last_holder_identity.clone().map(Identity::read);
+        match self.record() {
+            Some(record) if record.is_released() => None,
+            Some(record) => record.holder.clone().or_else(last),
+            None => last(),
+        }
     }
 
     /// Why some candidate does not start.

@@ -14,6 +14,7 @@
 //! - A release is sent only when the process tree is empty.
 
 mod account;
+mod charges;
 mod limits;
 mod release;
 mod remains;
@@ -30,6 +31,7 @@ use std::time::Duration;
 use super::clock::{Moment, Now};
 use super::record::Record;
 pub use account::of as account_of;
+pub use charges::settle as with_failed_pods;
 pub use limits::left as time_left;
 pub use remains::Remains;
 use standby::Standby;
@@ -100,7 +102,7 @@ impl Elector {
         if self.wire.is_old_news(&record, source) {
             return;
         }
-        let returned = self.wire.hear(now.at, &record);
+        let returned = self.wire.hear(now.at, &record, &self.candidate.job_uid);
         match &mut self.stage {
             Stage::Standby(standby) => {
                 standby.saw(now.at, &record, returned);

@@ -135,6 +135,24 @@ pub struct Run {
     /// How often it was to run again after it was to stop.
     #[serde(default, skip_serializing_if = "is_default")]
     pub resumptions: u32,
+    /// Pods whose attempts candidates count as failures: the kubelet ended them for their own fault. See [`Tenant::provisional`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_pods: Vec<FailedPod>,
+}
+
+/// A pod that the kubelet ended for its own fault, after it had held the Lease in this run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedPod {
+    /// The pod's uid.
+    pub uid: String,
+    /// The pod's name.
+    pub name: String,
+    /// The kubelet's word: `DeadlineExceeded`, `Evicted`.
+    pub reason: String,
+    /// What the kubelet says beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 impl Run {
@@ -257,6 +275,40 @@ pub struct Progress {
     /// Attempts that failed and, by the failure policy, do not count.
     #[serde(default, skip_serializing_if = "is_default")]
     pub ignored: u32,
+    /// Pods that have held the Lease in this run, the last one last; only the newest [`MOST_TENANTS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenants: Vec<Tenant>,
+}
+
+/// How many pods of a run are remembered. More do not end at the same time without the kubelet's having said so.
+pub const MOST_TENANTS: usize = 16;
+
+/// A pod that has held the Lease in a run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tenant {
+    /// The pod's uid.
+    pub uid: String,
+    /// How its last attempt was counted, where that is not final: the kubelet may have ended the pod for its own fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisional: Option<Provisional>,
+    /// Whether that attempt ran for so long that earlier setbacks are forgiven.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sound: bool,
+}
+
+/// How an attempt was counted whose end may turn out to be a failure of its pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Provisional {
+    /// Not at all: its container was told to end.
+    Interrupted,
+    /// As ignored: its lease was lost, which the failure policy forgives.
+    Ignored,
+    /// As a failure that nobody waits for: its lease was lost.
+    Lost,
+    /// As a later version has it: it stays so.
+    #[serde(other)]
+    Otherwise,
 }
 
 /// The Lease was given back by a holder whose workload is gone.

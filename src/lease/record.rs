@@ -80,6 +80,12 @@ impl Identity {
         self.parts().map(|(_, uid)| uid)
     }
 
+    /// Whether it was written by a candidate of this job: anybody may write a `holderIdentity`.
+    pub fn is_of(&self, job: &str) -> bool {
+        let number = self.parts().and_then(|(pod, _)| pod.strip_prefix(job)?.strip_prefix('-'));
+        number.is_some_and(|number| !number.is_empty() && !number.starts_with('0') && number.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+
     fn parts(&self) -> Option<(&str, &str)> {
         let mut parts = self.0.split('_');
         match (parts.next(), parts.next(), parts.next(), parts.next()) {
@@ -164,6 +170,11 @@ impl Record {
         next.map_or(wall, |next| next.max(wall))
     }
 
+    /// Whether it says what the SingletonJob of this uid should run.
+    pub fn is_about(&self, job_uid: &str) -> bool {
+        self.notes.run.as_ref().is_some_and(|run| run.uid == job_uid)
+    }
+
     /// Whether the wanted run was already recorded as finished.
     pub fn is_finished(&self) -> bool {
         match (&self.notes.run, &self.notes.finished) {
@@ -176,6 +187,23 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_candidate_is_known_by_the_name_of_its_pod() {
+        let table = [
+            ("web-2_u2_7", true),
+            ("web-02_u2_7", false),
+            ("web-+2_u2_7", false),
+            ("web-0_u2_7", false),
+            ("other-2_u2_7", false),
+            ("web-2", false),
+            ("web-2/../x_u_7", false),
+            ("app", false),
+        ];
+        for (holder, is_one) in table {
+            assert_eq!(Identity::read(holder).is_of("web"), is_one, "{holder}");
+        }
+    }
 
     #[test]
     fn a_renew_time_at_the_end_of_time_is_followed_by_that_of_the_clock() {

@@ -15,6 +15,7 @@ use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::{is_true, types};
 use singletonjob::controller;
 use singletonjob::controller::settings::Agent;
+use singletonjob::lease::notes::keys;
 use singletonjob::lease::record::{Identity, Record};
 use singletonjob::telemetry::Telemetry;
 use tokio::task::JoinHandle;
@@ -151,6 +152,20 @@ impl Bench {
         }
         spec.renew_time = Some(now);
         leases.replace(name, &PostParams::default(), &lease).await.expect("nobody else writes");
+    }
+
+    /// Plays an agent that writes this account of the job's run.
+    pub async fn report(&self, name: &str, mut progress: Value) {
+        progress["uid"] = json!(self.job(name).await.uid());
+        let leases: Api<Lease> = self.api();
+        let patch = json!({"metadata": {"annotations": {keys::PROGRESS: progress.to_string()}}});
+        leases.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("stored");
+    }
+
+    /// Another controller in the place of this one.
+    pub fn restart(&mut self) {
+        self.controller.abort();
+        self.controller = start(&self.client, &self.telemetry);
     }
 
     /// A SingletonJob under `policy` whose holder has fallen silent, as status says; the holder's pod.

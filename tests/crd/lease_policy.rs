@@ -258,3 +258,32 @@ async fn leases_of_others_are_none_of_our_business() {
     scene.create::<Lease>(json!({"metadata": {"name": "web"}, "spec": {"holderIdentity": "app"}})).await;
     stranger.hold("").await.expect("RBAC alone decides");
 }
+
+#[tokio::test]
+async fn only_the_controller_makes_a_lease_and_whoever_may_write_leases_can_still_delete_it() {
+    let scene = Scene::new("makers").await;
+    let stranger = scene.pod("other").await;
+    scene.await_force(&stranger).await;
+    scene.create::<ServiceAccount>(json!({"metadata": {"name": "editor"}})).await;
+    let editor = scene.account("editor", None).await;
+    scene.bind("ClusterRole", "system:aggregate-to-edit", "editor");
+    let lease = |labelled: bool| -> Lease {
+        let labels = labelled.then(|| json!({labels::MANAGED_BY: labels::MANAGED_BY_VALUE, labels::JOB: "web"}));
+        serde_json::from_value(json!({"metadata": {"name": "web", "labels": labels}, "spec": {"holderIdentity": ""}})).expect("a Lease")
+    };
+    let started = Instant::now();
+    while editor.leases.delete("web", &DeleteParams::default()).await.is_err() {
+        assert!(started.elapsed() < PATIENCE, "the stock role for editors does not let them at Leases");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let said = refusal(editor.leases.create(&PostParams::default(), &lease(true)).await);
+    let message =
+        "only the controller makes the Lease of a SingletonJob, which web is by its labels; this is system:serviceaccount:makers:editor";
+    assert!(said.contains(message), "{said}");
+    editor.leases.create(&PostParams::default(), &lease(false)).await.expect("without labels it is not known by them");
+    let labelled = editor.change(|it| it.metadata.labels = lease(true).metadata.labels);
+    assert!(refusal(labelled.await).contains("only candidate pods"), "nor does it become ours");
+    editor.leases.delete("web", &DeleteParams::default()).await.expect("a deletion is left to RBAC");
+    let token = scene.bench.token("singletonjob-system", "singletonjob-controller", None).await;
+    scene.actor(&token).await.leases.create(&PostParams::default(), &lease(true)).await.expect("the controller");
+}

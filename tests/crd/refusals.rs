@@ -76,6 +76,11 @@ fn of_the_spec() -> Vec<(Value, Said)> {
             merged(with_pod(json!({"restartPolicy": "Never"})), json!({"completionPolicy": "Never"})),
             ("spec.template.spec.restartPolicy", "leave restartPolicy out or write Always: it follows from completionPolicy Never"),
         ),
+        (with_pod(json!({"activeDeadlineSeconds": 20})), ("spec.template.spec.activeDeadlineSeconds", "use spec.activeDeadlineSeconds")),
+        (
+            merged(with_pod(json!({"activeDeadlineSeconds": 20})), json!({"completionPolicy": "Never"})),
+            ("spec.template.spec.activeDeadlineSeconds", "leave it out: a service has no deadline"),
+        ),
         (spec(json!({"replicas": 17})), ("spec.replicas", "spec.replicas in body should be less than or equal to 16")),
         (spec(json!({"replicas": -1})), ("spec.replicas", "spec.replicas in body should be greater than or equal to 0")),
         (spec(json!({"standbyReadiness": "Sometimes"})), ("spec.standbyReadiness", "supported values: \"Ready\", \"NotReady\"")),

@@ -126,6 +126,10 @@ fn deaths() -> Vec<World> {
     let failure_policy = FailurePolicy { rules: vec![rule], ..FailurePolicy::default() };
     let fatal = World { policy: Policy { failure_policy, ..once.clone() }, ..faulty("failure policy", 1, &[Fault::End]) };
     let fatal = World { last_words: true, faults: vec![Fault::Crash, Fault::End], at_most: 2, horizon: 3, ..fatal };
+    let charge = [Fault::Drain, Fault::Crash, Fault::FailPod, Fault::FailPod];
+    let charged = World { policy: once.clone(), horizon: 3, ..faulty("failed pod", 3, &charge) };
+    let strict = Policy { backoff_limit: 0, ..once.clone() };
+    let spent = World { policy: strict, lazy: Vec::new(), horizon: 10, ..faulty("failed pod without attempts", 3, &charge) };
     let once = World { policy: once, ..faulty("completion", 1, &[Fault::End]) };
     let told = World { last_words: true, horizon: 4, ..faulty("told to stop", 3, &[Fault::Handover, Fault::End, Fault::Crash]) };
     let told = World { policy: once.policy.clone(), stop_grace: Duration::from_secs(2), lazy: Vec::new(), ..told };
@@ -133,7 +137,7 @@ fn deaths() -> Vec<World> {
     let lost =
         World { last_words: true, lazy: vec![1], horizon: 7, policy: Policy { backoff_limit: 0, ..once.policy.clone() }, ..once.clone() };
     let lost = World { name: "lost acquisition", faults: vec![Fault::Drain, Fault::Drain], at_most: 2, ..lost };
-    vec![crash, last_words, duplicates, hanging, once, fatal, three, lost, told]
+    vec![crash, last_words, duplicates, hanging, once, fatal, charged, spent, three, lost, told]
 }
 
 /// Holders that gave nothing back, and policies that ask for more than that their lease has passed.

@@ -333,6 +333,32 @@ pub const MUTANTS: &[Mutant] = &[
         world: "failure policy",
     },
     Mutant {
+        name: "failed_pod_counts_again",
+        breaks: "a pod that the controller names as failed is counted with every write",
+        changes: &[(
+            "elector/charges.rs",
+            "tenant.provisional.take_if(|provisional| *provisional != Provisional::Otherwise)",
+            "tenant.provisional.filter(|provisional| *provisional != Provisional::Otherwise)",
+        )],
+        world: "failed pod",
+    },
+    Mutant {
+        name: "failed_pod_is_unheard_by_the_holder",
+        breaks: "a holder writes its account without what the controller has found out",
+        changes: &[("elector/tenure.rs", "        self.count_failed_pods(record);\n", "")],
+        world: "failed pod",
+    },
+    Mutant {
+        name: "failed_pod_leaves_an_attempt",
+        breaks: "whoever takes over begins an attempt before it counts what failed",
+        changes: &[(
+            "elector/account.rs",
+            "    charges::settle(Progress { start_time, resumptions: run.resumptions, ..known }, run)\n",
+            "    Progress { start_time, resumptions: run.resumptions, ..known }\n",
+        )],
+        world: "failed pod without attempts",
+    },
+    Mutant {
         name: "runs_without_end",
         breaks: "a holder goes on although its run has taken as long as it may",
         changes: &[("elector/tenure.rs", "if limits::is_exceeded(self.left(now.at)) {", "if false {")],

@@ -44,7 +44,7 @@ pub fn taken(lease: &Lease, pod: &Pod) -> Lease {
 /// has ended, and starts anew.
 fn successor<'a>(record: &Record, pods: &[&'a Pod]) -> Option<&'a Pod> {
     let able = |pod: &&&Pod| {
-        let candidate = Candidate::read(pod, "main");
+        let candidate = Candidate::read(pod);
         candidate.is_alive() && candidate.ready
     };
     let last = record.notes.released.as_ref().and_then(|mark| mark.by.pod_uid());
@@ -52,7 +52,7 @@ fn successor<'a>(record: &Record, pods: &[&'a Pod]) -> Option<&'a Pod> {
         let uid = pod.metadata.uid.as_deref();
         let line = &record.notes.succession;
         let place = line.iter().position(|next| Some(next.as_str()) == uid).unwrap_or(line.len());
-        (uid == last, place, Candidate::read(pod, "main").number)
+        (uid == last, place, Candidate::read(pod).number)
     };
     pods.iter().filter(able).copied().min_by_key(place)
 }

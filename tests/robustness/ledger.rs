@@ -125,7 +125,7 @@ impl Ledger {
         let jobs: Api<SingletonJob> = Api::namespaced(server.clone(), &self.namespace);
         let pods: Api<Pod> = Api::namespaced(server.clone(), &self.namespace);
         let pods = pods.list(&ListParams::default().labels(&format!("{}={job}", labels::JOB))).await.expect("an answer");
-        let alive = pods.iter().filter(|pod| Candidate::read(pod, "main").is_alive()).count();
+        let alive = pods.iter().filter(|pod| Candidate::read(pod).is_alive()).count();
         let replicas = jobs.get_opt(&job).await.expect("an answer").map_or(0, |job| job.spec.replicas);
         let mut misdeeds = Vec::new();
         if !self.entries().leases.contains_key(&job) {

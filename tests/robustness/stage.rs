@@ -102,7 +102,7 @@ impl Stage {
     }
 
     pub fn candidates(&self, job: &str) -> Vec<Candidate> {
-        self.world.pods(&self.namespace, job).iter().map(|pod| Candidate::read(pod, "main")).collect()
+        self.world.pods(&self.namespace, job).iter().map(Candidate::read).collect()
     }
 
     /// Waits until `holds`.

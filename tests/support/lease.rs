@@ -20,7 +20,15 @@ pub fn labels_of(name: &str) -> Value {
 
 /// What the controller wishes of two candidates.
 pub fn annotations(timing: Timing, completion_policy: CompletionPolicy, backoff_limit: u32) -> BTreeMap<String, String> {
-    let run = Run { uid: JOB_UID.to_owned(), number: 1, desired: Desired::Run, scheduled_time: None, reason: None, resumptions: 0 };
+    let run = Run {
+        uid: JOB_UID.to_owned(),
+        number: 1,
+        desired: Desired::Run,
+        scheduled_time: None,
+        reason: None,
+        resumptions: 0,
+        failed_pods: Vec::new(),
+    };
     let policy = Policy { backoff_limit, ..Policy::new(timing, completion_policy) };
     let mut annotations = BTreeMap::new();
     notes::write(&mut annotations, keys::POLICY, Some(&policy));

@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use crate::api::SingletonJob;
 use crate::controller::names;
 use crate::controller::plan::takeover::{Creation, Wishes};
-use crate::lease::notes::{self, Cleared, Handover, Notes, Reason, Released, keys};
+use crate::lease::notes::{self, Cleared, FailedPod, Handover, Notes, Reason, Released, keys};
 use crate::lease::record::Identity;
 
 /// In whose name the controller marks a Lease that it has made.
@@ -63,7 +63,12 @@ pub fn marked_free(lease: &Lease) -> Lease {
     lease
 }
 
-/// `lease` with `wishes` in it; none where it says so already. Its spec is as it was read, whatever that is: a PUT on its resourceVersion
+/// Whether `lease`, which is the job's by its notes, lacks the labels by which it is watched and guarded.
+pub fn lacks_labels(lease: &Lease) -> bool {
+    names::labels(&lease.name_any()).iter().any(|(label, value)| lease.labels().get(label) != Some(value))
+}
+
+/// `lease` with `wishes` and its labels in it; none where it says so already. Its spec is as it was read, whatever that is: a PUT on its resourceVersion
 /// changes nothing else.
 pub fn with_wishes(lease: &Lease, wishes: &Wishes) -> Option<Lease> {
     let says = Notes::read(lease.metadata.annotations.as_ref());
@@ -74,18 +79,26 @@ pub fn with_wishes(lease: &Lease, wishes: &Wishes) -> Option<Lease> {
     let succession = wishes.succession.as_ref().is_none_or(|line| says.succession == *line);
     let ticks = wishes.ticks.is_none() || says.ticks == wishes.ticks;
     let told = ticks && says.policy.as_ref() == Some(&wishes.policy) && says.run.as_ref() == Some(&wishes.run);
-    if told && unsaid(&says, wishes).is_none() && cleared && succession {
+    if !lacks_labels(lease) && told && unsaid(&says, wishes).is_none() && cleared && succession {
         return None;
     }
     let mut lease = lease.clone();
     lease.metadata.managed_fields = None;
     wish(lease.metadata.annotations.get_or_insert_default(), wishes);
+    lease.metadata.labels.get_or_insert_default().extend(names::labels(&lease.metadata.name.clone().unwrap_or_default()));
     Some(lease)
 }
 
 /// The handover that `wishes` ask for and `lease` does not yet.
 pub fn new_handover<'a>(lease: &Lease, wishes: &'a Wishes) -> Option<&'a Handover> {
     unsaid(&Notes::read(lease.metadata.annotations.as_ref()), wishes)
+}
+
+/// The failed pods that `wishes` name and `lease` does not yet.
+pub fn new_failed_pods(lease: &Lease, wishes: &Wishes) -> Vec<FailedPod> {
+    let named = Notes::read(lease.metadata.annotations.as_ref()).run.map_or_else(Vec::new, |run| run.failed_pods);
+    let is_new = |pod: &&FailedPod| named.iter().all(|known| known.uid != pod.uid);
+    wishes.run.failed_pods.iter().filter(is_new).cloned().collect()
 }
 
 fn unsaid<'a>(says: &Notes, wishes: &'a Wishes) -> Option<&'a Handover> {

@@ -4,10 +4,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, ContainerState, ContainerStatus, Pod, PodSpec, PodStatus};
 use kube::ResourceExt;
 
-use crate::contract::{TERMINATION_PREFIX, exit_codes, labels};
+use crate::contract::{TERMINATION_PREFIX, exit_codes, labels, paths, pod};
 
 /// A candidate pod of one SingletonJob.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Candidate {
     /// Name of the pod.
     pub name: String,
@@ -29,6 +30,8 @@ pub struct Candidate {
     pub role: Option<String>,
     /// Whether it takes part.
     pub life: Life,
+    /// Whether it is known to have held the Lease.
+    pub has_held: bool,
     /// Whether the pod is ready.
     pub ready: bool,
     /// Whether it could take over, where it does not hold the Lease: its pod is ready, or would be, were standbys to be ready.
@@ -69,6 +72,17 @@ pub struct End {
     pub message: Option<String>,
     /// When, on its node's clock.
     pub at: Option<Timestamp>,
+    /// Why the kubelet ended the pod for its own fault, if it did.
+    pub fault_of_pod: Option<Fault>,
+}
+
+/// Why the kubelet ended a pod that neither a person nor the cluster's needs had asked it to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// `DeadlineExceeded`, `Evicted`, ...
+    pub reason: String,
+    /// One sentence.
+    pub message: Option<String>,
 }
 
 impl End {
@@ -108,12 +122,32 @@ pub struct Complaint {
 /// An `activeDeadlineSeconds` that has passed in every pod whose workload has ended: the kubelet ends what still runs, and keeps the logs.
 pub const PAST_DEADLINE: i64 = 1;
 
+/// By which whoever ends a pod for the sake of others says so.
+const DISRUPTION_TARGET: &str = "DisruptionTarget";
+/// How the kubelet begins what it says of a pod that its node does not take.
+const REJECTED: &str = "Pod was rejected";
+const REJECTIONS: [&str; 10] = [
+    "AppArmor",
+    "InitContainerRestartForbidden",
+    "NodeAffinity",
+    "NodeName",
+    "NodePorts",
+    "NodeShutdown",
+    "PodOSNotSupported",
+    "SysctlForbidden",
+    "TopologyAffinityError",
+    "UnexpectedAdmissionError",
+];
+/// Of what the kubelet says, so that the Lease stays small.
+const LONGEST_MESSAGE: usize = 200;
+
 /// States of a container that is merely on its way.
 const ON_THE_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
 impl Candidate {
-    /// What can be read of `pod`, whose gated container is called `gated`.
-    pub fn read(pod: &Pod, gated: &str) -> Self {
+    /// What can be read of `pod`.
+    pub fn read(pod: &Pod) -> Self {
+        let gated = gated(pod).unwrap_or_default();
         let spec = pod.spec.clone().unwrap_or_default();
         let status = pod.status.clone().unwrap_or_default();
         let container = container(&status, gated);
@@ -121,7 +155,7 @@ impl Candidate {
         let ready = said.filter(|(holds, _)| *holds);
         let is_ready = ready.is_some();
         let able = is_ready || is_able(&spec, &status, gated);
-        let life = life(pod, spec.restart_policy.as_deref(), &status, container);
+        let life = life(pod, &spec, &status, container);
         Self {
             name: pod.name_any(),
             uid: pod.uid().unwrap_or_default(),
@@ -134,6 +168,7 @@ impl Candidate {
             role: pod.labels().get(labels::ROLE).cloned(),
             lingers: matches!(life, Life::Ended(_)) && lingers(&spec, &status),
             life,
+            has_held: false,
             ready: is_ready,
             able,
             unready_since: said.filter(|(holds, _)| !holds).and_then(|(_, since)| since),
@@ -152,6 +187,11 @@ impl Candidate {
         self.life == Life::Alive
     }
 
+    /// Whether it ended without an attempt, so that nothing but the pace of its replacement keeps it from ending so again at once.
+    pub fn was_in_vain(&self) -> bool {
+        self.end().is_some_and(|end| end.is_fault() || end.fault_of_pod.is_some() && !self.has_held)
+    }
+
     /// How it ended, if it did.
     pub fn end(&self) -> Option<&End> {
         match &self.life {
@@ -159,6 +199,15 @@ impl Candidate {
             Life::Alive | Life::Leaving => None,
         }
     }
+}
+
+/// Which container of `pod` is gated, as it was when the pod was made: the SingletonJob's template may say something else by now.
+pub fn gated(pod: &Pod) -> Option<&str> {
+    let has_credentials = |container: &&Container| {
+        let mut mounts = container.volume_mounts.iter().flatten();
+        mounts.any(|mount| mount.name == pod::CREDENTIALS_VOLUME && mount.mount_path == paths::CREDENTIALS)
+    };
+    pod.spec.as_ref()?.containers.iter().find(has_credentials).map(|container| container.name.as_str())
 }
 
 /// `n` of `<job>-<n>`.
@@ -194,12 +243,12 @@ fn started(container: &ContainerStatus) -> Option<Timestamp> {
 }
 
 /// A one-shot's candidate has ended with its gated container, whatever the others in the pod do; a service's is restarted in place.
-fn life(pod: &Pod, restart_policy: Option<&str>, status: &PodStatus, gated: Option<&ContainerStatus>) -> Life {
+fn life(pod: &Pod, spec: &PodSpec, status: &PodStatus, gated: Option<&ContainerStatus>) -> Life {
     if pod.metadata.deletion_timestamp.is_some() {
         return Life::Leaving;
     }
     let phase = status.phase.as_deref().unwrap_or("Pending");
-    let spent = restart_policy == Some("Never") && gated.and_then(terminated).is_some();
+    let spent = spec.restart_policy.as_deref() == Some("Never") && gated.and_then(terminated).is_some();
     if !spent && !matches!(phase, "Succeeded" | "Failed") {
         return Life::Alive;
     }
@@ -210,7 +259,24 @@ fn life(pod: &Pod, restart_policy: Option<&str>, status: &PodStatus, gated: Opti
         reason: ended.and_then(|ended| ended.reason.clone()).or(status.reason.clone()),
         message: ended.and_then(|ended| ended.message.clone()).or(status.message.clone()),
         at: ended.and_then(|ended| ended.finished_at.as_ref()).map(|time| time.0).or(pod.creation_timestamp().map(|time| time.0)),
+        fault_of_pod: fault_of_pod(spec, status),
     })
+}
+
+/// The kubelet gives a reason only for a pod that it ended itself. It is not the pod's fault where the cluster needed its place, where its node
+/// never took it, or took it back after a restart, and where the controller set the deadline.
+fn fault_of_pod(spec: &PodSpec, status: &PodStatus) -> Option<Fault> {
+    let reason = status.reason.clone().filter(|reason| !reason.is_empty() && status.phase.as_deref() == Some("Failed"))?;
+    let disrupted = condition(status, DISRUPTION_TARGET).is_some_and(|(holds, _)| holds);
+    let rejected = status.message.as_ref().is_some_and(|message| message.starts_with(REJECTED));
+    let ours = spec.active_deadline_seconds == Some(PAST_DEADLINE);
+    let message = status.message.as_ref().map(|message| message.trim().chars().take(LONGEST_MESSAGE).collect());
+    (!disrupted && !rejected && !ours && !is_rejection(&reason)).then_some(Fault { reason, message })
+}
+
+/// The reasons for which a node does not take a pod.
+fn is_rejection(reason: &str) -> bool {
+    reason.starts_with("OutOf") || REJECTIONS.contains(&reason)
 }
 
 /// Sidecars among the init containers are none of these: the kubelet ends them by itself.
@@ -260,13 +326,18 @@ mod tests {
 
     use super::*;
 
+    /// The container called `main`, as it is gated.
+    fn main() -> Value {
+        json!({"name": "main", "volumeMounts": [{"name": pod::CREDENTIALS_VOLUME, "mountPath": paths::CREDENTIALS}]})
+    }
+
     fn candidate(restart_policy: &str, status: Value) -> Candidate {
         let pod = json!({
             "metadata": {"name": "web-12", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"},
-            "spec": {"containers": [], "restartPolicy": restart_policy, "nodeName": "node-a"},
+            "spec": {"containers": [main()], "restartPolicy": restart_policy, "nodeName": "node-a"},
             "status": status,
         });
-        Candidate::read(&serde_json::from_value(pod).expect("a pod"), "main")
+        Candidate::read(&serde_json::from_value(pod).expect("a pod"))
     }
 
     fn ended(code: i32, message: &str) -> Value {
@@ -306,10 +377,12 @@ mod tests {
                 json!({"name": name, "image": "", "imageID": "", "ready": ready, "started": started, "restartCount": 0,
                        "state": {"running": {"startedAt": "2026-01-01T00:00:05Z"}}})
             };
+            let mut gated = self::main();
+            gated["startupProbe"] = startup;
             let pod = json!({
                 "metadata": {"name": "web-12", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"},
                 "spec": {
-                    "containers": [{"name": "main", "startupProbe": startup}, {"name": "side"}], "restartPolicy": "Always",
+                    "containers": [gated, {"name": "side"}], "restartPolicy": "Always",
                     "initContainers": [{"name": "once"}, {"name": "proxy", "restartPolicy": "Always"}],
                 },
                 "status": {
@@ -318,7 +391,7 @@ mod tests {
                     "initContainerStatuses": [status("once", false, false), status("proxy", proxy, true)],
                 },
             });
-            Candidate::read(&serde_json::from_value(pod).expect("a pod"), "main")
+            Candidate::read(&serde_json::from_value(pod).expect("a pod"))
         };
         let ours = || json!({"exec": {"command": ["x"]}});
         let able = read(ours(), true, true, true);
@@ -334,16 +407,34 @@ mod tests {
             let status = |name, state| json!({"name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
             let pod = json!({
                 "metadata": {"name": "web-12", "uid": "u"},
-                "spec": {"containers": [{"name": "main"}, {"name": "side"}], "restartPolicy": "Never", "activeDeadlineSeconds": deadline},
+                "spec": {"containers": [self::main(), {"name": "side"}], "restartPolicy": "Never", "activeDeadlineSeconds": deadline},
                 "status": {"phase": "Running", "containerStatuses": [status("main", main), status("side", side)]},
             });
-            Candidate::read(&serde_json::from_value(pod).expect("a pod"), "main").lingers
+            Candidate::read(&serde_json::from_value(pod).expect("a pod")).lingers
         };
         let (running, ended) = (json!({"running": {}}), json!({"terminated": {"exitCode": 0}}));
         assert!(lingers(json!(null), ended.clone(), running.clone()) && lingers(json!(600), ended.clone(), running.clone()));
         assert!(!lingers(json!(PAST_DEADLINE), ended.clone(), running.clone()), "told already");
         assert!(!lingers(json!(null), running.clone(), ended.clone()), "the workload runs");
         assert!(!lingers(json!(null), ended.clone(), ended), "nothing runs");
+    }
+
+    #[test]
+    fn which_container_is_gated_is_said_by_the_pod_and_by_nothing_else() {
+        let read = |containers: Vec<Value>| {
+            let status = |name, state| json!({"name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+            let statuses = [status("side", json!({"terminated": {"exitCode": 3}})), status("main", json!({"running": {}}))];
+            let pod = json!({
+                "metadata": {"name": "web-12", "uid": "u"}, "spec": {"containers": containers, "restartPolicy": "Never"},
+                "status": {"phase": "Running", "containerStatuses": statuses},
+            });
+            Candidate::read(&serde_json::from_value(pod).expect("a pod"))
+        };
+        let curious = json!({"name": "side", "volumeMounts": [{"name": pod::CREDENTIALS_VOLUME, "mountPath": "/elsewhere"}]});
+        for containers in [vec![json!({"name": "side"}), main()], vec![main(), json!({"name": "side"})], vec![curious, main()]] {
+            let candidate = read(containers);
+            assert!(candidate.is_alive() && !candidate.lingers, "its attempt goes on");
+        }
     }
 
     #[test]
@@ -355,6 +446,35 @@ mod tests {
         let unable = self::candidate("Never", ended(exit_codes::SELF_TEST_FAILED, "singletonjob-agent: the agent has pid 7, not 1"));
         assert_eq!(unable.complaint, complaint(true, "the agent has pid 7, not 1"));
         assert!(!self::candidate("Never", ended(exit_codes::LEASE_UNREADABLE, "the workload's own 122")).end().is_some_and(End::is_fault));
+    }
+
+    #[test]
+    fn a_pod_is_at_fault_where_the_kubelet_ended_it_and_nothing_else_asked_for_that() {
+        let fault = |reason: &str, message: &str, deadline: Value, disrupted: &str, deleted: Value| {
+            let disrupted = json!({"type": "DisruptionTarget", "status": disrupted});
+            let pod = json!({
+                "metadata": {"name": "web-12", "uid": "u", "deletionTimestamp": deleted},
+                "spec": {"containers": [], "restartPolicy": "Always", "activeDeadlineSeconds": deadline},
+                "status": {"phase": "Failed", "reason": reason, "message": message, "conditions": [disrupted]},
+            });
+            let candidate = Candidate::read(&serde_json::from_value(pod).expect("a pod"));
+            candidate.end().and_then(|end| end.fault_of_pod.clone()).map(|fault| fault.reason)
+        };
+        let (none, long) = (|| json!(null), "Pod was active on the node longer than the specified deadline");
+        let full = "Usage of EmptyDir volume \"scratch\" exceeds the limit \"1Mi\". ";
+        assert_eq!(fault("DeadlineExceeded", long, json!(20), "False", none()).as_deref(), Some("DeadlineExceeded"));
+        assert_eq!(fault("Evicted", full, none(), "False", none()).as_deref(), Some("Evicted"));
+        for (what, fault) in [
+            ("the controller's deadline", fault("DeadlineExceeded", long, json!(PAST_DEADLINE), "False", none())),
+            ("for others' sake", fault("Evicted", "The node was low on resource: memory.", none(), "True", none())),
+            ("deleted", fault("DeadlineExceeded", long, json!(20), "False", json!("2026-01-01T00:00:00Z"))),
+            ("its workload's own end", fault("", "", none(), "False", none())),
+            ("not taken", fault("OutOfcpu", "Pod was rejected: Node didn't have enough resource: cpu", none(), "False", none())),
+            ("not taken, as earlier kubelets say it", fault("UnexpectedAdmissionError", "Allocate failed", none(), "False", none())),
+            ("not taken back", fault("NodeAffinity", "Predicate NodeAffinity failed", none(), "False", none())),
+        ] {
+            assert_eq!(fault, None, "{what}");
+        }
     }
 
     #[test]

@@ -5,9 +5,9 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
-use super::candidate::number;
+use super::candidate::gated;
 use crate::api::SingletonJob;
-use crate::contract::{labels, pod};
+use crate::contract::labels;
 use crate::controller::request::{Failure, bounded};
 use crate::lease::record::{Identity, Record};
 
@@ -70,7 +70,7 @@ pub async fn look(
     made: Option<Timestamp>,
 ) -> Result<Fate, Failure> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &job.namespace().unwrap_or_default());
-    let Some(uid) = holder.pod_uid().filter(|_| is_candidate(holder, job)) else {
+    let Some(uid) = holder.pod_uid().filter(|_| holder.is_of(&job.name_any())) else {
         return somebody_before(&pods, &job.name_any(), made).await;
     };
     let pod = bounded("reading Pod", holder.pod(), pods.get_opt(holder.pod())).await?;
@@ -83,12 +83,6 @@ pub async fn look(
         Some(node) if is_out_of_service(client, &node).await? => Ok(Fate::OutOfService(node)),
         node => Ok(Fate::Unproven { pod: pod.name_any(), node }),
     }
-}
-
-/// Anybody may write a `holderIdentity`; only one like this is asked for by name.
-fn is_candidate(holder: &Identity, job: &SingletonJob) -> bool {
-    let number = number(holder.pod());
-    number > 0 && holder.pod() == format!("{}-{number}", job.name_any())
 }
 
 /// Where nobody knows who held the Lease before it was made again, every pod is suspect that is older than it.
@@ -133,15 +127,6 @@ fn has_ended(pod: &Pod, began: Option<Timestamp>) -> bool {
     reported.is_some_and(|container| container_ended(container, began))
 }
 
-/// Whatever the SingletonJob's template says by now.
-fn gated(pod: &Pod) -> Option<&str> {
-    let mut containers = pod.spec.as_ref()?.containers.iter();
-    let mounts = |container: &&k8s_openapi::api::core::v1::Container| {
-        container.volume_mounts.iter().flatten().any(|mount| mount.name == pod::CREDENTIALS_VOLUME)
-    };
-    containers.find(mounts).map(|container| container.name.as_str())
-}
-
 fn container_ended(container: &ContainerStatus, began: Option<Timestamp>) -> bool {
     let Some(state) = &container.state else { return false };
     let before = container.last_state.as_ref().is_some_and(|state| state.terminated.is_some());
@@ -157,9 +142,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::contract::{paths, pod};
 
     fn candidate(phase: &str, state: Value, last_state: Value) -> Pod {
-        let mounts = json!([{"name": pod::CREDENTIALS_VOLUME, "mountPath": "/x"}]);
+        let mounts = json!([{"name": pod::CREDENTIALS_VOLUME, "mountPath": paths::CREDENTIALS}]);
         let side = json!({"name": "side", "image": "", "imageID": "", "ready": true, "restartCount": 0,
                           "state": {"terminated": {"exitCode": 0}}});
         let main = json!({"name": "main", "image": "", "imageID": "", "ready": true, "restartCount": 0, "state": state,
@@ -212,16 +198,5 @@ mod tests {
         assert!(has_ended(&restarted, began(&lease(json!({"agentStarted": "2026-01-01T14:00:05.5Z"})))));
         assert!(!has_ended(&restarted, began(&lease(json!({"agentStarted": "2026-01-01T14:00:06.2Z"})))), "it is this very container");
         assert!(!has_ended(&restarted, began(&lease(json!({})))), "an earlier version says when it renewed, and nothing else");
-    }
-
-    #[test]
-    fn only_a_candidate_is_asked_for_by_name() {
-        let job: SingletonJob = serde_json::from_value(json!({
-            "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "web"}, "spec": {"template": {}},
-        }))
-        .expect("a SingletonJob");
-        for (holder, asked) in [("web-2_u2_7", true), ("web-02_u2_7", false), ("other-2_u2_7", false), ("web-2/../x_u_7", false)] {
-            assert_eq!(is_candidate(&Identity::read(holder), &job), asked, "{holder}");
-        }
     }
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::observe::Observed;
-use super::super::observe::candidate::{Candidate, End};
-use super::left;
+use super::super::observe::candidate::Candidate;
 use super::retention::MOST_FAULTS;
+use super::{is_service, left};
 use crate::api::SingletonJob;
 use crate::contract::labels;
+use crate::lease::notes::Reason;
 
 const FIRST_PACE: Duration = Duration::from_secs(10);
 
@@ -22,37 +23,50 @@ pub fn next_number(job: &SingletonJob, observed: &Observed) -> i64 {
 
 /// How long no candidate is made, because the last ones ended before they could be an attempt: doubling, from 10 s.
 pub fn pace(observed: &Observed, now: Timestamp) -> Duration {
-    let newest_attempt = numbers(observed, |end| !end.is_fault()).max().unwrap_or(0);
-    let able = observed.candidates.iter().filter(|candidate| candidate.able).map(|candidate| candidate.number).max().unwrap_or(0);
-    let faults: Vec<_> = numbers(observed, End::is_fault).filter(|number| *number > newest_attempt.max(able)).collect();
-    let Some(exponent) = faults.len().min(MOST_FAULTS).checked_sub(1) else { return Duration::ZERO };
-    let last = observed.candidates.iter().filter_map(Candidate::end).filter(|end| end.is_fault()).filter_map(|end| end.at).max();
+    let ended = || observed.candidates.iter().filter_map(|candidate| Some((candidate, candidate.end()?)));
+    let newest_attempt = ended().filter(|(candidate, _)| !candidate.was_in_vain()).map(|(candidate, _)| candidate.number).max();
+    let able = observed.candidates.iter().filter(|candidate| candidate.able).map(|candidate| candidate.number).max();
+    let in_vain = || ended().filter(|(candidate, _)| candidate.was_in_vain());
+    let newest = in_vain().filter(|(candidate, _)| Some(candidate.number) > newest_attempt.max(able)).count();
+    let Some(exponent) = newest.min(MOST_FAULTS).checked_sub(1) else { return Duration::ZERO };
     let wait = FIRST_PACE * 2_u32.saturating_pow(u32::try_from(exponent).unwrap_or(0));
-    last.map_or(Duration::ZERO, |last| left(last, wait, now))
+    in_vain().filter_map(|(_, end)| end.at).max().map_or(Duration::ZERO, |last| left(last, wait, now))
 }
 
-fn numbers(observed: &Observed, which: impl Fn(&End) -> bool) -> impl Iterator<Item = i64> {
-    let numbers = observed.candidates.iter().filter(move |candidate| candidate.end().is_some_and(&which)).map(|candidate| candidate.number);
-    numbers.collect::<Vec<_>>().into_iter()
+/// The run is over: standbys go. Pods that made an attempt are kept for their logs, although the kubelet may not have said yet that they ended,
+/// and others of their containers may still run.
+pub fn left_over(observed: &Observed) -> Vec<(String, String)> {
+    alive(observed).filter(|candidate| !candidate.has_held).map(name).collect()
 }
 
-/// The run is over: standbys go. Whoever ended it is kept for its log, although others of its containers may still run.
-pub fn all_but_the_finisher(observed: &Observed) -> Vec<(String, String)> {
-    let by = observed.lease.as_ref().and_then(|lease| lease.record.notes.finished.as_ref()).and_then(|finished| finished.by.pod_uid());
-    alive(observed).filter(|candidate| Some(candidate.uid.as_str()) != by).map(name).collect()
-}
-
-/// Between two runs: those that were made for an earlier one, whose environment is of that time. Whoever ended it is kept for its log.
+/// Between two runs: those that were made for an earlier one, whose environment is of that time. Pods that made an attempt are kept.
 pub fn stale(observed: &Observed, next: u32) -> Vec<(String, String)> {
-    let gone = all_but_the_finisher(observed);
-    let stale = alive(observed).filter(|candidate| candidate.made_for != Some(next)).map(name);
-    stale.filter(|pod| gone.contains(pod)).collect()
+    alive(observed).filter(|candidate| candidate.made_for != Some(next) && !candidate.has_held).map(name).collect()
 }
 
-/// Nothing should run: standbys go at once, the holder when it has released, or can no longer be running.
-pub fn stopped(observed: &Observed) -> Vec<(String, String)> {
+/// Nothing should run: standbys go at once, the holder when it has released, or can no longer be running. Of a one-shot, pods of attempts before
+/// that stay for their logs.
+pub fn stopped(job: &SingletonJob, observed: &Observed) -> Vec<(String, String)> {
     let holder = observed.holder_uid();
-    alive(observed).filter(|candidate| Some(candidate.uid.as_str()) != holder).map(name).collect()
+    let last = last_holder(observed);
+    let goes = |candidate: &&Candidate| {
+        let uid = Some(candidate.uid.as_str());
+        uid != holder && (uid == last || !has_made_its_attempt(job, candidate))
+    };
+    alive(observed).filter(goes).map(name).collect()
+}
+
+/// Who holds the Lease, heard of or not, or who gave it back because nothing should run.
+fn last_holder(observed: &Observed) -> Option<&str> {
+    let record = &observed.lease.as_ref()?.record;
+    let stopped = record.notes.released.as_ref().filter(|released| released.reason == Reason::Stopped);
+    record.holder.as_ref().or(stopped.map(|released| &released.by))?.pod_uid()
+}
+
+/// Whether it will never hold the Lease again: the container of a one-shot makes one attempt and is not restarted. The kubelet may take a moment
+/// to say that it ended, and only then its log is safe.
+pub fn has_made_its_attempt(job: &SingletonJob, candidate: &Candidate) -> bool {
+    candidate.has_held && !is_service(job)
 }
 
 /// Candidates that take part, by number.

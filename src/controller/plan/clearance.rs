@@ -82,6 +82,12 @@ pub fn block(job: &SingletonJob, observed: &Observed) -> Option<Block> {
     silent(job, observed).and_then(|seen| block_of(job, observed, seen))
 }
 
+/// Whether nobody takes over before somebody says that the holder is gone, however long that takes: the cluster, or a person.
+pub fn waits_for_word(job: &SingletonJob, observed: &Observed) -> bool {
+    let block = block(job, observed).or_else(|| remembered_block(job, observed));
+    matches!(block, Some(Block::PodNotGone { .. } | Block::NoWord { .. }))
+}
+
 /// What blocks, as far as status knows, while this controller cannot tell yet: it has begun to look since, and seen no sign of life.
 pub fn remembered_block(job: &SingletonJob, observed: &Observed) -> Option<Block> {
     let seen = wanted(job, observed).filter(|_| is_remembered_silent(job, observed))?;

@@ -64,7 +64,14 @@ mod tests {
     }
 
     fn refused(number: i64, seconds: u64) -> Candidate {
-        let end = End { succeeded: false, exit_code: None, reason: Some("OutOfcpu".into()), message: None, at: Some(ago(seconds)) };
+        let end = End {
+            succeeded: false,
+            exit_code: None,
+            reason: Some("OutOfcpu".into()),
+            message: None,
+            at: Some(ago(seconds)),
+            fault_of_pod: None,
+        };
         Candidate { life: Life::Ended(end), ..made(number, false, seconds) }
     }
 

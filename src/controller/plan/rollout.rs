@@ -6,7 +6,7 @@
 
 use super::super::observe::Observed;
 use super::super::observe::candidate::Candidate;
-use super::candidates::{alive, name};
+use super::candidates::{alive, has_made_its_attempt, name};
 use super::is_service;
 use crate::api::SingletonJob;
 
@@ -25,16 +25,21 @@ pub struct Step {
 struct Sorted<'a> {
     holder: Option<&'a Candidate>,
     holder_is_old: bool,
+    /// How many have made their attempt, and will be replaced when the kubelet says that they ended. They are neither standbys nor in the way.
+    spent: usize,
     new: Vec<&'a Candidate>,
     old: Vec<&'a Candidate>,
 }
 
 impl<'a> Sorted<'a> {
-    fn of(observed: &'a Observed) -> Self {
+    fn of(job: &SingletonJob, observed: &'a Observed) -> Self {
         let is_new = |candidate: &&Candidate| candidate.template_hash.as_deref() == Some(&observed.template_hash);
         let holder = alive(observed).find(|candidate| Some(candidate.uid.as_str()) == observed.holder_uid());
-        let (new, old) = alive(observed).partition(is_new);
-        Self { holder, holder_is_old: holder.as_ref().is_some_and(|holder| !is_new(holder)), new, old }
+        let is_holder = |candidate: &&Candidate| holder.is_some_and(|holder| holder.uid == candidate.uid);
+        let stays = |candidate: &&Candidate| is_holder(candidate) || !has_made_its_attempt(job, candidate);
+        let (taking_part, spent): (Vec<_>, Vec<_>) = alive(observed).partition(stays);
+        let (new, old) = taking_part.into_iter().partition(is_new);
+        Self { holder, holder_is_old: holder.as_ref().is_some_and(|holder| !is_new(holder)), spent: spent.len(), new, old }
     }
 
     fn is_standby(&self, candidate: &Candidate) -> bool {
@@ -57,12 +62,12 @@ impl<'a> Sorted<'a> {
 /// Decides the next step.
 pub fn step(job: &SingletonJob, observed: &Observed) -> Step {
     let replicas = usize::try_from(job.spec.replicas).unwrap_or(0);
-    let sorted = Sorted::of(observed);
+    let sorted = Sorted::of(job, observed);
     let target = target(job, &sorted, replicas);
     if sorted.old.is_empty() {
         let surplus = sorted.new.len().saturating_sub(replicas);
         let delete = sorted.dispensable(&sorted.new).into_iter().take(surplus).map(name).collect();
-        return Step { create: replicas.saturating_sub(sorted.new.len()), delete, rolls_out: false };
+        return Step { create: replicas.saturating_sub(sorted.new.len() + sorted.spent), delete, rolls_out: false };
     }
     Step {
         create: create(&sorted, target, replicas),
@@ -82,7 +87,7 @@ fn target(job: &SingletonJob, sorted: &Sorted<'_>, replicas: usize) -> usize {
 }
 
 fn create(sorted: &Sorted<'_>, target: usize, replicas: usize) -> usize {
-    let all = sorted.new.len() + sorted.old.len();
+    let all = sorted.new.len() + sorted.old.len() + sorted.spent;
     // What is missing altogether is made at once; beyond that, one, when the one before serves.
     let missing = replicas.saturating_sub(all).min(target.saturating_sub(sorted.new.len()));
     let settled = sorted.new.iter().all(|candidate| sorted.serves(candidate));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::observe::Observed;
+use super::failed_pods;
 use super::schedule::Agenda;
 use crate::api::SingletonJob;
 use crate::api::conditions::reasons;
@@ -36,7 +37,8 @@ pub fn wanted(job: &SingletonJob, observed: &Observed, agenda: Option<&Agenda>) 
     let uid = job.metadata.uid.clone().unwrap_or_default();
     let resumptions = resumptions(job, observed, number, desired);
     let scheduled_time = agenda.and_then(|agenda| agenda.scheduled_time);
-    Run { uid, number, desired, scheduled_time, reason: reason.map(str::to_owned), resumptions }
+    let failed_pods = failed_pods::of(job, observed, number);
+    Run { uid, number, desired, scheduled_time, reason: reason.map(str::to_owned), resumptions, failed_pods }
 }
 
 /// One more than the Lease has where that says Stop and is to say Run.
@@ -67,7 +69,7 @@ fn remembered(job: &SingletonJob) -> u32 {
 }
 
 /// The run that the Lease asks for; one of an earlier SingletonJob of that name is another's.
-fn noted<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Run> {
+pub(super) fn noted<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Run> {
     let run = observed.lease.as_ref()?.record.notes.run.as_ref()?;
     (job.metadata.uid.as_deref() == Some(&run.uid)).then_some(run)
 }
@@ -113,14 +115,18 @@ pub fn completion_time(job: &SingletonJob, observed: &Observed) -> Option<Timest
 }
 
 /// How the current run goes.
-pub fn progress<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Progress> {
+pub fn progress(job: &SingletonJob, observed: &Observed) -> Option<Progress> {
     progress_of(job, observed, current(job, observed))
 }
 
-/// How run `number` of this very SingletonJob goes, or went.
-pub fn progress_of<'a>(job: &SingletonJob, observed: &'a Observed, number: u32) -> Option<&'a Progress> {
-    let progress = observed.lease.as_ref()?.record.notes.progress.as_ref()?;
-    (job.metadata.uid.as_deref() == Some(&progress.uid) && progress.run == number).then_some(progress)
+/// How run `number` of this very SingletonJob goes, or went; with what candidates have not counted yet, although they are told.
+pub fn progress_of(job: &SingletonJob, observed: &Observed, number: u32) -> Option<Progress> {
+    let progress = observed.lease.as_ref()?.record.notes.progress.clone()?;
+    let is_its = job.metadata.uid.as_deref() == Some(&progress.uid) && progress.run == number;
+    is_its.then(|| match noted(job, observed) {
+        Some(run) => elector::with_failed_pods(progress, run),
+        None => progress,
+    })
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::*;
 use crate::contract::{exit_codes, labels};
 use crate::controller::build;
 use crate::controller::observe::Seen;
-use crate::controller::observe::candidate::{Candidate, End, Life};
+use crate::controller::observe::candidate::{Candidate, End, Fault, Life};
 use crate::controller::observe::fate::Fate;
 use crate::controller::observe::sightings::Look;
 use crate::lease::notes::{Desired, Reason, Released, UnreachableHolder};
@@ -59,6 +59,7 @@ pub(super) fn pod(number: i64, ready: bool) -> Candidate {
         able: ready,
         unready_since: None,
         made_for: None,
+        has_held: false,
         hindrance: None,
         lingers: false,
         complaint: None,
@@ -77,6 +78,7 @@ fn ended(number: i64, exit_code: Option<i32>, message: Option<&str>) -> Candidat
         reason: None,
         message: message.map(str::to_owned),
         at: Some(now() - Duration::from_secs(1)),
+        fault_of_pod: None,
     };
     Candidate { life: Life::Ended(end), ..pod(number, false) }
 }
@@ -360,6 +362,62 @@ fn a_finished_run_keeps_the_pod_that_finished_it_and_nothing_else() {
     let observed = Observed { lease: Some(lease(None, finished)), candidates, template_hash: "new".into(), ..Observed::default() };
     let act = act(&one_shot(2), &observed);
     assert_eq!((act.create.1, deleted(&act)), (0, vec!["web-2"]));
+}
+
+fn suspended() -> SingletonJob {
+    job(json!({"suspend": true}), settled())
+}
+
+/// Its attempt is over, and the kubelet has not said so yet.
+fn just_ended(number: i64) -> Candidate {
+    Candidate { has_held: true, ..pod(number, false) }
+}
+
+#[test]
+fn a_pod_that_made_an_attempt_is_never_deleted_for_being_a_standby() {
+    let finished = json!({"uid": "j", "run": 1, "outcome": "Failed", "reason": "BackoffLimitExceeded", "attempt": 2, "failures": 2,
+                          "by": "web-2_u2_0", "completionTime": "2026-01-01T00:00:00Z"});
+    let over = json!({"singletonjob.dev/finished": finished.to_string()});
+    let over =
+        |candidates| Observed { lease: Some(lease(None, over.clone())), candidates, template_hash: "new".into(), ..Observed::default() };
+    let old = |number| Candidate { template_hash: Some("old".into()), ..just_ended(number) };
+    let table = vec![
+        ("the run is over", one_shot(2), over(vec![just_ended(1), just_ended(2), pod(3, true)]), vec!["web-3"]),
+        ("fewer are wanted", one_shot(1), there(Some(2), vec![just_ended(1), pod(2, true)]), vec![]),
+        ("fewer, and a standby", one_shot(2), there(Some(2), vec![just_ended(1), pod(2, true), pod(3, true)]), vec![]),
+        ("far fewer", one_shot(1), there(Some(2), vec![just_ended(1), pod(2, true), pod(3, true)]), vec!["web-3"]),
+        ("a new template", one_shot(2), there(Some(2), vec![old(1), pod(2, true), pod(3, true)]), vec![]),
+        ("suspended", suspended(), there(Some(2), vec![just_ended(1), pod(2, true), pod(3, true)]), vec!["web-3"]),
+    ];
+    for (what, job, observed, expected) in table {
+        let act = act(&job, &observed);
+        assert_eq!((deleted(&act), act.create.1), (expected, 0), "{what}");
+    }
+}
+
+#[test]
+fn a_holder_that_was_stopped_goes_and_a_services_pod_is_a_standby_again() {
+    let mark = json!({"leaseUid": "l", "renewTime": "2026-01-01T00:00:00.000000Z", "by": "web-2_u2_0", "reason": "Stopped"});
+    let released = lease(None, json!({"singletonjob.dev/released": mark.to_string()}));
+    let candidates = vec![just_ended(1), just_ended(2), pod(3, true)];
+    let observed = Observed { lease: Some(released), candidates, template_hash: "new".into(), ..Observed::default() };
+    assert_eq!(deleted(&act(&suspended(), &observed)), ["web-2", "web-3"]);
+    let again = Candidate { has_held: true, ..pod(3, true) };
+    let act = act(&service(2), &there(Some(1), vec![pod(1, true), pod(2, true), again]));
+    assert_eq!(deleted(&act), ["web-3"]);
+}
+
+#[test]
+fn a_standby_that_the_kubelet_ends_is_replaced_at_a_pace_and_a_holder_at_that_of_its_account() {
+    let failed = |has_held| {
+        let fault = Fault { reason: "Evicted".into(), message: None };
+        let end = End { fault_of_pod: Some(fault), ..ended(2, Some(143), None).end().expect("one").clone() };
+        let candidate = Candidate { has_held, life: Life::Ended(end), ..pod(2, false) };
+        let act = act(&service(2), &there(Some(1), vec![pod(1, true), candidate]));
+        (act.create.1, act.next_look.as_secs())
+    };
+    assert_eq!(failed(false), (0, 9));
+    assert_eq!(failed(true).0, 1);
 }
 
 #[test]

@@ -5,13 +5,14 @@ mod scheduled;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt;
 
 use super::words::{moment, to_seconds};
 use super::{Account, blocked, ends, hazards, rollout, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, is_true, reasons, remove_condition, set_condition, types};
 use crate::api::status::{FinishedRun, RunOutcome};
-use crate::controller::plan::{self, PATIENCE, is_service, runs, takeover};
+use crate::controller::plan::{self, clearance, is_service, runs, takeover};
 use crate::lease::notes::{Reason, Released};
 
 /// To a run that is over.
@@ -175,6 +176,9 @@ fn service(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) ->
     if held.holds == Some(true) && holder_ready {
         return ready(Statement::yes(types::READY, reasons::HELD, holder(account)));
     }
+    if clearance::waits_for_word(account.job, account.observed) {
+        return progressing(held.reason.clone(), held.message.clone());
+    }
     let was_ready = is_true(&old.conditions, types::READY) && is_true_for(old, reasons::HELD);
     if was_ready && held.reason != reasons::BACKOFF && unheld_for(account, old) < patience(account) {
         return Verdict { ready: None, reconciling: None, stalled: None };
@@ -202,7 +206,7 @@ fn unheld_for(account: &Account<'_>, old: &SingletonJobStatus) -> Duration {
 }
 
 fn patience(account: &Account<'_>) -> Duration {
-    plan::timing(account.job).map_or(Duration::ZERO, |timing| timing.lease_duration()) + PATIENCE
+    plan::patience(account.job)
 }
 
 /// "held by web-2 on node-a since 2026-01-01T14:03:11Z, token 48213; 1 standby ready".
@@ -236,6 +240,10 @@ fn held(account: &Account<'_>) -> Statement {
     let seconds = record.lease_duration.as_secs();
     match (&record.holder, &record.notes.released) {
         (Some(_), _) if record.acquire_time.is_none() => quarantined(account, "has been made again", record.lease_duration),
+        (Some(holder), _) if !holder.is_of(&account.job.name_any()) => {
+            let message = format!("the Lease names {holder}, which is no candidate: takeover waits {seconds} s");
+            Statement::no(types::HELD, reasons::FOREIGN_HOLDER, message)
+        }
         (Some(holder), _) if account.holder().is_none() => {
             let then = blocked::hint(account).unwrap_or("the next ready candidate takes over");
             let message = format!("{} has not renewed its lease of {seconds} s; {then}", holder.pod());

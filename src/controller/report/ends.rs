@@ -1,9 +1,9 @@
 //! Why a run ended, in a word and in a sentence.
 
-use super::Account;
+use super::{Account, words};
 use crate::api::conditions::reasons;
 use crate::controller::observe::candidate::Candidate;
-use crate::lease::notes::{FailureAction, Finished, Policy, Reason};
+use crate::lease::notes::{FailedPod, FailureAction, Finished, Policy, Reason};
 
 /// Reasons that say nothing beyond the exit code.
 const EMPTY: [&str; 2] = ["Error", "Completed"];
@@ -42,8 +42,11 @@ pub fn of_condition(word: &str) -> &str {
     if TELLING.contains(&word) { reasons::BACKOFF_LIMIT_EXCEEDED } else { word }
 }
 
-/// One sentence.
-pub fn sentence(finished: &Finished, cause: Option<&str>, policy: Option<&Policy>) -> String {
+/// One sentence. Where `failed_pod` was the last failure, it says more than how the attempt ended that was stopped for it, or that none began.
+pub fn sentence(finished: &Finished, cause: Option<&str>, policy: Option<&Policy>, failed_pod: Option<&FailedPod>) -> String {
+    if let Some(pod) = failed_pod {
+        return words::failed_pod(pod);
+    }
     let ended = match (finished.exit, cause) {
         (Some(exit), Some(cause)) => format!("exit code {} ({cause})", exit.code()),
         (Some(exit), None) => format!("exit code {}", exit.code()),
@@ -57,6 +60,15 @@ pub fn sentence(finished: &Finished, cause: Option<&str>, policy: Option<&Policy
         reasons::DEADLINE_EXCEEDED => too_long(policy),
         _ => attempt,
     }
+}
+
+/// The pod whose failure, found out after its attempt, was the last that the run was allowed: no attempt after it has ended by itself.
+pub fn failed_pod<'a>(account: &'a Account<'_>, finished: &Finished) -> Option<&'a FailedPod> {
+    let notes = &account.record()?.notes;
+    let run = notes.run.as_ref().filter(|run| run.uid == finished.uid && run.number == finished.run)?;
+    let stopped = notes.released.as_ref().is_some_and(|mark| mark.by == finished.by && mark.reason == Reason::Stopped);
+    let is_reason = finished.reason == reasons::BACKOFF_LIMIT_EXCEEDED && (stopped || finished.token.is_none());
+    run.failed_pods.last().filter(|_| is_reason)
 }
 
 /// The pod of an attempt that failed and does not count, where the Lease still tells, and why.

@@ -22,6 +22,8 @@ pub struct Event {
     pub pod: Option<String>,
 }
 
+const LABELS_RESTORED: &str = "the Lease had lost labels by which the controller and the admission policy know it: they are on it again; see who may \
+                              change Leases here";
 const LEASE_RECREATED: &str = "the Lease was missing: it was made again in the name of its last holder, and everybody waits until that one \
                                cannot run any more";
 
@@ -39,9 +41,16 @@ pub fn done(applied: &Applied) -> Vec<Event> {
     if applied.lease_created == Some(true) {
         events.push(warning("LeaseRecreated", LEASE_RECREATED));
     }
+    if applied.labels_restored {
+        events.push(warning("LeaseLabelsRestored", LABELS_RESTORED));
+    }
     events.extend(applied.handover.as_ref().map(|handover| {
         let note = format!("{} is asked to hand over: {}", handover.holder.pod(), words::release(handover.reason));
         Event { pod: Some(handover.holder.pod().to_owned()), ..normal("HandoverRequested", note) }
+    }));
+    events.extend(applied.failed_pods.iter().map(|pod| {
+        let note = format!("{}: its attempt counts as a failure, and the next start may have to wait for it", words::failed_pod(pod));
+        Event { pod: Some(pod.name.clone()), ..warning("PodFailed", note) }
     }));
     events.extend(applied.retired.iter().map(|pod| {
         let note = format!("the workload of {pod} has ended: the other containers of the pod are told to end too; it stays for its logs");
@@ -61,6 +70,7 @@ pub fn done(applied: &Applied) -> Vec<Event> {
 pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> {
     let mut events = Vec::new();
     events.extend(lost(old, new));
+    events.extend(foreign_holder(old, new));
     events.extend(blocked(old, new));
     events.extend(hazards(old, new));
     if new.takeovers.first() != old.takeovers.first() {
@@ -84,10 +94,21 @@ fn lost(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     }
     let event = match held.reason.as_str() {
         reasons::EXPIRED => warning("LeaseExpired", held.message.clone()),
+        reasons::FOREIGN_HOLDER => return None,
         reasons::QUARANTINED => warning("LeaseLost", held.message.clone()),
         _ => normal("LeaseReleased", held.message.clone()),
     };
     Some(Event { pod: old.lease.as_ref().and_then(|lease| lease.holder.clone()), ..event })
+}
+
+/// Once for every name that somebody writes into the Lease who is no candidate.
+fn foreign_holder(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
+    let told = find_condition(&old.conditions, types::HELD).filter(|held| held.reason == reasons::FOREIGN_HOLDER).map(|held| &held.message);
+    let held = find_condition(&new.conditions, types::HELD).filter(|held| held.reason == reasons::FOREIGN_HOLDER)?;
+    if Some(&held.message) == told {
+        return None;
+    }
+    Some(warning("ForeignHolder", held.message.clone()))
 }
 
 /// Once for every silent holder, whatever the reasons are one after the other.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kube::ResourceExt;
+
 use super::words::to_seconds;
 use super::{Account, ends};
 use crate::api::SingletonJobStatus;
@@ -63,7 +65,7 @@ fn replaced(account: &Account<'_>, agenda: &Agenda, old: &SingletonJobStatus, ov
 fn learn(known: &mut FinishedRun, account: &Account<'_>, finished: &Finished) {
     if let Some(cause) = ends::cause(account, finished) {
         known.reason = Some(ends::word(finished, Some(&cause)));
-        known.message = Some(ends::sentence(finished, Some(&cause), policy(account)));
+        known.message = Some(ends::sentence(finished, Some(&cause), policy(account), ends::failed_pod(account, finished)));
     }
 }
 
@@ -85,7 +87,7 @@ fn run(account: &Account<'_>, finished: &Finished, old: &SingletonJobStatus) -> 
             Outcome::Failed => RunOutcome::Failed,
         },
         reason: Some(ends::word(finished, cause.as_deref())),
-        message: Some(ends::sentence(finished, cause.as_deref(), policy(account))),
+        message: Some(ends::sentence(finished, cause.as_deref(), policy(account), ends::failed_pod(account, finished))),
         exit_code: finished.exit.map(crate::lease::notes::Exit::code),
         pod: Some(finished.by.pod().to_owned()),
         node: pod.and_then(|pod| pod.node.clone()),
@@ -107,6 +109,7 @@ pub fn takeovers(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<Takeove
     if let Some(record) = account.record()
         && let (Some(holder), Some(_)) = (&record.holder, record.acquire_time)
         && last != Some(holder.as_str())
+        && holder.is_of(&account.job.name_any())
     {
         all.insert(0, takeover(account, record, holder.pod(), last, old));
     }

@@ -92,11 +92,11 @@ fn candidates(account: &Account<'_>) -> Vec<Candidate> {
     let show = |candidate: &candidate::Candidate| Candidate {
         name: candidate.name.clone(),
         node: candidate.node.clone(),
-        role: match (&candidate.life, candidate.able) {
-            (Life::Leaving | Life::Ended(_), _) => CandidateRole::Draining,
-            (Life::Alive, _) if Some(candidate.uid.as_str()) == holder => CandidateRole::Active,
-            (Life::Alive, true) => CandidateRole::Standby,
-            (Life::Alive, false) => CandidateRole::Pending,
+        role: match &candidate.life {
+            Life::Leaving | Life::Ended(_) => CandidateRole::Draining,
+            Life::Alive if Some(candidate.uid.as_str()) == holder => CandidateRole::Active,
+            Life::Alive if account.is_standby(candidate) => CandidateRole::Standby,
+            Life::Alive => CandidateRole::Pending,
         },
         ready: candidate.ready,
         since: candidate.since.map(to_seconds),
@@ -116,6 +116,7 @@ fn lease(account: &Account<'_>, old: &SingletonJobStatus) -> Option<LeaseStatus>
     let milliseconds = |duration: std::time::Duration| i32::try_from(duration.as_millis()).ok();
     let seconds = |duration: std::time::Duration| i32::try_from(duration.as_secs()).ok();
     let proven = record.filter(|record| record.acquire_time.is_some()).and_then(|record| record.holder.as_ref());
+    let proven = proven.filter(|holder| holder.is_of(&account.job.name_any()));
     Some(LeaseStatus {
         name: account.job.name_any(),
         holder: holder.map(|holder| holder.pod().to_owned()),

@@ -6,6 +6,7 @@ mod listed;
 mod rollout;
 mod runs;
 mod scheduled;
+mod silence;
 mod takeovers;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::status::{CandidateRole, LeaseStatus, TakeoverReason};
+use crate::contract;
 use crate::controller::apply;
 use crate::controller::observe::candidate::{self, Candidate};
 use crate::controller::observe::sightings::Look;
@@ -40,18 +42,22 @@ fn job(completion_policy: &str, spec: Value, status: &SingletonJobStatus) -> Sin
     .expect("a SingletonJob")
 }
 
+fn gated() -> Value {
+    json!({"name": "main", "volumeMounts": [{"name": contract::pod::CREDENTIALS_VOLUME, "mountPath": contract::paths::CREDENTIALS}]})
+}
+
 fn pod(number: u32, ready: bool, waiting: Option<&str>) -> Candidate {
     let state = waiting.map_or(json!({"running": {}}), |reason| json!({"waiting": {"reason": reason, "message": "no such image"}}));
     let pod: Pod = serde_json::from_value(json!({
         "metadata": {"name": format!("web-{number}"), "uid": format!("u{number}")},
-        "spec": {"containers": [], "nodeName": "node-a", "restartPolicy": "Always"},
+        "spec": {"containers": [gated()], "nodeName": "node-a", "restartPolicy": "Always"},
         "status": {
             "phase": "Running", "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}],
             "containerStatuses": [{"name": "main", "image": "", "imageID": "", "ready": ready, "restartCount": 0, "state": state}],
         },
     }))
     .expect("a pod");
-    Candidate::read(&pod, "main")
+    Candidate::read(&pod)
 }
 
 fn seen(holder: Option<&str>, annotations: Value, unchanged: u64) -> Seen {
@@ -259,14 +265,14 @@ fn a_run_that_took_too_long_says_how_long_it_may_take() {
 fn dead(number: u32, reason: &str) -> Candidate {
     let pod: Pod = serde_json::from_value(json!({
         "metadata": {"name": format!("web-{number}"), "uid": format!("u{number}")},
-        "spec": {"containers": [], "nodeName": "node-a", "restartPolicy": "Never"},
+        "spec": {"containers": [gated()], "nodeName": "node-a", "restartPolicy": "Never"},
         "status": {"phase": "Failed", "containerStatuses": [{
             "name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 0,
             "state": {"terminated": {"exitCode": 137, "reason": reason, "finishedAt": "2026-01-01T14:09:59Z"}},
         }]},
     }))
     .expect("a pod");
-    Candidate::read(&pod, "main")
+    Candidate::read(&pod)
 }
 
 #[test]

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::status::TakeoverReason;
 use crate::controller::plan::schedule::fate::{Missed, Why};
-use crate::lease::notes::{Exit, Reason, Released};
+use crate::lease::notes::{Exit, FailedPod, Reason, Released};
 
 /// "1 attempt", "2 attempts".
 pub fn count(number: impl TryInto<u64>, one: &str, many: &str) -> String {
@@ -58,6 +58,12 @@ pub fn takeover(reason: TakeoverReason) -> String {
         TakeoverReason::LeaseLost => "it could not renew in time",
     };
     format!("{reason:?} ({means})")
+}
+
+/// What the kubelet says of a pod that it ended for its own fault.
+pub fn failed_pod(pod: &FailedPod) -> String {
+    let message = pod.message.as_ref().map_or(String::new(), |message| format!(": {}", message.trim_end_matches('.')));
+    format!("the kubelet ended {} ({}{message})", pod.name, pod.reason)
 }
 
 /// Ticks that did not become a run, and why the last of them did not.

@@ -9,12 +9,13 @@ use jiff::Timestamp;
 
 use super::super::notes::{CompletionPolicy, Exit, FailureAction, Outcome, Policy, Progress, Reason, Run};
 use super::super::record::Record;
+use super::charges;
 use super::limits::{self, Verdict};
 
 const FIRST_BACKOFF: Duration = Duration::from_secs(10);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(6 * 60);
 /// Whoever ran this long had no setback that says anything about the next start.
-const SOUND_RUN: Duration = Duration::from_secs(10 * 60);
+pub(super) const SOUND_RUN: Duration = Duration::from_secs(10 * 60);
 
 /// How long it is waited after this many setbacks in a row: a single crash is taken over at once, nobody spins.
 pub(super) fn backoff(setbacks: u32) -> Duration {
@@ -31,7 +32,7 @@ pub fn of(record: &Record, run: &Run) -> Progress {
     let fresh = Progress { uid: run.uid.clone(), run: run.number, ..Progress::default() };
     let known = record.notes.progress.as_ref().filter(current).cloned().unwrap_or(fresh);
     let start_time = known.start_time.filter(|_| known.resumptions == run.resumptions);
-    Progress { start_time, resumptions: run.resumptions, ..known }
+    charges::settle(Progress { start_time, resumptions: run.resumptions, ..known }, run)
 }
 
 /// The account once a start without an outcome is written off as lost: its holder, or its node, is gone. It has not failed where that holder was
@@ -44,8 +45,9 @@ pub(super) fn write_off(progress: Progress, policy: &Policy, record: &Record) ->
         (Some(acquired), Some(renewed)) => Duration::try_from(renewed.duration_since(acquired)).unwrap_or_default(),
         _ => Duration::ZERO,
     };
-    let stopping = record.notes.health.as_ref().and_then(|health| health.stopping);
-    loss(failed(progress, limits::action(policy, stopping.unwrap_or(Reason::LeaseLost), None)), ran)
+    let reason = record.notes.health.as_ref().and_then(|health| health.stopping).unwrap_or(Reason::LeaseLost);
+    let lost = loss(failed(progress.clone(), limits::action(policy, reason, None)), ran);
+    charges::end(&progress, lost, reason, ran)
 }
 
 /// The account with one more start; unchanged where nothing of the run is left.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::super::notes::{Exit, Finished, Policy, Progress, Reason, Released};
 use super::super::record::{Identity, Record, Version};
 use super::account::Closing;
-use super::{Write, account};
+use super::{Write, account, charges};
 
 /// A tenure of which nothing runs any more.
 pub(super) struct End<'a> {
@@ -27,7 +27,9 @@ impl End<'_> {
     /// The account of the run after this end, and its outcome where it was the last.
     pub(super) fn settle(&self, progress: Progress, policy: &Policy, ran: Duration, wall: Timestamp) -> (Progress, Option<Finished>) {
         let end = Closing { reason: self.reason, exit: self.exit, ran, exceeded: self.exceeded };
-        let (progress, verdict) = account::close(progress, policy, end);
+        let before = progress.clone();
+        let (closed, verdict) = account::close(progress, policy, end);
+        let progress = charges::end(&before, closed, self.reason, ran);
         let finished = verdict.map(|(outcome, reason)| Finished {
             uid: progress.uid.clone(),
             run: progress.run,

@@ -8,7 +8,7 @@ use super::super::clock::Now;
 use super::super::notes::{Exit, Finished, Progress, Reason};
 use super::super::record::{Record, Version};
 use super::release::End;
-use super::{Candidate, Cause, Write, account, limits};
+use super::{Candidate, Cause, Write, account, charges, limits};
 
 /// What is left of a tenure whose elector died; its process tree is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +112,11 @@ fn settle(record: &Record, end: &End<'_>, now: Now) -> (Option<Progress>, Option
     if !progress.open {
         return (Some(progress), None);
     }
-    let (progress, finished) = end.settle(progress, policy, ran(record, now.wall), now.wall);
+    let charged = match &record.notes.run {
+        Some(run) => charges::settle(progress, run),
+        None => progress,
+    };
+    let (progress, finished) = end.settle(charged, policy, ran(record, now.wall), now.wall);
     (Some(progress), finished)
 }
 
@@ -245,8 +249,15 @@ mod tests {
         let finished = CRASHED.release(&limited(), &dead(), later).and_then(|write| write.finished).expect("an outcome");
         assert_eq!(finished.reason, "DeadlineExceeded");
         let mut suspended = limited();
-        suspended.notes.run =
-            Some(Run { uid: "job".into(), number: 1, desired: Desired::Stop, scheduled_time: None, reason: None, resumptions: 0 });
+        suspended.notes.run = Some(Run {
+            uid: "job".into(),
+            number: 1,
+            desired: Desired::Stop,
+            scheduled_time: None,
+            reason: None,
+            resumptions: 0,
+            failed_pods: Vec::new(),
+        });
         assert_eq!(CRASHED.release(&suspended, &dead(), later).and_then(|write| write.finished), None);
     }
 

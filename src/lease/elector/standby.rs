@@ -8,7 +8,7 @@ use super::super::clock::{Moment, Now};
 use super::super::notes::{Desired, Policy, Progress, Run, UnreachableHolder};
 use super::super::record::{Identity, Record};
 use super::super::timing::Timing;
-use super::{Candidate, Ending, Output, Reading, Wire, Write, account, limits, succession};
+use super::{Candidate, Ending, Output, Reading, Wire, Write, account, charges, limits, succession};
 
 /// A candidate that has never read its Lease says so and ends: the commonest first fault is a network that does not let it.
 const UNREADABLE_AFTER: Duration = Duration::from_secs(30);
@@ -130,7 +130,9 @@ fn is_clear(record: &Record, policy: &Policy) -> bool {
 fn waiting_period(record: &Record, account: &Progress, policy: &Policy, longest_lease: Duration) -> (Duration, Duration) {
     let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
     let lease = if record.is_released() { Duration::ZERO } else { longest_lease + seconds(policy.delay_seconds) };
-    (lease, seconds(account.retry_after_seconds))
+    // What is owed for an earlier pod does not keep a silent holder's place empty, nor a run without attempts from its end.
+    let waits = !account.open && !charges::are_too_many(account, policy);
+    (lease, seconds(if waits { account.retry_after_seconds } else { 0 }))
 }
 
 /// Whoever was itself out of contact lets the holder speak first when contact returns, once: its workload may have ended meanwhile, and a
@@ -161,7 +163,7 @@ fn takeover(now: Now, candidate: &Candidate, wire: &Wire, record: &Record, run: 
         acquire_time: Some(now.wall),
         renew_time: wire.first_renew_time(now.wall),
         transitions: record.transitions.saturating_add(1),
-        progress: Some(account::start(account, policy, now.wall)),
+        progress: Some(charges::begin(account::start(account, policy, now.wall), candidate.identity.pod_uid())),
         // Stays for as long as the tenure that follows on it, and tells how that one came about; it frees nothing any more.
         released: record.notes.released.clone().filter(|_| record.is_released()),
         finished: record.notes.finished.clone(),

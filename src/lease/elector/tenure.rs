@@ -12,7 +12,7 @@ use super::super::notes::{Exit, Health, Policy, Progress, Reason};
 use super::super::record::{Identity, Record, Version};
 use super::super::timing::Timing;
 use super::release::End;
-use super::{Attempt, Candidate, Cause, Ending, Order, Output, Role, Start, Wire, Write, account, limits};
+use super::{Attempt, Candidate, Cause, Ending, Order, Output, Role, Start, Wire, Write, account, charges, limits};
 use phase::{Phase, Stopping, Why, Workload};
 use proof::{Armed, Proof};
 
@@ -33,6 +33,8 @@ pub(super) struct Tenure {
     armed: Option<Armed>,
     workload: Workload,
     started: Option<Moment>,
+    /// Whether attempts before this one have turned out to be failures since it began.
+    charged: bool,
     phase: Phase,
     /// As it was last told.
     cause: Option<Cause>,
@@ -45,7 +47,7 @@ impl Tenure {
         let acquire_time = record.acquire_time.unwrap_or(now.wall);
         let spent = account::is_spent(&progress, &policy, limits::left(&progress, &policy, acquire_time));
         let phase = if spent { Phase::Releasing { why: Why::Spent, since: now.at, sent: false } } else { Phase::Holding };
-        Self {
+        let mut tenure = Self {
             uid: record.uid.clone(),
             token: record.version,
             version: record.version,
@@ -58,9 +60,12 @@ impl Tenure {
             armed: None,
             workload: if spent { Workload::Empty(None) } else { Workload::Unstarted },
             started: None,
+            charged: false,
             phase,
             cause: None,
-        }
+        };
+        tenure.count_failed_pods(record);
+        tenure
     }
 
     pub(super) fn saw(&mut self, now: Moment, record: &Record, me: &Identity, wire: &mut Wire) {
@@ -69,6 +74,7 @@ impl Tenure {
             if let Some((policy, _)) = &wire.policy {
                 self.policy = policy.clone();
             }
+            self.count_failed_pods(record);
             if let Some(attempt) = wire.prove(record, Some(me)) {
                 self.extend(now, &attempt);
             }
@@ -78,6 +84,14 @@ impl Tenure {
             let holder = record.holder.as_ref().map_or("nobody", Identity::pod);
             self.lose(now, &format!("the Lease is held by {holder} now"));
         }
+    }
+
+    /// What the controller has found out about pods that held the Lease before.
+    fn count_failed_pods(&mut self, record: &Record) {
+        let Some(run) = &record.notes.run else { return };
+        let failures = self.progress.failures;
+        self.progress = charges::settle(std::mem::take(&mut self.progress), run);
+        self.charged |= self.progress.failures > failures;
     }
 
     /// The deadline moves later only here, and never once it has passed.
@@ -177,6 +191,9 @@ impl Tenure {
         if limits::is_exceeded(self.left(now.at)) {
             self.stop(now.at, Why::Exceeded, candidate.stop_grace);
         }
+        if self.charged && charges::are_too_many(&self.progress, &self.policy) {
+            self.stop(now.at, Why::Charged, candidate.stop_grace);
+        }
         if self.proof.soft_remaining(now.at).is_zero() {
             self.stop(now.at, Why::Release(Reason::LeaseLost), self.proof.grace);
         }
@@ -198,6 +215,7 @@ impl Tenure {
         let run = record.notes.run.as_ref();
         let goes_on = run.is_none_or(|run| run.goes_on(&self.progress));
         let handover = record.notes.handover.as_ref().filter(|handover| handover.holder == candidate.identity);
+        let handover = handover.filter(|_| record.is_about(&candidate.job_uid));
         if !goes_on {
             self.stop(now, Why::Release(Reason::Stopped), candidate.stop_grace);
         } else if let Some(handover) = handover {
@@ -401,7 +419,7 @@ impl Tenure {
             (Why::Release(Reason::WorkloadSucceeded | Reason::WorkloadFailed) | Why::Unhealthy, Some(exit)) => Ending::Exited(exit),
             (Why::Release(Reason::LeaseLost), _) => Ending::Lost("the Lease could not be renewed in time".to_owned()),
             (Why::Taken(why), _) => Ending::Lost(why.clone()),
-            (Why::Release(_) | Why::Unhealthy | Why::Exceeded | Why::Spent, _) => Ending::Interrupted,
+            (Why::Release(_) | Why::Unhealthy | Why::Exceeded | Why::Charged | Why::Spent, _) => Ending::Interrupted,
         }
     }
 

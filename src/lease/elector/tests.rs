@@ -1,3 +1,5 @@
+mod failed_pods;
+mod foreign;
 mod limits;
 mod stops;
 mod suspension;
@@ -65,7 +67,7 @@ pub(super) fn policy() -> Policy {
 }
 
 fn run() -> Run {
-    Run { uid: "job".into(), number: 1, desired: Desired::Run, scheduled_time: None, reason: None, resumptions: 0 }
+    Run { uid: "job".into(), number: 1, desired: Desired::Run, scheduled_time: None, reason: None, resumptions: 0, failed_pods: Vec::new() }
 }
 
 fn wall(milliseconds: u64) -> Timestamp {

@@ -94,11 +94,14 @@ impl Wire {
         source == Source::Watch && self.latest.as_ref().is_some_and(|latest| record.version < latest.version)
     }
 
-    /// Notes what every observation says, and tells whether it ends a time out of contact.
-    pub(super) fn hear(&mut self, now: Moment, record: &Record) -> bool {
+    /// Notes what every observation says, and tells whether it ends a time out of contact. A Lease that does not name this job is not obeyed;
+    /// that it speaks of a longer lease is believed.
+    pub(super) fn hear(&mut self, now: Moment, record: &Record, job_uid: &str) -> bool {
         if let Some((policy, timing)) = record.notes.policy.as_ref().and_then(obeyable) {
             self.longest_lease = self.longest_lease.max(timing.lease_duration());
-            self.policy = Some((policy, timing));
+            if record.is_about(job_uid) {
+                self.policy = Some((policy, timing));
+            }
         }
         self.longest_lease = self.longest_lease.max(record.lease_duration);
         self.contact = now;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::World;
 use super::fault::{Breach, FATAL, Fault};
 use super::lease::elector::{Answer, Write};
-use super::lease::notes::{Cleared, Desired, Handover, Notes, Policy, Progress, Reason, Released, Run};
+use super::lease::notes::{Cleared, Desired, FailedPod, Handover, Notes, Policy, Progress, Reason, Released, Run};
 use super::lease::record::{Identity, Record, Version};
 use super::oracle::Claim;
 use super::state::{Request, State, Store};
@@ -62,6 +62,7 @@ impl World {
         if stopping && counted && write.holder.is_some() {
             state.broke(Claim::StopsAreNoFailures);
         }
+        self.judge_account(state, base, write);
         if base.notes.finished.is_some() && write.finished != base.notes.finished {
             state.broke(Claim::FinishedIsFinished);
         }
@@ -89,6 +90,12 @@ impl World {
             Fault::Clearance => state.store.edit(|lease| {
                 lease.notes.cleared = Some(Cleared { lease_uid: lease.uid.clone(), holder: Some(first) });
             }),
+            Fault::FailPod => {
+                let (uid, name) = (first.pod_uid().unwrap_or_default().to_owned(), first.pod().to_owned());
+                let failed = FailedPod { uid, name, reason: "DeadlineExceeded".into(), message: None };
+                state.wish.failed_pod = true;
+                state.store.edit(|lease| lease.notes.run.iter_mut().for_each(|run| run.failed_pods = vec![failed.clone()]));
+            }
             Fault::Stop => {
                 state.wish.stopped = true;
                 state.wish.desired = Desired::Stop;
@@ -180,7 +187,7 @@ fn store(lease: &mut Record, write: &Write) {
 }
 
 fn run(desired: Desired) -> Run {
-    Run { uid: "job".into(), number: 1, desired, scheduled_time: None, reason: None, resumptions: 0 }
+    Run { uid: "job".into(), number: 1, desired, scheduled_time: None, reason: None, resumptions: 0, failed_pods: Vec::new() }
 }
 
 fn notes(policy: &Policy) -> Notes {

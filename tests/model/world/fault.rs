@@ -36,6 +36,8 @@ pub enum Fault {
     Handover,
     /// The controller says that the first process is gone, which is true, whoever holds by then.
     Clearance,
+    /// The controller says that the kubelet ended the first pod for its own fault, where the account of the run leaves that open.
+    FailPod,
     /// The controller wants that nothing runs.
     Stop,
     /// The controller wants a shorter lease.

@@ -7,6 +7,7 @@ use super::api::matches;
 use super::clocks::KILL_MARGIN;
 use super::fault::{Breach, Fault};
 use super::lease::elector::{Input, Source};
+use super::lease::record::Record;
 use super::process::tidy;
 use super::state::{Agent, Reading, Request, State};
 
@@ -175,10 +176,11 @@ fn spend(state: &mut State, fault: Fault) {
 
 fn is_by_hand(fault: Fault) -> bool {
     use Fault::{
-        Clear, Clearance, Delete, Handover, Lengthen, RecreateBlank, RestoreCleared, RestoreFree, RestoreHeld, Shorten, Stop, Touch,
+        Clear, Clearance, Delete, FailPod, Handover, Lengthen, RecreateBlank, RestoreCleared, RestoreFree, RestoreHeld, Shorten, Stop,
+        Touch,
     };
     let restores = matches!(fault, RecreateBlank | RestoreFree | RestoreHeld | RestoreCleared);
-    restores || matches!(fault, Touch | Handover | Clearance | Stop | Shorten | Lengthen | Delete | Clear)
+    restores || matches!(fault, Touch | Handover | Clearance | FailPod | Stop | Shorten | Lengthen | Delete | Clear)
 }
 
 /// Who makes a Lease again needs one that was deleted, all others one that is there. Nobody is said to be gone who is not.
@@ -186,7 +188,14 @@ fn hand_can(state: &State, fault: Fault) -> bool {
     let makes = matches!(fault, Fault::RecreateBlank | Fault::RestoreFree | Fault::RestoreHeld | Fault::RestoreCleared);
     let first = &state.agents[0];
     let may_be_said = fault != Fault::Clearance || first.over || first.incarnation > 0;
-    state.store.lease.is_none() == makes && may_be_said
+    let is_open = fault != Fault::FailPod || state.store.lease.as_ref().is_some_and(|lease| is_provisional(lease, first));
+    state.store.lease.is_none() == makes && may_be_said && is_open
+}
+
+/// Whether the account says of this candidate's pod that its last attempt may have been a failure.
+fn is_provisional(lease: &Record, agent: &Agent) -> bool {
+    let mut tenants = lease.notes.progress.iter().flat_map(|progress| &progress.tenants);
+    tenants.any(|tenant| agent.candidate.identity.pod_uid() == Some(&tenant.uid) && tenant.provisional.is_some())
 }
 
 fn can_befall(state: &State, number: usize, fault: Fault) -> bool {

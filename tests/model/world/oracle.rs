@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::World;
 use super::lease::clock::{Moment, Now};
 use super::lease::elector::{Cause, Ending, Input, Output, Start, Write};
-use super::lease::notes::{Cleared, Desired, Exit, Reason, Released, UnreachableHolder};
+use super::lease::notes::{Cleared, Desired, Exit, Progress, Provisional, Reason, Released, UnreachableHolder};
 use super::lease::record::{Identity, Record};
 use super::lease::timing::{Timing, Wanted};
 use super::state::{Agent, Dead, Request, State};
@@ -41,6 +41,8 @@ pub enum Claim {
     StopsForACause,
     /// Rule 8.
     FinishedIsFinished,
+    /// An attempt counts as a failure once, and none begins where no failure is left.
+    FailuresCountOnce,
     /// `activeDeadlineSeconds`.
     RunsHaveALimit,
     /// A start is not counted where the candidate itself says that there was none.
@@ -195,6 +197,20 @@ impl World {
         }
     }
 
+    /// Whoever writes an account has counted what the controller had found out by then, once.
+    pub fn judge_account(&self, state: &mut State, base: &Record, write: &Write) {
+        let (Some(before), Some(after)) = (&base.notes.progress, &write.progress) else { return };
+        let known = before.failures + found_out(base, before);
+        // The attempt that ends with this write, or was lost before it.
+        let ended = before.open && (write.holder.is_none() || !after.open || after.starts > before.starts);
+        let exact = (known..=known + u32::from(ended)).contains(&after.failures);
+        let limited = self.policy.completion_policy == super::CompletionPolicy::OnSuccess;
+        let begins = after.starts > before.starts && limited && known > self.policy.backoff_limit;
+        if !exact || begins {
+            state.broke(Claim::FailuresCountOnce);
+        }
+    }
+
     pub fn judge_stop(&self, state: &mut State, number: usize, kill: bool) {
         let tick = state.tick;
         let evidence = &state.agents[number].evidence;
@@ -221,6 +237,7 @@ impl World {
         let late = agent.armed.is_none_or(|armed| armed <= soft);
         let told = agent.evidence.exit.is_some() || agent.evidence.drained.is_some();
         let wished = state.wish.stopped || state.wish.handover.as_ref() == me || state.wish.policy_changed;
+        let wished = wished || state.wish.failed_pod;
         !ours || late || told || wished || self.took_too_long(state, Duration::ZERO)
     }
 
@@ -288,6 +305,14 @@ impl State {
             self.broke(Claim::FinishedIsFinished);
         }
     }
+}
+
+/// Attempts of which the account leaves it open whether they failed, and the controller does not.
+fn found_out(record: &Record, progress: &Progress) -> u32 {
+    let failed = |uid: &str| record.notes.run.iter().flat_map(|run| &run.failed_pods).any(|pod| pod.uid == uid);
+    let open = progress.tenants.iter().filter(|tenant| failed(&tenant.uid) && tenant.provisional.is_some());
+    let uncounted = open.filter(|tenant| tenant.provisional != Some(Provisional::Lost));
+    u32::try_from(uncounted.count()).unwrap_or(u32::MAX)
 }
 
 const OWN_KILL: Duration = Duration::from_millis(50);

@@ -18,7 +18,8 @@ impl World {
     pub fn beginning(&self) -> State {
         let policy = self.policy.clone();
         let longest_lease = Duration::from_secs(u64::from(policy.lease_duration_seconds));
-        let wish = Wish { policy, longest_lease, desired: Desired::Run, stopped: false, handover: None, policy_changed: false };
+        let wish =
+            Wish { policy, longest_lease, desired: Desired::Run, stopped: false, handover: None, policy_changed: false, failed_pod: false };
         let mut state = State {
             tick: 0,
             store: Store::new(&self.policy),

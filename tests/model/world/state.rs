@@ -51,6 +51,8 @@ pub struct Wish {
     pub stopped: bool,
     pub handover: Option<Identity>,
     pub policy_changed: bool,
+    /// Whether the first pod was ever said to have failed.
+    pub failed_pod: bool,
 }
 
 /// One candidate: its process, and the container that this runs in.

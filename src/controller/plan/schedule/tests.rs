@@ -390,6 +390,7 @@ fn candidates_are_made_shortly_before_a_tick_and_go_after_its_run() {
     assert_eq!((due.create.1, deleted(&due), due.wishes.run.desired), (0, vec![], Desired::Run));
     story.begins(1);
     story.ends(1);
+    story.candidates[0].has_held = true;
     assert_eq!(deleted(&story.look("00:11")), ["web-2"], "who ended it stays for its log");
 }
 
@@ -429,7 +430,7 @@ fn always_means_at_all_times_but_not_while_suspended() {
 }
 
 fn ended(number: i64, code: i32, minute: &str) -> Candidate {
-    let end = End { succeeded: code == 0, exit_code: Some(code), reason: None, message: None, at: Some(at(minute)) };
+    let end = End { succeeded: code == 0, exit_code: Some(code), reason: None, message: None, at: Some(at(minute)), fault_of_pod: None };
     Candidate { life: Life::Ended(end), ..made_for(number, 1) }
 }
 

@@ -14,7 +14,14 @@ fn stuck(number: i64) -> Candidate {
 
 /// As the garbage collector of pods leaves it for a moment, or its node for good.
 fn failed(number: i64) -> Candidate {
-    let end = End { succeeded: false, exit_code: None, reason: None, message: None, at: Some(now() - Duration::from_secs(600)) };
+    let end = End {
+        succeeded: false,
+        exit_code: None,
+        reason: None,
+        message: None,
+        at: Some(now() - Duration::from_secs(600)),
+        fault_of_pod: None,
+    };
     Candidate { life: Life::Ended(end), ..pod(number, false) }
 }
 

@@ -5,9 +5,10 @@
 use super::super::words::to_seconds;
 use super::{Account, Verdict, holder, over, progressing, ready, sentence};
 use crate::api::SingletonJobStatus;
-use crate::api::conditions::{Statement, reasons, types};
+use crate::api::conditions::{Statement, find_condition, reasons, types};
 use crate::api::status::RunOutcome;
 use crate::controller::plan::schedule::Agenda;
+use crate::controller::plan::{self, clearance};
 
 /// Whether no run goes on and none is prepared: there are no candidates, and none are missing.
 pub fn is_at_rest(account: &Account<'_>) -> bool {
@@ -27,6 +28,9 @@ pub fn verdict(account: &Account<'_>, agenda: &Agenda, held: &Statement) -> Verd
     match account.trouble() {
         _ if held.holds == Some(true) => yes(reasons::RUNNING, format!("{run} {}", holder(account))),
         _ if held.reason == reasons::BACKOFF => yes(reasons::BACKOFF, format!("{run} waits: {}", held.message)),
+        _ if clearance::waits_for_word(account.job, account.observed) || is_overdue(account, agenda) => {
+            progressing(held.reason.clone(), format!("{run} waits: {}", held.message))
+        }
         Some(trouble) => progressing(trouble.reason, format!("{run} cannot start: {}", trouble.message)),
         None => yes(reasons::PENDING, format!("{run} waits for a candidate to take the Lease: {}", held.message)),
     }
@@ -42,6 +46,14 @@ fn at_rest(account: &Account<'_>, agenda: &Agenda) -> Verdict {
         Some(trouble) => progressing(trouble.reason, format!("{next}; {}", trouble.message)),
         None => ready(Statement::yes(types::READY, reasons::SCHEDULED, next)),
     }
+}
+
+/// Whether nobody has held the Lease for longer than the patience, since the run was due. Of a run on request nobody knows when that was.
+fn is_overdue(account: &Account<'_>, agenda: &Agenda) -> bool {
+    let held = account.job.status.as_ref().and_then(|status| find_condition(&status.conditions, types::HELD));
+    let unheld = held.filter(|held| held.status == "False").map(|held| held.last_transition_time.0);
+    let since = unheld.zip(agenda.scheduled_time).map(|(unheld, due)| unheld.max(due));
+    since.is_some_and(|since| plan::left(since, plan::patience(account.job), account.now).is_zero())
 }
 
 fn run(agenda: &Agenda) -> String {

@@ -13,6 +13,7 @@ macro_rules! kept {
 
 fn told(completion_policy: &str, lease: &str) -> SingletonJobStatus {
     let mut job = job(completion_policy, json!({}), &SingletonJobStatus::default());
+    job.metadata.name = Some("rollup".to_owned());
     job.metadata.uid = Some("5f0c2f6e-0b1a-4b43-9d2f-3f1c8e7a6d51".to_owned());
     let object = serde_json::from_str(lease).expect("a Lease");
     let record = Record::read(&object).expect("a record");

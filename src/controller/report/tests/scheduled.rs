@@ -70,6 +70,21 @@ fn status_of(job: &SingletonJob) -> SingletonJobStatus {
 }
 
 #[test]
+fn a_run_whose_takeover_waits_for_a_person_or_beyond_patience_is_not_ready() {
+    let silent = || seen(Some("web-2_u2_0"), with(notes(1, TICK, 0), progress(1)), 20);
+    let waits = |policy: &str, status: &SingletonJobStatus| hourly(json!({"takeover": {"unreachableHolder": {"policy": policy}}}), status);
+    let (manual, _) = happened(&waits("Manual", &SingletonJobStatus::default()), silent(), vec![pod(1, true, None)]);
+    assert_eq!(table(&manual), [is("False", reasons::EXPIRED), is("True", reasons::EXPIRED), None]);
+    let (mut soon, _) = happened(&waits("AfterLeaseExpiry", &SingletonJobStatus::default()), silent(), vec![pod(1, true, None)]);
+    assert_eq!(table(&soon)[0], is("True", reasons::PENDING));
+    for condition in &mut soon.conditions {
+        condition.last_transition_time.0 = now() - Duration::from_secs(45);
+    }
+    let (late, _) = happened(&waits("AfterLeaseExpiry", &soon), silent(), vec![pod(1, true, None)]);
+    assert_eq!(table(&late)[0], is("False", reasons::EXPIRED));
+}
+
+#[test]
 fn a_run_that_goes_on_is_ready_too_and_one_that_cannot_start_is_not() {
     let job = hourly(json!({}), &SingletonJobStatus::default());
     let (running, told) = happened(&job, seen(Some("web-2_u2_0"), with(notes(1, TICK, 0), progress(1)), 1), vec![pod(2, true, None)]);

@@ -57,6 +57,8 @@ pub(super) enum Why {
     Unhealthy,
     /// The run has taken as long as it may.
     Exceeded,
+    /// Attempts before this one turned out to be failures: none is left.
+    Charged,
     /// The attempts, or the time, were used up before the workload was started.
     Spent,
     /// The Lease is another's by now: there is nothing to give back.
@@ -69,6 +71,7 @@ impl Stopping {
         match self.why {
             Why::Release(Reason::WorkloadSucceeded | Reason::WorkloadFailed) | Why::Spent | Why::Taken(_) => None,
             Why::Release(reason) => Some(Cause::Release(reason)),
+            Why::Charged => Some(Cause::Release(Reason::Stopped)),
             Why::Unhealthy => Some(Cause::Unhealthy),
             Why::Exceeded => Some(Cause::Exceeded),
         }
@@ -78,7 +81,7 @@ impl Stopping {
     pub(super) fn interruption(&self) -> Option<Reason> {
         match self.why {
             Why::Release(reason) => reason.is_interruption().then_some(reason),
-            Why::Exceeded => Some(Reason::Stopped),
+            Why::Exceeded | Why::Charged => Some(Reason::Stopped),
             Why::Unhealthy | Why::Spent | Why::Taken(_) => None,
         }
     }
@@ -108,14 +111,16 @@ impl Why {
     pub(super) fn after_empty(self, now: Moment) -> Phase {
         match self {
             Self::Taken(why) => Phase::Over(Ending::Lost(why)),
-            Self::Release(_) | Self::Unhealthy | Self::Exceeded | Self::Spent => Phase::Releasing { why: self, since: now, sent: false },
+            Self::Release(_) | Self::Unhealthy | Self::Exceeded | Self::Charged | Self::Spent => {
+                Phase::Releasing { why: self, since: now, sent: false }
+            }
         }
     }
 
     pub(super) fn reason(&self) -> Reason {
         match self {
             Self::Release(reason) => *reason,
-            Self::Exceeded => Reason::Stopped,
+            Self::Exceeded | Self::Charged => Reason::Stopped,
             Self::Unhealthy | Self::Spent | Self::Taken(_) => Reason::WorkloadFailed,
         }
     }
@@ -123,9 +128,11 @@ impl Why {
     /// How long a release is tried.
     pub(super) fn patience(&self, policy: &Policy) -> Duration {
         match self {
-            Self::Release(Reason::WorkloadSucceeded | Reason::WorkloadFailed) | Self::Unhealthy | Self::Exceeded | Self::Spent => {
-                OUTCOME_PATIENCE
-            }
+            Self::Release(Reason::WorkloadSucceeded | Reason::WorkloadFailed)
+            | Self::Unhealthy
+            | Self::Exceeded
+            | Self::Charged
+            | Self::Spent => OUTCOME_PATIENCE,
             Self::Release(_) | Self::Taken(_) => Duration::from_secs(u64::from(policy.lease_duration_seconds)),
         }
     }

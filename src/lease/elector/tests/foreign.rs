@@ -1,0 +1,58 @@
+//! Leases that do not carry the uid of the candidate's SingletonJob: emptied of their notes, made anew by another hand, or another job's.
+
+use super::limits::{holding_under, renewing};
+use super::*;
+
+fn shorter() -> Policy {
+    Policy {
+        lease_duration_seconds: 6,
+        renew_deadline_milliseconds: 3000,
+        retry_period_milliseconds: 900,
+        grace_period_milliseconds: 0,
+        ..policy()
+    }
+}
+
+fn about(uid: &str) -> Run {
+    Run { uid: uid.into(), ..run() }
+}
+
+#[test]
+fn a_lease_without_the_jobs_uid_is_never_acquired_however_free_it_says_it_is() {
+    for strange in [None, Some(about("another")), Some(about(""))] {
+        let mut bench = Bench::new();
+        assert_eq!(put(&bench.saw(0, free().noted(|notes| notes.run.clone_from(&strange)))), None, "{strange:?}");
+        assert_eq!(put(&takeover_at(&mut bench, 3_600_000)), None, "{strange:?}");
+    }
+}
+
+#[test]
+fn a_holder_obeys_no_wish_that_does_not_carry_its_jobs_uid_and_goes_on_by_the_last_that_did() {
+    let mut bench = holding_under(policy());
+    let handover = Handover { id: "1".into(), holder: me(), reason: Reason::Handover };
+    let blanked = bench.lease.clone().version(12).noted(|notes| {
+        (notes.run, notes.policy, notes.handover) = (None, Some(shorter()), Some(handover));
+    });
+    assert_eq!(orders(&bench.saw(500, blanked)), []);
+    let renewal = bench.tick(3_000);
+    assert_eq!(put(&renewal).expect("a renewal").1.lease_duration, Duration::from_secs(15));
+    bench.store(3_010, &renewal);
+    assert_eq!(orders(&renewing(&mut bench, 9_000)), []);
+}
+
+#[test]
+fn a_holder_whose_lease_is_wanted_for_another_job_stops_and_gives_it_back() {
+    let mut bench = Bench::holding();
+    let another = bench.lease.clone().version(12).noted(|notes| notes.run = Some(about("another")));
+    assert_eq!(orders(&bench.saw(500, another)), [Order::Terminate]);
+}
+
+#[test]
+fn a_longer_lease_is_waited_for_whoever_speaks_of_it() {
+    let mut bench = Bench::new();
+    let long = Policy { lease_duration_seconds: 60, ..policy() };
+    bench.saw(0, held_by(other()).noted(|notes| (notes.run, notes.policy) = (Some(about("another")), Some(long))));
+    bench.saw(100, held_by(other()).version(12));
+    assert_eq!(put(&takeover_at(&mut bench, 59_000)), None);
+    assert!(put(&takeover_at(&mut bench, 60_000)).is_some());
+}

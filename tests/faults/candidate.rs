@@ -189,6 +189,11 @@ impl Candidate {
         eventually("the elector is there", START_WITHIN, || children(self.first).first().copied()).await
     }
 
+    /// PID 1, as the machine knows it.
+    pub fn first(&self) -> Pid {
+        self.first
+    }
+
     /// Sends a signal to PID 1, as a container runtime does.
     pub fn signal(&self, signal: Signal) {
         kill(self.first, signal).expect("the container is there");

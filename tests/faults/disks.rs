@@ -266,6 +266,61 @@ fn a_holder_whose_log_is_not_read_is_dead_by_its_deadline() {
     });
 }
 
+/// A liveness probe with a timeout of a second, asked in `candidate` as a container runtime does it: its exit code, and how long it took until
+/// nobody had its output any more.
+fn probe(candidate: &Candidate, command: &[&str]) -> (Option<i32>, Duration) {
+    let asked = json!({"probe": {"exec": {"command": command}}, "timeoutSeconds": 1}).to_string();
+    let began = now();
+    let inside = ["--target", &candidate.first().to_string(), "--mount", "--pid", "--"].map(str::to_owned);
+    let output =
+        Command::new("nsenter").args(inside).arg(env!("CARGO_BIN_EXE_singletonjob-agent")).args(["probe", "liveness", &asked]).output();
+    (output.expect("nsenter of util-linux is installed").status.code(), now() - began)
+}
+
+/// Its timeout and a second.
+const PROBE_WITHIN: Duration = Duration::from_secs(2);
+
+#[test]
+fn a_probe_ends_in_time_whatever_it_starts() {
+    scenario("61-probes", LEASE, async |scenario| {
+        let disk = FrozenDisk::new(&scenario.directory_of("disk"));
+        let (candidate, _standby, _) = scenario.pair(scenario.pod(0), scenario.pod(1), &[]).await;
+        let holder = On { disk, candidate };
+        assert_eq!(probe(&holder.candidate, &["true"]).0, Some(0));
+        holder.disk.freeze();
+        let writes = format!("echo > {}", holder.disk.file().display());
+        for hangs in ["sleep 600", "sleep 600 & wait", "trap '' TERM; sleep 600 & sleep 600", &writes] {
+            let (code, took) = probe(&holder.candidate, &["sh", "-c", hangs]);
+            assert_eq!(code, Some(1), "{hangs}");
+            scenario.at_most("a probe that hangs", took, PROBE_WITHIN);
+        }
+        assert!(holder.candidate.hangs(), "what it started is still there, and nothing waits for it");
+    });
+}
+
+#[test]
+fn a_probe_ends_in_time_whatever_it_reads() {
+    scenario("61-probe-silent-state", LEASE, async |scenario| {
+        let disk = SilentDisk::with_program(&scenario.directory_of("disk"), static_agent());
+        let (candidate, _standby, _) = scenario.pair(scenario.pod(0), scenario.pod(1), &[]).await;
+        let holder = On { disk, candidate };
+        let folder = holder.disk.program().parent().expect("a folder").to_owned();
+        let first = holder.candidate.first().to_string();
+        let covered = Command::new("nsenter")
+            .args(["--target", &first, "--mount", "mount", "--bind"])
+            .arg(folder)
+            .arg("/var/run/singletonjob")
+            .status();
+        assert!(covered.is_ok_and(|status| status.success()), "nobody can read the agent's state any more");
+        holder.disk.fall_silent();
+        let (code, took) = probe(&holder.candidate, &["true"]);
+        assert_eq!(code, Some(1));
+        scenario.at_most("a probe that cannot read", took, PROBE_WITHIN);
+        scenario.nothing_happens(scenario.timing.lease_duration()).await;
+        drop(holder.disk);
+    });
+}
+
 /// Every place at once, the workload's own disk too.
 async fn on_nothing_that_answers(scenario: &Scenario, is_stopped: bool) {
     let frozen = FrozenDisk::new(&scenario.directory_of("frozen"));

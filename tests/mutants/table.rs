@@ -385,7 +385,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "cut_short_is_failed",
         breaks: "a holder that said that it stops, and fell silent, has failed",
-        changes: &[("elector/account.rs", "health.stopping).unwrap_or(Reason::LeaseLost);", "health.stopping).and(None).unwrap_or(Reason::LeaseLost);")],
+        changes: &[(
+            "elector/account.rs",
+            "health.stopping).unwrap_or(Reason::LeaseLost);",
+            "health.stopping).and(None).unwrap_or(Reason::LeaseLost);",
+        )],
         world: "stop cut short",
     },
     Mutant {

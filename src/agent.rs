@@ -18,13 +18,15 @@
 //! - [`config`]: what the pod tells the agent. [`install`](mod@install): how the agent gets into the container.
 //! - `self_test`: whether this container can be fenced. `fencer`: PID 1. `page`: what the elector leaves behind for it. `deadline`: their two
 //!   timers.
-//! - [`elector`]: the elector process; `senses`, `workload`, `standing`, `termination`, `log`: its parts. `background`: what may wait.
+//! - [`elector`]: the elector process; `senses`, `workload`, `standing`, `termination`, `log`: its parts. `background`: what may wait. `deputy`: signals
+//!   to other users' processes.
 //! - [`probe`]: the probes of the gated container. `sys`: everything `unsafe`.
 
 mod background;
 pub mod config;
 mod connection;
 mod deadline;
+mod deputy;
 pub mod elector;
 mod fencer;
 pub mod install;
@@ -78,6 +80,14 @@ enum Task {
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
     },
+    /// Signal as the users that processes of the container belong to; the agent itself starts this
+    #[command(hide = true)]
+    Signal {
+        /// The signal's number
+        number: i32,
+        /// A process group, or 0 for everything but the agent
+        group: i32,
+    },
     /// Probe the workload where it runs; elsewhere answer for the standby
     Probe {
         /// Which of the container's probes this is
@@ -99,6 +109,7 @@ fn perform(task: Task) -> i32 {
     match task {
         Task::Install { directory } => exit_code(install::install(&directory)),
         Task::Run { command } => run(command),
+        Task::Signal { number, group } => deputy::run(number, deputy::Target::read(group)),
         Task::Probe { kind, probe } => match serde_json::from_str(&probe) {
             Ok(probe) => probe::run(kind, &probe),
             Err(error) => usage(&format!("the probe {probe:?} is not one: {error}")),

@@ -12,8 +12,8 @@
 //!
 //! Of the elector, between its last renewal and its end, only the deciding thread matters, because its death kills the workload; and it does
 //! not matter to PID 1. That thread reads and writes sockets, eventfds and signalfds, all non-blocking, waits in `epoll_wait`, sets two timers
-//! (`timer_settime`, `timerfd_settime`), sends signals (`kill`), collects its child (`wait4` with `WNOHANG`) and forks the workload without
-//! waiting for its exec (`fork`). It allocates memory (`brk`, `mmap`), which can wait for reclaim, and its code is not locked: where it waits,
+//! (`timer_settime`, `timerfd_settime`), sends signals (`kill`), collects its children (`wait4` with `WNOHANG`) and forks the workload, and
+//! deputies that signal for it, without waiting for their exec (`fork`). It allocates memory (`brk`, `mmap`), which can wait for reclaim, and its code is not locked: where it waits,
 //! PID 1 keeps the deadline. Everything else is done by threads that it never waits for: see [`background`](super::background).
 
 mod guard;

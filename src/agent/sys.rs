@@ -21,7 +21,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::page::Page;
-pub(super) use start::{Program, Ties, start};
+pub(super) use start::{Program, Ties, start, start_deputy};
 
 /// Links of `/proc/self/task` in a process with one thread: itself, its parent, and one entry.
 const LINKS_OF_ONE_THREAD: u64 = 3;

@@ -20,6 +20,7 @@ use nix::unistd::{Pid, pipe2, read};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
+use super::deputy::{self, Target};
 use super::page::Page;
 use super::sys::{self, Program, Ties};
 use super::termination::Explainer;
@@ -34,6 +35,8 @@ const MOST_OOM_SCORE: i32 = 1000;
 /// Between two kills, at first.
 const FIRST_REPEAT: Duration = Duration::from_millis(1);
 const SLOWEST_REPEAT: Duration = Duration::from_millis(50);
+/// For a deputy to have signalled: it is a process that is executed anew.
+const DEPUTY_WITHIN: Duration = Duration::from_millis(500);
 /// Known to the agent only.
 const NOT_FOR_THE_WORKLOAD: [&str; 4] =
     [environment::POD_NAME, environment::POD_UID, environment::TERMINATION_GRACE_PERIOD_SECONDS, environment::TERMINATION_MESSAGE_PATH];
@@ -49,6 +52,9 @@ pub(super) struct Workload {
     first: RefCell<Option<First>>,
     leader: Cell<Option<Pid>>,
     stop_signal: Cell<i32>,
+    /// Whether what has become another user can be signalled by a deputy only.
+    needs_deputy: bool,
+    deputies: RefCell<Vec<Pid>>,
 }
 
 /// Its first process, until that is collected.
@@ -77,6 +83,8 @@ impl Workload {
             first: RefCell::default(),
             leader: Cell::default(),
             stop_signal: Cell::new(libc::SIGTERM),
+            needs_deputy: deputy::is_needed(),
+            deputies: RefCell::default(),
         }
     }
 
@@ -131,10 +139,25 @@ impl Workload {
 
     /// Asks it to end.
     pub(super) fn terminate(&self) {
-        if let Some(leader) = self.leader.get()
-            && let Err(error) = sys::signal_group(leader, self.stop_signal.get())
-        {
-            tracing::debug!(%error, "nobody is left in the workload's process group");
+        let Some(leader) = self.leader.get() else { return };
+        if let Err(error) = sys::signal_group(leader, self.stop_signal.get()) {
+            tracing::debug!(%error, "nobody in the workload's process group can be signalled");
+        }
+        self.send_deputy(self.stop_signal.get(), Target::Group(leader.as_raw()));
+    }
+
+    /// Has another process signal what this one may not, if it is so.
+    fn send_deputy(&self, number: i32, target: Target) {
+        if !self.needs_deputy {
+            return;
+        }
+        let arguments = ["singletonjob-agent", "signal", &number.to_string(), &target.number().to_string()].map(OsString::from);
+        let started = Program::new(&arguments, std::iter::empty()).and_then(|program| Ok(sys::start_deputy(&program)?));
+        match started {
+            Ok(deputy) => self.deputies.borrow_mut().push(deputy),
+            Err(error) => {
+                tracing::warn!(%error, "cannot start a process that signals the workload; the pod's limit on processes may be too low");
+            }
         }
     }
 
@@ -147,6 +170,7 @@ impl Workload {
         async move {
             let mut repeat = FIRST_REPEAT;
             while !empty {
+                workload.await_deputy().await;
                 sleep(repeat).await;
                 repeat = (repeat * 2).min(SLOWEST_REPEAT);
                 empty = workload.kill_once();
@@ -161,8 +185,19 @@ impl Workload {
         nobody_left
     }
 
+    /// A deputy is killed by the next kill, so it gets a moment for what this process cannot do.
+    async fn await_deputy(&self) {
+        self.send_deputy(libc::SIGKILL, Target::All);
+        let until = clock::now().at.boot + DEPUTY_WITHIN;
+        while !self.deputies.borrow().is_empty() && clock::now().at.boot < until {
+            sleep(FIRST_REPEAT).await;
+            self.collect();
+        }
+    }
+
     /// Collects the first process if it has ended. PID 1 collects all others, for they lose their parents.
     pub(super) fn collect(&self) {
+        self.deputies.borrow_mut().retain(|deputy| sys::collect(*deputy).is_none());
         let status = self.first.borrow().as_ref().and_then(|first| sys::collect(first.pid));
         let Some(status) = status else { return };
         if let Some(error) = self.first.take().and_then(|first| first.failed_with()) {

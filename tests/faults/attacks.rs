@@ -4,10 +4,11 @@ use std::fs;
 
 use nix::sys::signal::{Signal, kill};
 use singletonjob::contract::{Role, exit_codes};
+use singletonjob::lease::notes::Reason;
 use tokio::time::sleep;
 
 use crate::candidate::Candidate;
-use crate::observe::{await_tenure, eventually, testimony};
+use crate::observe::{await_tenure, eventually, tenure, testimony};
 use crate::scenario::{END, SECOND, START, Scenario, scenario};
 use crate::witness::Tenure;
 
@@ -98,6 +99,37 @@ fn what_cut_every_tie_to_its_elector_is_killed_by_pid_1() {
         assert_eq!(active.await_end(END).await.0, exit_codes::LEASE_LOST);
         scenario.died_by(old.token, deadline);
         assert_eq!(testimony(&scenario.records).records().len(), 2, "the witness and its daemon");
+    });
+}
+
+/// As an image does whose entrypoint becomes another user, in a container that has only SETUID and SETGID left.
+async fn is_handed_over_by_root_without_cap_kill(scenario: &Scenario, witness: &str) -> (Tenure, Tenure) {
+    let script = format!("exec setpriv --reuid 65534 --regid 65534 --clear-groups {witness}");
+    let mut active = scenario.pod(0).without_cap_kill().shell(&script).await;
+    let old = await_tenure(&scenario.records, 1, START).await;
+    let _standby = scenario.standby(scenario.pod(1)).await;
+    active.signal(Signal::SIGTERM);
+    let (code, message) = active.await_end(END).await;
+    assert_eq!(code, exit_codes::INTERRUPTED, "{message}");
+    let new = await_tenure(&scenario.records, 2, START).await;
+    assert_eq!(scenario.record().await.notes.released.map(|mark| mark.reason), Some(Reason::Drain), "it was given back");
+    (tenure(&scenario.records, old.token), new)
+}
+
+#[test]
+fn without_cap_kill_a_workload_of_another_user_is_told_to_end() {
+    scenario("33-no-cap-kill", LEASE, async |scenario| {
+        let (ended, new) = is_handed_over_by_root_without_cap_kill(scenario, "witness --linger-milliseconds 500").await;
+        assert_eq!(ended.signals.first().map(|(signal, _)| *signal), Some(15));
+        scenario.at_most("last to first instruction", new.first.saturating_sub(ended.last), SECOND);
+    });
+}
+
+#[test]
+fn without_cap_kill_a_stubborn_workload_of_another_user_is_killed() {
+    scenario("33-no-cap-kill-stubborn", LEASE, async |scenario| {
+        let (ended, new) = is_handed_over_by_root_without_cap_kill(scenario, "witness --stubborn --daemons 1").await;
+        scenario.at_most("last to first instruction", new.first.saturating_sub(ended.last), SECOND);
     });
 }
 

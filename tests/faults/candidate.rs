@@ -47,6 +47,7 @@ pub struct Pod<'a> {
     agent: PathBuf,
     message: Option<PathBuf>,
     log: Option<OwnedFd>,
+    capabilities: String,
     boot_offset: Option<i64>,
 }
 
@@ -75,6 +76,7 @@ impl<'a> Pod<'a> {
             agent,
             message: None,
             log: None,
+            capabilities: CAPABILITIES.to_owned(),
             boot_offset: None,
         }
     }
@@ -112,6 +114,11 @@ impl<'a> Pod<'a> {
     /// Agent and workload write their log there.
     pub fn log(self, log: OwnedFd) -> Self {
         Self { log: Some(log), ..self }
+    }
+
+    /// As `capabilities: {drop: [KILL]}` has it.
+    pub fn without_cap_kill(self) -> Self {
+        Self { capabilities: self.capabilities.replace("+kill,", ""), ..self }
     }
 
     /// Its machine was booted so many seconds earlier, or later, than ours.
@@ -168,7 +175,7 @@ impl<'a> Pod<'a> {
         let witness = Path::new(env!("CARGO_BIN_EXE_witness")).parent().expect("a folder");
         let doors: Vec<_> = self.doors.iter().map(|door| door.display().to_string()).collect();
         unshare.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", witness.display()));
-        unshare.env("DOORS", doors.join(" ")).env("STATE_SIZE", self.state_size).env("CAPABILITIES", CAPABILITIES);
+        unshare.env("DOORS", doors.join(" ")).env("STATE_SIZE", self.state_size).env("CAPABILITIES", &self.capabilities);
         unshare.env("STATE", self.state.as_deref().unwrap_or(Path::new("")));
         unshare.env("AGENT", &self.agent).env("CREDENTIALS", self.scenario.credentials());
         unshare.env("WITNESS_DIRECTORY", &self.scenario.records);

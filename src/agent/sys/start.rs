@@ -64,6 +64,28 @@ pub(in crate::agent) struct Ties<'a> {
     pub(in crate::agent) oom_score_adj: &'a str,
 }
 
+/// Starts a process that becomes this very program, with these arguments and nothing else of ours but standard output and error. Does not wait
+/// for the exec.
+///
+/// # Errors
+/// As fork(2).
+pub(in crate::agent) fn start_deputy(arguments: &Program) -> nix::Result<Pid> {
+    let (arguments, environment) = (pointers(&arguments.arguments), pointers(&[]));
+    // SAFETY: the child makes system calls only, until it execs or exits; it neither allocates nor locks.
+    match Errno::result(unsafe { libc::fork() })? {
+        0 => {
+            close_on_exec_from(libc::STDERR_FILENO.cast_unsigned() + 1);
+            let _ = reset_signals();
+            // SAFETY: both lists end with null, and their strings live in this copy of the parent's memory.
+            unsafe {
+                libc::execve(c"/proc/self/exe".as_ptr(), arguments.as_ptr(), environment.as_ptr());
+                libc::_exit(exit_codes::CANNOT_EXECUTE)
+            }
+        }
+        child => Ok(Pid::from_raw(child)),
+    }
+}
+
 /// Starts a process that becomes `program`, and that dies with this thread and with the last writer of the lifeline. Does not wait for the exec.
 ///
 /// A session and process group of its own; SIGKILL when the thread that forked it ends, and SIGKILL to the whole group when the lifeline

@@ -24,6 +24,8 @@ mod access;
 mod agent;
 #[path = "cluster/bad_input.rs"]
 mod bad_input;
+#[path = "cluster/disks.rs"]
+mod disks;
 #[path = "cluster/drain.rs"]
 mod drain;
 #[path = "cluster/faults.rs"]

@@ -10,6 +10,8 @@
 #   kubectl ARGS..            the cluster's own kubectl
 #   load IMAGE.tar..          import image archives into every node (hack/image.sh makes them)
 #   cut NODE | mend NODE      pull the node's network cable, plug it in again
+#   freeze NODE | thaw NODE   let nothing that is written to its kubelet's disk return, and let it
+#   reboot NODE               end all that runs there, lose all that is in memory, and start the node again
 #   stop-apiserver | start-apiserver      gone, as after a crash, and back with the same data
 #   pause-apiserver | resume-apiserver    SIGSTOP, and SIGCONT: connections stay open and nobody answers, until it is ready again
 #   refuse-apiserver | accept-apiserver   reset every connection of the nodes to it: gone and back without its time to start
@@ -93,12 +95,13 @@ down() {
 }
 
 # Container shims outlive containerd; their state folder tells which are ours. What they run are their children.
-end_shims() {
+end_shims() { # folder
   local shim
-  for shim in $(pgrep -f "^[^ ]*containerd-shim-runc-v2 .*-address $run/" || true); do
+  for shim in $(pgrep -f "^[^ ]*containerd-shim-runc-v2 .*-address $1" || true); do
     pkill -KILL -P "$shim" || true
     kill -KILL "$shim" 2>/dev/null || true
   done
+  eventually 10 "container shims to end" eval "! pgrep -f '^[^ ]*containerd-shim-runc-v2 .*-address $1'" || true
 }
 
 end_programs() {
@@ -107,12 +110,13 @@ end_programs() {
 }
 
 # Namespaces of pods outlive their processes; their addresses tell which are ours.
-end_pod_networks() {
+end_pod_networks() { # indices of nodes, as in a bracket expression
   local space record id
   for space in $(ip netns list | awk '/^cni-/ {print $1}'); do
-    if ip -n "$space" -4 -o addr show | grep -q ' 10\.24[1-6]\.0\.'; then ip netns del "$space"; fi
+    if ip -n "$space" -4 -o addr show | grep -q " 10\.24[$1]\.0\."; then ip netns del "$space"; fi
   done
   for record in /var/lib/cni/results/singletonjob-*-eth0; do
+    grep -qs "\"10\.24[$1]\.0\." "$record" || continue
     id=${record#*/singletonjob-}
     rm -f "$record" "/var/lib/cni/results/cni-loopback-${id%-eth0}-lo"
   done
@@ -120,20 +124,20 @@ end_pod_networks() {
 
 end_network() {
   local name
-  end_pod_networks
+  end_pod_networks 1-6
   for name in "${all[@]}"; do ip netns del "$name" 2>/dev/null || true; ip link del "v-$name" 2>/dev/null || true; done
   while refusal -D 2>/dev/null; do :; done
   ip link del kbr0 2>/dev/null || true
 }
 
-end_mounts() { awk -v dir="$run/" 'index($2, dir) == 1 {print $2}' /proc/mounts | sort -r | xargs -r -n1 umount -l; }
+end_mounts() { awk -v dir="$1" 'index($2, dir) == 1 {print $2}' /proc/mounts | sort -r | xargs -r -n1 umount -l; }
 
 clear_away() {
+  thaw_all
   end_programs
-  end_shims
-  eventually 10 "container shims to end" eval "! pgrep -f '^[^ ]*containerd-shim-runc-v2 .*-address $run/'" || true
+  end_shims "$run/"
   end_network
-  end_mounts
+  end_mounts "$run/"
   rm -rf "$run"
   find /var/log/containers -xtype l -delete 2>/dev/null || true
   find /sys/fs/cgroup -depth -type d -path '*/k8s.io*' -exec rmdir {} + 2>/dev/null || true
@@ -177,6 +181,9 @@ case $command in
     for name in "${nodes[@]}"; do load_into "$name" "$@"; done ;;
   cut) index_of "${1:-}" >/dev/null; ip link set "v-$1" down ;;
   mend) index_of "${1:-}" >/dev/null; ip link set "v-$1" up ;;
+  freeze) freeze "${1:-}" ;;
+  thaw) thaw "${1:-}" ;;
+  reboot) reboot "${1:-}" ;;
   stop-apiserver) stop_apiserver ;;
   start-apiserver) if alive apiserver; then die "the API server runs already"; fi; restart_apiserver ;;
   pause-apiserver) signal STOP apiserver ;;

@@ -87,20 +87,64 @@ crashLoopBackOff: {maxContainerRestartPeriod: 2s}
 Y
 }
 
-node() { # name
+# A file system of its own, so that it can stand still without the machine's. Where tests are played, which have zones: a loop device is needed.
+kubelet_disk() { # name
+  local image=$run/$1.disk
+  [ ${#nodes[@]} -gt 2 ] || return 0
+  mkdir -p "$run/$1/kubelet"
+  truncate --size=256M "$image"
+  mkfs.ext4 -q "$image"
+  mount -o loop "$image" "$run/$1/kubelet" || die "mounting a loop device for the kubelet of $1 failed: scenarios that freeze its disk need one"
+}
+
+# Never the machine's own: who would thaw that?
+require_disk() { # name
+  index_of "$1" >/dev/null
+  [ "$(stat -c %d "$run/$1/kubelet")" != "$(stat -c %d "$run")" ] || die "$1 has no disk of its own: take the cluster down, and up again with 3 zones"
+}
+
+freeze() { require_disk "$1"; fsfreeze --freeze "$run/$1/kubelet"; }
+thaw() { require_disk "$1"; fsfreeze --unfreeze "$run/$1/kubelet"; }
+
+# A process that waits for a frozen disk cannot be killed.
+thaw_all() {
+  local name
+  for name in "${all[@]}"; do fsfreeze --unfreeze "$run/$name/kubelet" 2>/dev/null || true; done
+}
+
+start_node() { # name
   local name=$1 i zone taint=() dir=$run/$1; i=$(index_of "$name"); zone=$(((i + 1) / 2))
   [ "$zone" = 1 ] || taint=(--register-with-taints="zone=$zone:NoSchedule")
-  mkdir -p "$dir/cni"
-  node_network "$name" "$i"
-  pod_network "$name" "$i"
-  containerd_settings "$name"
-  kubelet_settings "$name"
   start "$name-containerd" nsenter --net="/run/netns/$name" env PATH="$bin:$PATH" "$bin/containerd" --config "$dir/containerd.toml"
   eventually 30 "containerd of $name (log: $run/$name-containerd.log)" ctr "$name" version
   load_into "$name" "$images"/*.tar
   start "$name-kubelet" nsenter --net="/run/netns/$name" "$bin/kubelet" --config="$dir/kubelet.yaml" \
     --kubeconfig="$run/$name.kubeconfig" --hostname-override="$name" --node-ip=172.31.255.1"$i" \
     --root-dir="$dir/kubelet" --cert-dir="$dir/pki" --node-labels="zone=$zone" "${taint[@]}"
+}
+
+node() { # name
+  local name=$1 i; i=$(index_of "$name")
+  mkdir -p "$run/$name/cni"
+  kubelet_disk "$name"
+  node_network "$name" "$i"
+  pod_network "$name" "$i"
+  containerd_settings "$name"
+  kubelet_settings "$name"
+  start_node "$name"
+}
+
+# What a reboot takes: every process, all that was in memory, and the pods' networks. What is on the disks stays.
+reboot() { # name
+  local name=$1 i; i=$(index_of "$name")
+  stop "$name-kubelet"
+  stop "$name-containerd"
+  end_shims "$run/$name/"
+  end_mounts "$run/$name/kubelet/pods/"
+  end_mounts "$run/$name/state/"
+  end_pod_networks "$i"
+  rm -rf "$run/$name/state"
+  start_node "$name"
 }
 
 # All pods are in one control group, which weighs no more than any single process beside it unless it is told to.

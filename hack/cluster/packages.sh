@@ -4,7 +4,7 @@
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
-wanted=(runc containernetworking-plugins iptables iproute2 util-linux procps openssl gcc libc6-dev python3 busybox-static ca-certificates "$@")
+wanted=(runc containernetworking-plugins iptables iproute2 util-linux e2fsprogs procps openssl gcc libc6-dev python3 busybox-static ca-certificates "$@")
 
 installed() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
 

@@ -17,6 +17,7 @@ pub enum Cause {
     PodFrozen,
     PodCutOff,
     NodeCut,
+    DiskFrozen,
     ApiServerKilled,
     ApiServerHung,
     ApiServerRefusing,
@@ -34,7 +35,7 @@ pub enum Kind {
 }
 
 impl Cause {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::PodDeleted,
         Self::PodDeletedByForce,
         Self::WorkloadKilled,
@@ -44,6 +45,7 @@ impl Cause {
         Self::PodFrozen,
         Self::PodCutOff,
         Self::NodeCut,
+        Self::DiskFrozen,
         Self::ApiServerKilled,
         Self::ApiServerHung,
         Self::ApiServerRefusing,
@@ -62,7 +64,7 @@ impl Cause {
 
     pub fn kind(self) -> Kind {
         match self {
-            Self::PodDeleted | Self::PodDeletedByForce | Self::WorkloadKilled | Self::ElectorKilled => Kind::Ending,
+            Self::PodDeleted | Self::PodDeletedByForce | Self::WorkloadKilled | Self::ElectorKilled | Self::DiskFrozen => Kind::Ending,
             Self::ElectorStopped | Self::AgentKilled | Self::PodFrozen | Self::PodCutOff | Self::NodeCut => Kind::Crash,
             Self::ApiServerKilled | Self::ApiServerHung | Self::ApiServerRefusing => Kind::Outage,
         }
@@ -70,7 +72,7 @@ impl Cause {
 
     /// Whether the job may pause the longer before its next start the more of these there were.
     pub fn is_setback(self) -> bool {
-        self != Self::PodDeleted
+        !matches!(self, Self::PodDeleted | Self::DiskFrozen)
     }
 
     pub fn name(self) -> &'static str {
@@ -84,12 +86,18 @@ impl Cause {
             Self::PodFrozen => "pod frozen",
             Self::PodCutOff => "pod cut off",
             Self::NodeCut => "node cut off",
+            Self::DiskFrozen => "disk frozen",
             Self::ApiServerKilled => "API server killed",
             Self::ApiServerHung => "API server hung",
             Self::ApiServerRefusing => "API server refusing",
         }
     }
 }
+
+/// Those of the first zone.
+const NODES: [&str; 2] = ["node-a", "node-b"];
+/// A disk is frozen for no longer: a kubelet that cannot write for minutes gives its node up.
+pub const LONGEST_FREEZE: Duration = Duration::from_secs(30);
 
 /// As many as are drawn for, whether all of them run at the moment or not: so the plan depends on nothing but the seed.
 pub const JOBS: usize = 5;
@@ -100,6 +108,8 @@ pub enum Target {
     /// Something at every job.
     Pods([Stroke; JOBS]),
     Node(&'static str),
+    /// The disk of a node's kubelet stands still, termination logs and all: nobody who runs there may notice.
+    Disk(&'static str),
     ApiServer(Cause),
 }
 
@@ -119,6 +129,8 @@ pub struct Round {
     pub target: Target,
     /// The controllers are restarted as well: failing over is none of their business.
     pub without_controller: bool,
+    /// The node whose kubelet's disk stands still as well, whatever else happens.
+    pub on_frozen_disk: Option<&'static str>,
     /// How long whatever can be healed stays broken.
     pub time: Duration,
 }
@@ -128,10 +140,12 @@ impl fmt::Display for Round {
         match self.target {
             Target::Pods(_) => write!(out, "pods")?,
             Target::Node(node) => write!(out, "{node} is cut off")?,
+            Target::Disk(node) => write!(out, "the disk of {node} is frozen")?,
             Target::ApiServer(cause) => write!(out, "{}", cause.name())?,
         }
         let controllers = if self.without_controller { ", the controllers are killed" } else { "" };
-        write!(out, ", for {:.1} s{controllers}", self.time.as_secs_f64())
+        write!(out, ", for {:.1} s{controllers}", self.time.as_secs_f64())?;
+        self.on_frozen_disk.map_or(Ok(()), |node| write!(out, ", the disk of {node} is frozen as well"))
     }
 }
 
@@ -146,15 +160,28 @@ impl Plan {
     /// What comes next.
     pub fn round(&mut self) -> Round {
         let target = self.target();
-        Round { target, without_controller: self.0.u8(..3) == 0, time: self.time() }
+        let (without_controller, time) = (self.0.u8(..3) == 0, self.time());
+        match target {
+            Target::Disk(_) => Round { target, without_controller, on_frozen_disk: None, time: time.min(LONGEST_FREEZE) },
+            _ => Round { target, without_controller, on_frozen_disk: self.disk().filter(|_| time <= LONGEST_FREEZE), time },
+        }
     }
 
     fn target(&mut self) -> Target {
-        match self.0.u8(..10) {
-            0..3 => Target::Node(if self.0.bool() { "node-a" } else { "node-b" }),
+        match self.0.u8(..12) {
+            0..3 => Target::Node(self.node()),
             3..5 => Target::ApiServer(self.one_of(&Cause::OF_THE_API_SERVER)),
+            5..7 => Target::Disk(self.node()),
             _ => Target::Pods([(); JOBS].map(|()| self.stroke())),
         }
+    }
+
+    fn node(&mut self) -> &'static str {
+        self.0.choice(NODES).expect("some")
+    }
+
+    fn disk(&mut self) -> Option<&'static str> {
+        (self.0.u8(..3) == 0).then(|| self.node())
     }
 
     /// Shorter and longer than leases; now and then long enough for the cluster to give up a node.
@@ -192,5 +219,16 @@ mod tests {
         };
         assert_eq!(plan(7), plan(7));
         assert_ne!(plan(7), plan(8));
+    }
+
+    #[test]
+    fn disks_are_frozen_alone_and_beside_other_faults_and_never_for_long() {
+        let mut plan = Plan::new(7);
+        let rounds: Vec<_> = (0..200).map(|_| plan.round()).collect();
+        let frozen = |round: &Round| matches!(round.target, Target::Disk(_)) || round.on_frozen_disk.is_some();
+        assert!(rounds.iter().filter(|round| frozen(round)).all(|round| round.time <= LONGEST_FREEZE));
+        let alone = rounds.iter().filter(|round| matches!(round.target, Target::Disk(_))).count();
+        let beside = rounds.iter().filter(|round| round.on_frozen_disk.is_some()).count();
+        assert!(alone > 10 && beside > 10, "{alone} alone, {beside} beside others");
     }
 }

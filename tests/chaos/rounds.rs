@@ -52,7 +52,9 @@ impl<'a> Rounds<'a> {
             restart_controllers(self.scenario.cluster);
         }
         let first = self.hits.len();
-        let broken = self.strike(round, positions).await;
+        let frozen = round.on_frozen_disk.map(|node| Broken::Cluster(self.scenario.cluster.freeze(node)));
+        let mut broken = self.strike(round, positions).await;
+        broken.extend(frozen);
         sleep(round.time).await;
         self.heal(broken, first);
         self.cast.running().await;
@@ -62,6 +64,7 @@ impl<'a> Rounds<'a> {
         match round.target {
             Target::Pods(strokes) => self.strike_pods(strokes, &positions).await,
             Target::Node(node) => self.cut(node, &self.cast.still(positions)),
+            Target::Disk(node) => self.freeze(node, &self.cast.still(positions)),
             Target::ApiServer(cause) => self.strike_api_server(cause, &self.cast.still(positions)),
         }
     }
@@ -97,6 +100,14 @@ impl<'a> Rounds<'a> {
         for position in positions.iter().filter(|position| position.active.node == node) {
             let all_hit = position.standbys.iter().all(|standby| standby.node == node);
             self.hit(position, Cause::NodeCut, fault.before, if all_hit { Standby::HitToo } else { Standby::Ready });
+        }
+        vec![Broken::Cluster(fault)]
+    }
+
+    fn freeze(&mut self, node: &str, positions: &[Position]) -> Vec<Broken> {
+        let fault = self.scenario.cluster.freeze(node);
+        for position in positions.iter().filter(|position| position.active.node == node) {
+            self.hit(position, Cause::DiskFrozen, fault.before, Standby::Ready);
         }
         vec![Broken::Cluster(fault)]
     }

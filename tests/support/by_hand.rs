@@ -221,8 +221,8 @@ fn pod(name: &str, node: &str, scenario: &Scenario, witness: &[&str]) -> Value {
                 ],
             }],
             "volumes": [
-                {"name": pod::AGENT_VOLUME, "emptyDir": {}},
-                {"name": pod::STATE_VOLUME, "emptyDir": {}},
+                {"name": pod::AGENT_VOLUME, "emptyDir": {"medium": "Memory"}},
+                {"name": pod::STATE_VOLUME, "emptyDir": {"medium": "Memory"}},
                 {"name": pod::CREDENTIALS_VOLUME, "projected": {"sources": credentials()}},
                 {"name": "records", "hostPath": {"path": scenario.records, "type": "Directory"}},
             ],

@@ -147,6 +147,19 @@ impl Cluster {
         Fault::begin(&self.script, &["cut", node], &["mend", node])
     }
 
+    /// Nothing that is written to the kubelet's disk of `node` returns, until the result is dropped or mended.
+    pub fn freeze(&self, node: &str) -> Fault {
+        Fault::begin(&self.script, &["freeze", node], &["thaw", node])
+    }
+
+    /// Ends all that runs on `node`, loses all that is in its memory, and starts it again.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub fn reboot(&self, node: &str) {
+        must(self.command("reboot").arg(node), "the node does not come back");
+    }
+
     /// Kills the API server; its data stay.
     pub fn stop_api_server(&self) -> Fault {
         Fault::begin(&self.script, &["stop-apiserver"], &["start-apiserver"])
@@ -171,9 +184,14 @@ impl Cluster {
         self.kubeconfig.parent().expect("a file")
     }
 
+    /// Where the kubelet of `node` keeps what it knows: a disk of its own.
+    pub fn kubelet_directory(&self, node: &str) -> PathBuf {
+        self.run().join(node).join("kubelet")
+    }
+
     /// Where the kubelet of `node` keeps an emptyDir of a pod.
     pub fn empty_dir(&self, node: &str, pod_uid: &str, volume: &str) -> PathBuf {
-        self.run().join(node).join("kubelet/pods").join(pod_uid).join("volumes/kubernetes.io~empty-dir").join(volume)
+        self.kubelet_directory(node).join("pods").join(pod_uid).join("volumes/kubernetes.io~empty-dir").join(volume)
     }
 
     /// The processes in one container of a pod, PID 1 first.

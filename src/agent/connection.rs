@@ -20,8 +20,8 @@ use crate::lease::store::Connection;
 
 const HOST: &str = "KUBERNETES_SERVICE_HOST";
 const PORT: &str = "KUBERNETES_SERVICE_PORT";
-/// The kubelet replaces a token when a fifth of its time is left: twelve minutes of an hour.
-const REFRESH: Duration = Duration::from_secs(10);
+/// The kubelet replaces a token when a fifth of its time is left: twelve minutes of an hour. A name is asked for as often.
+const REFRESH: Duration = Duration::from_secs(30);
 
 /// What is missing to reach the API server.
 #[derive(Debug, thiserror::Error)]

@@ -16,7 +16,7 @@ use super::fencer::Inheritance;
 use super::log::{LAST_LINES, Log};
 use super::page::Page;
 use super::standing::Board;
-use super::termination::Explainer;
+use super::termination::{self, Explainer};
 use super::workload::Workload;
 use super::{Command, senses};
 use crate::contract::exit_codes;
@@ -86,7 +86,10 @@ pub(super) fn run<Decide>(inheritance: Inheritance, config: &Config, candidate: 
 where
     Decide: AsyncFnOnce(Candidate, UnboundedReceiver<Fact>, &mut Container) -> Ending,
 {
-    let Ok(log) = Log::begin() else { return exit_codes::AGENT_FAILED };
+    let log = match Log::begin() {
+        Ok(log) => log,
+        Err(error) => return cannot_begin(config, &error),
+    };
     inheritance.warnings.iter().for_each(|warning| log.say(warning));
     let page = inheritance.page;
     let candidate = Candidate { warnings: inheritance.warnings.clone(), ..candidate };
@@ -101,6 +104,13 @@ where
     let code = lived.unwrap_or_else(|error| log.give_up(error));
     log.finish();
     code
+}
+
+/// Nothing is held yet, so there is time to say so.
+fn cannot_begin(config: &Config, error: &io::Error) -> i32 {
+    let why = format!("starting the agent: {error}; the container's limits on processes or memory may be too low");
+    termination::explain(&config.termination_message, &why);
+    exit_codes::AGENT_FAILED
 }
 
 fn announce(candidate: &Candidate) {

@@ -8,11 +8,11 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
 use nix::sys::signal::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::types;
 use singletonjob::api::status::CandidateRole;
-use singletonjob::contract::{exit_codes, paths, pod};
+use singletonjob::contract::{exit_codes, labels, paths, pod};
 use singletonjob::lease::record::{Identity, Record};
 use singletonjob::lease::timing::{Timing, Wanted};
 use tokio::time::sleep;
@@ -174,7 +174,7 @@ fn after_a_reboot_of_its_node_a_candidate_is_installed_again_or_replaced_and_sta
         let [node, other] = scenario.nodes;
         let standing = Job::service(scenario, "standing");
         let held = Job::service(scenario, "held");
-        let one_shot = Job::one_shot(scenario, "one-shot").witness(&["--until", "end"]);
+        let one_shot = Job::one_shot(scenario, "one-shot").witness(&["--until", "end"]).pod(&apart("one-shot"));
         let jobs = [&standing, &held, &one_shot];
         for (job, place) in jobs.into_iter().zip([other, node, other]) {
             job.pair().await;
@@ -202,6 +202,12 @@ fn after_a_reboot_of_its_node_a_candidate_is_installed_again_or_replaced_and_sta
         let new = await_tenure(&standing.records, starts[0] + 1, SOON).await;
         assert_eq!(new.pod, before[0].name_any(), "it takes over from where it was installed again");
     });
+}
+
+/// At most one candidate on each node: the scheduler spreads them only where it can, and the node that is free may not be ready yet.
+fn apart(job: &str) -> Value {
+    let term = json!({"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {labels::JOB: job}}});
+    json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}})
 }
 
 /// Its candidate on this node that has not ended.

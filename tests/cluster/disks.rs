@@ -172,8 +172,9 @@ fn file_system(pid: i32, mount: &str) -> Option<String> {
 fn after_a_reboot_of_its_node_a_candidate_is_installed_again_or_replaced_and_stands_by() {
     on_own_nodes("reboot", async |scenario| {
         let [node, other] = scenario.nodes;
-        let standing = Job::service(scenario, "standing");
-        let held = Job::service(scenario, "held");
+        // Spread over nodes by rule, not by favour: otherwise no other node might have a standby to move to.
+        let standing = Job::service(scenario, "standing").pod(&apart("standing"));
+        let held = Job::service(scenario, "held").pod(&apart("held"));
         let one_shot = Job::one_shot(scenario, "one-shot").witness(&["--until", "end"]).pod(&apart("one-shot"));
         let jobs = [&standing, &held, &one_shot];
         for (job, place) in jobs.into_iter().zip([other, node, other]) {

@@ -70,7 +70,7 @@ struct Server {
 /// # Errors
 /// [`Error`], at once rather than at the first request.
 pub(super) fn config() -> Result<Config, Error> {
-    let server = Server::of(env::var(HOST).ok(), env::var(PORT).ok()).ok_or(Error::NoServer)?;
+    let server = Server::of_pod()?;
     Ok(server.config(Known::read(&server)?))
 }
 
@@ -79,7 +79,7 @@ pub(super) fn config() -> Result<Config, Error> {
 /// # Errors
 /// As [`config`]; also where the kernel refuses a thread.
 pub(super) fn kept_current() -> Result<Connection, Error> {
-    let server = Server::of(env::var(HOST).ok(), env::var(PORT).ok()).ok_or(Error::NoServer)?;
+    let server = Server::of_pod()?;
     let known = Known::read(&server)?;
     let (tell, connection) = watch::channel(server.config(known.clone()));
     let keep = move || keep_current(&server, known, &tell);
@@ -117,6 +117,10 @@ impl Known {
 }
 
 impl Server {
+    fn of_pod() -> Result<Self, Error> {
+        Self::of(env::var(HOST).ok(), env::var(PORT).ok()).ok_or(Error::NoServer)
+    }
+
     fn of(host: Option<String>, port: Option<String>) -> Option<Self> {
         let server = Self { host: host?, port: port?.parse().ok()? };
         server.uri(&server.host).map(|_| server)

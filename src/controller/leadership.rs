@@ -19,7 +19,7 @@ use super::plan::takeover::{Creation, Wishes};
 use super::request::{Failure, bounded, once_reached};
 use crate::lease::driver::{self, Owner};
 use crate::lease::elector::{Candidate, Ending, Fact, Order, Role, View};
-use crate::lease::notes::{CompletionPolicy, Desired, Exit, Policy, Run};
+use crate::lease::notes::{CompletionPolicy, Exit, Policy, Run};
 use crate::lease::record::Identity;
 use crate::lease::store;
 use crate::lease::timing::{Timing, Wanted};
@@ -114,15 +114,7 @@ async fn out_of_reach(leases: &Api<Lease>) -> String {
 fn own_lease(namespace: &str) -> Result<Lease, Error> {
     let timing = Timing::new(&Wanted::of(LEASE_DURATION))?;
     let policy = Policy::new(timing, CompletionPolicy::Never);
-    let run = Run {
-        uid: NAME.into(),
-        number: 1,
-        desired: Desired::Run,
-        scheduled_time: None,
-        reason: None,
-        resumptions: 0,
-        failed_pods: Vec::new(),
-    };
+    let run = Run::first(NAME);
     let wishes = Wishes { policy, run, handover: None, cleared: None, succession: None, granted: None, ticks: None };
     // No label of a SingletonJob: this Lease belongs to none.
     let metadata = ObjectMeta { name: Some(NAME.into()), namespace: Some(namespace.to_owned()), ..ObjectMeta::default() };

@@ -156,6 +156,19 @@ pub struct FailedPod {
 }
 
 impl Run {
+    /// The first run of the SingletonJob with this uid, wanted now, and by no schedule.
+    pub fn first(uid: impl Into<String>) -> Self {
+        Self {
+            uid: uid.into(),
+            number: 1,
+            desired: Desired::Run,
+            scheduled_time: None,
+            reason: None,
+            resumptions: 0,
+            failed_pods: Vec::new(),
+        }
+    }
+
     /// Whether whoever runs it by this account should go on: it has not been stopped since, nor followed by another.
     pub fn goes_on(&self, progress: &Progress) -> bool {
         let same = self.uid == progress.uid && self.number == progress.run;

@@ -6,7 +6,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use singletonjob::contract::labels;
-use singletonjob::lease::notes::{self, CompletionPolicy, Desired, Policy, Reason, Released, Run, keys};
+use singletonjob::lease::notes::{self, CompletionPolicy, Policy, Reason, Released, Run, keys};
 use singletonjob::lease::record::Identity;
 use singletonjob::lease::timing::Timing;
 
@@ -20,15 +20,7 @@ pub fn labels_of(name: &str) -> Value {
 
 /// What the controller wishes of two candidates.
 pub fn annotations(timing: Timing, completion_policy: CompletionPolicy, backoff_limit: u32) -> BTreeMap<String, String> {
-    let run = Run {
-        uid: JOB_UID.to_owned(),
-        number: 1,
-        desired: Desired::Run,
-        scheduled_time: None,
-        reason: None,
-        resumptions: 0,
-        failed_pods: Vec::new(),
-    };
+    let run = Run::first(JOB_UID);
     let policy = Policy { backoff_limit, ..Policy::new(timing, completion_policy) };
     let mut annotations = BTreeMap::new();
     notes::write(&mut annotations, keys::POLICY, Some(&policy));

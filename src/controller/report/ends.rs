@@ -68,7 +68,7 @@ pub fn failed_pod<'a>(account: &'a Account<'_>, finished: &Finished) -> Option<&
     let run = notes.run.as_ref().filter(|run| run.uid == finished.uid && run.number == finished.run)?;
     let stopped = notes.released.as_ref().is_some_and(|mark| mark.by == finished.by && mark.reason == Reason::Stopped);
     let is_reason = finished.reason == reasons::BACKOFF_LIMIT_EXCEEDED && (stopped || finished.token.is_none());
-    run.failed_pods.last().filter(|_| is_reason)
+    if is_reason { run.failed_pods.last() } else { None }
 }
 
 /// The pod of an attempt that failed and does not count, where the Lease still tells, and why.

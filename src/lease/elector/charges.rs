@@ -2,7 +2,7 @@
 //!
 //! The kubelet ends a pod for its own fault (its deadline, a full volume) with the signal by which every pod is told to end: the agent cannot
 //! tell it from a drain. The account remembers such an end as provisional. The controller sees afterwards why the pod ended, and names the pod
-//! in the `run` note. Whoever writes the account next counts it, and the end is provisional no more: so it is counted once, however often the
+//! in the `run` note. The candidate that writes the account next counts it, and the end is provisional no more: so it is counted once, however often the
 //! pod is named, and by whom.
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::limits;
 
 /// The account in which `pod` has begun an attempt. What became of its earlier ones is final: it lives.
 pub(super) fn begin(mut progress: Progress, pod: Option<&str>) -> Progress {
-    let Some(pod) = pod.filter(|_| progress.open) else { return progress };
+    let (Some(pod), true) = (pod, progress.open) else { return progress };
     progress.tenants.retain(|tenant| tenant.uid != pod);
     progress.tenants.push(Tenant { uid: pod.to_owned(), provisional: None, sound: false });
     let surplus = progress.tenants.len().saturating_sub(MOST_TENANTS);
@@ -31,7 +31,9 @@ pub(super) fn end(before: &Progress, mut after: Progress, reason: Reason, ran: D
         Reason::LeaseLost => Some(Provisional::Lost),
         _ => None,
     };
-    if let Some(tenant) = after.tenants.last_mut().filter(|_| before.open) {
+    if before.open
+        && let Some(tenant) = after.tenants.last_mut()
+    {
         (tenant.provisional, tenant.sound) = (provisional, sound);
     }
     if sound && after.setbacks == before.setbacks {

@@ -62,7 +62,7 @@ impl Remains {
             reason: self.reason(record, now.wall),
             token: self.token,
             exit: self.exit,
-            started: record.acquire_time.filter(|_| self.in_doubt.is_none()),
+            started: if self.in_doubt.is_none() { record.acquire_time } else { None },
             unhealthy: self.cause == Some(Cause::Unhealthy),
             exceeded: self.exceeded(record, now.wall),
         };

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
@@ -88,9 +88,10 @@ fn abort_of(mount: &Path) -> PathBuf {
     let number = minor(fs::metadata(mount).expect("it answers").dev());
     let switch = Path::new(CONNECTIONS).join(number.to_string()).join("abort");
     if !switch.exists() {
-        let mounted = Command::new("mount").args(["-t", "fusectl", "fusectl", CONNECTIONS]).status();
-        assert!(mounted.is_ok_and(|status| status.success()), "mounting fusectl failed: this test needs it");
+        // Refused where another test was faster: what counts is that the switch is there.
+        let _ = Command::new("mount").args(["-t", "fusectl", "fusectl", CONNECTIONS]).stderr(Stdio::null()).status();
     }
+    assert!(switch.exists(), "mounting fusectl failed: this test needs it");
     switch
 }
 

@@ -6,6 +6,7 @@
 #   image.sh agent                no image: builds the static agent, and prints where it is
 # ARCHIVE is relative to the folder it is called from. IMAGE overrides the operator image's name.
 set -euo pipefail
+shopt -s inherit_errexit
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 kind=${1:-} archive=${2:-$root/target/images/${1:-}.tar}

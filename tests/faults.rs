@@ -47,6 +47,8 @@ mod clocks;
 mod crashes;
 #[path = "faults/credentials.rs"]
 mod credentials;
+#[path = "faults/debugged.rs"]
+mod debugged;
 #[path = "faults/disks.rs"]
 mod disks;
 #[path = "faults/ends.rs"]

@@ -1,9 +1,9 @@
 //! A candidate pod as far as one machine without a kubelet can make one: the agent as PID 1 of a container of its own.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -26,9 +26,10 @@ for door in $DOORS; do echo 0 >"$door"; done
 hostname "$SINGLETONJOB_POD_NAME"
 mount -t tmpfs -o size="$STATE_SIZE" none /var/run
 mkdir -p /var/run/singletonjob /var/run/secrets/singletonjob.dev
+chmod 777 /var/run/singletonjob
 [ -z "$STATE" ] || mount --bind "$STATE" /var/run/singletonjob
 mount --bind -o ro "$CREDENTIALS" /var/run/secrets/singletonjob.dev
-exec setpriv --inh-caps=-all --bounding-set=-all,"$CAPABILITIES" "$AGENT" run -- "$@"
+exec setpriv $BECOME --inh-caps=-all --bounding-set=-all,"$CAPABILITIES" "$AGENT" run -- "$@"
 "#;
 const CAPABILITIES: &str = "+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,+sys_chroot,\
                             +mknod,+audit_write,+setfcap";
@@ -48,6 +49,7 @@ pub struct Pod<'a> {
     message: Option<PathBuf>,
     log: Option<OwnedFd>,
     capabilities: String,
+    becomes: &'static str,
     boot_offset: Option<i64>,
 }
 
@@ -77,6 +79,7 @@ impl<'a> Pod<'a> {
             message: None,
             log: None,
             capabilities: CAPABILITIES.to_owned(),
+            becomes: "",
             boot_offset: None,
         }
     }
@@ -121,6 +124,11 @@ impl<'a> Pod<'a> {
         Self { capabilities: self.capabilities.replace("+kill,", ""), ..self }
     }
 
+    /// As `runAsUser` has it: agent and workload are one ordinary user.
+    pub fn as_ordinary_user(self) -> Self {
+        Self { becomes: "--reuid=65534 --regid=65534 --clear-groups", ..self }
+    }
+
     /// Its machine was booted so many seconds earlier, or later, than ours.
     pub fn booted_earlier_by(self, seconds: i64) -> Self {
         Self { boot_offset: Some(seconds), ..self }
@@ -141,6 +149,7 @@ impl<'a> Pod<'a> {
         assert_eq!(fs::metadata("/proc/self").expect("mounted").uid(), 0, "containers need root: run these tests as root");
         let directory = self.scenario.directory_of(&self.name);
         fs::write(directory.join("message"), "").expect("a writable directory");
+        fs::set_permissions(directory.join("message"), Permissions::from_mode(0o666)).expect("it is ours");
         // Every container has one; without it the kernel would schedule the agent together with this test, and its workload on its own.
         let own = self.doors.is_empty().then(|| Cgroup::new(&self.name));
         self.doors.extend(own.iter().flat_map(Cgroup::doors));
@@ -176,6 +185,7 @@ impl<'a> Pod<'a> {
         let doors: Vec<_> = self.doors.iter().map(|door| door.display().to_string()).collect();
         unshare.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", witness.display()));
         unshare.env("DOORS", doors.join(" ")).env("STATE_SIZE", self.state_size).env("CAPABILITIES", &self.capabilities);
+        unshare.env("BECOME", self.becomes);
         unshare.env("STATE", self.state.as_deref().unwrap_or(Path::new("")));
         unshare.env("AGENT", &self.agent).env("CREDENTIALS", self.scenario.credentials());
         unshare.env("WITNESS_DIRECTORY", &self.scenario.records);
@@ -252,6 +262,13 @@ impl Candidate {
         let run = fs::canonicalize("/var/run").expect("every Linux has it");
         let below = path.strip_prefix("/var/run/").expect("nothing else is the container's own");
         PathBuf::from(format!("/proc/{}/root{}", self.first, run.join(below).display()))
+    }
+
+    /// Starts a process of root in the container, as `kubectl debug --target` does.
+    pub fn debug(&self) -> Child {
+        let mut debugger = Command::new("nsenter");
+        debugger.args(["--pid", "--target", &self.first.to_string(), "--", "sleep", "600"]);
+        debugger.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("nsenter of util-linux is installed")
     }
 
     /// Waits until the agent says that it is this.

@@ -137,7 +137,19 @@ fn deaths() -> Vec<World> {
     let lost =
         World { last_words: true, lazy: vec![1], horizon: 7, policy: Policy { backoff_limit: 0, ..once.policy.clone() }, ..once.clone() };
     let lost = World { name: "lost acquisition", faults: vec![Fault::Drain, Fault::Drain], at_most: 2, ..lost };
-    vec![crash, last_words, duplicates, hanging, once, fatal, charged, spent, three, lost, told]
+    let deaths = vec![crash, last_words, duplicates, hanging, once.clone(), fatal, charged, spent, three, lost, told];
+    deaths.into_iter().chain(survivors(once)).collect()
+}
+
+/// Workloads that have ended, beside a process that survives its kill.
+fn survivors(once: World) -> Vec<World> {
+    let faults = [Fault::End, Fault::Undying, Fault::LosePut, Fault::NextRun];
+    let recorded = World { name: "outcome beside a survivor", faults: faults.to_vec(), at_most: 4, horizon: 9, ..once };
+    let spoken = World { name: "outcome of the dead beside a survivor", last_words: true, ..recorded.clone() };
+    let spoken = World { faults: vec![Fault::End, Fault::Undying, Fault::Crash], horizon: 4, ..spoken };
+    let service = faulty("outcome of a service beside a survivor", 2, &[Fault::End, Fault::Undying]);
+    let service = World { lazy: Vec::new(), patience: Some(11), horizon: 24, ..service };
+    vec![recorded, spoken, service]
 }
 
 /// Holders that gave nothing back, and policies that ask for more than that their lease has passed.

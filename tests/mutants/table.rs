@@ -415,4 +415,52 @@ pub const MUTANTS: &[Mutant] = &[
         changes: &[("elector/remains.rs", "            return reason_of(cause);\n", "            let _ = reason_of(cause);\n")],
         world: "told to stop",
     },
+    Mutant {
+        name: "outcome_that_frees",
+        breaks: "an outcome gives the Lease back, although something survives",
+        changes: &[(
+            "elector/tenure/writes.rs",
+            "Write { progress: Some(progress), finished: finished.or(renewal.finished), health: Some(health), ..renewal }",
+            "let mark = super::super::super::notes::Released { lease_uid: renewal.uid.clone(), renew_time: Some(renewal.renew_time), by: candidate.identity.clone(), reason: why.reason(), token: Some(self.token), exit: self.workload.exit() };\n        Write { holder: None, released: Some(mark), progress: Some(progress), finished: finished.or(renewal.finished), health: Some(health), ..renewal }",
+        )],
+        world: "outcome beside a survivor",
+    },
+    Mutant {
+        name: "outcome_without_a_kill",
+        breaks: "an outcome is recorded, and nothing was killed",
+        changes: &[("elector/tenure.rs", "                outputs.push(Output::Order(Order::Kill));\n", "")],
+        world: "outcome beside a survivor",
+    },
+    Mutant {
+        name: "outcome_that_renews",
+        breaks: "an outcome is taken for a renewal",
+        changes: &[("elector/tenure.rs", "                Some(attempt) if attempt.worth == Worth::Outcome => self.recorded(),\n", "")],
+        world: "outcome beside a survivor",
+    },
+    Mutant {
+        name: "outcome_of_no_run",
+        breaks: "an outcome closes the account and does not say that the run is finished",
+        changes: &[("elector/tenure/writes.rs", "finished: finished.or(renewal.finished)", "finished: finished.and(renewal.finished)")],
+        world: "outcome beside a survivor",
+    },
+    Mutant {
+        name: "outcome_told_again",
+        breaks: "a release tells the outcome once more",
+        changes: &[(
+            "elector/tenure/writes.rs",
+            "            Some(recorded) if self.started.is_some() && !recorded.open => (recorded.clone(), None),\n",
+            "",
+        )],
+        world: "outcome beside a survivor",
+    },
+    Mutant {
+        name: "outcome_taken_for_free",
+        breaks: "what has finished is not waited for",
+        changes: &[(
+            "elector/standby.rs",
+            "let lease = if record.is_released() {",
+            "let lease = if record.is_released() || record.notes.finished.is_some() {",
+        )],
+        world: "outcome beside a survivor",
+    },
 ];

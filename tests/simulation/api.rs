@@ -26,6 +26,7 @@ impl World {
             renew_time: write.renew_time,
             lease: write.lease_duration,
             starts: write.progress.as_ref().map_or(0, |progress| progress.starts),
+            closed: write.progress.as_ref().is_some_and(|progress| !progress.open),
             decided,
         };
         self.note(Deed::Sends { who: sender, boot, put });

@@ -47,6 +47,8 @@ pub struct Coverage {
     pub identical: u64,
     pub wishes: u64,
     pub not_started: u64,
+    /// Outcomes that were told beside something that survived its kill.
+    pub recorded: u64,
     /// How runs ended.
     pub outcomes: BTreeMap<String, u64>,
     pub faults: BTreeMap<Fault, u64>,
@@ -74,6 +76,7 @@ impl Coverage {
                 let own = lease.and_then(|lease| lease.holder.as_ref()).map(deed::who) == Some(*who);
                 self.writes += 1;
                 self.claims += u64::from(put.holder.is_some() && !own);
+                self.recorded += u64::from(put.holder.is_some() && own && put.closed);
             }
             Deed::Reads { .. } => self.reads += 1,
             Deed::Commits { by: Some(_), state } if state.released => self.gave_back(lease),
@@ -146,6 +149,7 @@ impl Coverage {
         self.identical += other.identical;
         self.wishes += other.wishes;
         self.not_started += other.not_started;
+        self.recorded += other.recorded;
         merge(&mut self.outcomes, other.outcomes);
         self.longest_gap = self.longest_gap.max(other.longest_gap);
         self.gaps += other.gaps;
@@ -167,7 +171,7 @@ impl Coverage {
         let missing: Vec<_> = CAUSES.iter().filter(|cause| !self.takeovers.contains_key(**cause)).collect();
         assert!(missing.is_empty(), "nobody ever took over after: {missing:?}");
         assert_eq!(self.outcomes.len(), 4, "runs ended only so: {:?}", self.outcomes);
-        let seen = [self.starts, self.conflicts, self.wishes, self.not_started];
+        let seen = [self.starts, self.conflicts, self.wishes, self.not_started, self.recorded];
         assert!(seen.iter().all(|count| *count > 0), "something was never seen: {seen:?}");
     }
 
@@ -198,6 +202,7 @@ impl fmt::Display for Coverage {
         writeln!(formatter, "writes per agent-hour  {:8.1}   conflicts {}", self.per_agent_hour(self.writes), self.conflicts)?;
         writeln!(formatter, "reads per agent-hour   {:8.1}", self.per_agent_hour(self.reads))?;
         writeln!(formatter, "watches per agent-hour {:8.1}   wishes {}", self.per_agent_hour(self.watches), self.wishes)?;
+        writeln!(formatter, "outcomes recorded      {:8}", self.recorded)?;
         table(formatter, "runs ended", self.outcomes.iter())?;
         table(formatter, "starts after", self.takeovers.iter())?;
         table(formatter, "ends", self.endings.iter())?;

@@ -71,6 +71,8 @@ pub struct Sent {
     pub lease: Duration,
     /// Of the run, by the account that it carries.
     pub starts: u32,
+    /// That account is closed: a holder that says so tells an outcome, and renews nothing.
+    pub closed: bool,
     /// When the elector decided to send it: earlier than it left.
     pub decided: Duration,
 }

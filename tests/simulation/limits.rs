@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use singletonjob::lease::notes::{Exit, FailureAction, Reason};
+use singletonjob::lease::notes::{Exit, FailureAction, Outcome, Reason};
 use singletonjob::lease::record::Record;
 
 use crate::deed::{Deed, State, Who};
@@ -28,8 +28,10 @@ pub struct Account {
     pub starts: u32,
     /// The holder says that it was told to stop.
     pub stopping: bool,
-    /// Of the workload of whoever has just released, if it ended by itself.
+    /// Of the workload of whoever has just released, or told how its run ended, if it ended by itself.
     pub failed_with: Option<i32>,
+    /// The holder has told how the run ended, and gives nothing back.
+    pub recorded: bool,
     /// Why the last finished run was finished.
     pub verdict: Option<String>,
 }
@@ -43,6 +45,8 @@ impl Account {
         let begun = notes.progress.as_ref().and_then(|progress| progress.start_time);
         let taken = record.acquire_time.zip(begun).and_then(|(acquired, begun)| Duration::try_from(acquired.duration_since(begun)).ok());
         let mark = notes.released.as_ref().filter(|mark| record.is_released() && mark.reason == Reason::WorkloadFailed);
+        let recorded = notes.finished.as_ref().filter(|finished| record.is_finished() && record.holder.as_ref() == Some(&finished.by));
+        let failed = recorded.filter(|finished| finished.outcome == Outcome::Failed).and_then(|finished| finished.exit);
         Self {
             fatal: codes(FailureAction::FailRun),
             ignored: codes(FailureAction::Ignore),
@@ -51,7 +55,8 @@ impl Account {
             failures: notes.progress.as_ref().map_or(0, |progress| progress.failures),
             starts: notes.progress.as_ref().map_or(0, |progress| progress.starts),
             stopping: notes.health.as_ref().is_some_and(|health| health.stopping.is_some()),
-            failed_with: mark.and_then(|mark| mark.exit).map(Exit::code),
+            failed_with: mark.and_then(|mark| mark.exit).or(failed).map(Exit::code),
+            recorded: recorded.is_some(),
             verdict: notes.finished.as_ref().map(|finished| finished.reason.clone()),
         }
     }
@@ -99,7 +104,7 @@ impl Limits {
         let Some(last) = self.last.as_ref().filter(|last| last.triple.uid == state.triple.uid) else { return Ok(()) };
         let account = &state.account;
         let verdict = account.verdict.as_deref().filter(|_| last.finished != state.finished);
-        let failed_with = account.failed_with.filter(|_| state.released);
+        let failed_with = account.failed_with.filter(|_| (state.released || account.recorded) && !last.account.recorded);
         let fatal = failed_with.is_some_and(|code| account.fatal.contains(&code));
         claim(fatal == (verdict == Some("FailurePolicy")), "failure policy", || {
             format!("agent {who} gives the Lease back after exit code {failed_with:?} with the verdict {verdict:?}")

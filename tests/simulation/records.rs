@@ -46,7 +46,7 @@ fn hears(who: Who, boot: Duration, holder: Option<Who>, second: i64) -> Deed {
 }
 
 fn sends(who: Who, boot: Duration, base: u128, holder: Option<Who>, second: i64) -> Deed {
-    Deed::Sends { who, boot, put: Sent { base, holder, renew_time: renewed(second), lease: L, starts: 1, decided: boot } }
+    Deed::Sends { who, boot, put: Sent { base, holder, renew_time: renewed(second), lease: L, starts: 1, closed: false, decided: boot } }
 }
 
 fn starts(who: Who, boot: Duration, token: u128) -> Deed {
@@ -126,8 +126,14 @@ fn a_deadline_is_moved_by_proof_alone() {
     let mut record = rightful();
     record.push(sends(1, at(3), 11, Some(1), 4));
     assert_eq!(broken(record.clone(), later.clone()), "I3");
-    record.extend([stored(12, Some(1), Some(1), 4), later]);
+    let mut outcome = record.clone();
+    record.extend([stored(12, Some(1), Some(1), 4), later.clone()]);
     assert_eq!(judged(record), Ok(()));
+    if let Some(Deed::Sends { put, .. }) = outcome.last_mut() {
+        put.closed = true;
+    }
+    outcome.push(stored(12, Some(1), Some(1), 4));
+    assert_eq!(broken(outcome, later), "I3", "an outcome renews nothing");
 }
 
 #[test]

@@ -136,7 +136,9 @@ impl Safety {
         let proven = |sent: &&Sent| Some(sent.renew_time) == state.triple.renew_time;
         let Some(sent) = agent.sent.iter().find(proven).cloned() else { return };
         agent.sent.retain(|other| other.renew_time >= sent.renew_time);
-        agent.proven = agent.proven.max(sent.decided + hard_deadline(sent.lease));
+        if begins || !sent.closed {
+            agent.proven = agent.proven.max(sent.decided + hard_deadline(sent.lease));
+        }
         agent.lease = sent.lease;
         agent.last_proof = Some(sent);
     }

@@ -2,17 +2,17 @@
 
 mod phase;
 mod proof;
+mod writes;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::super::clock::{Moment, Now};
-use super::super::notes::{Exit, Health, Policy, Progress, Reason};
+use super::super::notes::{Exit, Policy, Progress, Reason};
 use super::super::record::{Identity, Record, Version};
-use super::super::timing::Timing;
-use super::release::End;
-use super::{Attempt, Candidate, Cause, Ending, Order, Output, Role, Start, Wire, Write, account, charges, limits};
+use super::wire::Worth;
+use super::{Attempt, Candidate, Cause, Ending, Order, Output, Role, Start, Wire, account, charges, limits};
 use phase::{Phase, Stopping, Why, Workload};
 use proof::{Armed, Proof};
 
@@ -75,8 +75,10 @@ impl Tenure {
                 self.policy = policy.clone();
             }
             self.count_failed_pods(record);
-            if let Some(attempt) = wire.prove(record, Some(me)) {
-                self.extend(now, &attempt);
+            match wire.prove(record, Some(me)) {
+                Some(attempt) if attempt.worth == Worth::Outcome => self.recorded(),
+                Some(attempt) => self.extend(now, &attempt),
+                None => {}
             }
         } else if record.uid == self.uid && is_released_by(record, me) && wire.prove(record, None).is_some() {
             self.phase = Phase::Over(self.ending());
@@ -99,6 +101,13 @@ impl Tenure {
         let proof = Proof::of(attempt);
         if !self.proof.is_over(now) && proof.remaining(now) > self.proof.remaining(now) {
             self.proof = proof;
+        }
+    }
+
+    /// The outcome is in the Lease: the kernel takes what is left, with this process and PID 1.
+    fn recorded(&mut self) {
+        if let Phase::Stopping(_) = &self.phase {
+            self.phase = Phase::Over(self.ending());
         }
     }
 
@@ -146,7 +155,7 @@ impl Tenure {
             self.workload = Workload::Empty(None);
             why.after_empty(now)
         } else {
-            Phase::Stopping(Stopping { why, since: now, grace, terminated: false, killed: None, told: false, lost: false })
+            Phase::Stopping(Stopping { why, since: now, grace, terminated: false, killed: None, told: false, records: false, lost: false })
         };
     }
 
@@ -299,10 +308,10 @@ impl Tenure {
         }
     }
 
-    /// Every stop and every release has a limit.
+    /// Every stop and every release has a limit. That of an outcome which is being recorded is the deadline: the kernel keeps it.
     fn give_up(&mut self, now: Moment) {
         let over = match &self.phase {
-            Phase::Stopping(Stopping { killed: Some(killed), .. }) => {
+            Phase::Stopping(Stopping { killed: Some(killed), records: false, .. }) => {
                 (now.elapsed_for_holder(*killed) >= UNDEAD_AFTER).then_some(Ending::Undead)
             }
             Phase::Releasing { why, since, .. } => (now.elapsed_for_holder(*since) >= why.patience(&self.policy)).then(|| self.ending()),
@@ -323,15 +332,21 @@ impl Tenure {
         if let Phase::Releasing { why, .. } = &self.phase {
             let write = self.release(now, candidate, record, why, timing, renew_time);
             wire.put(now, write, timing, lateness, outputs);
-            self.release_sent();
-        } else {
-            let write = self.renewal(candidate, record, timing, renew_time, self.health(candidate, wire, timing, lateness));
-            let attempt = wire.register(now, &write, timing, lateness);
-            self.phase.told();
-            self.shorten(now.at, &attempt);
-            self.arm(now.at, outputs);
-            outputs.push(attempt.put(write));
+            self.phase.release_sent();
+            return;
         }
+        let renewal = self.renewal(candidate, record, timing, renew_time, self.health(candidate, wire, timing, lateness));
+        let (write, worth) = match &self.phase {
+            Phase::Stopping(Stopping { why, .. }) if self.outcome_due(now.at).is_zero() => {
+                (self.outcome(now, candidate, why, renewal), Worth::Outcome)
+            }
+            _ => (renewal, Worth::Renewal),
+        };
+        let attempt = wire.register(now, &write, worth, timing, lateness);
+        self.phase.told(worth);
+        self.shorten(now.at, &attempt);
+        self.arm(now.at, outputs);
+        outputs.push(attempt.put(write));
     }
 
     /// A write with a shorter lease may be stored without our ever hearing of it: the deadline moves before it is sent.
@@ -349,63 +364,23 @@ impl Tenure {
             return Duration::ZERO;
         }
         match &self.phase {
-            Phase::Stopping(stopping) if stopping.lost => Duration::MAX,
-            Phase::Holding | Phase::Stopping(_) => wire.pace(now, jittered(timing.retry_period(), wire)),
+            Phase::Stopping(Stopping { lost: true, .. }) | Phase::Over(_) => Duration::MAX,
+            Phase::Stopping(Stopping { records: true, .. }) => wire.pace(now, timing.retry_period()),
+            Phase::Holding | Phase::Stopping(_) => wire.pace(now, jittered(timing.retry_period(), wire)).min(self.outcome_due(now)),
             Phase::Releasing { sent: false, .. } => Duration::ZERO,
             Phase::Releasing { sent: true, .. } => wire.pace(now, timing.retry_period()),
-            Phase::Over(_) => Duration::MAX,
         }
     }
 
-    fn release_sent(&mut self) {
-        if let Phase::Releasing { sent, .. } = &mut self.phase {
-            *sent = true;
+    /// From now until the outcome is recorded without giving the Lease back: the workload has ended, and something survives its kill for longer
+    /// than a kill may take. From then on nothing is renewed.
+    fn outcome_due(&self, now: Moment) -> Duration {
+        match &self.phase {
+            Phase::Stopping(Stopping { killed: Some(killed), lost: false, .. }) if self.workload.has_ended() => {
+                self.proof.kill_margin.saturating_sub(now.elapsed_for_holder(*killed))
+            }
+            Phase::Holding | Phase::Stopping(_) | Phase::Releasing { .. } | Phase::Over(_) => Duration::MAX,
         }
-    }
-
-    fn renewal(&self, candidate: &Candidate, record: &Record, timing: Timing, renew_time: Timestamp, health: Health) -> Write {
-        Write {
-            uid: self.uid.clone(),
-            base: self.version,
-            holder: Some(candidate.identity.clone()),
-            lease_duration: timing.lease_duration(),
-            acquire_time: Some(self.acquire_time),
-            renew_time,
-            transitions: record.transitions,
-            progress: Some(self.progress.clone()),
-            released: record.notes.released.clone(),
-            finished: record.notes.finished.clone(),
-            health: Some(health),
-            drop_wishes: false,
-        }
-    }
-
-    fn health(&self, candidate: &Candidate, wire: &Wire, timing: Timing, lateness: Duration) -> Health {
-        let stopping = match &self.phase {
-            Phase::Stopping(stopping) => stopping.interruption(),
-            Phase::Holding | Phase::Releasing { .. } | Phase::Over(_) => None,
-        };
-        let clock_source = candidate.clock_source.clone();
-        Health { token: Some(self.token), stopping, warnings: warnings(candidate, timing, lateness), clock_source, ..wire.health() }
-    }
-
-    fn release(&self, now: Now, candidate: &Candidate, record: &Record, why: &Why, timing: Timing, renew_time: Timestamp) -> Write {
-        let end = End {
-            by: &candidate.identity,
-            reason: why.reason(),
-            token: Some(self.token),
-            exit: self.workload.exit(),
-            started: self.started.map(|_| self.acquire_time),
-            unhealthy: *why == Why::Unhealthy,
-            exceeded: match why {
-                Why::Exceeded => true,
-                Why::Release(Reason::Stopped) => false,
-                _ => limits::is_exceeded(self.left(now.at)),
-            },
-        };
-        let (progress, finished) = end.settle(self.progress.clone(), &self.policy, self.ran(now.at), now.wall);
-        let write = end.release(record, renew_time, Some(progress), finished);
-        Write { uid: self.uid.clone(), base: self.version, lease_duration: timing.lease_duration(), ..write }
     }
 
     fn ran(&self, now: Moment) -> Duration {
@@ -427,6 +402,7 @@ impl Tenure {
         let limit = match &self.phase {
             Phase::Holding if self.workload == Workload::Unstarted => Duration::ZERO,
             Phase::Holding => self.proof.soft_remaining(now).min(self.left(now).unwrap_or(Duration::MAX)),
+            Phase::Stopping(Stopping { records: true, .. }) => Duration::MAX,
             Phase::Stopping(Stopping { killed: Some(killed), .. }) => UNDEAD_AFTER.saturating_sub(now.elapsed_for_holder(*killed)),
             Phase::Stopping(_) => self.kill_remaining(now),
             Phase::Releasing { why, since, .. } => why.patience(&self.policy).saturating_sub(now.elapsed_for_holder(*since)),
@@ -453,19 +429,4 @@ fn is_released_by(record: &Record, me: &Identity) -> bool {
 fn jittered(period: Duration, wire: &Wire) -> Duration {
     let tenths_of_percent = u32::try_from(wire.sent.wrapping_mul(37) % 100).unwrap_or(0);
     period - period * tenths_of_percent / 1000
-}
-
-/// What an administrator should know about the holder, in words that change seldom.
-fn warnings(candidate: &Candidate, timing: Timing, lateness: Duration) -> Vec<String> {
-    candidate.warnings.iter().cloned().chain(late(timing, lateness)).collect()
-}
-
-fn late(timing: Timing, lateness: Duration) -> Option<String> {
-    let late = lateness.as_millis().div_ceil(500) * 500;
-    (lateness >= timing.kill_margin() / 2).then(|| {
-        format!(
-            "the agent wakes up to {late} ms late: the workload is stopped that much earlier when the Lease cannot be renewed; \
-             raise or remove the container's CPU limit"
-        )
-    })
 }

@@ -1,6 +1,7 @@
 mod failed_pods;
 mod foreign;
 mod limits;
+mod outcomes;
 mod stops;
 mod suspension;
 mod times;
@@ -605,11 +606,15 @@ fn what_ignores_sigterm_is_killed_when_its_grace_is_over_and_not_released_before
 #[test]
 fn what_cannot_be_killed_is_never_released() {
     let mut bench = Bench::holding();
-    bench.told(500, Fact::WorkloadEnded(Exit::Code(0)));
-    let renewal = bench.tick(2_900);
-    bench.store(2_950, &renewal);
-    assert_eq!(orders(&bench.tick(10_499)), []);
-    let outputs = bench.tick(10_500);
+    let mut outputs = bench.told(500, Fact::Drain);
+    // A grace of 28 s, and then 10 s more.
+    for now in (1..=38).map(|second| 500 + second * 1_000) {
+        if let Some((_, write)) = put(&outputs) {
+            assert_eq!((write.holder, write.progress.map(|progress| progress.open)), (Some(me()), Some(true)));
+            bench.store(now - 900, &outputs);
+        }
+        outputs = bench.tick(now);
+    }
     assert_eq!((orders(&outputs), put(&outputs)), (vec![Order::Exit(Ending::Undead)], None));
 }
 

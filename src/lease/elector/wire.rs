@@ -57,6 +57,16 @@ pub(super) struct Attempt {
     pub(super) timing: Timing,
     /// Known when it was sent: shortens what it is good for.
     lateness: Duration,
+    pub(super) worth: Worth,
+}
+
+/// What a write that keeps the Lease is good for, once it is known to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Worth {
+    /// It moves the deadline later.
+    Renewal,
+    /// It tells how the attempt has ended, and moves nothing.
+    Outcome,
 }
 
 /// Before any policy was read.
@@ -190,14 +200,14 @@ impl Wire {
     }
 
     pub(super) fn put(&mut self, now: Now, write: Write, timing: Timing, lateness: Duration, outputs: &mut Vec<Output>) {
-        let attempt = self.register(now, &write, timing, lateness);
+        let attempt = self.register(now, &write, Worth::Renewal, timing, lateness);
         outputs.push(attempt.put(write));
     }
 
     /// Takes `write` for sent, which is for the caller to do.
-    pub(super) fn register(&mut self, now: Now, write: &Write, timing: Timing, lateness: Duration) -> Attempt {
+    pub(super) fn register(&mut self, now: Now, write: &Write, worth: Worth, timing: Timing, lateness: Duration) -> Attempt {
         self.sent += 1;
-        let attempt = Attempt { id: self.sent, sent: now.at, base: write.base, renew_time: write.renew_time, timing, lateness };
+        let attempt = Attempt { id: self.sent, sent: now.at, base: write.base, renew_time: write.renew_time, timing, lateness, worth };
         self.attempts.push(attempt);
         self.in_flight = Some(attempt.id);
         self.last_sent = Some((now.at, write.base));

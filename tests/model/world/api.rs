@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::World;
 use super::fault::{Breach, FATAL, Fault};
 use super::lease::elector::{Answer, Write};
-use super::lease::notes::{Cleared, Desired, FailedPod, Handover, Notes, Policy, Progress, Reason, Released, Run};
+use super::lease::notes::{Cleared, Desired, FailedPod, Finished, Handover, Notes, Policy, Progress, Reason, Released, Run};
 use super::lease::record::{Identity, Record, Version};
 use super::oracle::Claim;
 use super::state::{Request, State, Store};
@@ -14,7 +14,7 @@ use super::state::{Request, State, Store};
 impl Store {
     pub fn new(policy: &Policy) -> Self {
         let lease = Record { notes: Notes { released: Some(created(0)), ..notes(policy) }, ..empty(0, policy) };
-        Self { version: 10, lease: Some(Arc::new(lease)), recreations: 0, ended: false }
+        Self { version: 10, lease: Some(Arc::new(lease)), recreations: 0, ended: 0 }
     }
 
     /// Replaces the Lease by what `change` makes of it.
@@ -53,6 +53,7 @@ impl World {
         let write = &request.write;
         let version = state.store.version + 1;
         let known = state.agents[request.agent].incarnation == request.incarnation && request.attempt.is_some();
+        let recorded = known && state.agents[request.agent].evidence.records_success(write);
         if known {
             state.agent(request.agent).evidence.stored(request, version);
         }
@@ -63,7 +64,14 @@ impl World {
             state.broke(Claim::StopsAreNoFailures);
         }
         self.judge_account(state, base, write);
-        if base.notes.finished.is_some() && write.finished != base.notes.finished {
+        self.note_outcome(state, base, write, recorded);
+    }
+
+    /// What is recorded of a run is its last word.
+    fn note_outcome(&self, state: &mut State, base: &Record, write: &Write, recorded: bool) {
+        let run_of = |finished: Option<&Finished>| finished.map(|finished| finished.run);
+        let follows = run_of(write.finished.as_ref()) > run_of(base.notes.finished.as_ref());
+        if base.notes.finished.is_some() && write.finished != base.notes.finished && !follows {
             state.broke(Claim::FinishedIsFinished);
         }
         let ends = |mark: &Released| match mark.reason {
@@ -71,8 +79,10 @@ impl World {
             Reason::WorkloadFailed => mark.exit == Some(FATAL),
             _ => false,
         };
-        let finishes = self.policy.completion_policy == super::CompletionPolicy::OnSuccess;
-        state.store.ended |= finishes && write.holder.is_none() && write.released.as_ref().is_some_and(ends);
+        let told = recorded || write.holder.is_none() && write.released.as_ref().is_some_and(ends);
+        if told && self.policy.completion_policy == super::CompletionPolicy::OnSuccess {
+            state.store.ended = state.store.ended.max(write.progress.as_ref().map_or(0, |progress| progress.run));
+        }
     }
 
     /// What the controller writes, or whoever else has the right to.
@@ -101,6 +111,7 @@ impl World {
                 state.wish.desired = Desired::Stop;
                 state.store.edit(|lease| lease.notes.run = Some(run(Desired::Stop)));
             }
+            Fault::NextRun => state.store.edit(|lease| lease.notes.run.iter_mut().for_each(|run| run.number += 1)),
             Fault::Shorten => change_lease_duration(state, 3),
             Fault::Lengthen => change_lease_duration(state, 5),
             Fault::RecreateBlank => state.store.create(|uid| empty(uid, &self.policy)),

@@ -40,6 +40,8 @@ pub enum Fault {
     FailPod,
     /// The controller wants that nothing runs.
     Stop,
+    /// The controller wants the next run, the first being recorded as finished.
+    NextRun,
     /// The controller wants a shorter lease.
     Shorten,
     /// The controller wants a longer lease.

@@ -176,11 +176,11 @@ fn spend(state: &mut State, fault: Fault) {
 
 fn is_by_hand(fault: Fault) -> bool {
     use Fault::{
-        Clear, Clearance, Delete, FailPod, Handover, Lengthen, RecreateBlank, RestoreCleared, RestoreFree, RestoreHeld, Shorten, Stop,
-        Touch,
+        Clear, Clearance, Delete, FailPod, Handover, Lengthen, NextRun, RecreateBlank, RestoreCleared, RestoreFree, RestoreHeld, Shorten,
+        Stop, Touch,
     };
     let restores = matches!(fault, RecreateBlank | RestoreFree | RestoreHeld | RestoreCleared);
-    restores || matches!(fault, Touch | Handover | Clearance | FailPod | Stop | Shorten | Lengthen | Delete | Clear)
+    restores || matches!(fault, Touch | Handover | Clearance | FailPod | Stop | NextRun | Shorten | Lengthen | Delete | Clear)
 }
 
 /// Who makes a Lease again needs one that was deleted, all others one that is there. Nobody is said to be gone who is not.
@@ -188,8 +188,9 @@ fn hand_can(state: &State, fault: Fault) -> bool {
     let makes = matches!(fault, Fault::RecreateBlank | Fault::RestoreFree | Fault::RestoreHeld | Fault::RestoreCleared);
     let first = &state.agents[0];
     let may_be_said = fault != Fault::Clearance || first.over || first.incarnation > 0;
+    let is_over = fault != Fault::NextRun || state.store.lease.as_ref().is_some_and(|lease| lease.is_finished());
     let is_open = fault != Fault::FailPod || state.store.lease.as_ref().is_some_and(|lease| is_provisional(lease, first));
-    state.store.lease.is_none() == makes && may_be_said && is_open
+    state.store.lease.is_none() == makes && may_be_said && is_open && is_over
 }
 
 /// Whether the account says of this candidate's pod that its last attempt may have been a failure.

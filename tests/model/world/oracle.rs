@@ -49,6 +49,8 @@ pub enum Claim {
     OnlyStartsCount,
     /// What is told to stop says so at once, and has not failed when it falls silent.
     StopsAreNoFailures,
+    /// An outcome that gives nothing back is told only after a kill.
+    OutcomesComeAfterTheKill,
 }
 
 /// What the oracle remembers of one process.
@@ -62,7 +64,7 @@ pub struct Evidence {
     pub stored: Option<(Moment, Duration)>,
     /// The version of the own write that acquired the Lease.
     pub token: Option<u128>,
-    last_put: Option<(u32, u128)>,
+    last_put: Option<(u32, u128, bool)>,
     /// The version that the last acquisition was based on, while it may still be stored for all that the process was told.
     pub in_doubt: Option<u128>,
     pub exit: Option<Exit>,
@@ -128,9 +130,23 @@ impl Evidence {
         version == write.base.0 && wanted && (free || expired && clear)
     }
 
+    /// Whether the holder closes its account with this write and gives nothing back.
+    pub fn is_outcome(&self, write: &Write) -> bool {
+        let closes = write.progress.as_ref().is_some_and(|progress| !progress.open);
+        self.token.is_some() && write.holder.is_some() && closes
+    }
+
+    /// Whether it says so of a workload that has ended by itself, and well.
+    pub fn records_success(&self, write: &Write) -> bool {
+        self.is_outcome(write) && self.exit.is_some_and(Exit::is_success) && self.cause.is_none()
+    }
+
     pub fn stored(&mut self, request: &Request, version: u128) {
         let proof = (request.sent, request.write.lease_duration);
         let ends = |(sent, lease): (Moment, Duration)| sent.boot + hard(lease);
+        if self.is_outcome(&request.write) {
+            return;
+        }
         if request.write.holder.is_some() {
             self.token.get_or_insert(version);
             self.stored = self.stored.filter(|known| ends(*known) > ends(proof)).or(Some(proof));
@@ -160,7 +176,7 @@ impl World {
         if start.token.0 <= state.last_token {
             state.broke(Claim::TokensRise);
         }
-        if state.store.ended {
+        if start.run <= state.store.ended {
             state.broke(Claim::FinishedIsFinished);
         }
         if self.took_too_long(state, Duration::ZERO) {
@@ -187,7 +203,12 @@ impl World {
         if write.holder.is_some() && evidence.token.is_none() && !evidence.may_take(self.now(state, number), write) {
             state.broke(Claim::TakesOnlyWhatIsFree);
         }
-        let this = (state.tick, write.base.0);
+        let evidence = &state.agents[number].evidence;
+        let is_outcome = evidence.is_outcome(write);
+        if is_outcome && evidence.killed.is_none() {
+            state.broke(Claim::OutcomesComeAfterTheKill);
+        }
+        let this = (state.tick, write.base.0, is_outcome);
         let evidence = &mut state.agent(number).evidence;
         let spins = evidence.last_put == Some(this) && write.holder.is_some();
         evidence.last_put = Some(this);

@@ -37,8 +37,9 @@ pub struct Store {
     pub version: u128,
     pub lease: Option<Arc<Record>>,
     pub recreations: u8,
-    /// A success, or a failure after which there is no further attempt, was told in the very write that released the Lease.
-    pub ended: bool,
+    /// The last run of which a success, or a failure after which there is no further attempt, was told: in the very write that released the
+    /// Lease, or in one that recorded the outcome.
+    pub ended: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

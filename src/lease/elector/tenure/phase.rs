@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::super::clock::Moment;
 use super::super::super::notes::{Exit, Policy, Reason};
+use super::super::wire::Worth;
 use super::super::{Cause, Ending};
 
 /// How long the outcome of a run is worth trying to write.
@@ -20,6 +21,11 @@ pub(super) enum Workload {
 }
 
 impl Workload {
+    /// Whether something that it left behind may still run.
+    pub(super) fn has_ended(self) -> bool {
+        matches!(self, Self::Ended(_))
+    }
+
     pub(super) fn exit(self) -> Option<Exit> {
         match self {
             Self::Ended(exit) | Self::Empty(Some(exit)) => Some(exit),
@@ -45,6 +51,8 @@ pub(super) struct Stopping {
     pub(super) killed: Option<Moment>,
     /// A renewal that says so was sent.
     pub(super) told: bool,
+    /// The outcome was sent without giving the Lease back: something survives its kill.
+    pub(super) records: bool,
     /// Nothing can be renewed any more: the deadline has passed, or the Lease is another's.
     pub(super) lost: bool,
 }
@@ -98,10 +106,18 @@ impl Phase {
         matches!(self, Self::Stopping(stopping) if !stopping.lost && stopping.is_news())
     }
 
-    /// A renewal was sent.
-    pub(super) fn told(&mut self) {
+    /// A write that keeps the Lease was sent.
+    pub(super) fn told(&mut self, worth: Worth) {
         if let Self::Stopping(stopping) = self {
             stopping.told = true;
+            stopping.records |= worth == Worth::Outcome;
+        }
+    }
+
+    /// A release was sent.
+    pub(super) fn release_sent(&mut self) {
+        if let Self::Releasing { sent, .. } = self {
+            *sent = true;
         }
     }
 }

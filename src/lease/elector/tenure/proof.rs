@@ -19,7 +19,7 @@ pub(super) struct Proof {
     hard: Duration,
     pub(super) soft: Duration,
     pub(super) grace: Duration,
-    kill_margin: Duration,
+    pub(super) kill_margin: Duration,
 }
 
 impl Proof {

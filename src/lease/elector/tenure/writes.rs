@@ -1,0 +1,104 @@
+//! What a tenure writes to its Lease.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::super::super::clock::{Moment, Now};
+use super::super::super::notes::{Health, Reason};
+use super::super::super::record::Record;
+use super::super::super::timing::Timing;
+use super::super::release::End;
+use super::super::{Candidate, Wire, Write, limits};
+use super::Tenure;
+use super::phase::{Phase, Why};
+
+const SURVIVED: &str = "a process in the container survives SIGKILL: the outcome is recorded, and the Lease is left to expire";
+
+impl Tenure {
+    /// Keeps the Lease.
+    pub(super) fn renewal(&self, candidate: &Candidate, record: &Record, timing: Timing, renew_time: Timestamp, health: Health) -> Write {
+        Write {
+            uid: self.uid.clone(),
+            base: self.version,
+            holder: Some(candidate.identity.clone()),
+            lease_duration: timing.lease_duration(),
+            acquire_time: Some(self.acquire_time),
+            renew_time,
+            transitions: record.transitions,
+            progress: Some(self.progress.clone()),
+            released: record.notes.released.clone(),
+            finished: record.notes.finished.clone(),
+            health: Some(health),
+            drop_wishes: false,
+        }
+    }
+
+    pub(super) fn health(&self, candidate: &Candidate, wire: &Wire, timing: Timing, lateness: Duration) -> Health {
+        let stopping = match &self.phase {
+            Phase::Stopping(stopping) => stopping.interruption(),
+            Phase::Holding | Phase::Releasing { .. } | Phase::Over(_) => None,
+        };
+        let clock_source = candidate.clock_source.clone();
+        Health { token: Some(self.token), stopping, warnings: warnings(candidate, timing, lateness), clock_source, ..wire.health() }
+    }
+
+    /// Keeps the Lease and says how the attempt has ended: something survives its kill, and what the kernel will do about that is not known yet.
+    /// It is a renewal in all but what it is good for.
+    pub(super) fn outcome(&self, now: Now, candidate: &Candidate, why: &Why, renewal: Write) -> Write {
+        let (progress, finished) = self.end(now.at, candidate, why).settle(self.progress.clone(), &self.policy, self.ran(now.at), now.wall);
+        let mut health = renewal.health.unwrap_or_default();
+        health.warnings.push(SURVIVED.to_owned());
+        Write { progress: Some(progress), finished: finished.or(renewal.finished), health: Some(health), ..renewal }
+    }
+
+    /// Gives the Lease back. An outcome that is recorded already stays as it is: nobody but this tenure closes the account that it has opened.
+    pub(super) fn release(
+        &self,
+        now: Now,
+        candidate: &Candidate,
+        record: &Record,
+        why: &Why,
+        timing: Timing,
+        renew_time: Timestamp,
+    ) -> Write {
+        let end = self.end(now.at, candidate, why);
+        let (progress, finished) = match &record.notes.progress {
+            Some(recorded) if self.started.is_some() && !recorded.open => (recorded.clone(), None),
+            _ => end.settle(self.progress.clone(), &self.policy, self.ran(now.at), now.wall),
+        };
+        let write = end.release(record, renew_time, Some(progress), finished);
+        Write { uid: self.uid.clone(), base: self.version, lease_duration: timing.lease_duration(), ..write }
+    }
+
+    fn end<'a>(&self, now: Moment, candidate: &'a Candidate, why: &Why) -> End<'a> {
+        End {
+            by: &candidate.identity,
+            reason: why.reason(),
+            token: Some(self.token),
+            exit: self.workload.exit(),
+            started: self.started.map(|_| self.acquire_time),
+            unhealthy: *why == Why::Unhealthy,
+            exceeded: match why {
+                Why::Exceeded => true,
+                Why::Release(Reason::Stopped) => false,
+                _ => limits::is_exceeded(self.left(now)),
+            },
+        }
+    }
+}
+
+/// What an administrator should know about the holder, in words that change seldom.
+fn warnings(candidate: &Candidate, timing: Timing, lateness: Duration) -> Vec<String> {
+    candidate.warnings.iter().cloned().chain(late(timing, lateness)).collect()
+}
+
+fn late(timing: Timing, lateness: Duration) -> Option<String> {
+    let late = lateness.as_millis().div_ceil(500) * 500;
+    (lateness >= timing.kill_margin() / 2).then(|| {
+        format!(
+            "the agent wakes up to {late} ms late: the workload is stopped that much earlier when the Lease cannot be renewed; \
+             raise or remove the container's CPU limit"
+        )
+    })
+}

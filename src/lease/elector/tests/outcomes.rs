@@ -1,0 +1,72 @@
+//! An outcome beside something that survives its kill: recorded without giving the Lease back.
+
+use super::*;
+
+/// A workload that ended by itself at 500, and left something behind that is killed in vain.
+fn haunted(exit: Exit) -> Bench {
+    let mut bench = Bench::holding();
+    assert!(orders(&bench.told(500, Fact::WorkloadEnded(exit))).contains(&Order::Kill));
+    bench
+}
+
+fn exit_of(outputs: &[Output]) -> Option<Ending> {
+    orders(outputs).into_iter().find_map(|order| match order {
+        Order::Exit(ending) => Some(ending),
+        _ => None,
+    })
+}
+
+#[test]
+fn an_outcome_is_recorded_once_a_kill_has_taken_longer_than_it_may() {
+    let mut bench = haunted(Exit::Code(0));
+    assert_eq!(put(&bench.tick(1_999)), None, "K is 1.5 s");
+    assert_eq!(bench.elector.wakes_in(at(1_999)), Duration::from_millis(1));
+    let recorded = bench.tick(2_000);
+    let (_, write) = put(&recorded).expect("the outcome");
+    assert_eq!((write.holder, write.drop_wishes), (Some(me()), false), "nothing is given back");
+    assert_eq!(write.finished.map(|finished| finished.outcome), Some(Outcome::Succeeded));
+    assert!(write.progress.is_some_and(|progress| !progress.open));
+    let ended = bench.store(2_010, &recorded);
+    assert_eq!(orders(&ended), [Order::Exit(Ending::Exited(Exit::Code(0)))], "and no deadline is moved");
+}
+
+#[test]
+fn a_failed_attempt_is_closed_too_and_the_next_one_waits_for_the_lease() {
+    let mut bench = haunted(Exit::Code(1));
+    let recorded = bench.tick(2_000);
+    let (_, write) = put(&recorded).expect("the outcome");
+    let progress = write.progress.expect("an account");
+    assert_eq!((progress.failures, progress.open, write.finished), (1, false, None));
+    let next = held_by(me()).noted(|notes| notes.progress = Some(progress));
+    let mut standby = Bench::new();
+    standby.saw(0, next);
+    let (_, takeover) = put(&takeover_at(&mut standby, 15_000)).expect("a takeover");
+    assert_eq!(takeover.progress.map(|progress| (progress.failures, progress.starts)), Some((1, 2)), "counted once");
+}
+
+#[test]
+fn an_outcome_of_unknown_fate_is_sent_again_until_the_deadline_and_nothing_is_renewed() {
+    let mut bench = haunted(Exit::Code(0));
+    let recorded = bench.tick(2_000);
+    let again = put(&bench.unknown(4_800, &recorded)).expect("once more").1;
+    assert!(again.progress.is_some_and(|progress| !progress.open));
+    assert_eq!(exit_of(&bench.tick(10_900)), None, "the kernel keeps this limit");
+}
+
+#[test]
+fn what_is_gone_after_all_gives_the_lease_back_and_tells_the_outcome_as_it_was_recorded() {
+    let mut bench = haunted(Exit::Code(0));
+    let recorded = bench.tick(2_000);
+    let outcome = put(&recorded).and_then(|(_, write)| write.finished).expect("an outcome");
+    assert_eq!(put(&bench.told(2_005, Fact::TreeEmpty)), None, "the answer is on its way");
+    let (_, release) = put(&bench.store(2_010, &recorded)).expect("a release");
+    assert_eq!((release.holder, release.finished), (None, Some(outcome)));
+    assert_eq!(release.progress.map(|progress| (progress.open, progress.failures)), Some((false, 0)));
+}
+
+#[test]
+fn what_is_lost_records_nothing() {
+    let mut lost = haunted(Exit::Code(0));
+    lost.saw(600, held_by(other()).version(20));
+    assert_eq!(put(&lost.tick(3_000)), None);
+}

@@ -21,6 +21,9 @@ pub fn of(seed: u64, time: Duration, accounts: &[Account], hits: &[Hit], verdict
     for account in accounts {
         table.push_str(&of_job(account, &verdict.takeovers));
     }
+    if !verdict.continued.is_empty() {
+        let _ = writeln!(table, "\ndaemons that executed once more when their frozen pod was continued: {}", verdict.continued.len());
+    }
     if !verdict.repeated.is_empty() {
         let _ = writeln!(table, "\nruns finished again, for whoever finished them first was hit: {}", verdict.repeated.len());
     }

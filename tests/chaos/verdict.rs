@@ -11,6 +11,8 @@ const SLACK: Duration = Duration::from_secs(1);
 const USUAL_SLACK: f64 = 0.3;
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 60);
+/// What daemons of a pod that was frozen as a whole may run for when it is continued: see "What is not promised" in `docs/safety.md`.
+const LAST_MOMENTS: Duration = Duration::from_millis(50);
 /// Fewer crashes than these have no middle to speak of.
 const ENOUGH: usize = 5;
 
@@ -80,6 +82,8 @@ pub struct Verdict {
     pub takeovers: Vec<Takeover>,
     /// Runs that were finished twice, for a holder that was hit may not have been able to say that it had finished.
     pub repeated: Vec<Violation>,
+    /// Daemons that executed once more when their pod was continued, before its PID 1 had killed them.
+    pub continued: Vec<Violation>,
     /// What must not be.
     pub objections: Vec<String>,
 }
@@ -89,16 +93,28 @@ pub fn of(accounts: &[Account], hits: &[Hit]) -> Verdict {
     let takeovers: Vec<_> = accounts.iter().flat_map(|account| takeovers(account, hits)).collect();
     let violations = accounts.iter().flat_map(|account| account.violations.iter().map(move |what| (account.job, what)));
     let (repeated, violations): (Vec<_>, Vec<_>) = violations.partition(|(job, what)| is_repeated(job, what, hits));
+    let (continued, violations): (Vec<_>, Vec<_>) = violations.into_iter().partition(|(job, what)| is_continued(job, what, accounts, hits));
     let violations = violations.into_iter().map(|(job, what)| format!("{job}: {what}"));
     let late = takeovers.iter().filter(|takeover| takeover.is_late()).map(|late| format!("late: {late:?}"));
     let objections = violations.chain(late).chain(usually_late(&takeovers)).collect();
-    Verdict { takeovers, repeated: repeated.into_iter().map(|(_, what)| what.clone()).collect(), objections }
+    let [repeated, continued] = [repeated, continued].map(|excused| excused.into_iter().map(|(_, what)| what.clone()).collect());
+    Verdict { takeovers, repeated, continued, objections }
 }
 
 /// Started at least once is what is promised: see "What is not" in the README.
 fn is_repeated(job: &str, what: &Violation, hits: &[Hit]) -> bool {
     let Violation::FinishedTwice(_, first, _) = what else { return false };
     hits.iter().any(|hit| hit.job == job && hit.token == *first)
+}
+
+/// Whether the earlier of two that overlap was frozen as a whole, and executed last in the moment of its thaw.
+fn is_continued(job: &str, what: &Violation, accounts: &[Account], hits: &[Hit]) -> bool {
+    let Violation::Overlap(earlier, _, _) = what else { return false };
+    let tenures = accounts.iter().filter(|account| account.job == job).flat_map(|account| &account.tenures);
+    let last = tenures.filter(|tenure| tenure.token == *earlier).map(|tenure| tenure.last).max();
+    let frozen = hits.iter().filter(|hit| hit.job == job && hit.token == *earlier && hit.cause == Cause::PodFrozen);
+    let mut thaws = frozen.filter_map(|hit| hit.healed);
+    thaws.any(|thaw| last.is_some_and(|last| last.abs_diff(thaw) <= LAST_MOMENTS))
 }
 
 fn takeovers(account: &Account, hits: &[Hit]) -> Vec<Takeover> {
@@ -126,8 +142,9 @@ fn pause(setbacks: u32) -> Duration {
 fn takeover(account: &Account, (old, new): (&Tenure, &Tenure), hit: Option<Hit>, pause: Duration) -> Takeover {
     let first_setback = hit.as_ref().filter(|_| pause.is_zero());
     let healed = hit.as_ref().and_then(|hit| hit.healed).unwrap_or_default();
+    let missing = hit.as_ref().is_some_and(|hit| hit.standby == Standby::Missing);
     // A release that comes late, from a holder that was out of reach, begins a pause anew.
-    let counts_from = first_setback.map_or(Some(old.last.max(healed)), |hit| counts_from(hit, old));
+    let counts_from = first_setback.map_or((!missing).then_some(old.last.max(healed)), |hit| counts_from(hit, old));
     let since = |from: Duration| new.first.saturating_sub(from);
     Takeover { job: account.job, lease: account.lease, gap: since(old.last), wait: counts_from.map(since), pause, hit }
 }
@@ -203,7 +220,10 @@ mod tests {
     #[test]
     fn where_the_standby_had_to_be_made_first_nothing_is_promised() {
         let missing = Hit { standby: Standby::Missing, ..hit(Cause::WorkloadKilled, 10_000) };
-        assert!(verdict(&[ran(7, 0, 10_000), ran(9, 60_000, 70_000)], &[missing]).objections.is_empty());
+        assert!(verdict(&[ran(7, 0, 10_000), ran(9, 60_000, 70_000)], std::slice::from_ref(&missing)).objections.is_empty());
+        let again = Hit { token: 9, at: ms(70_000), ..missing.clone() };
+        let twice = [ran(7, 0, 10_000), ran(9, 60_000, 70_000), ran(11, 160_000, 170_000)];
+        assert!(verdict(&twice, &[missing, again]).objections.is_empty(), "nor at its second setback");
     }
 
     #[test]
@@ -248,6 +268,20 @@ mod tests {
         assert_eq!(of(&account, &[]).objections.len(), 1);
         let excused = of(&account, &[hit(Cause::NodeCut, 10_000)]);
         assert!(excused.objections.is_empty() && excused.repeated.len() == 1);
+    }
+
+    #[test]
+    fn only_in_the_moment_of_its_thaw_may_a_frozen_pod_execute_beside_another() {
+        let overlap = |last, cause| {
+            let violations = vec![Violation::Overlap(7, 9, ms(1))];
+            let tenures = vec![ran(7, 0, last), ran(9, 17_000, 40_000)];
+            let judged = of(&[Account { job: "web", lease: LEASE, tenures, violations }], &[hit(cause, 10_000)]);
+            (judged.objections.len(), judged.continued.len())
+        };
+        assert_eq!(overlap(19_050, Cause::PodFrozen), (0, 1));
+        assert_eq!(overlap(19_051, Cause::PodFrozen), (1, 0));
+        assert_eq!(overlap(18_000, Cause::PodFrozen), (1, 0), "it was not continued yet");
+        assert_eq!(overlap(19_050, Cause::ElectorStopped), (1, 0));
     }
 
     #[test]

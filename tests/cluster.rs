@@ -28,6 +28,8 @@ mod bad_input;
 mod disks;
 #[path = "cluster/drain.rs"]
 mod drain;
+#[path = "cluster/endings.rs"]
+mod endings;
 #[path = "cluster/faults.rs"]
 mod faults;
 #[path = "cluster/nodes.rs"]

@@ -62,6 +62,10 @@ pub mod reasons {
     pub const HELD: &str = "Held";
     /// The holder fell silent; its lease has run out.
     pub const EXPIRED: &str = "Expired";
+    /// The holder recorded how its attempt ended, and could not give the Lease back: a process in its container survived SIGKILL.
+    pub const OUTCOME_RECORDED: &str = "OutcomeRecorded";
+    /// The Lease's `resourceVersion` is not above the highest fencing token known: no candidate acquires it.
+    pub const TOKEN_TOO_LOW: &str = "TokenTooLow";
     /// The Lease was given back.
     pub const RELEASED: &str = "Released";
     /// Unknown who holds it: everybody waits a full lease.

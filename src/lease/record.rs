@@ -157,6 +157,16 @@ impl Record {
         self.holder.is_none() && self.notes.released.as_ref().is_some_and(marked)
     }
 
+    /// Whether the holder has recorded how its attempt ended, and given nothing back: something in its container survives SIGKILL.
+    pub fn tells_outcome(&self) -> bool {
+        self.holder.is_some() && self.notes.progress.as_ref().is_some_and(|progress| !progress.open && progress.starts > 0)
+    }
+
+    /// The highest fencing token known, where a start on this version would get a lower one: no candidate acquires it.
+    pub fn floor_above(&self) -> Option<Version> {
+        self.notes.policy.as_ref().and_then(|policy| policy.token_floor).filter(|floor| self.version <= *floor)
+    }
+
     /// Whether this holder of this very Lease is known to be gone for good; where it is empty, whoever held it before.
     pub fn is_cleared(&self) -> bool {
         let meant = |cleared: &super::notes::Cleared| cleared.lease_uid == self.uid && cleared.holder == self.holder;

@@ -125,7 +125,7 @@ impl<'a> Pod<'a> {
     }
 
     /// As `runAsUser` has it: agent and workload are one ordinary user.
-    pub fn as_ordinary_user(self) -> Self {
+    pub fn by_ordinary_user(self) -> Self {
         Self { becomes: "--reuid=65534 --regid=65534 --clear-groups", ..self }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use singletonjob::contract::exit_codes;
 use singletonjob::lease::notes::{Outcome, Reason};
-use singletonjob::lease::record::Record;
+use singletonjob::lease::record::{Identity, Record};
 
 use crate::candidate::Candidate;
 use crate::observe::{await_tenure, eventually, nothing_starts, now};
@@ -16,7 +16,7 @@ const LEASE: u64 = 6;
 
 /// Two candidates, the first of which is debugged.
 async fn debugged(scenario: &Scenario, witness: &[&str]) -> (Candidate, Candidate, Debugger) {
-    let pods = [0, 1].map(|number| scenario.pod(number).as_ordinary_user());
+    let pods = [0, 1].map(|number| scenario.pod(number).by_ordinary_user());
     let [active, standby] = pods;
     let (active, standby, _) = scenario.pair(active, standby, witness).await;
     let debugger = Debugger(active.debug());
@@ -45,7 +45,7 @@ async fn ends(scenario: &Scenario, active: &mut Candidate, debugger: &mut Debugg
     assert_eq!(active.await_end(END).await.0, code);
     debugger.await_end().await;
     let record = scenario.record().await;
-    assert_eq!(record.holder.as_ref().map(|holder| holder.pod()), Some(active.name.as_str()), "it is not given back");
+    assert_eq!(record.holder.as_ref().map(Identity::pod), Some(active.name.as_str()), "it is not given back");
     assert_eq!(record.notes.progress.as_ref().map(|progress| progress.open), Some(false), "it is told how the attempt has ended");
     record
 }

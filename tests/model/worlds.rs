@@ -143,13 +143,15 @@ fn deaths() -> Vec<World> {
 
 /// Workloads that have ended, beside a process that survives its kill.
 fn survivors(once: World) -> Vec<World> {
-    let faults = [Fault::End, Fault::Undying, Fault::LosePut, Fault::NextRun];
-    let recorded = World { name: "outcome beside a survivor", faults: faults.to_vec(), at_most: 4, horizon: 9, ..once };
+    let recorded = World { name: "outcome beside a survivor", at_most: 3, horizon: 5, ..once };
+    let recorded = World { faults: vec![Fault::End, Fault::Undying, Fault::LosePut], ..recorded };
+    let next = World { name: "next run after a survivor", lazy: Vec::new(), horizon: 14, ..recorded.clone() };
+    let next = World { faults: vec![Fault::End, Fault::Undying, Fault::NextRun], ..next };
     let spoken = World { name: "outcome of the dead beside a survivor", last_words: true, ..recorded.clone() };
     let spoken = World { faults: vec![Fault::End, Fault::Undying, Fault::Crash], horizon: 4, ..spoken };
     let service = faulty("outcome of a service beside a survivor", 2, &[Fault::End, Fault::Undying]);
     let service = World { lazy: Vec::new(), patience: Some(11), horizon: 24, ..service };
-    vec![recorded, spoken, service]
+    vec![recorded, next, spoken, service]
 }
 
 /// Holders that gave nothing back, and policies that ask for more than that their lease has passed.

@@ -420,8 +420,8 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "an outcome gives the Lease back, although something survives",
         changes: &[(
             "elector/tenure/writes.rs",
-            "Write { progress: Some(progress), finished: finished.or(renewal.finished), health: Some(health), ..renewal }",
-            "let mark = super::super::super::notes::Released { lease_uid: renewal.uid.clone(), renew_time: Some(renewal.renew_time), by: candidate.identity.clone(), reason: why.reason(), token: Some(self.token), exit: self.workload.exit() };\n        Write { holder: None, released: Some(mark), progress: Some(progress), finished: finished.or(renewal.finished), health: Some(health), ..renewal }",
+            "Write { progress: Some(progress), finished: finished.or(renewal.finished), ..renewal }",
+            "let mark = super::super::super::notes::Released { lease_uid: renewal.uid.clone(), renew_time: Some(renewal.renew_time), by: candidate.identity.clone(), reason: why.reason(), token: Some(self.token), exit: self.workload.exit() };\n        Write { holder: None, released: Some(mark), progress: Some(progress), finished: finished.or(renewal.finished), ..renewal }",
         )],
         world: "outcome beside a survivor",
     },
@@ -441,7 +441,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "outcome_of_no_run",
         breaks: "an outcome closes the account and does not say that the run is finished",
         changes: &[("elector/tenure/writes.rs", "finished: finished.or(renewal.finished)", "finished: finished.and(renewal.finished)")],
-        world: "outcome beside a survivor",
+        world: "next run after a survivor",
     },
     Mutant {
         name: "outcome_told_again",
@@ -461,6 +461,6 @@ pub const MUTANTS: &[Mutant] = &[
             "let lease = if record.is_released() {",
             "let lease = if record.is_released() || record.notes.finished.is_some() {",
         )],
-        world: "outcome beside a survivor",
+        world: "next run after a survivor",
     },
 ];

@@ -148,8 +148,11 @@ impl Sighting {
     }
 }
 
-/// Why the holder was told to stop, as it says.
+/// Why the holder was told to stop, as it says; `None` if its workload has ended since.
 fn stopping(record: &Record) -> Option<Reason> {
+    if record.tells_outcome() {
+        return None;
+    }
     record.notes.health.as_ref().and_then(|health| health.stopping)
 }
 

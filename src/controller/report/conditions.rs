@@ -14,6 +14,7 @@ use crate::api::conditions::{Statement, find_condition, is_true, reasons, remove
 use crate::api::status::{FinishedRun, RunOutcome};
 use crate::controller::plan::{self, clearance, is_service, runs, takeover};
 use crate::lease::notes::{Reason, Released};
+use crate::lease::record::{Identity, Version};
 
 /// To a run that is over.
 const TEMPLATE_CHANGED: &str =
@@ -200,7 +201,8 @@ fn is_true_for(old: &SingletonJobStatus, reason: &str) -> bool {
 /// Since when nobody has held the Lease, or since when the holder of now has had it.
 fn unheld_for(account: &Account<'_>, old: &SingletonJobStatus) -> Duration {
     let held = find_condition(&old.conditions, types::HELD);
-    let acquired = account.record().and_then(|record| record.acquire_time).filter(|_| account.holder().is_some());
+    let held_now = account.record().filter(|record| account.holder().is_some() && !record.tells_outcome());
+    let acquired = held_now.and_then(|record| record.acquire_time);
     let released = held.filter(|held| held.status == "False").map(|held| held.last_transition_time.0);
     acquired.or(released).map_or(Duration::ZERO, |since| Duration::try_from(account.now.duration_since(since)).unwrap_or_default())
 }
@@ -227,7 +229,7 @@ fn holder(account: &Account<'_>) -> String {
 /// Of the same holder, from before this controller looked.
 fn remembered_token(account: &Account<'_>) -> Option<String> {
     let lease = account.old().lease?;
-    lease.fencing_token.filter(|_| lease.last_holder_identity.as_deref() == account.holder().map(crate::lease::record::Identity::as_str))
+    lease.fencing_token.filter(|_| lease.last_holder_identity.as_deref() == account.holder().map(Identity::as_str))
 }
 
 fn held(account: &Account<'_>) -> Statement {
@@ -237,6 +239,9 @@ fn held(account: &Account<'_>) -> Statement {
             Some(false) | None => Statement::no(types::HELD, reasons::NEVER_HELD, "the Lease is new: nobody has held it yet"),
         };
     };
+    if let Some(floor) = record.floor_above().filter(|_| account.holder().is_none()) {
+        return token_too_low(record.version, floor);
+    }
     let seconds = record.lease_duration.as_secs();
     match (&record.holder, &record.notes.released) {
         (Some(_), _) if record.acquire_time.is_none() => quarantined(account, "has been made again", record.lease_duration),
@@ -244,6 +249,7 @@ fn held(account: &Account<'_>) -> Statement {
             let message = format!("the Lease names {holder}, which is no candidate: takeover waits {seconds} s");
             Statement::no(types::HELD, reasons::FOREIGN_HOLDER, message)
         }
+        (Some(holder), _) if record.tells_outcome() => recorded(account, holder, seconds),
         (Some(holder), _) if account.holder().is_none() => {
             let then = blocked::hint(account).unwrap_or("the next ready candidate takes over");
             let message = format!("{} has not renewed its lease of {seconds} s; {then}", holder.pod());
@@ -253,6 +259,31 @@ fn held(account: &Account<'_>) -> Statement {
         (None, Some(released)) if record.is_released() => free(account, released),
         (None, _) => quarantined(account, "was emptied by somebody who is no candidate", record.lease_duration),
     }
+}
+
+fn token_too_low(version: Version, floor: Version) -> Statement {
+    let message = format!(
+        "no candidate acquires the Lease: its resourceVersion {version} is not above {floor}, the highest fencing token known, as after a restore \
+         of etcd; restore it with a bumped revision (docs/safety.md), or, where nothing keeps tokens, delete the SingletonJob and its Lease and \
+         apply it again"
+    );
+    Statement::no(types::HELD, reasons::TOKEN_TOO_LOW, message)
+}
+
+/// The container of `holder` ends with what survives in it; the Lease is left to expire.
+fn recorded(account: &Account<'_>, holder: &Identity, seconds: u64) -> Statement {
+    let next = blocked::hint(account).map_or_else(|| format!("the next attempt waits {seconds} s"), str::to_owned);
+    let then = if is_over(account) { "nothing is left to run".to_owned() } else { next };
+    let pod = holder.pod();
+    let message = format!(
+        "{pod} recorded how its attempt ended and could not give the Lease back, because a process in its container survived SIGKILL; {then}"
+    );
+    Statement::no(types::HELD, reasons::OUTCOME_RECORDED, message)
+}
+
+/// Whether no attempt of the current run is to follow.
+fn is_over(account: &Account<'_>) -> bool {
+    account.agenda.map_or_else(|| over(account, &account.old()).is_some(), |agenda| !agenda.goes_on)
 }
 
 fn quarantined(account: &Account<'_>, how: &str, wait: Duration) -> Statement {
@@ -271,8 +302,7 @@ fn free(account: &Account<'_>, released: &Released) -> Statement {
         return Statement::no(types::HELD, reasons::NEVER_HELD, "nobody has held the Lease yet");
     }
     let wait = runs::progress(account.job, account.observed).map_or(0, |progress| progress.retry_after_seconds);
-    let over = account.agenda.map_or_else(|| over(account, &account.old()).is_some(), |agenda| !agenda.goes_on);
-    if wait > 0 && !over && !account.job.spec.is_stopped() {
+    if wait > 0 && !is_over(account) && !account.job.spec.is_stopped() {
         let setbacks = runs::progress(account.job, account.observed).map_or(0, |progress| progress.setbacks);
         let often = if setbacks > 1 { format!(", {setbacks} times in a row") } else { String::new() };
         let message = format!("the workload ended in {by}{often}; it is started again {wait} s after that; the log of {by} says why");

@@ -95,6 +95,7 @@ fn lost(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     let event = match held.reason.as_str() {
         reasons::EXPIRED => warning("LeaseExpired", held.message.clone()),
         reasons::FOREIGN_HOLDER => return None,
+        reasons::OUTCOME_RECORDED => warning("OutcomeRecorded", held.message.clone()),
         reasons::QUARANTINED => warning("LeaseLost", held.message.clone()),
         _ => normal("LeaseReleased", held.message.clone()),
     };

@@ -81,7 +81,7 @@ impl Standby {
         if !is_clear(record, policy) {
             return None;
         }
-        if policy.token_floor.is_some_and(|floor| record.version <= floor) {
+        if record.floor_above().is_some() {
             return None;
         }
         let rank = succession::delay(&candidate.identity, record, policy.candidates);

@@ -13,7 +13,7 @@ use super::super::notes::{Exit, Policy, Progress, Reason};
 use super::super::record::{Identity, Record, Version};
 use super::wire::Worth;
 use super::{Attempt, Candidate, Cause, Ending, Order, Output, Role, Start, Wire, account, charges, limits};
-use phase::{Phase, Stopping, Why, Workload};
+use phase::{Phase, Said, Stopping, Why, Workload};
 use proof::{Armed, Proof};
 
 /// After SIGKILL. A process that cannot be killed for this long hangs in the kernel: the Lease is left to expire.
@@ -155,7 +155,7 @@ impl Tenure {
             self.workload = Workload::Empty(None);
             why.after_empty(now)
         } else {
-            Phase::Stopping(Stopping { why, since: now, grace, terminated: false, killed: None, told: false, records: false, lost: false })
+            Phase::Stopping(Stopping { why, since: now, grace, terminated: false, killed: None, said: Said::Nothing, lost: false })
         };
     }
 
@@ -311,7 +311,8 @@ impl Tenure {
     /// Every stop and every release has a limit. That of an outcome which is being recorded is the deadline: the kernel keeps it.
     fn give_up(&mut self, now: Moment) {
         let over = match &self.phase {
-            Phase::Stopping(Stopping { killed: Some(killed), records: false, .. }) => {
+            Phase::Stopping(Stopping { said: Said::Outcome, .. }) => None,
+            Phase::Stopping(Stopping { killed: Some(killed), .. }) => {
                 (now.elapsed_for_holder(*killed) >= UNDEAD_AFTER).then_some(Ending::Undead)
             }
             Phase::Releasing { why, since, .. } => (now.elapsed_for_holder(*since) >= why.patience(&self.policy)).then(|| self.ending()),
@@ -365,7 +366,7 @@ impl Tenure {
         }
         match &self.phase {
             Phase::Stopping(Stopping { lost: true, .. }) | Phase::Over(_) => Duration::MAX,
-            Phase::Stopping(Stopping { records: true, .. }) => wire.pace(now, timing.retry_period()),
+            Phase::Stopping(Stopping { said: Said::Outcome, .. }) => wire.pace(now, timing.retry_period()),
             Phase::Holding | Phase::Stopping(_) => wire.pace(now, jittered(timing.retry_period(), wire)).min(self.outcome_due(now)),
             Phase::Releasing { sent: false, .. } => Duration::ZERO,
             Phase::Releasing { sent: true, .. } => wire.pace(now, timing.retry_period()),
@@ -402,7 +403,7 @@ impl Tenure {
         let limit = match &self.phase {
             Phase::Holding if self.workload == Workload::Unstarted => Duration::ZERO,
             Phase::Holding => self.proof.soft_remaining(now).min(self.left(now).unwrap_or(Duration::MAX)),
-            Phase::Stopping(Stopping { records: true, .. }) => Duration::MAX,
+            Phase::Stopping(Stopping { said: Said::Outcome, .. }) => Duration::MAX,
             Phase::Stopping(Stopping { killed: Some(killed), .. }) => UNDEAD_AFTER.saturating_sub(now.elapsed_for_holder(*killed)),
             Phase::Stopping(_) => self.kill_remaining(now),
             Phase::Releasing { why, since, .. } => why.patience(&self.policy).saturating_sub(now.elapsed_for_holder(*since)),

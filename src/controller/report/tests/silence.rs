@@ -130,3 +130,48 @@ fn finished_by(more: Value) -> Value {
     all.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
     all
 }
+
+/// An outcome that web-2 recorded beside something that survives its kill.
+fn recorded(finished: &Value) -> Seen {
+    let progress = json!({"uid": "j", "run": 1, "starts": 1, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": false});
+    seen(Some("web-2_u2_0"), json!({"progress": progress, "finished": finished, "run": {"uid": "j", "number": 1, "desired": "Run"}}), 1)
+}
+
+fn held_says(status: &SingletonJobStatus) -> (String, String) {
+    let held = find_condition(&status.conditions, types::HELD).expect("there");
+    assert_eq!(held.status, "False");
+    (held.reason.clone(), held.message.clone())
+}
+
+#[test]
+fn an_outcome_that_was_recorded_and_not_given_back_is_said_with_what_follows_from_it() {
+    let once = |status: &SingletonJobStatus| job("OnSuccess", json!({}), status);
+    let before = before(once);
+    let again = compute(&once(&before), Some(recorded(&json!(null))), both());
+    let how =
+        "web-2 recorded how its attempt ended and could not give the Lease back, because a process in its container survived SIGKILL; ";
+    assert_eq!(held_says(&again), (reasons::OUTCOME_RECORDED.to_owned(), format!("{how}the next attempt waits 15 s")));
+    let finished = json!({
+        "uid": "j", "run": 1, "outcome": "Succeeded", "reason": "Completed", "exit": {"code": 0}, "attempt": 1, "failures": 0,
+        "by": "web-2_u2_0", "completionTime": ACQUIRED,
+    });
+    let done = compute(&once(&before), Some(recorded(&finished)), both());
+    assert_eq!(held_says(&done).1, format!("{how}nothing is left to run"));
+    assert_eq!(table(&done)[0], is("True", reasons::COMPLETE));
+}
+
+#[test]
+fn a_lease_whose_tokens_would_fall_is_said_to_be_acquired_by_no_candidate() {
+    let service = |status: &SingletonJobStatus| job("Never", json!({}), status);
+    let policy = |floor: &str| {
+        json!({"leaseDurationSeconds": 15, "renewDeadlineMilliseconds": 8800, "gracePeriodMilliseconds": 2200,
+        "retryPeriodMilliseconds": 2900, "completionPolicy": "Never", "backoffLimit": 0, "candidates": 2, "tokenFloor": floor})
+    };
+    let says = |floor| {
+        held_says(&compute(&service(&SingletonJobStatus::default()), Some(seen(None, json!({"policy": policy(floor)}), 1)), both()))
+    };
+    let (reason, message) = says("48290");
+    assert_eq!(reason, reasons::TOKEN_TOO_LOW);
+    assert!(message.contains("its resourceVersion 48290 is not above 48290"), "{message}");
+    assert_eq!(says("48289").0, reasons::QUARANTINED);
+}

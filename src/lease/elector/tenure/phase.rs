@@ -49,12 +49,20 @@ pub(super) struct Stopping {
     pub(super) grace: Duration,
     pub(super) terminated: bool,
     pub(super) killed: Option<Moment>,
-    /// A renewal that says so was sent.
-    pub(super) told: bool,
-    /// The outcome was sent without giving the Lease back: something survives its kill.
-    pub(super) records: bool,
+    /// What was sent to the Lease since then.
+    pub(super) said: Said,
     /// Nothing can be renewed any more: the deadline has passed, or the Lease is another's.
     pub(super) lost: bool,
+}
+
+/// What the Lease was told of a stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Said {
+    Nothing,
+    /// That the workload is stopping, in a renewal.
+    Stopping,
+    /// How the attempt has ended, without giving the Lease back: something survives its kill.
+    Outcome,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -96,7 +104,7 @@ impl Stopping {
 
     /// Whether the Lease is to be told now: should the holder be cut off before its workload has ended, nobody could know that it was stopping.
     fn is_news(&self) -> bool {
-        !self.told && !self.grace.is_zero() && self.interruption().is_some()
+        self.said == Said::Nothing && !self.grace.is_zero() && self.interruption().is_some()
     }
 }
 
@@ -109,8 +117,10 @@ impl Phase {
     /// A write that keeps the Lease was sent.
     pub(super) fn told(&mut self, worth: Worth) {
         if let Self::Stopping(stopping) = self {
-            stopping.told = true;
-            stopping.records |= worth == Worth::Outcome;
+            stopping.said = match worth {
+                Worth::Renewal => Said::Stopping,
+                Worth::Outcome => Said::Outcome,
+            };
         }
     }
 

@@ -13,8 +13,6 @@ use super::super::{Candidate, Wire, Write, limits};
 use super::Tenure;
 use super::phase::{Phase, Why};
 
-const SURVIVED: &str = "a process in the container survives SIGKILL: the outcome is recorded, and the Lease is left to expire";
-
 impl Tenure {
     /// Keeps the Lease.
     pub(super) fn renewal(&self, candidate: &Candidate, record: &Record, timing: Timing, renew_time: Timestamp, health: Health) -> Write {
@@ -47,9 +45,8 @@ impl Tenure {
     /// It is a renewal in all but what it is good for.
     pub(super) fn outcome(&self, now: Now, candidate: &Candidate, why: &Why, renewal: Write) -> Write {
         let (progress, finished) = self.end(now.at, candidate, why).settle(self.progress.clone(), &self.policy, self.ran(now.at), now.wall);
-        let mut health = renewal.health.unwrap_or_default();
-        health.warnings.push(SURVIVED.to_owned());
-        Write { progress: Some(progress), finished: finished.or(renewal.finished), health: Some(health), ..renewal }
+        tracing::warn!("a process in the container survives SIGKILL: the outcome is recorded, and the Lease is left to expire");
+        Write { progress: Some(progress), finished: finished.or(renewal.finished), ..renewal }
     }
 
     /// Gives the Lease back. An outcome that is recorded already stays as it is: nobody but this tenure closes the account that it has opened.

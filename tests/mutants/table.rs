@@ -18,8 +18,8 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "a renewal counts from when its answer arrives",
         changes: &[(
             "elector/tenure.rs",
-            "self.extend(now, &attempt);",
-            "let mut late = attempt; late.sent = now; self.extend(now, &late);",
+            "Some(attempt) => self.extend(now, &attempt),",
+            "Some(attempt) => { let mut late = attempt; late.sent = now; self.extend(now, &late); }",
         )],
         world: "delay",
     },
@@ -277,7 +277,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "shorter_lease_counts_when_confirmed",
         breaks: "a renewal with a shorter lease is believed to be lost until it is confirmed",
-        changes: &[("elector/tenure.rs", "            self.shorten(now.at, &attempt);\n", "            let _ = attempt;\n")],
+        changes: &[("elector/tenure.rs", "        self.shorten(now.at, &attempt);\n", "        let _ = attempt;\n")],
         world: "shorter lease",
     },
     Mutant {

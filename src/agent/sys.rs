@@ -24,7 +24,7 @@ use super::page::Page;
 pub(super) use start::{Program, Ties, start, start_deputy};
 
 /// Links of `/proc/self/task` in a process with one thread: itself, its parent, and one entry.
-const LINKS_OF_ONE_THREAD: u64 = 3;
+const LINKS_OF_ONE_THREAD: libc::nlink_t = 3;
 
 /// A copy of this process.
 ///

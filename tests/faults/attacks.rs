@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::candidate::Candidate;
 use crate::observe::{await_tenure, eventually, tenure, testimony};
-use crate::scenario::{END, SECOND, START, Scenario, scenario};
+use crate::scenario::{END, SECOND, START, Scenario, one_shot, scenario};
 use crate::witness::Tenure;
 
 const LEASE: u64 = 6;
@@ -143,5 +143,39 @@ fn a_workload_that_becomes_another_user_is_killed_all_the_same() {
         let deadline = active.valid_until();
         assert_eq!(active.await_end(END).await.0, exit_codes::LEASE_LOST);
         scenario.died_by(old.token, deadline);
+    });
+}
+
+const BECOMES_ANOTHER: &str = "exec setpriv --ambient-caps=-all --reuid 12345 --regid 12345 --clear-groups witness --stubborn";
+
+/// Neither signal of the kernel reaches such a workload when the elector dies, and no kill of PID 1: only the end of PID 1 does.
+#[test]
+fn a_workload_out_of_reach_of_every_signal_is_dead_by_its_deadline_all_the_same() {
+    scenario("33-out-of-reach", LEASE, async |scenario| {
+        let mut active = scenario.pod(0).by_ordinary_user_without_reach().shell(BECOMES_ANOTHER).await;
+        let old = await_tenure(&scenario.records, 1, START).await;
+        kill(active.elector().await, Signal::SIGSTOP).expect("it is there");
+        let deadline = active.valid_until();
+        assert_eq!(active.await_end(END).await.0, exit_codes::AGENT_FAILED);
+        let last = tenure(&scenario.records, old.token).last;
+        assert!(last + SECOND > deadline, "it runs to its deadline");
+        scenario.at_most("deadline to last instruction (K)", last.saturating_sub(deadline), scenario.timing.kill_margin());
+    });
+}
+
+/// Where even a deputy could not signal, the Lease is left to expire; what was asked for is no failure.
+#[test]
+fn a_drain_of_a_workload_out_of_reach_of_every_signal_counts_no_failure() {
+    one_shot("33-out-of-reach-drain", LEASE, 0, async |scenario| {
+        let mut active = scenario.pod(0).by_ordinary_user_without_reach().shell(BECOMES_ANOTHER).await;
+        await_tenure(&scenario.records, 1, START).await;
+        let _standby = scenario.standby(scenario.pod(1)).await;
+        active.signal(Signal::SIGTERM);
+        assert_eq!(active.await_end(END).await.0, exit_codes::AGENT_FAILED);
+        let renewed = scenario.renewed().await;
+        let new = await_tenure(&scenario.records, 2, scenario.timing.lease_duration() + START).await;
+        scenario.at_least("last renewal to first instruction (L)", new.first.saturating_sub(renewed), scenario.timing.lease_duration());
+        let progress = scenario.record().await.notes.progress.expect("an account");
+        assert_eq!((progress.failures, progress.starts), (0, 2));
     });
 }

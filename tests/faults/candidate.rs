@@ -29,7 +29,7 @@ mkdir -p /var/run/singletonjob /var/run/secrets/singletonjob.dev
 chmod 777 /var/run/singletonjob
 [ -z "$STATE" ] || mount --bind "$STATE" /var/run/singletonjob
 mount --bind -o ro "$CREDENTIALS" /var/run/secrets/singletonjob.dev
-exec setpriv $BECOME --inh-caps=-all --bounding-set=-all,"$CAPABILITIES" "$AGENT" run -- "$@"
+exec setpriv --bounding-set=-all,"$CAPABILITIES" --inh-caps=-all$KEPT $BECOME "$AGENT" run -- "$@"
 "#;
 const CAPABILITIES: &str = "+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,+sys_chroot,\
                             +mknod,+audit_write,+setfcap";
@@ -50,6 +50,7 @@ pub struct Pod<'a> {
     log: Option<OwnedFd>,
     capabilities: String,
     becomes: &'static str,
+    keeps: &'static str,
     boot_offset: Option<i64>,
 }
 
@@ -80,6 +81,7 @@ impl<'a> Pod<'a> {
             log: None,
             capabilities: CAPABILITIES.to_owned(),
             becomes: "",
+            keeps: "",
             boot_offset: None,
         }
     }
@@ -127,6 +129,13 @@ impl<'a> Pod<'a> {
     /// As `runAsUser` has it: agent and workload are one ordinary user.
     pub fn by_ordinary_user(self) -> Self {
         Self { becomes: "--reuid=65534 --regid=65534 --clear-groups", ..self }
+    }
+
+    /// The same, and the workload may become others, which neither the agent nor the kernel in its name can signal then. So it is for a root
+    /// without CAP_KILL in a user namespace of its own (`hostUsers: false`).
+    pub fn by_ordinary_user_without_reach(self) -> Self {
+        let becomes = "--reuid=65534 --regid=65534 --clear-groups --ambient-caps=+setuid,+setgid";
+        Self { becomes, keeps: ",+setuid,+setgid", ..self }
     }
 
     /// Its machine was booted so many seconds earlier, or later, than ours.
@@ -185,7 +194,7 @@ impl<'a> Pod<'a> {
         let doors: Vec<_> = self.doors.iter().map(|door| door.display().to_string()).collect();
         unshare.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", witness.display()));
         unshare.env("DOORS", doors.join(" ")).env("STATE_SIZE", self.state_size).env("CAPABILITIES", &self.capabilities);
-        unshare.env("BECOME", self.becomes);
+        unshare.env("BECOME", self.becomes).env("KEPT", self.keeps);
         unshare.env("STATE", self.state.as_deref().unwrap_or(Path::new("")));
         unshare.env("AGENT", &self.agent).env("CREDENTIALS", self.scenario.credentials());
         unshare.env("WITNESS_DIRECTORY", &self.scenario.records);
@@ -265,10 +274,14 @@ impl Candidate {
     }
 
     /// Starts a process of root in the container, as `kubectl debug --target` does.
-    pub fn debug(&self) -> Child {
+    pub async fn debug(&self) -> Child {
         let mut debugger = Command::new("nsenter");
         debugger.args(["--pid", "--target", &self.first.to_string(), "--", "sleep", "600"]);
-        debugger.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("nsenter of util-linux is installed")
+        debugger.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let debugger = debugger.spawn().expect("nsenter of util-linux is installed");
+        let outside = Pid::from_raw(debugger.id().cast_signed());
+        eventually("the debugger is in the container", START_WITHIN, || children(outside).first().copied()).await;
+        debugger
     }
 
     /// Waits until the agent says that it is this.

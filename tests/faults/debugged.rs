@@ -19,7 +19,7 @@ async fn debugged(scenario: &Scenario, witness: &[&str]) -> (Candidate, Candidat
     let pods = [0, 1].map(|number| scenario.pod(number).by_ordinary_user());
     let [active, standby] = pods;
     let (active, standby, _) = scenario.pair(active, standby, witness).await;
-    let debugger = Debugger(active.debug());
+    let debugger = Debugger(active.debug().await);
     (active, standby, debugger)
 }
 

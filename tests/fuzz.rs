@@ -8,7 +8,7 @@ mod leases;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -24,6 +24,9 @@ use singletonjob::lease::clock::{Moment, Now};
 use singletonjob::lease::elector::{Answer, Elector, Fact, Input, Order, Output, Source, Write};
 use singletonjob::lease::notes::{Exit, Notes, Policy};
 use singletonjob::lease::record::{Identity, Record, Version};
+
+/// For all that is asked of one schedule, on a busy machine.
+const LONGEST_SEARCH: Duration = Duration::from_secs(2);
 
 /// One thing after another that a candidate may meet.
 #[derive(Clone, Debug)]
@@ -218,11 +221,13 @@ proptest! {
         match Calendar::read(&serde_json::from_value(schedule).expect("a schedule")) {
             Err(error) => prop_assert!(error.starts_with("spec.schedule.") && error.contains("write "), "{}", error),
             Ok(calendar) => {
+                let began = Instant::now();
                 let since = Timestamp::from_second(since).expect("in range");
                 let now = since.checked_add(SignedDuration::from_secs(long)).unwrap_or(Timestamp::MAX);
                 let due = calendar.due(since, now);
                 prop_assert!(due.latest.is_none_or(|latest| latest > since && latest <= now && due.previous.is_none_or(|previous| previous < latest)));
                 prop_assert!(calendar.after(now).is_none_or(|next| next > now));
+                prop_assert!(began.elapsed() < LONGEST_SEARCH, "{cron:?} is searched for {:?}", began.elapsed());
             }
         }
     }

@@ -109,8 +109,13 @@ fn of_service() -> [Rule; 4] {
 }
 
 /// A one-shot that became a scheduled job would run again, and a scheduled job that became a one-shot would be done.
-fn of_schedule() -> [Rule; 2] {
+fn of_schedule() -> [Rule; 3] {
     [
+        rule(
+            "!has(self.schedule) || !self.schedule.cron.matches('(^|[ \\\\t,]),|,([ \\\\t]|$)')",
+            ".schedule.cron",
+            "write a value on each side of every comma: an empty list matches no time",
+        ),
         rule(
             "!has(self.schedule) || self.completionPolicy != 'Never'",
             ".schedule",

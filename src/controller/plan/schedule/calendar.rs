@@ -18,8 +18,20 @@ pub const DEFAULT_ZONE: &str = "UTC";
 /// The smallest step of time.
 pub const MOMENT: Duration = Duration::from_nanos(1);
 
+const FIELDS: usize = 5;
+const NICKNAMES: [(&str, &str); 7] = [
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+    ("@monthly", "0 0 1 * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@hourly", "0 * * * *"),
+];
 /// Ticks that are counted one by one; of a longer absence only the latest is looked for.
 const MOST_COUNTED: u64 = 1000;
+/// The years of all ticks: without a limit, one that never comes would be looked for through thousands of years.
+const YEARS: &str = "1970-2199";
 /// How far back the latest tick is looked for: the rarest there is, on the 29th of February, is eight years away at most.
 const LONGEST_LOOK_BACK: SignedDuration = SignedDuration::from_hours(24 * 366 * 9);
 
@@ -113,16 +125,35 @@ fn expression(text: &str) -> Result<Cron, String> {
     if text.to_ascii_uppercase().contains("TZ=") {
         return Err("spec.schedule.cron: leave TZ= and CRON_TZ= out; write the time zone into spec.schedule.timeZone".to_owned());
     }
-    let text = if text.eq_ignore_ascii_case("@midnight") { "@daily" } else { text };
+    let fields = spelt_out(text);
+    if fields.split([' ', '\t']).any(has_empty_item) {
+        return Err(format!("spec.schedule.cron: an item of a list is empty in {text:?}; write a value on each side of every comma"));
+    }
+    let count = fields.split_whitespace().count();
+    if count != FIELDS {
+        return Err(misread(text, &format!("it has {count} fields")));
+    }
     // As CronJob reads it, `5/15` is every 15 from 5 on.
-    let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).sloppy_ranges(true).build();
-    parser.parse(text).map_err(|error| {
-        format!(
-            "spec.schedule.cron: {text:?} is no cron expression ({}); write five fields, minute, hour, day of month, month and day of week, \
-             such as \"30 2 * * *\"",
-            error.to_string().trim_end_matches('.')
-        )
-    })
+    let parser = CronParser::builder().seconds(Seconds::Required).year(Year::Required).sloppy_ranges(true).build();
+    parser.parse(&format!("0 {fields} {YEARS}")).map_err(|error| misread(text, error.to_string().trim_end_matches('.')))
+}
+
+fn misread(text: &str, why: &str) -> String {
+    format!(
+        "spec.schedule.cron: {text:?} is no cron expression ({why}); write five fields, minute, hour, day of month, month and day of week, such \
+         as \"30 2 * * *\""
+    )
+}
+
+/// What the nicknames stand for.
+fn spelt_out(text: &str) -> &str {
+    let known = NICKNAMES.iter().find(|(nickname, _)| text.eq_ignore_ascii_case(nickname));
+    known.map_or(text, |(_, fields)| fields)
+}
+
+/// An empty list matches no time at all.
+fn has_empty_item(field: &str) -> bool {
+    field.contains(',') && field.split(',').any(str::is_empty)
 }
 
 #[cfg(test)]
@@ -206,6 +237,9 @@ mod tests {
             ("@every 1h", "UTC", "write five fields"),
             ("@reboot", "UTC", "write five fields"),
             ("", "UTC", "write five fields"),
+            (", * * * *", "UTC", "write a value on each side of every comma"),
+            ("0 1,,2 * * *", "UTC", "write a value on each side of every comma"),
+            ("0 0 * * MON,", "UTC", "write a value on each side of every comma"),
             ("0 0 * * *", "Europe/Atlantis", "write a name of the IANA database"),
             ("0 0 * * *", "Local", "write a name of the IANA database"),
             ("0 0 * * *", "../etc/passwd", "write a name of the IANA database"),
@@ -218,7 +252,9 @@ mod tests {
 
     #[test]
     fn what_never_happens_has_no_next_tick() {
-        assert_eq!(calendar("0 0 30 2 *", "UTC").expect("it can be read").after(at("2026-01-01T00:00:00Z")), None);
+        for never in ["0 0 30 2 *", "0 0 31 4,6,9,11 *"] {
+            assert_eq!(calendar(never, "UTC").expect("it can be read").after(at("2026-01-01T00:00:00Z")), None);
+        }
     }
 
     /// A field of cron, of `least..=most`.

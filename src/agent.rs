@@ -49,10 +49,11 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::contract::{TERMINATION_PREFIX, exit_codes};
+use crate::contract::{TERMINATION_PREFIX, exit_codes, field_managers};
 use crate::lease::driver;
 use crate::lease::elector::{Candidate, Ending, Fact};
 use crate::lease::last_words::{self, Remains};
+use crate::lease::store::Place;
 use config::Config;
 use elector::Container;
 
@@ -132,17 +133,21 @@ fn run(command: Command) -> i32 {
             Ok(connection) => connection,
             Err(error) => return Ending::Unreadable(error.to_string()),
         };
-        let ended = driver::run(connection, &config.namespace, &config.name, candidate, facts, container).await;
+        let ended = driver::run(connection, place(&config), candidate, facts, container).await;
         ended.unwrap_or_else(|error| Ending::Unreadable(error.to_string()))
     };
     supervise(&config, command, decide, |dead, remains| speak(&config, &dead, remains))
+}
+
+fn place(config: &Config) -> Place<'_> {
+    Place { namespace: &config.namespace, name: &config.name, field_manager: field_managers::AGENT }
 }
 
 /// Best effort: a Lease that is not released expires.
 fn speak(config: &Config, dead: &Candidate, remains: Remains) {
     let spoken = connection::config().map_err(|error| error.to_string()).and_then(|connection| {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-        let words = last_words::speak(connection, &config.namespace, &config.name, dead, remains);
+        let words = last_words::speak(connection, place(config), dead, remains);
         runtime.block_on(words).map_err(|error| error.to_string())
     });
     if let Err(error) = spoken {

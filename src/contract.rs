@@ -38,6 +38,14 @@ pub mod labels {
     pub const ROLE_STANDBY: &str = "standby";
 }
 
+/// In whose name fields are written, as `metadata.managedFields` shows it.
+pub mod field_managers {
+    /// The controller's.
+    pub const CONTROLLER: &str = "singletonjob-controller";
+    /// A candidate's.
+    pub const AGENT: &str = "singletonjob-agent";
+}
+
 /// Environment of the gated container. Only names, and constants of the pod: everything that may change is in the Lease.
 pub mod environment {
     /// Name of the SingletonJob and of its Lease. For agent and workload.

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::{find_condition, is_true, types};
 use singletonjob::api::takeover::CLEARED_HOLDER;
-use singletonjob::contract::{labels, paths};
+use singletonjob::contract::{field_managers, labels, paths};
 use singletonjob::lease::notes::keys;
 use singletonjob::lease::record::{Identity, Record};
 use tokio::time::sleep;
@@ -61,6 +61,33 @@ async fn a_job_gets_a_free_lease_then_a_role_then_its_candidates_and_a_second_lo
 
 fn bench_versions(bench: &Bench) -> Vec<Option<String>> {
     tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(bench.versions()))
+}
+
+/// Who wrote fields of these, and of their status.
+fn writers<K: ResourceExt>(objects: &[K]) -> Vec<String> {
+    let entries = objects.iter().flat_map(|object| object.managed_fields().to_vec());
+    entries.filter_map(|entry| entry.manager).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_the_controller_writes_bears_its_name() {
+    let bench = Bench::new("signed").await;
+    bench.apply("web", json!({"completionPolicy": "Never", "replicas": 2})).await;
+    bench.settled("web", 2).await;
+    bench.hold("web", &bench.pods().await[0], true).await;
+    bench.until("web", "labelled", |job| is_true(&job.status.as_ref().expect("one").conditions, types::HELD)).await;
+    let all = ListParams::default();
+    let of_job = writers(&[bench.job("web").await]);
+    assert!(of_job.iter().any(|writer| writer == field_managers::CONTROLLER), "its status: {of_job:?}");
+    let mut writers_of_all = writers(&bench.pods().await);
+    writers_of_all.extend(writers(&bench.api::<Role>().list(&all).await.expect("an answer").items));
+    writers_of_all.extend(writers(&bench.api::<RoleBinding>().list(&all).await.expect("an answer").items));
+    writers_of_all.extend(writers(&bench.api::<PodDisruptionBudget>().list(&all).await.expect("an answer").items));
+    writers_of_all.extend(writers(&bench.api::<Event>().list(&all).await.expect("an answer").items));
+    let others: Vec<_> = writers_of_all.iter().filter(|writer| *writer != field_managers::CONTROLLER).collect();
+    assert!(writers_of_all.len() > 5 && others.is_empty(), "others wrote too: {others:?}");
+    let of_lease = writers(&[bench.api::<Lease>().get("web").await.expect("there")]);
+    assert!(of_lease.iter().any(|writer| writer == field_managers::CONTROLLER), "its wishes: {of_lease:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,7 +12,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,13 +22,12 @@ use super::build::{self, Objects};
 use super::observe::candidate::{Hindrance, PAST_DEADLINE, number};
 use super::observe::{Observed, Seen, is_of_earlier, is_owned};
 use super::plan::takeover::Wishes;
-use super::request::{Failure, bounded};
+use super::request::{Failure, bounded, in_our_name, merging};
 use crate::api::SingletonJob;
+use crate::contract::field_managers::CONTROLLER;
 use crate::contract::labels;
 use crate::lease::notes::{FailedPod, Handover};
 
-/// In whose name fields are applied.
-const FIELD_MANAGER: &str = "singletonjob-controller";
 /// A wish loses a compare-and-swap only against renewals, which are seconds apart.
 const MOST_SWAPS: usize = 4;
 /// Numbers that are tried for one pod, should names be taken by others.
@@ -162,12 +161,12 @@ impl Apis {
 /// anybody else was there meanwhile, and everybody waits.
 async fn create_lease(apis: &Apis, lease: &Lease, free: bool) -> Result<Lease, Failure> {
     let name = lease.name_any();
-    let lease = bounded("creating Lease", &name, apis.leases.create(&PostParams::default(), lease)).await?;
+    let lease = bounded("creating Lease", &name, apis.leases.create(&in_our_name(), lease)).await?;
     if !free {
         return Ok(lease);
     }
     let marked = build::lease::marked_free(&lease);
-    bounded("freeing the new Lease", &name, apis.leases.replace(&name, &PostParams::default(), &marked)).await
+    bounded("freeing the new Lease", &name, apis.leases.replace(&name, &in_our_name(), &marked)).await
 }
 
 /// Makes the Lease of the controllers themselves.
@@ -188,7 +187,7 @@ async fn write_wishes(apis: &Apis, seen: &Lease, wishes: &Wishes, applied: &mut 
     let (mut base, mut swaps) = (seen.clone(), 1);
     loop {
         let Some(next) = build::lease::with_wishes(&base, wishes) else { return Ok(base) };
-        match bounded("annotating Lease", &name, apis.leases.replace(&name, &PostParams::default(), &next)).await {
+        match bounded("annotating Lease", &name, apis.leases.replace(&name, &in_our_name(), &next)).await {
             Ok(written) => {
                 applied.handover = build::lease::new_handover(&base, wishes).cloned();
                 applied.labels_restored = build::lease::lacks_labels(&base);
@@ -226,7 +225,7 @@ async fn put<K>(api: &Api<K>, act: &str, object: &K) -> Result<(), Failure>
 where
     K: Resource + Clone + Debug + Serialize + DeserializeOwned,
 {
-    let (name, params) = (object.name_any(), PatchParams::apply(FIELD_MANAGER).force());
+    let (name, params) = (object.name_any(), PatchParams::apply(CONTROLLER).force());
     bounded(act, &name, api.patch(&name, &params, &Patch::Apply(object))).await.map(drop)
 }
 
@@ -254,7 +253,7 @@ async fn create_pod(apis: &Apis, job: &SingletonJob, mut pod: Pod, applied: &mut
         let name = format!("{}-{number}", job.name_any());
         pod.metadata.name = Some(name.clone());
         applied.last_number = Some(number);
-        match bounded("creating Pod", &name, apis.pods.create(&PostParams::default(), &pod)).await {
+        match bounded("creating Pod", &name, apis.pods.create(&in_our_name(), &pod)).await {
             Ok(_) => {
                 applied.created.push(name);
                 return Ok(());
@@ -286,7 +285,7 @@ fn refuse(failure: Failure, number: i64, applied: &mut Applied) -> Result<(), Fa
 
 async fn set_role(apis: &Apis, name: &str, uid: &str, role: &str) -> Result<(), Failure> {
     let patch = json!({"metadata": {"uid": uid, "labels": {labels::ROLE: role}}});
-    let result = bounded("labelling Pod", name, apis.pods.patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await;
+    let result = bounded("labelling Pod", name, apis.pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
     tolerate_absence(result.map(drop))
 }
 
@@ -295,7 +294,7 @@ async fn set_role(apis: &Apis, name: &str, uid: &str, role: &str) -> Result<(), 
 async fn retire_pod(apis: &Apis, name: &str, uid: &str, version: &str, applied: &mut Applied) -> Result<(), Failure> {
     let exactly = json!({"uid": uid, "resourceVersion": version});
     let patch = json!({"metadata": exactly, "spec": {"activeDeadlineSeconds": PAST_DEADLINE}});
-    let result = bounded("retiring Pod", name, apis.pods.patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await;
+    let result = bounded("retiring Pod", name, apis.pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
     if result.is_ok() {
         applied.retired.push(name.to_owned());
     }

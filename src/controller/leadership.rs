@@ -17,11 +17,12 @@ use super::apply;
 use super::build;
 use super::plan::takeover::{Creation, Wishes};
 use super::request::{Failure, bounded, once_reached};
+use crate::contract::field_managers;
 use crate::lease::driver::{self, Owner};
 use crate::lease::elector::{Candidate, Ending, Fact, Order, Role, View};
 use crate::lease::notes::{CompletionPolicy, Exit, Policy, Run};
 use crate::lease::record::Identity;
-use crate::lease::store;
+use crate::lease::store::{self, Place};
 use crate::lease::timing::{Timing, Wanted};
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::{Loop, Part};
@@ -81,7 +82,8 @@ where
         clock_source: None,
     };
     let mut leader = Leader { work: Some(work), task: None, facts, telemetry: telemetry.clone(), published: None };
-    let election = driver::run(store::unchanging(config), namespace, NAME, candidate, told, &mut leader);
+    let place = Place { namespace, name: NAME, field_manager: field_managers::CONTROLLER };
+    let election = driver::run(store::unchanging(config), place, candidate, told, &mut leader);
     tokio::select! {
         ending = telemetry.health.watch(Loop::Election, election) => Ok(ending?),
         () = leave => Ok(Ending::Interrupted),

@@ -21,7 +21,6 @@ mod tests;
 pub mod words;
 
 use jiff::Timestamp;
-use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt};
 
 use super::apply::Applied;
@@ -31,7 +30,7 @@ use super::plan::candidates::has_made_its_attempt;
 use super::plan::handover::request::Request;
 use super::plan::schedule::{self, Agenda};
 use super::plan::{Plan, Refusal, clearance};
-use super::request::{Failure, bounded};
+use super::request::{Failure, bounded, in_our_name};
 use crate::api::{SingletonJob, SingletonJobStatus};
 use crate::lease::record::{Identity, Record};
 
@@ -170,7 +169,7 @@ pub async fn report(client: &Client, account: &Account<'_>, recorder: &recorder:
         job.metadata.managed_fields = None;
         job.status = Some(new.clone());
         let name = job.name_any();
-        bounded("writing status of SingletonJob", &name, jobs.replace_status(&name, &PostParams::default(), &job)).await?;
+        bounded("writing status of SingletonJob", &name, jobs.replace_status(&name, &in_our_name(), &job)).await?;
         recorder.record(account.job, events::between(account, &old, &new)).await;
     }
     Ok(new)

@@ -3,8 +3,11 @@
 use std::error::Error;
 use std::time::Duration;
 
+use kube::api::{PatchParams, PostParams};
 use kube::core::Status;
 use tokio::time::{sleep, timeout};
+
+use crate::contract::field_managers::CONTROLLER;
 
 /// The longest that an answer is waited for.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -105,6 +108,16 @@ pub async fn once_reached<T>(ask: impl AsyncFn() -> Result<T, Failure>) -> Resul
             answer => return answer,
         }
     }
+}
+
+/// For an object that is made, or replaced as a whole.
+pub fn in_our_name() -> PostParams {
+    PostParams { field_manager: Some(CONTROLLER.to_owned()), ..PostParams::default() }
+}
+
+/// For an object that is changed in part.
+pub fn merging() -> PatchParams {
+    PatchParams { field_manager: Some(CONTROLLER.to_owned()), ..PatchParams::default() }
 }
 
 #[cfg(test)]

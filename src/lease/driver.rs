@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::clock;
 use super::elector::{Answer, Candidate, Elector, Ending, Fact, Input, Order, Output, Source, View};
-use super::store::{Connection, Event, Failure, Store};
+use super::store::{Connection, Event, Failure, Place, Store};
 
 /// Whoever owns the workload.
 pub trait Owner {
@@ -25,14 +25,13 @@ pub trait Owner {
 /// Where `connection` cannot be made into a client: bad certificates or credentials.
 pub async fn run(
     connection: Connection,
-    namespace: &str,
-    name: &str,
+    place: Place<'_>,
     candidate: Candidate,
     mut facts: UnboundedReceiver<Fact>,
     owner: &mut impl Owner,
 ) -> Result<Ending, kube::Error> {
     let (sender, mut events) = unbounded_channel();
-    let mut store = Store::open(connection, namespace, name, sender)?;
+    let mut store = Store::open(connection, place, sender)?;
     let mut elector = Elector::new(candidate, clock::now());
     let mut input = Input::Tick;
     let mut published = None;

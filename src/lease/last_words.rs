@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::clock;
 use super::elector::Candidate;
 pub use super::elector::Remains;
-use super::store::{self, Event, Store};
+use super::store::{self, Event, Place, Store};
 
 /// Short, for the whole attempt is: the container is about to end.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(2);
@@ -23,9 +23,9 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// Where `config` cannot be made into a client: bad certificates or credentials.
-pub async fn speak(config: Config, namespace: &str, name: &str, dead: &Candidate, remains: Remains) -> Result<(), kube::Error> {
+pub async fn speak(config: Config, place: Place<'_>, dead: &Candidate, remains: Remains) -> Result<(), kube::Error> {
     let (sender, mut events) = unbounded_channel();
-    let mut store = Store::open(store::unchanging(config), namespace, name, sender)?;
+    let mut store = Store::open(store::unchanging(config), place, sender)?;
     store.read(REQUEST_DEADLINE);
     while let Some(event) = events.recv().await {
         match event {

@@ -73,11 +73,23 @@ pub fn unchanging(config: Config) -> Connection {
     watch::channel(config).1
 }
 
+/// Which Lease, and in whose name it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Of the Lease.
+    pub namespace: &'a str,
+    /// Of the Lease.
+    pub name: &'a str,
+    /// See [`field_managers`](crate::contract::field_managers).
+    pub field_manager: &'static str,
+}
+
 /// One Lease, over one connection at a time.
 pub struct Store {
     connection: Connection,
     namespace: String,
     name: String,
+    field_manager: &'static str,
     api: Api<Lease>,
     events: UnboundedSender<Event>,
     /// The newest object that was seen: what is not ours to say is kept from it.
@@ -91,10 +103,12 @@ impl Store {
     ///
     /// # Errors
     /// Where the connection cannot be made into a client: bad certificates or credentials.
-    pub fn open(mut connection: Connection, namespace: &str, name: &str, events: UnboundedSender<Event>) -> Result<Self, kube::Error> {
+    pub fn open(mut connection: Connection, place: Place<'_>, events: UnboundedSender<Event>) -> Result<Self, kube::Error> {
+        let Place { namespace, name, field_manager } = place;
         let api = connect(&mut connection, namespace)?;
         let watch = tokio::spawn(watch(api.clone(), name.to_owned(), None, events.clone()));
-        Ok(Self { connection, namespace: namespace.to_owned(), name: name.to_owned(), api, events, newest: None, watched: None, watch })
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        Ok(Self { connection, namespace, name, field_manager, api, events, newest: None, watched: None, watch })
     }
 
     /// Decodes an observation and remembers it as a base for writes. An older one is decoded all the same: the elector knows what to do.
@@ -136,10 +150,11 @@ impl Store {
     pub fn put(&mut self, attempt: u64, write: &Write, deadline: Duration) {
         self.follow_credentials();
         let (api, name, events, at) = (self.api.clone(), self.name.clone(), self.events.clone(), self.at("writing"));
+        let params = PostParams { field_manager: Some(self.field_manager.to_owned()), ..PostParams::default() };
         let lease = self.newest.as_ref().filter(|(version, _)| *version == write.base).map(|(_, base)| overlay(base, write));
         tokio::spawn(async move {
             let result = match lease {
-                Some(lease) => bounded(deadline, &at, api.replace(&name, &PostParams::default(), &lease)).await,
+                Some(lease) => bounded(deadline, &at, api.replace(&name, &params, &lease)).await,
                 // Something newer is known already: the API server could only say no.
                 None => Err(Failure::Conflict),
             };
@@ -386,8 +401,9 @@ mod tests {
     #[tokio::test]
     async fn a_watch_that_is_opened_after_a_deletion_does_not_tell_of_it_again() {
         let (sender, _events) = tokio::sync::mpsc::unbounded_channel();
+        let place = Place { namespace: "billing", name: "rollup", field_manager: "test" };
         let nowhere = unchanging(Config::new("http://127.0.0.1:1".parse().expect("a uri")));
-        let mut store = Store::open(nowhere, "billing", "rollup", sender).expect("a client");
+        let mut store = Store::open(nowhere, place, sender).expect("a client");
         store.remember(lease(), true).expect("a record");
         let mut deleted = lease();
         deleted.metadata.resource_version = Some("12".into());

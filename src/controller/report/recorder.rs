@@ -7,11 +7,10 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
-use kube::api::PostParams;
 use kube::{Api, Client, Resource, ResourceExt};
 
 use super::events::Event;
-use crate::controller::request::bounded;
+use crate::controller::request::{bounded, in_our_name};
 
 /// `reportingController` of all events.
 const REPORTER: &str = "singletonjob.dev/controller";
@@ -38,7 +37,7 @@ impl Recorder {
             tracing::info!(namespace = regarding.namespace, name = regarding.name, reason = event.reason, "{}", event.note);
             let api: Api<v1::Event> = Api::namespaced(self.client.clone(), regarding.namespace.as_deref().unwrap_or("default"));
             let event = self.event(&regarding, event);
-            if let Err(error) = bounded("writing an event about", &subject.name_any(), api.create(&PostParams::default(), &event)).await {
+            if let Err(error) = bounded("writing an event about", &subject.name_any(), api.create(&in_our_name(), &event)).await {
                 tracing::warn!(%error, "cannot write an event; it is lost");
             }
         }

@@ -114,7 +114,7 @@ fn of_schedule() -> [Rule; 3] {
         rule(
             "!has(self.schedule) || !self.schedule.cron.matches('(^|[ \\\\t,]),|,([ \\\\t]|$)')",
             ".schedule.cron",
-            "write a value on each side of every comma: an empty list matches no time",
+            "use a value on each side of every comma: an empty list matches no time",
         ),
         rule(
             "!has(self.schedule) || self.completionPolicy != 'Never'",

@@ -111,9 +111,10 @@ impl<'a> Account<'a> {
         self.observed.lease.as_ref()
     }
 
-    /// Who holds the Lease, by all that is known: see [`clearance::is_remembered_silent`].
+    /// Who holds the Lease, by all that is known: see [`clearance::is_remembered_silent`]. An attempt that has told how it ended holds no more.
     pub fn holder(&self) -> Option<&Identity> {
-        let holder = self.observed.holder().filter(|holder| holder.is_of(&self.job.name_any()));
+        let tells_outcome = self.record().is_some_and(Record::tells_outcome);
+        let holder = self.observed.holder().filter(|holder| holder.is_of(&self.job.name_any()) && !tells_outcome);
         holder.filter(|_| !clearance::is_remembered_silent(self.job, self.observed))
     }
 

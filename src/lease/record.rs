@@ -157,9 +157,11 @@ impl Record {
         self.holder.is_none() && self.notes.released.as_ref().is_some_and(marked)
     }
 
-    /// Whether the holder has recorded how its attempt ended, and given nothing back: something in its container survives SIGKILL.
+    /// Whether the holder has recorded how its attempt ended, and given nothing back: something in its container survives SIGKILL. An
+    /// acquisition that has counted no start names no token yet.
     pub fn tells_outcome(&self) -> bool {
-        self.holder.is_some() && self.notes.progress.as_ref().is_some_and(|progress| !progress.open && progress.starts > 0)
+        let holds = self.holder.is_some() && self.notes.health.as_ref().is_some_and(|health| health.token.is_some());
+        holds && self.notes.progress.as_ref().is_some_and(|progress| !progress.open)
     }
 
     /// The highest fencing token known, where a start on this version would get a lower one: no candidate acquires it.

@@ -111,10 +111,14 @@ fn is_repeated(job: &str, what: &Violation, hits: &[Hit]) -> bool {
 fn is_continued(job: &str, what: &Violation, accounts: &[Account], hits: &[Hit]) -> bool {
     let Violation::Overlap(earlier, _, _) = what else { return false };
     let tenures = accounts.iter().filter(|account| account.job == job).flat_map(|account| &account.tenures);
-    let last = tenures.filter(|tenure| tenure.token == *earlier).map(|tenure| tenure.last).max();
-    let frozen = hits.iter().filter(|hit| hit.job == job && hit.token == *earlier && hit.cause == Cause::PodFrozen);
-    let mut thaws = frozen.filter_map(|hit| hit.healed);
-    thaws.any(|thaw| last.is_some_and(|last| last.abs_diff(thaw) <= LAST_MOMENTS))
+    let Some(tenure) = tenures.max_by_key(|tenure| (tenure.token == *earlier, tenure.last)).filter(|it| it.token == *earlier) else {
+        return false;
+    };
+    let mut frozen = hits.iter().filter(|hit| hit.job == job && hit.token == *earlier && hit.cause == Cause::PodFrozen);
+    frozen.any(|hit| {
+        let only_daemons = tenure.main_last <= hit.at + LAST_MOMENTS;
+        only_daemons && hit.healed.is_some_and(|thaw| tenure.last.abs_diff(thaw) <= LAST_MOMENTS)
+    })
 }
 
 fn takeovers(account: &Account, hits: &[Hit]) -> Vec<Takeover> {
@@ -189,7 +193,18 @@ mod tests {
 
     fn ran(token: u128, first: u64, last: u64) -> Tenure {
         let (pod, label) = (format!("web-{token}"), String::new());
-        Tenure { token, run: 1, attempt: 1, pod, label, first: ms(first), last: ms(last), signals: Vec::new(), exit: None }
+        Tenure {
+            token,
+            run: 1,
+            attempt: 1,
+            pod,
+            label,
+            first: ms(first),
+            last: ms(last),
+            main_last: ms(last),
+            signals: Vec::new(),
+            exit: None,
+        }
     }
 
     fn hit(cause: Cause, at: u64) -> Hit {
@@ -272,16 +287,17 @@ mod tests {
 
     #[test]
     fn only_in_the_moment_of_its_thaw_may_a_frozen_pod_execute_beside_another() {
-        let overlap = |last, cause| {
+        let overlap = |main_last, last, cause| {
             let violations = vec![Violation::Overlap(7, 9, ms(1))];
-            let tenures = vec![ran(7, 0, last), ran(9, 17_000, 40_000)];
+            let tenures = vec![Tenure { main_last: ms(main_last), ..ran(7, 0, last) }, ran(9, 17_000, 40_000)];
             let judged = of(&[Account { job: "web", lease: LEASE, tenures, violations }], &[hit(cause, 10_000)]);
             (judged.objections.len(), judged.continued.len())
         };
-        assert_eq!(overlap(19_050, Cause::PodFrozen), (0, 1));
-        assert_eq!(overlap(19_051, Cause::PodFrozen), (1, 0));
-        assert_eq!(overlap(18_000, Cause::PodFrozen), (1, 0), "it was not continued yet");
-        assert_eq!(overlap(19_050, Cause::ElectorStopped), (1, 0));
+        assert_eq!(overlap(10_000, 19_050, Cause::PodFrozen), (0, 1));
+        assert_eq!(overlap(10_000, 19_051, Cause::PodFrozen), (1, 0));
+        assert_eq!(overlap(10_000, 18_000, Cause::PodFrozen), (1, 0), "it was not continued yet");
+        assert_eq!(overlap(19_050, 19_050, Cause::PodFrozen), (1, 0), "the workload itself does not run again");
+        assert_eq!(overlap(10_000, 19_050, Cause::ElectorStopped), (1, 0));
     }
 
     #[test]

@@ -111,9 +111,9 @@ fn of_the_schedule() -> Vec<(Value, Said)> {
         ),
         (spec(json!({"schedule": {}})), ("spec.schedule.cron", "Required value")),
         (with(json!({"cron": ""})), ("spec.schedule.cron", "should be at least 1 chars long")),
-        (with(json!({"cron": ", * * * *"})), ("spec.schedule.cron", "write a value on each side of every comma")),
-        (with(json!({"cron": "0 1,,2 * * *"})), ("spec.schedule.cron", "write a value on each side of every comma")),
-        (with(json!({"cron": "0 0 * * MON,"})), ("spec.schedule.cron", "write a value on each side of every comma")),
+        (with(json!({"cron": ", * * * *"})), ("spec.schedule.cron", "use a value on each side of every comma")),
+        (with(json!({"cron": "0 1,,2 * * *"})), ("spec.schedule.cron", "use a value on each side of every comma")),
+        (with(json!({"cron": "0 0 * * MON,"})), ("spec.schedule.cron", "use a value on each side of every comma")),
         (with(json!({"startingDeadlineSeconds": 0})), ("spec.schedule.startingDeadlineSeconds", "should be greater than or equal to 1")),
         (
             with(json!({"concurrencyPolicy": "Allow"})),

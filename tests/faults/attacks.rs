@@ -7,17 +7,22 @@ use singletonjob::contract::{Role, exit_codes};
 use singletonjob::lease::notes::Reason;
 use tokio::time::sleep;
 
-use crate::candidate::Candidate;
+use crate::candidate::{Candidate, Pod};
 use crate::observe::{await_tenure, eventually, tenure, testimony};
 use crate::scenario::{END, SECOND, START, Scenario, one_shot, scenario};
 use crate::witness::Tenure;
 
 const LEASE: u64 = 6;
 
-/// The only candidate, with this workload.
+/// The only candidate, with this workload, once its agent has said until when it holds the Lease.
 async fn alone(scenario: &Scenario, script: &str) -> (Candidate, Tenure) {
-    let active = scenario.pod(0).shell(script).await;
+    alone_in(scenario, scenario.pod(0), script).await
+}
+
+async fn alone_in(scenario: &Scenario, pod: Pod<'_>, script: &str) -> (Candidate, Tenure) {
+    let active = pod.shell(script).await;
     let tenure = await_tenure(&scenario.records, 1, START).await;
+    active.await_role(Role::Active).await;
     (active, tenure)
 }
 
@@ -152,8 +157,8 @@ const BECOMES_ANOTHER: &str = "exec setpriv --ambient-caps=-all --reuid 12345 --
 #[test]
 fn a_workload_out_of_reach_of_every_signal_is_dead_by_its_deadline_all_the_same() {
     scenario("33-out-of-reach", LEASE, async |scenario| {
-        let mut active = scenario.pod(0).by_ordinary_user_without_reach().shell(BECOMES_ANOTHER).await;
-        let old = await_tenure(&scenario.records, 1, START).await;
+        let pod = scenario.pod(0).by_ordinary_user_without_reach();
+        let (mut active, old) = alone_in(scenario, pod, BECOMES_ANOTHER).await;
         kill(active.elector().await, Signal::SIGSTOP).expect("it is there");
         let deadline = active.valid_until();
         assert_eq!(active.await_end(END).await.0, exit_codes::AGENT_FAILED);

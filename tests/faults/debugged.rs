@@ -1,5 +1,6 @@
 //! A process in the container that the agent cannot kill: one of root, beside an agent of an ordinary user.
 
+use std::fs;
 use std::process::Child;
 use std::time::Duration;
 
@@ -50,6 +51,11 @@ async fn ends(scenario: &Scenario, active: &mut Candidate, debugger: &mut Debugg
     record
 }
 
+/// The workload ends by itself now.
+fn let_end(scenario: &Scenario) {
+    fs::write(scenario.records.join("end"), "").expect("a writable directory");
+}
+
 /// When the next attempt began, which has waited for the lease.
 async fn is_followed(scenario: &Scenario) -> Record {
     let recorded = scenario.renewed().await;
@@ -63,7 +69,8 @@ async fn is_followed(scenario: &Scenario) -> Record {
 #[test]
 fn a_run_that_succeeds_while_it_is_debugged_is_finished_and_not_run_again() {
     one_shot("62-debugged-exit-0", LEASE, 6, async |scenario| {
-        let (mut active, _standby, mut debugger) = debugged(scenario, &["--seconds", "2"]).await;
+        let (mut active, _standby, mut debugger) = debugged(scenario, &["--until", "end"]).await;
+        let_end(scenario);
         let record = ends(scenario, &mut active, &mut debugger, 0).await;
         assert_eq!(record.notes.finished.map(|finished| finished.outcome), Some(Outcome::Succeeded));
         nothing_starts(&scenario.records, 1, scenario.timing.lease_duration() + SECOND).await;
@@ -73,8 +80,10 @@ fn a_run_that_succeeds_while_it_is_debugged_is_finished_and_not_run_again() {
 #[test]
 fn an_attempt_that_fails_while_it_is_debugged_counts_once_and_is_followed_after_the_lease() {
     one_shot("62-debugged-exit-1", LEASE, 6, async |scenario| {
-        let (mut active, _standby, mut debugger) = debugged(scenario, &["--seconds", "2", "--exit", "1"]).await;
+        let (mut active, _standby, mut debugger) = debugged(scenario, &["--until", "end", "--exit", "1"]).await;
+        let_end(scenario);
         let record = ends(scenario, &mut active, &mut debugger, 1).await;
+        fs::remove_file(scenario.records.join("end")).expect("it is ours");
         assert_eq!(record.notes.progress.map(|progress| progress.failures), Some(1));
         let next = is_followed(scenario).await;
         assert_eq!(next.notes.progress.map(|progress| (progress.failures, progress.starts)), Some((1, 2)));

@@ -133,11 +133,16 @@ fn deaths() -> Vec<World> {
     let once = World { policy: once, ..faulty("completion", 1, &[Fault::End]) };
     let told = World { last_words: true, horizon: 4, ..faulty("told to stop", 3, &[Fault::Handover, Fault::End, Fault::Crash]) };
     let told = World { policy: once.policy.clone(), stop_grace: Duration::from_secs(2), lazy: Vec::new(), ..told };
+    let survived = [Fault::Handover, Fault::End, Fault::Undying, Fault::Crash];
+    let survived = World { name: "told to stop beside a survivor", faults: survived.to_vec(), at_most: 4, horizon: 14, ..told.clone() };
+    let survived_fatal = World { name: "failure policy beside a survivor", faults: vec![Fault::End, Fault::Undying], ..fatal.clone() };
+    let survived_fatal = World { lazy: Vec::new(), horizon: 14, ..survived_fatal };
     let three = World { agents: 3, policy: Policy { candidates: 3, ..policy(3) }, ..faulty("three candidates", 1, &[Fault::Crash]) };
     let lost =
         World { last_words: true, lazy: vec![1], horizon: 7, policy: Policy { backoff_limit: 0, ..once.policy.clone() }, ..once.clone() };
     let lost = World { name: "lost acquisition", faults: vec![Fault::Drain, Fault::Drain], at_most: 2, ..lost };
-    let deaths = vec![crash, last_words, duplicates, hanging, once.clone(), fatal, charged, spent, three, lost, told];
+    let deaths =
+        vec![crash, last_words, duplicates, hanging, once.clone(), fatal, charged, spent, three, lost, told, survived, survived_fatal];
     deaths.into_iter().chain(survivors(once)).collect()
 }
 

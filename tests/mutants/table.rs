@@ -463,4 +463,24 @@ pub const MUTANTS: &[Mutant] = &[
         )],
         world: "next run after a survivor",
     },
+    Mutant {
+        name: "outcome_at_once",
+        breaks: "the outcome of what dies late of its kill is recorded at once",
+        changes: &[(
+            "elector/tenure.rs",
+            "now.elapsed_for_holder(*killed).min(now.elapsed_for_holder(ended))",
+            "now.elapsed_for_holder(*killed).max(now.elapsed_for_holder(ended))",
+        )],
+        world: "told to stop beside a survivor",
+    },
+    Mutant {
+        name: "outcome_by_its_exit",
+        breaks: "a workload that was told to stop is recorded by its exit",
+        changes: &[(
+            "elector/tenure/writes.rs",
+            "            reason: why.reason(),\n",
+            "            reason: if self.workload.exit() == Some(super::super::super::notes::Exit::Code(0)) { Reason::WorkloadSucceeded } else { why.reason() },\n",
+        )],
+        world: "told to stop beside a survivor",
+    },
 ];

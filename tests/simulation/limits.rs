@@ -106,7 +106,9 @@ impl Limits {
         let verdict = account.verdict.as_deref().filter(|_| last.finished != state.finished);
         let failed_with = account.failed_with.filter(|_| (state.released || account.recorded) && !last.account.recorded);
         let fatal = failed_with.is_some_and(|code| account.fatal.contains(&code));
-        claim(fatal == (verdict == Some("FailurePolicy")), "failure policy", || {
+        let by_policy = verdict == Some("FailurePolicy");
+        // An outcome that gives nothing back does not say whether its workload had been told to stop.
+        claim(if account.recorded { fatal || !by_policy } else { fatal == by_policy }, "failure policy", || {
             format!("agent {who} gives the Lease back after exit code {failed_with:?} with the verdict {verdict:?}")
         })?;
         let ignored = failed_with.is_some_and(|code| account.ignored.contains(&code));

@@ -122,6 +122,8 @@ pub struct Tenure {
     pub first: Duration,
     /// Last instruction of any of its processes.
     pub last: Duration,
+    /// Last instruction of its first process.
+    pub main_last: Duration,
     /// Signals that reached the main process.
     pub signals: Vec<(i32, Duration)>,
     /// How the main process ended, unless it was killed or still runs.
@@ -212,6 +214,7 @@ fn tenure(records: &[&Record]) -> Option<Tenure> {
         label: main.label.clone(),
         first: records.iter().map(|record| record.first).min()?,
         last: records.iter().map(|record| record.last).max()?,
+        main_last: main.last,
         signals: main.signals.clone(),
         exit: main.exit,
     })

@@ -100,7 +100,9 @@ pub fn is_remembered_silent(job: &SingletonJob, observed: &Observed) -> bool {
     let Some(Seen { record, look, .. }) = &observed.lease else { return false };
     let same = record.holder.as_ref().is_some_and(|holder| last_holder(job) == Some(holder.as_str()));
     let conditions = job.status.as_ref().map_or(&[][..], |status| &status.conditions);
-    let expired = find_condition(conditions, types::HELD).is_some_and(|held| held.status == "False" && held.reason == reasons::EXPIRED);
+    let silent = [reasons::EXPIRED, reasons::OUTCOME_RECORDED];
+    let held = find_condition(conditions, types::HELD).filter(|held| held.status == "False");
+    let expired = held.is_some_and(|held| silent.contains(&held.reason.as_str()));
     same && expired && !look.seen_alive && !observed.remaining().is_zero()
 }
 

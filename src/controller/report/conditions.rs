@@ -201,8 +201,7 @@ fn is_true_for(old: &SingletonJobStatus, reason: &str) -> bool {
 /// Since when nobody has held the Lease, or since when the holder of now has had it.
 fn unheld_for(account: &Account<'_>, old: &SingletonJobStatus) -> Duration {
     let held = find_condition(&old.conditions, types::HELD);
-    let held_now = account.record().filter(|record| account.holder().is_some() && !record.tells_outcome());
-    let acquired = held_now.and_then(|record| record.acquire_time);
+    let acquired = account.record().and_then(|record| record.acquire_time).filter(|_| account.holder().is_some());
     let released = held.filter(|held| held.status == "False").map(|held| held.last_transition_time.0);
     acquired.or(released).map_or(Duration::ZERO, |since| Duration::try_from(account.now.duration_since(since)).unwrap_or_default())
 }
@@ -264,16 +263,18 @@ fn held(account: &Account<'_>) -> Statement {
 fn token_too_low(version: Version, floor: Version) -> Statement {
     let message = format!(
         "no candidate acquires the Lease: its resourceVersion {version} is not above {floor}, the highest fencing token known, as after a restore \
-         of etcd; restore it with a bumped revision (docs/safety.md), or, where nothing keeps tokens, delete the SingletonJob and its Lease and \
-         apply it again"
+         of etcd; restore it with a bumped revision (docs/safety.md); where no receiver keeps tokens, delete the SingletonJob, wait until its pods \
+         are gone, delete its Lease, and apply it again"
     );
     Statement::no(types::HELD, reasons::TOKEN_TOO_LOW, message)
 }
 
 /// The container of `holder` ends with what survives in it; the Lease is left to expire.
 fn recorded(account: &Account<'_>, holder: &Identity, seconds: u64) -> Statement {
-    let next = blocked::hint(account).map_or_else(|| format!("the next attempt waits {seconds} s"), str::to_owned);
-    let then = if is_over(account) { "nothing is left to run".to_owned() } else { next };
+    let wait = runs::progress(account.job, account.observed).map_or(0, |progress| progress.retry_after_seconds);
+    let more = if wait > 0 { format!(" and {wait} s more") } else { String::new() };
+    let next = blocked::hint(account).map_or_else(|| format!("the next attempt waits {seconds} s{more} from then on"), str::to_owned);
+    let then = if is_over(account) || account.job.spec.is_stopped() { "nothing is to follow".to_owned() } else { next };
     let pod = holder.pod();
     let message = format!(
         "{pod} recorded how its attempt ended and could not give the Lease back, because a process in its container survived SIGKILL; {then}"

@@ -73,6 +73,10 @@ pub fn failed_pod<'a>(account: &'a Account<'_>, finished: &Finished) -> Option<&
 
 /// The pod of an attempt that failed and does not count, where the Lease still tells, and why.
 pub fn ignored(account: &Account<'_>) -> (Option<String>, String) {
+    if let Some(record) = account.record().filter(|record| record.tells_outcome()) {
+        let pod = record.holder.as_ref().map(|holder| holder.pod().to_owned());
+        return (pod, "spec.failurePolicy ignores how it ended".to_owned());
+    }
     let released = account.record().and_then(|record| record.notes.released.as_ref());
     let failure_policy = account.record().and_then(|record| record.notes.policy.as_ref()).map(|policy| &policy.failure_policy);
     let failed =

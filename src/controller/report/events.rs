@@ -96,6 +96,7 @@ fn lost(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
         reasons::EXPIRED => warning("LeaseExpired", held.message.clone()),
         reasons::FOREIGN_HOLDER => return None,
         reasons::OUTCOME_RECORDED => warning("OutcomeRecorded", held.message.clone()),
+        reasons::TOKEN_TOO_LOW => warning("TokenTooLow", held.message.clone()),
         reasons::QUARANTINED => warning("LeaseLost", held.message.clone()),
         _ => normal("LeaseReleased", held.message.clone()),
     };

@@ -85,10 +85,9 @@ pub(super) struct Closing {
 /// The account after a tenure that ended like this, and the verdict where it ends the run.
 pub(super) fn close(progress: Progress, policy: &Policy, end: Closing) -> (Progress, Option<Verdict>) {
     let Closing { reason, exit, ran, exceeded } = end;
-    if !progress.open
-        && let Some(verdict) = limits::verdict(&progress, policy, exceeded)
-    {
-        return (progress, Some(verdict));
+    if !progress.open {
+        let verdict = limits::verdict(&progress, policy, exceeded);
+        return (progress, verdict);
     }
     let succeeded = reason == Reason::WorkloadSucceeded && exit.is_some_and(Exit::is_success);
     let action = limits::action(policy, reason, exit);

@@ -12,7 +12,7 @@ use super::super::clock::{Moment, Now};
 use super::super::notes::{Exit, Policy, Progress, Reason};
 use super::super::record::{Identity, Record, Version};
 use super::wire::Worth;
-use super::{Attempt, Candidate, Cause, Ending, Order, Output, Role, Start, Wire, account, charges, limits};
+use super::{Attempt, Candidate, Cause, Ending, Order, Output, Role, Start, Wire, charges, limits};
 use phase::{Phase, Said, Stopping, Why, Workload};
 use proof::{Armed, Proof};
 
@@ -45,7 +45,8 @@ impl Tenure {
     pub(super) fn begin(now: Now, attempt: Attempt, record: &Record, policy: Policy) -> Self {
         let progress = record.notes.progress.clone().unwrap_or_default();
         let acquire_time = record.acquire_time.unwrap_or(now.wall);
-        let spent = account::is_spent(&progress, &policy, limits::left(&progress, &policy, acquire_time));
+        // The write that acquired has counted no start where nothing was left to start, whatever the policy says by now.
+        let spent = !progress.open;
         let phase = if spent { Phase::Releasing { why: Why::Spent, since: now.at, sent: false } } else { Phase::Holding };
         let mut tenure = Self {
             uid: record.uid.clone(),
@@ -170,7 +171,7 @@ impl Tenure {
         if self.workload != Workload::Running {
             return;
         }
-        self.workload = Workload::Ended(exit);
+        self.workload = Workload::Ended(exit, now);
         let reason = limits::own_end(&self.policy, exit, self.ran(now));
         self.stop(now, Why::Release(reason), Duration::ZERO);
         if let Phase::Stopping(stopping) = &mut self.phase {
@@ -242,7 +243,7 @@ impl Tenure {
     fn arm(&mut self, now: Moment, outputs: &mut Vec<Output>) {
         let wanted = match self.workload {
             Workload::Empty(_) => None,
-            Workload::Unstarted | Workload::Running | Workload::Ended(_) => Some(Armed::by(self.proof, now)),
+            Workload::Unstarted | Workload::Running | Workload::Ended(..) => Some(Armed::by(self.proof, now)),
         };
         let moved = match (&wanted, &self.armed) {
             (Some(wanted), Some(armed)) => armed.gives_way_to(wanted),
@@ -374,13 +375,14 @@ impl Tenure {
     }
 
     /// From now until the outcome is recorded without giving the Lease back: the workload has ended, and something survives its kill for longer
-    /// than a kill may take. From then on nothing is renewed.
+    /// than a kill may take. What ends late itself may leave something that is only about to go. From then on nothing is renewed.
     fn outcome_due(&self, now: Moment) -> Duration {
-        match &self.phase {
-            Phase::Stopping(Stopping { killed: Some(killed), lost: false, .. }) if self.workload.has_ended() => {
-                self.proof.kill_margin.saturating_sub(now.elapsed_for_holder(*killed))
+        match (&self.phase, self.workload.ended()) {
+            (Phase::Stopping(Stopping { killed: Some(killed), lost: false, .. }), Some(ended)) => {
+                let since = now.elapsed_for_holder(*killed).min(now.elapsed_for_holder(ended));
+                self.proof.kill_margin.saturating_sub(since)
             }
-            Phase::Holding | Phase::Stopping(_) | Phase::Releasing { .. } | Phase::Over(_) => Duration::MAX,
+            _ => Duration::MAX,
         }
     }
 

@@ -145,6 +145,16 @@ fn stored(write: &Write, base: &Record, version: u128) -> Record {
     }
 }
 
+fn candidate() -> Candidate {
+    Candidate {
+        identity: me(),
+        job_uid: "job".into(),
+        stop_grace: Duration::from_secs(28),
+        warnings: Vec::new(),
+        clock_source: Some("tsc".into()),
+    }
+}
+
 /// An elector, the Lease it writes to, and the last thing it wanted written.
 struct Bench {
     elector: Elector,
@@ -154,13 +164,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let candidate = Candidate {
-            identity: me(),
-            job_uid: "job".into(),
-            stop_grace: Duration::from_secs(28),
-            warnings: Vec::new(),
-            clock_source: Some("tsc".into()),
-        };
+        Self::of(candidate())
+    }
+
+    fn of(candidate: Candidate) -> Self {
         Self { elector: Elector::new(candidate, at(0)), lease: free(), version: 10 }
     }
 
@@ -198,7 +205,11 @@ impl Bench {
 
     /// Holds since `0`, sent at `0`; token 11.
     fn holding() -> Self {
-        let mut bench = Self::new();
+        Self::holding_by(candidate())
+    }
+
+    fn holding_by(candidate: Candidate) -> Self {
+        let mut bench = Self::of(candidate);
         let acquire = bench.saw(0, free());
         bench.store(10, &acquire);
         bench

@@ -53,7 +53,11 @@ impl World {
         let write = &request.write;
         let version = state.store.version + 1;
         let known = state.agents[request.agent].incarnation == request.incarnation && request.attempt.is_some();
-        let recorded = known && state.agents[request.agent].evidence.records_success(write);
+        let evidence = &state.agents[request.agent].evidence;
+        let recorded = known && evidence.records_end(write);
+        if known && evidence.makes_up_success(write) && base.notes.finished.is_none() {
+            state.broke(Claim::FinishedIsFinished);
+        }
         if known {
             state.agent(request.agent).evidence.stored(request, version);
         }

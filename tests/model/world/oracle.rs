@@ -7,9 +7,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::World;
+use super::clocks::KILL_MARGIN;
+use super::fault::FATAL;
 use super::lease::clock::{Moment, Now};
 use super::lease::elector::{Cause, Ending, Input, Output, Start, Write};
-use super::lease::notes::{Cleared, Desired, Exit, Progress, Provisional, Reason, Released, UnreachableHolder};
+use super::lease::notes::{Cleared, Desired, Exit, Outcome, Progress, Provisional, Reason, Released, UnreachableHolder};
 use super::lease::record::{Identity, Record};
 use super::lease::timing::{Timing, Wanted};
 use super::state::{Agent, Dead, Request, State};
@@ -49,7 +51,7 @@ pub enum Claim {
     OnlyStartsCount,
     /// What is told to stop says so at once, and has not failed when it falls silent.
     StopsAreNoFailures,
-    /// An outcome that gives nothing back is told only after a kill.
+    /// An outcome that gives nothing back is told only of what survives a kill, and its workload, for as long as a kill may take.
     OutcomesComeAfterTheKill,
 }
 
@@ -71,9 +73,10 @@ pub struct Evidence {
     /// Why it told its workload to end.
     pub cause: Option<Cause>,
     pub drained: Option<u32>,
-    /// When it was asked to end, and when it was killed.
+    /// When it was asked to end, when it was killed, and when it ended by itself.
     terminated: Option<u32>,
     killed: Option<u32>,
+    pub ended: Option<u32>,
 }
 
 /// What it was last told.
@@ -136,9 +139,15 @@ impl Evidence {
         self.token.is_some() && write.holder.is_some() && closes
     }
 
-    /// Whether it says so of a workload that has ended by itself, and well.
-    pub fn records_success(&self, write: &Write) -> bool {
-        self.is_outcome(write) && self.exit.is_some_and(Exit::is_success) && self.cause.is_none()
+    /// Whether it says so of a workload that has ended by itself, and well, or so that there is no further attempt.
+    pub fn records_end(&self, write: &Write) -> bool {
+        self.is_outcome(write) && self.exit.is_some_and(|exit| exit.is_success() || exit == FATAL) && self.cause.is_none()
+    }
+
+    /// Whether it says so although it had told its workload to end.
+    pub fn makes_up_success(&self, write: &Write) -> bool {
+        let succeeded = write.finished.as_ref().is_some_and(|finished| finished.outcome == Outcome::Succeeded);
+        self.is_outcome(write) && self.cause.is_some() && succeeded
     }
 
     pub fn stored(&mut self, request: &Request, version: u128) {
@@ -205,7 +214,8 @@ impl World {
         }
         let evidence = &state.agents[number].evidence;
         let is_outcome = evidence.is_outcome(write);
-        if is_outcome && evidence.killed.is_none() {
+        let long_ago = |tick: Option<u32>| tick.is_some_and(|tick| self.tick * (state.tick - tick) >= KILL_MARGIN);
+        if is_outcome && !(long_ago(evidence.killed) && long_ago(evidence.ended)) {
             state.broke(Claim::OutcomesComeAfterTheKill);
         }
         let this = (state.tick, write.base.0, is_outcome);

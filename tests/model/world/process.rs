@@ -200,7 +200,9 @@ impl World {
             Fault::End => {
                 let ruled = !self.policy.failure_policy.rules.is_empty();
                 let exit = if ruled { FATAL } else { Exit::Code(i32::from(self.policy.completion_policy == CompletionPolicy::Never)) };
-                state.agent(number).evidence.exit = Some(exit);
+                let tick = state.tick;
+                let evidence = &mut state.agent(number).evidence;
+                (evidence.exit, evidence.ended) = (Some(exit), Some(tick));
                 self.step(state, number, Input::Told(Fact::WorkloadEnded(exit)));
             }
             Fault::Undying => state.agent(number).killing = false,

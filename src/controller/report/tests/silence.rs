@@ -134,7 +134,11 @@ fn finished_by(more: Value) -> Value {
 /// An outcome that web-2 recorded beside something that survives its kill.
 fn recorded(finished: &Value) -> Seen {
     let progress = json!({"uid": "j", "run": 1, "starts": 1, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": false});
-    seen(Some("web-2_u2_0"), json!({"progress": progress, "finished": finished, "run": {"uid": "j", "number": 1, "desired": "Run"}}), 1)
+    seen(
+        Some("web-2_u2_0"),
+        json!({"health": {"token": "48213"}, "progress": progress, "finished": finished, "run": {"uid": "j", "number": 1, "desired": "Run"}}),
+        1,
+    )
 }
 
 fn held_says(status: &SingletonJobStatus) -> (String, String) {
@@ -150,13 +154,13 @@ fn an_outcome_that_was_recorded_and_not_given_back_is_said_with_what_follows_fro
     let again = compute(&once(&before), Some(recorded(&json!(null))), both());
     let how =
         "web-2 recorded how its attempt ended and could not give the Lease back, because a process in its container survived SIGKILL; ";
-    assert_eq!(held_says(&again), (reasons::OUTCOME_RECORDED.to_owned(), format!("{how}the next attempt waits 15 s")));
+    assert_eq!(held_says(&again), (reasons::OUTCOME_RECORDED.to_owned(), format!("{how}the next attempt waits 15 s from then on")));
     let finished = json!({
         "uid": "j", "run": 1, "outcome": "Succeeded", "reason": "Completed", "exit": {"code": 0}, "attempt": 1, "failures": 0,
         "by": "web-2_u2_0", "completionTime": ACQUIRED,
     });
     let done = compute(&once(&before), Some(recorded(&finished)), both());
-    assert_eq!(held_says(&done).1, format!("{how}nothing is left to run"));
+    assert_eq!(held_says(&done).1, format!("{how}nothing is to follow"));
     assert_eq!(table(&done)[0], is("True", reasons::COMPLETE));
 }
 

@@ -14,21 +14,24 @@ const OUTCOME_PATIENCE: Duration = Duration::from_secs(5 * 60);
 pub(super) enum Workload {
     Unstarted,
     Running,
-    /// Its first process ended; what that left behind is being killed.
-    Ended(Exit),
+    /// Its first process ended, which was learnt then; what that left behind is being killed.
+    Ended(Exit, Moment),
     /// Nothing is left, or nothing ever was.
     Empty(Option<Exit>),
 }
 
 impl Workload {
-    /// Whether something that it left behind may still run.
-    pub(super) fn has_ended(self) -> bool {
-        matches!(self, Self::Ended(_))
+    /// Since when only something that it left behind may still run.
+    pub(super) fn ended(self) -> Option<Moment> {
+        match self {
+            Self::Ended(_, at) => Some(at),
+            Self::Unstarted | Self::Running | Self::Empty(_) => None,
+        }
     }
 
     pub(super) fn exit(self) -> Option<Exit> {
         match self {
-            Self::Ended(exit) | Self::Empty(Some(exit)) => Some(exit),
+            Self::Ended(exit, _) | Self::Empty(Some(exit)) => Some(exit),
             Self::Unstarted | Self::Running | Self::Empty(None) => None,
         }
     }

@@ -45,7 +45,7 @@ impl Tenure {
     /// It is a renewal in all but what it is good for.
     pub(super) fn outcome(&self, now: Now, candidate: &Candidate, why: &Why, renewal: Write) -> Write {
         let (progress, finished) = self.end(now.at, candidate, why).settle(self.progress.clone(), &self.policy, self.ran(now.at), now.wall);
-        tracing::warn!("a process in the container survives SIGKILL: the outcome is recorded, and the Lease is left to expire");
+        tracing::warn!("a process in the container survives SIGKILL: recording the outcome; the Lease is left to expire");
         Write { progress: Some(progress), finished: finished.or(renewal.finished), ..renewal }
     }
 

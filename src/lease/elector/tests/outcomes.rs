@@ -70,3 +70,47 @@ fn what_is_lost_records_nothing() {
     lost.saw(600, held_by(other()).version(20));
     assert_eq!(put(&lost.tick(3_000)), None);
 }
+
+/// A drained workload that was killed at 1 500, and whose first process took 1.6 s to die of it.
+fn slow_to_die() -> Bench {
+    let mut bench = Bench::holding_by(Candidate { stop_grace: Duration::from_secs(1), ..candidate() });
+    let renewal = bench.told(500, Fact::Drain);
+    bench.store(510, &renewal);
+    assert_eq!(orders(&bench.tick(1_500)), [Order::Kill]);
+    assert_eq!(put(&bench.told(3_100, Fact::WorkloadEnded(Exit::Signal(9)))), None, "what is left may be about to go");
+    bench
+}
+
+#[test]
+fn what_dies_late_of_its_kill_gives_the_lease_back_and_records_nothing() {
+    let (_, release) = put(&slow_to_die().told(3_150, Fact::TreeEmpty)).expect("a release");
+    assert_eq!((release.holder, release.released.map(|mark| mark.reason)), (None, Some(Reason::Drain)));
+}
+
+#[test]
+fn what_survives_a_workload_that_died_late_is_given_as_long_again() {
+    let mut bench = slow_to_die();
+    let renewal = bench.tick(3_500);
+    bench.store(3_510, &renewal);
+    assert_eq!(put(&bench.tick(4_599)), None);
+    let (_, outcome) = put(&bench.tick(4_600)).expect("the outcome");
+    assert_eq!((outcome.holder, outcome.progress.map(|progress| (progress.open, progress.failures))), (Some(me()), Some((false, 0))));
+}
+
+#[test]
+fn an_acquisition_that_counted_no_start_starts_nothing_although_the_policy_has_changed_since() {
+    let spent = Progress { uid: "job".into(), run: 1, starts: 1, failures: 1, ..Progress::default() };
+    let strict = free().noted(|notes| {
+        notes.policy = Some(Policy { backoff_limit: 0, ..policy() });
+        notes.progress = Some(spent.clone());
+    });
+    let mut bench = Bench::new();
+    let acquire = bench.saw(0, strict);
+    bench.unknown(100, &acquire);
+    let (_, write) = put(&acquire).expect("an acquisition");
+    let laxer = stored(&write, &bench.lease, 11).noted(|notes| notes.policy = Some(policy())).version(12);
+    let outputs = bench.saw(200, laxer);
+    assert_eq!(orders(&outputs), []);
+    let (_, release) = put(&outputs).expect("a release");
+    assert_eq!((release.holder, release.progress, release.finished), (None, Some(spent), None), "for the next candidate to go on");
+}

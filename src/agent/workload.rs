@@ -140,8 +140,13 @@ impl Workload {
     /// Asks it to end.
     pub(super) fn terminate(&self) {
         let Some(leader) = self.leader.get() else { return };
-        if let Err(error) = sys::signal_group(leader, self.stop_signal.get()) {
-            tracing::debug!(%error, "nobody in the workload's process group can be signalled");
+        match sys::signal_group(leader, self.stop_signal.get()) {
+            Err(Errno::EPERM) if !self.needs_deputy => tracing::warn!(
+                "the workload has become another user and cannot be asked to end: run the container as the user that it becomes, or add the \
+                 capability KILL to it; the container is ended with it, and the Lease expires"
+            ),
+            Err(error) => tracing::debug!(%error, "the kernel signals no process of the workload's group"),
+            Ok(()) => {}
         }
         self.send_deputy(self.stop_signal.get(), Target::Group(leader.as_raw()));
     }

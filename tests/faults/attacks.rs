@@ -177,6 +177,7 @@ fn a_drain_of_a_workload_out_of_reach_of_every_signal_counts_no_failure() {
         let _standby = scenario.standby(scenario.pod(1)).await;
         active.signal(Signal::SIGTERM);
         assert_eq!(active.await_end(END).await.0, exit_codes::AGENT_FAILED);
+        assert!(scenario.said().contains("cannot be asked to end"), "a warning says why");
         let renewed = scenario.renewed().await;
         let new = await_tenure(&scenario.records, 2, scenario.timing.lease_duration() + START).await;
         scenario.at_least("last renewal to first instruction (L)", new.first.saturating_sub(renewed), scenario.timing.lease_duration());

@@ -10,7 +10,7 @@ use crate::verdict::{Account, Hit, Standby, Takeover, Verdict, median, sorted};
 /// For people.
 pub fn of(seed: u64, time: Duration, accounts: &[Account], hits: &[Hit], verdict: &Verdict) -> String {
     let mut table = String::new();
-    let (minutes, takeovers, overlap) = (time.as_secs_f64() / 60.0, verdict.takeovers.len(), milliseconds(overlap(accounts)));
+    let (minutes, takeovers, overlap) = (time.as_secs_f64() / 60.0, verdict.takeovers.len(), milliseconds(overlap(accounts, verdict)));
     let _ = writeln!(table, "seed {seed}, {minutes:.1} min: {} faults hit a holder, {takeovers} takeovers, overlap {overlap}", hits.len());
     let _ =
         writeln!(table, "\n{:<24}{:>10}{:>14}{:>14}   from a crash that left a standby", "cause", "takeovers", "median gap", "worst gap");
@@ -61,8 +61,9 @@ fn going_on(hit: Option<&Hit>) -> String {
     format!("{}{time}, {standby}", hit.cause.name())
 }
 
-fn overlap(accounts: &[Account]) -> Duration {
-    let violations = accounts.iter().flat_map(|account| &account.violations);
+/// The longest that is an objection.
+fn overlap(accounts: &[Account], verdict: &Verdict) -> Duration {
+    let violations = accounts.iter().flat_map(|account| &account.violations).filter(|violation| !verdict.continued.contains(violation));
     let by = |violation: &Violation| if let Violation::Overlap(_, _, by) = violation { *by } else { Duration::ZERO };
     violations.map(by).max().unwrap_or_default()
 }

@@ -111,9 +111,7 @@ fn is_repeated(job: &str, what: &Violation, hits: &[Hit]) -> bool {
 fn is_continued(job: &str, what: &Violation, accounts: &[Account], hits: &[Hit]) -> bool {
     let Violation::Overlap(earlier, _, _) = what else { return false };
     let tenures = accounts.iter().filter(|account| account.job == job).flat_map(|account| &account.tenures);
-    let Some(tenure) = tenures.max_by_key(|tenure| (tenure.token == *earlier, tenure.last)).filter(|it| it.token == *earlier) else {
-        return false;
-    };
+    let Some(tenure) = tenures.filter(|tenure| tenure.token == *earlier).max_by_key(|tenure| tenure.last) else { return false };
     let mut frozen = hits.iter().filter(|hit| hit.job == job && hit.token == *earlier && hit.cause == Cause::PodFrozen);
     frozen.any(|hit| {
         let only_daemons = tenure.main_last <= hit.at + LAST_MOMENTS;
@@ -144,11 +142,12 @@ fn pause(setbacks: u32) -> Duration {
 }
 
 fn takeover(account: &Account, (old, new): (&Tenure, &Tenure), hit: Option<Hit>, pause: Duration) -> Takeover {
-    let first_setback = hit.as_ref().filter(|_| pause.is_zero());
     let healed = hit.as_ref().and_then(|hit| hit.healed).unwrap_or_default();
-    let missing = hit.as_ref().is_some_and(|hit| hit.standby == Standby::Missing);
-    // A release that comes late, from a holder that was out of reach, begins a pause anew.
-    let counts_from = first_setback.map_or((!missing).then_some(old.last.max(healed)), |hit| counts_from(hit, old));
+    let counts_from = match &hit {
+        Some(hit) if pause.is_zero() || hit.standby == Standby::Missing => counts_from(hit, old),
+        // A holder that was out of reach begins a pause anew where it releases the Lease late.
+        _ => Some(old.last.max(healed)),
+    };
     let since = |from: Duration| new.first.saturating_sub(from);
     Takeover { job: account.job, lease: account.lease, gap: since(old.last), wait: counts_from.map(since), pause, hit }
 }

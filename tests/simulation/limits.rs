@@ -28,7 +28,7 @@ pub struct Account {
     pub starts: u32,
     /// The holder says that it was told to stop.
     pub stopping: bool,
-    /// Of the workload of whoever has just released, or told how its run ended, if it ended by itself.
+    /// Of the workload of the candidate that has just released the Lease, or told how its run ended; `None` if it was told to end.
     pub failed_with: Option<i32>,
     /// The holder has told how the run ended, and gives nothing back.
     pub recorded: bool,
@@ -103,8 +103,9 @@ impl Limits {
     fn commits(&self, who: Who, state: &State) -> Verdict {
         let Some(last) = self.last.as_ref().filter(|last| last.triple.uid == state.triple.uid) else { return Ok(()) };
         let account = &state.account;
-        let verdict = account.verdict.as_deref().filter(|_| last.finished != state.finished);
-        let failed_with = account.failed_with.filter(|_| (state.released || account.recorded) && !last.account.recorded);
+        let verdict = if last.finished == state.finished { None } else { account.verdict.as_deref() };
+        let tells_end = (state.released || account.recorded) && !last.account.recorded;
+        let failed_with = if tells_end { account.failed_with } else { None };
         let fatal = failed_with.is_some_and(|code| account.fatal.contains(&code));
         let by_policy = verdict == Some("FailurePolicy");
         // An outcome that gives nothing back does not say whether its workload had been told to stop.

@@ -228,7 +228,8 @@ fn holder(account: &Account<'_>) -> String {
 /// Of the same holder, from before this controller looked.
 fn remembered_token(account: &Account<'_>) -> Option<String> {
     let lease = account.old().lease?;
-    lease.fencing_token.filter(|_| lease.last_holder_identity.as_deref() == account.holder().map(Identity::as_str))
+    let is_its = lease.last_holder_identity.as_deref() == account.holder().map(Identity::as_str);
+    if is_its { lease.fencing_token } else { None }
 }
 
 fn held(account: &Account<'_>) -> Statement {
@@ -238,7 +239,9 @@ fn held(account: &Account<'_>) -> Statement {
             Some(false) | None => Statement::no(types::HELD, reasons::NEVER_HELD, "the Lease is new: nobody has held it yet"),
         };
     };
-    if let Some(floor) = record.floor_above().filter(|_| account.holder().is_none()) {
+    if account.holder().is_none()
+        && let Some(floor) = record.floor_above()
+    {
         return token_too_low(record.version, floor);
     }
     let seconds = record.lease_duration.as_secs();

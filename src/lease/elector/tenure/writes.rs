@@ -49,7 +49,8 @@ impl Tenure {
         Write { progress: Some(progress), finished: finished.or(renewal.finished), ..renewal }
     }
 
-    /// Gives the Lease back. An outcome that is recorded already stays as it is: nobody but this tenure closes the account that it has opened.
+    /// Gives the Lease back. The elector leaves an outcome that it has recorded already as it is: no other candidate closes the account that its
+    /// tenure has opened.
     pub(super) fn release(
         &self,
         now: Now,

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 #[path = "support/scripted_agent.rs"]
+#[expect(dead_code, reason = "shared with tests that use more of it")]
 mod scripted_agent;
 
 use std::fs;

@@ -130,7 +130,7 @@ impl Hung {
         let agent = Agent::shell(HUNG_DEADLINE, "exec beat b1");
         agent.await_beats(&["b1"]);
         admit(&cgroup, &agent);
-        fs::write(agent.path("hang"), self.disk.file().as_os_str().as_encoded_bytes()).expect("a writable directory");
+        agent.hang_on(&self.disk.file());
         let elector = agent.elector();
         eventually("the elector hangs", || is_unkillable(elector).then_some(()));
         let watch = Watch::begin(agent.deadline().saturating_sub(LEAD));

@@ -64,6 +64,14 @@ impl Agent {
         eventually("the elector is there", || children(self.first).first().copied())
     }
 
+    /// The elector writes to `file` on the thread that decides; it sees the whole request or none, because it polls for it.
+    pub fn hang_on(&self, file: &Path) {
+        let request = self.path("hang");
+        let new = request.with_extension("new");
+        fs::write(&new, file.as_os_str().as_encoded_bytes()).unwrap();
+        fs::rename(new, request).unwrap();
+    }
+
     pub fn await_beats(&self, names: &[&str]) {
         for name in names {
             eventually(&format!("{name} beats"), || self.last_beat(name));
@@ -82,7 +90,7 @@ impl Agent {
     }
 
     pub fn deadline(&self) -> Duration {
-        let facts = eventually("the deadline is armed", || Some(self.read("facts")).filter(|facts| facts.contains("deadline")));
+        let facts = eventually("the deadline is armed", || Some(self.read("facts")).filter(|facts| facts.contains('\n')));
         let line = facts.lines().next().unwrap().trim_matches('"').to_owned();
         Duration::from_nanos(line.strip_prefix("deadline ").unwrap().parse().unwrap())
     }

@@ -75,10 +75,12 @@ control_plane() {
   start_controllers
 }
 
+# Scenarios cut nodes side by side. By default the node lifecycle controller evicts from one node in ten seconds, and a second cut would wait.
 start_controllers() {
   keep kcm "$bin/kube-controller-manager" --kubeconfig="$run/kcm.kubeconfig" --leader-elect=false --cert-dir="$run/pki/kcm" \
     --authentication-skip-lookup=true --root-ca-file="$run/pki/apiserver.crt" --bind-address=127.0.0.1 \
-    --service-account-private-key-file="$run/pki/sa.key" --use-service-account-credentials=true --node-monitor-grace-period=20s
+    --service-account-private-key-file="$run/pki/sa.key" --use-service-account-credentials=true --node-monitor-grace-period=20s \
+    --node-eviction-rate=10
   keep scheduler "$bin/kube-scheduler" --kubeconfig="$run/scheduler.kubeconfig" --leader-elect=false --bind-address=127.0.0.1 \
     --authentication-skip-lookup=true --cert-dir="$run/pki/scheduler"
 }

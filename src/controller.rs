@@ -18,6 +18,7 @@ pub mod observe;
 pub mod plan;
 pub mod program;
 pub mod reconcile;
+pub mod refusals;
 pub mod report;
 pub mod request;
 pub mod settings;
@@ -36,7 +37,7 @@ use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::runtime::{WatchStreamExt, reflector::store::Writer};
+use kube::runtime::{PredicateConfig, WatchStreamExt, reflector::store::Writer};
 use kube::{Api, Client, Config, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -51,11 +52,14 @@ use crate::telemetry::metrics::jobs::Figures;
 use observe::Caches;
 use observe::sightings::Sightings;
 use reconcile::{Context, Failures};
+use refusals::Refusals;
 use report::recorder::Recorder;
 use settings::Agent;
 
 type Guarded = DeserializeGuard<SingletonJob>;
 
+/// As the manifests call it.
+const OWN_CONTAINER: &str = "controller";
 /// SingletonJobs that are reconciled at the same time.
 const CONCURRENCY: u16 = 8;
 
@@ -69,14 +73,17 @@ pub async fn configuration() -> Result<Config, kube::Error> {
     Ok(config)
 }
 
-/// The image that this very controller runs from: it contains the agent too.
+/// The image that this very controller runs from: it contains the agent too. It is that of the container [`OWN_CONTAINER`], because a mesh may have
+/// put another before it; of the first, where none has that name.
 ///
 /// # Errors
 /// Where the pod cannot be read.
 pub async fn own_image(client: &Client, namespace: &str, pod: &str) -> Result<Option<String>, request::Failure> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let found = request::bounded("reading the controller's own Pod", pod, pods.get_opt(pod)).await?;
-    Ok(found.and_then(|pod| pod.spec).and_then(|spec| spec.containers.into_iter().next()).and_then(|container| container.image))
+    let containers = found.and_then(|pod| pod.spec).map(|spec| spec.containers).unwrap_or_default();
+    let own = containers.iter().find(|container| container.name == OWN_CONTAINER).or_else(|| containers.first());
+    Ok(own.and_then(|container| container.image.clone()))
 }
 
 /// Reconciles until it is dropped, or something of it has ended that should not.
@@ -93,7 +100,8 @@ pub async fn run(client: Client, agent: Agent, instance: String, telemetry: Arc<
     let all_budgets = watcher(Api::<PodDisruptionBudget>::all(client.clone()), watcher::Config::default()).default_backoff();
     let beside = caches.clone();
     let root = watcher(Api::<Guarded>::all(client.clone()), watcher::Config::default()).default_backoff().reflect(jobs_writer);
-    let controller = Controller::for_stream(root.applied_objects(), jobs)
+    let asked = |job: &Guarded| Some(refusals::asked(job.meta()) ^ u64::from(job.0.is_ok()));
+    let controller = Controller::for_stream(root.applied_objects().predicate_filter(asked, PredicateConfig::default()), jobs)
         .with_config(controller::Config::default().concurrency(CONCURRENCY))
         .watches_stream(children(&client, pods_writer).touched_objects(), |pod| to_job(&pod))
         .watches_stream(news(children(&client, leases_writer), sightings.clone()), |lease| to_its_job(&lease))
@@ -106,7 +114,17 @@ pub async fn run(client: Client, agent: Agent, instance: String, telemetry: Arc<
     telemetry.metrics.follow(figures(caches.jobs.clone(), sightings.clone()));
     let recorder = Recorder::new(client.clone(), instance);
     let noted = telemetry.clone();
-    let context = Arc::new(Context { client, caches, filled, sightings, agent, recorder, telemetry, failures: Failures::default() });
+    let context = Arc::new(Context {
+        client,
+        caches,
+        filled,
+        sightings,
+        agent,
+        recorder,
+        telemetry,
+        failures: Failures::default(),
+        refusals: Refusals::default(),
+    });
     let reconcile = controller.run(reconcile::reconcile, reconcile::on_failure, context).for_each(|outcome| {
         mind(outcome);
         ready(())

@@ -5,6 +5,8 @@ mod bench;
 #[path = "support/control_plane.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod control_plane;
+#[path = "controller/refused.rs"]
+mod refused;
 
 use std::time::{Duration, Instant};
 
@@ -91,6 +93,20 @@ async fn whatever_the_controller_writes_bears_its_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_agents_image_is_that_of_the_container_controller() {
+    let bench = Bench::new("image").await;
+    let container = |name: &str, image: &str| json!({"name": name, "image": image});
+    let mesh = json!([container("proxy", "mesh:1"), container("controller", "singletonjob:1")]);
+    let renamed = json!([container("operator", "mine:1"), container("proxy", "mesh:1")]);
+    for (name, containers, expected) in [("meshed", mesh, "singletonjob:1"), ("renamed", renamed, "mine:1")] {
+        let pod = json!({"metadata": {"name": name}, "spec": {"containers": containers}});
+        bench.api().create(&PostParams::default(), &serde_json::from_value::<Pod>(pod).expect("a pod")).await.expect("stored");
+        let image = singletonjob::controller::own_image(&bench.client, "image", name).await.expect("an answer");
+        assert_eq!(image.as_deref(), Some(expected));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_of_somebody_else_is_left_alone_and_reported() {
     let bench = Bench::new("foreign").await;
     let theirs = Lease { metadata: ObjectMeta { name: Some("web".into()), ..ObjectMeta::default() }, ..Lease::default() };
@@ -126,6 +142,9 @@ async fn the_holder_shows_in_status_and_its_renewals_wake_nobody() {
     sleep(QUIET).await;
     let roles: Vec<_> = bench.pods().await.iter().map(|pod| pod.labels()[labels::ROLE].clone()).collect();
     assert_eq!(roles, [labels::ROLE_ACTIVE, labels::ROLE_STANDBY]);
+    let costs: Vec<_> =
+        bench.pods().await.iter().map(|pod| pod.annotations().get("controller.kubernetes.io/pod-deletion-cost").cloned()).collect();
+    assert_eq!(costs, [Some("1000".to_owned()), None]);
     let (before, reconciles) = (bench.versions().await, bench.reconciles());
     for _ in 0..5 {
         bench.hold("web", &pod, false).await;

@@ -28,6 +28,7 @@ use program::Program;
 use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::{find_condition, types};
+use singletonjob::contract::labels;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::sleep;
 
@@ -153,6 +154,15 @@ impl Bench {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Takes a label off the Lease, and waits until the controller has put it back: the second time, an Event counts it.
+    async fn lose_labels(&self, name: &str) {
+        let leases = self.api::<Lease>();
+        let without = json!({"metadata": {"labels": {labels::MANAGED_BY: null}}});
+        leases.patch(name, &PatchParams::default(), &Patch::Merge(without)).await.expect("stored");
+        let is_back = async || leases.get(name).await.expect("there").labels().contains_key(labels::MANAGED_BY);
+        eventually("labelled again", is_back).await;
+    }
+
     /// How often the controller has written in the users' namespace.
     fn writes(&self) -> usize {
         let deeds = self.audit.deeds(USER);
@@ -211,6 +221,9 @@ async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
     eventually("labelled", async || bench.api::<Pod>().list(&active).await.expect("an answer").items.len() == 1).await;
     let held = r#"singletonjob_held{namespace="rights",name="web"} 1"#;
     eventually("told of", async || program.get("/metrics").1.contains(held)).await;
+    for _twice in 0..2 {
+        bench.lose_labels("web").await;
+    }
     let jobs = bench.api::<SingletonJob>();
     bench.bind_holder_to_a_node().await;
     let strict = json!({"replicas": 1, "takeover": {"unreachableHolder": {"policy": "AfterPodGone"}}});

@@ -16,6 +16,8 @@ pub mod types {
     pub const TAKEOVER_BLOCKED: &str = "TakeoverBlocked";
     /// Something in the template will get in the way of a takeover.
     pub const TEMPLATE_HAZARDOUS: &str = "TemplateHazardous";
+    /// The API server refuses an object that the controller makes for the job.
+    pub const OBJECT_REFUSED: &str = "ObjectRefused";
     /// A ready standby exists.
     pub const STANDBY_AVAILABLE: &str = "StandbyAvailable";
     /// The agents have nothing to complain of.
@@ -46,6 +48,8 @@ pub mod reasons {
     pub const FAILED: &str = "Failed";
     /// The run gave way to the next tick.
     pub const REPLACED: &str = "Replaced";
+    /// No run has ended yet, and ticks were missed.
+    pub const TICK_MISSED: &str = "TickMissed";
     /// No run has ended yet.
     pub const NO_RUN: &str = "NoRun";
     /// Too many attempts failed, as in batch/v1.
@@ -80,6 +84,16 @@ pub mod reasons {
     pub const SCALED_TO_ZERO: &str = "ScaledToZero";
     /// Another's object has the name that we need.
     pub const FOREIGN_OBJECT: &str = "ForeignObject";
+    /// The API server refuses the Lease, or a change of it.
+    pub const LEASE_REFUSED: &str = "LeaseRefused";
+    /// The API server refuses the Role.
+    pub const ROLE_REFUSED: &str = "RoleRefused";
+    /// The API server refuses the RoleBinding.
+    pub const ROLE_BINDING_REFUSED: &str = "RoleBindingRefused";
+    /// The API server refuses the PodDisruptionBudget.
+    pub const POD_DISRUPTION_BUDGET_REFUSED: &str = "PodDisruptionBudgetRefused";
+    /// The API server refuses a change of a pod.
+    pub const POD_REFUSED: &str = "PodRefused";
     /// What the spec asks for cannot be done.
     pub const INVALID_SPEC: &str = "InvalidSpec";
     /// The policy asks for the end of a silent holder's pod.

@@ -88,7 +88,8 @@ pub struct SingletonJobSpec {
     pub failure_policy: Option<FailurePolicy>,
 
     /// How many seconds the job may take, counted from the start of its first attempt over all takeovers. Then the workload is stopped as by a
-    /// drain, and the job has failed. The time of day of the nodes is what counts: where their clocks differ, so does this. A suspended job
+    /// drain, and the job has failed. A run that no candidate can start has the same time, counted from when the job was made or resumed, or from
+    /// its tick. The time of day of the nodes is what counts: where their clocks differ, so does this. A suspended job
     /// has all its time again when it is resumed, whatever it was at. Only with `completionPolicy: OnSuccess`. Without limit when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]

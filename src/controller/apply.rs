@@ -5,6 +5,11 @@
 //! - A Lease is written with uid and resourceVersion, and never its spec: candidates own that.
 //! - Pods are made by name and deleted by uid: of two controllers that do the same at once, one is told no.
 //! - What another made under a name that is needed is left alone, and reported.
+//! - What the API server refuses is remembered, and nothing that needs it is asked for. The rest goes on.
+
+pub mod access;
+pub mod lease;
+pub mod pods;
 
 use std::fmt::Debug;
 
@@ -12,32 +17,25 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
-use kube::{Api, Client, Resource, ResourceExt};
-use serde::Serialize;
+use kube::api::{DeleteParams, Preconditions};
+use kube::{Api, Client, ResourceExt};
 use serde::de::DeserializeOwned;
-use serde_json::json;
 
 use super::build::{self, Objects};
-use super::observe::candidate::{Hindrance, PAST_DEADLINE, number};
-use super::observe::{Observed, Seen, is_of_earlier, is_owned};
+use super::observe::{Observed, Seen};
 use super::plan::takeover::Wishes;
-use super::request::{Failure, bounded, in_our_name, merging};
+use super::refusals::{Refused, Standing, Step};
+use super::request::{Failure, bounded};
 use crate::api::SingletonJob;
-use crate::contract::field_managers::CONTROLLER;
-use crate::contract::labels;
 use crate::lease::notes::{FailedPod, Handover};
-
-/// A wish loses a compare-and-swap only against renewals, which are seconds apart.
-const MOST_SWAPS: usize = 4;
-/// Numbers that are tried for one pod, should names be taken by others.
-const MOST_NUMBERS: i64 = 20;
 
 /// What was done. Only [`apply`] makes one, and status is computed from nothing else.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Applied {
     /// The Lease was missing and has been made; whether in the name of an earlier holder.
     pub lease_created: Option<bool>,
+    /// Whether the Lease says what was decided.
+    pub wishes_stored: bool,
     /// A request to hand over that was written.
     pub handover: Option<Handover>,
     /// Whether the Lease had lost its labels, which are on it again.
@@ -52,8 +50,10 @@ pub struct Applied {
     pub retired: Vec<String>,
     /// The highest number tried.
     pub last_number: Option<i64>,
-    /// Why pods could not be made, in the API server's words.
-    pub refused: Option<Hindrance>,
+    /// What the API server refuses, and what is therefore not asked for again yet.
+    pub refused: Vec<Refused>,
+    /// Why the API server fails to do the rest, where it has failed for a while.
+    pub failed: Option<String>,
     /// Names that were needed and are another's.
     pub foreign: Vec<String>,
     /// Names that were needed and are those of pods of an earlier SingletonJob, which are on their way out.
@@ -70,6 +70,7 @@ impl Applied {
     fn nothing() -> Self {
         Self {
             lease_created: None,
+            wishes_stored: true,
             handover: None,
             labels_restored: false,
             failed_pods: Vec::new(),
@@ -77,7 +78,8 @@ impl Applied {
             deleted: Vec::new(),
             retired: Vec::new(),
             last_number: None,
-            refused: None,
+            refused: Vec::new(),
+            failed: None,
             foreign: Vec::new(),
             earlier: Vec::new(),
             seal: Seal(()),
@@ -90,59 +92,30 @@ pub fn nothing() -> Applied {
     Applied::nothing()
 }
 
+/// Carries out a plan, in the order that its safety needs. What is not there to be deleted is no failure. Whatever becomes of the whole, what
+/// was done is done, and the caller reports it. Nothing is asked for that is in `standing`.
+///
+/// # Errors
+/// The first request that failed and without which the rest must not be done.
+pub async fn apply(
+    client: &Client,
+    job: &SingletonJob,
+    observed: &Observed,
+    standing: &Standing,
+    objects: Objects,
+) -> (Applied, Result<(), Failure>) {
+    let applied = Applied { wishes_stored: false, ..Applied::nothing() };
+    let mut work = Work { apis: Apis::of(client, &job.namespace().unwrap_or_default()), job, standing, applied };
+    let result = Box::pin(work.in_order(observed, objects)).await;
+    (work.applied, result)
+}
+
 struct Apis {
     leases: Api<Lease>,
     pods: Api<Pod>,
     roles: Api<Role>,
     bindings: Api<RoleBinding>,
     budgets: Api<PodDisruptionBudget>,
-}
-
-/// Carries out a plan, in the order that its safety needs. What is not there to be deleted is no failure. Whatever becomes of the whole, what
-/// was done is done, and somebody is to be told.
-///
-/// # Errors
-/// The first request that failed and without which the rest must not be done.
-pub async fn apply(client: &Client, job: &SingletonJob, observed: &Observed, objects: Objects) -> (Applied, Result<(), Failure>) {
-    let mut applied = Applied::nothing();
-    let result = Box::pin(in_order(client, job, observed, objects, &mut applied)).await;
-    (applied, result)
-}
-
-async fn in_order(
-    client: &Client,
-    job: &SingletonJob,
-    observed: &Observed,
-    objects: Objects,
-    applied: &mut Applied,
-) -> Result<(), Failure> {
-    let Objects { lease, wishes, role, binding, budget, pods, delete, label, retire } = objects;
-    let apis = Apis::of(client, &job.namespace().unwrap_or_default());
-    let lease = match (&observed.lease, lease) {
-        (None, Some((lease, free))) => {
-            let lease = create_lease(&apis, &lease, free).await?;
-            applied.lease_created = Some(!free);
-            lease
-        }
-        (Some(Seen { object, .. }), _) => write_wishes(&apis, object, &wishes, applied).await?,
-        (None, None) => return Ok(()),
-    };
-    grant(&apis, observed, &lease, role, binding).await?;
-    guard_drains(&apis, observed.budget.as_ref(), budget).await?;
-    for (name, uid, role) in label {
-        set_role(&apis, &name, &uid, role).await?;
-    }
-    for (name, uid, version) in retire {
-        retire_pod(&apis, &name, &uid, &version, applied).await?;
-    }
-    for pod in pods {
-        create_pod(&apis, job, pod, applied).await?;
-    }
-    for (name, uid) in delete {
-        remove(&apis.pods, "deleting Pod", &name, Some(uid)).await?;
-        applied.deleted.push(name);
-    }
-    Ok(())
 }
 
 impl Apis {
@@ -157,148 +130,151 @@ impl Apis {
     }
 }
 
-/// Makes a Lease. The mark that frees it needs its uid, so it is a second write, on the version that the first one left: it is lost if
-/// anybody else was there meanwhile, and everybody waits.
-async fn create_lease(apis: &Apis, lease: &Lease, free: bool) -> Result<Lease, Failure> {
-    let name = lease.name_any();
-    let lease = bounded("creating Lease", &name, apis.leases.create(&in_our_name(), lease)).await?;
-    if !free {
-        return Ok(lease);
-    }
-    let marked = build::lease::marked_free(&lease);
-    bounded("freeing the new Lease", &name, apis.leases.replace(&name, &in_our_name(), &marked)).await
+/// One plan that is being carried out.
+struct Work<'a> {
+    apis: Apis,
+    job: &'a SingletonJob,
+    standing: &'a Standing,
+    applied: Applied,
 }
 
-/// Makes the Lease of the controllers themselves.
-///
-/// # Errors
-/// Where a request fails; that it is there already is none.
-pub async fn create_own_lease(client: &Client, namespace: &str, lease: &Lease) -> Result<(), Failure> {
-    match create_lease(&Apis::of(client, namespace), lease, true).await {
-        Ok(_) => Ok(()),
-        Err(failure) if failure.is_conflict() => Ok(()),
-        Err(failure) => Err(failure),
+impl Work<'_> {
+    async fn in_order(&mut self, observed: &Observed, objects: Objects) -> Result<(), Failure> {
+        let Objects { lease, wishes, role, binding, budget, pods, delete, label, retire } = objects;
+        let lease = match (&observed.lease, lease) {
+            (None, Some((lease, free))) => self.make_lease(&lease, free).await?,
+            (Some(Seen { object, .. }), _) => Some(self.annotate(object, &wishes).await?),
+            (None, None) => None,
+        };
+        let Some(lease) = lease else { return Ok(()) };
+        let granted = self.grant(observed, &lease, role, binding).await?;
+        self.guard_drains(observed.budget.as_ref(), budget).await?;
+        self.ask_about_pods(label.into_iter().map(Ask::Label).chain(retire.into_iter().map(Ask::Retire))).await?;
+        // Pods come and go by what the Lease says, and it does not say so yet.
+        if !self.applied.wishes_stored {
+            return Ok(());
+        }
+        let make = pods.into_iter().filter(|_| granted).map(|pod| Ask::Make(Box::new(pod)));
+        self.ask_about_pods(make.chain(delete.into_iter().map(Ask::Delete))).await
     }
-}
 
-/// Read, annotate, swap; again on what is there then, while it is the same Lease and nobody has decided meanwhile what should run.
-async fn write_wishes(apis: &Apis, seen: &Lease, wishes: &Wishes, applied: &mut Applied) -> Result<Lease, Failure> {
-    let (name, uid) = (seen.name_any(), seen.uid());
-    let (mut base, mut swaps) = (seen.clone(), 1);
-    loop {
-        let Some(next) = build::lease::with_wishes(&base, wishes) else { return Ok(base) };
-        match bounded("annotating Lease", &name, apis.leases.replace(&name, &in_our_name(), &next)).await {
-            Ok(written) => {
-                applied.handover = build::lease::new_handover(&base, wishes).cloned();
-                applied.labels_restored = build::lease::lacks_labels(&base);
-                applied.failed_pods = build::lease::new_failed_pods(&base, wishes);
-                return Ok(written);
+    /// Whether the controller does not ask for this now, because it was refused a moment ago.
+    fn is_refused(&mut self, step: Step, subject: &str) -> bool {
+        if self.applied.refused.iter().any(|refused| refused.step == step && refused.subject == subject) {
+            return true;
+        }
+        let standing = self.standing.find(step, subject);
+        self.applied.refused.extend(standing.cloned());
+        standing.is_some()
+    }
+
+    /// `None` if the API server refuses it: the rest goes on, and status says why.
+    fn unless_refused<T>(&mut self, step: Step, subject: &str, result: Result<T, Failure>) -> Result<Option<T>, Failure> {
+        match result {
+            Ok(done) => Ok(Some(done)),
+            Err(failure) => {
+                let message = failure.refuses().ok_or(failure)?;
+                self.applied.refused.push(Refused { step, subject: subject.to_owned(), message });
+                Ok(None)
             }
-            Err(failure) if failure.is_conflict() && swaps < MOST_SWAPS => {
-                swaps += 1;
-                base = bounded("reading Lease", &name, apis.leases.get(&name)).await?;
-                if base.uid() != uid || !build::lease::may_follow(wishes, seen, &base) {
-                    return Err(failure);
-                }
+        }
+    }
+
+    async fn make_lease(&mut self, lease: &Lease, free: bool) -> Result<Option<Lease>, Failure> {
+        if self.is_refused(Step::MakeLease, "") {
+            return Ok(None);
+        }
+        let made = self.unless_refused(Step::MakeLease, "", lease::create(&self.apis.leases, lease, free).await)?;
+        self.applied.lease_created = made.as_ref().map(|_| !free);
+        self.applied.wishes_stored = made.is_some();
+        Ok(made)
+    }
+
+    /// Where it is refused, the Lease as it was seen.
+    async fn annotate(&mut self, seen: &Lease, wishes: &Wishes) -> Result<Lease, Failure> {
+        let says_so = build::lease::with_wishes(seen, wishes).is_none();
+        let subject = wishes.fingerprint();
+        if says_so || self.is_refused(Step::Annotate, &subject) {
+            self.applied.wishes_stored = says_so;
+            return Ok(seen.clone());
+        }
+        let written = lease::annotate(&self.apis.leases, seen, wishes, &mut self.applied).await;
+        let written = self.unless_refused(Step::Annotate, &subject, written)?;
+        self.applied.wishes_stored = written.is_some();
+        Ok(written.unwrap_or_else(|| seen.clone()))
+    }
+
+    /// Whether candidates have what they need; an earlier Role or RoleBinding that must not be changed will do.
+    async fn grant(&mut self, observed: &Observed, lease: &Lease, mut role: Role, mut binding: RoleBinding) -> Result<bool, Failure> {
+        build::rbac::owned_by(&mut role.metadata, lease);
+        build::rbac::owned_by(&mut binding.metadata, lease);
+        let (earlier, bound) = (observed.role.as_ref(), observed.binding.as_ref());
+        let mut has_role = earlier.is_some();
+        if !access::is_granted(earlier, &role) && !self.is_refused(Step::GrantRole, "") {
+            let result = access::put(&self.apis.roles, "applying Role", &role).await;
+            has_role |= self.unless_refused(Step::GrantRole, "", result)?.is_some();
+        }
+        let mut is_bound = bound.is_some();
+        if has_role && !access::is_bound(bound, &binding) && !self.is_refused(Step::BindRole, "") {
+            let result = access::put(&self.apis.bindings, "applying RoleBinding", &binding).await;
+            is_bound |= self.unless_refused(Step::BindRole, "", result)?.is_some();
+        }
+        Ok(has_role && is_bound)
+    }
+
+    async fn guard_drains(&mut self, is: Option<&PodDisruptionBudget>, wanted: Option<PodDisruptionBudget>) -> Result<(), Failure> {
+        if access::is_guarded(is, wanted.as_ref()) || self.is_refused(Step::GuardDrains, "") {
+            return Ok(());
+        }
+        let result = access::guard_drains(&self.apis.budgets, is, wanted).await;
+        self.unless_refused(Step::GuardDrains, "", result).map(drop)
+    }
+
+    /// What refuses one new pod refuses the next: a number that was not taken is there for the next try.
+    async fn ask_about_pods(&mut self, asks: impl Iterator<Item = Ask>) -> Result<(), Failure> {
+        for ask in asks {
+            let (step, subject) = ask.what();
+            if !self.is_refused(step, &subject) {
+                let result = self.ask(ask).await;
+                self.unless_refused(step, &subject, result)?;
             }
-            Err(failure) => return Err(failure),
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, ask: Ask) -> Result<(), Failure> {
+        let (pods, applied) = (&self.apis.pods, &mut self.applied);
+        match ask {
+            Ask::Label((name, uid, role)) => pods::set_role(pods, self.job, &name, &uid, role).await,
+            Ask::Retire((name, uid, version)) => pods::retire(pods, &name, &uid, &version, applied).await,
+            Ask::Make(pod) => pods::create(pods, self.job, *pod, applied).await,
+            Ask::Delete((name, uid)) => {
+                remove(pods, "deleting Pod", &name, Some(uid)).await?;
+                applied.deleted.push(name);
+                Ok(())
+            }
         }
     }
 }
 
-async fn grant(apis: &Apis, observed: &Observed, lease: &Lease, mut role: Role, mut binding: RoleBinding) -> Result<(), Failure> {
-    build::rbac::owned_by(&mut role.metadata, lease);
-    build::rbac::owned_by(&mut binding.metadata, lease);
-    let same = |is: &Role| is.rules == role.rules && build::rbac::has_metadata(&is.metadata, &role.metadata);
-    if !observed.role.as_ref().is_some_and(same) {
-        put(&apis.roles, "applying Role", &role).await?;
-    }
-    let same = |is: &RoleBinding| subjects(is) == subjects(&binding) && build::rbac::has_metadata(&is.metadata, &binding.metadata);
-    if !observed.binding.as_ref().is_some_and(same) {
-        put(&apis.bindings, "applying RoleBinding", &binding).await?;
-    }
-    Ok(())
+/// One request about one pod, with what [`Objects`] says of it.
+enum Ask {
+    Label((String, String, &'static str)),
+    Retire((String, String, String)),
+    Make(Box<Pod>),
+    Delete((String, String)),
 }
 
-/// Makes it as it should be, whether it is there or not.
-async fn put<K>(api: &Api<K>, act: &str, object: &K) -> Result<(), Failure>
-where
-    K: Resource + Clone + Debug + Serialize + DeserializeOwned,
-{
-    let (name, params) = (object.name_any(), PatchParams::apply(CONTROLLER).force());
-    bounded(act, &name, api.patch(&name, &params, &Patch::Apply(object))).await.map(drop)
-}
-
-/// A budget that is not wanted goes: it would keep drains waiting for nobody.
-async fn guard_drains(apis: &Apis, is: Option<&PodDisruptionBudget>, wanted: Option<PodDisruptionBudget>) -> Result<(), Failure> {
-    match (is, wanted) {
-        (None, None) => Ok(()),
-        (Some(is), Some(wanted)) if is.spec == wanted.spec && build::rbac::has_metadata(&is.metadata, &wanted.metadata) => Ok(()),
-        (_, Some(wanted)) => put(&apis.budgets, "applying PodDisruptionBudget", &wanted).await,
-        (Some(is), None) => remove(&apis.budgets, "deleting PodDisruptionBudget", &is.name_any(), is.uid()).await,
-    }
-}
-
-/// The API server fills in the rest of a subject.
-fn subjects(binding: &RoleBinding) -> Vec<(&str, Option<&str>)> {
-    let subjects = binding.subjects.iter().flatten();
-    subjects.map(|subject| (subject.name.as_str(), subject.namespace.as_deref())).collect()
-}
-
-/// Makes one pod, under the first number that nobody has. One of this very job under that number was made by somebody who knew more than we
-/// did: it is the one that was wanted.
-async fn create_pod(apis: &Apis, job: &SingletonJob, mut pod: Pod, applied: &mut Applied) -> Result<(), Failure> {
-    let first = number(&pod.name_any()).max(applied.last_number.map_or(0, |last| last + 1));
-    for number in first..first + MOST_NUMBERS {
-        let name = format!("{}-{number}", job.name_any());
-        pod.metadata.name = Some(name.clone());
-        applied.last_number = Some(number);
-        match bounded("creating Pod", &name, apis.pods.create(&in_our_name(), &pod)).await {
-            Ok(_) => {
-                applied.created.push(name);
-                return Ok(());
-            }
-            Err(failure) if failure.is_conflict() => {
-                let there = bounded("reading Pod", &name, apis.pods.get_opt(&name)).await?;
-                match there {
-                    Some(there) if is_owned(&there, job) => return Ok(()),
-                    Some(there) if is_of_earlier(&there, job) => applied.earlier.push(name),
-                    Some(_) => applied.foreign.push(name),
-                    None => {}
-                }
-            }
-            Err(failure) => return refuse(failure, number, applied),
+impl Ask {
+    /// All new pods are alike.
+    fn what(&self) -> (Step, String) {
+        match self {
+            Self::Label((pod, ..)) => (Step::Label, pod.clone()),
+            Self::Retire((pod, ..)) => (Step::Retire, pod.clone()),
+            Self::Make(_) => (Step::MakePod, String::new()),
+            Self::Delete((pod, _)) => (Step::DeletePod, pod.clone()),
         }
     }
-    Ok(())
-}
-
-/// Quota, Pod Security and webhooks refuse a pod, not the reconciliation: the rest goes on, and status says why. An API server that is too
-/// busy refuses nobody in particular.
-fn refuse(failure: Failure, number: i64, applied: &mut Applied) -> Result<(), Failure> {
-    let Some((400..500, message)) = failure.refusal().filter(|_| !failure.is_outage()) else { return Err(failure) };
-    let message = message.to_owned();
-    applied.last_number = number.checked_sub(1).filter(|last| *last > 0);
-    applied.refused = Some(Hindrance { reason: "FailedCreate".into(), message });
-    Ok(())
-}
-
-async fn set_role(apis: &Apis, name: &str, uid: &str, role: &str) -> Result<(), Failure> {
-    let patch = json!({"metadata": {"uid": uid, "labels": {labels::ROLE: role}}});
-    let result = bounded("labelling Pod", name, apis.pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
-    tolerate_absence(result.map(drop))
-}
-
-/// Ends what still runs in a pod, and keeps the pod with its logs: on the version that was seen, so that of all who see it only one does it.
-/// Where it has changed since, the change will be seen too.
-async fn retire_pod(apis: &Apis, name: &str, uid: &str, version: &str, applied: &mut Applied) -> Result<(), Failure> {
-    let exactly = json!({"uid": uid, "resourceVersion": version});
-    let patch = json!({"metadata": exactly, "spec": {"activeDeadlineSeconds": PAST_DEADLINE}});
-    let result = bounded("retiring Pod", name, apis.pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
-    if result.is_ok() {
-        applied.retired.push(name.to_owned());
-    }
-    tolerate_absence(result.map(drop))
 }
 
 /// Nothing but the very object of this uid.
@@ -316,16 +292,4 @@ fn tolerate_absence(result: Result<(), Failure>) -> Result<(), Failure> {
         Err(failure) if failure.is_not_found() || failure.is_conflict() => Ok(()),
         result => result,
     }
-}
-
-/// Removes a Lease whose SingletonJob is gone; not if anything has happened to it since it was looked at.
-///
-/// # Errors
-/// Where the request fails.
-pub async fn remove_lease(client: &Client, lease: &Lease) -> Result<(), Failure> {
-    let (namespace, name) = (lease.namespace().unwrap_or_default(), lease.name_any());
-    let exactly = Preconditions { uid: lease.uid(), resource_version: lease.resource_version() };
-    let leases: Api<Lease> = Api::namespaced(client.clone(), &namespace);
-    let params = DeleteParams::background().preconditions(exactly);
-    tolerate_absence(bounded("deleting Lease", &name, leases.delete(&name, &params)).await.map(drop))
 }

@@ -68,7 +68,7 @@ where
     let client = Client::try_from(config.clone())?;
     let own = own_lease(namespace)?;
     tokio::select! {
-        made = once_reached(async || apply::create_own_lease(&client, namespace, &own).await) => made?,
+        made = once_reached(async || apply::lease::create_own(&client, namespace, &own).await) => made?,
         () = drain.clone() => return Ok(Ending::Interrupted),
     }
     let (facts, told) = mpsc::unbounded_channel();

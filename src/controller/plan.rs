@@ -7,13 +7,14 @@
 //!
 //! # Layout
 //! [`runs`]: which run is wanted, and how far it has come. [`schedule`]: which tick becomes one. [`takeover`]: the Lease and its wishes.
-//! [`clearance`]: whether a silent holder is gone. [`candidates`]: how many pods. [`rollout`]: which template. [`progress`]: whether a rollout
+//! [`clearance`]: whether a silent holder is gone. [`closing`]: which run cannot be started. [`candidates`]: how many pods. [`rollout`]: which template. [`progress`]: whether a rollout
 //! gets on. [`handover`]: who should hold, by [`preference`] among others. [`retention`]: which ended pods stay. [`failure`]: what candidates
 //! make of failures, [`failed_pods`] which ended pods are some. [`budget`]: whether drains wait for a standby. [`request`]: what a person asks for by annotation.
 
 pub mod budget;
 pub mod candidates;
 pub mod clearance;
+pub mod closing;
 pub mod failed_pods;
 pub mod failure;
 pub mod handover;
@@ -38,7 +39,9 @@ use super::observe::candidate::Candidate;
 use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::schedule::CandidatesPolicy;
 use crate::api::{CompletionPolicy, SingletonJob};
+use crate::lease::notes::Run;
 use crate::lease::timing::{Timing, Wanted};
+use closing::Closed;
 use handover::Choice;
 use handover::request::{Fate, Request};
 use rollout::Step;
@@ -145,10 +148,14 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, agenda: Option<A
     let choice = handover::choose(job, observed, rolls_out, now);
     let awaited = progress::awaited(job, observed).map(|awaited| awaited.left(now));
     let left = runs::left(job, observed, agenda.as_ref(), now).filter(|_| observed.holder().is_none());
-    let due = [Some(pace), time_to_live, choice.look, awaited, left, unheld_left(job, observed, now)];
+    let unstarted = closing::left(job, observed, now);
+    let closed = closing::closed(job, observed).or((unstarted == Some(Duration::ZERO)).then_some(Closed::DeadlineExceeded));
+    let closed = agenda.as_ref().map_or(closed, |agenda| agenda.closed);
+    let run = runs::wanted(job, observed, agenda.as_ref(), closed, now);
+    let due = [Some(pace), time_to_live, choice.look, awaited, left, unstarted, unheld_left(job, observed, now)];
     Act {
         create_lease: observed.lease.is_none().then(|| takeover::creation(job, observed, timing)),
-        wishes: wishes(job, observed, timing, agenda.as_ref(), &choice),
+        wishes: wishes(job, observed, timing, run, agenda.as_ref(), &choice),
         service_accounts: candidates::service_accounts(job, observed),
         budget: budget::min_available(job, observed),
         create: (number, create),
@@ -163,9 +170,9 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, agenda: Option<A
     }
 }
 
-fn wishes(job: &SingletonJob, observed: &Observed, timing: Timing, agenda: Option<&Agenda>, choice: &Choice) -> Wishes {
+fn wishes(job: &SingletonJob, observed: &Observed, timing: Timing, run: Run, agenda: Option<&Agenda>, choice: &Choice) -> Wishes {
     let granted = choice.request.as_ref().filter(|request| matches!(request.fate, Fate::Granted(_))).map(|request| request.text.clone());
-    let wishes = takeover::wishes(job, observed, timing, agenda, choice.handover.clone());
+    let wishes = takeover::wishes(job, observed, timing, run, agenda, choice.handover.clone());
     Wishes { succession: choice.succession.clone(), granted, ..wishes }
 }
 

@@ -10,11 +10,12 @@ use kube::runtime::controller::Action;
 use kube::{Client, Resource, ResourceExt};
 use tokio::sync::watch;
 
-use super::apply;
+use super::apply::{self, Applied};
 use super::build;
 use super::observe::sightings::Sightings;
 use super::observe::{self, Caches, Observed, claims, fate};
 use super::plan::{self, Plan};
+use super::refusals::{Refusals, Standing, Step, asked};
 use super::report::events::{self, Event};
 use super::report::recorder::Recorder;
 use super::report::{self, Account};
@@ -26,8 +27,12 @@ use crate::telemetry::Telemetry;
 
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
-/// After a pod was refused: a quota may have been raised.
-const REFUSED_RETRY: Duration = Duration::from_secs(10);
+/// After a spec was found that nothing can be done with: what it needs may have come.
+const REFUSED_PLAN_RETRY: Duration = Duration::from_secs(60);
+/// While a namespace is being deleted, and its SingletonJobs are still to go.
+const TERMINATING_RETRY: Duration = Duration::from_secs(30);
+/// An API server that answers so often in a row that it fails is said to fail.
+const TOLD_FAILURES: u32 = 3;
 /// After status was written down that had to be before anything else.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
@@ -49,6 +54,8 @@ pub struct Context {
     pub telemetry: Arc<Telemetry>,
     /// Failures in a row, by SingletonJob.
     pub failures: Failures,
+    /// What the API server refuses, by SingletonJob.
+    pub refusals: Refusals,
 }
 
 /// How often in a row a SingletonJob could not be reconciled, by namespace and name.
@@ -62,6 +69,10 @@ impl Failures {
 
     fn none(&self, key: &(String, String)) {
         self.lock().remove(key);
+    }
+
+    fn in_a_row(&self, key: &(String, String)) -> u32 {
+        self.lock().get(key).copied().unwrap_or(0)
     }
 
     /// One more; how long to wait before the next try.
@@ -117,8 +128,11 @@ pub async fn reconcile(guarded: Arc<DeserializeGuard<SingletonJob>>, context: Ar
 #[expect(clippy::needless_pass_by_value, reason = "the signature is the runtime's")]
 pub fn on_failure(guarded: Arc<DeserializeGuard<SingletonJob>>, failure: &Failure, context: Arc<Context>) -> Action {
     let key = key(guarded.meta());
-    let conflict = failure.is_conflict();
-    if conflict {
+    if failure.is_of_terminating_namespace() {
+        tracing::debug!(namespace = key.0, name = key.1, %failure, "the namespace is being deleted; the SingletonJob is left alone");
+        return Action::requeue(TERMINATING_RETRY);
+    }
+    if failure.is_conflict() {
         tracing::debug!(namespace = key.0, name = key.1, %failure, "something else was written first; looking again");
     } else {
         tracing::warn!(namespace = key.0, name = key.1, %failure, "cannot reconcile; trying again");
@@ -132,18 +146,20 @@ fn key(metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) ->
 
 async fn one(job: &SingletonJob, context: &Context) -> Result<Action, Failure> {
     let now = Timestamp::now();
+    let asked = asked(&job.metadata);
+    let standing = context.refusals.standing(&key(&job.metadata), asked, Instant::now());
     let observed = observe::cached(job, &context.caches, &context.sightings, clock::now().at)?;
     let observed = with_fate(job, observed, &context.client).await?;
     let plan = plan::plan(job, &observed, now);
-    if !needs_own_eyes(&plan, &observed) {
-        return Box::pin(carry_out(job, observed, plan, now, context)).await;
+    if !needs_own_eyes(&plan, &observed, &standing) {
+        return Box::pin(carry_out(job, observed, plan, (asked, &standing), now, context)).await;
     }
     let Some((job, observed)) = live(job, context).await? else {
         return Ok(Action::await_change());
     };
     let observed = with_fate(&job, observed, &context.client).await?;
     let plan = plan::plan(&job, &observed, now);
-    Box::pin(carry_out(&job, observed, plan, now, context)).await
+    Box::pin(carry_out(&job, observed, plan, (asked, &standing), now, context)).await
 }
 
 async fn live(job: &SingletonJob, context: &Context) -> Result<Option<(SingletonJob, Observed)>, Failure> {
@@ -158,46 +174,86 @@ async fn with_fate(job: &SingletonJob, observed: Observed, client: &Client) -> R
     Ok(Observed { fate, ..observed })
 }
 
-/// Whether something is about to be made because a cache says that it is missing, or deleted because it says that it is not needed, or to be
-/// blamed on somebody.
-fn needs_own_eyes(plan: &Plan, observed: &Observed) -> bool {
-    match plan {
-        Plan::LetGo | Plan::Refuse(_) => false,
-        Plan::Act(act) => {
-            let makes = act.create_lease.is_some() || act.create.1 > 0 || observed.role.is_none() || observed.binding.is_none();
-            makes || !act.delete.is_empty()
-        }
+/// Whether something is about to be made because a cache says that it is missing, or deleted because it says that it is not needed.
+fn needs_own_eyes(plan: &Plan, observed: &Observed, standing: &Standing) -> bool {
+    let Plan::Act(act) = plan else { return false };
+    if act.create_lease.is_some() {
+        return standing.is_asked(Step::MakeLease);
     }
+    let makes_role = observed.role.is_none() && standing.is_asked(Step::GrantRole);
+    let comes_to_binding = observed.role.is_some() || standing.is_asked(Step::GrantRole);
+    let makes_binding = observed.binding.is_none() && comes_to_binding && standing.is_asked(Step::BindRole);
+    let makes_pods = act.create.1 > 0 && standing.is_asked(Step::MakePod);
+    makes_role || makes_binding || makes_pods || !act.delete.is_empty()
 }
 
-async fn carry_out(job: &SingletonJob, observed: Observed, plan: Plan, now: Timestamp, context: &Context) -> Result<Action, Failure> {
-    let (applied, next_look) = match &plan {
+async fn carry_out(
+    job: &SingletonJob,
+    observed: Observed,
+    plan: Plan,
+    (asked, standing): (u64, &Standing),
+    now: Timestamp,
+    context: &Context,
+) -> Result<Action, Failure> {
+    let (mut applied, result, next_look) = match &plan {
         Plan::LetGo => return Ok(Action::await_change()),
-        Plan::Refuse(_) => (apply::nothing(), REFUSED_RETRY * 6),
+        Plan::Refuse(_) => (apply::nothing(), Ok(()), REFUSED_PLAN_RETRY),
         Plan::Act(act) => {
             let objects = build::objects(job, act, &observed.template_hash, &context.agent);
-            let (applied, result) = apply::apply(&context.client, job, &observed, objects).await;
+            let (applied, result) = apply::apply(&context.client, job, &observed, standing, objects).await;
             context.recorder.record(job, events::done(&applied)).await;
-            result?;
-            (applied, act.next_look)
+            (applied, result, act.next_look)
         }
     };
-    let observed = Observed { claims: claims::look(&context.client, job).await?, ..observed };
-    let account = Account::new(job, &observed, &plan, applied, now);
-    let refused = account.refused.is_some();
+    let ask_again = context.refusals.note(&key(&job.metadata), asked, standing, &mut applied.refused, Instant::now());
+    if let Err(failure) = result {
+        Box::pin(tell_failure(job, observed, &plan, applied, &failure, now, context)).await;
+        return Err(failure);
+    }
     let remember_first = plan::takeover::must_remember_first(job, &observed);
+    Box::pin(tell(job, observed, &plan, applied, now, context)).await?;
+    let look = if remember_first { AT_ONCE } else { ask_again.map_or(next_look, |pause| pause.min(next_look)) };
+    // It was counted from `now`, and a tick does not wait for what was written since.
+    let spent = Duration::try_from(Timestamp::now().duration_since(now)).unwrap_or_default();
+    Ok(Action::requeue(look.saturating_sub(spent)))
+}
+
+/// Writes status and events.
+async fn tell(
+    job: &SingletonJob,
+    observed: Observed,
+    plan: &Plan,
+    applied: Applied,
+    now: Timestamp,
+    context: &Context,
+) -> Result<(), Failure> {
+    let observed = Observed { claims: claims::look(&context.client, job).await?, ..observed };
+    let account = Account::new(job, &observed, plan, applied, now);
     let status = report::report(&context.client, &account, &context.recorder).await?;
     if let Some(takeover) = status.takeovers.first().filter(|takeover| account.old().takeovers.first() != Some(takeover)) {
         context.telemetry.metrics.took_over(takeover);
     }
-    let look = match (remember_first, refused) {
-        (true, _) => AT_ONCE,
-        (false, true) => next_look.min(REFUSED_RETRY),
-        (false, false) => next_look,
-    };
-    // It was counted from `now`, and a tick does not wait for what was written since.
-    let spent = Duration::try_from(Timestamp::now().duration_since(now)).unwrap_or_default();
-    Ok(Action::requeue(look.saturating_sub(spent)))
+    Ok(())
+}
+
+/// Says in status that one request fails again and again, as it does while a webhook is down. What is over in a moment is not said.
+async fn tell_failure(
+    job: &SingletonJob,
+    observed: Observed,
+    plan: &Plan,
+    applied: Applied,
+    failure: &Failure,
+    now: Timestamp,
+    context: &Context,
+) {
+    let hangs = matches!(failure, Failure::Timeout { .. });
+    let fails = failure.refusal().is_some_and(|(code, _)| code >= 500);
+    if (hangs || fails) && context.failures.in_a_row(&key(&job.metadata)) >= TOLD_FAILURES {
+        let applied = Applied { failed: Some(failure.to_string()), ..applied };
+        if let Err(untold) = Box::pin(tell(job, observed, plan, applied, now, context)).await {
+            tracing::debug!(%untold, "status does not say why");
+        }
+    }
 }
 
 #[cfg(test)]

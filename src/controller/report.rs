@@ -13,6 +13,7 @@ pub mod figures;
 pub mod hazards;
 pub mod history;
 pub mod recorder;
+pub mod refused;
 pub mod rollout;
 pub mod status;
 #[cfg(test)]
@@ -24,12 +25,14 @@ use jiff::Timestamp;
 use kube::{Api, Client, ResourceExt};
 
 use super::apply::Applied;
-use super::observe::candidate::{Candidate, Hindrance};
+use super::observe::candidate::Candidate;
+use super::observe::candidate::hindrance::Hindrance;
 use super::observe::{Observed, Seen};
 use super::plan::candidates::has_made_its_attempt;
 use super::plan::handover::request::Request;
 use super::plan::schedule::{self, Agenda};
 use super::plan::{Plan, Refusal, clearance};
+use super::refusals::{Refused, Step};
 use super::request::{Failure, bounded, in_our_name};
 use crate::api::{SingletonJob, SingletonJobStatus};
 use crate::lease::record::{Identity, Record};
@@ -53,8 +56,12 @@ pub struct Account<'a> {
     pub agenda: Option<&'a Agenda>,
     /// The highest number of a candidate that was tried.
     pub last_number: Option<i64>,
-    /// Why pods could not be made.
-    pub refused: Option<Hindrance>,
+    /// What the API server refuses.
+    pub refused: Vec<Refused>,
+    /// Why the API server fails to do the rest.
+    pub failed: Option<String>,
+    /// Whether the Lease says what was decided: status says no more than that.
+    pub stored: bool,
     /// For times that users read.
     pub now: Timestamp,
 }
@@ -65,6 +72,7 @@ impl<'a> Account<'a> {
         // What was made and deleted shows in the candidates when it has happened.
         let Applied {
             lease_created,
+            wishes_stored: stored,
             handover: _,
             labels_restored: _,
             failed_pods: _,
@@ -73,6 +81,7 @@ impl<'a> Account<'a> {
             retired: _,
             last_number,
             refused,
+            failed,
             foreign: _,
             earlier: _,
             seal: _,
@@ -87,11 +96,13 @@ impl<'a> Account<'a> {
             observed,
             refusal,
             lease_created,
-            request: act.and_then(|act| act.request.as_ref()),
-            run_request: act.and_then(|act| act.run_request.as_ref()),
+            request: act.filter(|_| stored).and_then(|act| act.request.as_ref()),
+            run_request: act.filter(|_| stored).and_then(|act| act.run_request.as_ref()),
             agenda: act.and_then(|act| act.agenda.as_ref()),
             last_number,
             refused,
+            failed,
+            stored,
             now,
         }
     }
@@ -144,6 +155,19 @@ impl<'a> Account<'a> {
         }
     }
 
+    /// Why no pod can be made.
+    fn pod_trouble(&self) -> Option<Hindrance> {
+        let refused = self.refused.iter().find(|refused| refused.step == Step::MakePod);
+        let hindrance = |reason: &str, message: &String| Hindrance { reason: reason.to_owned(), message: message.clone() };
+        let refused = refused.map(|refused| hindrance("FailedCreate", &refused.message));
+        refused.or_else(|| self.failed.as_ref().map(|message| hindrance("RequestFailed", message)))
+    }
+
+    /// What cannot be made or changed beside new pods.
+    pub fn refused_objects(&self) -> impl Iterator<Item = &Refused> {
+        self.refused.iter().filter(|refused| refused.step != Step::MakePod)
+    }
+
     /// Why some candidate does not start.
     pub fn trouble(&self) -> Option<Hindrance> {
         let alive = self.observed.candidates.iter().filter(|candidate| candidate.is_alive());
@@ -154,7 +178,7 @@ impl<'a> Account<'a> {
                 message: format!("{}: {}: {}", candidate.name, hindrance.reason, hindrance.message),
             })
         });
-        self.refused.clone().or_else(|| stuck.next_back())
+        self.pod_trouble().or_else(|| stuck.next_back()).or_else(|| ends::in_vain(self))
     }
 }
 

@@ -14,6 +14,9 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Between two attempts to reach an API server.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
+/// The cause that the API server names where an object is to be made in a namespace that is being deleted.
+const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
+
 /// What could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -43,6 +46,22 @@ impl Failure {
             Self::Request { source: kube::Error::Api(status), .. } => Some((status.code, &status.message)),
             Self::Request { .. } | Self::Timeout { .. } | Self::Unusable(_) => None,
         }
+    }
+
+    /// The API server's words, where it will refuse the same request again: a quota, a policy, a webhook, rights that are missing.
+    ///
+    /// `None` if it was too busy, something else was written first, the object is gone, or its namespace is about to go.
+    pub fn refuses(&self) -> Option<String> {
+        let (code, message) = self.refusal()?;
+        let is_passing = matches!(code, 401 | 404 | 408 | 409 | 429) || !(400..500).contains(&code);
+        (!is_passing && !self.is_of_terminating_namespace()).then(|| message.to_owned())
+    }
+
+    /// Whether nothing can be made because the namespace is being deleted.
+    pub fn is_of_terminating_namespace(&self) -> bool {
+        let Self::Request { source: kube::Error::Api(status), .. } = self else { return false };
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        causes.into_iter().any(|cause| cause.reason == NAMESPACE_TERMINATING)
     }
 
     /// Whether something else was written first.
@@ -146,6 +165,22 @@ mod tests {
     fn an_api_server_that_is_too_busy_refuses_nobody_in_particular() {
         assert!(answered(429, "too many requests").is_outage() && answered(503, "starting").is_outage());
         assert!(!answered(409, "something else was written first").is_outage() && !refused().is_outage());
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_no_refusal() {
+        let refuses = |code| answered(code, "no").refuses().is_some();
+        assert_eq!([400, 403, 405, 413, 422].map(refuses), [true; 5]);
+        assert_eq!([401, 404, 408, 409, 429, 500, 503, 504].map(refuses), [false; 8]);
+    }
+
+    #[test]
+    fn a_namespace_that_is_being_deleted_refuses_nothing() {
+        let causes = serde_json::json!([{"reason": "NamespaceTerminating", "message": "namespace shop is being terminated", "field": "metadata.namespace"}]);
+        let status = serde_json::json!({"code": 403, "message": "unable to create new content", "details": {"causes": causes}});
+        let source = kube::Error::Api(Box::new(serde_json::from_value(status).expect("a status")));
+        let failure = Failure::Request { act: "creating Pod web-1".into(), source };
+        assert!(failure.is_of_terminating_namespace() && failure.refuses().is_none());
     }
 
     #[tokio::test(start_paused = true)]

@@ -43,7 +43,7 @@ async fn consider(client: &Client, caches: &Caches, sightings: &Sightings, lease
     let jobs: Api<SingletonJob> = Api::namespaced(client.clone(), &namespace);
     if nobody_runs(&record, &look) && bounded("looking for SingletonJob", &name, jobs.get_metadata_opt(&name)).await?.is_none() {
         tracing::info!(namespace, name, "removing the Lease of a SingletonJob that is gone");
-        apply::remove_lease(client, lease).await?;
+        apply::lease::remove(client, lease).await?;
     }
     Ok(())
 }

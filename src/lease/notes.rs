@@ -135,6 +135,9 @@ pub struct Run {
     /// How often it was to run again after it was to stop.
     #[serde(default, skip_serializing_if = "is_default")]
     pub resumptions: u32,
+    /// Since when candidates may start it, where it has a deadline: from when it was wanted, or resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     /// Pods whose attempts candidates count as failures: the kubelet ended them for their own fault. See [`Tenant::provisional`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_pods: Vec<FailedPod>,
@@ -165,6 +168,7 @@ impl Run {
             scheduled_time: None,
             reason: None,
             resumptions: 0,
+            since: None,
             failed_pods: Vec::new(),
         }
     }

@@ -7,12 +7,13 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use singletonjob::api::conditions::types;
+use tokio::time::sleep;
 
 use crate::cluster::said;
 use crate::job::{Job, SOON, condition};
 use crate::observe::{await_tenure, eventually, nothing_starts};
 use crate::operator;
-use crate::scenario::{Scenario, side_by_side, with_operator};
+use crate::scenario::{Scenario, aside, side_by_side, with_operator};
 
 const SECOND: Duration = Duration::from_secs(1);
 const EVENT: &str = "StandbyUnavailable";
@@ -48,6 +49,7 @@ fn a_quota_is_quoted_and_raised_it_lets_the_job_run() {
         scenario.must(&["create", "quota", "tight", "--hard=pods=0"]);
         let job = Job::service(scenario, "web");
         ends_in_a_condition_and_an_event(&job, "FailedCreate", "exceeded quota: tight").await;
+        assert_eq!(made(&job).await, 0, "what is refused uses up no number");
         scenario.must(&["delete", "quota", "tight"]);
         await_tenure(&job.records, 1, SOON).await;
     });
@@ -111,5 +113,45 @@ fn a_singletonjob_that_does_not_decode_is_reported_and_does_not_stop_the_others(
         })
         .await;
         definitions.patch(name, &PatchParams::default(), &set(&was)).await.expect("the schema as it was");
+    });
+}
+
+/// Pods of `job` that were ever made, by the highest number.
+async fn made(job: &Job<'_>) -> i64 {
+    job.read().await.status.and_then(|status| status.last_candidate_number).unwrap_or(0)
+}
+
+#[test]
+fn a_container_that_cannot_start_is_quoted_and_the_run_fails_by_its_deadline() {
+    aside("start-error", async |scenario| {
+        scenario.must(&["create", "configmap", "c", "--from-literal=a=1"]);
+        let mount = json!([{"name": "c", "mountPath": "/etc/passwd", "subPath": "nothing"}]);
+        let volumes = json!([{"name": "c", "configMap": {"name": "c"}}]);
+        let job = Job::one_shot(scenario, "stuck").with(json!({"activeDeadlineSeconds": 40, "replicas": 1}));
+        let job = job.pod(&json!({"volumes": volumes})).container(json!({"volumeMounts": mount}));
+        job.apply();
+        let ready = job.await_complaint(types::READY, "ended before it could stand by").await;
+        assert!(ready.message.contains("exit code 128"), "{}", ready.message);
+        job.await_event(EVENT, "ended before it could stand by").await;
+        let failed = job.await_true(types::FAILED).await;
+        assert_eq!(failed.reason, "DeadlineExceeded", "{}", failed.message);
+        assert!(failed.message.contains("exit code 128"), "{}", failed.message);
+        let many = made(&job).await;
+        assert!((2..=4).contains(&many), "after 10 s, 20 s, ...: {many}");
+        assert!(job.tenures().is_empty());
+    });
+}
+
+#[test]
+fn a_candidate_that_gets_too_little_memory_is_quoted_and_made_again_ever_more_seldom() {
+    aside("too-little-memory", async |scenario| {
+        let job = Job::one_shot(scenario, "small").with(json!({"replicas": 1}));
+        let job = job.container(json!({"resources": {"limits": {"memory": "8Mi"}}}));
+        job.apply();
+        job.await_complaint(types::READY, "ended before it could stand by").await;
+        let many = made(&job).await;
+        sleep(25 * SECOND).await;
+        assert!(made(&job).await <= many + 2, "after 10 s, 20 s, ...");
+        assert!(job.tenures().is_empty());
     });
 }

@@ -11,6 +11,7 @@ use singletonjob::controller::build::lease as build;
 use singletonjob::controller::observe::sightings::Look;
 use singletonjob::controller::observe::{Observed, Seen};
 use singletonjob::controller::plan;
+use singletonjob::controller::plan::runs;
 use singletonjob::controller::plan::takeover::{self, Creation, Wishes};
 use singletonjob::lease::clock::{Moment, Now};
 use singletonjob::lease::elector::{Answer, Candidate, Elector, Fact, Input, Order, Output, Remains, Source, Write};
@@ -77,7 +78,8 @@ impl<'a> Stage<'a> {
         let seen = there.then(|| Seen { object: self.lease.clone(), record: self.record(), look: Look::default() });
         let observed = Observed { lease: seen, ..Observed::default() };
         let timing = plan::timing(&self.job).expect("it fits");
-        Wishes { succession: line, ..takeover::wishes(&self.job, &observed, timing, None, handover) }
+        let run = runs::wanted(&self.job, &observed, None, None, self.now().wall);
+        Wishes { succession: line, ..takeover::wishes(&self.job, &observed, timing, run, None, handover) }
     }
 
     /// The very first Lease, for whoever comes first.

@@ -31,10 +31,10 @@ pub const QUIET: Duration = Duration::from_secs(3);
 /// An API server with the definition, a namespace, and a running controller.
 pub struct Bench {
     pub client: Client,
-    namespace: &'static str,
+    pub namespace: &'static str,
     pub telemetry: Arc<Telemetry>,
     pub controller: JoinHandle<()>,
-    _control_plane: Arc<ControlPlane>,
+    pub control_plane: Arc<ControlPlane>,
 }
 
 /// Applies the definition, once for all tests, and waits until it is served.
@@ -86,7 +86,7 @@ impl Bench {
         Api::namespaced(client.clone(), namespace).create(&PostParams::default(), &account).await.expect("a service account");
         let telemetry = Arc::new(Telemetry::default());
         let controller = start(&client, &telemetry);
-        Self { client, namespace, telemetry, controller, _control_plane: control_plane }
+        Self { client, namespace, telemetry, controller, control_plane }
     }
 
     pub fn api<K>(&self) -> Api<K>

@@ -11,8 +11,8 @@ use singletonjob::controller::observe::fate::Fate;
 use singletonjob::controller::observe::sightings::Look;
 use singletonjob::controller::observe::{Observed, Seen};
 use singletonjob::controller::plan;
-use singletonjob::controller::plan::clearance;
 use singletonjob::controller::plan::takeover::{self, Creation, Wishes};
+use singletonjob::controller::plan::{clearance, runs};
 use singletonjob::lease::clock::Moment;
 use singletonjob::lease::notes::{CompletionPolicy, Handover, Notes, Reason, Released};
 use singletonjob::lease::record::{Identity, Record, Version};
@@ -233,7 +233,9 @@ impl World {
     fn wishes(&mut self, observed: &Observed, timing: singletonjob::lease::timing::Timing) -> Wishes {
         let handover = self.controller.handover.take();
         let succession = handover.is_some().then(|| self.controller.succession.clone());
-        let wishes = takeover::wishes(&self.controller.job, observed, timing, None, handover);
+        let now = self.controller.clock.now(self.now).wall;
+        let run = runs::wanted(&self.controller.job, observed, None, None, now);
+        let wishes = takeover::wishes(&self.controller.job, observed, timing, run, None, handover);
         Wishes { succession, ..wishes }
     }
 

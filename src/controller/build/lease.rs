@@ -9,8 +9,9 @@ use kube::ResourceExt;
 
 use crate::api::SingletonJob;
 use crate::controller::names;
+use crate::controller::plan::closing::Closed;
 use crate::controller::plan::takeover::{Creation, Wishes};
-use crate::lease::notes::{self, Cleared, FailedPod, Handover, Notes, Reason, Released, keys};
+use crate::lease::notes::{self, Cleared, Desired, FailedPod, Handover, Notes, Reason, Released, keys};
 use crate::lease::record::Identity;
 
 /// In whose name the controller marks a Lease that it has made.
@@ -109,7 +110,8 @@ fn unsaid<'a>(says: &Notes, wishes: &'a Wishes) -> Option<&'a Handover> {
 /// candidates may have begun, or finished, the run that is to be followed by another.
 pub fn may_follow(wishes: &Wishes, seen: &Lease, lease: &Lease) -> bool {
     let (before, says) = (Notes::read(seen.metadata.annotations.as_ref()), Notes::read(lease.metadata.annotations.as_ref()));
-    let decides_anew = wishes.ticks.is_some() && before.run.as_ref() != Some(&wishes.run);
+    let closes = wishes.run.desired == Desired::Stop && wishes.run.reason.as_deref() == Some(Closed::DeadlineExceeded.reason());
+    let decides_anew = (wishes.ticks.is_some() || closes) && before.run.as_ref() != Some(&wishes.run);
     let unchanged = before.progress == says.progress && before.finished == says.finished;
     before.run == says.run && before.ticks == says.ticks && (unchanged || !decides_anew)
 }

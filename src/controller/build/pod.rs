@@ -15,6 +15,7 @@ use super::probes;
 use crate::api::SingletonJob;
 use crate::contract::{environment, labels, paths, pod};
 use crate::controller::names;
+use crate::controller::plan::is_service;
 use crate::controller::settings::Agent;
 
 /// How long a candidate stays on a node that is not ready or not reachable: it is replaced elsewhere by then.
@@ -22,7 +23,9 @@ const TOLERATION_SECONDS: i64 = 30;
 const DEFAULT_GRACE_PERIOD: i64 = 30;
 /// The kubelet renews the token long before.
 const TOKEN_SECONDS: i64 = 3600;
-const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
+const SAFE_VOLUMES: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
+const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
+const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 const UNREACHABLE: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 /// Who the installer runs as, where the template does not say: nobody in particular, but not root.
 const INSTALLER_USER: i64 = 65532;
@@ -48,17 +51,28 @@ fn metadata(job: &SingletonJob, number: i64, template_hash: &str) -> ObjectMeta 
     let mut all_labels = names::pod_labels(job);
     all_labels.insert(labels::ROLE.to_owned(), labels::ROLE_STANDBY.to_owned());
     all_labels.insert(labels::TEMPLATE_HASH.to_owned(), template_hash.to_owned());
-    let mut annotations = template.annotations.unwrap_or_default();
-    let ours = format!("{},{}", pod::AGENT_VOLUME, pod::STATE_VOLUME);
-    annotations.entry(SAFE_TO_EVICT.to_owned()).and_modify(|theirs| *theirs = format!("{theirs},{ours}")).or_insert(ours);
     ObjectMeta {
         name: Some(format!("{}-{number}", job.name_any())),
         namespace: job.namespace(),
         labels: Some(all_labels),
-        annotations: Some(annotations),
+        annotations: Some(annotations(job, template.annotations.unwrap_or_default())),
         owner_references: job.controller_owner_ref(&()).map(|owner| vec![owner]),
         ..ObjectMeta::default()
     }
+}
+
+/// What tools read: kubectl, which container is meant; autoscalers, that a pod may be moved whose successor stands by. The template's own
+/// words win.
+fn annotations(job: &SingletonJob, mut theirs: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let ours = format!("{},{}", pod::AGENT_VOLUME, pod::STATE_VOLUME);
+    theirs.entry(SAFE_VOLUMES.to_owned()).and_modify(|theirs| *theirs = format!("{theirs},{ours}")).or_insert(ours);
+    if let Some(gated) = job.spec.workload() {
+        theirs.entry(DEFAULT_CONTAINER.to_owned()).or_insert_with(|| gated.name.clone());
+    }
+    if is_service(job) {
+        theirs.entry(SAFE_TO_EVICT.to_owned()).or_insert_with(|| "true".to_owned());
+    }
+    theirs
 }
 
 /// Puts the agent before the workload.
@@ -288,6 +302,19 @@ mod tests {
         assert_eq!(pod.labels()[labels::TEMPLATE_HASH], "abc");
         let owner = &pod.owner_references()[0];
         assert_eq!((owner.uid.as_str(), owner.controller), ("j", Some(true)));
+    }
+
+    #[test]
+    fn tools_learn_which_container_is_meant_and_that_a_service_may_be_moved() {
+        let template = |annotations: Value| json!({"metadata": {"annotations": annotations}, "spec": {"containers": [{"name": "main", "command": ["x"]}]}});
+        let of =
+            |kind: &str, own: Value| of(json!({"completionPolicy": kind, "template": template(own)})).metadata.annotations.expect("some");
+        let said =
+            |annotations: &BTreeMap<String, String>| (annotations[DEFAULT_CONTAINER].clone(), annotations.get(SAFE_TO_EVICT).cloned());
+        assert_eq!(said(&of("Never", json!({}))), ("main".to_owned(), Some("true".to_owned())));
+        assert_eq!(said(&of("OnSuccess", json!({}))), ("main".to_owned(), None));
+        let own = of("Never", json!({DEFAULT_CONTAINER: "side", SAFE_TO_EVICT: "false"}));
+        assert_eq!(said(&own), ("side".to_owned(), Some("false".to_owned())));
     }
 
     #[test]

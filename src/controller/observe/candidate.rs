@@ -1,10 +1,13 @@
 //! What a candidate pod says about itself.
 
+pub mod hindrance;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, ContainerState, ContainerStatus, Pod, PodSpec, PodStatus};
 use kube::ResourceExt;
 
 use crate::contract::{TERMINATION_PREFIX, exit_codes, labels, paths, pod};
+use hindrance::Hindrance;
 
 /// A candidate pod of one SingletonJob.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,15 +104,6 @@ impl End {
     }
 }
 
-/// Why a candidate does not start, in the words of whoever refuses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hindrance {
-    /// `ErrImagePull`, `Unschedulable`, `FailedCreate`, ...
-    pub reason: String,
-    /// One sentence.
-    pub message: String,
-}
-
 /// What an agent said when it ended before it could stand by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Complaint {
@@ -141,9 +135,6 @@ const REJECTIONS: [&str; 10] = [
 /// Of what the kubelet says, so that the Lease stays small.
 const LONGEST_MESSAGE: usize = 200;
 
-/// States of a container that is merely on its way.
-const ON_THE_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
-
 impl Candidate {
     /// What can be read of `pod`.
     pub fn read(pod: &Pod) -> Self {
@@ -172,7 +163,7 @@ impl Candidate {
             ready: is_ready,
             able,
             unready_since: said.filter(|(holds, _)| !holds).and_then(|(_, since)| since),
-            hindrance: (!able).then(|| hindrance(&status)).flatten(),
+            hindrance: (!able).then(|| hindrance::of(&status)).flatten(),
             complaint: (!able).then(|| complaint(container)).flatten(),
             since: match ready {
                 Some((_, since)) => since,
@@ -187,9 +178,11 @@ impl Candidate {
         self.life == Life::Alive
     }
 
-    /// Whether it ended without an attempt, so that nothing but the pace of its replacement keeps it from ending so again at once.
+    /// Whether it ended without an attempt and without being asked to, whatever its exit code: nothing but the pace of its replacement keeps
+    /// it from ending so again at once.
     pub fn was_in_vain(&self) -> bool {
-        self.end().is_some_and(|end| end.is_fault() || end.fault_of_pod.is_some() && !self.has_held)
+        let unasked = |end: &End| !end.succeeded && !end.is_interruption() || end.fault_of_pod.is_some();
+        self.end().is_some_and(|end| end.is_fault() || !self.has_held && unasked(end))
     }
 
     /// How it ended, if it did.
@@ -288,27 +281,6 @@ fn lingers(spec: &PodSpec, status: &PodStatus) -> bool {
 
 fn terminated(container: &ContainerStatus) -> Option<&k8s_openapi::api::core::v1::ContainerStateTerminated> {
     container.state.as_ref()?.terminated.as_ref()
-}
-
-fn hindrance(status: &PodStatus) -> Option<Hindrance> {
-    let mut containers = status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
-    containers.find_map(waiting).or_else(|| unschedulable(status))
-}
-
-fn waiting(container: &ContainerStatus) -> Option<Hindrance> {
-    let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    let reason = waiting.reason.clone().filter(|reason| !ON_THE_WAY.contains(&reason.as_str()))?;
-    let message = waiting.message.clone().unwrap_or_else(|| format!("container {} is waiting", container.name));
-    Some(Hindrance { reason, message: format!("container {}: {message}", container.name) })
-}
-
-fn unschedulable(status: &PodStatus) -> Option<Hindrance> {
-    let condition =
-        status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
-    Some(Hindrance {
-        reason: condition.reason.clone().unwrap_or_else(|| "Unschedulable".to_owned()),
-        message: condition.message.clone().unwrap_or_else(|| "no node takes the pod".to_owned()),
-    })
 }
 
 fn complaint(container: Option<&ContainerStatus>) -> Option<Complaint> {

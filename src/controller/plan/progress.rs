@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::observe::Observed;
-use super::super::observe::candidate::{Candidate, End};
+use super::super::observe::candidate::Candidate;
 use super::candidates::alive;
 use super::{left, runs};
 use crate::api::SingletonJob;
@@ -41,7 +41,7 @@ pub fn awaited<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<Awaited
     let new = || observed.candidates.iter().filter(is_new);
     let newest_able = new().filter(|candidate| candidate.able).map(|candidate| candidate.number).max().unwrap_or(0);
     // One that ended before it was able to take over has been waited for too, until another was in its place.
-    let failed = |candidate: &Candidate| candidate.end().is_some_and(End::is_fault) && candidate.number > newest_able;
+    let failed = |candidate: &Candidate| candidate.was_in_vain() && candidate.number > newest_able;
     let waits = new().filter(|candidate| !candidate.able && (candidate.is_alive() || failed(candidate)));
     waits.filter_map(|candidate| Some(Awaited { candidate, since: candidate.unready_since.or(candidate.since)? })).min_by_key(|it| it.since)
 }
@@ -52,6 +52,7 @@ mod tests {
 
     use super::super::tests::{act, job, now, old, one_shot, pod, service, settled, there};
     use super::*;
+    use crate::controller::observe::candidate::End;
     use crate::controller::observe::candidate::Life;
 
     fn ago(seconds: u64) -> Timestamp {

@@ -25,11 +25,11 @@ pub fn surplus(job: &SingletonJob, observed: &Observed) -> Vec<(String, String)>
         None => MOST_OF_SERVICE,
     };
     let stopped = job.spec.is_stopped();
-    let (interrupted, kept) = ended(observed, |end| !end.succeeded && !end.is_fault())
+    let (interrupted, kept) = ended(observed, |pod, end| !end.succeeded && !pod.was_in_vain())
         .into_iter()
         .partition::<Vec<_>, _>(|candidate| stopped && candidate.end().is_some_and(End::is_interruption));
-    let faults = ended(observed, End::is_fault);
-    let successes = ended(observed, |end| end.succeeded);
+    let faults = ended(observed, |pod, _| pod.was_in_vain());
+    let successes = ended(observed, |_, end| end.succeeded);
     let beyond = |list: Vec<&Candidate>, most: usize| list.into_iter().skip(most).map(name).collect::<Vec<_>>();
     let mut surplus: Vec<_> = interrupted.into_iter().map(name).collect();
     surplus.extend(beyond(kept, most));
@@ -44,10 +44,13 @@ pub fn surplus_of_runs(job: &SingletonJob, observed: &Observed, agenda: &Agenda,
     let limit = |limit: i32| usize::try_from(limit).unwrap_or(0);
     let attempts = limit(job.spec.backoff_limit().unwrap_or(0)).saturating_add(1).min(MOST_ATTEMPTS);
     let failures = limit(schedule.failed_runs_history_limit).saturating_add(if agenda.goes_on { attempts } else { 0 });
+    // Which pods held the Lease in runs that are long over is not known any more.
+    let is_of_earlier = |pod: &Candidate| pod.made_for.is_some_and(|run| run < agenda.number);
+    let in_vain = |pod: &Candidate, end: &End| end.is_fault() || !is_of_earlier(pod) && pod.was_in_vain();
     let newest = [
-        (ended(observed, |end| end.succeeded), limit(schedule.successful_runs_history_limit)),
-        (ended(observed, |end| !end.succeeded && !end.is_fault()), failures),
-        (ended(observed, End::is_fault), MOST_FAULTS),
+        (ended(observed, |_, end| end.succeeded), limit(schedule.successful_runs_history_limit)),
+        (ended(observed, |pod, end| !end.succeeded && !in_vain(pod, end)), failures),
+        (ended(observed, in_vain), MOST_FAULTS),
     ];
     let beyond = newest.into_iter().flat_map(|(list, most)| list.into_iter().enumerate().map(move |(place, pod)| (place >= most, pod)));
     let is_too_old = |pod: &Candidate| remaining_life(job, pod, now) == Some(Duration::ZERO);
@@ -77,8 +80,9 @@ pub fn lingering(observed: &Observed, delete: &[(String, String)]) -> Vec<(Strin
 }
 
 /// Newest first.
-fn ended(observed: &Observed, which: impl Fn(&End) -> bool) -> Vec<&Candidate> {
-    let mut list: Vec<_> = observed.candidates.iter().filter(|candidate| candidate.end().is_some_and(&which)).collect();
+fn ended(observed: &Observed, which: impl Fn(&Candidate, &End) -> bool) -> Vec<&Candidate> {
+    let is_one = |candidate: &&Candidate| candidate.end().is_some_and(|end| which(candidate, end));
+    let mut list: Vec<_> = observed.candidates.iter().filter(is_one).collect();
     list.sort_by_key(|candidate| std::cmp::Reverse(candidate.number));
     list
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::observe::Observed;
+use super::closing::{self, Closed};
 use super::failed_pods;
 use super::schedule::Agenda;
 use crate::api::SingletonJob;
@@ -18,15 +19,13 @@ const ONLY_RUN: u32 = 1;
 const FINISHED: &str = "Finished";
 /// Why nothing runs yet.
 const NOTHING_DUE: &str = "NothingDue";
-/// Why nothing runs any more that was never started.
-const MISSED: &str = "Missed";
 
-/// What the Lease should say should run; `agenda` is that of a job with a schedule.
-pub fn wanted(job: &SingletonJob, observed: &Observed, agenda: Option<&Agenda>) -> Run {
+/// What the Lease should say should run; `agenda` is that of a job with a schedule, `closed` why the controller closes the run, if it does.
+pub fn wanted(job: &SingletonJob, observed: &Observed, agenda: Option<&Agenda>, closed: Option<Closed>, now: Timestamp) -> Run {
     let number = agenda.map_or(ONLY_RUN, |agenda| agenda.number);
     let over = agenda.map_or_else(|| is_over(job, observed), |agenda| !agenda.goes_on);
     let reason = match (job.spec.suspend, job.spec.replicas) {
-        _ if agenda.is_some_and(|agenda| agenda.given_up) => Some(MISSED),
+        _ if closed.is_some() => closed.map(Closed::reason),
         _ if number == 0 => Some(NOTHING_DUE),
         _ if over && ended(job, observed, number).is_none() => Some(FINISHED),
         (_, 0) => Some(reasons::SCALED_TO_ZERO),
@@ -37,8 +36,10 @@ pub fn wanted(job: &SingletonJob, observed: &Observed, agenda: Option<&Agenda>) 
     let uid = job.metadata.uid.clone().unwrap_or_default();
     let resumptions = resumptions(job, observed, number, desired);
     let scheduled_time = agenda.and_then(|agenda| agenda.scheduled_time);
+    let has_deadline = desired == Desired::Run && job.spec.active_deadline_seconds.is_some();
+    let since = has_deadline.then(|| since(job, observed, number, now));
     let failed_pods = failed_pods::of(job, observed, number);
-    Run { uid, number, desired, scheduled_time, reason: reason.map(str::to_owned), resumptions, failed_pods }
+    Run { uid, number, desired, scheduled_time, reason: reason.map(str::to_owned), resumptions, since, failed_pods }
 }
 
 /// One more than the Lease has where that says Stop and is to say Run.
@@ -47,10 +48,16 @@ fn resumptions(job: &SingletonJob, observed: &Observed, number: u32, desired: De
     same.map_or(0, |run| run.resumptions.saturating_add(u32::from(run.desired == Desired::Stop && desired == Desired::Run)))
 }
 
+/// From when the Lease has said that the run is wanted. That is when its job is made, its tick is taken, or it is resumed.
+fn since(job: &SingletonJob, observed: &Observed, number: u32, now: Timestamp) -> Timestamp {
+    let same = noted(job, observed).filter(|run| run.number == number && run.desired == Desired::Run);
+    same.and_then(|run| run.since).unwrap_or(now)
+}
+
 /// How long the run may still take, as its candidates reckon; none where it has not begun, or may take as long as it likes.
 pub fn left(job: &SingletonJob, observed: &Observed, agenda: Option<&Agenda>, now: Timestamp) -> Option<Duration> {
     let record = &observed.lease.as_ref()?.record;
-    let account = elector::account_of(record, &wanted(job, observed, agenda));
+    let account = elector::account_of(record, &wanted(job, observed, agenda, closing::closed(job, observed), now));
     elector::time_left(&account, record.notes.policy.as_ref()?, now)
 }
 
@@ -100,12 +107,7 @@ pub fn last_finished<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&
 pub fn is_over(job: &SingletonJob, observed: &Observed) -> bool {
     let number = current(job, observed);
     let known = || job.status.as_ref().is_some_and(|status| status.runs.iter().any(|run| run.number == i64::from(number)));
-    number == 0 || finished(job, observed).is_some() || is_given_up(job, observed) || known()
-}
-
-/// Whether the current run could not be started in time.
-pub fn is_given_up(job: &SingletonJob, observed: &Observed) -> bool {
-    noted(job, observed).is_some_and(|run| run.desired == Desired::Stop && run.reason.as_deref() == Some(MISSED))
+    number == 0 || finished(job, observed).is_some() || closing::closed(job, observed).is_some() || known()
 }
 
 /// When the run was over, on the clock of whoever finished it.
@@ -161,9 +163,30 @@ mod tests {
             ("another's", &running, told("Stop", 4, another), (Desired::Run, 0)),
         ];
         for (what, job, observed, expected) in table {
-            let wanted = wanted(job, &observed, None);
+            let wanted = wanted(job, &observed, None, None, now());
             assert_eq!((wanted.desired, wanted.resumptions), expected, "{what}");
         }
+    }
+
+    #[test]
+    fn a_deadline_is_counted_from_when_the_run_is_wanted_or_resumed() {
+        let ago = |seconds: u64| (now() - Duration::from_secs(seconds)).to_string();
+        let limited = |more: Value| {
+            let mut spec = json!({"activeDeadlineSeconds": 60});
+            spec.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            job(spec, settled())
+        };
+        let noted = |desired: &str, more: Value| {
+            let mut run = json!({"uid": "j", "number": 1, "desired": desired});
+            run.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            Observed { lease: Some(lease(None, json!({"singletonjob.dev/run": run.to_string()}))), ..Observed::default() }
+        };
+        let since = |job: SingletonJob, observed: Observed| wanted(&job, &observed, None, None, now()).since.map(|since| since.to_string());
+        assert_eq!(since(limited(json!({})), Observed::default()), Some(ago(0)), "it is new");
+        assert_eq!(since(limited(json!({})), noted("Run", json!({"since": ago(30)}))), Some(ago(30)), "it waits");
+        assert_eq!(since(limited(json!({"suspend": true})), noted("Run", json!({"since": ago(30)}))), None, "it is suspended");
+        assert_eq!(since(limited(json!({})), noted("Stop", json!({}))), Some(ago(0)), "it is resumed");
+        assert_eq!(since(job(json!({}), settled()), Observed::default()), None, "it has no deadline");
     }
 
     #[test]

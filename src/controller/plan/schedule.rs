@@ -21,6 +21,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::observe::Observed;
+use super::closing::Closed;
 use super::seconds;
 use crate::api::SingletonJob;
 use crate::api::schedule::{CandidatesPolicy, Schedule};
@@ -28,6 +29,9 @@ use crate::lease::notes::Ticks;
 use calendar::Calendar;
 use fate::{Course, Missed};
 use request::Request;
+
+/// Until status says how a run ended that the controller closed: no tick is heeded before.
+const UNTOLD_LOOK: Duration = Duration::from_millis(200);
 
 /// What is decided about a job with a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +42,8 @@ pub struct Agenda {
     pub scheduled_time: Option<Timestamp>,
     /// Whether it is to be started, or finished.
     pub goes_on: bool,
-    /// Whether it could not be started in time.
-    pub given_up: bool,
+    /// Why the controller closes it, or has closed it.
+    pub closed: Option<Closed>,
     /// What the Lease should remember of ticks.
     pub ticks: Ticks,
     /// Ticks that are missed by this very decision.
@@ -89,15 +93,17 @@ fn conclude(schedule: &Schedule, calendar: &Calendar, course: Course<'_>, reques
         CandidatesPolicy::BeforeTick => lead.is_some_and(|lead| lead <= now),
     };
     let moments = [next, lead, course.too_late()];
+    let left = course.memory.left.filter(|left| !left.is_zero());
+    let untold = course.memory.untold.then_some(UNTOLD_LOOK);
     Agenda {
         number: course.memory.number,
         scheduled_time: course.memory.scheduled_time,
         goes_on,
-        given_up: course.memory.given_up,
+        closed: course.memory.closed,
         missed: course.missed,
         next,
         prepares,
-        look: moments.into_iter().flatten().filter_map(|moment| until(now, moment)).min(),
+        look: moments.into_iter().flatten().filter_map(|moment| until(now, moment)).chain(left).chain(untold).min(),
         request,
         ticks: course.memory.ticks,
     }

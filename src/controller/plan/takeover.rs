@@ -1,10 +1,11 @@
 //! The Lease and the wishes in it.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use super::super::observe::{Observed, Seen};
 use super::schedule::Agenda;
-use super::{clearance, failure, handover, runs, seconds};
+use super::{clearance, failure, handover, seconds};
 use crate::api::SingletonJob;
 use crate::api::status::LeaseStatus;
 use crate::lease::notes::{Cleared, CompletionPolicy, Handover, Policy, Run, Ticks};
@@ -47,6 +48,17 @@ pub struct Wishes {
     pub granted: Option<String>,
 }
 
+impl Wishes {
+    /// The same for the same wish, whenever it is made.
+    pub fn fingerprint(&self) -> String {
+        let Run { number, desired, reason, .. } = &self.run;
+        let mut hasher = DefaultHasher::new();
+        (&self.policy, number, desired, reason).hash(&mut hasher);
+        self.handover.as_ref().map(|handover| (handover.holder.as_str(), handover.reason)).hash(&mut hasher);
+        format!("{:x}", hasher.finish())
+    }
+}
+
 /// How a missing Lease is made.
 pub fn creation(job: &SingletonJob, observed: &Observed, timing: Timing) -> Creation {
     let known = job.status.as_ref().and_then(|status| status.lease.as_ref());
@@ -74,13 +86,19 @@ pub fn longest(job: &SingletonJob, observed: &Observed) -> Duration {
 }
 
 /// What the Lease should say. A longer lease is not told before it is written down in status.
-pub fn wishes(job: &SingletonJob, observed: &Observed, timing: Timing, agenda: Option<&Agenda>, handover: Option<Handover>) -> Wishes {
+pub fn wishes(
+    job: &SingletonJob,
+    observed: &Observed,
+    timing: Timing,
+    run: Run,
+    agenda: Option<&Agenda>,
+    handover: Option<Handover>,
+) -> Wishes {
     let policy = policy(job, observed, timing);
     let told = observed.lease.as_ref().and_then(|lease| lease.record.notes.policy.clone());
     let policy = if must_remember_first(job, observed) { told.unwrap_or(policy) } else { policy };
     let handover = handover.filter(|wish| !is_asked(observed, wish));
     let cleared = clearance::cleared(job, observed);
-    let run = runs::wanted(job, observed, agenda);
     Wishes { policy, run, ticks: agenda.map(|agenda| agenda.ticks.clone()), handover, cleared, succession: None, granted: None }
 }
 

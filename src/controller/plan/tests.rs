@@ -80,7 +80,7 @@ fn ended(number: i64, exit_code: Option<i32>, message: Option<&str>) -> Candidat
         at: Some(now() - Duration::from_secs(1)),
         fault_of_pod: None,
     };
-    Candidate { life: Life::Ended(end), ..pod(number, false) }
+    Candidate { has_held: exit_code.is_some() && message.is_none(), life: Life::Ended(end), ..pod(number, false) }
 }
 
 pub(super) fn lease(holder: Option<i64>, annotations: Value) -> Seen {

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::words::{moment, to_seconds};
-use super::{Account, blocked, ends, hazards, rollout, words};
+use super::{Account, blocked, ends, hazards, refused, rollout, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, is_true, reasons, remove_condition, set_condition, types};
 use crate::api::status::{FinishedRun, RunOutcome};
@@ -39,6 +39,7 @@ pub fn all(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<Condition> {
     let mut optional = vec![
         (types::STALLED, verdict.stalled),
         (types::TAKEOVER_BLOCKED, blocked::statement(account)),
+        (types::OBJECT_REFUSED, refused::statement(account)),
         (types::TEMPLATE_HAZARDOUS, hazards::statement(account.job, &account.observed.claims)),
     ];
     if !unchanged {
@@ -54,7 +55,7 @@ pub fn all(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<Condition> {
     });
     if account.refusal.is_none() {
         statements.extend([held, healthy(account)]);
-        optional.push((types::STANDBY_AVAILABLE, (!scheduled::is_at_rest(account)).then(|| standby(account))));
+        optional.push((types::STANDBY_AVAILABLE, wants_standbys(account, old).then(|| standby(account))));
     }
     let generation = account.job.metadata.generation;
     let now = to_seconds(account.now);
@@ -69,6 +70,21 @@ pub fn all(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<Condition> {
     }
     for condition in &mut conditions {
         condition.observed_generation = generation;
+    }
+    conditions
+}
+
+/// Of a schedule whose decision the Lease does not say: all as it was, but for what keeps the controller from writing it.
+pub fn of_unstored(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<Condition> {
+    let mut conditions = old.conditions.clone();
+    let refused = refused::statement(account);
+    if refused.is_none() {
+        remove_condition(&mut conditions, types::OBJECT_REFUSED);
+    }
+    let verdict = refused::block(account).map(|refused| stalled(refused.step.reason(), refused::sentence(refused)));
+    let verdict = verdict.into_iter().flat_map(|verdict| [verdict.ready, verdict.stalled]).flatten();
+    for statement in refused.into_iter().chain(verdict) {
+        set_condition(&mut conditions, statement, account.job.metadata.generation, &to_seconds(account.now));
     }
     conditions
 }
@@ -112,8 +128,9 @@ fn fares(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) -> V
     if let Some(refusal) = account.refusal {
         return stalled(refusal.reason, &refusal.message);
     }
+    let blocked = || refused::block(account).map(|refused| stalled(refused.step.reason(), refused::sentence(refused)));
     if let Some(agenda) = account.agenda {
-        return scheduled::verdict(account, agenda, held);
+        return blocked().unwrap_or_else(|| scheduled::verdict(account, agenda, held));
     }
     if let Some(run) = over(account, old) {
         return match run.outcome {
@@ -123,6 +140,9 @@ fn fares(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) -> V
     }
     if account.job.spec.is_stopped() {
         return stopped(account);
+    }
+    if let Some(blocked) = blocked() {
+        return blocked;
     }
     if is_service(account.job) { service(account, old, held) } else { one_shot(account, held) }
 }
@@ -161,14 +181,15 @@ fn one_shot(account: &Account<'_>, held: &Statement) -> Verdict {
     }
 }
 
-/// That the time of a run is over and nobody is there to write it down. Only candidates do that, in the write that takes the Lease.
+/// That the time of a run is over and no candidate is there to write it down: it does so in the write that takes the Lease. The controller
+/// does it where the Lease is free.
 fn overdue(account: &Account<'_>) -> Option<String> {
     let left = runs::left(account.job, account.observed, account.agenda, account.now)?;
     let limit = account.job.spec.active_deadline_seconds.filter(|_| left.is_zero() && account.standbys().next().is_none())?;
     let why = account.trouble().map_or_else(|| "no candidate is ready".to_owned(), |trouble| trouble.message);
     Some(format!(
-        "spec.activeDeadlineSeconds of {limit} has passed: nothing more is started, and the run ends as failed as soon as a candidate is there \
-         to take the Lease; {why}"
+        "spec.activeDeadlineSeconds of {limit} has passed: nothing more is started, and the run ends as failed as soon as the Lease is free, \
+         or a candidate is there to take it; {why}"
     ))
 }
 
@@ -313,6 +334,12 @@ fn free(account: &Account<'_>, released: &Released) -> Statement {
         return Statement::no(types::HELD, reasons::BACKOFF, message);
     }
     Statement::no(types::HELD, reasons::RELEASED, format!("{by} gave the Lease back: {}", words::given_back(released)))
+}
+
+/// Whether candidates are to be there: not of a job that is over or stopped, nor between the runs of a schedule.
+fn wants_standbys(account: &Account<'_>, old: &SingletonJobStatus) -> bool {
+    let is_over = account.agenda.is_none() && over(account, old).is_some();
+    !is_over && !account.job.spec.is_stopped() && !scheduled::is_at_rest(account)
 }
 
 /// Quotes what keeps a candidate from starting in any case: [`super::events`] tells by it what has been told.

@@ -1,10 +1,18 @@
 //! Why a run ended, in a word and in a sentence.
 
-use super::{Account, words};
-use crate::api::conditions::reasons;
-use crate::controller::observe::candidate::Candidate;
-use crate::lease::notes::{FailedPod, FailureAction, Finished, Policy, Reason};
+use nix::sys::signal::Signal;
 
+use super::{Account, words};
+use crate::api::SingletonJobStatus;
+use crate::api::conditions::reasons;
+use crate::contract::exit_codes;
+use crate::controller::observe::candidate::Candidate;
+use crate::controller::observe::candidate::hindrance::Hindrance;
+use crate::controller::plan::schedule::Agenda;
+use crate::lease::notes::{Exit, FailedPod, FailureAction, Finished, Policy, Reason, Released};
+
+/// Why a candidate ended before it could stand by, where the kubelet has no word for it.
+const CANDIDATE_FAILED: &str = "CandidateFailed";
 /// Reasons that say nothing beyond the exit code.
 const EMPTY: [&str; 2] = ["Error", "Completed"];
 /// Why an attempt ended: more telling than that it was the last one.
@@ -31,6 +39,22 @@ pub fn cause(account: &Account<'_>, finished: &Finished) -> Option<String> {
     }
 }
 
+/// Why the newest candidate ended that ended before it could stand by. `None` if one was better since, or its agent complains of it itself.
+pub fn in_vain(account: &Account<'_>) -> Option<Hindrance> {
+    let candidates = &account.observed.candidates;
+    let is_good = |candidate: &&Candidate| candidate.able || candidate.has_held;
+    let newest_good = candidates.iter().filter(is_good).map(|candidate| candidate.number).max().unwrap_or(0);
+    let is_of_earlier_run = |candidate: &Candidate| candidate.made_for < account.agenda.map(Agenda::made_for);
+    let is_one = |candidate: &&Candidate| candidate.was_in_vain() && candidate.complaint.is_none() && !is_of_earlier_run(candidate);
+    let in_vain = candidates.iter().filter(is_one);
+    let last = in_vain.filter(|candidate| candidate.number > newest_good).max_by_key(|candidate| candidate.number)?;
+    let end = last.end()?;
+    let reason = end.reason.clone().filter(|reason| !EMPTY.contains(&reason.as_str())).unwrap_or_else(|| CANDIDATE_FAILED.to_owned());
+    let code = end.exit_code.map_or(String::new(), |code| format!("exit code {code}, "));
+    let words = end.message.as_ref().map_or(String::new(), |message| format!(": {}", message.trim()));
+    Some(Hindrance { message: format!("{} ended before it could stand by: {code}{reason}{words}", last.name), reason })
+}
+
 /// One word: what batch/v1 would say, or what ended the last attempt where that tells more.
 pub fn word(finished: &Finished, cause: Option<&str>) -> String {
     let telling = cause.filter(|cause| finished.reason == reasons::BACKOFF_LIMIT_EXCEEDED && TELLING.contains(cause));
@@ -40,6 +64,16 @@ pub fn word(finished: &Finished, cause: Option<&str>) -> String {
 /// The reason of the condition `Failed`, which is always one that batch/v1 would give.
 pub fn of_condition(word: &str) -> &str {
     if TELLING.contains(&word) { reasons::BACKOFF_LIMIT_EXCEEDED } else { word }
+}
+
+/// One sentence about a run that the controller has closed for its deadline.
+pub fn unstarted(account: &Account<'_>) -> String {
+    let limit = account.job.spec.active_deadline_seconds.unwrap_or_default();
+    let complaints = || account.observed.candidates.iter().filter_map(|pod| Some((&pod.name, pod.complaint.as_ref()?)));
+    let complaint = || complaints().next_back().map(|(pod, complaint)| format!("{pod}: {}", complaint.message));
+    let why = account.trouble().map(|trouble| trouble.message).or_else(complaint);
+    let why = why.unwrap_or_else(|| "no candidate was ready".to_owned());
+    format!("spec.activeDeadlineSeconds of {limit} passed, and no candidate was there to run the workload: {why}")
 }
 
 /// One sentence. Where `failed_pod` was the last failure, it says more than how the attempt ended that was stopped for it, or that none began.
@@ -89,6 +123,50 @@ pub fn ignored(account: &Account<'_>) -> (Option<String>, String) {
             (Some(pod), why)
         }
         None => (None, "it was lost with its holder, which spec.failurePolicy.onLeaseLoss ignores".to_owned()),
+    }
+}
+
+/// The pod whose attempt has failed, and how, as far as the Lease and the pods tell.
+pub fn failed(account: &Account<'_>, old: &SingletonJobStatus) -> (Option<String>, String) {
+    if let Some(holder) = account.record().filter(|record| record.tells_outcome()).and_then(|record| record.holder.as_ref()) {
+        return (Some(holder.pod().to_owned()), format!("the workload failed in {}; its log says why", holder.pod()));
+    }
+    let notes = account.record().map(|record| &record.notes);
+    let failures = [Reason::WorkloadFailed, Reason::LeaseLost, Reason::ElectorDied];
+    let released = notes.and_then(|notes| notes.released.as_ref());
+    if let Some(released) = released.filter(|released| failures.contains(&released.reason)) {
+        let pod = released.by.pod();
+        return (Some(pod.to_owned()), format!("the workload failed in {pod}: {}", how(account, released)));
+    }
+    if let Some(pod) = notes.and_then(|notes| notes.run.as_ref()).and_then(|run| run.failed_pods.last()) {
+        return (Some(pod.name.clone()), words::failed_pod(pod));
+    }
+    let silent = account.seen().and_then(|seen| seen.look.before.as_ref()).map(|before| before.holder.pod().to_owned());
+    let silent = silent.or_else(|| old.takeovers.first().map(|takeover| takeover.to.clone()));
+    let Some(pod) = silent else { return (None, "an attempt was lost with its holder".to_owned()) };
+    let candidate = account.observed.candidates.iter().find(|candidate| candidate.name == pod);
+    let remembered = || old.lease.as_ref().filter(|lease| lease.holder.as_ref() == Some(&pod))?.node.clone();
+    let node = candidate.and_then(|candidate| candidate.node.clone()).or_else(remembered);
+    let node = node.map_or(String::new(), |node| format!(" on node {node}"));
+    (Some(pod.clone()), format!("{pod}{node} fell silent, and its attempt is lost"))
+}
+
+fn how(account: &Account<'_>, released: &Released) -> String {
+    let Some(exit) = released.exit else { return words::release(released.reason) };
+    let pod = account.observed.candidates.iter().find(|candidate| released.by.pod_uid() == Some(&candidate.uid));
+    let reason = pod.and_then(Candidate::end).and_then(|end| end.reason.clone()).filter(|reason| !EMPTY.contains(&reason.as_str()));
+    let meaning = reason.or_else(|| meaning(exit));
+    let meaning = meaning.map_or(String::new(), |meaning| format!(" ({meaning})"));
+    format!("exit code {}{meaning}; its log says why", exit.code())
+}
+
+/// As a shell has it.
+fn meaning(exit: Exit) -> Option<String> {
+    match exit {
+        Exit::Code(exit_codes::NOT_FOUND) => Some("command not found".to_owned()),
+        Exit::Code(exit_codes::CANNOT_EXECUTE) => Some("command cannot be executed".to_owned()),
+        Exit::Signal(number) => Signal::try_from(number).ok().map(|signal| signal.to_string()),
+        Exit::Code(_) => None,
     }
 }
 

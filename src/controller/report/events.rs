@@ -4,8 +4,11 @@ use super::{Account, ends, history, rollout, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, is_true, reasons, types};
 use crate::api::status::{FinishedRun, RunOutcome, Takeover, TakeoverReason};
+use crate::api::takeover::CLEARED_HOLDER;
+use crate::contract::labels::{HANDOVER_REQUESTED_AT, RUN_REQUESTED_AT};
 use crate::controller::apply::Applied;
 use crate::controller::plan::handover::request::{Fate, Request};
+use crate::controller::plan::request::annotation;
 use crate::controller::plan::schedule;
 use crate::lease::record::Identity;
 
@@ -72,13 +75,16 @@ pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJ
     events.extend(lost(old, new));
     events.extend(foreign_holder(old, new));
     events.extend(blocked(old, new));
-    events.extend(hazards(old, new));
+    events.extend(once_for_each_message(old, new, types::OBJECT_REFUSED));
+    events.extend(once_for_each_message(old, new, types::TEMPLATE_HAZARDOUS));
     if new.takeovers.first() != old.takeovers.first() {
         events.extend(new.takeovers.first().and_then(|takeover| cut_short(account, takeover)));
         events.extend(new.takeovers.first().map(changed_hands).into_iter().flatten());
     }
     events.extend(account.request.and_then(refused));
     events.extend(account.run_request.and_then(run_refused));
+    events.extend(recorded(account));
+    events.extend(cleared_nobody(account, old, new));
     events.extend(missed(account, old, new));
     events.extend(attempts(account, old, new));
     events.extend(standbys(account, old, new));
@@ -122,11 +128,11 @@ fn blocked(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> 
     is_new.then(|| Event { pod, ..warning("TakeoverBlocked", blocked.message.clone()) })
 }
 
-/// Once for everything that there is to say.
-fn hazards(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
-    let hazard = find_condition(&new.conditions, types::TEMPLATE_HAZARDOUS)?;
-    let told = find_condition(&old.conditions, types::TEMPLATE_HAZARDOUS).is_some_and(|told| told.message == hazard.message);
-    (!told).then(|| warning("TemplateHazardous", hazard.message.clone()))
+/// Of a condition that is there only where something is wrong.
+fn once_for_each_message(old: &SingletonJobStatus, new: &SingletonJobStatus, type_: &'static str) -> Option<Event> {
+    let now = find_condition(&new.conditions, type_)?;
+    let told = find_condition(&old.conditions, type_).is_some_and(|told| told.message == now.message);
+    (!told).then(|| warning(type_, now.message.clone()))
 }
 
 /// The holder before was told to stop, and was cut off before it could give the Lease back.
@@ -158,15 +164,42 @@ fn refused(request: &Request) -> Option<Event> {
     Some(warning("HandoverRefused", format!("the request {:?} to hand over is refused: {why}", request.text)))
 }
 
+/// Requests that were there when the controller first looked, as in an object that is restored or applied again.
+fn recorded(account: &Account<'_>) -> Vec<Event> {
+    let handover = account.request.filter(|request| request.fate == Fate::Recorded).map(|request| (HANDOVER_REQUESTED_AT, &request.text));
+    let run = account.run_request.filter(|request| request.fate == schedule::request::Fate::Recorded);
+    let run = run.map(|request| (RUN_REQUESTED_AT, &request.text));
+    let note = |(annotation, text): (&str, &String)| {
+        format!(
+            "{annotation} was {text:?} when the controller first saw this SingletonJob: that asks for nothing; write another value to ask"
+        )
+    };
+    handover.into_iter().chain(run).map(|request| normal("RequestRecorded", note(request))).collect()
+}
+
+/// A word that a silent holder is gone, while the Lease is held by another.
+fn cleared_nobody(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
+    let word = annotation(account.job, CLEARED_HOLDER)?;
+    let is_new = new.last_handled_cleared_holder != old.last_handled_cleared_holder;
+    let holder = account.holder().filter(|holder| is_new && holder.pod() != word && holder.as_str() != word)?;
+    (new.last_handled_cleared_holder.as_deref() == Some(word)).then(|| {
+        let holder = holder.pod();
+        normal("RequestRecorded", format!("{CLEARED_HOLDER} names {word:?}, and {holder} holds the Lease: that clears no holder"))
+    })
+}
+
 fn attempts(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> {
     let mut events = Vec::new();
     let after = new.run.clone().unwrap_or_default();
     let before = old.run.clone().filter(|run| run.number == after.number).unwrap_or_default();
     let holder = new.lease.as_ref().and_then(|lease| lease.holder.clone());
     if after.failures > before.failures {
-        let failed = format!("{} of {} failed", after.failures, words::count(after.attempts, "attempt has", "attempts have"));
-        let forgiven = account.job.spec.backoff_limit().map_or(String::new(), |limit| format!("; spec.backoffLimit forgives {limit}"));
-        events.push(warning("WorkloadFailed", failed + &forgiven));
+        let (pod, how) = ends::failed(account, old);
+        let attempts = words::count(after.attempts, "attempt has", "attempts have");
+        let limit = account.job.spec.backoff_limit();
+        let of = limit
+            .map_or(String::new(), |limit| format!("; {} of {attempts} failed, and spec.backoffLimit forgives {limit}", after.failures));
+        events.push(Event { pod, ..warning("WorkloadFailed", how + &of) });
     }
     if after.ignored_failures > before.ignored_failures {
         let (pod, why) = ends::ignored(account);
@@ -215,7 +248,11 @@ fn conditions(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> 
     if let Some(stalled) = is_new(types::STALLED, "True") {
         let reason = match stalled.reason.as_str() {
             // Told otherwise.
-            reasons::FAILED | reasons::PROGRESS_DEADLINE_EXCEEDED => None,
+            reasons::FAILED
+            | reasons::PROGRESS_DEADLINE_EXCEEDED
+            | reasons::LEASE_REFUSED
+            | reasons::ROLE_REFUSED
+            | reasons::ROLE_BINDING_REFUSED => None,
             reasons::FOREIGN_OBJECT => Some("ForeignObject"),
             _ => Some("InvalidSpec"),
         };

@@ -9,6 +9,7 @@ use super::{Account, ends};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::status::{FinishedRun, MOST_HISTORY, RunOutcome, Takeover, TakeoverReason};
+use crate::controller::plan::closing::{self, Closed};
 use crate::controller::plan::runs;
 use crate::controller::plan::schedule::Agenda;
 use crate::lease::notes::{Finished, Outcome, Policy, Reason, Released};
@@ -27,6 +28,8 @@ pub fn runs(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<FinishedRun>
     }
     let replaced = account.agenda.and_then(|agenda| replaced(account, agenda, old, &all));
     all.splice(0..0, replaced);
+    let closed = closed(account, old).filter(|run| all.first().is_none_or(|newest| newest.number < run.number));
+    all.splice(0..0, closed);
     all.truncate(MOST_HISTORY);
     all
 }
@@ -58,6 +61,29 @@ fn replaced(account: &Account<'_>, agenda: &Agenda, old: &SingletonJobStatus, ov
         start_time: before.start_time.clone(),
         completion_time: Some(to_seconds(account.now)),
         fencing_token: old.lease.as_ref().and_then(|lease| lease.fencing_token.clone()),
+    })
+}
+
+/// A run that no candidate could start, or end, within its deadline: the Lease says so in the controller's own words.
+fn closed(account: &Account<'_>, old: &SingletonJobStatus) -> Option<FinishedRun> {
+    let (job, observed) = (account.job, account.observed);
+    closing::closed(job, observed).filter(|closed| *closed == Closed::DeadlineExceeded)?;
+    let number = runs::current(job, observed);
+    let known = old.run.clone().filter(|run| run.number == i64::from(number));
+    let attempts = runs::progress(job, observed).map_or(0, |progress| progress.starts);
+    Some(FinishedRun {
+        number: i64::from(number),
+        outcome: RunOutcome::Failed,
+        scheduled_time: runs::scheduled_time(job, observed).map(to_seconds),
+        reason: Some(Closed::DeadlineExceeded.reason().to_owned()),
+        message: Some(ends::unstarted(account)),
+        exit_code: None,
+        pod: None,
+        node: None,
+        attempts: i32::try_from(attempts).unwrap_or(i32::MAX),
+        start_time: known.and_then(|run| run.start_time),
+        completion_time: Some(to_seconds(account.now)),
+        fencing_token: None,
     })
 }
 

@@ -1,18 +1,24 @@
-//! Writes events.
+//! Writes events, as core/v1: `kubectl get events --sort-by=.lastTimestamp` needs timestamps that events.k8s.io/v1 refuses.
 //!
-//! kube's own recorder counts events of one reason together and repeats the note of the first; the notes are what people read, and each of
-//! ours tells of a change that happens once. So each is written as it is.
+//! kube's own recorder counts events of one reason together and repeats the note of the first. The notes are what people read, so each event
+//! is written as it is, until there are too many: see [`memory`].
+
+pub mod memory;
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::api::events::v1;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
-use kube::{Api, Client, Resource, ResourceExt};
+use k8s_openapi::api::core::v1::{self, EventSeries, EventSource, ObjectReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Time};
+use kube::api::Patch;
+use kube::{Api, Client, Resource};
+use serde_json::{Value, json};
 
 use super::events::Event;
-use crate::controller::request::{bounded, in_our_name};
+use crate::controller::request::{Failure, bounded, in_our_name, merging};
+use memory::{Count, Memory, Telling};
 
-/// `reportingController` of all events.
+/// `reportingComponent` of all events.
 const REPORTER: &str = "singletonjob.dev/controller";
 /// What the API server takes.
 const LONGEST_NOTE: usize = 1024;
@@ -22,12 +28,13 @@ const LONGEST_NOTE: usize = 1024;
 pub struct Recorder {
     client: Client,
     instance: String,
+    memory: Arc<Mutex<Memory>>,
 }
 
 impl Recorder {
     /// A recorder for the controller in the pod `instance`.
     pub fn new(client: Client, instance: String) -> Self {
-        Self { client, instance }
+        Self { client, instance, memory: Arc::default() }
     }
 
     /// Writes `events` about `subject`. One that cannot be written is logged: nothing depends on it.
@@ -35,15 +42,42 @@ impl Recorder {
         let regarding = subject.object_ref(&());
         for event in events {
             tracing::info!(namespace = regarding.namespace, name = regarding.name, reason = event.reason, "{}", event.note);
-            let api: Api<v1::Event> = Api::namespaced(self.client.clone(), regarding.namespace.as_deref().unwrap_or("default"));
-            let event = self.event(&regarding, event);
-            if let Err(error) = bounded("writing an event about", &subject.name_any(), api.create(&in_our_name(), &event)).await {
-                tracing::warn!(%error, "cannot write an event; it is lost");
+            match self.write(&regarding, event).await {
+                Ok(()) => {}
+                Err(error) if error.is_of_terminating_namespace() => tracing::debug!(%error, "no event is written any more"),
+                Err(error) => tracing::warn!(%error, "cannot write an event; it is lost"),
             }
         }
     }
 
-    fn event(&self, regarding: &ObjectReference, event: Event) -> v1::Event {
+    async fn write(&self, regarding: &ObjectReference, event: Event) -> Result<(), Failure> {
+        let (api, now) = (self.events_beside(regarding), Timestamp::now());
+        let subject = regarding.name.as_deref().unwrap_or("singletonjob");
+        let about = regarding.uid.as_deref().unwrap_or(subject);
+        let telling = self.memory.lock().unwrap_or_else(PoisonError::into_inner).tell(about, &event, event_name(subject, now), now);
+        let create = async |count: &Count, event| {
+            let event = self.event(regarding, event, count, now);
+            bounded("writing an event about", subject, api.create(&in_our_name(), &event)).await.map(drop)
+        };
+        match telling {
+            Telling::Withheld => Ok(()),
+            Telling::New(count) => create(&count, event).await,
+            Telling::Counted(count) => {
+                let (params, patch) = (merging(), Patch::Merge(again(&event, &count, now)));
+                match bounded("counting an event about", subject, api.patch(&count.name, &params, &patch)).await {
+                    // Its time to live has passed.
+                    Err(failure) if failure.is_not_found() => create(&count, event).await,
+                    result => result.map(drop),
+                }
+            }
+        }
+    }
+
+    fn events_beside(&self, regarding: &ObjectReference) -> Api<v1::Event> {
+        Api::namespaced(self.client.clone(), regarding.namespace.as_deref().unwrap_or("default"))
+    }
+
+    fn event(&self, regarding: &ObjectReference, event: Event, count: &Count, now: Timestamp) -> v1::Event {
         let related = event.pod.map(|name| ObjectReference {
             api_version: Some("v1".into()),
             kind: Some("Pod".into()),
@@ -51,25 +85,34 @@ impl Recorder {
             namespace: regarding.namespace.clone(),
             ..ObjectReference::default()
         });
-        let time = Timestamp::now();
         v1::Event {
-            metadata: ObjectMeta {
-                name: Some(event_name(regarding.name.as_deref().unwrap_or("singletonjob"), time)),
-                namespace: regarding.namespace.clone(),
-                ..ObjectMeta::default()
-            },
+            metadata: ObjectMeta { name: Some(count.name.clone()), namespace: regarding.namespace.clone(), ..ObjectMeta::default() },
             action: Some("Reconcile".into()),
-            event_time: Some(MicroTime(time)),
-            note: Some(shortened(event.note)),
+            count: Some(count.count),
+            event_time: Some(MicroTime(count.first)),
+            first_timestamp: Some(Time(count.first)),
+            involved_object: regarding.clone(),
+            last_timestamp: Some(Time(now)),
+            message: Some(shortened(event.note)),
             reason: Some(event.reason.to_owned()),
-            regarding: Some(regarding.clone()),
             related,
-            reporting_controller: Some(REPORTER.into()),
+            reporting_component: Some(REPORTER.into()),
             reporting_instance: Some(self.instance.clone()),
+            series: (count.count > 1).then(|| series(count, now)),
+            source: Some(EventSource { component: Some(REPORTER.into()), host: None }),
             type_: Some(if event.warning { "Warning" } else { "Normal" }.to_owned()),
-            ..v1::Event::default()
         }
     }
+}
+
+/// What changes of an Event that counts one more.
+fn again(event: &Event, count: &Count, now: Timestamp) -> Value {
+    let message = shortened(event.note.clone());
+    json!({"message": message, "count": count.count, "lastTimestamp": Time(now), "series": series(count, now)})
+}
+
+fn series(count: &Count, now: Timestamp) -> EventSeries {
+    EventSeries { count: Some(count.count), last_observed_time: Some(MicroTime(now)) }
 }
 
 /// Names sort by time, so that `kubectl describe`, which lists events as they come, tells them in the order in which they happened.

@@ -15,6 +15,9 @@ use crate::lease::record::{Identity, Version};
 /// What users should read now.
 pub fn compute(account: &Account<'_>) -> SingletonJobStatus {
     let old = account.old();
+    if account.agenda.is_some() && !account.stored {
+        return SingletonJobStatus { conditions: conditions::of_unstored(account, &old), ..old };
+    }
     let observed = account.observed;
     let alive = || observed.candidates.iter().filter(|candidate| candidate.is_alive());
     let ready = alive().filter(|candidate| candidate.ready);
@@ -58,7 +61,10 @@ fn handled_run(account: &Account<'_>) -> Option<String> {
     let schedule::request::Request { text, fate } = account.run_request?;
     match fate {
         schedule::request::Fate::Waits => None,
-        schedule::request::Fate::Granted | schedule::request::Fate::Refused(_) | schedule::request::Fate::Past => Some(text.clone()),
+        schedule::request::Fate::Granted
+        | schedule::request::Fate::Refused(_)
+        | schedule::request::Fate::Recorded
+        | schedule::request::Fate::Past => Some(text.clone()),
     }
 }
 
@@ -66,7 +72,7 @@ fn pending(account: &Account<'_>) -> Option<PendingRequest> {
     let Request { text, fate } = account.request?;
     match fate {
         Fate::Waits { since, left: _ } => Some(PendingRequest { request: text.clone(), since: to_seconds(*since) }),
-        Fate::Granted(_) | Fate::Refused(_) | Fate::Past => None,
+        Fate::Granted(_) | Fate::Refused(_) | Fate::Recorded | Fate::Past => None,
     }
 }
 
@@ -74,7 +80,7 @@ fn handled(account: &Account<'_>) -> Option<String> {
     let Request { text, fate } = account.request?;
     match fate {
         Fate::Waits { .. } => None,
-        Fate::Granted(_) | Fate::Refused(_) | Fate::Past => Some(text.clone()),
+        Fate::Granted(_) | Fate::Refused(_) | Fate::Recorded | Fate::Past => Some(text.clone()),
     }
 }
 

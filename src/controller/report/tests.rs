@@ -3,11 +3,13 @@
 mod blocked;
 mod earlier;
 mod listed;
+mod refused;
 mod rollout;
 mod runs;
 mod scheduled;
 mod silence;
 mod takeovers;
+mod unstarted;
 
 use std::time::Duration;
 
@@ -401,7 +403,15 @@ fn every_event_is_documented_and_nothing_else() {
         after.filter_map(|rest| rest.split_once('"').map(|(reason, _)| reason))
     });
     // Chosen among several, and therefore not beside the call.
-    let chosen = ["ForeignObject", "FencingMarginLow", "LeaseRenewalFailing", "SelfTestFailed", reasons::PROGRESS_DEADLINE_EXCEEDED];
+    let chosen = [
+        "ForeignObject",
+        "FencingMarginLow",
+        "LeaseRenewalFailing",
+        "SelfTestFailed",
+        reasons::PROGRESS_DEADLINE_EXCEEDED,
+        types::OBJECT_REFUSED,
+        types::TEMPLATE_HAZARDOUS,
+    ];
     let told: std::collections::BTreeSet<_> = told.chain(chosen).collect();
     let rows = include_str!("../../../docs/events.md").lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
     assert_eq!(rows.map(|(reason, _)| reason).collect::<std::collections::BTreeSet<_>>(), told);

@@ -78,6 +78,7 @@ pub fn missed(missed: &Missed) -> String {
         Why::Passed => "the controller was not there to take it, and only the latest tick is made up for".to_owned(),
         Why::Late => "it was noticed later than spec.schedule.startingDeadlineSeconds allows".to_owned(),
         Why::Busy(run) => format!("run {run} was going on, and spec.schedule.concurrencyPolicy is Forbid"),
+        Why::Waiting(run) => format!("run {run} was still waiting to start, and spec.schedule.concurrencyPolicy is Forbid"),
         Why::Overtaken => "it had to wait, and another tick came after it".to_owned(),
         Why::Unstarted => "no candidate could start it within spec.schedule.startingDeadlineSeconds".to_owned(),
     };

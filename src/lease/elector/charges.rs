@@ -84,7 +84,16 @@ mod tests {
     fn run(failed: &[&str]) -> Run {
         let pod = |uid: &&str| FailedPod { uid: (*uid).into(), name: format!("web-{uid}"), reason: "Evicted".into(), message: None };
         let failed_pods = failed.iter().map(pod).collect();
-        Run { uid: "job".into(), number: 1, desired: Desired::Run, scheduled_time: None, reason: None, resumptions: 0, failed_pods }
+        Run {
+            uid: "job".into(),
+            number: 1,
+            desired: Desired::Run,
+            scheduled_time: None,
+            reason: None,
+            resumptions: 0,
+            since: None,
+            failed_pods,
+        }
     }
 
     fn open() -> Progress {

@@ -256,6 +256,7 @@ mod tests {
             scheduled_time: None,
             reason: None,
             resumptions: 0,
+            since: None,
             failed_pods: Vec::new(),
         });
         assert_eq!(CRASHED.release(&suspended, &dead(), later).and_then(|write| write.finished), None);

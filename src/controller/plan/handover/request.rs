@@ -35,7 +35,9 @@ pub enum Fate {
     },
     /// It asks for what cannot be done: why, and what to do instead.
     Refused(String),
-    /// Nothing, but that it is remembered: it was there before anybody looked, or has been granted.
+    /// Nothing, but that it is remembered: it was there before the controller first looked.
+    Recorded,
+    /// Nothing: it has been granted.
     Past,
 }
 
@@ -43,7 +45,11 @@ pub enum Fate {
 pub fn settle(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'_>>, now: Timestamp) -> Option<Request> {
     let text = request::unsettled(job, HANDOVER_REQUESTED_AT, |status| status.last_handled_handover_request.as_ref())?;
     let granted = observed.lease.as_ref().and_then(|lease| lease.record.notes.handled_request.as_ref()) == Some(&text);
-    let fate = if granted || !request::is_looked_after(job) { Fate::Past } else { fate(job, observed, stage, &text, now) };
+    let fate = match (granted, request::is_looked_after(job)) {
+        (true, _) => Fate::Past,
+        (false, false) => Fate::Recorded,
+        (false, true) => fate(job, observed, stage, &text, now),
+    };
     Some(Request { text, fate })
 }
 

@@ -140,7 +140,7 @@ fn what_was_settled_and_what_was_there_at_first_sight_starts_nothing() {
     let mut first = asked(service(json!({})), "noon", None);
     first.status.as_mut().expect("a status").observed_generation = None;
     let seen = choice(&first, &held(three()));
-    assert_eq!((why(&seen), seen.request.expect("to be remembered").fate), (None, Fate::Past));
+    assert_eq!((why(&seen), seen.request.expect("to be remembered").fate), (None, Fate::Recorded));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::super::closing::Closed;
 use super::super::seconds;
 use super::calendar::{Calendar, Due, MOMENT};
 use super::memory::{Memory, Stage};
@@ -34,6 +35,8 @@ pub enum Why {
     Late,
     /// This run was going on.
     Busy(u32),
+    /// This run had not been started yet.
+    Waiting(u32),
     /// It waited, and another came after it.
     Overtaken,
     /// Its run could not be started in time.
@@ -77,19 +80,27 @@ impl<'a> Course<'a> {
         self.memory.ticks.paused = paused;
     }
 
-    /// A run that nobody could start in time is not started any more.
+    /// A run that no candidate could start in time is not started any more.
     pub fn give_up(&mut self) {
+        if self.memory.goes_on() && self.memory.left == Some(Duration::ZERO) {
+            self.close(Closed::DeadlineExceeded);
+            self.memory.untold = true;
+        }
         let late = self.memory.scheduled_time.filter(|tick| self.memory.stage == Stage::Unstarted && self.is_late(*tick));
         if let Some(tick) = late {
-            self.memory.stage = Stage::Over;
-            self.memory.given_up = true;
+            self.close(Closed::Missed);
             self.miss(1, false, tick, Why::Unstarted);
         }
     }
 
+    fn close(&mut self, closed: Closed) {
+        self.memory.stage = Stage::Over;
+        self.memory.closed = Some(closed);
+    }
+
     /// Something becomes of every tick that has passed, unless it waits.
     pub fn heed(&mut self, calendar: &Calendar) {
-        if self.memory.ticks.paused {
+        if self.memory.ticks.paused || self.memory.untold {
             return;
         }
         let Due { latest, previous, earlier, more } = calendar.due(self.memory.ticks.settled, self.now);
@@ -115,6 +126,7 @@ impl<'a> Course<'a> {
 
     fn fate(&self, tick: Timestamp) -> Fate {
         match (self.memory.goes_on(), self.schedule.concurrency_policy) {
+            (true, ConcurrencyPolicy::Forbid) if self.memory.stage == Stage::Unstarted => Fate::Miss(Why::Waiting(self.memory.number)),
             (true, ConcurrencyPolicy::Forbid) => Fate::Miss(Why::Busy(self.memory.number)),
             _ if self.is_late(tick) => Fate::Miss(Why::Late),
             (true, ConcurrencyPolicy::Enqueue) => Fate::Wait,
@@ -130,7 +142,7 @@ impl<'a> Course<'a> {
         self.memory.number = self.memory.number.saturating_add(1);
         self.memory.scheduled_time = tick;
         self.memory.stage = Stage::Unstarted;
-        self.memory.given_up = false;
+        self.memory.closed = None;
     }
 
     fn miss(&mut self, count: u64, more: bool, last: Timestamp, why: Why) {

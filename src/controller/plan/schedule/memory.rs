@@ -1,8 +1,11 @@
 //! What is known of runs and ticks before anything is decided: as the Lease has it, or status, should the Lease be lost.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::super::super::observe::Observed;
+use super::super::closing::{self, Closed};
 use super::super::runs;
 use super::calendar::{DEFAULT_ZONE, MOMENT};
 use crate::api::schedule::Schedule;
@@ -18,8 +21,12 @@ pub struct Memory {
     pub scheduled_time: Option<Timestamp>,
     /// How far it has come.
     pub stage: Stage,
-    /// Whether it could not be started in time.
-    pub given_up: bool,
+    /// Why the controller has closed it, if it has.
+    pub closed: Option<Closed>,
+    /// Whether it was closed for its deadline, and status does not say so yet: the next run would take its place in the Lease.
+    pub untold: bool,
+    /// What is left until it fails unstarted: see [`closing::left`].
+    pub left: Option<Duration>,
     /// What has become of ticks.
     pub ticks: Ticks,
 }
@@ -53,7 +60,9 @@ pub fn recall(job: &SingletonJob, schedule: &Schedule, observed: &Observed, now:
             (false, true) => Stage::Begun,
             (false, false) => Stage::Unstarted,
         },
-        given_up: runs::is_given_up(job, observed),
+        closed: closing::closed(job, observed),
+        untold: closing::is_untold(job, observed),
+        left: closing::left(job, observed, now),
         ticks: of_schedule(job, schedule, noted(job, observed).unwrap_or_else(|| remembered(job, schedule, now)), now),
     }
 }

@@ -192,6 +192,26 @@ fn a_run_that_nobody_could_start_in_time_is_given_up_and_said() {
 }
 
 #[test]
+fn a_run_that_no_candidate_can_start_fails_by_its_deadline_before_the_next_is_wanted() {
+    for (policy, after) in [("Forbid", rest(1, Some("00:10"), 1)), ("Enqueue", run(2, "00:20", 0))] {
+        let mut story = Story::of(json!({"concurrencyPolicy": policy}));
+        story.job.spec.active_deadline_seconds = Some(660);
+        story.note(keys::RELEASED, json!({"leaseUid": "l", "renewTime": null, "by": "nobody", "reason": "Created"}));
+        assert_eq!(story.says("00:10").0, 1);
+        let look = story.look("00:10:10").agenda.and_then(|agenda| agenda.look);
+        assert_eq!(look, Some(Duration::from_secs(590)), "the next tick comes first");
+        story.says("00:20");
+        let closed = story.look("00:21");
+        assert_eq!((closed.wishes.run.desired, closed.wishes.run.reason.as_deref()), (Desired::Stop, Some("DeadlineExceeded")), "{policy}");
+        assert_eq!(closed.agenda.map(|agenda| (agenda.number, agenda.goes_on)), Some((1, false)), "{policy}");
+        assert_eq!(story.says("00:21:01").0, 1, "{policy}: status does not tell it yet");
+        let failed = serde_json::from_value(json!({"number": 1, "outcome": "Failed"})).expect("a run");
+        story.job.status.as_mut().expect("there").runs.push(failed);
+        assert_eq!(story.says("00:21:02"), after, "{policy}");
+    }
+}
+
+#[test]
 fn a_tick_during_a_run_is_missed_or_replaces_it_or_waits_for_its_end() {
     let table = [
         ("Forbid", run(1, "00:10", 1), rest(1, Some("00:10"), 1)),
@@ -297,7 +317,7 @@ fn a_request_runs_once_and_one_that_was_there_before_anybody_looked_never() {
     applied.job.status = None;
     applied.lease["metadata"]["annotations"] = json!({});
     applied.asks("last year");
-    assert_eq!(applied.fate("00:05"), Some(Fate::Past));
+    assert_eq!(applied.fate("00:05"), Some(Fate::Recorded));
     assert_eq!(applied.says("00:05"), rest(0, None, 0));
 }
 
@@ -431,7 +451,7 @@ fn always_means_at_all_times_but_not_while_suspended() {
 
 fn ended(number: i64, code: i32, minute: &str) -> Candidate {
     let end = End { succeeded: code == 0, exit_code: Some(code), reason: None, message: None, at: Some(at(minute)), fault_of_pod: None };
-    Candidate { life: Life::Ended(end), ..made_for(number, 1) }
+    Candidate { has_held: true, life: Life::Ended(end), ..made_for(number, 1) }
 }
 
 #[test]

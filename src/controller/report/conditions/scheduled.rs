@@ -2,7 +2,7 @@
 //!
 //! Such a job does what it is for as long as it is ready for its next tick, however the last run ended.
 
-use super::super::words::to_seconds;
+use super::super::words::{self, to_seconds};
 use super::{Account, Verdict, holder, over, progressing, ready, sentence};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, reasons, types};
@@ -26,13 +26,22 @@ pub fn verdict(account: &Account<'_>, agenda: &Agenda, held: &Statement) -> Verd
     let run = run(agenda);
     let yes = |reason: &str, message: String| ready(Statement::yes(types::READY, reason, message));
     match account.trouble() {
-        _ if held.holds == Some(true) => yes(reasons::RUNNING, format!("{run} {}", holder(account))),
+        _ if held.holds == Some(true) => yes(reasons::RUNNING, running(account, agenda, &run)),
         _ if held.reason == reasons::BACKOFF => yes(reasons::BACKOFF, format!("{run} waits: {}", held.message)),
         _ if clearance::waits_for_word(account.job, account.observed) || is_overdue(account, agenda) => {
             progressing(held.reason.clone(), format!("{run} waits: {}", held.message))
         }
         Some(trouble) => progressing(trouble.reason, format!("{run} cannot start: {}", trouble.message)),
         None => yes(reasons::PENDING, format!("{run} waits for a candidate to take the Lease: {}", held.message)),
+    }
+}
+
+/// Of a run that replaces another, the holder is the other's until it has stopped.
+fn running(account: &Account<'_>, agenda: &Agenda, run: &str) -> String {
+    let begun = account.record().and_then(|record| record.notes.progress.as_ref()).map(|progress| progress.run);
+    match begun.filter(|begun| *begun < agenda.number) {
+        Some(before) => format!("{run} waits until run {before} has stopped, which is being stopped for it; {}", holder(account)),
+        None => format!("{run} {}", holder(account)),
     }
 }
 
@@ -71,6 +80,14 @@ pub fn last_run(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<(&'stati
             RunOutcome::Failed | RunOutcome::Replaced | RunOutcome::Stopped => Statement::no(types::LAST_RUN_SUCCEEDED, reason, message),
         }
     });
-    let none = || Statement::unknown(types::LAST_RUN_SUCCEEDED, reasons::NO_RUN, "no run has ended yet");
-    vec![(types::LAST_RUN_SUCCEEDED, Some(statement.unwrap_or_else(none)))]
+    vec![(types::LAST_RUN_SUCCEEDED, Some(statement.unwrap_or_else(|| no_run(account))))]
+}
+
+fn no_run(account: &Account<'_>) -> Statement {
+    let missed = account.agenda.map_or(0, |agenda| agenda.ticks.missed);
+    if missed == 0 {
+        return Statement::unknown(types::LAST_RUN_SUCCEEDED, reasons::NO_RUN, "no run has ended yet");
+    }
+    let message = format!("no run has ended yet, and {}", words::count(missed, "tick was missed", "ticks were missed"));
+    Statement::no(types::LAST_RUN_SUCCEEDED, reasons::TICK_MISSED, message)
 }

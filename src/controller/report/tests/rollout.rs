@@ -24,7 +24,7 @@ fn message(status: &SingletonJobStatus, type_: &str) -> String {
     find_condition(&status.conditions, type_).map(|condition| condition.message.clone()).unwrap_or_default()
 }
 
-const COMPLAINT: &str = "the rollout of spec.template waits: web-3 was not ready within 600 s: ImagePullBackOff: container main: no such image; \
+const COMPLAINT: &str = "the rollout of spec.template waits: web-3 was not ready within 600 s: ErrImagePull: container main: no such image; \
                          what is of the old template goes on until then: correct spec.template, or put the old one back";
 
 #[test]

@@ -64,8 +64,8 @@ fn a_run_whose_time_is_over_says_so_while_nobody_is_there_to_write_it_down() {
     let (over, in_time) = ("2026-01-01T14:00:00Z", "2026-01-01T14:00:01Z");
     let unscheduled = || vec![pod(3, false, Some("ErrImagePull"))];
     let (reason, message, reconciling) = says(over, json!({}), unscheduled());
-    let expected = "spec.activeDeadlineSeconds of 600 has passed: nothing more is started, and the run ends as failed as soon as a candidate is \
-                    there to take the Lease; web-3: ErrImagePull: container main: no such image";
+    let expected = "spec.activeDeadlineSeconds of 600 has passed: nothing more is started, and the run ends as failed as soon as the Lease is free, \
+                    or a candidate is there to take it; web-3: ErrImagePull: container main: no such image";
     assert_eq!((&*reason, &*message, reconciling), ("ErrImagePull", expected, is("True", "ErrImagePull")));
     let (reason, message, _) = says(over, json!({}), vec![]);
     assert!(reason == reasons::PENDING && message.ends_with("no candidate is ready"), "{reason}: {message}");
@@ -75,4 +75,35 @@ fn a_run_whose_time_is_over_says_so_while_nobody_is_there_to_write_it_down() {
         let (_, message, _) = says(started, spec, candidates);
         assert!(!message.contains("has passed"), "{message}");
     }
+}
+
+#[test]
+fn a_failure_names_its_pod_and_says_how_it_ended() {
+    let told = |kind: &str, lease: Seen, candidates: Vec<Candidate>, before: &SingletonJobStatus| {
+        let observed = Observed { lease: Some(lease), candidates, ..Observed::default() };
+        let job = job(kind, json!({}), before);
+        let account = Account::new(&job, &observed, &Plan::LetGo, apply::nothing(), now());
+        let events = events::between(&account, before, &status::compute(&account));
+        let failed = events.into_iter().find(|event| event.reason == "WorkloadFailed").expect("told");
+        (failed.pod.unwrap_or_default(), failed.note)
+    };
+    let counted = |exit: Value, reason: &str| {
+        let progress = json!({"uid": "j", "run": 1, "starts": 2, "failures": 1, "setbacks": 1, "retryAfterSeconds": 0, "open": true});
+        let released = json!({"leaseUid": "l", "renewTime": "2026-01-01T14:03:10Z", "by": "web-1_u1_0", "reason": reason, "exit": exit});
+        seen(Some("web-2_u2_0"), json!({"progress": progress, "released": released}), 1)
+    };
+    let new = SingletonJobStatus::default();
+    let (pod, note) = told("OnSuccess", counted(json!({"code": 127}), "WorkloadFailed"), vec![], &new);
+    let expected = "the workload failed in web-1: exit code 127 (command not found); its log says why; 1 of 2 attempts have failed, and \
+                    spec.backoffLimit forgives 6";
+    assert_eq!((pod.as_str(), note.as_str()), ("web-1", expected));
+    let (_, note) = told("Never", counted(json!({"signal": 9}), "WorkloadFailed"), vec![], &new);
+    assert_eq!(note, "the workload failed in web-1: exit code 137 (SIGKILL); its log says why");
+    let progress = json!({"uid": "j", "run": 1, "starts": 2, "failures": 1, "setbacks": 0, "retryAfterSeconds": 0, "open": true});
+    let lost = seen(Some("web-2_u2_0"), json!({"progress": progress}), 1);
+    let lease = LeaseStatus { holder: Some("web-1".into()), node: Some("node-b".into()), ..LeaseStatus::default() };
+    let takeover = serde_json::from_value(json!({"to": "web-1", "reason": "InitialAcquire"})).expect("a takeover");
+    let before = SingletonJobStatus { lease: Some(lease), takeovers: vec![takeover], ..new };
+    let (pod, note) = told("Never", lost, vec![], &before);
+    assert_eq!((pod.as_str(), note.as_str()), ("web-1", "web-1 on node node-b fell silent, and its attempt is lost"));
 }

@@ -1,0 +1,62 @@
+//! What lets candidates renew their Lease, and what drains heed: applied as it should be.
+
+use std::fmt::Debug;
+
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::remove;
+use crate::contract::field_managers::CONTROLLER;
+use crate::controller::build::rbac::has_metadata;
+use crate::controller::request::{Failure, bounded};
+
+/// Whether the Role is as it should be.
+pub(super) fn is_granted(is: Option<&Role>, wanted: &Role) -> bool {
+    is.is_some_and(|is| is.rules == wanted.rules && has_metadata(&is.metadata, &wanted.metadata))
+}
+
+/// Whether the RoleBinding is as it should be.
+pub(super) fn is_bound(is: Option<&RoleBinding>, wanted: &RoleBinding) -> bool {
+    is.is_some_and(|is| subjects(is) == subjects(wanted) && has_metadata(&is.metadata, &wanted.metadata))
+}
+
+/// Whether the PodDisruptionBudget is as it should be, or rightly missing.
+pub(super) fn is_guarded(is: Option<&PodDisruptionBudget>, wanted: Option<&PodDisruptionBudget>) -> bool {
+    match (is, wanted) {
+        (None, None) => true,
+        (Some(is), Some(wanted)) => is.spec == wanted.spec && has_metadata(&is.metadata, &wanted.metadata),
+        _ => false,
+    }
+}
+
+/// A budget that is not wanted goes: it would keep drains waiting for no standby.
+pub(super) async fn guard_drains(
+    api: &Api<PodDisruptionBudget>,
+    is: Option<&PodDisruptionBudget>,
+    wanted: Option<PodDisruptionBudget>,
+) -> Result<(), Failure> {
+    match (is, wanted) {
+        (_, Some(wanted)) => put(api, "applying PodDisruptionBudget", &wanted).await,
+        (Some(is), None) => remove(api, "deleting PodDisruptionBudget", &is.name_any(), is.uid()).await,
+        (None, None) => Ok(()),
+    }
+}
+
+/// Makes it as it should be, whether it is there or not.
+pub(super) async fn put<K>(api: &Api<K>, act: &str, object: &K) -> Result<(), Failure>
+where
+    K: Resource + Clone + Debug + Serialize + DeserializeOwned,
+{
+    let (name, params) = (object.name_any(), PatchParams::apply(CONTROLLER).force());
+    bounded(act, &name, api.patch(&name, &params, &Patch::Apply(object))).await.map(drop)
+}
+
+/// The API server fills in the rest of a subject.
+fn subjects(binding: &RoleBinding) -> Vec<(&str, Option<&str>)> {
+    let subjects = binding.subjects.iter().flatten();
+    subjects.map(|subject| (subject.name.as_str(), subject.namespace.as_deref())).collect()
+}

@@ -1,0 +1,74 @@
+//! The Lease: made, annotated, removed.
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{DeleteParams, Preconditions};
+use kube::{Api, Client, ResourceExt};
+
+use super::{Applied, tolerate_absence};
+use crate::controller::build;
+use crate::controller::plan::takeover::Wishes;
+use crate::controller::request::{Failure, bounded, in_our_name};
+
+/// A wish loses a compare-and-swap only against renewals, which are seconds apart.
+const MOST_SWAPS: usize = 4;
+
+/// Makes a Lease. The mark that frees it needs its uid, so it is a second write, on the version that the first one left: it is lost if
+/// anybody else was there meanwhile, and everybody waits.
+pub(super) async fn create(leases: &Api<Lease>, lease: &Lease, free: bool) -> Result<Lease, Failure> {
+    let name = lease.name_any();
+    let lease = bounded("creating Lease", &name, leases.create(&in_our_name(), lease)).await?;
+    if !free {
+        return Ok(lease);
+    }
+    let marked = build::lease::marked_free(&lease);
+    bounded("freeing the new Lease", &name, leases.replace(&name, &in_our_name(), &marked)).await
+}
+
+/// Makes the Lease of the controllers themselves.
+///
+/// # Errors
+/// Where a request fails; that it is there already is none.
+pub async fn create_own(client: &Client, namespace: &str, lease: &Lease) -> Result<(), Failure> {
+    match create(&Api::namespaced(client.clone(), namespace), lease, true).await {
+        Ok(_) => Ok(()),
+        Err(failure) if failure.is_conflict() => Ok(()),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Read, annotate, swap; again on what is there then, while it is the same Lease and nobody has decided meanwhile what should run.
+pub(super) async fn annotate(leases: &Api<Lease>, seen: &Lease, wishes: &Wishes, applied: &mut Applied) -> Result<Lease, Failure> {
+    let (name, uid) = (seen.name_any(), seen.uid());
+    let (mut base, mut swaps) = (seen.clone(), 1);
+    loop {
+        let Some(next) = build::lease::with_wishes(&base, wishes) else { return Ok(base) };
+        match bounded("annotating Lease", &name, leases.replace(&name, &in_our_name(), &next)).await {
+            Ok(written) => {
+                applied.handover = build::lease::new_handover(&base, wishes).cloned();
+                applied.labels_restored = build::lease::lacks_labels(&base);
+                applied.failed_pods = build::lease::new_failed_pods(&base, wishes);
+                return Ok(written);
+            }
+            Err(failure) if failure.is_conflict() && swaps < MOST_SWAPS => {
+                swaps += 1;
+                base = bounded("reading Lease", &name, leases.get(&name)).await?;
+                if base.uid() != uid || !build::lease::may_follow(wishes, seen, &base) {
+                    return Err(failure);
+                }
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// Removes a Lease whose SingletonJob is gone; not if anything has happened to it since it was looked at.
+///
+/// # Errors
+/// Where the request fails.
+pub async fn remove(client: &Client, lease: &Lease) -> Result<(), Failure> {
+    let (namespace, name) = (lease.namespace().unwrap_or_default(), lease.name_any());
+    let exactly = Preconditions { uid: lease.uid(), resource_version: lease.resource_version() };
+    let leases: Api<Lease> = Api::namespaced(client.clone(), &namespace);
+    let params = DeleteParams::background().preconditions(exactly);
+    tolerate_absence(bounded("deleting Lease", &name, leases.delete(&name, &params)).await.map(drop))
+}

@@ -1,0 +1,117 @@
+//! Runs that the controller closes, because no candidate could start them: only a candidate that takes the Lease writes an outcome.
+//!
+//! The controller says so in the note of the run, by compare-and-swap. A candidate that acquires the Lease at that moment has counted a start
+//! by the same write, so of the two only one is stored: the run is closed, or it has begun.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::super::observe::Observed;
+use super::candidates::has_made_its_attempt;
+use super::{left as left_of, runs, seconds};
+use crate::api::SingletonJob;
+use crate::api::conditions::reasons;
+use crate::lease::elector;
+use crate::lease::notes::Desired;
+
+/// Why a run is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// It was not started within `spec.schedule.startingDeadlineSeconds`: its tick is missed.
+    Missed,
+    /// It was not started within `spec.activeDeadlineSeconds`: it has failed.
+    DeadlineExceeded,
+}
+
+impl Closed {
+    /// As the note of the run has it.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Missed => "Missed",
+            Self::DeadlineExceeded => reasons::DEADLINE_EXCEEDED,
+        }
+    }
+
+    fn read(reason: &str) -> Option<Self> {
+        [Self::Missed, Self::DeadlineExceeded].into_iter().find(|closed| closed.reason() == reason)
+    }
+}
+
+/// Whether the controller has closed the current run, by the Lease.
+pub fn closed(job: &SingletonJob, observed: &Observed) -> Option<Closed> {
+    let run = runs::noted(job, observed).filter(|run| run.desired == Desired::Stop)?;
+    Closed::read(run.reason.as_deref()?)
+}
+
+/// Whether the current run has failed by the Lease, and status does not say so yet.
+pub fn is_untold(job: &SingletonJob, observed: &Observed) -> bool {
+    let number = i64::from(runs::current(job, observed));
+    let is_told = job.status.as_ref().is_some_and(|status| status.runs.iter().any(|run| run.number == number));
+    closed(job, observed) == Some(Closed::DeadlineExceeded) && !is_told
+}
+
+/// What is left of `spec.activeDeadlineSeconds` while no candidate can heed it: none has begun the run, or none is there to end it. It is
+/// counted from when the run was wanted or resumed, or else from its first start.
+///
+/// `None` if there is no deadline, nothing is to run, the Lease is held, or a candidate is there.
+pub fn left(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<Duration> {
+    let limit = seconds(job.spec.active_deadline_seconds.filter(|_| !job.spec.is_stopped())?);
+    let record = &observed.lease.as_ref()?.record;
+    let run = runs::noted(job, observed).filter(|run| run.desired == Desired::Run)?;
+    let is_able = observed.candidates.iter().any(|pod| pod.is_alive() && pod.able && !has_made_its_attempt(job, pod));
+    if !record.is_released() || is_able || runs::is_over(job, observed) {
+        return None;
+    }
+    let begun = elector::time_left(&elector::account_of(record, run), record.notes.policy.as_ref()?, now);
+    begun.or_else(|| Some(left_of(run.since?, limit, now)))
+}
+
+#[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::tests::{job, lease, now, pod, settled};
+    use super::*;
+
+    const POLICY: &str = r#"{"leaseDurationSeconds": 15, "renewDeadlineMilliseconds": 8800, "gracePeriodMilliseconds": 2200,
+        "retryPeriodMilliseconds": 2900, "completionPolicy": "OnSuccess", "backoffLimit": 6, "candidates": 2, "activeDeadlineSeconds": 60}"#;
+
+    /// Wanted so long ago, and free.
+    fn waiting(seconds_ago: u64, holder: Option<i64>, more: Value) -> Observed {
+        let since = (now() - Duration::from_secs(seconds_ago)).to_string();
+        let mut run = json!({"uid": "j", "number": 1, "desired": "Run", "since": since});
+        run.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let released = json!({"leaseUid": "l", "renewTime": "2026-01-01T00:00:00Z", "by": "nobody", "reason": "Created"});
+        let mut annotations = json!({"singletonjob.dev/run": run.to_string(), "singletonjob.dev/policy": POLICY});
+        if holder.is_none() {
+            annotations["singletonjob.dev/released"] = json!(released.to_string());
+        }
+        Observed { lease: Some(lease(holder, annotations)), ..Observed::default() }
+    }
+
+    #[test]
+    fn a_run_that_no_candidate_starts_has_until_its_deadline() {
+        let limited = || job(json!({"activeDeadlineSeconds": 60}), settled());
+        let seconds = |job: SingletonJob, observed: Observed| left(&job, &observed, now()).map(|left| left.as_secs());
+        assert_eq!(seconds(limited(), waiting(20, None, json!({}))), Some(40));
+        assert_eq!(seconds(limited(), waiting(70, None, json!({}))), Some(0));
+        assert_eq!(seconds(job(json!({}), settled()), waiting(70, None, json!({}))), None, "no deadline");
+        let suspended = job(json!({"activeDeadlineSeconds": 60, "suspend": true}), settled());
+        assert_eq!(seconds(suspended, waiting(70, None, json!({}))), None, "suspended");
+        assert_eq!(seconds(limited(), waiting(70, Some(1), json!({}))), None, "it is held");
+        assert_eq!(seconds(limited(), waiting(70, None, json!({"desired": "Stop"}))), None, "it is being resumed");
+        let able = Observed { candidates: vec![pod(1, true)], ..waiting(70, None, json!({})) };
+        assert_eq!(seconds(limited(), able), None, "a candidate is there to write the outcome");
+        let unable = Observed { candidates: vec![pod(1, false)], ..waiting(70, None, json!({})) };
+        assert_eq!(seconds(limited(), unable), Some(0));
+    }
+
+    #[test]
+    fn the_note_of_the_run_says_why_it_is_closed() {
+        let by = |reason: &str| closed(&job(json!({}), settled()), &waiting(0, None, json!({"desired": "Stop", "reason": reason})));
+        assert_eq!([by("Missed"), by("DeadlineExceeded")], [Some(Closed::Missed), Some(Closed::DeadlineExceeded)]);
+        assert_eq!([by("Suspended"), by("Finished")], [None, None]);
+    }
+}

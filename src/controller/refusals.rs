@@ -1,0 +1,251 @@
+//! What the API server refuses to have made or changed, and when the controller asks again.
+//!
+//! A quota, an admission policy or a webhook that refuses an object refuses it again a moment later. The controller therefore asks after a
+//! pause that doubles, and at once where the user has changed the SingletonJob. An API server that is too busy, or does not answer, refuses
+//! nothing: see [`crate::controller::request::Failure::refuses`].
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::api::conditions::reasons;
+
+/// After the first refusal; it doubles with each that follows.
+pub const FIRST_PAUSE: Duration = Duration::from_secs(10);
+/// What it grows to.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// A SingletonJob that was not asked about for so long after its pause is gone.
+const FORGOTTEN: Duration = Duration::from_secs(600);
+
+/// What the controller asks for one SingletonJob, in the order in which it asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// To make the Lease.
+    MakeLease,
+    /// To write wishes into the Lease.
+    Annotate,
+    /// To make or change the Role.
+    GrantRole,
+    /// To make or change the RoleBinding.
+    BindRole,
+    /// To make, change or delete the PodDisruptionBudget.
+    GuardDrains,
+    /// To set a pod's role label.
+    Label,
+    /// To end what still runs in a pod whose workload has ended.
+    Retire,
+    /// To make a pod.
+    MakePod,
+    /// To delete a pod.
+    DeletePod,
+}
+
+impl Step {
+    /// Whether no candidate can be made without it.
+    pub fn comes_before_pods(self) -> bool {
+        matches!(self, Self::MakeLease | Self::GrantRole | Self::BindRole)
+    }
+
+    /// One of [`reasons`].
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::MakeLease | Self::Annotate => reasons::LEASE_REFUSED,
+            Self::GrantRole => reasons::ROLE_REFUSED,
+            Self::BindRole => reasons::ROLE_BINDING_REFUSED,
+            Self::GuardDrains => reasons::POD_DISRUPTION_BUDGET_REFUSED,
+            Self::Label | Self::Retire | Self::MakePod | Self::DeletePod => reasons::POD_REFUSED,
+        }
+    }
+
+    /// Half a sentence about the object.
+    pub fn purpose(self) -> &'static str {
+        match self {
+            Self::MakeLease => "candidates agree through the Lease which of them runs the workload",
+            Self::Annotate => "changes of the spec and requests to hand over reach the candidates through the Lease",
+            Self::GrantRole => "the Role lets candidates read and renew the Lease",
+            Self::BindRole => "the RoleBinding gives the pods' service account the right to renew the Lease",
+            Self::GuardDrains => "the PodDisruptionBudget makes a drain wait until a standby is ready",
+            Self::Label => "Services find the active pod by its label",
+            Self::Retire => "the workload of the pod has ended, and its other containers are to end too",
+            Self::MakePod => "the pod is a candidate",
+            Self::DeletePod => "the pod is not needed any more",
+        }
+    }
+}
+
+/// One request that the API server refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// What the controller asked for.
+    pub step: Step,
+    /// Which pod it was about, or which wish; empty where there is but one.
+    pub subject: String,
+    /// In the API server's words.
+    pub message: String,
+}
+
+/// What is not asked for again yet, in the words of the first refusal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing(Vec<Refused>);
+
+impl Standing {
+    /// The refusal that still stands. `None` if the controller may ask.
+    pub fn find(&self, step: Step, subject: &str) -> Option<&Refused> {
+        self.0.iter().find(|refused| refused.step == step && refused.subject == subject)
+    }
+
+    /// Whether the controller asks for `step`, of which there is but one.
+    pub fn is_asked(&self, step: Step) -> bool {
+        self.find(step, "").is_none()
+    }
+}
+
+/// What one SingletonJob was refused.
+#[derive(Debug)]
+struct Memory {
+    asked: u64,
+    refused: Vec<Repeated>,
+}
+
+#[derive(Clone, Debug)]
+struct Repeated {
+    refused: Refused,
+    times: u32,
+    again: Instant,
+}
+
+/// All refusals, by namespace and name of the SingletonJob.
+#[derive(Debug, Default)]
+pub struct Refusals(Mutex<HashMap<(String, String), Memory>>);
+
+impl Refusals {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Memory>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the controller does not ask for now. Nothing, where `asked` is not what it was: see [`asked`].
+    pub fn standing(&self, key: &(String, String), asked: u64, now: Instant) -> Standing {
+        let memories = self.lock();
+        let memory = memories.get(key).filter(|memory| memory.asked == asked);
+        let waits = memory.iter().flat_map(|memory| &memory.refused).filter(|repeated| repeated.again > now);
+        Standing(waits.map(|repeated| repeated.refused.clone()).collect())
+    }
+
+    /// Remembers what was `refused`, `standing` included, and nothing else; how long until the controller asks again. A refusal in other
+    /// numbers keeps its first words, so that status says nothing new because the controller asked again.
+    pub fn note(&self, key: &(String, String), asked: u64, standing: &Standing, refused: &mut [Refused], now: Instant) -> Option<Duration> {
+        let mut memories = self.lock();
+        memories.retain(|_, memory| memory.refused.iter().any(|repeated| repeated.again + FORGOTTEN > now));
+        let before = memories.remove(key).filter(|memory| memory.asked == asked).map_or_else(Vec::new, |memory| memory.refused);
+        let after: Vec<_> = refused.iter_mut().map(|refused| repeated(&before, standing, refused, now)).collect();
+        let next = after.iter().map(|repeated| repeated.again.saturating_duration_since(now)).min();
+        if !after.is_empty() {
+            memories.insert(key.clone(), Memory { asked, refused: after });
+        }
+        next
+    }
+}
+
+fn repeated(before: &[Repeated], standing: &Standing, refused: &mut Refused, now: Instant) -> Repeated {
+    let known = before.iter().find(|known| known.refused.step == refused.step && known.refused.subject == refused.subject);
+    if let Some(known) = known.filter(|_| standing.find(refused.step, &refused.subject).is_some()) {
+        return known.clone();
+    }
+    if let Some(known) = known.filter(|known| without_numbers(&known.refused.message) == without_numbers(&refused.message)) {
+        refused.message.clone_from(&known.refused.message);
+    }
+    let times = known.map_or(0, |known| known.times).saturating_add(1);
+    Repeated { refused: refused.clone(), times, again: now + pause(times) }
+}
+
+fn without_numbers(message: &str) -> String {
+    message.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
+fn pause(times: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(times - 1)).min(LONGEST_PAUSE)
+}
+
+/// What users ask of an object: everything of it but its status, as one number. The controller is woken by its change, and by no other.
+pub fn asked(metadata: &ObjectMeta) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let ObjectMeta { uid, generation, labels, annotations, deletion_timestamp, .. } = metadata;
+    (uid, generation, labels, annotations, deletion_timestamp.is_some()).hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> (String, String) {
+        ("shop".into(), "web".into())
+    }
+
+    fn quota() -> Refused {
+        Refused { step: Step::MakePod, subject: String::new(), message: "exceeded quota".into() }
+    }
+
+    #[test]
+    fn what_is_refused_is_asked_for_again_after_10_s_to_5_min() {
+        let (refusals, mut now) = (Refusals::default(), Instant::now());
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            assert_eq!(refusals.standing(&key(), 1, now), Standing::default());
+            let pause = refusals.note(&key(), 1, &Standing::default(), &mut [quota()], now).expect("a pause");
+            pauses.push(pause.as_secs());
+            assert_eq!(refusals.standing(&key(), 1, now), Standing(vec![quota()]));
+            now += pause;
+        }
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 300, 300]);
+    }
+
+    #[test]
+    fn a_look_during_the_pause_neither_asks_nor_lengthens_it() {
+        let (refusals, now) = (Refusals::default(), Instant::now());
+        refusals.note(&key(), 1, &Standing::default(), &mut [quota()], now);
+        let later = now + Duration::from_secs(4);
+        let standing = refusals.standing(&key(), 1, later);
+        let left = refusals.note(&key(), 1, &standing, &mut [quota()], later);
+        assert_eq!(left, Some(Duration::from_secs(6)));
+    }
+
+    #[test]
+    fn a_change_of_the_job_or_a_success_forgets_it() {
+        let (refusals, now) = (Refusals::default(), Instant::now());
+        refusals.note(&key(), 1, &Standing::default(), &mut [quota()], now);
+        assert_eq!(refusals.standing(&key(), 2, now), Standing::default(), "it was changed");
+        assert_eq!(refusals.note(&key(), 1, &Standing::default(), &mut [], now), None);
+        assert_eq!(refusals.standing(&key(), 1, now), Standing::default(), "it was taken");
+    }
+
+    #[test]
+    fn other_numbers_are_no_other_words() {
+        let (refusals, now) = (Refusals::default(), Instant::now());
+        let said = |used: u32| Refused { message: format!("exceeded quota: used: pods={used}"), ..quota() };
+        let (mut first, mut second) = ([said(1)], [said(2)]);
+        refusals.note(&key(), 1, &Standing::default(), &mut first, now);
+        refusals.note(&key(), 1, &Standing::default(), &mut second, now + FIRST_PAUSE);
+        assert_eq!(second, first);
+    }
+
+    #[test]
+    fn jobs_that_are_gone_are_forgotten() {
+        let (refusals, now) = (Refusals::default(), Instant::now());
+        refusals.note(&key(), 1, &Standing::default(), &mut [quota()], now);
+        refusals.note(&("shop".into(), "other".into()), 1, &Standing::default(), &mut [], now + FIRST_PAUSE + FORGOTTEN);
+        assert!(refusals.lock().is_empty());
+    }
+
+    #[test]
+    fn a_status_or_another_writer_asks_for_nothing() {
+        let before = ObjectMeta { generation: Some(1), resource_version: Some("7".into()), ..ObjectMeta::default() };
+        let after = ObjectMeta { resource_version: Some("8".into()), managed_fields: Some(Vec::new()), ..before.clone() };
+        assert_eq!(asked(&before), asked(&after));
+        let labelled = ObjectMeta { labels: Some(std::collections::BTreeMap::new()), ..before.clone() };
+        assert_ne!(asked(&before), asked(&labelled));
+    }
+}

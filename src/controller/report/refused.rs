@@ -1,0 +1,29 @@
+//! What the API server refuses, in a sentence for the user.
+
+use super::Account;
+use crate::api::conditions::{Statement, types};
+use crate::controller::observe::candidate::Candidate;
+use crate::controller::refusals::Refused;
+
+/// `ObjectRefused`. `None` if the API server refuses nothing but new pods, which other conditions quote.
+pub fn statement(account: &Account<'_>) -> Option<Statement> {
+    let first = account.refused_objects().next()?;
+    let messages: Vec<_> = account.refused_objects().map(sentence).collect();
+    Some(Statement::yes(types::OBJECT_REFUSED, first.step.reason(), messages.join("; ")))
+}
+
+/// What keeps the job from running at all: its first pod cannot be made without it.
+pub fn block<'a>(account: &'a Account<'_>) -> Option<&'a Refused> {
+    let is_first = !account.observed.candidates.iter().any(Candidate::is_alive) && !account.job.spec.is_stopped();
+    account.refused_objects().find(|refused| is_first && refused.step.comes_before_pods())
+}
+
+/// What is refused, what it is needed for, and what the user can do.
+pub fn sentence(refused: &Refused) -> String {
+    let what = refused.message.trim_end_matches('.');
+    format!(
+        "the API server refuses a request of the controller: {what} ({}); change the quota, policy or webhook that refuses it: the controller \
+         asks again within 5 min, and at once after a change of this SingletonJob",
+        refused.step.purpose()
+    )
+}

@@ -7,7 +7,6 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use singletonjob::api::conditions::types;
-use tokio::time::sleep;
 
 use crate::cluster::said;
 use crate::job::{Job, SOON, condition};
@@ -138,20 +137,6 @@ fn a_container_that_cannot_start_is_quoted_and_the_run_fails_by_its_deadline() {
         assert!(failed.message.contains("exit code 128"), "{}", failed.message);
         let many = made(&job).await;
         assert!((2..=4).contains(&many), "after 10 s, 20 s, ...: {many}");
-        assert!(job.tenures().is_empty());
-    });
-}
-
-#[test]
-fn a_candidate_that_gets_too_little_memory_is_quoted_and_made_again_ever_more_seldom() {
-    aside("too-little-memory", async |scenario| {
-        let job = Job::one_shot(scenario, "small").with(json!({"replicas": 1}));
-        let job = job.container(json!({"resources": {"limits": {"memory": "8Mi"}}}));
-        job.apply();
-        job.await_complaint(types::READY, "ended before it could stand by").await;
-        let many = made(&job).await;
-        sleep(25 * SECOND).await;
-        assert!(made(&job).await <= many + 2, "after 10 s, 20 s, ...");
         assert!(job.tenures().is_empty());
     });
 }

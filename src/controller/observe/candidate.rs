@@ -320,6 +320,15 @@ mod tests {
     }
 
     #[test]
+    fn whatever_ends_unasked_before_it_held_the_lease_ended_in_vain() {
+        let in_vain = |code: i32, has_held: bool| Candidate { has_held, ..candidate("Never", ended(code, "")) }.was_in_vain();
+        // It could not be started, it got no memory, its agent failed, or something else.
+        assert_eq!([128, 137, exit_codes::AGENT_FAILED, 1].map(|code| in_vain(code, false)), [true; 4]);
+        assert_eq!([0, exit_codes::INTERRUPTED].map(|code| in_vain(code, false)), [false; 2]);
+        assert!(!in_vain(1, true), "it made its attempt");
+    }
+
+    #[test]
     fn a_pod_that_was_just_made_is_alive_and_not_ready() {
         let candidate = candidate("Never", json!({"phase": "Pending"}));
         assert_eq!((candidate.life, candidate.ready, candidate.number), (Life::Alive, false, 12));

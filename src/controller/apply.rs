@@ -148,6 +148,8 @@ impl Work<'_> {
         };
         let Some(lease) = lease else { return Ok(()) };
         let granted = self.grant(observed, &lease, role, binding).await?;
+        // One without pods makes the disruption controller complain.
+        let budget = budget.filter(|_| observed.budget.is_some() || !observed.candidates.is_empty());
         self.guard_drains(observed.budget.as_ref(), budget).await?;
         self.ask_about_pods(label.into_iter().map(Ask::Label).chain(retire.into_iter().map(Ask::Retire))).await?;
         // Pods come and go by what the Lease says, and it does not say so yet.

@@ -1,6 +1,7 @@
 //! Typed objects from decisions: pure.
 
 pub mod budget;
+pub mod installer;
 pub mod lease;
 pub mod pod;
 pub mod probes;

@@ -155,11 +155,11 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// Why no pod can be made.
+    /// Why a new pod cannot be made.
     fn pod_trouble(&self) -> Option<Hindrance> {
         let refused = self.refused.iter().find(|refused| refused.step == Step::MakePod);
         let hindrance = |reason: &str, message: &String| Hindrance { reason: reason.to_owned(), message: message.clone() };
-        let refused = refused.map(|refused| hindrance("FailedCreate", &refused.message));
+        let refused = refused.map(|refused| hindrance("FailedCreate", &refused::of_pod(refused)));
         refused.or_else(|| self.failed.as_ref().map(|message| hindrance("RequestFailed", message)))
     }
 

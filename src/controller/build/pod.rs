@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapProjection, Container, DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource, EnvVar, EnvVarSource,
-    KeyToPath, LocalObjectReference, ObjectFieldSelector, Pod, PodSpec, ProjectedVolumeSource, ResourceRequirements, SeccompProfile,
-    SecurityContext, ServiceAccountTokenProjection, Toleration, TopologySpreadConstraint, Volume, VolumeMount, VolumeProjection,
+    ConfigMapProjection, Container, DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource, EnvVar, EnvVarSource, KeyToPath,
+    LocalObjectReference, ObjectFieldSelector, Pod, PodSpec, ProjectedVolumeSource, ServiceAccountTokenProjection, Toleration,
+    TopologySpreadConstraint, Volume, VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use kube::{Resource, ResourceExt};
 
-use super::probes;
+use super::{installer, probes};
 use crate::api::SingletonJob;
 use crate::contract::{environment, labels, paths, pod};
 use crate::controller::names;
@@ -27,18 +27,17 @@ const SAFE_VOLUMES: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local
 const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 const UNREACHABLE: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
-/// Who the installer runs as, where the template does not say: nobody in particular, but not root.
-const INSTALLER_USER: i64 = 65532;
 
 /// The candidate with this number.
 pub fn candidate(job: &SingletonJob, number: i64, template_hash: &str, agent: &Agent) -> Pod {
     let mut spec = job.spec.template.spec.clone().unwrap_or_default();
     spec.restart_policy = Some(job.spec.restart_policy().to_owned());
+    let installer = installer::installer(agent, &spec, job.spec.workload());
     let grace_period = spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE_PERIOD);
     if let Some(index) = job.spec.workload_index() {
         gate(&mut spec.containers[index], job, grace_period);
     }
-    spec.init_containers.get_or_insert_default().insert(0, installer(agent));
+    spec.init_containers.get_or_insert_default().insert(0, installer);
     spec.volumes.get_or_insert_default().extend(volumes());
     add_pull_secrets(&mut spec, agent);
     spread(&mut spec, job);
@@ -118,35 +117,6 @@ fn field(path: &str) -> ObjectFieldSelector {
 
 fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
     VolumeMount { name: name.into(), mount_path: path.into(), read_only: read_only.then_some(true), ..VolumeMount::default() }
-}
-
-/// Copies the agent into the pod. It fits into a namespace that enforces the restricted Pod Security Standard.
-fn installer(agent: &Agent) -> Container {
-    let quantities = |cpu: &str, memory: &str| {
-        Some(BTreeMap::from([("cpu".to_owned(), Quantity(cpu.into())), ("memory".to_owned(), Quantity(memory.into()))]))
-    };
-    Container {
-        name: pod::INSTALLER.into(),
-        image: Some(agent.image.clone()),
-        image_pull_policy: agent.pull_policy.clone(),
-        command: Some(["/usr/bin/singletonjob-agent", "install", paths::AGENT_DIRECTORY].map(str::to_owned).to_vec()),
-        resources: Some(ResourceRequirements {
-            requests: quantities("10m", "16Mi"),
-            limits: quantities("100m", "32Mi"),
-            ..ResourceRequirements::default()
-        }),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), add: None }),
-            read_only_root_filesystem: Some(true),
-            run_as_non_root: Some(true),
-            run_as_user: Some(INSTALLER_USER),
-            seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".into(), localhost_profile: None }),
-            ..SecurityContext::default()
-        }),
-        volume_mounts: Some(vec![mount(pod::AGENT_VOLUME, paths::AGENT_DIRECTORY, false)]),
-        ..Container::default()
-    }
 }
 
 /// The agent's program and what it writes are in memory: neither a page fault nor a write waits for a disk of the node.

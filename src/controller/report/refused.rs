@@ -18,12 +18,18 @@ pub fn block<'a>(account: &'a Account<'_>) -> Option<&'a Refused> {
     account.refused_objects().find(|refused| is_first && refused.step.comes_before_pods())
 }
 
+const THEN: &str = "the controller asks again within 5 min, and at once after a change of this SingletonJob";
+
+/// In the API server's words, which name the pod.
+pub fn of_pod(refused: &Refused) -> String {
+    format!("{}; {THEN}", refused.message.trim_end_matches('.'))
+}
+
 /// What is refused, what it is needed for, and what the user can do.
 pub fn sentence(refused: &Refused) -> String {
     let what = refused.message.trim_end_matches('.');
     format!(
-        "the API server refuses a request of the controller: {what} ({}); change the quota, policy or webhook that refuses it: the controller \
-         asks again within 5 min, and at once after a change of this SingletonJob",
+        "the API server refuses a request of the controller: {what} ({}); change the quota, policy or webhook that refuses it: {THEN}",
         refused.step.purpose()
     )
 }

@@ -208,6 +208,11 @@ async fn sidecars_of_an_attempt_that_is_over_are_told_to_end_and_the_pod_stays()
         assert!(started.elapsed() < PATIENCE, "not told to end");
         sleep(Duration::from_millis(50)).await;
     }
+    let leaves = async || pods.get("web-1").await.expect("it stays").spec.and_then(|spec| spec.tolerations).expect("some");
+    while leaves().await.iter().any(|toleration| toleration.toleration_seconds.is_some()) {
+        assert!(started.elapsed() < PATIENCE, "its log would go with its node");
+        sleep(Duration::from_millis(50)).await;
+    }
     let told = async || {
         let events = bench.api::<Event>().list(&ListParams::default()).await.expect("an answer");
         events.iter().filter(|event| event.reason.as_deref() == Some("PodRetired")).count()

@@ -140,7 +140,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     async fn in_order(&mut self, observed: &Observed, objects: Objects) -> Result<(), Failure> {
-        let Objects { lease, wishes, role, binding, budget, pods, delete, label, retire } = objects;
+        let Objects { lease, wishes, role, binding, budget, pods, delete, label, keep, retire } = objects;
         let lease = match (&observed.lease, lease) {
             (None, Some((lease, free))) => self.make_lease(&lease, free).await?,
             (Some(Seen { object, .. }), _) => Some(self.annotate(object, &wishes).await?),
@@ -151,7 +151,8 @@ impl Work<'_> {
         // One without pods makes the disruption controller complain.
         let budget = budget.filter(|_| observed.budget.is_some() || !observed.candidates.is_empty());
         self.guard_drains(observed.budget.as_ref(), budget).await?;
-        self.ask_about_pods(label.into_iter().map(Ask::Label).chain(retire.into_iter().map(Ask::Retire))).await?;
+        let asks = label.into_iter().map(Ask::Label).chain(retire.into_iter().map(Ask::Retire));
+        self.ask_about_pods(asks.chain(keep.into_iter().map(Ask::Keep))).await?;
         // Pods come and go by what the Lease says, and it does not say so yet.
         if !self.applied.wishes_stored {
             return Ok(());
@@ -249,6 +250,7 @@ impl Work<'_> {
         match ask {
             Ask::Label((name, uid, role)) => pods::set_role(pods, self.job, &name, &uid, role).await,
             Ask::Retire((name, uid, version)) => pods::retire(pods, &name, &uid, &version, applied).await,
+            Ask::Keep((name, uid)) => pods::keep(pods, &name, &uid).await,
             Ask::Make(pod) => pods::create(pods, self.job, *pod, applied).await,
             Ask::Delete((name, uid)) => {
                 remove(pods, "deleting Pod", &name, Some(uid)).await?;
@@ -263,6 +265,7 @@ impl Work<'_> {
 enum Ask {
     Label((String, String, &'static str)),
     Retire((String, String, String)),
+    Keep((String, String)),
     Make(Box<Pod>),
     Delete((String, String)),
 }
@@ -273,6 +276,7 @@ impl Ask {
         match self {
             Self::Label((pod, ..)) => (Step::Label, pod.clone()),
             Self::Retire((pod, ..)) => (Step::Retire, pod.clone()),
+            Self::Keep((pod, _)) => (Step::Keep, pod.clone()),
             Self::Make(_) => (Step::MakePod, String::new()),
             Self::Delete((pod, _)) => (Step::DeletePod, pod.clone()),
         }

@@ -37,6 +37,8 @@ pub struct Objects {
     pub delete: Vec<(String, String)>,
     /// Names and uids of pods whose role label is wrong, and what it should be.
     pub label: Vec<(String, String, &'static str)>,
+    /// Names and uids of ended pods that should stay when their node is lost.
+    pub keep: Vec<(String, String)>,
     /// Names, uids and versions of ended pods whose other containers should end too.
     pub retire: Vec<(String, String, String)>,
 }
@@ -61,6 +63,7 @@ pub fn objects(job: &SingletonJob, act: &Act, template_hash: &str, agent: &Agent
         pods,
         delete: act.delete.clone(),
         label: act.label.clone(),
+        keep: act.keep.clone(),
         retire: act.retire.clone(),
     }
 }

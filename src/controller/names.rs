@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::Toleration;
 use kube::ResourceExt;
 
 use crate::api::{SingletonJob, SingletonJobSpec, StandbyReadiness};
@@ -10,6 +11,22 @@ use crate::contract::labels;
 /// Of what is made beside the Lease and the pods: the Role, its binding, the PodDisruptionBudget.
 pub fn beside(job: &str) -> String {
     format!("singletonjob-{job}")
+}
+
+/// Taints of a node that does not answer.
+pub const UNREACHABLE: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+/// How long a candidate stays on a node that is not ready or not reachable: it is replaced elsewhere by then.
+const TOLERATION_SECONDS: i64 = 30;
+
+/// How candidates tolerate `taint`, where the template does not say: for 30 s, or once they have ended without end.
+pub fn toleration(taint: &str, has_ended: bool) -> Toleration {
+    Toleration {
+        key: Some(taint.to_owned()),
+        operator: Some("Exists".to_owned()),
+        effect: Some("NoExecute".to_owned()),
+        toleration_seconds: (!has_ended).then_some(TOLERATION_SECONDS),
+        value: None,
+    }
 }
 
 /// The labels of everything that is made for the SingletonJob of that name.

@@ -87,6 +87,8 @@ pub struct Act {
     pub delete: Vec<(String, String)>,
     /// Names and uids of pods whose role label is wrong, and what it should be.
     pub label: Vec<(String, String, &'static str)>,
+    /// Names and uids of ended pods that should stay when their node is lost.
+    pub keep: Vec<(String, String)>,
     /// Names, uids and versions of ended pods whose other containers should end too.
     pub retire: Vec<(String, String, String)>,
     /// What becomes of a request to hand over.
@@ -160,6 +162,7 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, agenda: Option<A
         budget: budget::min_available(job, observed),
         create: (number, create),
         made_for: agenda.as_ref().map(Agenda::made_for),
+        keep: retention::fleeting(observed, &delete),
         retire: retention::lingering(observed, &delete),
         delete,
         label: candidates::labels(observed),

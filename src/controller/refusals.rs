@@ -37,6 +37,8 @@ pub enum Step {
     Label,
     /// To end what still runs in a pod whose workload has ended.
     Retire,
+    /// To let an ended pod stay when its node is lost.
+    Keep,
     /// To make a pod.
     MakePod,
     /// To delete a pod.
@@ -56,7 +58,7 @@ impl Step {
             Self::GrantRole => reasons::ROLE_REFUSED,
             Self::BindRole => reasons::ROLE_BINDING_REFUSED,
             Self::GuardDrains => reasons::POD_DISRUPTION_BUDGET_REFUSED,
-            Self::Label | Self::Retire | Self::MakePod | Self::DeletePod => reasons::POD_REFUSED,
+            Self::Label | Self::Retire | Self::Keep | Self::MakePod | Self::DeletePod => reasons::POD_REFUSED,
         }
     }
 
@@ -70,6 +72,7 @@ impl Step {
             Self::GuardDrains => "the PodDisruptionBudget makes a drain wait until a standby is ready",
             Self::Label => "Services find the active pod by its label",
             Self::Retire => "the workload of the pod has ended, and its other containers are to end too",
+            Self::Keep => "the pod has ended, and its log is to outlive a loss of its node",
             Self::MakePod => "the pod is a candidate",
             Self::DeletePod => "the pod is not needed any more",
         }

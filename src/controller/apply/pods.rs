@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{Applied, tolerate_absence};
 use crate::api::SingletonJob;
 use crate::contract::labels;
+use crate::controller::build;
 use crate::controller::observe::candidate::{PAST_DEADLINE, number};
 use crate::controller::observe::{is_of_earlier, is_owned};
 use crate::controller::request::{Failure, bounded, in_our_name, merging};
@@ -68,5 +69,16 @@ pub(super) async fn retire(pods: &Api<Pod>, name: &str, uid: &str, version: &str
     if result.is_ok() {
         applied.retired.push(name.to_owned());
     }
+    tolerate_absence(result.map(drop))
+}
+
+/// Lets an ended pod stay when its node is lost: tolerations may be prolonged, and are a list that is written as a whole.
+pub(super) async fn keep(pods: &Api<Pod>, name: &str, uid: &str) -> Result<(), Failure> {
+    let found = bounded("reading Pod", name, pods.get_opt(name)).await?.filter(|pod| pod.uid().as_deref() == Some(uid));
+    let Some(pod) = found else { return Ok(()) };
+    let exactly = json!({"uid": uid, "resourceVersion": pod.resource_version()});
+    let tolerations = build::pod::lasting(pod.spec.and_then(|spec| spec.tolerations).unwrap_or_default());
+    let patch = json!({"metadata": exactly, "spec": {"tolerations": tolerations}});
+    let result = bounded("keeping Pod", name, pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
     tolerate_absence(result.map(drop))
 }

@@ -18,15 +18,12 @@ use crate::controller::names;
 use crate::controller::plan::is_service;
 use crate::controller::settings::Agent;
 
-/// How long a candidate stays on a node that is not ready or not reachable: it is replaced elsewhere by then.
-const TOLERATION_SECONDS: i64 = 30;
 const DEFAULT_GRACE_PERIOD: i64 = 30;
 /// The kubelet renews the token long before.
 const TOKEN_SECONDS: i64 = 3600;
 const SAFE_VOLUMES: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
 const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
-const UNREACHABLE: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 
 /// The candidate with this number.
 pub fn candidate(job: &SingletonJob, number: i64, template_hash: &str, agent: &Agent) -> Pod {
@@ -190,18 +187,20 @@ fn spread(spec: &mut PodSpec, job: &SingletonJob) {
 
 fn tolerate(spec: &mut PodSpec) {
     let tolerations = spec.tolerations.get_or_insert_default();
-    for taint in UNREACHABLE {
-        if tolerations.iter().any(|theirs| theirs.key.as_deref().is_none_or(|key| key == taint)) {
-            continue;
+    for taint in names::UNREACHABLE {
+        if tolerations.iter().all(|theirs| theirs.key.as_deref().is_some_and(|key| key != taint)) {
+            tolerations.push(names::toleration(taint, false));
         }
-        tolerations.push(Toleration {
-            key: Some(taint.into()),
-            operator: Some("Exists".into()),
-            effect: Some("NoExecute".into()),
-            toleration_seconds: Some(TOLERATION_SECONDS),
-            value: None,
-        });
     }
+}
+
+/// `tolerations` of a candidate that has ended: it stays for its log, whatever becomes of its node, until that is removed.
+pub fn lasting(tolerations: Vec<Toleration>) -> Vec<Toleration> {
+    let lasting = |toleration: Toleration| {
+        let ours = names::UNREACHABLE.into_iter().find(|taint| toleration == names::toleration(taint, false));
+        ours.map_or(toleration, |taint| names::toleration(taint, true))
+    };
+    tolerations.into_iter().map(lasting).collect()
 }
 
 #[cfg(test)]
@@ -322,6 +321,14 @@ mod tests {
         let own = json!({"key": not_ready, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5});
         assert_eq!(tolerations(json!([own])), [for_seconds(not_ready, Some(5)), for_seconds(unreachable, Some(30))]);
         assert_eq!(tolerations(json!([{"operator": "Exists"}])), [(String::new(), String::new(), None)], "it is to stay whatever happens");
+    }
+
+    #[test]
+    fn a_pod_that_has_ended_stays_on_a_lost_node_for_its_log() {
+        let ours = plain().spec.and_then(|spec| spec.tolerations).expect("two");
+        assert!(lasting(ours).iter().all(|toleration| toleration.toleration_seconds.is_none()));
+        let own = Toleration { toleration_seconds: Some(5), ..names::toleration(names::UNREACHABLE[0], false) };
+        assert_eq!(lasting(vec![own.clone()]), [own], "the template's own word stands");
     }
 
     #[test]

@@ -3,10 +3,11 @@
 pub mod hindrance;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, ContainerState, ContainerStatus, Pod, PodSpec, PodStatus};
+use k8s_openapi::api::core::v1::{Container, ContainerState, ContainerStatus, Pod, PodSpec, PodStatus, Toleration};
 use kube::ResourceExt;
 
 use crate::contract::{TERMINATION_PREFIX, exit_codes, labels, paths, pod};
+use crate::controller::names;
 use hindrance::Hindrance;
 
 /// A candidate pod of one SingletonJob.
@@ -45,6 +46,8 @@ pub struct Candidate {
     pub hindrance: Option<Hindrance>,
     /// Whether other containers of the pod run on although its gated one has ended, and nobody has told them to end.
     pub lingers: bool,
+    /// Whether it would leave a node that does not answer after 30 s, as candidates do that have not ended.
+    pub fleeting: bool,
     /// The last that its agent had to complain of, while it is not able.
     pub complaint: Option<Complaint>,
     /// When it became what it is: ready, started, or made.
@@ -159,6 +162,7 @@ impl Candidate {
             role: pod.labels().get(labels::ROLE).cloned(),
             lingers: matches!(life, Life::Ended(_)) && lingers(&spec, &status),
             life,
+            fleeting: spec.tolerations.iter().flatten().any(is_ours),
             has_held: false,
             ready: is_ready,
             able,
@@ -206,6 +210,10 @@ pub fn gated(pod: &Pod) -> Option<&str> {
 /// `n` of `<job>-<n>`.
 pub fn number(pod: &str) -> i64 {
     pod.rsplit_once('-').and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
+}
+
+fn is_ours(toleration: &Toleration) -> bool {
+    names::UNREACHABLE.into_iter().any(|taint| *toleration == names::toleration(taint, false))
 }
 
 fn container<'a>(status: &'a PodStatus, name: &str) -> Option<&'a ContainerStatus> {

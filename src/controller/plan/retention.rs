@@ -79,6 +79,12 @@ pub fn lingering(observed: &Observed, delete: &[(String, String)]) -> Vec<(Strin
     lingering.map(|pod| (pod.name.clone(), pod.uid.clone(), pod.version.clone())).collect()
 }
 
+/// Ended pods that are kept, and would go with a node that does not answer.
+pub fn fleeting(observed: &Observed, delete: &[(String, String)]) -> Vec<(String, String)> {
+    let kept = observed.candidates.iter().filter(|candidate| candidate.fleeting && candidate.end().is_some());
+    kept.map(name).filter(|pod| !delete.contains(pod)).collect()
+}
+
 /// Newest first.
 fn ended(observed: &Observed, which: impl Fn(&Candidate, &End) -> bool) -> Vec<&Candidate> {
     let is_one = |candidate: &&Candidate| candidate.end().is_some_and(|end| which(candidate, end));

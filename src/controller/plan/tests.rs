@@ -62,6 +62,7 @@ pub(super) fn pod(number: i64, ready: bool) -> Candidate {
         has_held: false,
         hindrance: None,
         lingers: false,
+        fleeting: false,
         complaint: None,
         since: None,
     }
@@ -425,6 +426,13 @@ fn a_run_that_status_knows_as_finished_is_not_run_again_for_want_of_a_lease() {
     let job = job(json!({}), json!({"runs": [{"number": 1, "outcome": "Succeeded"}]}));
     let act = act(&job, &Observed { nobody_there: true, ..Observed::default() });
     assert_eq!((act.create.1, act.wishes.run.desired), (0, Desired::Stop));
+}
+
+#[test]
+fn ended_pods_that_are_kept_stay_when_their_node_is_lost() {
+    let fleeting = |candidate: Candidate| Candidate { fleeting: true, ..candidate };
+    let act = act(&one_shot(2), &there(None, vec![fleeting(ended(1, Some(3), None)), ended(2, Some(3), None), fleeting(pod(3, true))]));
+    assert_eq!(act.keep, [("web-1".to_owned(), "u1".to_owned())]);
 }
 
 #[test]

@@ -26,6 +26,8 @@ use crate::lease::clock;
 
 const OWN_ADDRESS: &str = "127.0.0.1";
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// An agent reads its Lease within this, as a rule.
+const FIRST_READING: Duration = Duration::from_secs(1);
 /// For starting and reading, beside what the handlers take.
 const SLACK: Duration = Duration::from_millis(500);
 
@@ -153,7 +155,8 @@ fn report<E: std::fmt::Display>(result: Result<(), E>) -> i32 {
 /// # Errors
 /// [`Failure`], where the probe fails.
 fn attempt(kind: Kind, probe: &Probe) -> Result<(), Failure> {
-    let standing = read_standing(Path::new(paths::STANDING));
+    let patience = if kind == Kind::Liveness { Duration::ZERO } else { FIRST_READING };
+    let standing = settled_standing(Path::new(paths::STANDING), patience);
     match judge(kind, probe, standing.as_ref(), clock::now().at.boot) {
         Verdict::Succeed => Ok(()),
         Verdict::Fail(why) => Err(Failure::NotReady(why)),
@@ -165,6 +168,19 @@ fn attempt(kind: Kind, probe: &Probe) -> Result<(), Failure> {
             }
             answer
         }
+    }
+}
+
+/// Waits, within `patience`, until an agent that has just started has read its Lease: a first probe that comes too early is no news.
+fn settled_standing(path: &Path, patience: Duration) -> Option<Standing> {
+    let end = clock::now().at.boot + patience;
+    loop {
+        let standing = read_standing(path);
+        let is_settled = standing.as_ref().is_some_and(|standing| standing.role != Role::Pending || standing.trouble.is_some());
+        if is_settled || clock::now().at.boot >= end {
+            return standing;
+        }
+        thread::sleep(LOOK_AGAIN);
     }
 }
 

@@ -106,6 +106,10 @@ pub mod reasons {
     pub const READ_WRITE_ONCE_POD: &str = "ReadWriteOncePod";
     /// No two nodes can mount a volume of the template.
     pub const READ_WRITE_ONCE: &str = "ReadWriteOnce";
+    /// The workload may become a user whom the agent may not signal.
+    pub const KILL_DROPPED: &str = "KillDropped";
+    /// A mesh's proxy is an ordinary container, and may stop before the workload.
+    pub const PROXY_NOT_NATIVE: &str = "ProxyNotNative";
     /// The agent may be too slow to keep the Lease.
     pub const LOW_CPU_LIMIT: &str = "LowCPULimit";
     /// A rollout has waited too long for a candidate of the new template, as in apps/v1.

@@ -109,3 +109,29 @@ fn only_the_last_liveness_probe_counts() {
     leave_mark(directory.path(), false);
     assert!(!mark.exists());
 }
+
+#[test]
+fn a_first_probe_waits_a_moment_for_the_lease_to_be_read() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("lease.json");
+    let write = |standing: &Standing| fs::write(&path, serde_json::to_vec(standing).expect("JSON")).expect("a writable directory");
+    let patience = Duration::from_millis(200);
+    assert_eq!(settled_standing(&path, patience).map(|standing| standing.role), None);
+    write(&standing(Role::Pending, None));
+    assert_eq!(settled_standing(&path, patience).map(|standing| standing.role), Some(Role::Pending));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(patience / 4);
+            let new = directory.path().join("new");
+            fs::write(&new, serde_json::to_vec(&standing(Role::Standby, None)).expect("JSON")).expect("a writable directory");
+            fs::rename(new, &path).expect("a writable directory");
+        });
+        let settled = settled_standing(&path, FIRST_READING * 10);
+        assert_eq!(settled.map(|standing| standing.role), Some(Role::Standby));
+    });
+    let troubled = Standing { trouble: Some("no route".to_owned()), ..standing(Role::Pending, None) };
+    write(&troubled);
+    let began = clock::now().at.boot;
+    assert!(settled_standing(&path, FIRST_READING).is_some_and(|standing| standing.trouble.is_some()));
+    assert!(clock::now().at.boot - began < FIRST_READING / 2, "it is said at once");
+}

@@ -48,6 +48,8 @@ pub struct Candidate {
     pub lingers: bool,
     /// Whether it would leave a node that does not answer after 30 s, as candidates do that have not ended.
     pub fleeting: bool,
+    /// Names of the ordinary containers beside its gated one, those that were injected included.
+    pub beside: Vec<String>,
     /// The last that its agent had to complain of, while it is not able.
     pub complaint: Option<Complaint>,
     /// When it became what it is: ready, started, or made.
@@ -162,6 +164,7 @@ impl Candidate {
             role: pod.labels().get(labels::ROLE).cloned(),
             lingers: matches!(life, Life::Ended(_)) && lingers(&spec, &status),
             life,
+            beside: spec.containers.iter().map(|container| container.name.clone()).filter(|name| name != gated).collect(),
             fleeting: spec.tolerations.iter().flatten().any(is_ours),
             has_held: false,
             ready: is_ready,

@@ -63,6 +63,7 @@ pub(super) fn pod(number: i64, ready: bool) -> Candidate {
         hindrance: None,
         lingers: false,
         fleeting: false,
+        beside: Vec::new(),
         complaint: None,
         since: None,
     }

@@ -40,7 +40,7 @@ pub fn all(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<Condition> {
         (types::STALLED, verdict.stalled),
         (types::TAKEOVER_BLOCKED, blocked::statement(account)),
         (types::OBJECT_REFUSED, refused::statement(account)),
-        (types::TEMPLATE_HAZARDOUS, hazards::statement(account.job, &account.observed.claims)),
+        (types::TEMPLATE_HAZARDOUS, hazards::statement(account.job, account.observed)),
     ];
     if !unchanged {
         optional.push((types::RECONCILING, verdict.reconciling));

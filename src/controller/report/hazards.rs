@@ -2,6 +2,8 @@
 
 use crate::api::SingletonJob;
 use crate::api::conditions::{Statement, reasons, types};
+use crate::controller::observe::Observed;
+use crate::controller::observe::candidate::Candidate;
 use crate::controller::observe::claims::{self, Claims};
 
 /// Below this limit, in thousandths of a processor, an agent may be too late to renew.
@@ -12,6 +14,10 @@ const ONE_NODE: &str = "ReadWriteOnce";
 const MANY_NODES: &str = "ReadWriteMany";
 const MANY_READERS: &str = "ReadOnlyMany";
 
+/// Proxies that a mesh injects, and the annotation by which it makes them native sidecars.
+const PROXIES: [(&str, &str); 2] =
+    [("istio-proxy", "sidecar.istio.io/nativeSidecar"), ("linkerd-proxy", "config.beta.linkerd.io/proxy-enable-native-sidecar")];
+
 /// One reason to think again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Hazard {
@@ -20,8 +26,9 @@ struct Hazard {
 }
 
 /// `TemplateHazardous`; none where there is nothing to say.
-pub fn statement(job: &SingletonJob, claims: &Claims) -> Option<Statement> {
-    let hazards: Vec<_> = shared_claims(job, claims).chain(little_cpu(job)).collect();
+pub fn statement(job: &SingletonJob, observed: &Observed) -> Option<Statement> {
+    let hazards = shared_claims(job, &observed.claims).chain(little_cpu(job)).chain(no_kill(job)).chain(proxy(observed));
+    let hazards: Vec<_> = hazards.collect();
     let messages: Vec<_> = hazards.iter().map(|hazard| hazard.message.as_str()).collect();
     Some(Statement::yes(types::TEMPLATE_HAZARDOUS, hazards.first()?.reason, messages.join("; ")))
 }
@@ -73,6 +80,34 @@ fn little_cpu(job: &SingletonJob) -> Option<Hazard> {
     (thousandths(&limit.0)? < LEAST_CPU).then_some(Hazard { reason: reasons::LOW_CPU_LIMIT, message })
 }
 
+/// A container runtime lets a process change its user by default, and signal other users.
+fn no_kill(job: &SingletonJob) -> Option<Hazard> {
+    let container = job.spec.workload()?;
+    let capabilities = container.security_context.as_ref()?.capabilities.as_ref()?;
+    let names = |list: &Option<Vec<String>>, name: &str| {
+        list.iter().flatten().any(|is| is.eq_ignore_ascii_case(name) || is.eq_ignore_ascii_case(&format!("CAP_{name}")))
+    };
+    let drops = |name: &str| (names(&capabilities.drop, name) || names(&capabilities.drop, "ALL")) && !names(&capabilities.add, name);
+    let message = format!(
+        "container {}: it may become another user (SETUID), whom the agent may then not signal (KILL is dropped); add KILL to \
+         securityContext.capabilities.add, or drop SETUID too",
+        container.name
+    );
+    (drops("KILL") && !drops("SETUID")).then_some(Hazard { reason: reasons::KILL_DROPPED, message })
+}
+
+/// The kubelet ends ordinary containers all at once, and a holder whose proxy has gone cannot give the Lease back.
+fn proxy(observed: &Observed) -> Option<Hazard> {
+    let alive = || observed.candidates.iter().filter(|candidate| candidate.is_alive());
+    let has = |proxy: &str| alive().any(|candidate: &Candidate| candidate.beside.iter().any(|name| name == proxy));
+    let (proxy, annotation) = PROXIES.into_iter().find(|(proxy, _)| has(proxy))?;
+    let message = format!(
+        "container {proxy}: the mesh injects it as an ordinary container, so it may stop before the workload has, and the Lease cannot be given \
+         back; let it inject a native sidecar: add {annotation}: \"true\" to the template's annotations"
+    );
+    Some(Hazard { reason: reasons::PROXY_NOT_NATIVE, message })
+}
+
 /// None for suffixes that make a number large.
 fn thousandths(quantity: &str) -> Option<f64> {
     let suffixes = [("n", 1e-6), ("u", 1e-3), ("m", 1.0), ("", 1000.0)];
@@ -94,7 +129,8 @@ mod tests {
             "spec": {"replicas": replicas, "template": {"spec": all}},
         });
         let claims = [("web-data".to_owned(), modes.iter().map(|mode| (*mode).to_owned()).collect())].into();
-        statement(&serde_json::from_value(job).expect("a SingletonJob"), &claims).map(|statement| statement.reason)
+        let observed = Observed { claims, ..Observed::default() };
+        statement(&serde_json::from_value(job).expect("a SingletonJob"), &observed).map(|statement| statement.reason)
     }
 
     #[test]
@@ -127,6 +163,37 @@ mod tests {
     fn a_claim_that_is_not_there_yet_is_no_hazard() {
         let other = json!({"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "to-come"}}]});
         assert_eq!(said(2, &other, &[ONE_POD]), None);
+    }
+
+    #[test]
+    fn a_workload_that_becomes_a_user_whom_the_agent_may_not_signal_is_a_hazard() {
+        for (drop, add, expected) in [
+            (vec!["ALL"], vec!["SETUID", "SETGID"], true),
+            (vec!["KILL"], vec![], true),
+            (vec!["CAP_KILL"], vec!["CAP_SETUID"], true),
+            (vec!["ALL"], vec![], false),
+            (vec!["ALL"], vec!["SETUID", "KILL"], false),
+            (vec!["NET_RAW"], vec![], false),
+        ] {
+            let context = json!({"capabilities": {"drop": drop, "add": add}});
+            let said = said(1, &json!({"containers": [{"name": "main", "command": ["x"], "securityContext": context}]}), &[]);
+            assert_eq!(said.as_deref(), expected.then_some(reasons::KILL_DROPPED), "{drop:?} {add:?}");
+        }
+    }
+
+    #[test]
+    fn a_mesh_proxy_that_is_an_ordinary_container_is_a_hazard() {
+        let said = |containers: Value, init: Value| {
+            let pod = json!({"metadata": {"name": "web-1"}, "spec": {"containers": containers, "initContainers": init}});
+            let candidate = Candidate::read(&serde_json::from_value(pod).expect("a pod"));
+            let job = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "web"},
+                "spec": {"template": {"spec": {"containers": [{"name": "main", "command": ["x"]}]}}}});
+            let observed = Observed { candidates: vec![candidate], ..Observed::default() };
+            statement(&serde_json::from_value(job).expect("a SingletonJob"), &observed).map(|statement| statement.reason)
+        };
+        let proxy = json!({"name": "istio-proxy"});
+        assert_eq!(said(json!([{"name": "main"}, proxy]), json!([])).as_deref(), Some(reasons::PROXY_NOT_NATIVE));
+        assert_eq!(said(json!([{"name": "main"}]), json!([proxy])), None);
     }
 
     #[test]

@@ -101,6 +101,10 @@ async fn uninstalled(scenario: &Scenario, job: &Job<'_>, token: u128) {
     is_silent(job, token).await;
     let ended = job.tenure(token);
     assert_eq!(ended.signals.first().map(|(signal, _)| *signal), Some(15), "SIGTERM: {ended:?}");
+    let rest = ["delete", "leases", "-A", "-l", "app.kubernetes.io/managed-by=singletonjob-controller"];
+    said(&rest, &scenario.cluster.kubectl(&rest));
+    await_object::<Lease, _>(scenario.api(), job.name, "its Lease is gone", SOON, |lease| lease.is_none()).await;
+    nothing_of_them_is_left(scenario, std::slice::from_ref(job)).await;
     for kind in ["crd", "clusterrole", "clusterrolebinding", "validatingadmissionpolicy", "validatingadmissionpolicybinding", "namespace"] {
         let left = said(&["get", kind], &scenario.cluster.kubectl(&["get", kind, "--output", "name"]));
         let ours: Vec<_> = left.lines().filter(|name| name.contains("/singletonjob")).collect();

@@ -81,6 +81,8 @@ pub struct Act {
     pub budget: Option<i32>,
     /// The number of the first new candidate, and how many.
     pub create: (i64, usize),
+    /// Why the run is closed, or has been.
+    pub closed: Option<Closed>,
     /// The run that they are made for, where there is more than one.
     pub made_for: Option<u32>,
     /// Names and uids of pods to delete.
@@ -146,7 +148,6 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, agenda: Option<A
     let number = candidates::next_number(job, observed);
     let time_to_live = retention::time_to_live(job, observed, now);
     let Step { create, delete, rolls_out } = pods(job, observed, agenda.as_ref(), time_to_live, now);
-    let create = if pace.is_zero() { create } else { 0 };
     let choice = handover::choose(job, observed, rolls_out, now);
     let awaited = progress::awaited(job, observed).map(|awaited| awaited.left(now));
     let left = runs::left(job, observed, agenda.as_ref(), now).filter(|_| observed.holder().is_none());
@@ -154,6 +155,7 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, agenda: Option<A
     let closed = closing::closed(job, observed).or((unstarted == Some(Duration::ZERO)).then_some(Closed::DeadlineExceeded));
     let closed = agenda.as_ref().map_or(closed, |agenda| agenda.closed);
     let run = runs::wanted(job, observed, agenda.as_ref(), closed, now);
+    let create = if pace.is_zero() && closed.is_none() { create } else { 0 };
     let due = [Some(pace), time_to_live, choice.look, awaited, left, unstarted, unheld_left(job, observed, now)];
     Act {
         create_lease: observed.lease.is_none().then(|| takeover::creation(job, observed, timing)),
@@ -161,6 +163,7 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, agenda: Option<A
         service_accounts: candidates::service_accounts(job, observed),
         budget: budget::min_available(job, observed),
         create: (number, create),
+        closed,
         made_for: agenda.as_ref().map(Agenda::made_for),
         keep: retention::fleeting(observed, &delete),
         retire: retention::lingering(observed, &delete),

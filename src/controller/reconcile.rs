@@ -183,8 +183,10 @@ fn needs_own_eyes(plan: &Plan, observed: &Observed, standing: &Standing) -> bool
     let makes_role = observed.role.is_none() && standing.is_asked(Step::GrantRole);
     let comes_to_binding = observed.role.is_some() || standing.is_asked(Step::GrantRole);
     let makes_binding = observed.binding.is_none() && comes_to_binding && standing.is_asked(Step::BindRole);
+    // Pods come and go by what the Lease says.
+    let is_told = standing.find(Step::Annotate, &act.wishes.fingerprint()).is_none();
     let makes_pods = act.create.1 > 0 && standing.is_asked(Step::MakePod);
-    makes_role || makes_binding || makes_pods || !act.delete.is_empty()
+    makes_role || makes_binding || (is_told && (makes_pods || !act.delete.is_empty()))
 }
 
 async fn carry_out(
@@ -210,9 +212,16 @@ async fn carry_out(
         Box::pin(tell_failure(job, observed, &plan, applied, &failure, now, context)).await;
         return Err(failure);
     }
-    let remember_first = plan::takeover::must_remember_first(job, &observed);
+    let remember_first = plan::takeover::must_remember_first(job, &observed) && applied.wishes_stored;
+    let stored = applied.wishes_stored;
     Box::pin(tell(job, observed, &plan, applied, now, context)).await?;
-    let look = if remember_first { AT_ONCE } else { ask_again.map_or(next_look, |pause| pause.min(next_look)) };
+    let look = match ask_again {
+        _ if remember_first => AT_ONCE,
+        // Whatever is due waits for the Lease.
+        Some(pause) if !stored => pause,
+        Some(pause) => pause.min(next_look),
+        None => next_look,
+    };
     // It was counted from `now`, and a tick does not wait for what was written since.
     let spent = Duration::try_from(Timestamp::now().duration_since(now)).unwrap_or_default();
     Ok(Action::requeue(look.saturating_sub(spent)))

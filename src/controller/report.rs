@@ -29,7 +29,8 @@ use super::observe::candidate::Candidate;
 use super::observe::candidate::hindrance::Hindrance;
 use super::observe::{Observed, Seen};
 use super::plan::candidates::has_made_its_attempt;
-use super::plan::handover::request::Request;
+use super::plan::closing::{self, Closed};
+use super::plan::handover::request::{Fate, Request};
 use super::plan::schedule::{self, Agenda};
 use super::plan::{Plan, Refusal, clearance};
 use super::refusals::{Refused, Step};
@@ -54,6 +55,8 @@ pub struct Account<'a> {
     pub run_request: Option<&'a schedule::request::Request>,
     /// What is decided about the schedule, if there is one.
     pub agenda: Option<&'a Agenda>,
+    /// Why the run is closed, by the Lease.
+    pub closed: Option<Closed>,
     /// The highest number of a candidate that was tried.
     pub last_number: Option<i64>,
     /// What the API server refuses.
@@ -96,8 +99,12 @@ impl<'a> Account<'a> {
             observed,
             refusal,
             lease_created,
-            request: act.filter(|_| stored).and_then(|act| act.request.as_ref()),
-            run_request: act.filter(|_| stored).and_then(|act| act.run_request.as_ref()),
+            // What was granted stands in the Lease.
+            request: act.and_then(|act| act.request.as_ref()).filter(|request| stored || !matches!(request.fate, Fate::Granted(_))),
+            run_request: act
+                .and_then(|act| act.run_request.as_ref())
+                .filter(|request| stored || request.fate != schedule::request::Fate::Granted),
+            closed: act.filter(|_| stored).map_or_else(|| closing::closed(job, observed), |act| act.closed),
             agenda: act.and_then(|act| act.agenda.as_ref()),
             last_number,
             refused,
@@ -178,7 +185,7 @@ impl<'a> Account<'a> {
                 message: format!("{}: {}: {}", candidate.name, hindrance.reason, hindrance.message),
             })
         });
-        self.pod_trouble().or_else(|| stuck.next_back()).or_else(|| ends::in_vain(self))
+        self.pod_trouble().or_else(|| stuck.next_back()).or_else(|| ends::in_vain(self, self.agenda.map(Agenda::made_for)))
     }
 }
 

@@ -82,6 +82,8 @@ pub struct End {
     pub at: Option<Timestamp>,
     /// Why the kubelet ended the pod for its own fault, if it did.
     pub fault_of_pod: Option<Fault>,
+    /// Whether the pod ended for the sake of others, or with its node.
+    pub disrupted: bool,
 }
 
 /// Why the kubelet ended a pod that neither a person nor the cluster's needs had asked it to end.
@@ -123,6 +125,8 @@ pub const PAST_DEADLINE: i64 = 1;
 
 /// By which whoever ends a pod for the sake of others says so.
 const DISRUPTION_TARGET: &str = "DisruptionTarget";
+/// What the kubelet and the container runtime say of a container that they no longer know, as after a restart of the node.
+const LOST: [&str; 2] = ["ContainerStatusUnknown", "Unknown"];
 /// How the kubelet begins what it says of a pod that its node does not take.
 const REJECTED: &str = "Pod was rejected";
 const REJECTIONS: [&str; 10] = [
@@ -188,7 +192,7 @@ impl Candidate {
     /// Whether it ended without an attempt and without being asked to, whatever its exit code: nothing but the pace of its replacement keeps
     /// it from ending so again at once.
     pub fn was_in_vain(&self) -> bool {
-        let unasked = |end: &End| !end.succeeded && !end.is_interruption() || end.fault_of_pod.is_some();
+        let unasked = |end: &End| !end.succeeded && !end.disrupted && !end.is_interruption() || end.fault_of_pod.is_some();
         self.end().is_some_and(|end| end.is_fault() || !self.has_held && unasked(end))
     }
 
@@ -264,6 +268,7 @@ fn life(pod: &Pod, spec: &PodSpec, status: &PodStatus, gated: Option<&ContainerS
         message: ended.and_then(|ended| ended.message.clone()).or(status.message.clone()),
         at: ended.and_then(|ended| ended.finished_at.as_ref()).map(|time| time.0).or(pod.creation_timestamp().map(|time| time.0)),
         fault_of_pod: fault_of_pod(spec, status),
+        disrupted: is_disrupted(status) || ended.and_then(|ended| ended.reason.as_deref()).is_some_and(|why| LOST.contains(&why)),
     })
 }
 
@@ -271,11 +276,15 @@ fn life(pod: &Pod, spec: &PodSpec, status: &PodStatus, gated: Option<&ContainerS
 /// never took it, or took it back after a restart, and where the controller set the deadline.
 fn fault_of_pod(spec: &PodSpec, status: &PodStatus) -> Option<Fault> {
     let reason = status.reason.clone().filter(|reason| !reason.is_empty() && status.phase.as_deref() == Some("Failed"))?;
-    let disrupted = condition(status, DISRUPTION_TARGET).is_some_and(|(holds, _)| holds);
+    let disrupted = is_disrupted(status);
     let rejected = status.message.as_ref().is_some_and(|message| message.starts_with(REJECTED));
     let ours = spec.active_deadline_seconds == Some(PAST_DEADLINE);
     let message = status.message.as_ref().map(|message| message.trim().chars().take(LONGEST_MESSAGE).collect());
     (!disrupted && !rejected && !ours && !is_rejection(&reason)).then_some(Fault { reason, message })
+}
+
+fn is_disrupted(status: &PodStatus) -> bool {
+    condition(status, DISRUPTION_TARGET).is_some_and(|(holds, _)| holds)
 }
 
 /// The reasons for which a node does not take a pod.
@@ -337,6 +346,14 @@ mod tests {
         assert_eq!([128, 137, exit_codes::AGENT_FAILED, 1].map(|code| in_vain(code, false)), [true; 4]);
         assert_eq!([0, exit_codes::INTERRUPTED].map(|code| in_vain(code, false)), [false; 2]);
         assert!(!in_vain(1, true), "it made its attempt");
+        let ended = |reason: &str, conditions: Value| {
+            let state = json!({"terminated": {"exitCode": 255, "reason": reason}});
+            let container = json!({"name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+            candidate("Never", json!({"phase": "Failed", "conditions": conditions, "containerStatuses": [container]})).was_in_vain()
+        };
+        assert!(ended("Error", json!([])));
+        assert!(!ended("Unknown", json!([])), "its node was restarted");
+        assert!(!ended("Error", json!([{"type": "DisruptionTarget", "status": "True"}])), "it made room for others");
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub fn closed(job: &SingletonJob, observed: &Observed) -> Option<Closed> {
 /// Whether the current run has failed by the Lease, and status does not say so yet.
 pub fn is_untold(job: &SingletonJob, observed: &Observed) -> bool {
     let number = i64::from(runs::current(job, observed));
-    let is_told = job.status.as_ref().is_some_and(|status| status.runs.iter().any(|run| run.number == number));
+    let is_told = job.status.as_ref().is_some_and(|status| status.runs.iter().any(|run| run.number >= number));
     closed(job, observed) == Some(Closed::DeadlineExceeded) && !is_told
 }
 
@@ -64,7 +64,9 @@ pub fn left(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<D
         return None;
     }
     let begun = elector::time_left(&elector::account_of(record, run), record.notes.policy.as_ref()?, now);
-    begun.or_else(|| Some(left_of(run.since?, limit, now)))
+    // A run that replaces another waits for its end.
+    let since = run.since.map(|since| record.renew_time.map_or(since, |released| released.max(since)));
+    begun.or_else(|| Some(left_of(since?, limit, now)))
 }
 
 #[cfg(test)]

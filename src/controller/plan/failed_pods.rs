@@ -43,8 +43,15 @@ mod tests {
 
     fn failed(number: i64, at_fault: bool) -> Candidate {
         let fault = Fault { reason: "Evicted".into(), message: Some("too much".into()) };
-        let end =
-            End { succeeded: false, exit_code: Some(143), reason: None, message: None, at: None, fault_of_pod: at_fault.then_some(fault) };
+        let end = End {
+            succeeded: false,
+            exit_code: Some(143),
+            reason: None,
+            message: None,
+            at: None,
+            fault_of_pod: at_fault.then_some(fault),
+            disrupted: false,
+        };
         Candidate { life: Life::Ended(end), ..pod(number, false) }
     }
 

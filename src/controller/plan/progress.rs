@@ -72,6 +72,7 @@ mod tests {
             message: None,
             at: Some(ago(seconds)),
             fault_of_pod: None,
+            disrupted: false,
         };
         Candidate { life: Life::Ended(end), ..made(number, false, seconds) }
     }

@@ -81,6 +81,7 @@ fn ended(number: i64, exit_code: Option<i32>, message: Option<&str>) -> Candidat
         message: message.map(str::to_owned),
         at: Some(now() - Duration::from_secs(1)),
         fault_of_pod: None,
+        disrupted: false,
     };
     Candidate { has_held: exit_code.is_some() && message.is_none(), life: Life::Ended(end), ..pod(number, false) }
 }

@@ -81,8 +81,12 @@ pub fn of_unstored(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<Condi
     if refused.is_none() {
         remove_condition(&mut conditions, types::OBJECT_REFUSED);
     }
-    let verdict = refused::block(account).map(|refused| stalled(refused.step.reason(), refused::sentence(refused)));
-    let verdict = verdict.into_iter().flat_map(|verdict| [verdict.ready, verdict.stalled]).flatten();
+    let blocked = refused::block(account).map(|refused| stalled(refused.step.reason(), refused::sentence(refused)));
+    if blocked.is_none() && find_condition(old.conditions.as_slice(), types::OBJECT_REFUSED).is_some() {
+        remove_condition(&mut conditions, types::STALLED);
+    }
+    let failed = || account.failed.as_ref().map(|message| progressing("RequestFailed", message));
+    let verdict = blocked.or_else(failed).into_iter().flat_map(|verdict| [verdict.ready, verdict.reconciling, verdict.stalled]).flatten();
     for statement in refused.into_iter().chain(verdict) {
         set_condition(&mut conditions, statement, account.job.metadata.generation, &to_seconds(account.now));
     }

@@ -4,11 +4,10 @@ use nix::sys::signal::Signal;
 
 use super::{Account, words};
 use crate::api::SingletonJobStatus;
-use crate::api::conditions::reasons;
+use crate::api::conditions::{find_condition, reasons, types};
 use crate::contract::exit_codes;
 use crate::controller::observe::candidate::Candidate;
 use crate::controller::observe::candidate::hindrance::Hindrance;
-use crate::controller::plan::schedule::Agenda;
 use crate::lease::notes::{Exit, FailedPod, FailureAction, Finished, Policy, Reason, Released};
 
 /// Why a candidate ended before it could stand by, where the kubelet has no word for it.
@@ -39,12 +38,12 @@ pub fn cause(account: &Account<'_>, finished: &Finished) -> Option<String> {
     }
 }
 
-/// Why the newest candidate ended that ended before it could stand by. `None` if one was better since, or its agent complains of it itself.
-pub fn in_vain(account: &Account<'_>) -> Option<Hindrance> {
+/// Why the newest candidate ended that was made for `run`, or a later one, and ended before it could stand by. `None` if one was better since, or its agent complains of it itself.
+pub fn in_vain(account: &Account<'_>, run: Option<u32>) -> Option<Hindrance> {
     let candidates = &account.observed.candidates;
     let is_good = |candidate: &&Candidate| candidate.able || candidate.has_held;
     let newest_good = candidates.iter().filter(is_good).map(|candidate| candidate.number).max().unwrap_or(0);
-    let is_of_earlier_run = |candidate: &Candidate| candidate.made_for < account.agenda.map(Agenda::made_for);
+    let is_of_earlier_run = |candidate: &Candidate| candidate.made_for < run;
     let is_one = |candidate: &&Candidate| candidate.was_in_vain() && candidate.complaint.is_none() && !is_of_earlier_run(candidate);
     let in_vain = candidates.iter().filter(is_one);
     let last = in_vain.filter(|candidate| candidate.number > newest_good).max_by_key(|candidate| candidate.number)?;
@@ -67,11 +66,14 @@ pub fn of_condition(word: &str) -> &str {
 }
 
 /// One sentence about a run that the controller has closed for its deadline.
-pub fn unstarted(account: &Account<'_>) -> String {
+pub fn unstarted(account: &Account<'_>, old: &SingletonJobStatus) -> String {
     let limit = account.job.spec.active_deadline_seconds.unwrap_or_default();
     let complaints = || account.observed.candidates.iter().filter_map(|pod| Some((&pod.name, pod.complaint.as_ref()?)));
     let complaint = || complaints().next_back().map(|(pod, complaint)| format!("{pod}: {}", complaint.message));
-    let why = account.trouble().map(|trouble| trouble.message).or_else(complaint);
+    let trouble = account.trouble().or_else(|| in_vain(account, account.agenda.map(|agenda| agenda.number)));
+    let told =
+        || find_condition(&old.conditions, types::STANDBY_AVAILABLE).filter(|told| told.status == "False").map(|told| told.message.clone());
+    let why = trouble.map(|trouble| trouble.message).or_else(complaint).or_else(told);
     let why = why.unwrap_or_else(|| "no candidate was ready".to_owned());
     format!("spec.activeDeadlineSeconds of {limit} passed, and no candidate was there to run the workload: {why}")
 }

@@ -9,7 +9,7 @@ use super::{Account, ends};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::status::{FinishedRun, MOST_HISTORY, RunOutcome, Takeover, TakeoverReason};
-use crate::controller::plan::closing::{self, Closed};
+use crate::controller::plan::closing::Closed;
 use crate::controller::plan::runs;
 use crate::controller::plan::schedule::Agenda;
 use crate::lease::notes::{Finished, Outcome, Policy, Reason, Released};
@@ -67,21 +67,23 @@ fn replaced(account: &Account<'_>, agenda: &Agenda, old: &SingletonJobStatus, ov
 /// A run that no candidate could start, or end, within its deadline: the Lease says so in the controller's own words.
 fn closed(account: &Account<'_>, old: &SingletonJobStatus) -> Option<FinishedRun> {
     let (job, observed) = (account.job, account.observed);
-    closing::closed(job, observed).filter(|closed| *closed == Closed::DeadlineExceeded)?;
-    let number = runs::current(job, observed);
+    account.closed.filter(|closed| *closed == Closed::DeadlineExceeded)?;
+    let number = account.agenda.map_or_else(|| runs::current(job, observed), |agenda| agenda.number);
     let known = old.run.clone().filter(|run| run.number == i64::from(number));
-    let attempts = runs::progress(job, observed).map_or(0, |progress| progress.starts);
+    let progress = runs::progress_of(job, observed, number);
+    let attempts = progress.as_ref().map_or(0, |progress| progress.starts);
+    let started = progress.and_then(|progress| progress.start_time).map(to_seconds);
     Some(FinishedRun {
         number: i64::from(number),
         outcome: RunOutcome::Failed,
         scheduled_time: runs::scheduled_time(job, observed).map(to_seconds),
         reason: Some(Closed::DeadlineExceeded.reason().to_owned()),
-        message: Some(ends::unstarted(account)),
+        message: Some(ends::unstarted(account, old)),
         exit_code: None,
         pod: None,
         node: None,
         attempts: i32::try_from(attempts).unwrap_or(i32::MAX),
-        start_time: known.and_then(|run| run.start_time),
+        start_time: known.and_then(|run| run.start_time).or(started),
         completion_time: Some(to_seconds(account.now)),
         fencing_token: None,
     })

@@ -450,7 +450,15 @@ fn always_means_at_all_times_but_not_while_suspended() {
 }
 
 fn ended(number: i64, code: i32, minute: &str) -> Candidate {
-    let end = End { succeeded: code == 0, exit_code: Some(code), reason: None, message: None, at: Some(at(minute)), fault_of_pod: None };
+    let end = End {
+        succeeded: code == 0,
+        exit_code: Some(code),
+        reason: None,
+        message: None,
+        at: Some(at(minute)),
+        fault_of_pod: None,
+        disrupted: false,
+    };
     Candidate { has_held: true, life: Life::Ended(end), ..made_for(number, 1) }
 }
 

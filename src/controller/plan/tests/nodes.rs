@@ -21,6 +21,7 @@ fn failed(number: i64) -> Candidate {
         message: None,
         at: Some(now() - Duration::from_secs(600)),
         fault_of_pod: None,
+        disrupted: false,
     };
     Candidate { life: Life::Ended(end), ..pod(number, false) }
 }

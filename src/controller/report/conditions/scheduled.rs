@@ -52,8 +52,8 @@ fn at_rest(account: &Account<'_>, agenda: &Agenda) -> Verdict {
     };
     let next = format!("the next run is due at {}", to_seconds(next).0);
     match account.trouble() {
-        Some(trouble) => progressing(trouble.reason, format!("{next}; {}", trouble.message)),
-        None => ready(Statement::yes(types::READY, reasons::SCHEDULED, next)),
+        Some(trouble) if account.standbys().next().is_none() => progressing(trouble.reason, format!("{next}; {}", trouble.message)),
+        _ => ready(Statement::yes(types::READY, reasons::SCHEDULED, next)),
     }
 }
 

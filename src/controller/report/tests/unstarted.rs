@@ -7,8 +7,15 @@ use crate::controller::observe::candidate::{End, Life};
 /// As the kubelet leaves a container that it cannot start.
 fn unstartable(number: u32) -> Candidate {
     let message = Some("failed to create containerd task: not a directory".to_owned());
-    let end =
-        End { succeeded: false, exit_code: Some(128), reason: Some("StartError".into()), message, at: Some(now()), fault_of_pod: None };
+    let end = End {
+        succeeded: false,
+        exit_code: Some(128),
+        reason: Some("StartError".into()),
+        message,
+        at: Some(now()),
+        fault_of_pod: None,
+        disrupted: false,
+    };
     Candidate { life: Life::Ended(end), ..pod(number, false, None) }
 }
 

@@ -5,10 +5,11 @@
 //! is lost.
 //!
 //! # Layout
-//! [`calendar`]: when ticks are. [`memory`]: what is known of them, before anything is decided. [`fate`]: what becomes of each.
-//! [`request`]: runs that a person asks for.
+//! [`expression`]: what is written. [`calendar`]: when ticks are. [`memory`]: what is known of them, before anything is decided. [`fate`]: what
+//! becomes of each. [`request`]: runs that a person asks for.
 
 pub mod calendar;
+pub mod expression;
 pub mod fate;
 pub mod memory;
 pub mod request;

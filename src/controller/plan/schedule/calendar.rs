@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use croner::Cron;
-use croner::parser::{CronParser, Seconds, Year};
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Timestamp};
 
+use super::expression;
 use crate::api::schedule::Schedule;
 
 /// Where no time zone is given.
@@ -18,20 +18,8 @@ pub const DEFAULT_ZONE: &str = "UTC";
 /// The smallest step of time.
 pub const MOMENT: Duration = Duration::from_nanos(1);
 
-const FIELDS: usize = 5;
-const NICKNAMES: [(&str, &str); 7] = [
-    ("@yearly", "0 0 1 1 *"),
-    ("@annually", "0 0 1 1 *"),
-    ("@monthly", "0 0 1 * *"),
-    ("@weekly", "0 0 * * 0"),
-    ("@daily", "0 0 * * *"),
-    ("@midnight", "0 0 * * *"),
-    ("@hourly", "0 * * * *"),
-];
 /// Ticks that are counted one by one; of a longer absence only the latest is looked for.
 const MOST_COUNTED: u64 = 1000;
-/// The years of all ticks: without a limit, one that never comes would be looked for through thousands of years.
-const YEARS: &str = "1970-2199";
 /// How far back the latest tick is looked for: the rarest there is, on the 29th of February, is eight years away at most.
 const LONGEST_LOOK_BACK: SignedDuration = SignedDuration::from_hours(24 * 366 * 9);
 
@@ -61,7 +49,7 @@ impl Calendar {
     /// # Errors
     /// What is wrong with it, and what to write instead.
     pub fn read(schedule: &Schedule) -> Result<Self, String> {
-        let cron = expression(schedule.cron.trim())?;
+        let cron = expression::read(schedule.cron.trim())?;
         let name = schedule.time_zone.as_deref().unwrap_or(DEFAULT_ZONE);
         let zone = TimeZoneDatabase::bundled().get(name).map_err(|_| {
             format!("spec.schedule.timeZone: there is no time zone {name:?}; write a name of the IANA database, such as Europe/Stockholm, or UTC")
@@ -121,41 +109,6 @@ impl Calendar {
     }
 }
 
-fn expression(text: &str) -> Result<Cron, String> {
-    if text.to_ascii_uppercase().contains("TZ=") {
-        return Err("spec.schedule.cron: leave TZ= and CRON_TZ= out; write the time zone into spec.schedule.timeZone".to_owned());
-    }
-    let fields = spelt_out(text);
-    if fields.split([' ', '\t']).any(has_empty_item) {
-        return Err(format!("spec.schedule.cron: an item of a list is empty in {text:?}; write a value on each side of every comma"));
-    }
-    let count = fields.split_whitespace().count();
-    if count != FIELDS {
-        return Err(misread(text, &format!("it has {count} fields")));
-    }
-    // As CronJob reads it, `5/15` is every 15 from 5 on.
-    let parser = CronParser::builder().seconds(Seconds::Required).year(Year::Required).sloppy_ranges(true).build();
-    parser.parse(&format!("0 {fields} {YEARS}")).map_err(|error| misread(text, error.to_string().trim_end_matches('.')))
-}
-
-fn misread(text: &str, why: &str) -> String {
-    format!(
-        "spec.schedule.cron: {text:?} is no cron expression ({why}); write five fields, minute, hour, day of month, month and day of week, such \
-         as \"30 2 * * *\""
-    )
-}
-
-/// What the nicknames stand for.
-fn spelt_out(text: &str) -> &str {
-    let known = NICKNAMES.iter().find(|(nickname, _)| text.eq_ignore_ascii_case(nickname));
-    known.map_or(text, |(_, fields)| fields)
-}
-
-/// An empty list matches no time at all.
-fn has_empty_item(field: &str) -> bool {
-    field.contains(',') && field.split(',').any(str::is_empty)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -209,7 +162,7 @@ mod tests {
 
     #[test]
     fn an_expression_means_what_it_means_in_a_cron_job() {
-        let golden: [(&str, &[&str]); 9] = [
+        let golden: [(&str, &[&str]); 14] = [
             ("@hourly", &["01-01 01:00+00:00", "01-01 02:00+00:00"]),
             ("@midnight", &["01-02 00:00+00:00"]),
             ("@weekly", &["01-04 00:00+00:00"]),
@@ -217,6 +170,11 @@ mod tests {
             ("0 12 * jan,MAR mon-wed", &["01-05 12:00+00:00", "01-06 12:00+00:00", "01-07 12:00+00:00"]),
             ("0 0 13 * FRI", &["01-02 00:00+00:00", "01-09 00:00+00:00", "01-13 00:00+00:00"]),
             ("0 0 ? * 0", &["01-04 00:00+00:00"]),
+            ("?/20 * * * *", &["01-01 00:20+00:00", "01-01 00:40+00:00", "01-01 01:00+00:00"]),
+            ("0 0 1 * */1", &["02-01 00:00+00:00", "03-01 00:00+00:00"]),
+            ("0 0 */1 * 1", &["01-05 00:00+00:00", "01-12 00:00+00:00"]),
+            ("0 0 *,1 * 1", &["01-05 00:00+00:00", "01-12 00:00+00:00"]),
+            ("0 0 * * 5/1", &["01-02 00:00+00:00", "01-03 00:00+00:00", "01-09 00:00+00:00"]),
             ("0 0 29 2 *", &["02-29 00:00+00:00"]),
             ("0 0 L * *", &["01-31 00:00+00:00", "02-28 00:00+00:00"]),
         ];
@@ -231,10 +189,21 @@ mod tests {
             ("CRON_TZ=UTC 0 0 * * *", "UTC", "write the time zone into spec.schedule.timeZone"),
             ("tz=UTC 0 0 * * *", "UTC", "write the time zone into spec.schedule.timeZone"),
             ("0 0 * *", "UTC", "write five fields"),
-            ("0 0 0 * * *", "UTC", "write five fields"),
+            ("0 30 2 * * *", "UTC", "leave the seconds out: write \"30 2 * * *\""),
             ("0 0 0 * * * 2026", "UTC", "write five fields"),
-            ("60 0 * * *", "UTC", "write five fields"),
-            ("@every 1h", "UTC", "write five fields"),
+            ("61 0 * * *", "UTC", "minute is 0 to 59, not 61"),
+            ("0 20-24 * * *", "UTC", "hour is 0 to 23, not 24"),
+            ("0 0 0 * *", "UTC", "day of month is 1 to 31, not 0"),
+            ("0 0 * 13/2 *", "UTC", "month is 1 to 12, not 13"),
+            ("0 0 * * 1,8", "UTC", "day of week is 0 to 7, not 8"),
+            ("@every 1h", "UTC", "write \"0 * * * *\""),
+            ("@every 6h", "UTC", "write \"0 */6 * * *\""),
+            ("@every 90s", "UTC", "write five fields"),
+            ("+5 0 * * *", "UTC", "leave the + out"),
+            ("0 0 * * +1", "UTC", "leave the + out"),
+            ("/5 * * * *", "UTC", "write */5"),
+            ("0 22-4 * * *", "UTC", "the range 22-4 ends before it begins"),
+            ("0 0 * * FRI-MON", "UTC", "the range FRI-MON ends before it begins"),
             ("@reboot", "UTC", "write five fields"),
             ("", "UTC", "write five fields"),
             (", * * * *", "UTC", "write a value on each side of every comma"),

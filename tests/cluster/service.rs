@@ -58,6 +58,8 @@ fn applied_one_of_it_runs_within_5_s_and_deleting_its_pod_hands_over_within_300_
         scenario.at_most("last to first instruction", second.first.saturating_sub(ended.last), HANDOVER);
         let takeover = job.await_takeover(second.token).await;
         assert_eq!((takeover.reason, takeover.from.as_ref(), &takeover.to), (TakeoverReason::Drain, Some(&old), &second.pod));
+        let gap = takeover.gap_milliseconds.and_then(|gap| u64::try_from(gap).ok()).expect("told");
+        assert!(Duration::from_millis(gap) <= HANDOVER, "status tells a gap of {gap} ms");
         job.await_true(types::STANDBY_AVAILABLE).await;
         the_story_is_told(scenario, &job, &old, &second).await;
     });

@@ -106,7 +106,7 @@ pub mod reasons {
     pub const READ_WRITE_ONCE_POD: &str = "ReadWriteOncePod";
     /// No two nodes can mount a volume of the template.
     pub const READ_WRITE_ONCE: &str = "ReadWriteOnce";
-    /// The workload may become a user whom the agent may not signal.
+    /// The workload may become a user whose processes the agent may not signal.
     pub const KILL_DROPPED: &str = "KillDropped";
     /// A mesh's proxy is an ordinary container, and may stop before the workload.
     pub const PROXY_NOT_NATIVE: &str = "ProxyNotNative";

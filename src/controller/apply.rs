@@ -149,16 +149,19 @@ impl Work<'_> {
         let Some(lease) = lease else { return Ok(()) };
         let granted = self.grant(observed, &lease, role, binding).await?;
         // One without pods makes the disruption controller complain.
-        let budget = budget.filter(|_| observed.budget.is_some() || !observed.candidates.is_empty());
-        self.guard_drains(observed.budget.as_ref(), budget).await?;
+        if observed.budget.is_some() || !observed.candidates.is_empty() {
+            self.guard_drains(observed.budget.as_ref(), budget).await?;
+        }
         let asks = label.into_iter().map(Ask::Label).chain(retire.into_iter().map(Ask::Retire));
         self.ask_about_pods(asks.chain(keep.into_iter().map(Ask::Keep))).await?;
         // Pods come and go by what the Lease says, and it does not say so yet.
         if !self.applied.wishes_stored {
             return Ok(());
         }
-        let make = pods.into_iter().filter(|_| granted).map(|pod| Ask::Make(Box::new(pod)));
-        self.ask_about_pods(make.chain(delete.into_iter().map(Ask::Delete))).await
+        if granted {
+            self.ask_about_pods(pods.into_iter().map(|pod| Ask::Make(Box::new(pod)))).await?;
+        }
+        self.ask_about_pods(delete.into_iter().map(Ask::Delete)).await
     }
 
     /// Whether the controller does not ask for this now, because it was refused a moment ago.

@@ -151,9 +151,12 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, agenda: Option<A
     let choice = handover::choose(job, observed, rolls_out, now);
     let awaited = progress::awaited(job, observed).map(|awaited| awaited.left(now));
     let left = runs::left(job, observed, agenda.as_ref(), now).filter(|_| observed.holder().is_none());
-    let unstarted = closing::left(job, observed, now);
-    let closed = closing::closed(job, observed).or((unstarted == Some(Duration::ZERO)).then_some(Closed::DeadlineExceeded));
-    let closed = agenda.as_ref().map_or(closed, |agenda| agenda.closed);
+    let unstarted = if agenda.is_none() { closing::left(job, observed, now) } else { None };
+    let closed = match &agenda {
+        Some(agenda) => agenda.closed,
+        None if unstarted == Some(Duration::ZERO) => Some(Closed::DeadlineExceeded),
+        None => closing::closed(job, observed),
+    };
     let run = runs::wanted(job, observed, agenda.as_ref(), closed, now);
     let create = if pace.is_zero() && closed.is_none() { create } else { 0 };
     let due = [Some(pace), time_to_live, choice.look, awaited, left, unstarted, unheld_left(job, observed, now)];

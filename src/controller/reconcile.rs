@@ -19,7 +19,7 @@ use super::refusals::{Refusals, Standing, Step, asked};
 use super::report::events::{self, Event};
 use super::report::recorder::Recorder;
 use super::report::{self, Account};
-use super::request::Failure;
+use super::request::{Failure, doubled};
 use super::settings::Agent;
 use crate::api::SingletonJob;
 use crate::lease::clock;
@@ -80,7 +80,7 @@ impl Failures {
         let mut failures = self.lock();
         let count = failures.entry(key).or_default();
         *count = count.saturating_add(1);
-        FIRST_RETRY.saturating_mul(2_u32.saturating_pow(*count - 1)).min(LONGEST_RETRY)
+        doubled(FIRST_RETRY, *count, LONGEST_RETRY)
     }
 }
 

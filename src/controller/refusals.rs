@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::request::doubled;
 use crate::api::conditions::reasons;
 
 /// After the first refusal; it doubles with each that follows.
@@ -154,22 +155,20 @@ impl Refusals {
 
 fn repeated(before: &[Repeated], standing: &Standing, refused: &mut Refused, now: Instant) -> Repeated {
     let known = before.iter().find(|known| known.refused.step == refused.step && known.refused.subject == refused.subject);
-    if let Some(known) = known.filter(|_| standing.find(refused.step, &refused.subject).is_some()) {
+    if let Some(known) = known
+        && standing.find(refused.step, &refused.subject).is_some()
+    {
         return known.clone();
     }
     if let Some(known) = known.filter(|known| without_numbers(&known.refused.message) == without_numbers(&refused.message)) {
         refused.message.clone_from(&known.refused.message);
     }
     let times = known.map_or(0, |known| known.times).saturating_add(1);
-    Repeated { refused: refused.clone(), times, again: now + pause(times) }
+    Repeated { refused: refused.clone(), times, again: now + doubled(FIRST_PAUSE, times, LONGEST_PAUSE) }
 }
 
 fn without_numbers(message: &str) -> String {
     message.chars().filter(|c| !c.is_ascii_digit()).collect()
-}
-
-fn pause(times: u32) -> Duration {
-    FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(times - 1)).min(LONGEST_PAUSE)
 }
 
 /// What users ask of an object: everything of it but its status, as one number. The controller is woken by its change, and by no other.

@@ -104,7 +104,10 @@ impl<'a> Account<'a> {
             run_request: act
                 .and_then(|act| act.run_request.as_ref())
                 .filter(|request| stored || request.fate != schedule::request::Fate::Granted),
-            closed: act.filter(|_| stored).map_or_else(|| closing::closed(job, observed), |act| act.closed),
+            closed: match act {
+                Some(act) if stored => act.closed,
+                _ => closing::closed(job, observed),
+            },
             agenda: act.and_then(|act| act.agenda.as_ref()),
             last_number,
             refused,

@@ -129,6 +129,11 @@ pub async fn once_reached<T>(ask: impl AsyncFn() -> Result<T, Failure>) -> Resul
     }
 }
 
+/// The pause before a request is repeated for the `times`th time: `first`, doubled each time, `longest` at most.
+pub fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(times.saturating_sub(1))).min(longest)
+}
+
 /// For an object that is made, or replaced as a whole.
 pub fn in_our_name() -> PostParams {
     PostParams { field_manager: Some(CONTROLLER.to_owned()), ..PostParams::default() }

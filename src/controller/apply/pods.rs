@@ -19,8 +19,8 @@ const COST_OF_ACTIVE: &str = "1000";
 /// Numbers that are tried for one pod, should names be taken by others.
 const MOST_NUMBERS: i64 = 20;
 
-/// Makes one pod, under the first number that nobody has. One of this very job under that number was made by somebody who knew more than we
-/// did: it is the one that was wanted.
+/// Makes one pod, under the first number that no pod has. Another controller, which knew more, made a pod of this very job that has that number: it
+/// is the one that was wanted.
 pub(super) async fn create(pods: &Api<Pod>, job: &SingletonJob, mut pod: Pod, applied: &mut Applied) -> Result<(), Failure> {
     let first = number(&pod.name_any()).max(applied.last_number.map_or(0, |last| last + 1));
     for number in first..first + MOST_NUMBERS {

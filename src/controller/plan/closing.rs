@@ -56,7 +56,10 @@ pub fn is_untold(job: &SingletonJob, observed: &Observed) -> bool {
 ///
 /// `None` if there is no deadline, nothing is to run, the Lease is held, or a candidate is there.
 pub fn left(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<Duration> {
-    let limit = seconds(job.spec.active_deadline_seconds.filter(|_| !job.spec.is_stopped())?);
+    if job.spec.is_stopped() {
+        return None;
+    }
+    let limit = seconds(job.spec.active_deadline_seconds?);
     let record = &observed.lease.as_ref()?.record;
     let run = runs::noted(job, observed).filter(|run| run.desired == Desired::Run)?;
     let is_able = observed.candidates.iter().any(|pod| pod.is_alive() && pod.able && !has_made_its_attempt(job, pod));
@@ -85,7 +88,7 @@ mod tests {
         let since = (now() - Duration::from_secs(seconds_ago)).to_string();
         let mut run = json!({"uid": "j", "number": 1, "desired": "Run", "since": since});
         run.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-        let released = json!({"leaseUid": "l", "renewTime": "2026-01-01T00:00:00Z", "by": "nobody", "reason": "Created"});
+        let released = json!({"leaseUid": "l", "renewTime": "2026-01-01T00:00:00Z", "by": "controller", "reason": "Created"});
         let mut annotations = json!({"singletonjob.dev/run": run.to_string(), "singletonjob.dev/policy": POLICY});
         if holder.is_none() {
             annotations["singletonjob.dev/released"] = json!(released.to_string());

@@ -84,8 +84,7 @@ pub fn sentence(finished: &Finished, cause: Option<&str>, policy: Option<&Policy
         return words::failed_pod(pod);
     }
     let ended = match (finished.exit, cause) {
-        (Some(exit), Some(cause)) => format!("exit code {} ({cause})", exit.code()),
-        (Some(exit), None) => format!("exit code {}", exit.code()),
+        (Some(exit), cause) => exited(exit, cause),
         (None, Some(cause)) => format!("its holder was lost ({cause})"),
         (None, None) => "its holder was lost".to_owned(),
     };
@@ -158,8 +157,13 @@ fn how(account: &Account<'_>, released: &Released) -> String {
     let pod = account.observed.candidates.iter().find(|candidate| released.by.pod_uid() == Some(&candidate.uid));
     let reason = pod.and_then(Candidate::end).and_then(|end| end.reason.clone()).filter(|reason| !EMPTY.contains(&reason.as_str()));
     let meaning = reason.or_else(|| meaning(exit));
+    format!("{}; its log says why", exited(exit, meaning.as_deref()))
+}
+
+/// "exit code 137 (OOMKilled)".
+fn exited(exit: Exit, meaning: Option<&str>) -> String {
     let meaning = meaning.map_or(String::new(), |meaning| format!(" ({meaning})"));
-    format!("exit code {}{meaning}; its log says why", exit.code())
+    format!("exit code {}{meaning}", exit.code())
 }
 
 /// As a shell has it.

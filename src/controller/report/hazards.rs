@@ -89,7 +89,7 @@ fn no_kill(job: &SingletonJob) -> Option<Hazard> {
     };
     let drops = |name: &str| (names(&capabilities.drop, name) || names(&capabilities.drop, "ALL")) && !names(&capabilities.add, name);
     let message = format!(
-        "container {}: it may become another user (SETUID), whom the agent may then not signal (KILL is dropped); add KILL to \
+        "container {}: the workload may become another user (SETUID), whose processes the agent may not signal (KILL is dropped); add KILL to \
          securityContext.capabilities.add, or drop SETUID too",
         container.name
     );

@@ -78,22 +78,13 @@ pub(super) fn are_too_many(progress: &Progress, policy: &Policy) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::notes::{Desired, FailedPod};
+    use super::super::super::notes::FailedPod;
     use super::*;
 
     fn run(failed: &[&str]) -> Run {
         let pod = |uid: &&str| FailedPod { uid: (*uid).into(), name: format!("web-{uid}"), reason: "Evicted".into(), message: None };
         let failed_pods = failed.iter().map(pod).collect();
-        Run {
-            uid: "job".into(),
-            number: 1,
-            desired: Desired::Run,
-            scheduled_time: None,
-            reason: None,
-            resumptions: 0,
-            since: None,
-            failed_pods,
-        }
+        Run { failed_pods, ..Run::first("job") }
     }
 
     fn open() -> Progress {

@@ -249,16 +249,7 @@ mod tests {
         let finished = CRASHED.release(&limited(), &dead(), later).and_then(|write| write.finished).expect("an outcome");
         assert_eq!(finished.reason, "DeadlineExceeded");
         let mut suspended = limited();
-        suspended.notes.run = Some(Run {
-            uid: "job".into(),
-            number: 1,
-            desired: Desired::Stop,
-            scheduled_time: None,
-            reason: None,
-            resumptions: 0,
-            since: None,
-            failed_pods: Vec::new(),
-        });
+        suspended.notes.run = Some(Run { desired: Desired::Stop, ..Run::first("job") });
         assert_eq!(CRASHED.release(&suspended, &dead(), later).and_then(|write| write.finished), None);
     }
 

@@ -68,16 +68,7 @@ pub(super) fn policy() -> Policy {
 }
 
 fn run() -> Run {
-    Run {
-        uid: "job".into(),
-        number: 1,
-        desired: Desired::Run,
-        scheduled_time: None,
-        reason: None,
-        resumptions: 0,
-        since: None,
-        failed_pods: Vec::new(),
-    }
+    Run::first("job")
 }
 
 fn wall(milliseconds: u64) -> Timestamp {

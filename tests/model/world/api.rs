@@ -202,7 +202,7 @@ fn store(lease: &mut Record, write: &Write) {
 }
 
 fn run(desired: Desired) -> Run {
-    Run { uid: "job".into(), number: 1, desired, scheduled_time: None, reason: None, resumptions: 0, since: None, failed_pods: Vec::new() }
+    Run { desired, ..Run::first("job") }
 }
 
 fn notes(policy: &Policy) -> Notes {

@@ -8,7 +8,7 @@ const ON_THE_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 const PULL_FAILS: &str = "ErrImagePull";
 const BACKED_OFF: &str = "ImagePullBackOff";
 
-/// Why a candidate does not start, in the words of whoever refuses.
+/// Why a candidate does not start, in the words of the kubelet, the scheduler or the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hindrance {
     /// `ErrImagePull`, `Unschedulable`, `FailedCreate`, ...

@@ -196,7 +196,7 @@ fn a_run_that_no_candidate_can_start_fails_by_its_deadline_before_the_next_is_wa
     for (policy, after) in [("Forbid", rest(1, Some("00:10"), 1)), ("Enqueue", run(2, "00:20", 0))] {
         let mut story = Story::of(json!({"concurrencyPolicy": policy}));
         story.job.spec.active_deadline_seconds = Some(660);
-        story.note(keys::RELEASED, json!({"leaseUid": "l", "renewTime": null, "by": "nobody", "reason": "Created"}));
+        story.note(keys::RELEASED, json!({"leaseUid": "l", "renewTime": null, "by": "controller", "reason": "Created"}));
         assert_eq!(story.says("00:10").0, 1);
         let look = story.look("00:10:10").agenda.and_then(|agenda| agenda.look);
         assert_eq!(look, Some(Duration::from_secs(590)), "the next tick comes first");

@@ -109,7 +109,9 @@ impl Alike {
         let more = std::mem::take(&mut self.withheld).saturating_add(1);
         let is_repeated = self.note == note || self.events >= MOST_ALIKE || more > 1;
         self.note = note;
-        if let Some(told) = self.told.as_mut().filter(|_| is_repeated) {
+        if let Some(told) = &mut self.told
+            && is_repeated
+        {
             told.count = told.count.saturating_add(more);
             return Telling::Counted(told.clone());
         }

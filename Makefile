@@ -1,7 +1,7 @@
 # Every target does all of its own set-up: packages, programs, images, cluster.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help check test model fuzz simulate faults chaos deny manifests cluster-binaries cluster-up cluster-down image demo demo-down
+.PHONY: help check test model fuzz simulate faults chaos oldest deny manifests cluster-binaries cluster-up cluster-down image demo demo-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ faults: ## real agents while networks, servers, limits and people fail, and dead
 
 chaos: ## SingletonJobs under random faults on the local cluster; MINUTES=60 for longer, SEED=N for the same plan again; as root
 	CHAOS_MINUTES=$(MINUTES) CHAOS_SEED=$(SEED) hack/test.sh chaos
+
+oldest: ## the tests that need an API server alone, on the oldest Kubernetes that is promised to work; 15 min cold
+	hack/oldest.sh
 
 deny: ## licences, sources, bans and advisories of all dependencies; the last come over the network; installs cargo-deny once
 	command -v cargo-deny >/dev/null || cargo install --locked --debug cargo-deny

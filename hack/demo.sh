@@ -62,7 +62,7 @@ who_runs() {
 report_takeover() {
   eventually 120 "another candidate to run" somebody_else_holds "$1"
   local seen=$(($(now_ms) - $2)) gap; gap=$(field '.status.takeovers[0].gapMilliseconds')
-  # Where the controller was on the node that is cut off as well, nobody is left who saw the last renewal.
+  # Where the controller was on the node that is cut off as well, no controller is left that saw the last renewal.
   if [ -n "$gap" ]; then gap="$gap ms after the last sign of it"; else gap="its last sign was seen by a controller that is cut off too"; fi
   printf '\n%s took over from %s: %s, %s (status.takeovers); kubectl saw it %s ms after the act.\n' \
     "$(field .status.lease.holder)" "$1" "$(field '.status.takeovers[0].reason')" "$gap" "$seen"

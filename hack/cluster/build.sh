@@ -28,18 +28,10 @@ require_go() {
 # What a program is made of. The same fingerprint and a program in place mean that there is nothing to do.
 fingerprint() { { go env GOVERSION GOARCH; printf '%s' "$link"; cat "$here/$1"/go.{mod,sum}; } | sha256sum | cut -d' ' -f1; }
 
-kubernetes_version() { awk '$1 == "k8s.io/kubernetes" && $2 ~ /^v/ {print $2; exit}' "$here/kubernetes/go.mod"; }
-
-compile() { # module-folder program package: never half a program in place
-  cd "$here/$1"
-  CGO_ENABLED=0 go build -trimpath -ldflags "$link" -o "$bin/.$2" "$3"
-  mv "$bin/.$2" "$bin/$2"
-}
-
 build_program() { # module-folder program package
   local stamp=$home/stamps/$2 print; print=$(fingerprint "$1")
   if [ -x "$bin/$2" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$print" ]; then return; fi
-  step "$2" compile "$@"
+  step "$2" compile "$here/$1" "$link" "$bin/$2" "$3"
   printf '%s' "$print" >"$stamp"
   built=$((built + 1))
 }
@@ -55,10 +47,8 @@ mkdir -p "$bin" "$images" "$home/stamps"
 exec 8>"$home/build.lock"
 flock -n 8 || { say "another build is running in $home; waiting for it"; flock 8; }
 
-version=$(kubernetes_version); minor=${version#v1.}; minor=${minor%%.*}
-[ -n "$version" ] || die "$here/kubernetes/go.mod names no version of k8s.io/kubernetes"
-link="-s -w -X k8s.io/component-base/version.gitVersion=$version -X k8s.io/component-base/version.gitMajor=1"
-link+=" -X k8s.io/component-base/version.gitMinor=$minor -X k8s.io/client-go/pkg/version.gitVersion=$version"
+version=$(kubernetes_version "$here/kubernetes")
+link=$(link_flags "$version")
 
 say "cluster programs (Kubernetes $version) in $home; a cold build takes about 11 minutes on 2 cores"
 began=$SECONDS built=0

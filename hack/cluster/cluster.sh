@@ -13,7 +13,7 @@
 #   freeze NODE | thaw NODE   let nothing that is written to its kubelet's disk return, and let it
 #   reboot NODE               end all that runs there, lose all that is in memory, and start the node again
 #   stop-apiserver | start-apiserver      gone, as after a crash, and back with the same data
-#   pause-apiserver | resume-apiserver    SIGSTOP, and SIGCONT: connections stay open and nobody answers, until it is ready again
+#   pause-apiserver | resume-apiserver    SIGSTOP, and SIGCONT: connections stay open without an answer, until it is ready again
 #   refuse-apiserver | accept-apiserver   reset every connection of the nodes to it: gone and back without its time to start
 #   deny-egress IP | allow-egress IP      drop all that the pod of this address sends beyond its node, and stop doing so
 #   pids POD-UID [CONTAINER]  its processes, seen from here: container host-pid pid-inside host-parent command
@@ -41,7 +41,7 @@ keep() { local name=$1; shift; start "$name" sh -c 'while :; do "$@"; sleep 1; d
 
 signal() { kill "-$1" -- "-$(cat "$run/$2.pid")"; }
 
-# Ours and not dead: after a reboot the number may be somebody else's, and a zombie has no command line.
+# Ours and not dead: after a reboot the number may be another process's, and a zombie has no command line.
 alive() { [ -e "$run/$1.pid" ] && grep -qsF "$bin/" "/proc/$(cat "$run/$1.pid")/cmdline"; }
 
 stop() { # name

@@ -46,4 +46,26 @@ take_lock() {
   printf 'pid %s, %s, CLUSTER_HOME=%s' $$ "$1" "$home" >&9
 }
 
+# kubernetes_version FOLDER: the version of k8s.io/kubernetes that FOLDER/go.mod requires.
+kubernetes_version() {
+  local version; version=$(awk '$1 == "k8s.io/kubernetes" && $2 ~ /^v/ {print $2; exit}' "$1/go.mod")
+  [ -n "$version" ] || die "$1/go.mod names no version of k8s.io/kubernetes"
+  say "$version"
+}
+
+# link_flags VERSION: what the Go linker puts into programs of Kubernetes, so that they say which version they are.
+link_flags() {
+  local minor=${1#v1.}; minor=${minor%%.*}
+  printf '%s' "-s -w -X k8s.io/component-base/version.gitVersion=$1 -X k8s.io/component-base/version.gitMajor=1" \
+    " -X k8s.io/component-base/version.gitMinor=$minor -X k8s.io/client-go/pkg/version.gitVersion=$1"
+}
+
+# compile FOLDER LINK_FLAGS PROGRAM PACKAGE: builds a package of the Go module in FOLDER; never half a program in place.
+compile() {
+  local program=$3
+  cd "$1"
+  CGO_ENABLED=0 go build -trimpath -ldflags "$2" -o "$(dirname "$program")/.$(basename "$program")" "$4"
+  mv "$(dirname "$program")/.$(basename "$program")" "$program"
+}
+
 kubectl() { "$bin/kubectl" --kubeconfig "$run/admin.kubeconfig" "$@"; }

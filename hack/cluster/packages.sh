@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# packages.sh [MORE...]: installs the Debian packages that the local cluster and its test images need, and MORE, those that are
+# packages.sh [MORE...]: installs the Debian packages that the local cluster, its test images and recipes need, and MORE, those that are
 # missing. Idempotent.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
-wanted=(runc containernetworking-plugins iptables iproute2 util-linux e2fsprogs procps openssl gcc libc6-dev python3 busybox-static ca-certificates "$@")
+wanted=(runc containernetworking-plugins iptables iproute2 util-linux e2fsprogs procps openssl s6 gcc libc6-dev python3 busybox-static ca-certificates "$@")
 
 installed() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
 

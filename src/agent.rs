@@ -18,9 +18,9 @@
 //! - [`config`]: what the pod tells the agent. [`install`](mod@install): how the agent gets into the container.
 //! - `self_test`: whether this container can be fenced. `fencer`: PID 1. `page`: what the elector leaves behind for it. `deadline`: their two
 //!   timers.
-//! - [`elector`]: the elector process; `senses`, `workload`, `standing`, `termination`, `log`: its parts. `background`: what may wait. `deputy`: signals
-//!   to other users' processes.
-//! - [`probe`]: the probes of the gated container. `sys`: everything `unsafe`.
+//! - [`elector`]: the elector process; `senses`, `workload`, `standing`, `termination`, `log`: its parts. `background`: what may wait. `whole_file`: files
+//!   that are replaced whole. `deputy`: signals to other users' processes.
+//! - [`probe`]: the probes of the gated container; `notify`: how it tells the elector that the workload is ready. `sys`: everything `unsafe`.
 
 mod background;
 pub mod config;
@@ -31,6 +31,7 @@ pub mod elector;
 mod fencer;
 pub mod install;
 mod log;
+mod notify;
 mod page;
 pub mod probe;
 mod self_test;
@@ -38,18 +39,22 @@ mod senses;
 mod standing;
 mod sys;
 mod termination;
+mod whole_file;
 mod workload;
 
+use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::ops::AsyncFnOnce;
 use std::path::PathBuf;
+use std::process;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::contract::{TERMINATION_PREFIX, exit_codes, field_managers};
+use crate::contract::{exit_codes, field_managers};
 use crate::lease::driver;
 use crate::lease::elector::{Candidate, Ending, Fact};
 use crate::lease::last_words::{self, Remains};
@@ -86,8 +91,9 @@ enum Task {
     Signal {
         /// The signal's number
         number: i32,
-        /// A process group, or 0 for everything but the agent
-        group: i32,
+        /// A process, the number of a process group with a minus before it, or 0 for everything but the agent
+        #[arg(allow_negative_numbers = true)]
+        target: i32,
     },
     /// Probe the workload where it runs; elsewhere answer for the standby
     Probe {
@@ -110,7 +116,7 @@ fn perform(task: Task) -> i32 {
     match task {
         Task::Install { directory } => exit_code(install::install(&directory)),
         Task::Run { command } => run(command),
-        Task::Signal { number, group } => deputy::run(number, deputy::Target::read(group)),
+        Task::Signal { number, target } => deputy::run(number, deputy::Target::read(target)),
         Task::Probe { kind, probe } => match serde_json::from_str(&probe) {
             Ok(probe) => probe::run(kind, &probe),
             Err(error) => usage(&format!("the probe {probe:?} is not one: {error}")),
@@ -119,10 +125,15 @@ fn perform(task: Task) -> i32 {
 }
 
 fn run(command: Command) -> i32 {
-    let config = match Config::read(|name| std::env::var_os(name)) {
+    let config = match Config::read(|name| env::var_os(name)) {
         Ok(config) => config,
         Err(error) => return usage(&error.to_string()),
     };
+    // The kubelet may ask before the elector is there: the probes would believe what an earlier container has left.
+    // In another process than PID 1 they may be those of a live agent.
+    if process::id() == 1 {
+        config.leftovers().iter().for_each(|path| drop(fs::remove_file(path)));
+    }
     // At once rather than at the first request; the elector reads them again, for itself.
     if let Err(error) = connection::config() {
         termination::explain(&config.termination_message, &error.to_string());
@@ -151,7 +162,7 @@ fn speak(config: &Config, dead: &Candidate, remains: Remains) {
         runtime.block_on(words).map_err(|error| error.to_string())
     });
     if let Err(error) = spoken {
-        eprintln!("{TERMINATION_PREFIX}cannot release the Lease for the dead elector, it will expire: {error}");
+        eprintln!("{}cannot release the Lease for the dead elector, it will expire: {error}", log::PREFIX);
     }
 }
 
@@ -187,7 +198,7 @@ fn exit_code<E: std::fmt::Display>(result: Result<(), E>) -> i32 {
     match result {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("{TERMINATION_PREFIX}{error}");
+            eprintln!("{}{error}", log::PREFIX);
             1
         }
     }
@@ -210,8 +221,14 @@ fn first_paragraph(error: &str) -> String {
     lines.join(" ").trim_start_matches("error: ").to_owned()
 }
 
+/// PID 1 ends its container, so that says why: the controller takes the end for an attempt of the workload otherwise.
 fn usage(what: &str) -> i32 {
-    eprintln!("{TERMINATION_PREFIX}{what} (see --help)");
+    let why = format!("{what} (see --help)");
+    if process::id() == 1 {
+        termination::explain(&config::termination_message(|name| env::var_os(name)), &why);
+    } else {
+        eprintln!("{}{why}", log::PREFIX);
+    }
     exit_codes::USAGE
 }
 

@@ -1,7 +1,7 @@
 //! What users write and read: the `SingletonJob` of `singletonjob.dev/v1alpha1`.
 //!
 //! # Guarantees
-//! - Every default and every rule is in the schema itself: whoever reads an object from the API server reads a valid one. What the schema
+//! - Every default and every rule is in the schema itself: a client that reads an object from the API server reads a valid one. What the schema
 //!   accepts is obeyed; a field without behaviour does not exist.
 //! - Nothing here does I/O, reads a clock or knows a client.
 //!

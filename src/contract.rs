@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::lease::record::{Identity, Version};
+use crate::lease::identity::{Identity, Version};
 
 /// Labels and annotations of what the controller makes.
 pub mod labels {
@@ -20,6 +20,10 @@ pub mod labels {
     pub const ROLE: &str = "singletonjob.dev/role";
     /// Which template a pod was made from.
     pub const TEMPLATE_HASH: &str = "singletonjob.dev/template-hash";
+    /// On pods whose template asks something of the workload before it is ready: that its agent says in the Lease when it first was.
+    pub const READINESS: &str = "singletonjob.dev/readiness";
+    /// Value of [`READINESS`].
+    pub const READINESS_REPORTED: &str = "Reported";
     /// On a SingletonJob: a new value asks the holder to hand over, once.
     pub const HANDOVER_REQUESTED_AT: &str = "singletonjob.dev/handover-requested-at";
     /// On a SingletonJob with a schedule: a new value asks for a run, once.
@@ -58,6 +62,8 @@ pub mod environment {
     pub const POD_NAME: &str = "SINGLETONJOB_POD_NAME";
     /// Uid of the pod (downward API).
     pub const POD_UID: &str = "SINGLETONJOB_POD_UID";
+    /// Address of the pod (downward API). For the agent's probes.
+    pub const POD_IP: &str = "SINGLETONJOB_POD_IP";
     /// `terminationGracePeriodSeconds` of the pod.
     pub const TERMINATION_GRACE_PERIOD_SECONDS: &str = "SINGLETONJOB_TERMINATION_GRACE_PERIOD_SECONDS";
     /// `terminationMessagePath` of the gated container.
@@ -158,6 +164,9 @@ pub struct Standing {
     pub valid_until_boottime_nanoseconds: Option<u64>,
     /// When the workload was started, in nanoseconds of `CLOCK_BOOTTIME`.
     pub started_boottime_nanoseconds: Option<u64>,
+    /// The workload's first process, in the PID namespace of the container, once it was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_pid: Option<i32>,
     /// The tick that the run of this workload is of, once it was started; absent where no schedule asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled_time: Option<Timestamp>,

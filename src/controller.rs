@@ -17,6 +17,7 @@ pub mod names;
 pub mod observe;
 pub mod plan;
 pub mod program;
+pub mod quote;
 pub mod reconcile;
 pub mod refusals;
 pub mod report;
@@ -31,9 +32,9 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, NodeStatus, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
@@ -101,12 +102,13 @@ pub async fn run(client: Client, agent: Agent, instance: String, telemetry: Arc<
     let beside = caches.clone();
     let root = watcher(Api::<Guarded>::all(client.clone()), watcher::Config::default()).default_backoff().reflect(jobs_writer);
     let asked = |job: &Guarded| Some(refusals::asked(job.meta()) ^ u64::from(job.0.is_ok()));
+    let ours = format!("{}={}", labels::MANAGED_BY, labels::MANAGED_BY_VALUE);
     let controller = Controller::for_stream(root.applied_objects().predicate_filter(asked, PredicateConfig::default()), jobs)
         .with_config(controller::Config::default().concurrency(CONCURRENCY))
-        .watches_stream(children(&client, pods_writer).touched_objects(), |pod| to_job(&pod))
-        .watches_stream(news(children(&client, leases_writer), sightings.clone()), |lease| to_its_job(&lease))
-        .watches_stream(children(&client, roles_writer).touched_objects(), |role| to_job(&role))
-        .watches_stream(children(&client, bindings_writer).touched_objects(), |binding| to_job(&binding))
+        .watches_stream(labelled(&client, labels::JOB, pods_writer).touched_objects(), |pod| to_job(&pod))
+        .watches_stream(news(labelled(&client, &ours, leases_writer), sightings.clone()), |lease| to_its_job(&lease))
+        .watches_stream(labelled(&client, &ours, roles_writer).touched_objects(), |role| to_job(&role))
+        .watches_stream(labelled(&client, &ours, bindings_writer).touched_objects(), |binding| to_job(&binding))
         .watches_stream(all_budgets.reflect(budgets_writer).touched_objects(), move |budget| to_jobs_beside(&budget, &beside.jobs))
         .watches_stream(self::nodes(&client, nodes_writer).touched_objects(), |_| None::<ObjectRef<Guarded>>);
     let (full, filled) = watch::channel(false);
@@ -134,14 +136,14 @@ pub async fn run(client: Client, agent: Agent, instance: String, telemetry: Arc<
     Box::pin(noted.health.watch(Loop::Reconciliation, all)).await;
 }
 
-/// How a reconciliation ended has been said where it ended; that a watch is interrupted, nobody else says.
+/// How a reconciliation ended has been said where it ended; that a watch is interrupted is said here alone.
 fn mind<T>(outcome: Result<T, controller::Error<request::Failure, watcher::Error>>) {
     if let Err(controller::Error::QueueError(error)) = outcome {
         tracing::warn!(error = request::words(&error), "a watch is interrupted; it is opened again");
     }
 }
 
-/// Wakes whoever waits for it and for others, for nothing but that it had its turn.
+/// Wakes the task that waits for it and for others, only because it had its turn.
 async fn taking_turns() {
     loop {
         sleep(health::LONGEST_PAUSE).await;
@@ -163,28 +165,30 @@ fn figures(jobs: Store<Guarded>, sightings: Arc<Sightings>) -> impl Fn() -> Vec<
         let now = clock::now().at;
         let silence = |job: &SingletonJob| sightings.silence(&job.namespace().unwrap_or_default(), &job.name_any(), now);
         let all = jobs.state();
-        all.iter().filter_map(|job| job.0.as_ref().ok()).map(|job| report::figures::of(job, silence(job))).collect()
+        let ours = all.iter().filter_map(|job| job.0.as_ref().ok()).filter(|job| !job.spec.is_anothers());
+        ours.map(|job| report::figures::of(job, silence(job))).collect()
     }
 }
 
-/// What the controller has made of one kind, kept in a cache.
-fn children<K>(client: &Client, writer: Writer<K>) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static
+/// What of one kind the selector matches, kept in a cache. Of pods it asks for nothing but our own label, because all others are the template's.
+fn labelled<K>(client: &Client, selector: &str, writer: Writer<K>) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     K::DynamicType: Eq + Hash + Clone + Default,
 {
-    let ours = format!("{}={}", labels::MANAGED_BY, labels::MANAGED_BY_VALUE);
-    watcher(Api::<K>::all(client.clone()), watcher::Config::default().labels(&ours)).default_backoff().reflect(writer)
+    watcher(Api::<K>::all(client.clone()), watcher::Config::default().labels(selector)).default_backoff().reflect(writer)
 }
 
-/// All nodes, kept in a cache. They wake nobody: who should hold is looked at again at every reconciliation.
-fn nodes(
-    client: &Client,
-    writer: Writer<PartialObjectMeta<Node>>,
-) -> impl Stream<Item = watcher::Result<Event<PartialObjectMeta<Node>>>> + Send + 'static {
-    let nodes = watcher(Api::<PartialObjectMeta<Node>>::all(client.clone()), watcher::Config::default()).default_backoff();
-    let needless = |node: &mut PartialObjectMeta<Node>| (node.metadata.managed_fields, node.metadata.annotations) = (None, None);
-    nodes.modify(needless).reflect(writer)
+/// All nodes, kept in a cache. They wake no reconciliation: who should hold is looked at again at every reconciliation.
+fn nodes(client: &Client, writer: Writer<Node>) -> impl Stream<Item = watcher::Result<Event<Node>>> + Send + 'static {
+    watcher(Api::<Node>::all(client.clone()), watcher::Config::default()).default_backoff().modify(forget_what_is_not_read).reflect(writer)
+}
+
+/// Of a node, its name, labels, taints and conditions are read.
+fn forget_what_is_not_read(node: &mut Node) {
+    (node.metadata.managed_fields, node.metadata.annotations) = (None, None);
+    let conditions = node.status.take().and_then(|status| status.conditions);
+    node.status = Some(NodeStatus { conditions, ..NodeStatus::default() });
 }
 
 /// Leases that say something new. Every sign of life is noted all the same.

@@ -1,4 +1,4 @@
-//! Logs, metrics and health, for whoever operates the controller.
+//! Logs, metrics and health, for users who operate the controller.
 
 pub mod health;
 pub mod metrics;
@@ -15,7 +15,7 @@ use tracing_subscriber::{fmt, registry};
 use health::Health;
 use metrics::Metrics;
 
-/// What whoever operates the controller can ask it.
+/// What users who operate the controller can ask it.
 #[derive(Default)]
 pub struct Telemetry {
     /// Figures.

@@ -3,16 +3,24 @@
 //! Needs root, for the namespaces; fails where it is not.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+#[path = "agent_processes/grpc.rs"]
+mod grpc;
+#[path = "agent_processes/not_pid_1.rs"]
+mod not_pid_1;
+#[path = "agent_processes/probes.rs"]
+mod probes;
 #[path = "support/scripted_agent.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod scripted_agent;
 
 use std::fs;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use singletonjob::contract::{Standing, exit_codes};
+use singletonjob::contract::{Standing, TERMINATION_PREFIX, exit_codes};
 use singletonjob::lease::clock;
 
 use scripted_agent::{Agent, children, eventually, scripted_agent};
@@ -25,8 +33,15 @@ const FAR: u64 = 60_000;
 /// Signals 32 and 33, which no program can set.
 const OF_THE_C_LIBRARY: u64 = 0b11 << 31;
 
+/// Held by tests that measure or need the processors for themselves.
+fn alone() -> MutexGuard<'static, ()> {
+    static MACHINE: Mutex<()> = Mutex::new(());
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Repeats a kill: usually fast, and never slower than the lease's arithmetic grants.
 fn assert_kills_in_time(what: &str, outlive: impl Fn() -> Duration) {
+    let _alone = alone();
     let mut outlived: Vec<Duration> = (0..5).map(|_| outlive()).collect();
     outlived.sort_unstable();
     println!("{what}: last instruction after {outlived:?}");
@@ -111,9 +126,61 @@ fn a_signal_from_outside_is_what_the_workload_gets() {
 }
 
 #[test]
-fn signals_from_inside_and_signals_that_end_nothing_mean_nothing() {
+fn a_signal_from_inside_to_pid_1_reaches_the_first_process_and_is_no_drain() {
+    let traps = "for name in HUP TERM QUIT WINCH RTMIN; do trap \"echo $name >> heard\" $name; done";
+    let mut agent = Agent::start(FAR, 0, &["bash", "-c", &format!("{traps}; echo > ready; until [ -e go ]; do sleep 0.01; done; exit 3")]);
+    eventually("the traps are set", || agent.path("ready").exists().then_some(()));
+    for name in ["HUP", "TERM", "QUIT", "WINCH", "RTMIN"] {
+        agent.inside(&["bash", "-c", &format!("kill -{name} 1")]);
+        eventually(name, || agent.read("heard").lines().any(|line| line == name).then_some(()));
+    }
+    fs::write(agent.path("go"), "").unwrap();
+    assert_eq!(agent.exit_code(), 3);
+    assert!(!agent.read("facts").contains("Drain"), "{}", agent.read("facts"));
+}
+
+/// As many as it takes for PID 1 to find a signal whenever it looks, and a daemon in its own session.
+fn flooded(deadline: u64, then: &str) -> Agent {
+    let flood = format!("{} flood", scripted_agent().display());
+    let agent = Agent::shell(deadline, &format!("trap '' HUP; for _ in 1 2 3 4; do {flood} & done; (setsid beat b2 &); {then}"));
+    agent.await_beats(&["b2"]);
+    agent
+}
+
+#[test]
+fn nothing_outlives_the_deadline_though_pid_1_is_flooded_with_signals() {
+    let _alone = alone();
+    for _ in 0..5 {
+        let mut agent = flooded(1_500, "beat b1");
+        assert_eq!(agent.exit_code(), exit_codes::LEASE_LOST);
+        let outlived = agent.outlived(&["b1", "b2"], agent.deadline());
+        assert!(outlived < SMALLEST_KILL_MARGIN, "{outlived:?}");
+    }
+}
+
+#[test]
+fn a_drain_is_heard_though_pid_1_is_flooded_with_a_lower_signal() {
+    let _alone = alone();
+    let mut agent = flooded(FAR, "trap 'exit 5' TERM; echo > ready; while :; do sleep 0.01; done");
+    eventually("the trap is set", || agent.path("ready").exists().then_some(()));
+    kill(agent.first, Signal::SIGTERM).unwrap();
+    assert_eq!(agent.exit_code(), 5);
+}
+
+#[test]
+fn the_workload_finds_its_first_process_where_it_reads_about_the_lease() {
+    let mut agent = Agent::shell(FAR, "echo $$ > mine; until [ -e go ]; do sleep 0.01; done");
+    let mine = eventually("it runs", || agent.read("mine").trim().parse::<i32>().ok());
+    let told = eventually("it is told", || serde_json::from_str::<Standing>(&agent.read("lease.json")).ok()?.workload_pid);
+    assert_eq!(told, mine);
+    fs::write(agent.path("go"), "").unwrap();
+    assert_eq!(agent.exit_code(), 0);
+}
+
+#[test]
+fn signals_to_the_agent_and_signals_that_end_nothing_mean_nothing() {
     let mut agent =
-        Agent::shell(FAR, "kill -TERM 1 2; kill -STOP 1; kill -KILL 1; echo > sent; while ! [ -e go ]; do sleep 0.01; done; exit 3");
+        Agent::shell(FAR, "kill -TERM 2; kill -STOP 1; kill -KILL 1; echo > sent; while ! [ -e go ]; do sleep 0.01; done; exit 3");
     eventually("the signals are sent", || agent.path("sent").exists().then_some(()));
     kill(agent.first, Signal::SIGCONT).unwrap();
     kill(agent.first, Signal::SIGWINCH).unwrap();
@@ -132,14 +199,16 @@ fn a_signal_that_comes_before_the_start_is_remembered() {
 }
 
 #[test]
-fn the_drain_after_a_failed_liveness_probe_is_the_workloads_fault() {
-    let mut agent = Agent::start(FAR, 0, &["sleep", "60"]);
-    eventually("the workload runs", || children(agent.elector()).first().copied());
-    fs::write(agent.path("unhealthy"), "").unwrap();
-    kill(agent.first, Signal::SIGTERM).unwrap();
-    agent.exit_code();
-    let facts = agent.read("facts");
-    assert!(facts.contains("Unhealthy\n") && facts.contains("Drain\n"), "{facts}");
+fn a_drain_is_the_workloads_fault_once_enough_liveness_probes_have_failed() {
+    for (mark, is_its_fault) in [(r#"{"inARow":3,"endTheContainer":true}"#, true), (r#"{"inARow":2,"endTheContainer":false}"#, false)] {
+        let mut agent = Agent::start(FAR, 0, &["sleep", "60"]);
+        eventually("the workload runs", || children(agent.elector()).first().copied());
+        fs::write(agent.path("unhealthy"), mark).unwrap();
+        kill(agent.first, Signal::SIGTERM).unwrap();
+        agent.exit_code();
+        let facts = agent.read("facts");
+        assert_eq!((facts.contains("Unhealthy\n"), facts.contains("Drain\n")), (is_its_fault, true), "{facts}");
+    }
 }
 
 #[test]
@@ -178,6 +247,49 @@ fn a_workload_starts_clean() {
     }
     let standing: Standing = serde_json::from_str(&agent.read("standing")).unwrap();
     assert_eq!(standing.token.map(|token| token.0), Some(42));
+}
+
+#[test]
+fn a_container_knows_nothing_of_an_earlier_one() {
+    let mut agent = Agent::start_over(FAR, |state| {
+        for name in ["readiness", "up", "unhealthy"] {
+            fs::write(state.join(name), "left").unwrap();
+        }
+    });
+    eventually("nothing is left", || ["readiness", "up", "unhealthy"].iter().all(|name| !agent.path(name).exists()).then_some(()));
+    kill(agent.first, Signal::SIGTERM).unwrap();
+    agent.exit_code();
+    assert!(!agent.read("facts").contains("Unhealthy"));
+}
+
+/// Like [`Agent`], for what it has said when it has ended.
+fn ended(program: &Path, arguments: &[&str], state: &Path) -> Output {
+    fs::write(state.join("message"), "").unwrap();
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--pid", "--fork", "--kill-child", "--mount-proc"]).arg(program).args(arguments);
+    unshare.env("SINGLETONJOB_TERMINATION_MESSAGE_PATH", state.join("message")).output().unwrap()
+}
+
+#[test]
+fn no_line_of_the_log_looks_like_a_termination_message() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().to_str().unwrap();
+    let output = ended(scripted_agent(), &["run", state, "60000", "0", "/no/such/program"], directory.path());
+    let (log, message) = (String::from_utf8_lossy(&output.stderr), fs::read_to_string(directory.path().join("message")).unwrap());
+    assert!(message.starts_with(TERMINATION_PREFIX), "{message}");
+    assert!(log.contains("singletonjob-agent starts") && log.contains("cannot start"), "{log}");
+    assert!(log.lines().all(|line| line.starts_with("[singletonjob-agent] ")), "{log}");
+}
+
+#[test]
+fn an_agent_that_does_not_understand_its_pod_says_so_in_the_termination_message() {
+    for (arguments, why) in [(&["run", "--", "true"][..], "is not set"), (&["run", "--faster", "--", "true"], "--faster")] {
+        let directory = tempfile::tempdir().unwrap();
+        let output = ended(Path::new(env!("CARGO_BIN_EXE_singletonjob-agent")), arguments, directory.path());
+        let message = fs::read_to_string(directory.path().join("message")).unwrap();
+        assert_eq!(output.status.code(), Some(exit_codes::USAGE));
+        assert!(message.starts_with(TERMINATION_PREFIX) && message.contains(why), "{message}");
+    }
 }
 
 #[test]

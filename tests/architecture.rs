@@ -1,5 +1,8 @@
 //! The architecture invariants of ARCHITECTURE.md that can be read off the source text.
 
+#[path = "architecture/imports.rs"]
+mod imports;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -43,7 +46,8 @@ fn never_name(roots: &[&str], words: &[&str]) {
 
 #[test]
 fn decisions_name_no_client_no_runtime_and_no_clock() {
-    let pure = ["lease/elector", "lease/timing", "lease/record", "lease/notes", "controller/plan", "controller/build", "api"];
+    let pure =
+        ["lease/elector", "lease/timing", "lease/identity", "lease/record", "lease/notes", "controller/plan", "controller/build", "api"];
     never_name(&pure, &["Client", "tokio", "Instant::now", "SystemTime", "Timestamp::now", "clock::now", "std::fs", "std::env"]);
 }
 
@@ -109,6 +113,34 @@ fn the_fencer_has_no_runtime_and_no_tls() {
 fn the_thread_that_decides_reads_no_file_and_writes_no_log_line() {
     let waits = ["std::fs", "fs::", "File::", "eprintln!", "println!", "stderr()", "stdout()", ".exists()", "process::Command"];
     never_name(&["agent/elector", "lease"], &waits);
+}
+
+/// `filter` of an Option that ignores its value is an `if` that hides.
+#[test]
+fn an_if_is_written_as_an_if() {
+    let mut files = Vec::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    for file in files {
+        let text = fs::read_to_string(&file).expect("readable");
+        // Of an iterator it repeats something, which no `if` does.
+        let hides = text.lines().any(|line| line.contains(".filter(|_|") && !line.contains("(0..="));
+        assert!(!hides, "{} filters by something else than the value", file.display());
+    }
+}
+
+/// The component acts, or the user: CONTRIBUTING.md says why. Names in code are left out, because they are one word.
+#[test]
+fn no_sentence_leaves_open_who_acts() {
+    let mut files = Vec::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    let vague = ["whoever", "somebody", "nobody", "everybody"];
+    for file in files {
+        for (number, line) in fs::read_to_string(&file).expect("readable").lines().enumerate() {
+            let words = line.split(|end: char| !end.is_alphanumeric() && end != '_').map(str::to_lowercase);
+            let found: Vec<_> = words.filter(|word| vague.contains(&word.as_str())).collect();
+            assert!(found.is_empty(), "{}:{} says {}: name the component or the user", file.display(), number + 1, found.join(", "));
+        }
+    }
 }
 
 #[test]

@@ -52,3 +52,5 @@ mod schedule;
 mod service;
 #[path = "cluster/speed.rs"]
 mod speed;
+#[path = "cluster/trial.rs"]
+mod trial;

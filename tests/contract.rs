@@ -59,11 +59,29 @@ fn programs_of_this_version_go_on_from_whatever_an_earlier_one_wrote_and_say_all
 fn every_note_of_an_earlier_version_is_understood() {
     for (version, (name, lease)) in data::versions().iter().flat_map(|version| leases(version).into_iter().map(move |it| (version, it))) {
         let annotations = lease.metadata.annotations.as_ref();
-        let Notes { policy, run, handover, cleared, succession, handled_request, progress, released, finished, health, ticks } =
-            Notes::read(annotations);
+        let Notes {
+            policy,
+            run,
+            handover,
+            cleared,
+            succession,
+            handled_request,
+            handed_back,
+            spread,
+            ticks,
+            progress,
+            released,
+            finished,
+            health,
+        } = Notes::read(annotations);
         let wishes = [policy.is_some(), run.is_some(), handover.is_some(), cleared.is_some(), !succession.is_empty()];
         let reports = [progress.is_some(), released.is_some(), finished.is_some(), health.is_some(), handled_request.is_some()];
-        let understood = wishes.into_iter().chain(reports).chain([ticks.is_some()]).filter(|understood| *understood).count();
+        let understood = wishes
+            .into_iter()
+            .chain(reports)
+            .chain([ticks.is_some(), handed_back.is_some(), spread.is_some()])
+            .filter(|understood| *understood)
+            .count();
         assert_eq!(understood, annotations.map_or(0, BTreeMap::len), "{version}/{name}: {annotations:#?}");
     }
 }

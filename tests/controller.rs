@@ -1,16 +1,27 @@
 //! The controller against a real API server: what it makes, what it leaves alone, and what does not wake it.
 
+#[path = "controller/active.rs"]
+mod active;
 #[path = "controller/bench.rs"]
 mod bench;
 #[path = "support/control_plane.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod control_plane;
+#[path = "controller/events.rs"]
+mod events;
+#[path = "controller/policies.rs"]
+mod policies;
 #[path = "controller/refused.rs"]
 mod refused;
+#[path = "controller/removal.rs"]
+mod removal;
+#[path = "support/strict.rs"]
+mod strict;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use bench::{Bench, PATIENCE, QUIET, bind};
+use bench::{Bench, PATIENCE, QUIET, USER, bind};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::events::v1::Event;
@@ -24,8 +35,9 @@ use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::{find_condition, is_true, types};
 use singletonjob::api::takeover::CLEARED_HOLDER;
 use singletonjob::contract::{field_managers, labels, paths};
+use singletonjob::lease::identity::Identity;
 use singletonjob::lease::notes::keys;
-use singletonjob::lease::record::{Identity, Record};
+use singletonjob::lease::record::Record;
 use tokio::time::sleep;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -65,10 +77,13 @@ fn bench_versions(bench: &Bench) -> Vec<Option<String>> {
     tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(bench.versions()))
 }
 
-/// Who wrote fields of these, and of their status.
-fn writers<K: ResourceExt>(objects: &[K]) -> Vec<String> {
+/// Fails where anybody else than the controller, the client that applies specs and the agents has written a field of these objects.
+fn assert_signed<K: kube::Resource<DynamicType = ()>>(objects: &[K]) {
     let entries = objects.iter().flat_map(|object| object.managed_fields().to_vec());
-    entries.filter_map(|entry| entry.manager).collect()
+    let writers: BTreeSet<_> = entries.map(|entry| entry.manager.unwrap_or_default()).collect();
+    let others: Vec<_> =
+        writers.iter().filter(|writer| ![field_managers::CONTROLLER, field_managers::AGENT, USER].contains(&&***writer)).collect();
+    assert!(writers.contains(field_managers::CONTROLLER) && others.is_empty(), "{}: {writers:?}", K::kind(&()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,18 +93,19 @@ async fn whatever_the_controller_writes_bears_its_name() {
     bench.settled("web", 2).await;
     bench.hold("web", &bench.pods().await[0], true).await;
     bench.until("web", "labelled", |job| is_true(&job.status.as_ref().expect("one").conditions, types::HELD)).await;
-    let all = ListParams::default();
-    let of_job = writers(&[bench.job("web").await]);
-    assert!(of_job.iter().any(|writer| writer == field_managers::CONTROLLER), "its status: {of_job:?}");
-    let mut writers_of_all = writers(&bench.pods().await);
-    writers_of_all.extend(writers(&bench.api::<Role>().list(&all).await.expect("an answer").items));
-    writers_of_all.extend(writers(&bench.api::<RoleBinding>().list(&all).await.expect("an answer").items));
-    writers_of_all.extend(writers(&bench.api::<PodDisruptionBudget>().list(&all).await.expect("an answer").items));
-    writers_of_all.extend(writers(&bench.api::<Event>().list(&all).await.expect("an answer").items));
-    let others: Vec<_> = writers_of_all.iter().filter(|writer| *writer != field_managers::CONTROLLER).collect();
-    assert!(writers_of_all.len() > 5 && others.is_empty(), "others wrote too: {others:?}");
-    let of_lease = writers(&[bench.api::<Lease>().get("web").await.expect("there")]);
-    assert!(of_lease.iter().any(|writer| writer == field_managers::CONTROLLER), "its wishes: {of_lease:?}");
+    assert_signed(&[bench.job("web").await]);
+    assert_signed(&bench.all::<Lease>().await);
+    assert_signed(&bench.all::<Role>().await);
+    assert_signed(&bench.all::<RoleBinding>().await);
+    assert_signed(&bench.all::<PodDisruptionBudget>().await);
+    assert_signed(&bench.pods().await);
+    // Events are written after the status that was waited for.
+    let started = Instant::now();
+    while bench.all::<Event>().await.is_empty() {
+        assert!(started.elapsed() < PATIENCE, "no event");
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert_signed(&bench.all::<Event>().await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -306,7 +322,7 @@ async fn a_silent_holder_is_cleared_by_a_persons_word_by_its_pods_end_and_by_a_t
         let annotations = json!({"metadata": {"annotations": {CLEARED_HOLDER: word}}});
         jobs.patch("manual", &PatchParams::default(), &Patch::Merge(annotations)).await.expect("stored");
         if !clears {
-            bench.until("manual", "told what is wrong", |job| says_blocked(job, "manual-2, is not about this holder")).await;
+            bench.until("manual", "told what is wrong", |job| says_blocked(job, "manual-2 now, but that is not this holder")).await;
         }
     }
     bench.cleared("manual").await;
@@ -465,4 +481,43 @@ async fn the_line_of_succession_follows_the_labels_of_the_nodes() {
         assert!(started.elapsed() < PATIENCE, "{said:?} and not {wanted:?}");
         sleep(Duration::from_millis(50)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_controller_manages_is_not_touched() {
+    let bench = Bench::new("anothers").await;
+    bench.apply("theirs", json!({"managedBy": "example.com/other", "ttlSecondsAfterFinished": 0})).await;
+    let before = bench.job("theirs").await;
+    bench.apply("ours", json!({"managedBy": "singletonjob.dev/singletonjob-controller"})).await;
+    bench.settled("ours", 2).await;
+    bench.hold("ours", &bench.pods().await[0], true).await;
+    bench.until("ours", "told of", |job| job.status.as_ref().is_some_and(|status| !status.takeovers.is_empty())).await;
+    sleep(QUIET).await;
+    assert_eq!(bench.job("theirs").await.resource_version(), before.resource_version());
+    assert_eq!(before.managed_fields().iter().map(|entry| entry.manager.as_deref()).collect::<Vec<_>>(), [Some(USER)]);
+    let mut made: Vec<_> = bench.pods().await.iter().map(ResourceExt::name_any).collect();
+    made.extend(bench.all::<Lease>().await.iter().map(ResourceExt::name_any));
+    made.extend(bench.all::<Role>().await.iter().map(ResourceExt::name_any));
+    made.extend(bench.all::<RoleBinding>().await.iter().map(ResourceExt::name_any));
+    made.extend(bench.all::<PodDisruptionBudget>().await.iter().map(ResourceExt::name_any));
+    assert_eq!(made, ["ours-1", "ours-2", "ours", "singletonjob-ours", "singletonjob-ours", "singletonjob-ours"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_what_another_controller_manages_no_event_and_no_metric_tells() {
+    let bench = Bench::new("untold").await;
+    // Worth a warning at the first look.
+    let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1"], "resources": {"limits": {"cpu": "100m"}}});
+    let template = json!({"spec": {"containers": [container]}});
+    bench.apply("theirs", json!({"managedBy": "example.com/other", "template": template})).await;
+    bench.apply("ours", json!({"template": template})).await;
+    let is_told = |job: &SingletonJob| job.status.as_ref().is_some_and(|status| is_true(&status.conditions, types::TEMPLATE_HAZARDOUS));
+    bench.until("ours", "told of", is_told).await;
+    sleep(QUIET).await;
+    let events = bench.all::<Event>().await;
+    let subjects: BTreeSet<_> = events.into_iter().filter_map(|event| event.regarding?.name).collect();
+    assert_eq!(subjects.iter().collect::<Vec<_>>(), ["ours"]);
+    let series = |name: &str| format!(r#"namespace="untold",name="{name}""#);
+    let metrics = bench.telemetry.metrics.encode();
+    assert!(metrics.contains(&series("ours")) && !metrics.contains(&series("theirs")), "{metrics}");
 }

@@ -1,5 +1,10 @@
 //! What a real API server makes of what we install: the definition, the samples, and the policy that guards the Lease.
 
+#[path = "crd/as_a_candidate.rs"]
+mod as_a_candidate;
+#[path = "crd/as_a_job.rs"]
+#[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
+mod as_a_job;
 #[path = "support/control_plane.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod control_plane;
@@ -11,13 +16,15 @@ mod lease_policy;
 mod random_specs;
 #[path = "crd/refusals.rs"]
 mod refusals;
+#[path = "support/strict.rs"]
+mod strict;
 #[path = "crd/timing.rs"]
 mod timing;
 #[path = "crd/use_of_it.rs"]
 mod use_of_it;
 
 use std::process::Output;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use control_plane::ControlPlane;
@@ -34,6 +41,12 @@ const CRD: &str = include_str!("../crds/singletonjobs.singletonjob.dev.yaml");
 const OPERATOR: &str = include_str!("../manifests/operator.yaml");
 const SERVICE: &str = include_str!("../manifests/samples/service.yaml");
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Held while the operator is installed: two that make the same objects at a time disturb each other.
+fn installing() -> MutexGuard<'static, ()> {
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    INSTALLING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// An API server that knows our definition, and a namespace in it for one test.
 struct Bench {
@@ -61,6 +74,7 @@ impl Bench {
 
     /// Installs the operator; nothing runs it here, for there is no node.
     fn install(&self) {
+        let _one_at_a_time = installing();
         let output = self.control_plane.kubectl(&["apply", "--filename", "-"], OPERATOR);
         assert!(output.status.success(), "{}", text(&output.stderr));
     }

@@ -15,6 +15,7 @@ mod disturbance;
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod report;
 #[path = "support/scripted_agent.rs"]
+#[expect(dead_code, reason = "shared with tests that use more of it")]
 mod scripted_agent;
 
 use std::fs;

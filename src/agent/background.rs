@@ -42,7 +42,7 @@ impl Background {
     /// Waits until all that was given is done, but no longer than this.
     pub(super) fn finish(&self, within: Duration) {
         let (done, waits) = channel();
-        // Nobody waits any more where it comes too late.
+        // No thread waits any more where it comes too late.
         let tell = move || done.send(()).unwrap_or_default();
         if self.give(tell) {
             let _ = waits.recv_timeout(within);

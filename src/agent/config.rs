@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::contract::{environment, paths};
 use crate::lease::elector::Candidate;
-use crate::lease::record::Identity;
+use crate::lease::identity::Identity;
 
 /// As Kubernetes does.
 const DEFAULT_TERMINATION_GRACE_PERIOD: Duration = Duration::from_secs(30);
@@ -61,7 +61,6 @@ impl Config {
     /// The first variable that is missing or wrong.
     pub fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
         let required = |name| text(&lookup, name)?.filter(|value| !value.is_empty()).ok_or(Error::Missing(name));
-        let path = |name, default: &str| PathBuf::from(lookup(name).unwrap_or_else(|| default.into()));
         Ok(Self {
             namespace: required(environment::NAMESPACE)?,
             name: required(environment::NAME)?,
@@ -69,7 +68,7 @@ impl Config {
             pod_name: required(environment::POD_NAME)?,
             pod_uid: required(environment::POD_UID)?,
             termination_grace_period: grace_period(&lookup)?,
-            termination_message: path(environment::TERMINATION_MESSAGE_PATH, paths::TERMINATION_MESSAGE),
+            termination_message: termination_message(&lookup),
             state_directory: PathBuf::from(paths::STATE_DIRECTORY),
         })
     }
@@ -87,17 +86,37 @@ impl Config {
 
     /// What the workload may read about its lease.
     pub fn standing(&self) -> PathBuf {
-        self.state_directory.join(Path::new(paths::STANDING).file_name().unwrap_or_default())
+        standing_in(&self.state_directory)
     }
 
-    /// Exists while the last liveness probe has failed.
+    /// What the failures of the liveness probe have come to, while the last one has failed.
     pub fn unhealthy_mark(&self) -> PathBuf {
         self.state_directory.join(UNHEALTHY_MARK)
     }
+
+    /// What the agent and the probes of an earlier container of this pod have left: it speaks of a workload that runs no more.
+    pub(super) fn leftovers(&self) -> [PathBuf; 4] {
+        let of_probes = |name| self.state_directory.join(name);
+        [self.standing(), self.unhealthy_mark(), of_probes(STARTUP_MARK), of_probes(READINESS_COUNT)]
+    }
 }
 
-/// In the state directory.
+/// [`Config::standing`] in any state directory.
+pub(super) fn standing_in(state_directory: &Path) -> PathBuf {
+    state_directory.join(Path::new(paths::STANDING).file_name().unwrap_or_default())
+}
+
+/// In the state directory: what the failures of the liveness probe have come to, while the last one has failed.
 pub(super) const UNHEALTHY_MARK: &str = "unhealthy";
+/// In the state directory: the start of the workload that the startup probe has seen to come up.
+pub(super) const STARTUP_MARK: &str = "up";
+/// In the state directory: what the readiness probe has counted.
+pub(super) const READINESS_COUNT: &str = "readiness";
+
+/// Where an end of the agent's own making is explained, though the rest of the environment be wrong.
+pub(super) fn termination_message(lookup: impl Fn(&str) -> Option<OsString>) -> PathBuf {
+    lookup(environment::TERMINATION_MESSAGE_PATH).unwrap_or_else(|| paths::TERMINATION_MESSAGE.into()).into()
+}
 
 /// The kernel's name for what its clocks count, such as `tsc` or `kvm-clock`: it decides which pauses of a virtual machine they leave out.
 /// `None` if the kernel does not say.
@@ -144,6 +163,12 @@ mod tests {
     }
 
     #[test]
+    fn all_that_probes_and_agent_remember_is_left_over_for_the_next_container() {
+        let config = Config { state_directory: "/state".into(), ..Config::read(lookup).expect("complete") };
+        assert_eq!(config.leftovers(), ["lease.json", "unhealthy", "up", "readiness"].map(|name| Path::new("/state").join(name)));
+    }
+
+    #[test]
     fn two_processes_of_one_pod_are_two_candidates() {
         let config = Config::read(lookup).expect("complete");
         assert_ne!(config.candidate().identity, config.candidate().identity);
@@ -152,7 +177,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_wrong_is_named() {
-        let without = |missing: &'static str| move |name: &str| lookup(name).filter(|_| name != missing);
+        let without = |missing: &'static str| move |name: &str| if name == missing { None } else { lookup(name) };
         assert_eq!(Config::read(without(environment::POD_UID)), Err(Error::Missing(environment::POD_UID)));
         let wrong = |name: &str| {
             if name == environment::TERMINATION_GRACE_PERIOD_SECONDS { Some("30s".into()) } else { lookup(name) }

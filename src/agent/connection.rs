@@ -96,7 +96,7 @@ fn keep_current(server: &Server, mut known: Known, tell: &watch::Sender<Config>)
         read.address = read.address.or(known.address);
         if read != known {
             known = read.clone();
-            // Nobody listens any more once the process is about to end.
+            // The elector no longer listens once the process is about to end.
             let _ = tell.send(server.config(read));
         }
     }

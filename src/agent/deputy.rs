@@ -6,12 +6,10 @@
 use std::fs;
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, Uid, getpid, getppid, setresuid};
 
-use super::sys;
-use crate::contract::TERMINATION_PREFIX;
+use super::{log, sys};
 
 /// Bit of CAP_KILL in a set of capabilities.
 const CAP_KILL: u64 = 1 << 5;
@@ -21,21 +19,28 @@ const CAP_KILL: u64 = 1 << 5;
 pub(super) enum Target {
     /// A process group.
     Group(i32),
+    /// One process.
+    Process(i32),
     /// Every process of the container but the agent's own.
     All,
 }
 
 impl Target {
-    /// As it stands on the command line: the number of a group, or 0.
+    /// As it stands on the command line: as kill(2) has it, but for 0, which means all.
     pub(super) fn read(number: i32) -> Self {
-        if number == 0 { Self::All } else { Self::Group(number) }
+        match number {
+            0 => Self::All,
+            1.. => Self::Process(number),
+            ..0 => Self::Group(-number),
+        }
     }
 
     /// See [`Self::read`].
     pub(super) fn number(self) -> i32 {
         match self {
             Self::All => 0,
-            Self::Group(group) => group,
+            Self::Process(process) => process,
+            Self::Group(group) => -group,
         }
     }
 }
@@ -82,6 +87,7 @@ fn is_meant(process: &Process, target: Target) -> bool {
     let ours = [1, getppid().as_raw(), getpid().as_raw()];
     let named = match target {
         Target::All => true,
+        Target::Process(pid) => process.pid == pid,
         Target::Group(group) => process.group == group,
     };
     named && !ours.contains(&process.pid)
@@ -102,16 +108,15 @@ fn become_and_signal(user: u32, meant: &[Process], number: i32) -> i32 {
         complain(user, error);
         return 1;
     }
-    let Ok(signal) = Signal::try_from(number) else { return 1 };
     for process in meant.iter().filter(|process| process.user == user) {
         // One that has ended meanwhile needs no signal.
-        let _ = kill(Pid::from_raw(process.pid), signal);
+        let _ = sys::signal(Pid::from_raw(process.pid), number);
     }
     0
 }
 
 fn complain(user: u32, error: Errno) -> bool {
-    eprintln!("{TERMINATION_PREFIX}cannot signal processes of user {user}: {error}; add the capability KILL, or SETUID, to the container");
+    eprintln!("{}cannot signal processes of user {user}: {error}; add the capability KILL, or SETUID, to the container", log::PREFIX);
     false
 }
 
@@ -156,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_target_comes_back_from_the_command_line_as_it_was() {
-        for target in [Target::All, Target::Group(7)] {
+        for target in [Target::All, Target::Process(7), Target::Group(7)] {
             assert_eq!(Target::read(target.number()), target);
         }
     }

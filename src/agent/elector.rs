@@ -55,7 +55,7 @@ impl Owner for Container {
             Order::Stop(cause) => self.page.set_cause(cause),
             Order::Terminate => self.workload.terminate(),
             Order::Kill => drop(spawn_local(self.workload.kill())),
-            // The driver returns it; whoever runs the driver ends the process.
+            // The driver returns it, and its caller ends the process.
             Order::Exit(_) => {}
         }
     }
@@ -68,6 +68,7 @@ impl Owner for Container {
             self.page.set_token(token);
         }
         self.board.post(view);
+        tell_trouble(self.last_view.as_ref().and_then(|view| view.trouble.as_deref()), view.trouble.as_deref());
         self.last_view = Some(view.clone());
     }
 }
@@ -78,6 +79,15 @@ impl Container {
             self.board.post(&view);
             self.last_view = Some(view);
         }
+    }
+}
+
+/// Logs a trouble with the Lease when it begins, becomes another and is over: what fails again and again in the same way is one news.
+fn tell_trouble(before: Option<&str>, now: Option<&str>) {
+    match now {
+        Some(trouble) if before != now => tracing::warn!("the Lease cannot be read or written: {trouble}"),
+        None if before.is_some() => tracing::info!("the Lease can be read and written again"),
+        Some(_) | None => {}
     }
 }
 
@@ -143,12 +153,13 @@ where
         last_view: None,
     };
     let mark = senses::Mark::new(config.unhealthy_mark(), files.clone());
-    mark.forget();
+    senses::forget(config.leftovers(), &files);
     let ending = tokio::select! {
         ending = decide(candidate, facts, &mut container) => Ok(ending),
         Err(error) = senses::watch_children(&workload) => Err(error),
         Err(error) = senses::watch_control(bell, page, &mark, &workload, &tell) => Err(error),
         never = senses::watch_lateness(&tell) => match never {},
+        never = senses::watch_probes(config.state_directory.clone(), &files, &mark, &workload, &tell) => match never {},
     };
     files.finish(LAST_LINES);
     ending
@@ -174,4 +185,33 @@ fn end(config: &Config, page: &Page, explainer: &Explainer, ending: &Ending) -> 
     explainer.explain(why);
     explainer.finish();
     code
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Seek};
+
+    use super::*;
+
+    /// What the log says while these are the troubles, one after the other.
+    fn said(troubles: &[Option<&str>]) -> Vec<String> {
+        let mut file = tempfile::tempfile().unwrap();
+        let log = tracing_subscriber::fmt().with_writer(file.try_clone().unwrap()).without_time().with_target(false).with_ansi(false);
+        tracing::subscriber::with_default(log.finish(), || troubles.windows(2).for_each(|pair| tell_trouble(pair[0], pair[1])));
+        let mut text = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut text).unwrap();
+        text.lines().map(|line| line.trim().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_trouble_is_logged_when_it_begins_when_it_becomes_another_and_when_it_is_over() {
+        let (refused, timeout) = (Some("connection refused"), Some("no answer"));
+        let expected = [
+            "WARN the Lease cannot be read or written: connection refused",
+            "WARN the Lease cannot be read or written: no answer",
+            "INFO the Lease can be read and written again",
+        ];
+        assert_eq!(said(&[None, refused, refused, timeout, timeout, None, None]), expected);
+    }
 }

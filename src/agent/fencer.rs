@@ -3,7 +3,8 @@
 //! # Guarantees
 //! - At the deadline, and whenever the elector dies, everything else in the container is killed, and the container ends.
 //! - The deadline holds though the elector cannot die: PID 1 has a timer of its own for it.
-//! - Every signal from outside that means an end reaches the elector, though it may come before the elector is up.
+//! - Every signal from outside that means an end reaches the elector, though it may come before the elector is up. The one exception: of two
+//!   equal signals that wait, the kernel keeps the first, so one that a process of the container has just sent to PID 1 hides it.
 //! - From the elector's start until nothing else is left, PID 1 makes no call that can wait: see [`guard`].
 //!
 //! # What may wait
@@ -11,7 +12,7 @@
 //! them, are another process's: one that hangs is left to the kernel after [`LAST_WORDS`].
 //!
 //! Of the elector, between its last renewal and its end, only the deciding thread matters, because its death kills the workload; and it does
-//! not matter to PID 1. That thread reads and writes sockets, eventfds and signalfds, all non-blocking, waits in `epoll_wait`, sets two timers
+//! not matter to PID 1. That thread reads and writes sockets (that of the readiness probe among them), eventfds and signalfds, all non-blocking, waits in `epoll_wait`, sets two timers
 //! (`timer_settime`, `timerfd_settime`), sends signals (`kill`), collects its children (`wait4` with `WNOHANG`) and forks the workload, and
 //! deputies that signal for it, without waiting for their exec (`fork`). It allocates memory (`brk`, `mmap`), which can wait for reclaim, and its code is not locked: where it waits,
 //! PID 1 keeps the deadline. Everything else is done by threads that it never waits for: see [`background`](super::background).
@@ -213,7 +214,8 @@ fn in_another_process(signals: &SignalFd, words: impl FnOnce()) {
             while !has_ended(child) && clock::now().at.boot < until {
                 // Interrupted or not, what counts is looked at afterwards.
                 let _ = poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], poll_timeout(LOOK_AGAIN));
-                while let Ok(Some(_)) = signals.read_signal() {}
+                // One, however many there are: the next poll finds the others.
+                let _ = signals.read_signal();
             }
             let _ = kill(child, Signal::SIGKILL);
         }

@@ -1,5 +1,5 @@
-//! The elector's log, next to the workload's own: so no more than an administrator needs, of the libraries only warnings; and never waited
-//! for, because a pipe that is full waits for its reader.
+//! The elector's log, next to the workload's own: so no more than an administrator needs, of the libraries only warnings, and every line with
+//! the agent's prefix; and never waited for, because a pipe that is full waits for its reader.
 
 use std::io;
 use std::panic;
@@ -7,13 +7,20 @@ use std::process;
 use std::time::Duration;
 
 use tracing::Level;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{fmt, registry};
 
 use super::background::Background;
-use crate::contract::TERMINATION_PREFIX;
+
+/// How every line begins that the agent's processes write beside the workload's. A termination message begins otherwise, because with the
+/// `terminationMessagePolicy` FallbackToLogsOnError the kubelet takes the end of the log for one, which is no complaint of the agent.
+pub(super) const PREFIX: &str = "[singletonjob-agent] ";
+
+/// It tells of every request that fails; the agent says when that begins and when it is over.
+const CHATTERER: &str = "kube_client";
 
 /// For the last lines of a process that ends.
 pub(super) const LAST_LINES: Duration = Duration::from_millis(200);
@@ -32,6 +39,7 @@ impl Log {
     pub(super) fn begin() -> io::Result<Self> {
         let log = Self { background: Background::start("log")? };
         let wanted = Targets::new().with_default(Level::WARN).with_target(env!("CARGO_CRATE_NAME"), Level::INFO);
+        let wanted = wanted.with_target(CHATTERER, LevelFilter::OFF);
         let lines = fmt::layer().with_writer(log.clone()).with_ansi(false).with_target(false);
         // One that is there already is a test's.
         let _ = registry().with(lines.with_filter(wanted)).try_init();
@@ -42,7 +50,7 @@ impl Log {
 
     /// One line from the agent itself.
     pub(super) fn say(&self, line: &str) {
-        self.write_later(format!("{TERMINATION_PREFIX}{line}\n").into_bytes());
+        self.write_later(format!("{PREFIX}{line}\n").into_bytes());
     }
 
     /// Says why, and aborts: PID 1 sees this death and kills everything.
@@ -58,14 +66,15 @@ impl Log {
     }
 
     fn write_later(&self, text: Vec<u8>) {
-        // Without room for it nobody reads it, or the reader is far behind.
+        // Without room for it no process reads it, or the reader is far behind.
         self.background.give(move || drop(io::Write::write_all(&mut io::stderr(), &text)));
     }
 }
 
 impl io::Write for Log {
+    /// One event.
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.write_later(text.to_vec());
+        self.write_later([PREFIX.as_bytes(), text].concat());
         Ok(text.len())
     }
 

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::lease::elector::Cause;
+use crate::lease::identity::Version;
 use crate::lease::notes::{Exit, Reason};
-use crate::lease::record::Version;
 
 /// Atomics only, for which all zeroes mean "nothing has happened yet".
 ///
@@ -27,6 +27,8 @@ pub(super) struct Page {
     cause: AtomicU32,
     patience_nanoseconds: AtomicU32,
     signal: AtomicU32,
+    /// Bit `n - 1` for signal `n`.
+    signals_inside: AtomicU64,
 }
 
 /// Why a workload may be told to end.
@@ -129,6 +131,18 @@ impl Page {
         Some(self.signal.swap(0, Ordering::AcqRel).cast_signed()).filter(|number| *number != 0)
     }
 
+    /// A process of the container has sent this signal to PID 1.
+    #[inline(always)]
+    pub(super) fn note_signal_from_inside(&self, number: u32) {
+        self.signals_inside.fetch_or(1 << ((number.wrapping_sub(1)) & 63), Ordering::AcqRel);
+    }
+
+    /// The signals that processes of the container have sent to PID 1, in ascending order; each is told once, however often it came meanwhile.
+    pub(super) fn take_signals_from_inside(&self) -> impl Iterator<Item = i32> + use<> {
+        let signals = self.signals_inside.swap(0, Ordering::AcqRel);
+        (1..=64).filter(move |number| signals & (1 << (number - 1)) != 0)
+    }
+
     /// The fencing token of the tenure.
     pub(super) fn set_token(&self, token: Version) {
         self.tenure.set(token);
@@ -182,7 +196,8 @@ impl Page {
     }
 }
 
-fn to_nanoseconds(duration: Duration) -> u64 {
+/// Of CLOCK_BOOTTIME, as files and the page have it.
+pub(super) fn to_nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -203,6 +218,16 @@ mod tests {
         let page = Page::default();
         page.note_signal(15);
         assert_eq!([page.take_signal(), page.take_signal()], [Some(15), None]);
+    }
+
+    #[test]
+    fn signals_from_inside_are_told_once_each_in_ascending_order() {
+        let page = Page::default();
+        for number in [64, 1, 15, 1] {
+            page.note_signal_from_inside(number);
+        }
+        assert_eq!(page.take_signals_from_inside().collect::<Vec<_>>(), [1, 15, 64]);
+        assert_eq!((page.take_signals_from_inside().count(), page.take_signal()), (0, None));
     }
 
     #[test]

@@ -2,34 +2,41 @@
 //!
 //! The kubelet runs them beside the agent. They know the candidate's role from [`paths::STANDING`](crate::contract::paths::STANDING), and
 //! count from the workload's start what a template counts from the container's. A template's startup probe is asked by the other two, until
-//! the workload has come up; the kubelet's own is asked once in a container's life, which on a standby is before the workload's start.
+//! the workload has come up; the kubelet's own is asked once in a container's life, which on a standby is before the workload's start. The
+//! readiness probe counts by the template's thresholds, see [`readiness`], and liveness for the agent, see [`liveness`].
 
 mod attempt;
+mod grpc;
 mod http;
+pub(super) mod liveness;
+mod readiness;
 mod startup;
+mod tcp;
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::process;
 use std::thread;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ExecAction, HTTPGetAction, TCPSocketAction};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use k8s_openapi::api::core::v1::{ExecAction, GRPCAction, HTTPGetAction, TCPSocketAction};
 use serde::Deserialize;
 
-use super::config::UNHEALTHY_MARK;
+use super::config::standing_in;
+use super::notify::News;
 use crate::contract::{Role, Standing, TERMINATION_PREFIX, paths};
 use crate::lease::clock;
+use attempt::Unanswered;
+use tcp::Deadline;
 
-const OWN_ADDRESS: &str = "127.0.0.1";
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// An agent reads its Lease within this, as a rule.
 const FIRST_READING: Duration = Duration::from_secs(1);
 /// For starting and reading, beside what the handlers take.
 const SLACK: Duration = Duration::from_millis(500);
+/// For counting what had no answer.
+const COUNTED_WITHIN: Duration = Duration::from_millis(250);
 
 /// Which of a container's probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -53,6 +60,9 @@ pub struct Probe {
     initial_delay_seconds: u32,
     #[serde(default = "one")]
     timeout_seconds: u32,
+    /// Of liveness: how many failures in a row end the container.
+    #[serde(default = "one")]
+    failure_threshold: u32,
     /// The template's startup probe.
     startup: Option<Box<Probe>>,
     /// How long liveness waits for that to succeed; where it is not told, how long it waits in any case.
@@ -60,6 +70,11 @@ pub struct Probe {
     startup_budget_seconds: u32,
     #[serde(default)]
     standby: StandbyReadiness,
+    /// Of readiness. `None` if every answer counts: the template asks nothing of the workload, or this is a hook.
+    thresholds: Option<readiness::Thresholds>,
+    /// Whether this is a `preStop` hook, which may end the workload.
+    #[serde(default)]
+    is_hook: bool,
 }
 
 fn one() -> u32 {
@@ -72,6 +87,7 @@ enum Handler {
     Exec(ExecAction),
     HttpGet(HTTPGetAction),
     TcpSocket(TCPSocketAction),
+    Grpc(GRPCAction),
 }
 
 /// What readiness says on a standby.
@@ -123,23 +139,11 @@ enum Verdict {
     Ask(Start),
 }
 
-/// Probes once; the exit code. It ends within the probe's own timeouts and half a second, whatever it reads or starts.
+/// Probes once; the exit code. It ends within the probe's own timeouts and three quarters of a second, whatever it reads or starts.
 pub fn run(kind: Kind, probe: &Probe) -> i32 {
+    let question = Question { kind, probe, directory: Path::new(paths::STATE_DIRECTORY) };
     let limit = probe.timeout() + SLACK;
-    match attempt::within(limit, || report(attempt(kind, probe))) {
-        Ok(Some(code)) => code,
-        Ok(None) => {
-            if kind == Kind::Liveness {
-                // Where even this hangs, the container ends without it.
-                let _ = attempt::within(SLACK / 2, || {
-                    leave_mark(Path::new(paths::STATE_DIRECTORY), true);
-                    0
-                });
-            }
-            report(Err(format!("no answer within {} s", limit.as_secs_f64())))
-        }
-        Err(error) => report(Err(format!("starting the probe: {error}"))),
-    }
+    attempt::within(limit, || report(question.ask())).unwrap_or_else(|why| question.count_as_failure(&why))
 }
 
 fn report<E: std::fmt::Display>(result: Result<(), E>) -> i32 {
@@ -152,22 +156,67 @@ fn report<E: std::fmt::Display>(result: Result<(), E>) -> i32 {
     )
 }
 
-/// # Errors
-/// [`Failure`], where the probe fails.
-fn attempt(kind: Kind, probe: &Probe) -> Result<(), Failure> {
-    let patience = if kind == Kind::Liveness { Duration::ZERO } else { FIRST_READING };
-    let standing = settled_standing(Path::new(paths::STANDING), patience);
-    match judge(kind, probe, standing.as_ref(), clock::now().at.boot) {
-        Verdict::Succeed => Ok(()),
-        Verdict::Fail(why) => Err(Failure::NotReady(why)),
-        Verdict::Ask(start) => {
-            let directory = Path::new(paths::STATE_DIRECTORY);
-            let answer = probe.answer(kind, start, directory);
-            if kind == Kind::Liveness {
-                leave_mark(directory, answer.is_err());
+/// One question of the kubelet.
+#[derive(Clone, Copy, Debug)]
+struct Question<'a> {
+    kind: Kind,
+    probe: &'a Probe,
+    /// Where agent and probes keep what they tell each other.
+    directory: &'a Path,
+}
+
+impl Question<'_> {
+    /// # Errors
+    /// [`Failure`], where the probe fails.
+    fn ask(&self) -> Result<(), Failure> {
+        let patience = if self.kind == Kind::Liveness { Duration::ZERO } else { FIRST_READING };
+        self.conclude(patience, |start| self.probe.answer(self.kind, start, self.directory))
+    }
+
+    /// A question without an answer is one failure, which counts as one that the handler gives. What hung may hang again: then the probe fails at
+    /// once. Where there can be no other process this one counts, because it is better to hang than to fail for what was not asked.
+    fn count_as_failure(&self, why: &Unanswered) -> i32 {
+        let unanswered = |start| self.probe.forgive(self.kind, start, self.directory, Failure::NotReady(why.to_string()));
+        let count = || report(self.conclude(Duration::ZERO, unanswered));
+        attempt::within(COUNTED_WITHIN, count).unwrap_or_else(|uncounted| match uncounted {
+            Unanswered::Refused(_) => count(),
+            Unanswered::Late(_) | Unanswered::Killed => report(Err(why)),
+        })
+    }
+
+    /// What the probe says, where the workload itself has said `answer` if it is to be asked.
+    fn conclude(&self, patience: Duration, answer: impl FnOnce(Start) -> Result<(), Failure>) -> Result<(), Failure> {
+        let standing = settled_standing(&standing_in(self.directory), patience);
+        let (answer, counts_from) = match judge(self.kind, self.probe, standing.as_ref(), clock::now().at.boot) {
+            Verdict::Succeed => (Ok(()), Some(readiness::STANDBY)),
+            Verdict::Fail(why) => {
+                let stands_by = standing.is_some_and(|standing| standing.role == Role::Standby);
+                (Err(Failure::NotReady(why)), stands_by.then_some(readiness::STANDBY))
             }
-            answer
+            Verdict::Ask(start) => {
+                self.announce(start);
+                (self.marked(answer(start)), Some(start.at))
+            }
+        };
+        match (self.probe.thresholds, counts_from) {
+            (Some(thresholds), Some(start)) => readiness::counted(answer, start, thresholds, self.directory),
+            _ => answer,
         }
+    }
+
+    /// Before the hook runs, so that a workload which it ends has not ended by itself.
+    fn announce(&self, start: Start) {
+        if self.probe.is_hook {
+            News::Ending(start.at).send(self.directory);
+        }
+    }
+
+    /// The agent reads of liveness what the workload's answers come to.
+    fn marked(&self, answer: Result<(), Failure>) -> Result<(), Failure> {
+        if self.kind == Kind::Liveness {
+            liveness::count(self.directory, answer.is_err(), self.probe.failure_threshold);
+        }
+        answer
     }
 }
 
@@ -232,78 +281,61 @@ impl Probe {
     fn answer(&self, kind: Kind, start: Start, directory: &Path) -> Result<(), Failure> {
         match self.startup.as_deref().map_or(Ok(()), |startup| startup::has_come_up(startup, start, directory)) {
             Ok(()) => self.handler_answers(),
-            Err(_) if kind == Kind::Liveness && start.age < Duration::from_secs(self.startup_budget_seconds.into()) => Ok(()),
+            Err(_) if self.is_patient(kind, start) => Ok(()),
             Err(why) => Err(why),
         }
     }
 
+    /// What it comes to that there was no answer, for this reason.
+    fn forgive(&self, kind: Kind, start: Start, directory: &Path, why: Failure) -> Result<(), Failure> {
+        let has_come_up = startup::was_seen(start, directory);
+        match self.startup {
+            // That was all that the template asks.
+            Some(_) if has_come_up && self.handler.is_none() => Ok(()),
+            Some(_) if !has_come_up && self.is_patient(kind, start) => Ok(()),
+            _ => Err(why),
+        }
+    }
+
+    fn is_patient(&self, kind: Kind, start: Start) -> bool {
+        kind == Kind::Liveness && start.age < Duration::from_secs(self.startup_budget_seconds.into())
+    }
+
     fn handler_answers(&self) -> Result<(), Failure> {
-        let timeout = Duration::from_secs(u64::from(self.timeout_seconds.max(1)));
+        let deadline = Deadline::after(Duration::from_secs(u64::from(self.timeout_seconds.max(1))));
         match &self.handler {
             None => Ok(()),
-            Some(Handler::Exec(action)) => exec(action, timeout),
-            Some(Handler::HttpGet(action)) => http::get(action, timeout),
+            Some(Handler::Exec(action)) => exec(action, deadline),
+            Some(Handler::HttpGet(action)) => http::get(action, deadline),
+            Some(Handler::Grpc(action)) => grpc::check(action, deadline),
             Some(Handler::TcpSocket(action)) => {
-                let what = format!("connecting to {}", address(action.host.as_deref(), &action.port));
-                connect(action.host.as_deref(), &action.port, timeout).map(drop).map_err(|source| Failure::Unreachable { what, source })
+                let what = format!("connecting to {}", tcp::address(action.host.as_deref(), &action.port));
+                let (host, port) = (tcp::host(action.host.as_deref()), tcp::port(&action.port));
+                tcp::connect(&host, &port, deadline).map(drop).map_err(|source| Failure::Unreachable { what, source })
             }
         }
     }
 }
 
-fn exec(action: &ExecAction, timeout: Duration) -> Result<(), Failure> {
+fn exec(action: &ExecAction, deadline: Deadline) -> Result<(), Failure> {
     let command = action.command.as_deref().unwrap_or_default();
     let what = format!("running {command:?}");
     let failed = |source| Failure::Unreachable { what: what.clone(), source };
     let (program, arguments) = command.split_first().ok_or_else(|| failed(ErrorKind::NotFound.into()))?;
     let mut child = process::Command::new(program).args(arguments).spawn().map_err(failed)?;
-    let until = clock::now().at.boot + timeout;
     loop {
         match child.try_wait().map_err(failed)? {
             Some(status) if status.success() => return Ok(()),
             Some(status) => return Err(Failure::Refused { what, answer: status.to_string() }),
-            None if clock::now().at.boot >= until => {
-                // Should it end by itself now, that is too late as well. One that hangs in the kernel is not waited for.
-                let _ = child.kill();
-                return Err(failed(ErrorKind::TimedOut.into()));
+            None => {
+                if let Err(late) = deadline.left() {
+                    // Should it end by itself now, that is too late as well. One that hangs in the kernel is not waited for.
+                    let _ = child.kill();
+                    return Err(failed(late));
+                }
+                thread::sleep(LOOK_AGAIN);
             }
-            None => thread::sleep(LOOK_AGAIN),
         }
-    }
-}
-
-fn address(host: Option<&str>, port: &IntOrString) -> String {
-    let host = host.filter(|host| !host.is_empty()).unwrap_or(OWN_ADDRESS);
-    let port = match port {
-        IntOrString::Int(port) => port.to_string(),
-        IntOrString::String(port) => port.clone(),
-    };
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}
-
-fn connect(host: Option<&str>, port: &IntOrString, timeout: Duration) -> io::Result<TcpStream> {
-    let mut last = io::Error::from(ErrorKind::NotFound);
-    for address in address(host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, timeout) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(timeout))?;
-                stream.set_write_timeout(Some(timeout))?;
-                return Ok(stream);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-/// So that the agent knows, when the kubelet ends the container, whether that is the workload's fault.
-fn leave_mark(directory: &Path, failed: bool) {
-    let mark = directory.join(UNHEALTHY_MARK);
-    let left = if failed { fs::write(&mark, "") } else { fs::remove_file(&mark) };
-    if let Err(error) = left
-        && error.kind() != ErrorKind::NotFound
-    {
-        eprintln!("singletonjob-agent: marking the outcome of a probe at {}: {error}", mark.display());
     }
 }
 

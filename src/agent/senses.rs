@@ -1,22 +1,28 @@
-//! What the elector process notices by itself: the end of its child, signals that PID 1 passes on, and its own lateness.
+//! What the elector process notices by itself: the end of its child, signals that PID 1 passes on, words of probes and hooks, and its own lateness.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::fs;
+use std::future::pending;
 use std::io;
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::sys::eventfd::EventFd;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use tokio::net;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::background::Background;
+use super::notify::News;
 use super::page::Page;
-use super::sys;
+use super::probe::liveness;
 use super::workload::Workload;
+use super::{notify, sys, whole_file};
 use crate::lease::clock::{self, Moment};
 use crate::lease::elector::Fact;
 
@@ -38,11 +44,18 @@ pub(super) async fn watch_children(workload: &Workload) -> io::Result<Infallible
         let mut ready = signals.readable().await?;
         while let Ok(Some(_)) = ready.get_inner().read_signal() {}
         ready.clear_ready();
+        // What a hook has said of this end was said before it: it is heard first.
+        yield_now().await;
         workload.collect();
     }
 }
 
-/// The file that exists while the last liveness probe has failed.
+/// Removes, some time, what an earlier container of this pod has left: before anything that `files` is given later.
+pub(super) fn forget(leftovers: impl IntoIterator<Item = PathBuf> + Send + 'static, files: &Background) {
+    files.give(move || leftovers.into_iter().for_each(|path| whole_file::remove(&path)));
+}
+
+/// The file in which the liveness probe counts its failures.
 pub(super) struct Mark {
     path: PathBuf,
     background: Background,
@@ -53,18 +66,12 @@ impl Mark {
         Self { path, background }
     }
 
-    /// Removes what an earlier container of this pod has left.
-    pub(super) fn forget(&self) {
-        let path = self.path.clone();
-        self.background.give(move || drop(fs::remove_file(path)));
-    }
-
-    /// Tells, some time, if the liveness probe has failed.
+    /// Tells, some time, if the liveness probe has failed often enough for the kubelet to end the container.
     fn look(&self, facts: &UnboundedSender<Fact>) {
         let (path, facts) = (self.path.clone(), facts.clone());
         let look = move || {
-            if path.exists() {
-                // Nobody listens any more once the end is decided.
+            if liveness::ends_the_container(&path) {
+                // The elector no longer listens once its end is decided.
                 let _ = facts.send(Fact::Unhealthy);
             }
         };
@@ -72,7 +79,8 @@ impl Mark {
     }
 }
 
-/// Turns signals from outside into a drain, and tells if the liveness probe has failed. Returns only with an error.
+/// Turns signals from outside into a drain, passes those from inside on to the workload, and tells if the liveness probe has failed. Returns only
+/// with an error.
 ///
 /// # Errors
 /// Where the kernel refuses to wait for PID 1's bell.
@@ -93,6 +101,64 @@ pub(super) async fn watch_control(
             workload.set_stop_signal(signal);
             mark.look(facts);
             let _ = facts.send(Fact::Drain);
+        }
+        page.take_signals_from_inside().for_each(|signal| workload.pass_on(signal));
+    }
+}
+
+/// Tells whenever a probe says of the workload, as it was started last, that it is ready, and listens to hooks. Where no probe can say so, the
+/// workload runs all the same.
+pub(super) async fn watch_probes(
+    directory: PathBuf,
+    files: &Background,
+    mark: &Mark,
+    workload: &Workload,
+    facts: &UnboundedSender<Fact>,
+) -> Infallible {
+    let (sender, bound) = oneshot::channel();
+    files.give(move || drop(sender.send(notify::bind(&directory))));
+    let socket = bound.await.unwrap_or_else(|_| Err(io::Error::other("too much waits for the disk")));
+    let heard = match socket {
+        Ok(socket) => {
+            let is_ending = || {
+                mark.look(facts);
+                workload.expect_end();
+            };
+            hear(socket, || workload.started(), is_ending, facts).await
+        }
+        Err(error) => Err(error),
+    };
+    let Err(error) = heard;
+    tracing::warn!(%error, "cannot hear whether the workload is ready: the SingletonJob's condition Ready stays False");
+    pending().await
+}
+
+/// Tells once that each start is ready, because facts come before everything else that the elector hears: a workload that sends without end would starve it.
+///
+/// # Errors
+/// Where the kernel refuses to wait for the socket, or to read it.
+async fn hear(
+    socket: UnixDatagram,
+    started: impl Fn() -> Option<u64>,
+    is_ending: impl Fn(),
+    facts: &UnboundedSender<Fact>,
+) -> io::Result<Infallible> {
+    let socket = net::UnixDatagram::from_std(socket)?;
+    let mut datagram = [0; notify::LENGTH];
+    let (mut ready, mut ending) = (None, None);
+    loop {
+        let length = socket.recv(&mut datagram).await?;
+        match News::read(&datagram[..length]) {
+            Some(News::Ready(start)) if started() == Some(start) && ready != Some(start) => {
+                ready = Some(start);
+                // The elector no longer listens once its end is decided.
+                let _ = facts.send(Fact::Ready);
+            }
+            Some(News::Ending(start)) if started() == Some(start) && ending != Some(start) => {
+                ending = Some(start);
+                is_ending();
+            }
+            Some(_) | None => {}
         }
     }
 }
@@ -140,7 +206,44 @@ impl Lateness {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::fs;
+
+    use tokio::sync::mpsc::unbounded_channel;
+
     use super::*;
+
+    #[tokio::test]
+    async fn each_start_is_told_of_once_however_often_it_is_said_to_be_ready() {
+        let (agent, probe) = UnixDatagram::pair().unwrap();
+        agent.set_nonblocking(true).unwrap();
+        let (tell, mut facts) = unbounded_channel();
+        let started = Cell::new(0);
+        let story = async {
+            for start in [7_u64, 8] {
+                started.set(start);
+                (0..5).for_each(|_| assert!(probe.send(&start.to_ne_bytes()).is_ok()));
+                assert!(matches!((facts.recv().await, facts.try_recv()), (Some(Fact::Ready), Err(_))), "{start}");
+            }
+        };
+        tokio::select! {
+            heard = hear(agent, || Some(started.get()), || panic!("no hook runs"), &tell) => panic!("{heard:?}"),
+            () = story => {}
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_container_has_left_is_gone_before_anything_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let [old, new] = ["readiness", "lease.json"].map(|name| directory.path().join(name));
+        let files = Background::start("test").unwrap();
+        fs::write(&old, "left").unwrap();
+        forget([old, directory.path().join("never there"), new.clone()], &files);
+        files.give(move || fs::write(new, "new").unwrap());
+        files.finish(Duration::from_secs(20));
+        let names: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["lease.json"]);
+    }
 
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)

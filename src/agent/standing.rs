@@ -1,23 +1,23 @@
 //! What the workload, and the agent's own probe, may read about the Lease.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::background::Background;
+use super::page::to_nanoseconds;
+use super::whole_file;
+use super::workload::Started;
 use crate::contract::{Role, Standing};
 use crate::lease::elector::{self, View};
-use crate::lease::record::Identity;
+use crate::lease::identity::Identity;
 
 /// Writes [`Standing`] to a file, atomically, whenever it changes: in the background, and the newest where it falls behind.
 #[derive(Debug)]
 pub(super) struct Board {
     identity: Identity,
-    started: Option<Duration>,
+    started: Option<Started>,
     scheduled_time: Option<Timestamp>,
     posted: Option<Standing>,
     file: Arc<File>,
@@ -38,13 +38,13 @@ impl Board {
         Self { identity, started: None, scheduled_time: None, posted: None, file, background }
     }
 
-    /// The workload was started at this reading of CLOCK_BOOTTIME, for this tick if for any: part of what is posted next.
-    pub(super) fn note_start(&mut self, started: Duration, scheduled_time: Option<Timestamp>) {
+    /// The workload was started, for this tick if for any: part of what is posted next.
+    pub(super) fn note_start(&mut self, started: Started, scheduled_time: Option<Timestamp>) {
         self.started = Some(started);
         self.scheduled_time = scheduled_time;
     }
 
-    /// Best effort: a file that cannot be written stops nobody from holding a Lease.
+    /// Best effort: a file that cannot be written stops no candidate from holding a Lease.
     pub(super) fn post(&mut self, view: &View) {
         let standing = self.describe(view);
         if self.posted.as_ref() != Some(&standing) {
@@ -63,7 +63,8 @@ impl Board {
             holder: view.holder.clone(),
             token: view.token,
             valid_until_boottime_nanoseconds: view.valid_until.map(to_nanoseconds),
-            started_boottime_nanoseconds: self.started.map(to_nanoseconds),
+            started_boottime_nanoseconds: self.started.map(|started| to_nanoseconds(started.at)),
+            workload_pid: self.started.map(|started| started.pid),
             scheduled_time: self.scheduled_time,
             trouble: view.trouble.clone(),
         }
@@ -78,17 +79,11 @@ impl File {
 
     fn write_next(&self) {
         let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let written = next.map_or(Ok(()), |standing| write(&self.path, &standing));
+        let written = next.map_or(Ok(()), |standing| whole_file::write(&self.path, &serde_json::to_vec(&standing)?));
         if let Err(error) = written {
             tracing::warn!(path = %self.path.display(), %error, "cannot write what the workload may read about its lease");
         }
     }
-}
-
-fn write(path: &Path, standing: &Standing) -> io::Result<()> {
-    let new = path.with_extension("json.new");
-    fs::write(&new, serde_json::to_vec(standing)?)?;
-    fs::rename(&new, path)
 }
 
 fn to_role(role: elector::Role) -> Role {
@@ -100,14 +95,13 @@ fn to_role(role: elector::Role) -> Role {
     }
 }
 
-fn to_nanoseconds(boot: Duration) -> u64 {
-    u64::try_from(boot.as_nanos()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::time::Duration;
+
     use super::*;
-    use crate::lease::record::Version;
+    use crate::lease::identity::Version;
 
     #[test]
     fn the_workload_reads_its_token_and_until_when_it_is_good() {
@@ -117,7 +111,7 @@ mod tests {
         let background = Background::start("test").unwrap();
         let mut board = Board::new(path.clone(), identity.clone(), background.clone());
         let tick: Timestamp = "2026-03-29T01:00:00Z".parse().unwrap();
-        board.note_start(Duration::from_nanos(5), Some(tick));
+        board.note_start(Started { at: Duration::from_nanos(5), pid: 17 }, Some(tick));
         board.post(&View {
             role: elector::Role::Active,
             holder: Some(identity.clone()),
@@ -129,7 +123,7 @@ mod tests {
         let read: Standing = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         assert_eq!((read.role, read.token, read.identity), (Role::Active, Some(Version(48_213)), identity));
         assert_eq!((read.started_boottime_nanoseconds, read.valid_until_boottime_nanoseconds), (Some(5), Some(11)));
-        assert_eq!(read.scheduled_time, Some(tick));
+        assert_eq!((read.workload_pid, read.scheduled_time), (Some(17), Some(tick)));
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

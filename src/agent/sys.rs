@@ -68,15 +68,22 @@ pub(super) fn collect(child: Pid) -> Option<ExitStatus> {
     (ended == child.as_raw()).then(|| ExitStatus::from_raw(status))
 }
 
+/// Sends a signal, real-time ones included, to a child that is not collected yet.
+///
+/// # Errors
+/// As kill(2).
+pub(super) fn signal(child: Pid, number: i32) -> nix::Result<()> {
+    // SAFETY: touches no memory.
+    Errno::result(unsafe { libc::kill(child.as_raw(), number) }).map(drop)
+}
+
 /// Sends a signal, real-time ones included, to the process group that `leader` founds, or to it alone where it has not come to that yet.
 ///
 /// # Errors
 /// As kill(2).
 pub(super) fn signal_group(leader: Pid, number: i32) -> nix::Result<()> {
-    // SAFETY: touches no memory.
-    let send = |to: i32| Errno::result(unsafe { libc::kill(to, number) }).map(drop);
-    match send(-leader.as_raw()) {
-        Err(Errno::ESRCH) => send(leader.as_raw()),
+    match signal(Pid::from_raw(-leader.as_raw()), number) {
+        Err(Errno::ESRCH) => signal(leader, number),
         result => result,
     }
 }

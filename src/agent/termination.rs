@@ -1,4 +1,4 @@
-//! The termination message: how a container says why it ended, once nobody can ask it any more.
+//! The termination message: how a container says why it ended, once it cannot be asked any more.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::background::Background;
-use super::log::Log;
+use super::log::{self, Log};
 use crate::contract::TERMINATION_PREFIX;
 
 /// The kubelet cuts what is longer.
@@ -44,10 +44,10 @@ impl Explainer {
     }
 }
 
-/// Explains the end at once, in the file at `path` and on standard error: for a process that holds nothing.
+/// Explains the end at once, in the file at `path` and in the log: for a process that holds nothing.
 pub(super) fn explain(path: &Path, why: &str) {
     write_or_log(path, why);
-    eprintln!("{TERMINATION_PREFIX}{why}");
+    eprintln!("{}{why}", log::PREFIX);
 }
 
 fn write_or_log(path: &Path, why: &str) {

@@ -21,13 +21,13 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
 use super::deputy::{self, Target};
-use super::page::Page;
+use super::page::{Page, to_nanoseconds};
 use super::sys::{self, Program, Ties};
 use super::termination::Explainer;
 use crate::contract::{environment, exit_codes};
 use crate::lease::clock;
-use crate::lease::elector::{Fact, Start};
-use crate::lease::notes::Exit;
+use crate::lease::elector::{Cause, Fact, Start};
+use crate::lease::notes::{Exit, Reason};
 
 /// What the kernel's memory killer should prefer over us, by.
 const OOM_SCORE_STEP: i32 = 100;
@@ -37,9 +37,16 @@ const FIRST_REPEAT: Duration = Duration::from_millis(1);
 const SLOWEST_REPEAT: Duration = Duration::from_millis(50);
 /// For a deputy to have signalled: it is a process that is executed anew.
 const DEPUTY_WITHIN: Duration = Duration::from_millis(500);
+/// A workload that fails so soon after its start may have expected to be PID 1.
+const SOON: Duration = Duration::from_secs(5);
 /// Known to the agent only.
-const NOT_FOR_THE_WORKLOAD: [&str; 4] =
-    [environment::POD_NAME, environment::POD_UID, environment::TERMINATION_GRACE_PERIOD_SECONDS, environment::TERMINATION_MESSAGE_PATH];
+const NOT_FOR_THE_WORKLOAD: [&str; 5] = [
+    environment::POD_NAME,
+    environment::POD_UID,
+    environment::POD_IP,
+    environment::TERMINATION_GRACE_PERIOD_SECONDS,
+    environment::TERMINATION_MESSAGE_PATH,
+];
 
 /// A command, and the process that came of it.
 pub(super) struct Workload {
@@ -51,10 +58,23 @@ pub(super) struct Workload {
     oom_score_adj: String,
     first: RefCell<Option<First>>,
     leader: Cell<Option<Pid>>,
+    started: Cell<Option<Started>>,
+    is_told_to_end: Cell<bool>,
+    /// Whether the kubelet's hook may end it.
+    is_expected_to_end: Cell<bool>,
     stop_signal: Cell<i32>,
     /// Whether what has become another user can be signalled by a deputy only.
     needs_deputy: bool,
     deputies: RefCell<Vec<Pid>>,
+}
+
+/// A start that was made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Started {
+    /// When, on CLOCK_BOOTTIME.
+    pub(super) at: Duration,
+    /// As which process.
+    pub(super) pid: i32,
 }
 
 /// Its first process, until that is collected.
@@ -82,6 +102,9 @@ impl Workload {
             oom_score_adj: preferred_oom_score(),
             first: RefCell::default(),
             leader: Cell::default(),
+            started: Cell::default(),
+            is_told_to_end: Cell::default(),
+            is_expected_to_end: Cell::default(),
             stop_signal: Cell::new(libc::SIGTERM),
             needs_deputy: deputy::is_needed(),
             deputies: RefCell::default(),
@@ -93,16 +116,20 @@ impl Workload {
         self.stop_signal.set(number);
     }
 
-    /// Starts it, unless the time allowed for that has passed; when it was started, on CLOCK_BOOTTIME. Does not wait for its program to be
-    /// found and read.
-    pub(super) fn start(&self, start: &Start) -> Option<Duration> {
+    /// Starts it, unless the time allowed for that has passed; `None` if it was not started. Does not wait for its program to be found and read.
+    pub(super) fn start(&self, start: &Start) -> Option<Started> {
         match Program::new(&self.command, environment_of(start)) {
             Ok(program) => self.fork(&program, start),
             Err(error) => self.fail(&error),
         }
     }
 
-    fn fork(&self, program: &Program, start: &Start) -> Option<Duration> {
+    /// When it was started, in nanoseconds of CLOCK_BOOTTIME; `None` before that.
+    pub(super) fn started(&self) -> Option<u64> {
+        self.started.get().map(|started| to_nanoseconds(started.at))
+    }
+
+    fn fork(&self, program: &Program, start: &Start) -> Option<Started> {
         let now = clock::now().at;
         if now.elapsed_for_holder(start.since) >= start.within {
             self.tell(Fact::NotStarted);
@@ -111,8 +138,9 @@ impl Workload {
         match self.start_process(program) {
             Ok(first) => {
                 self.leader.set(Some(first.pid));
+                self.started.set(Some(Started { at: now.boot, pid: first.pid.as_raw() }));
                 self.first.replace(Some(first));
-                Some(now.boot)
+                self.started.get()
             }
             Err(error) => self.fail(&error.into()),
         }
@@ -125,7 +153,7 @@ impl Workload {
     }
 
     /// Reported as a shell does: no program is an end like any other.
-    fn fail(&self, error: &io::Error) -> Option<Duration> {
+    fn fail(&self, error: &io::Error) -> Option<Started> {
         self.explain(error);
         let code = if error.kind() == io::ErrorKind::NotFound { exit_codes::NOT_FOUND } else { exit_codes::CANNOT_EXECUTE };
         self.ended(Exit::Code(code));
@@ -137,9 +165,15 @@ impl Workload {
         self.explainer.explain(format!("cannot start {program:?}: {error}; correct `command` in the template, or the image"));
     }
 
+    /// The kubelet ends the container, beginning with a hook: if the workload ends now, it has not ended by itself.
+    pub(super) fn expect_end(&self) {
+        self.is_expected_to_end.set(true);
+    }
+
     /// Asks it to end.
     pub(super) fn terminate(&self) {
         let Some(leader) = self.leader.get() else { return };
+        self.is_told_to_end.set(true);
         match sys::signal_group(leader, self.stop_signal.get()) {
             Err(Errno::EPERM) if !self.needs_deputy => tracing::warn!(
                 "the workload has become another user and cannot be asked to end: run the container as the user that it becomes, or add the \
@@ -149,6 +183,19 @@ impl Workload {
             Ok(()) => {}
         }
         self.send_deputy(self.stop_signal.get(), Target::Group(leader.as_raw()));
+    }
+
+    /// Sends its first process what was meant for it and sent to PID 1: it is not PID 1 itself. Nothing where it does not run.
+    pub(super) fn pass_on(&self, number: i32) {
+        let Some(first) = self.first.borrow().as_ref().map(|first| first.pid) else { return };
+        match sys::signal(first, number) {
+            // One at a time: a process that signals without end must not use up what the pod may have of processes.
+            Err(Errno::EPERM) if self.needs_deputy && self.deputies.borrow().is_empty() => {
+                self.send_deputy(number, Target::Process(first.as_raw()));
+            }
+            Err(error) => tracing::warn!(%error, number, "cannot pass a signal on to the workload"),
+            Ok(()) => {}
+        }
     }
 
     /// Has another process signal what this one may not, if it is so.
@@ -185,6 +232,7 @@ impl Workload {
     }
 
     fn kill_once(&self) -> bool {
+        self.is_told_to_end.set(true);
         let nobody_left = kill(Pid::from_raw(-1), Signal::SIGKILL) == Err(Errno::ESRCH);
         self.collect();
         nobody_left
@@ -205,21 +253,45 @@ impl Workload {
         self.deputies.borrow_mut().retain(|deputy| sys::collect(*deputy).is_none());
         let status = self.first.borrow().as_ref().and_then(|first| sys::collect(first.pid));
         let Some(status) = status else { return };
-        if let Some(error) = self.first.take().and_then(|first| first.failed_with()) {
-            self.explain(&error);
+        let exit = to_exit(status);
+        match self.first.take().and_then(|first| first.failed_with()) {
+            Some(error) => self.explain(&error),
+            None => self.hint(exit),
         }
-        self.ended(to_exit(status));
+        self.ended(exit);
+    }
+
+    /// Tells the reader of the log that the workload may have failed because it is not PID 1.
+    fn hint(&self, exit: Exit) {
+        let Some(started) = self.started.get() else { return };
+        let ran = clock::now().at.boot.saturating_sub(started.at);
+        let is_its_own = !self.is_told_to_end.get() && !self.is_expected_to_end.get();
+        if is_its_own && may_miss_pid_1(exit, ran) {
+            tracing::info!(
+                "the workload ended {} ms after its start; it is not PID 1 of its container: docs/not-pid-1.md says what differs",
+                ran.as_millis()
+            );
+        }
     }
 
     fn ended(&self, exit: Exit) {
+        if self.is_expected_to_end.get() {
+            self.page.set_cause(Cause::Release(Reason::Drain));
+            self.tell(Fact::Drain);
+        }
         self.page.set_exit(exit);
         self.tell(Fact::WorkloadEnded(exit));
     }
 
     fn tell(&self, fact: Fact) {
-        // Nobody listens any more once the end is decided.
+        // The elector no longer listens once the end is decided.
         let _ = self.facts.send(fact);
     }
+}
+
+/// Whether a workload that ended by itself may have expected to be PID 1. One that asks to hand over has not failed.
+fn may_miss_pid_1(exit: Exit, ran: Duration) -> bool {
+    ran < SOON && !exit.is_success() && exit != Exit::HAND_OVER
 }
 
 fn to_exit(status: ExitStatus) -> Exit {
@@ -267,5 +339,14 @@ mod tests {
     fn an_exit_is_what_the_kernel_says() {
         assert_eq!(to_exit(ExitStatus::from_raw(3 << 8)), Exit::Code(3));
         assert_eq!(to_exit(ExitStatus::from_raw(libc::SIGKILL)), Exit::Signal(libc::SIGKILL));
+    }
+
+    #[test]
+    fn only_a_workload_that_fails_soon_and_asks_for_nothing_may_miss_pid_1() {
+        let (soon, late) = (SOON - Duration::from_millis(1), SOON);
+        let fails = [Exit::Code(1), Exit::Code(127), Exit::Signal(libc::SIGSEGV)];
+        assert!(fails.into_iter().all(|exit| may_miss_pid_1(exit, soon) && !may_miss_pid_1(exit, late)));
+        assert!(!may_miss_pid_1(Exit::Code(0), soon), "it succeeded");
+        assert!(!may_miss_pid_1(Exit::HAND_OVER, soon), "it asks to hand over");
     }
 }

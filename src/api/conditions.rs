@@ -12,7 +12,7 @@ pub mod types {
     pub const STALLED: &str = "Stalled";
     /// A candidate holds the Lease.
     pub const HELD: &str = "Held";
-    /// The lease of a silent holder has passed, and nobody may take over yet.
+    /// The lease of a silent holder has passed, and no candidate may take over yet.
     pub const TAKEOVER_BLOCKED: &str = "TakeoverBlocked";
     /// Something in the template will get in the way of a takeover.
     pub const TEMPLATE_HAZARDOUS: &str = "TemplateHazardous";
@@ -62,7 +62,7 @@ pub mod reasons {
     pub const OOM_KILLED: &str = "OOMKilled";
     /// The last attempt was ended because its liveness probe failed.
     pub const UNHEALTHY: &str = "Unhealthy";
-    /// Somebody holds the Lease.
+    /// A candidate holds the Lease.
     pub const HELD: &str = "Held";
     /// The holder fell silent; its lease has run out.
     pub const EXPIRED: &str = "Expired";
@@ -72,11 +72,11 @@ pub mod reasons {
     pub const TOKEN_TOO_LOW: &str = "TokenTooLow";
     /// The Lease was given back.
     pub const RELEASED: &str = "Released";
-    /// Unknown who holds it: everybody waits a full lease.
+    /// The holder is not known: takeover waits a full lease.
     pub const QUARANTINED: &str = "Quarantined";
-    /// Somebody who is no candidate wrote a name into the Lease: everybody waits a full lease.
+    /// A client that is no candidate wrote a name into the Lease: takeover waits a full lease.
     pub const FOREIGN_HOLDER: &str = "ForeignHolder";
-    /// Nobody ever held the Lease.
+    /// No candidate has held the Lease yet.
     pub const NEVER_HELD: &str = "NeverHeld";
     /// Stopped by `spec.suspend`.
     pub const SUSPENDED: &str = "Suspended";
@@ -94,6 +94,8 @@ pub mod reasons {
     pub const POD_DISRUPTION_BUDGET_REFUSED: &str = "PodDisruptionBudgetRefused";
     /// The API server refuses a change of a pod.
     pub const POD_REFUSED: &str = "PodRefused";
+    /// The API server would refuse a pod of the template.
+    pub const INVALID_TEMPLATE: &str = "InvalidTemplate";
     /// What the spec asks for cannot be done.
     pub const INVALID_SPEC: &str = "InvalidSpec";
     /// The policy asks for the end of a silent holder's pod.
@@ -112,6 +114,8 @@ pub mod reasons {
     pub const PROXY_NOT_NATIVE: &str = "ProxyNotNative";
     /// The agent may be too slow to keep the Lease.
     pub const LOW_CPU_LIMIT: &str = "LowCPULimit";
+    /// Some candidates are of the template before.
+    pub const ROLLING_OUT: &str = "RollingOut";
     /// A rollout has waited too long for a candidate of the new template, as in apps/v1.
     pub const PROGRESS_DEADLINE_EXCEEDED: &str = "ProgressDeadlineExceeded";
     /// A candidate found that its workload could not be fenced reliably where it is.
@@ -122,6 +126,8 @@ pub mod reasons {
     pub const HOLDER_WARNS: &str = "HolderWarns";
     /// Nothing to report.
     pub const AS_EXPECTED: &str = "AsExpected";
+    /// Standbys are ready, all on the holder's node: its loss takes them with it.
+    pub const SAME_NODE: &str = "SameNode";
 }
 
 /// What a condition says, apart from since when.

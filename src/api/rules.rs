@@ -9,12 +9,15 @@ const ROOT: &str = "";
 const SPEC: &str = "/properties/spec";
 const COMPLETION_POLICY: &str = "/properties/spec/properties/completionPolicy";
 const EXIT_CODES: &str = "/properties/spec/properties/failurePolicy/properties/rules/items/properties/onExitCodes";
+const CONCURRENCY_POLICY: &str = "/properties/spec/properties/schedule/properties/concurrencyPolicy";
 const LEASE: &str = "/properties/spec/properties/lease";
 const TAKEOVER: &str = "/properties/spec/properties/takeover";
 const MATCH_EXPRESSION: &str = "/properties/spec/properties/takeover/properties/preferredNodes/items/properties/preference\
                                 /properties/matchExpressions/items";
 const MATCH_FIELD: &str = "/properties/spec/properties/takeover/properties/preferredNodes/items/properties/preference\
                            /properties/matchFields/items";
+const TEMPLATE_ANNOTATIONS: &str = "/properties/spec/properties/template/properties/metadata/properties/annotations";
+const TEMPLATE_LABELS: &str = "/properties/spec/properties/template/properties/metadata/properties/labels";
 const POD: &str = "/properties/spec/properties/template/properties/spec";
 
 /// Name of the gated container, seen from the spec.
@@ -33,7 +36,14 @@ pub(super) fn all() -> Vec<(&'static str, Rule)> {
     rules.extend(of_pod().map(|rule| (POD, rule)));
     rules.extend(of_lease().map(|rule| (LEASE, rule)));
     rules.extend(of_interruptions().map(|rule| (SPEC, rule)));
-    rules.extend([(TAKEOVER, failback()), (MATCH_EXPRESSION, match_expression()), (MATCH_FIELD, match_field())]);
+    rules.extend([
+        (TEMPLATE_ANNOTATIONS, of_another_domain("annotations")),
+        (TEMPLATE_LABELS, of_another_domain("labels")),
+        (CONCURRENCY_POLICY, concurrency_policy()),
+        (TAKEOVER, failback()),
+        (MATCH_EXPRESSION, match_expression()),
+        (MATCH_FIELD, match_field()),
+    ]);
     rules
 }
 
@@ -55,17 +65,31 @@ fn completion_policy() -> Rule {
     Rule::new("self == oldSelf").message("completionPolicy cannot be changed: delete this SingletonJob first, or use another name")
 }
 
+fn concurrency_policy() -> Rule {
+    Rule::new("self != 'Allow'").message("use Forbid, Replace or Enqueue: runs of a SingletonJob never overlap")
+}
+
+fn of_another_domain(what: &str) -> Rule {
+    let message = format!("use {what} of another domain: those under singletonjob.dev/ are the operator's, which sets them on every pod");
+    Rule::new("!self.exists(key, key.startsWith('singletonjob.dev/'))").message(Message::Message(message))
+}
+
 fn exit_codes() -> Rule {
     let message = "leave 0 out of values, or use operator NotIn: exit code 0 is success, and no rule is asked about it";
     rule("self.operator != 'In' || !(0 in self.values)", ".values", message)
 }
 
-fn of_spec() -> [Rule; 3] {
+fn of_spec() -> [Rule; 4] {
     [
         rule(
             "!has(self.workloadContainer) || self.template.spec.containers.exists(c, c.name == self.workloadContainer)",
             ".workloadContainer",
             "use the name of a container of the template, or leave workloadContainer out: then it is the first",
+        ),
+        rule(
+            "has(self.managedBy) == has(oldSelf.managedBy) && (!has(self.managedBy) || self.managedBy == oldSelf.managedBy)",
+            ".managedBy",
+            "managedBy cannot be changed: delete this SingletonJob first, or use another name",
         ),
         telling(
             format!("!has(self.template.spec.restartPolicy) || self.template.spec.restartPolicy == {RESTART_POLICY}"),
@@ -83,7 +107,7 @@ fn of_spec() -> [Rule; 3] {
 }
 
 /// What a service has no use for: it never fails, and never ends.
-fn of_service() -> [Rule; 4] {
+fn of_service() -> [Rule; 5] {
     [
         rule(
             "!has(self.backoffLimit) || self.completionPolicy != 'Never'",
@@ -94,6 +118,11 @@ fn of_service() -> [Rule; 4] {
             "!has(self.podTTLSecondsAfterFinished) || self.completionPolicy != 'Never'",
             ".podTTLSecondsAfterFinished",
             "leave podTTLSecondsAfterFinished out: with completionPolicy Never the job never finishes",
+        ),
+        rule(
+            "!has(self.ttlSecondsAfterFinished) || self.completionPolicy != 'Never'",
+            ".ttlSecondsAfterFinished",
+            "leave ttlSecondsAfterFinished out: with completionPolicy Never the job never finishes",
         ),
         rule(
             "!has(self.failurePolicy) || self.completionPolicy != 'Never'",
@@ -109,7 +138,7 @@ fn of_service() -> [Rule; 4] {
 }
 
 /// A one-shot that became a scheduled job would run again, and a scheduled job that became a one-shot would be done.
-fn of_schedule() -> [Rule; 3] {
+fn of_schedule() -> [Rule; 4] {
     [
         rule(
             "!has(self.schedule) || !self.schedule.cron.matches('(^|[ \\\\t,]),|,([ \\\\t]|$)')",
@@ -120,6 +149,11 @@ fn of_schedule() -> [Rule; 3] {
             "!has(self.schedule) || self.completionPolicy != 'Never'",
             ".schedule",
             "leave schedule out, or write completionPolicy OnSuccess: with Never the workload runs without end",
+        ),
+        rule(
+            "!has(self.schedule) || !has(self.ttlSecondsAfterFinished)",
+            ".ttlSecondsAfterFinished",
+            "leave ttlSecondsAfterFinished out: a schedule never finishes; podTTLSecondsAfterFinished removes the pods of its runs",
         ),
         rule(
             "has(self.schedule) == has(oldSelf.schedule)",
@@ -145,9 +179,9 @@ fn of_workload() -> [Rule; 5] {
             "leave restartPolicy and restartPolicyRules out of the workload's container: completionPolicy says what follows an exit",
         ),
         rule(
-            of_gated("!c.?livenessProbe.grpc.hasValue() && !c.?readinessProbe.grpc.hasValue() && !c.?startupProbe.grpc.hasValue()"),
+            of_gated(&["liveness", "readiness", "startup"].map(has_handler).join(" && ")),
             CONTAINERS,
-            "gRPC probes are not supported yet on the workload's container: use httpGet, tcpSocket or exec",
+            "use exec, httpGet, tcpSocket or grpc in each probe of the workload's container: one without a handler asks nothing",
         ),
         rule(
             of_gated("!c.?lifecycle.postStart.hasValue()"),
@@ -161,6 +195,12 @@ fn of_workload() -> [Rule; 5] {
              in the workload's container",
         ),
     ]
+}
+
+/// Asked through the agent, a probe that asks nothing would always succeed.
+fn has_handler(kind: &str) -> String {
+    let handlers = ["exec", "httpGet", "tcpSocket", "grpc"].map(|handler| format!("has(c.{kind}Probe.{handler})"));
+    format!("(!has(c.{kind}Probe) || {})", handlers.join(" || "))
 }
 
 /// That `condition` holds for the gated container `c`.

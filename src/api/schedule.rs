@@ -36,9 +36,16 @@ pub struct Schedule {
     #[schemars(range(min = 1))]
     pub starting_deadline_seconds: Option<i32>,
 
+    /// Over how many seconds the starts of different jobs are spread. Each job has an offset from 0 to this, which follows from its namespace and
+    /// name, and starts that much after each of its ticks: a thousand jobs at midnight do not start at once. `SINGLETONJOB_SCHEDULED_TIME` is
+    /// the tick all the same; `startingDeadlineSeconds` and `leadSeconds` count from tick and offset. Defaults to 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = 86400))]
+    pub jitter_seconds: i32,
+
     /// What a tick does while a run is going on. `Forbid`: it is missed. `Replace`: the run is stopped, and when nothing of it is left the tick
-    /// runs. `Enqueue`: the tick waits and runs right after; of several that wait, the latest, and the others are missed. Defaults to
-    /// `Forbid`.
+    /// runs. `Enqueue`: the tick waits and runs right after; of several that wait, the latest, and the others are missed. `Allow`
+    /// is refused, because runs never overlap. Defaults to `Forbid`.
     #[serde(default)]
     pub concurrency_policy: ConcurrencyPolicy,
 
@@ -86,6 +93,11 @@ pub enum CandidatesPolicy {
     BeforeTick,
     /// At all times.
     Always,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &i32) -> bool {
+    *number == 0
 }
 
 fn default_lead_seconds() -> i32 {

@@ -21,6 +21,9 @@ pub const DEFAULT_LEASE_DURATION_SECONDS: i32 = 15;
 /// `backoffLimit` where it is left out, as in batch/v1. Not in the schema: under `Never` there is no limit to default.
 pub const DEFAULT_BACKOFF_LIMIT: i32 = 6;
 
+/// `managedBy` where it is left out.
+pub const OUR_NAME: &str = "singletonjob.dev/singletonjob-controller";
+
 /// What is asked for: only `template` has no default.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -82,6 +85,13 @@ pub struct SingletonJobSpec {
     #[schemars(range(min = 0))]
     pub pod_ttl_seconds_after_finished: Option<i32>,
 
+    /// How long the SingletonJob itself stays after it has finished. Then the controller deletes it, with its pods; its Lease goes when no candidate
+    /// can hold it any more. A GitOps tool that keeps applying it makes it again, and it runs again. Left out, it stays. Not with a `schedule`, and
+    /// only with `completionPolicy: OnSuccess`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub ttl_seconds_after_finished: Option<i32>,
+
     /// Which failures of the workload end the job at once, and which do not count towards `backoffLimit`. Decided where the workload ends, in
     /// the same write that gives the Lease back. Only with `completionPolicy: OnSuccess`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,6 +132,12 @@ pub struct SingletonJobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub workload_container: Option<String>,
+
+    /// Which controller looks after this SingletonJob, as in batch/v1: a path with a domain before it. This controller writes nothing of one that
+    /// names another, its status included. Immutable. Defaults to `singletonjob.dev/singletonjob-controller`, which is this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 3, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$"))]
+    pub managed_by: Option<String>,
 
     /// The pod to run, as in a Deployment or a Job. The workload's container needs a `command`. `restartPolicy` may be left out: it is
     /// `Never` with `completionPolicy: OnSuccess` and `Always` with `Never`.
@@ -208,6 +224,11 @@ impl SingletonJobSpec {
         self.template.spec.as_ref()?.containers.get(self.workload_index()?)
     }
 
+    /// Whether another controller looks after it.
+    pub fn is_anothers(&self) -> bool {
+        self.managed_by.as_deref().is_some_and(|controller| controller != OUR_NAME)
+    }
+
     /// Whether the workload is to stay stopped. The run of a schedule is not stopped by suspension: only ticks are.
     pub fn is_stopped(&self) -> bool {
         self.replicas == 0 || self.suspend && self.schedule.is_none()
@@ -264,6 +285,12 @@ mod tests {
         assert_eq!(spec(&json!({})).workload().map(|container| &*container.name), Some("main"));
         assert_eq!(spec(&json!({"workloadContainer": "side"})).workload().map(|container| &*container.name), Some("side"));
         assert_eq!(spec(&json!({"workloadContainer": "other"})).workload(), None);
+    }
+
+    #[test]
+    fn a_controller_of_another_name_is_another() {
+        let is_anothers = |name: serde_json::Value| spec(&json!({"managedBy": name})).is_anothers();
+        assert!(!is_anothers(json!(null)) && !is_anothers(json!(OUR_NAME)) && is_anothers(json!("example.com/other")));
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub struct SingletonJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_candidate_number: Option<i64>,
 
-    /// Whom the annotation `singletonjob.dev/cleared-holder` cleared last, or what it said while that was about nobody. A pod's name acts once:
+    /// The holder that the annotation `singletonjob.dev/cleared-holder` cleared last, or what the user wrote there without effect. A pod's name acts once:
     /// who holds in that pod later is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_cleared_holder: Option<String>,
@@ -78,7 +78,7 @@ pub struct SingletonJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_schedule_time: Option<Time>,
 
-    /// The next tick of the schedule; absent while ticks are suspended.
+    /// When the next run is due: the next tick of the schedule, with the offset of jitterSeconds. Absent while ticks are suspended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_schedule_time: Option<Time>,
 
@@ -136,7 +136,7 @@ pub struct LeaseStatus {
     /// Name of the Lease, in the same namespace.
     pub name: String,
 
-    /// The pod that holds it; absent while nobody does.
+    /// The pod that holds it; absent while none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
 
@@ -327,7 +327,7 @@ pub struct Takeover {
     /// Why it changed hands.
     pub reason: TakeoverReason,
 
-    /// How long nobody held it: from the release, or from the last renewal, to the acquisition, each by its writer's time of day;
+    /// How long it had no holder: from the release, or from the last renewal, to the acquisition, each by its writer's time of day;
     /// by the controller's clock if these contradict each other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap_milliseconds: Option<i64>,
@@ -340,7 +340,7 @@ pub struct Takeover {
 /// Why the Lease changed hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum TakeoverReason {
-    /// Nobody held it before.
+    /// It had no holder before.
     InitialAcquire,
     /// It was asked for.
     Handover,
@@ -356,7 +356,7 @@ pub enum TakeoverReason {
     WorkloadFailed,
     /// The holder fell silent.
     Expired,
-    /// The Lease was deleted or emptied by somebody else.
+    /// The Lease was deleted or emptied by another client.
     Cleared,
     /// The holder could not renew and stopped in time.
     LeaseLost,

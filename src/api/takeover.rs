@@ -16,7 +16,7 @@ pub const DEFAULT_UNREADY_SECONDS: i32 = 60;
 pub struct TakeoverPolicy {
     /// Which nodes are the better places, as in a pod's preferred node affinity: the weights of all terms that match a node are added up,
     /// and of several ready standbys the one on the node with the highest sum takes over. It decides between standbys, not where pods are
-    /// scheduled: for that, give the template a node affinity too. The very first start goes to whoever is ready first.
+    /// scheduled: for that, give the template a node affinity too. The candidate that is ready first makes the very first start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub preferred_nodes: Vec<PreferredNode>,
@@ -27,7 +27,8 @@ pub struct TakeoverPolicy {
     #[serde(default)]
     pub failback: Failback,
 
-    /// What happens when the pod that holds is not ready, although its lease is in order and its workload runs.
+    /// What happens when the pod that holds is not ready, or its workload has not become ready since it took over, although its lease is in order
+    /// and the workload runs.
     #[serde(default)]
     pub unready_holder: UnreadyHolder,
 
@@ -50,8 +51,8 @@ pub enum Failback {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UnreadyHolder {
-    /// `Keep`: it goes on. `HandOver`: it hands over to a ready standby, if there is one; only with `completionPolicy: Never`. Defaults to
-    /// `Keep`.
+    /// `Keep`: it goes on. `HandOver`: it hands over to a ready standby, if there is one; only with `completionPolicy: Never`. From a new
+    /// template back to the one before it does so once, and that template is not rolled out again by itself. Defaults to `Keep`.
     #[serde(default)]
     pub policy: UnreadyPolicy,
 
@@ -73,7 +74,7 @@ pub enum UnreadyPolicy {
 }
 
 /// What is done about a holder that fell silent. Its own agent has killed the workload before its lease ends, whatever is written here; this
-/// is for those who want to hear it from somebody else too, or whose effects are still on their way.
+/// is for users who want another confirmation too, or whose effects are still on their way.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UnreachableHolder {

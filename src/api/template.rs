@@ -3,7 +3,8 @@
 //! Every list, map and string has a limit from the first day, far above what a pod can use: the API server estimates the cost of a rule
 //! from them, and a limit cannot be introduced later without refusing what was accepted before. Lists that Kubernetes merges by key are
 //! merged by key here too, so that two field managers can share a template; not those whose key needs a default (`ports`,
-//! `imagePullSecrets`), which would make every second apply show a difference.
+//! `imagePullSecrets`), which would make every second apply show a difference, nor those in which charts name a key twice (`env`,
+//! `hostAliases`), which a Deployment takes.
 
 use serde_json::{Map, Value, json};
 
@@ -19,21 +20,19 @@ const MOST_CONTAINERS: u64 = 32;
 const MOST_VOLUMES: u64 = 256;
 
 /// Lists of a pod, wherever they stand in it, that are maps by these keys.
-const MAPS: [(&str, &[&str]); 10] = [
+const MAPS: [(&str, &[&str]); 8] = [
     ("containers", &["name"]),
     ("initContainers", &["name"]),
     ("volumes", &["name"]),
-    ("env", &["name"]),
     ("volumeMounts", &["mountPath"]),
     ("volumeDevices", &["devicePath"]),
-    ("hostAliases", &["ip"]),
     ("topologySpreadConstraints", &["topologyKey", "whenUnsatisfiable"]),
     ("resourceClaims", &["name"]),
     ("schedulingGates", &["name"]),
 ];
 
-/// Of the template's metadata, what reaches the pods; `creationTimestamp` because generated manifests carry it, empty.
-const METADATA: [&str; 3] = ["annotations", "creationTimestamp", "labels"];
+/// Of the template's metadata, what reaches the pods; and what manifests of Jobs carry, where it means nothing either.
+const METADATA: [&str; 6] = ["annotations", "creationTimestamp", "generateName", "labels", "name", "namespace"];
 
 /// What `resources` accept: a number with an optional suffix, as the API server parses it.
 const QUANTITY: &str = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+))?$";
@@ -72,8 +71,19 @@ fn settle_property(name: &str, property: &mut Value) {
     }
     let holder = if property.get("additionalProperties").is_some() { &mut property["additionalProperties"] } else { property };
     if name != "port" && holder.get("x-kubernetes-int-or-string").is_some() {
-        holder["pattern"] = json!(QUANTITY);
+        *holder = quantity();
     }
+}
+
+/// A number or a string, as the API server reads it. No structural schema has a type for that: what is neither is excluded by other means.
+fn quantity() -> Value {
+    json!({
+        "x-kubernetes-preserve-unknown-fields": true,
+        "pattern": QUANTITY,
+        "maxProperties": 0,
+        "maxItems": 0,
+        "not": {"enum": [true, false, {}, []]},
+    })
 }
 
 fn narrow(list: &mut Value, most: u64, key: &str, longest: u64) {
@@ -130,9 +140,12 @@ mod tests {
     }
 
     #[test]
-    fn lists_whose_key_may_be_left_out_are_replaced_as_a_whole() {
+    fn lists_whose_key_may_be_left_out_or_repeated_are_replaced_as_a_whole() {
         let pod = pod();
-        for pointer in ["/properties/imagePullSecrets", "/properties/containers/items/properties/ports"] {
+        let of_container = |list: &str| format!("/properties/containers/items/properties/{list}");
+        let lists =
+            ["/properties/imagePullSecrets".to_owned(), "/properties/hostAliases".to_owned(), of_container("ports"), of_container("env")];
+        for pointer in &lists {
             let list = pod.pointer(pointer).expect("there");
             assert!(list.get("x-kubernetes-list-type").is_none(), "{pointer}");
         }

@@ -3,7 +3,7 @@
 //! # Guarantees
 //! - The Lease comes before the pods: while it cannot be made or read, no pod is made.
 //! - A Lease is written with uid and resourceVersion, and never its spec: candidates own that.
-//! - Pods are made by name and deleted by uid: of two controllers that do the same at once, one is told no.
+//! - Pods are made by name and deleted by uid and resourceVersion, as they were read: of two controllers that do the same at once, one is told no.
 //! - What another made under a name that is needed is left alone, and reported.
 //! - What the API server refuses is remembered, and nothing that needs it is asked for. The rest goes on.
 
@@ -22,7 +22,10 @@ use kube::{Api, Client, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::build::{self, Objects};
+use super::observe::candidate::PodRef;
 use super::observe::{Observed, Seen};
+use super::plan;
+use super::plan::candidates::RoleLabel;
 use super::plan::takeover::Wishes;
 use super::refusals::{Refused, Standing, Step};
 use super::request::{Failure, bounded};
@@ -60,6 +63,23 @@ pub struct Applied {
     pub earlier: Vec<String>,
     /// See [`Seal`].
     pub seal: Seal,
+}
+
+/// Deletes a SingletonJob that has finished, exactly as it was read: what was changed since then stays. The garbage collector removes its pods, and
+/// its Lease goes as that of any SingletonJob that is gone.
+///
+/// # Errors
+/// Where it has changed, or the request fails.
+pub async fn delete(client: &Client, job: &SingletonJob) -> Result<(), Failure> {
+    let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
+    let jobs: Api<SingletonJob> = Api::namespaced(client.clone(), &namespace);
+    let exactly = Preconditions { uid: job.uid(), resource_version: job.resource_version() };
+    let params = DeleteParams::background().preconditions(exactly);
+    tracing::info!(namespace, name, "deleting a SingletonJob that has finished, by its spec.ttlSecondsAfterFinished");
+    match bounded("deleting SingletonJob", &name, jobs.delete(&name, &params)).await {
+        Err(failure) if failure.is_not_found() => Ok(()),
+        result => result.map(drop),
+    }
 }
 
 /// Proof that it came from here.
@@ -140,7 +160,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     async fn in_order(&mut self, observed: &Observed, objects: Objects) -> Result<(), Failure> {
-        let Objects { lease, wishes, role, binding, budget, pods, delete, label, keep, retire } = objects;
+        let Objects { lease, wishes, role, binding, budget, template, pods, delete, label, keep, retire } = objects;
         let lease = match (&observed.lease, lease) {
             (None, Some((lease, free))) => self.make_lease(&lease, free).await?,
             (Some(Seen { object, .. }), _) => Some(self.annotate(object, &wishes).await?),
@@ -158,7 +178,12 @@ impl Work<'_> {
         if !self.applied.wishes_stored {
             return Ok(());
         }
-        if granted {
+        let is_valid = self.validate(template).await?;
+        // Pods that would make room for it stay: the plan knows of that when status does.
+        if !is_valid && !plan::template::is_refused(self.job) && !self.job.spec.is_stopped() {
+            return Ok(());
+        }
+        if granted && is_valid {
             self.ask_about_pods(pods.into_iter().map(|pod| Ask::Make(Box::new(pod)))).await?;
         }
         self.ask_about_pods(delete.into_iter().map(Ask::Delete)).await
@@ -236,6 +261,23 @@ impl Work<'_> {
         self.unless_refused(Step::GuardDrains, "", result).map(drop)
     }
 
+    /// Whether the API server takes a pod of the template, or says nothing about the template itself: a quota or a policy is asked of real pods.
+    async fn validate(&mut self, template: Option<Pod>) -> Result<bool, Failure> {
+        let Some(template) = template else { return Ok(true) };
+        if self.is_refused(Step::ValidateTemplate, "") {
+            return Ok(false);
+        }
+        // No pod is made in any case.
+        if !self.standing.is_asked(Step::MakePod) {
+            return Ok(true);
+        }
+        let answer = match pods::validate(&self.apis.pods, &template).await {
+            Err(failure) if failure.is_invalid() || (failure.is_outage() && !self.job.spec.is_stopped()) => Err(failure),
+            Ok(()) | Err(_) => Ok(()),
+        };
+        Ok(self.unless_refused(Step::ValidateTemplate, "", answer)?.is_some())
+    }
+
     /// What refuses one new pod refuses the next: a number that was not taken is there for the next try.
     async fn ask_about_pods(&mut self, asks: impl Iterator<Item = Ask>) -> Result<(), Failure> {
         for ask in asks {
@@ -251,13 +293,14 @@ impl Work<'_> {
     async fn ask(&mut self, ask: Ask) -> Result<(), Failure> {
         let (pods, applied) = (&self.apis.pods, &mut self.applied);
         match ask {
-            Ask::Label((name, uid, role)) => pods::set_role(pods, self.job, &name, &uid, role).await,
-            Ask::Retire((name, uid, version)) => pods::retire(pods, &name, &uid, &version, applied).await,
-            Ask::Keep((name, uid)) => pods::keep(pods, &name, &uid).await,
+            Ask::Label(label) => pods::set_role(pods, self.job, &label).await,
+            Ask::Retire(pod) => pods::retire(pods, &pod, applied).await,
+            Ask::Keep(pod) => pods::keep(pods, &pod).await,
             Ask::Make(pod) => pods::create(pods, self.job, *pod, applied).await,
-            Ask::Delete((name, uid)) => {
-                remove(pods, "deleting Pod", &name, Some(uid)).await?;
-                applied.deleted.push(name);
+            Ask::Delete(pod) => {
+                let exactly = Preconditions { uid: Some(pod.uid), resource_version: Some(pod.version) };
+                remove(pods, "deleting Pod", &pod.name, exactly).await?;
+                applied.deleted.push(pod.name);
                 Ok(())
             }
         }
@@ -266,36 +309,37 @@ impl Work<'_> {
 
 /// One request about one pod, with what [`Objects`] says of it.
 enum Ask {
-    Label((String, String, &'static str)),
-    Retire((String, String, String)),
-    Keep((String, String)),
+    Label(RoleLabel),
+    Retire(PodRef),
+    Keep(PodRef),
     Make(Box<Pod>),
-    Delete((String, String)),
+    /// Only as it was read: what has changed since is looked at again.
+    Delete(PodRef),
 }
 
 impl Ask {
     /// All new pods are alike.
     fn what(&self) -> (Step, String) {
         match self {
-            Self::Label((pod, ..)) => (Step::Label, pod.clone()),
-            Self::Retire((pod, ..)) => (Step::Retire, pod.clone()),
-            Self::Keep((pod, _)) => (Step::Keep, pod.clone()),
+            Self::Label(label) => (Step::Label, label.pod.name.clone()),
+            Self::Retire(pod) => (Step::Retire, pod.name.clone()),
+            Self::Keep(pod) => (Step::Keep, pod.name.clone()),
             Self::Make(_) => (Step::MakePod, String::new()),
-            Self::Delete((pod, _)) => (Step::DeletePod, pod.clone()),
+            Self::Delete(pod) => (Step::DeletePod, pod.name.clone()),
         }
     }
 }
 
-/// Nothing but the very object of this uid.
-async fn remove<K>(api: &Api<K>, act: &str, name: &str, uid: Option<String>) -> Result<(), Failure>
+/// Nothing but exactly this object.
+async fn remove<K>(api: &Api<K>, act: &str, name: &str, exactly: Preconditions) -> Result<(), Failure>
 where
     K: Clone + Debug + DeserializeOwned,
 {
-    let params = DeleteParams::default().preconditions(Preconditions { uid, resource_version: None });
+    let params = DeleteParams::default().preconditions(exactly);
     tolerate_absence(bounded(act, name, api.delete(name, &params)).await.map(drop))
 }
 
-/// A pod that is gone, or another of its name: what was wanted no longer applies.
+/// A pod that is gone, has changed, or is another of its name: what was wanted no longer applies.
 fn tolerate_absence(result: Result<(), Failure>) -> Result<(), Failure> {
     match result {
         Err(failure) if failure.is_not_found() || failure.is_conflict() => Ok(()),

@@ -12,7 +12,9 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 
+use super::observe::candidate::PodRef;
 use super::plan::Act;
+use super::plan::candidates::{NewPods, RoleLabel};
 use super::plan::takeover::{Creation, Wishes};
 use super::settings::Agent;
 use crate::api::SingletonJob;
@@ -31,16 +33,18 @@ pub struct Objects {
     pub binding: RoleBinding,
     /// What drains should heed, if anything.
     pub budget: Option<PodDisruptionBudget>,
+    /// The template as it is, to be validated before a pod is made from it.
+    pub template: Option<Pod>,
     /// Pods to make; where a name is taken, the next number is tried.
     pub pods: Vec<Pod>,
-    /// Names and uids of pods to delete.
-    pub delete: Vec<(String, String)>,
-    /// Names and uids of pods whose role label is wrong, and what it should be.
-    pub label: Vec<(String, String, &'static str)>,
-    /// Names and uids of ended pods that should stay when their node is lost.
-    pub keep: Vec<(String, String)>,
-    /// Names, uids and versions of ended pods whose other containers should end too.
-    pub retire: Vec<(String, String, String)>,
+    /// Pods to delete.
+    pub delete: Vec<PodRef>,
+    /// Pods whose role label is wrong.
+    pub label: Vec<RoleLabel>,
+    /// Ended pods that should stay when their node is lost.
+    pub keep: Vec<PodRef>,
+    /// Ended pods whose other containers should end too.
+    pub retire: Vec<PodRef>,
 }
 
 fn made_for(mut pod: Pod, act: &Act) -> Pod {
@@ -51,7 +55,7 @@ fn made_for(mut pod: Pod, act: &Act) -> Pod {
 
 /// Turns decisions into objects.
 pub fn objects(job: &SingletonJob, act: &Act, template_hash: &str, agent: &Agent) -> Objects {
-    let (first, count) = act.create;
+    let NewPods { first, count } = act.create;
     let pods =
         (first..).take(count).map(|number| pod::candidate(job, number, template_hash, agent)).map(|pod| made_for(pod, act)).collect();
     Objects {
@@ -60,10 +64,70 @@ pub fn objects(job: &SingletonJob, act: &Act, template_hash: &str, agent: &Agent
         role: rbac::role(job),
         binding: rbac::binding(job, &act.service_accounts),
         budget: act.budget.map(|min_available| budget::budget(job, min_available)),
+        template: act.validate.then(|| pod::template(job)),
         pods,
         delete: act.delete.clone(),
         label: act.label.clone(),
         keep: act.keep.clone(),
         retire: act.retire.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kube::ResourceExt;
+    use serde_json::json;
+
+    use super::*;
+    use crate::controller::names;
+    use crate::controller::plan::{self, Plan};
+
+    /// As a GitOps tool labels it, which would prune what carries its labels and is not in its repository.
+    fn tracked() -> SingletonJob {
+        serde_json::from_value(json!({
+            "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob",
+            "metadata": {"name": "web", "namespace": "shop", "uid": "j", "labels": {"argocd.argoproj.io/instance": "shop", "team": "a"}},
+            "spec": {"template": {"metadata": {"labels": {"app.kubernetes.io/name": "mine", "app.kubernetes.io/managed-by": "Helm"}},
+                                  "spec": {"containers": [{"name": "main", "command": ["x"]}]}}},
+        }))
+        .expect("a SingletonJob")
+    }
+
+    fn made() -> Objects {
+        let (job, agent) = (tracked(), Agent { image: "agent".into(), ..Agent::default() });
+        let observed = crate::controller::observe::Observed { nobody_there: true, ..Default::default() };
+        let Plan::Act(act) = plan::plan(&job, &observed, jiff::Timestamp::UNIX_EPOCH + Duration::from_secs(1)) else {
+            panic!("something to do")
+        };
+        objects(&job, &act, "hash", &agent)
+    }
+
+    #[test]
+    fn nothing_that_is_made_carries_the_labels_of_the_singletonjob() {
+        let made = made();
+        let (lease, _) = made.lease.expect("a Lease");
+        let budget = budget::budget(&tracked(), 1);
+        for labels in [lease.labels(), made.role.labels(), made.binding.labels(), budget.labels()] {
+            assert_eq!(*labels, names::labels("web"));
+        }
+        assert!(
+            made.pods.iter().all(|pod| !pod.labels().contains_key("team") && !pod.labels().contains_key("argocd.argoproj.io/instance"))
+        );
+    }
+
+    #[test]
+    fn the_labels_of_the_template_are_the_pods_own() {
+        let made = made();
+        for pod in &made.pods {
+            let ours = pod.labels().keys().filter(|label| !label.starts_with("singletonjob.dev/")).collect::<Vec<_>>();
+            assert_eq!(ours, ["app.kubernetes.io/managed-by", "app.kubernetes.io/name"]);
+            assert_eq!(
+                (pod.labels()["app.kubernetes.io/name"].as_str(), pod.labels()["app.kubernetes.io/managed-by"].as_str()),
+                ("mine", "Helm")
+            );
+        }
+        assert_eq!(made.pods.len(), 2);
     }
 }

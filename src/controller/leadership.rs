@@ -20,8 +20,8 @@ use super::request::{Failure, bounded, once_reached};
 use crate::contract::field_managers;
 use crate::lease::driver::{self, Owner};
 use crate::lease::elector::{Candidate, Ending, Fact, Order, Role, View};
+use crate::lease::identity::Identity;
 use crate::lease::notes::{CompletionPolicy, Exit, Policy, Run};
-use crate::lease::record::Identity;
 use crate::lease::store::{self, Place};
 use crate::lease::timing::{Timing, Wanted};
 use crate::telemetry::Telemetry;
@@ -93,7 +93,7 @@ where
 /// Asks for the end when it is time, and gives up on giving the Lease back where that takes long or cannot be.
 async fn leave(drain: impl Future<Output = ()>, facts: mpsc::UnboundedSender<Fact>, leases: Api<Lease>) {
     drain.await;
-    // Nobody listens any more when leadership has ended by itself.
+    // The replica no longer listens when leadership has ended by itself.
     drop(facts.send(Fact::Drain));
     let why = timeout(LEAVE_WITHIN, out_of_reach(&leases)).await;
     let why = why.unwrap_or_else(|_| format!("no answer within {} s", LEAVE_WITHIN.as_secs()));
@@ -117,7 +117,17 @@ fn own_lease(namespace: &str) -> Result<Lease, Error> {
     let timing = Timing::new(&Wanted::of(LEASE_DURATION))?;
     let policy = Policy::new(timing, CompletionPolicy::Never);
     let run = Run::first(NAME);
-    let wishes = Wishes { policy, run, handover: None, cleared: None, succession: None, granted: None, ticks: None };
+    let wishes = Wishes {
+        policy,
+        run,
+        handover: None,
+        cleared: None,
+        succession: None,
+        granted: None,
+        handed_back: None,
+        spread: None,
+        ticks: None,
+    };
     // No label of a SingletonJob: this Lease belongs to none.
     let metadata = ObjectMeta { name: Some(NAME.into()), namespace: Some(namespace.to_owned()), ..ObjectMeta::default() };
     Ok(build::lease::bare(metadata, &Creation::First, &wishes))
@@ -205,7 +215,7 @@ where
         // A renewal moves the deadline only: that is no news.
         let view = View { valid_until: None, ..view.clone() };
         if self.published.as_ref() != Some(&view) {
-            let holder = view.holder.as_ref().map_or("nobody", Identity::pod);
+            let holder = view.holder.as_ref().map_or("none", Identity::pod);
             match &view.trouble {
                 None => tracing::info!(role = ?view.role, holder, "the part of this replica in the election"),
                 Some(trouble) => tracing::warn!(role = ?view.role, holder, trouble, "this replica cannot see or renew the leader's Lease"),

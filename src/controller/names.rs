@@ -1,6 +1,7 @@
 //! What is made for a SingletonJob is called and labelled so: what is looked for must be what was made.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Toleration;
 use kube::ResourceExt;
@@ -29,19 +30,20 @@ pub fn toleration(taint: &str, has_ended: bool) -> Toleration {
     }
 }
 
-/// The labels of everything that is made for the SingletonJob of that name.
+/// The labels of everything that is made for the SingletonJob of that name, but for its pods.
 pub fn labels(job: &str) -> BTreeMap<String, String> {
     let pairs = [(labels::NAME, labels::NAME_VALUE), (labels::MANAGED_BY, labels::MANAGED_BY_VALUE), (labels::JOB, job)];
     pairs.into_iter().map(|(label, value)| (label.to_owned(), value.to_owned())).collect()
 }
 
-/// The labels of every candidate pod, but for those that change.
+/// The labels of every candidate pod, but for those that change: the template's, which Services, policies and affinities of the user select by,
+/// and of ours only what is in our own domain.
 pub fn pod_labels(job: &SingletonJob) -> BTreeMap<String, String> {
     let template = job.spec.template.metadata.clone().and_then(|metadata| metadata.labels).unwrap_or_default();
-    template.into_iter().chain(labels(&job.name_any())).collect()
+    template.into_iter().chain([(labels::JOB.to_owned(), job.name_any())]).collect()
 }
 
-/// What a pod is made from, in ten digits. The agent's image is no part of it: an upgrade of the operator replaces nobody. Nor is a default:
+/// What a pod is made from, in ten digits. The agent's image is no part of it: an upgrade of the operator replaces no pod. Nor is a default:
 /// what did not exist when a pod was made is left out where it changes nothing.
 ///
 /// # Panics
@@ -55,6 +57,19 @@ pub fn template_hash(spec: &SingletonJobSpec) -> String {
     };
     let text = format!("{template}{workload}{readiness}");
     format!("{:016x}", fnv1a(text.as_bytes()))[..10].to_owned()
+}
+
+/// The part of `most` by which a job of this namespace and name is late: the same whenever it is made, and for each job another.
+pub fn offset(namespace: &str, name: &str, most: Duration) -> Duration {
+    let hash = mixed(fnv1a(format!("{namespace}/{name}").as_bytes()));
+    Duration::from_secs(hash % (most.as_secs() + 1))
+}
+
+/// The finalizer of splitmix64: names that differ in their last digit have FNV-1a hashes that are much alike.
+fn mixed(hash: u64) -> u64 {
+    let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
 }
 
 /// FNV-1a: the same in every version of every program, which std's hasher does not promise.
@@ -78,6 +93,17 @@ mod tests {
     fn the_hash_of_a_template_is_the_same_in_every_version() {
         assert_eq!(hash(&json!({})), "9cfa4a3933");
         assert_eq!(hash(&json!({"standbyReadiness": "Ready", "replicas": 5})), "9cfa4a3933");
+    }
+
+    #[test]
+    fn the_offsets_of_many_jobs_are_spread_and_stay_the_same() {
+        let most = Duration::from_secs(59);
+        let offsets: Vec<_> = (0..6000).map(|number| offset("shop", &format!("report-{number}"), most).as_secs()).collect();
+        let of = |second: u64| offsets.iter().filter(|offset| **offset == second).count();
+        assert!((0..60).all(|second| (60..=140).contains(&of(second))), "{:?}", (0..60).map(of).collect::<Vec<_>>());
+        assert_eq!(offset("shop", "web", Duration::ZERO), Duration::ZERO);
+        let known = [("shop", "web"), ("web", "shop")].map(|(namespace, name)| offset(namespace, name, most).as_secs());
+        assert_ne!(known[0], known[1]);
     }
 
     #[test]

@@ -1,24 +1,27 @@
 //! What is there: read from the caches, or from the API server itself before anything is made or deleted.
 //!
-//! A cache may be old. For most of what is decided that does no harm, for it is looked at again; but whoever makes a pod or a Lease because
-//! it is missing must not be told so by a cache, nor whoever deletes a standby, which may hold the Lease by now. Therefore a plan that makes
+//! A cache may be old. For most of what is decided that does no harm, for it is looked at again; but a controller that makes a pod or a Lease because
+//! it is missing must not be told so by a cache, nor one that deletes a standby, which may hold the Lease by now. Therefore a plan that makes
 //! or deletes something is made twice: the second time on [`live`] data.
 
 pub mod candidate;
 pub mod claims;
 pub mod fate;
+pub mod hanging;
+pub mod room;
 pub mod sightings;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ListParams;
-use kube::core::{DeserializeGuard, PartialObjectMeta, Selector, SelectorExt};
+use kube::core::{DeserializeGuard, Selector, SelectorExt};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource, ResourceExt};
 
@@ -27,8 +30,9 @@ use super::request::{self, Failure};
 use crate::api::SingletonJob;
 use crate::contract::labels;
 use crate::lease::clock::Moment;
+use crate::lease::identity::Identity;
 use crate::lease::notes::Notes;
-use crate::lease::record::{Identity, Record};
+use crate::lease::record::Record;
 use candidate::Candidate;
 use claims::Claims;
 use fate::Fate;
@@ -47,20 +51,20 @@ pub struct Caches {
     pub roles: Store<Role>,
     /// RoleBindings of SingletonJobs.
     pub bindings: Store<RoleBinding>,
-    /// All PodDisruptionBudgets, whoever made them.
+    /// All PodDisruptionBudgets, the user's too.
     pub budgets: Store<PodDisruptionBudget>,
-    /// All nodes, by their metadata.
+    /// All nodes, as far as anything is read of them.
     pub nodes: Nodes,
 }
 
-/// All nodes, by their metadata: looked at only for a SingletonJob that prefers some of them.
-pub type Nodes = Store<PartialObjectMeta<Node>>;
+/// All nodes: looked at only for a SingletonJob that prefers some of them, or whose candidates are all on one.
+pub type Nodes = Store<Node>;
 
 impl Caches {
     /// Waits until the watches have told of everything that was made for SingletonJobs; false where one has ended. The cache of SingletonJobs
-    /// themselves is waited for by the runtime, and nobody waits for nodes: one that is not known is not preferred.
+    /// themselves is waited for by the runtime, and no reconciliation waits for nodes: one that is not known is not preferred.
     ///
-    /// Only one may wait at a time: kube keeps a single waker for each store, and whoever waited before would never hear of it.
+    /// Only one may wait at a time: kube keeps a single waker for each store, and a task that waited before would never hear of it.
     pub async fn filled(&self) -> bool {
         let Self { jobs: _, pods, leases, roles, bindings, budgets, nodes: _ } = self;
         let all = tokio::try_join!(
@@ -102,6 +106,8 @@ pub struct Observed {
     pub candidates: Vec<Candidate>,
     /// Labels of the nodes that its pods are on, by the nodes' names, where it prefers some; what is not known is missing.
     pub nodes: BTreeMap<String, BTreeMap<String, String>>,
+    /// Since when another node could take a candidate, where all are on one and may be elsewhere.
+    pub room: Option<Timestamp>,
     /// The hash of its template as it is now.
     pub template_hash: String,
     /// Whether the API server itself knows neither a Lease nor a pod of that name.
@@ -110,8 +116,8 @@ pub struct Observed {
     pub foreign: Option<String>,
     /// What has become of a silent holder's pod, where that was asked.
     pub fate: Option<Fate>,
-    /// How the claims that its candidates share may be mounted, where that was asked.
-    pub claims: Claims,
+    /// How the claims that its candidates share may be mounted. `None` if that was not asked, or the API server did not tell.
+    pub claims: Option<Claims>,
 }
 
 impl Observed {
@@ -119,7 +125,7 @@ impl Observed {
     pub fn holder(&self) -> Option<&Identity> {
         let seen = self.lease.as_ref()?;
         let proven = seen.record.acquire_time.is_some() && !self.remaining().is_zero();
-        seen.record.holder.as_ref().filter(|_| proven)
+        if proven { seen.record.holder.as_ref() } else { None }
     }
 
     /// The uid of the holder's pod.
@@ -131,6 +137,36 @@ impl Observed {
     pub fn holder_pod(&self) -> Option<&Candidate> {
         let uid = self.holder_uid()?;
         self.candidates.iter().find(|candidate| candidate.uid == uid)
+    }
+
+    /// Whether `candidate` is the holder's pod.
+    pub fn is_holder(&self, candidate: &Candidate) -> bool {
+        self.holder_uid() == Some(&candidate.uid)
+    }
+
+    /// Whether `candidate` was made from the template as it is now.
+    pub fn is_current(&self, candidate: &Candidate) -> bool {
+        candidate.template_hash.as_deref() == Some(&self.template_hash)
+    }
+
+    /// Whether `candidate` does what it is there for: a holder whose workload is ready, or a standby that could take over.
+    pub fn serves(&self, candidate: &Candidate) -> bool {
+        if self.is_holder(candidate) { candidate.ready } else { candidate.able }
+    }
+
+    /// Whether `candidate` holds the Lease, whether its workload is ready or not, or could take over.
+    pub fn takes_part(&self, candidate: &Candidate) -> bool {
+        candidate.able || self.is_holder(candidate)
+    }
+
+    /// The node that all are on who hold the Lease or could, where there are several.
+    pub fn crowded(&self) -> Option<&str> {
+        room::crowded(self.candidates.iter().filter(|candidate| self.takes_part(candidate)))
+    }
+
+    /// Whether the holder's agent has yet to say that its workload is ready.
+    pub fn awaits_readiness(&self) -> bool {
+        self.lease.as_ref().zip(self.holder_pod()).is_some_and(|(seen, holder)| awaits_readiness(holder, &seen.record))
     }
 
     /// How long the Lease is good for if nothing more is heard; on this controller's clock.
@@ -205,7 +241,7 @@ pub async fn live(
     Ok(Some((job, observed)))
 }
 
-/// The PodDisruptionBudget of `job` among those of its namespace, and the name of one that was made by somebody else for the same pods, or
+/// The PodDisruptionBudget of `job` among those of its namespace, and the name of one that another client made for the same pods, or
 /// under the same name.
 fn sort_out<'a>(
     job: &SingletonJob,
@@ -231,6 +267,16 @@ fn with_nodes(job: &SingletonJob, observed: Observed, known: &Nodes) -> Observed
     Observed { nodes, ..observed }
 }
 
+/// With an answer to since when another node could take a candidate, where all are on one.
+pub fn with_room(job: &SingletonJob, observed: Observed, known: &Nodes) -> Observed {
+    let Some(crowded) = observed.crowded() else { return observed };
+    if observed.claims.as_ref().is_none_or(|claims| room::is_pinned(job, claims)) {
+        return observed;
+    }
+    let room = room::since(job, crowded, known.state().iter().map(AsRef::as_ref));
+    Observed { room, ..observed }
+}
+
 fn complete<'a>(
     job: &SingletonJob,
     observed: Observed,
@@ -243,11 +289,25 @@ fn complete<'a>(
     candidates.sort_by_key(|candidate| candidate.number);
     let strange = lease.as_ref().filter(|lease| !is_about(lease, job));
     let foreign = observed.foreign.or_else(|| foreign(strange, "Lease", &job.name_any()));
-    let seen = lease.filter(|_| foreign.is_none()).map(|lease| see(lease, job, sightings, now)).transpose()?;
+    let seen = match lease {
+        Some(lease) if foreign.is_none() => Some(see(lease, job, sightings, now)?),
+        Some(_) | None => None,
+    };
+    let record = seen.as_ref().map(|seen| &seen.record);
     for candidate in &mut candidates {
-        candidate.has_held = has_held(candidate, job, seen.as_ref().map(|seen| &seen.record));
+        candidate.has_held = has_held(candidate, job, record);
+        if let Some(record) = record.filter(|record| awaits_readiness(candidate, record)) {
+            candidate.ready = false;
+            candidate.unready_since = candidate.unready_since.or(record.acquire_time);
+        }
     }
     Ok(Observed { lease: seen, candidates, template_hash: names::template_hash(&job.spec), foreign, ..observed })
+}
+
+/// Whether it holds the Lease, and its agent has yet to say that the workload is ready: its pod may be so still, from when it stood by.
+fn awaits_readiness(candidate: &Candidate, record: &Record) -> bool {
+    let holds = record.holder.as_ref().and_then(Identity::pod_uid) == Some(&candidate.uid);
+    holds && candidate.reports_readiness && record.notes.health.as_ref().is_none_or(|health| health.workload_ready.is_none())
 }
 
 /// As the Lease has it; status knows of pods whose agents do not write that down.
@@ -314,8 +374,9 @@ pub fn is_owned(pod: &Pod, job: &SingletonJob) -> bool {
 /// Whether the controlling owner is a SingletonJob of that name that is gone: the garbage collector removes it.
 pub fn is_of_earlier(pod: &Pod, job: &SingletonJob) -> bool {
     let (name, uid) = (job.name_any(), job.uid());
+    let is_named = pod.labels().get(labels::JOB) == Some(&name);
     let is_one = |owner: &OwnerReference| owner.controller == Some(true) && owner.kind == SingletonJob::kind(&()) && owner.name == name;
-    is_ours(pod, &name) && pod.owner_references().iter().any(|owner| is_one(owner) && Some(&owner.uid) != uid.as_ref())
+    is_named && pod.owner_references().iter().any(|owner| is_one(owner) && Some(&owner.uid) != uid.as_ref())
 }
 
 #[cfg(test)]
@@ -333,7 +394,7 @@ mod tests {
         .expect("a SingletonJob");
         let kinds = |owner: &str, name: &str, uid: &str, label: &str| {
             let owner = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": owner, "name": name, "uid": uid, "controller": true});
-            let labels = json!({labels::MANAGED_BY: labels::MANAGED_BY_VALUE, labels::JOB: label});
+            let labels = json!({labels::JOB: label});
             let pod = json!({"metadata": {"name": "web-1", "labels": labels, "ownerReferences": [owner]}});
             let pod: Pod = serde_json::from_value(pod).expect("a pod");
             (is_owned(&pod, &job), is_of_earlier(&pod, &job))
@@ -367,6 +428,44 @@ mod tests {
         };
         let held: Vec<_> = (1..=6).filter(|number| has_held(&pod(*number), &job, Some(&record))).collect();
         assert_eq!(held, [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn a_holder_is_ready_once_its_agent_has_said_so_in_this_tenure() {
+        let job: SingletonJob = serde_json::from_value(json!({
+            "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "web", "uid": "j"}, "spec": {"template": {}},
+        }))
+        .expect("a SingletonJob");
+        let pod = |number: u32, readiness: &str| -> Pod {
+            let owner =
+                json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "name": "web", "uid": "j", "controller": true});
+            serde_json::from_value(json!({
+                "metadata": {"name": format!("web-{number}"), "uid": format!("u{number}"), "ownerReferences": [owner],
+                             "annotations": {labels::READINESS: readiness}},
+                "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
+            }))
+            .expect("a pod")
+        };
+        let holder = |readiness: &str, health: serde_json::Value| {
+            let lease = json!({
+                "metadata": {"name": "web", "uid": "l", "resourceVersion": "7",
+                             "labels": {labels::MANAGED_BY: labels::MANAGED_BY_VALUE, labels::JOB: "web"},
+                             "annotations": {keys::HEALTH: health.to_string()}},
+                "spec": {"holderIdentity": "web-1_u1_7", "leaseDurationSeconds": 15, "acquireTime": "2026-01-01T00:01:00.000000Z",
+                         "renewTime": "2026-01-01T00:01:00.000000Z"},
+            });
+            let lease = serde_json::from_value(lease).expect("a Lease");
+            let pods = [pod(1, readiness), pod(2, readiness)];
+            let observed = complete(&job, Observed::default(), Some(lease), pods.iter(), &Sightings::default(), Moment::default());
+            let observed = observed.expect("a record");
+            assert!(observed.candidates[1].ready && observed.candidates[1].unready_since.is_none(), "a standby is none of this");
+            let Candidate { ready, unready_since, .. } = observed.candidates[0].clone();
+            (ready, unready_since, observed.awaits_readiness())
+        };
+        let waits = (false, "2026-01-01T00:01:00Z".parse().ok(), true);
+        assert_eq!(holder(labels::READINESS_REPORTED, json!({"token": "7"})), waits);
+        assert_eq!(holder(labels::READINESS_REPORTED, json!({"workloadReady": "2026-01-01T00:01:03Z"})), (true, None, false));
+        assert_eq!(holder("", json!({})), (true, None, false), "an agent that does not report");
     }
 
     #[test]

@@ -7,8 +7,9 @@
 //!
 //! # Layout
 //! [`runs`]: which run is wanted, and how far it has come. [`schedule`]: which tick becomes one. [`takeover`]: the Lease and its wishes.
-//! [`clearance`]: whether a silent holder is gone. [`closing`]: which run cannot be started. [`candidates`]: how many pods. [`rollout`]: which template. [`progress`]: whether a rollout
-//! gets on. [`handover`]: who should hold, by [`preference`] among others. [`retention`]: which ended pods stay. [`failure`]: what candidates
+//! [`clearance`]: whether a silent holder is gone. [`closing`]: which run cannot be started. [`candidates`]: how many pods. [`rollout`]: which template. [`trial`]: whether
+//! that has been tried in vain. [`template`]: whether
+//! the API server is asked of it first. [`progress`]: whether a rollout gets on. [`spread`]: whether one is to be elsewhere. [`handover`]: who should hold, by [`preference`] among others. [`retention`]: which ended pods stay. [`failure`]: what candidates
 //! make of failures, [`failed_pods`] which ended pods are some. [`budget`]: whether drains wait for a standby. [`request`]: what a person asks for by annotation.
 
 pub mod budget;
@@ -25,34 +26,41 @@ pub mod retention;
 pub mod rollout;
 pub mod runs;
 pub mod schedule;
+pub mod spread;
 pub mod takeover;
+pub mod template;
 #[cfg(test)]
 #[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
 mod tests;
+pub mod trial;
+pub mod wanted_run;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::observe::Observed;
-use super::observe::candidate::Candidate;
+use super::observe::candidate::{Candidate, PodRef};
+use super::observe::{Observed, hanging};
 use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::schedule::CandidatesPolicy;
 use crate::api::{CompletionPolicy, SingletonJob};
 use crate::lease::notes::Run;
 use crate::lease::timing::{Timing, Wanted};
-use closing::Closed;
+use candidates::{NewPods, RoleLabel};
 use handover::Choice;
 use handover::request::{Fate, Request};
 use rollout::Step;
+use runs::Closed;
 use schedule::Agenda;
 use takeover::{Creation, Wishes};
 
 /// What should be done about one SingletonJob.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
-    /// Nothing: it is being deleted, and the garbage collector does the rest.
+    /// Nothing: it is being deleted, and the garbage collector does the rest; or another controller looks after it.
     LetGo,
+    /// The SingletonJob itself goes: it has finished, and has stayed for as long as it is to.
+    Delete,
     /// Nothing: this must be put right by a person first.
     Refuse(Refusal),
     /// This, in this order.
@@ -79,20 +87,22 @@ pub struct Act {
     pub service_accounts: Vec<String>,
     /// How many ready pods a drain has to leave, where it should wait for a standby at all.
     pub budget: Option<i32>,
-    /// The number of the first new candidate, and how many.
-    pub create: (i64, usize),
+    /// Whether the API server is asked to validate the template before.
+    pub validate: bool,
+    /// Candidates to make.
+    pub create: NewPods,
     /// Why the run is closed, or has been.
     pub closed: Option<Closed>,
     /// The run that they are made for, where there is more than one.
     pub made_for: Option<u32>,
-    /// Names and uids of pods to delete.
-    pub delete: Vec<(String, String)>,
-    /// Names and uids of pods whose role label is wrong, and what it should be.
-    pub label: Vec<(String, String, &'static str)>,
-    /// Names and uids of ended pods that should stay when their node is lost.
-    pub keep: Vec<(String, String)>,
-    /// Names, uids and versions of ended pods whose other containers should end too.
-    pub retire: Vec<(String, String, String)>,
+    /// Pods to delete.
+    pub delete: Vec<PodRef>,
+    /// Pods whose role label is wrong.
+    pub label: Vec<RoleLabel>,
+    /// Ended pods that should stay when their node is lost.
+    pub keep: Vec<PodRef>,
+    /// Ended pods whose other containers should end too.
+    pub retire: Vec<PodRef>,
     /// What becomes of a request to hand over.
     pub request: Option<Request>,
     /// What becomes of a request to run.
@@ -105,17 +115,20 @@ pub struct Act {
 
 /// However quiet it is: a watch may have missed something.
 const LONGEST_LOOK: Duration = Duration::from_secs(300);
-/// Beyond the lease, until everybody would have taken over.
+/// Beyond the lease, until any standby would have taken over.
 const TAKEOVER_SLACK: Duration = Duration::from_secs(1);
-/// Nobody tells of a node that is marked as out of service.
+/// No watch tells of a node that is marked as out of service.
 const BLOCKED_LOOK: Duration = Duration::from_secs(5);
 /// How long after the lease a service may be without a holder before that is called a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Decides.
 pub fn plan(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Plan {
-    if job.metadata.deletion_timestamp.is_some() {
+    if job.metadata.deletion_timestamp.is_some() || job.spec.is_anothers() {
         return Plan::LetGo;
+    }
+    if retention::left_of_job(job, observed, now) == Some(Duration::ZERO) {
+        return Plan::Delete;
     }
     let decided = timing(job).and_then(|timing| Ok((timing, schedule::agenda(job, observed, now)?)));
     match (decided, &observed.foreign) {
@@ -147,25 +160,42 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, agenda: Option<A
     let pace = candidates::pace(observed, now);
     let number = candidates::next_number(job, observed);
     let time_to_live = retention::time_to_live(job, observed, now);
-    let Step { create, delete, rolls_out } = pods(job, observed, agenda.as_ref(), time_to_live, now);
+    let spreading = spread::decide(job, observed, agenda.as_ref(), now);
+    let Step { create, delete, rolls_out } = pods(job, observed, agenda.as_ref(), time_to_live, spreading.surplus, now);
     let choice = handover::choose(job, observed, rolls_out, now);
     let awaited = progress::awaited(job, observed).map(|awaited| awaited.left(now));
-    let left = runs::left(job, observed, agenda.as_ref(), now).filter(|_| observed.holder().is_none());
+    let is_free = observed.holder().is_none();
+    let left = if is_free { wanted_run::left(job, observed, agenda.as_ref(), now) } else { None };
     let unstarted = if agenda.is_none() { closing::left(job, observed, now) } else { None };
     let closed = match &agenda {
         Some(agenda) => agenda.closed,
         None if unstarted == Some(Duration::ZERO) => Some(Closed::DeadlineExceeded),
-        None => closing::closed(job, observed),
+        None => runs::closed(job, observed),
     };
-    let run = runs::wanted(job, observed, agenda.as_ref(), closed, now);
+    let run = wanted_run::wanted(job, observed, agenda.as_ref(), closed, now);
     let create = if pace.is_zero() && closed.is_none() { create } else { 0 };
-    let due = [Some(pace), time_to_live, choice.look, awaited, left, unstarted, unheld_left(job, observed, now)];
+    let hangs = observed.candidates.iter().filter_map(|candidate| hanging::left(candidate, now)).min();
+    // Nothing wakes the controller when another event is written about a pod that hangs.
+    let hangs = hangs.map(|left| if left.is_zero() { hanging::HANGS_AFTER } else { left });
+    let due = [
+        Some(pace),
+        hangs,
+        spreading.look,
+        retention::left_of_job(job, observed, now),
+        time_to_live,
+        choice.look,
+        awaited,
+        left,
+        unstarted,
+        unheld_left(job, observed, now),
+    ];
     Act {
         create_lease: observed.lease.is_none().then(|| takeover::creation(job, observed, timing)),
-        wishes: wishes(job, observed, timing, run, agenda.as_ref(), &choice),
+        wishes: Wishes { spread: spreading.note, ..wishes(job, observed, timing, run, agenda.as_ref(), &choice) },
         service_accounts: candidates::service_accounts(job, observed),
         budget: budget::min_available(job, observed),
-        create: (number, create),
+        validate: template::is_in_doubt(job, observed, create > 0),
+        create: NewPods { first: number, count: create },
         closed,
         made_for: agenda.as_ref().map(Agenda::made_for),
         keep: retention::fleeting(observed, &delete),
@@ -182,12 +212,19 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, agenda: Option<A
 fn wishes(job: &SingletonJob, observed: &Observed, timing: Timing, run: Run, agenda: Option<&Agenda>, choice: &Choice) -> Wishes {
     let granted = choice.request.as_ref().filter(|request| matches!(request.fate, Fate::Granted(_))).map(|request| request.text.clone());
     let wishes = takeover::wishes(job, observed, timing, run, agenda, choice.handover.clone());
-    Wishes { succession: choice.succession.clone(), granted, ..wishes }
+    Wishes { succession: choice.succession.clone(), granted, handed_back: choice.handed_back.clone(), ..wishes }
 }
 
-fn pods(job: &SingletonJob, observed: &Observed, agenda: Option<&Agenda>, time_to_live: Option<Duration>, now: Timestamp) -> Step {
+fn pods(
+    job: &SingletonJob,
+    observed: &Observed,
+    agenda: Option<&Agenda>,
+    time_to_live: Option<Duration>,
+    surplus: usize,
+    now: Timestamp,
+) -> Step {
     if agenda.is_none() && time_to_live == Some(Duration::ZERO) {
-        return Step { delete: observed.candidates.iter().map(candidates::name).collect(), ..Step::default() };
+        return Step { delete: observed.candidates.iter().map(Candidate::pod_ref).collect(), ..Step::default() };
     }
     let mut delete = match agenda {
         Some(agenda) => retention::surplus_of_runs(job, observed, agenda, now),
@@ -203,20 +240,20 @@ fn pods(job: &SingletonJob, observed: &Observed, agenda: Option<&Agenda>, time_t
         return Step { delete, ..Step::default() };
     }
     let stale = agenda.map_or_else(Vec::new, |agenda| stale(job, observed, agenda));
-    let step = rollout::step(job, &without(observed, &stale));
+    let step = rollout::step(job, &without(observed, &stale), surplus);
     delete.extend(stale);
     delete.extend(step.delete);
     Step { delete, ..step }
 }
 
 /// Between runs, candidates that are not for the next one.
-fn stale(job: &SingletonJob, observed: &Observed, agenda: &Agenda) -> Vec<(String, String)> {
+fn stale(job: &SingletonJob, observed: &Observed, agenda: &Agenda) -> Vec<PodRef> {
     let as_of_the_tick = job.spec.schedule.as_ref().is_some_and(|schedule| schedule.candidates == CandidatesPolicy::BeforeTick);
     if agenda.goes_on || !as_of_the_tick { Vec::new() } else { candidates::stale(observed, agenda.made_for()) }
 }
 
-fn without(observed: &Observed, leaving: &[(String, String)]) -> Observed {
-    let stays = |candidate: &&Candidate| !leaving.iter().any(|(_, uid)| *uid == candidate.uid);
+fn without(observed: &Observed, leaving: &[PodRef]) -> Observed {
+    let stays = |candidate: &&Candidate| !leaving.iter().any(|pod| pod.uid == candidate.uid);
     Observed { candidates: observed.candidates.iter().filter(stays).cloned().collect(), ..observed.clone() }
 }
 

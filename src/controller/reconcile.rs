@@ -13,9 +13,10 @@ use tokio::sync::watch;
 use super::apply::{self, Applied};
 use super::build;
 use super::observe::sightings::Sightings;
-use super::observe::{self, Caches, Observed, claims, fate};
+use super::observe::{self, Caches, Observed, claims, fate, hanging};
 use super::plan::{self, Plan};
-use super::refusals::{Refusals, Standing, Step, asked};
+use super::quote;
+use super::refusals::{self, Refusals, Standing, Step, asked};
 use super::report::events::{self, Event};
 use super::report::recorder::Recorder;
 use super::report::{self, Account};
@@ -50,7 +51,7 @@ pub struct Context {
     pub agent: Agent,
     /// For events.
     pub recorder: Recorder,
-    /// For whoever operates the controller.
+    /// For users who operate the controller.
     pub telemetry: Arc<Telemetry>,
     /// Failures in a row, by SingletonJob.
     pub failures: Failures,
@@ -60,10 +61,17 @@ pub struct Context {
 
 /// How often in a row a SingletonJob could not be reconciled, by namespace and name.
 #[derive(Default)]
-pub struct Failures(Mutex<HashMap<(String, String), u32>>);
+pub struct Failures(Mutex<HashMap<(String, String), Row>>);
+
+#[derive(Default)]
+struct Row {
+    failures: u32,
+    /// What status says about them.
+    told: Option<String>,
+}
 
 impl Failures {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), u32>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Row>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -72,15 +80,26 @@ impl Failures {
     }
 
     fn in_a_row(&self, key: &(String, String)) -> u32 {
-        self.lock().get(key).copied().unwrap_or(0)
+        self.lock().get(key).map_or(0, |row| row.failures)
+    }
+
+    /// What to tell of a failure: the words that were told before, where they say the same. So status says nothing new because the controller
+    /// has tried again.
+    fn words(&self, key: (String, String), message: String) -> String {
+        let mut rows = self.lock();
+        let told = &mut rows.entry(key).or_default().told;
+        match told {
+            Some(told) if quote::is_the_same(told, &message) => told.clone(),
+            _ => told.insert(message).clone(),
+        }
     }
 
     /// One more; how long to wait before the next try.
     fn one_more(&self, key: (String, String)) -> Duration {
         let mut failures = self.lock();
-        let count = failures.entry(key).or_default();
-        *count = count.saturating_add(1);
-        doubled(FIRST_RETRY, *count, LONGEST_RETRY)
+        let row = failures.entry(key).or_default();
+        row.failures = row.failures.saturating_add(1);
+        doubled(FIRST_RETRY, row.failures, LONGEST_RETRY)
     }
 }
 
@@ -149,7 +168,7 @@ async fn one(job: &SingletonJob, context: &Context) -> Result<Action, Failure> {
     let asked = asked(&job.metadata);
     let standing = context.refusals.standing(&key(&job.metadata), asked, Instant::now());
     let observed = observe::cached(job, &context.caches, &context.sightings, clock::now().at)?;
-    let observed = with_fate(job, observed, &context.client).await?;
+    let observed = with_answers(job, observed, context).await?;
     let plan = plan::plan(job, &observed, now);
     if !needs_own_eyes(&plan, &observed, &standing) {
         return Box::pin(carry_out(job, observed, plan, (asked, &standing), now, context)).await;
@@ -157,13 +176,23 @@ async fn one(job: &SingletonJob, context: &Context) -> Result<Action, Failure> {
     let Some((job, observed)) = live(job, context).await? else {
         return Ok(Action::await_change());
     };
-    let observed = with_fate(&job, observed, &context.client).await?;
+    let observed = with_answers(&job, observed, context).await?;
     let plan = plan::plan(&job, &observed, now);
     Box::pin(carry_out(&job, observed, plan, (asked, &standing), now, context)).await
 }
 
 async fn live(job: &SingletonJob, context: &Context) -> Result<Option<(SingletonJob, Observed)>, Failure> {
     observe::live(job, &context.client, &context.caches.nodes, &context.sightings, clock::now().at).await
+}
+
+/// With an answer to each question that is seldom asked.
+async fn with_answers(job: &SingletonJob, observed: Observed, context: &Context) -> Result<Observed, Failure> {
+    let observed = with_fate(job, observed, &context.client).await?;
+    if observed.crowded().is_none() {
+        return Ok(observed);
+    }
+    let observed = Observed { claims: claims::look(&context.client, job).await, ..observed };
+    Ok(observe::with_room(job, observed, &context.caches.nodes))
 }
 
 /// With an answer to what has become of a silent holder, where that decides something.
@@ -174,9 +203,13 @@ async fn with_fate(job: &SingletonJob, observed: Observed, client: &Client) -> R
     Ok(Observed { fate, ..observed })
 }
 
-/// Whether something is about to be made because a cache says that it is missing, or deleted because it says that it is not needed.
+/// Whether something is about to be made because a cache says that it is missing, or deleted because it says that it is not needed, or over.
 fn needs_own_eyes(plan: &Plan, observed: &Observed, standing: &Standing) -> bool {
-    let Plan::Act(act) = plan else { return false };
+    let act = match plan {
+        Plan::Act(act) => act,
+        Plan::Delete => return true,
+        Plan::LetGo | Plan::Refuse(_) => return false,
+    };
     if act.create_lease.is_some() {
         return standing.is_asked(Step::MakeLease);
     }
@@ -185,7 +218,7 @@ fn needs_own_eyes(plan: &Plan, observed: &Observed, standing: &Standing) -> bool
     let makes_binding = observed.binding.is_none() && comes_to_binding && standing.is_asked(Step::BindRole);
     // Pods come and go by what the Lease says.
     let is_told = standing.find(Step::Annotate, &act.wishes.fingerprint()).is_none();
-    let makes_pods = act.create.1 > 0 && standing.is_asked(Step::MakePod);
+    let makes_pods = act.create.count > 0 && standing.is_asked(Step::ValidateTemplate) && standing.is_asked(Step::MakePod);
     makes_role || makes_binding || (is_told && (makes_pods || !act.delete.is_empty()))
 }
 
@@ -199,6 +232,7 @@ async fn carry_out(
 ) -> Result<Action, Failure> {
     let (mut applied, result, next_look) = match &plan {
         Plan::LetGo => return Ok(Action::await_change()),
+        Plan::Delete => return delete(job, context).await,
         Plan::Refuse(_) => (apply::nothing(), Ok(()), REFUSED_PLAN_RETRY),
         Plan::Act(act) => {
             let objects = build::objects(job, act, &observed.template_hash, &context.agent);
@@ -212,7 +246,7 @@ async fn carry_out(
         Box::pin(tell_failure(job, observed, &plan, applied, &failure, now, context)).await;
         return Err(failure);
     }
-    let remember_first = plan::takeover::must_remember_first(job, &observed) && applied.wishes_stored;
+    let remember_first = matches!(plan, Plan::Act(_)) && plan::takeover::must_remember_first(job, &observed) && applied.wishes_stored;
     let stored = applied.wishes_stored;
     Box::pin(tell(job, observed, &plan, applied, now, context)).await?;
     let look = match ask_again {
@@ -227,6 +261,14 @@ async fn carry_out(
     Ok(Action::requeue(look.saturating_sub(spent)))
 }
 
+/// Deletes what has finished; where the API server refuses that, an event says so, because status says how the job ended.
+async fn delete(job: &SingletonJob, context: &Context) -> Result<Action, Failure> {
+    let Err(failure) = apply::delete(&context.client, job).await else { return Ok(Action::await_change()) };
+    let Some(message) = failure.refuses() else { return Err(failure) };
+    context.recorder.record(job, vec![events::deletion_refused(&message)]).await;
+    Ok(Action::requeue(refusals::LONGEST_PAUSE))
+}
+
 /// Writes status and events.
 async fn tell(
     job: &SingletonJob,
@@ -236,7 +278,9 @@ async fn tell(
     now: Timestamp,
     context: &Context,
 ) -> Result<(), Failure> {
-    let observed = Observed { claims: claims::look(&context.client, job).await?, ..observed };
+    let claims = if observed.claims.is_some() { observed.claims } else { claims::look(&context.client, job).await };
+    let observed = Observed { claims, ..observed };
+    let observed = hanging::explain(&context.client, job, observed, now).await;
     let account = Account::new(job, &observed, plan, applied, now);
     let status = report::report(&context.client, &account, &context.recorder).await?;
     if let Some(takeover) = status.takeovers.first().filter(|takeover| account.old().takeovers.first() != Some(takeover)) {
@@ -257,8 +301,9 @@ async fn tell_failure(
 ) {
     let hangs = matches!(failure, Failure::Timeout { .. });
     let fails = failure.refusal().is_some_and(|(code, _)| code >= 500);
-    if (hangs || fails) && context.failures.in_a_row(&key(&job.metadata)) >= TOLD_FAILURES {
-        let applied = Applied { failed: Some(failure.to_string()), ..applied };
+    let key = key(&job.metadata);
+    if (hangs || fails) && context.failures.in_a_row(&key) >= TOLD_FAILURES {
+        let applied = Applied { failed: Some(context.failures.words(key, failure.to_string())), ..applied };
         if let Err(untold) = Box::pin(tell(job, observed, plan, applied, now, context)).await {
             tracing::debug!(%untold, "status does not say why");
         }

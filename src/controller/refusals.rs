@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::quote;
 use super::request::doubled;
 use crate::api::conditions::reasons;
 
@@ -40,6 +41,8 @@ pub enum Step {
     Retire,
     /// To let an ended pod stay when its node is lost.
     Keep,
+    /// To validate the template.
+    ValidateTemplate,
     /// To make a pod.
     MakePod,
     /// To delete a pod.
@@ -49,7 +52,7 @@ pub enum Step {
 impl Step {
     /// Whether no candidate can be made without it.
     pub fn comes_before_pods(self) -> bool {
-        matches!(self, Self::MakeLease | Self::GrantRole | Self::BindRole)
+        matches!(self, Self::MakeLease | Self::GrantRole | Self::BindRole | Self::ValidateTemplate)
     }
 
     /// One of [`reasons`].
@@ -59,6 +62,7 @@ impl Step {
             Self::GrantRole => reasons::ROLE_REFUSED,
             Self::BindRole => reasons::ROLE_BINDING_REFUSED,
             Self::GuardDrains => reasons::POD_DISRUPTION_BUDGET_REFUSED,
+            Self::ValidateTemplate => reasons::INVALID_TEMPLATE,
             Self::Label | Self::Retire | Self::Keep | Self::MakePod | Self::DeletePod => reasons::POD_REFUSED,
         }
     }
@@ -74,6 +78,7 @@ impl Step {
             Self::Label => "Services find the active pod by its label",
             Self::Retire => "the workload of the pod has ended, and its other containers are to end too",
             Self::Keep => "the pod has ended, and its log is to outlive a loss of its node",
+            Self::ValidateTemplate => "candidates are made from spec.template",
             Self::MakePod => "the pod is a candidate",
             Self::DeletePod => "the pod is not needed any more",
         }
@@ -138,8 +143,8 @@ impl Refusals {
         Standing(waits.map(|repeated| repeated.refused.clone()).collect())
     }
 
-    /// Remembers what was `refused`, `standing` included, and nothing else; how long until the controller asks again. A refusal in other
-    /// numbers keeps its first words, so that status says nothing new because the controller asked again.
+    /// Remembers what was `refused`, `standing` included, and nothing else; how long until the controller asks again. A refusal with other
+    /// names and numbers keeps its first words, so that status says nothing new because the controller asked again.
     pub fn note(&self, key: &(String, String), asked: u64, standing: &Standing, refused: &mut [Refused], now: Instant) -> Option<Duration> {
         let mut memories = self.lock();
         memories.retain(|_, memory| memory.refused.iter().any(|repeated| repeated.again + FORGOTTEN > now));
@@ -160,15 +165,11 @@ fn repeated(before: &[Repeated], standing: &Standing, refused: &mut Refused, now
     {
         return known.clone();
     }
-    if let Some(known) = known.filter(|known| without_numbers(&known.refused.message) == without_numbers(&refused.message)) {
+    if let Some(known) = known.filter(|known| quote::is_the_same(&known.refused.message, &refused.message)) {
         refused.message.clone_from(&known.refused.message);
     }
     let times = known.map_or(0, |known| known.times).saturating_add(1);
     Repeated { refused: refused.clone(), times, again: now + doubled(FIRST_PAUSE, times, LONGEST_PAUSE) }
-}
-
-fn without_numbers(message: &str) -> String {
-    message.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
 /// What users ask of an object: everything of it but its status, as one number. The controller is woken by its change, and by no other.

@@ -29,14 +29,15 @@ use super::observe::candidate::Candidate;
 use super::observe::candidate::hindrance::Hindrance;
 use super::observe::{Observed, Seen};
 use super::plan::candidates::has_made_its_attempt;
-use super::plan::closing::{self, Closed};
 use super::plan::handover::request::{Fate, Request};
+use super::plan::runs::{self, Closed};
 use super::plan::schedule::{self, Agenda};
-use super::plan::{Plan, Refusal, clearance};
+use super::plan::{Plan, Refusal, clearance, spread};
 use super::refusals::{Refused, Step};
 use super::request::{Failure, bounded, in_our_name};
 use crate::api::{SingletonJob, SingletonJobStatus};
-use crate::lease::record::{Identity, Record};
+use crate::lease::identity::Identity;
+use crate::lease::record::Record;
 
 /// Everything that a report is made from.
 #[derive(Clone, Debug)]
@@ -91,7 +92,7 @@ impl<'a> Account<'a> {
         } = applied;
         let (refusal, act) = match plan {
             Plan::Refuse(refusal) => (Some(refusal), None),
-            Plan::LetGo => (None, None),
+            Plan::LetGo | Plan::Delete => (None, None),
             Plan::Act(act) => (None, Some(act)),
         };
         Self {
@@ -106,7 +107,7 @@ impl<'a> Account<'a> {
                 .filter(|request| stored || request.fate != schedule::request::Fate::Granted),
             closed: match act {
                 Some(act) if stored => act.closed,
-                _ => closing::closed(job, observed),
+                _ => runs::closed(job, observed),
             },
             agenda: act.and_then(|act| act.agenda.as_ref()),
             last_number,
@@ -136,7 +137,7 @@ impl<'a> Account<'a> {
     pub fn holder(&self) -> Option<&Identity> {
         let tells_outcome = self.record().is_some_and(Record::tells_outcome);
         let holder = self.observed.holder().filter(|holder| holder.is_of(&self.job.name_any()) && !tells_outcome);
-        holder.filter(|_| !clearance::is_remembered_silent(self.job, self.observed))
+        if clearance::is_remembered_silent(self.job, self.observed) { None } else { holder }
     }
 
     /// The holder's pod, where it is still there.
@@ -149,7 +150,7 @@ impl<'a> Account<'a> {
         self.observed.candidates.iter().filter(|candidate| self.is_standby(candidate))
     }
 
-    /// Whether it could take over at once. Whoever may still run is none, heard of or not, and no pod of a one-shot that has made its attempt.
+    /// Whether it could take over at once. A candidate that may still run is none, heard of or not, and no pod of a one-shot that has made its attempt.
     pub fn is_standby(&self, candidate: &Candidate) -> bool {
         let takes_part = candidate.is_alive() && candidate.able && !has_made_its_attempt(self.job, candidate);
         takes_part && self.may_still_run().is_none_or(|holder| holder.pod_uid() != Some(candidate.uid.as_str()))
@@ -165,22 +166,29 @@ impl<'a> Account<'a> {
         }
     }
 
+    /// What the API server finds wrong with the template.
+    pub fn invalid_template(&self) -> Option<&Refused> {
+        self.refused.iter().find(|refused| refused.step == Step::ValidateTemplate)
+    }
+
     /// Why a new pod cannot be made.
     fn pod_trouble(&self) -> Option<Hindrance> {
         let refused = self.refused.iter().find(|refused| refused.step == Step::MakePod);
         let hindrance = |reason: &str, message: &String| Hindrance { reason: reason.to_owned(), message: message.clone() };
         let refused = refused.map(|refused| hindrance("FailedCreate", &refused::of_pod(refused)));
-        refused.or_else(|| self.failed.as_ref().map(|message| hindrance("RequestFailed", message)))
+        let invalid = || self.invalid_template().map(|invalid| hindrance(invalid.step.reason(), &refused::sentence(invalid)));
+        refused.or_else(invalid).or_else(|| self.failed.as_ref().map(|message| hindrance("RequestFailed", message)))
     }
 
     /// What cannot be made or changed beside new pods.
     pub fn refused_objects(&self) -> impl Iterator<Item = &Refused> {
-        self.refused.iter().filter(|refused| refused.step != Step::MakePod)
+        self.refused.iter().filter(|refused| !matches!(refused.step, Step::MakePod | Step::ValidateTemplate))
     }
 
-    /// Why some candidate does not start.
+    /// Why some candidate does not start. Nothing waits for the one that is tried on another node.
     pub fn trouble(&self) -> Option<Hindrance> {
-        let alive = self.observed.candidates.iter().filter(|candidate| candidate.is_alive());
+        let tried = spread::tried(self.job, self.observed).map(|tried| &tried.uid);
+        let alive = self.observed.candidates.iter().filter(|candidate| candidate.is_alive() && Some(&candidate.uid) != tried);
         let mut stuck = alive.filter_map(|candidate| {
             let hindrance = candidate.hindrance.as_ref()?;
             Some(Hindrance {

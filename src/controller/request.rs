@@ -64,6 +64,13 @@ impl Failure {
         causes.into_iter().any(|cause| cause.reason == NAMESPACE_TERMINATING)
     }
 
+    /// Whether the API server's own validation found fields at fault. A policy that denies a request names none.
+    pub fn is_invalid(&self) -> bool {
+        let Self::Request { source: kube::Error::Api(status), .. } = self else { return false };
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        status.code == 422 && causes.into_iter().any(|cause| !cause.field.is_empty())
+    }
+
     /// Whether something else was written first.
     pub fn is_conflict(&self) -> bool {
         self.refusal().is_some_and(|(code, _)| code == 409)
@@ -74,7 +81,7 @@ impl Failure {
         self.refusal().is_some_and(|(code, _)| matches!(code, 401 | 403))
     }
 
-    /// Whether nobody answered who could have done it: none was there, or too busy.
+    /// Whether no server answered that could have done it: none was there, or too busy.
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Request { .. } => self.refusal().is_none_or(|(code, _)| code >= 500 || code == 429),
@@ -113,7 +120,7 @@ pub async fn bounded<T>(act: &str, subject: &str, request: impl Future<Output = 
     }
 }
 
-/// Asks again while the API server is out of reach: whoever starts during an outage waits for its end. What is refused is refused for good.
+/// Asks again while the API server is out of reach: a program that starts during an outage waits for its end. What is refused is refused for good.
 ///
 /// # Errors
 /// The API server's refusal.

@@ -1,6 +1,6 @@
 //! Leases that have outlived their SingletonJob.
 //!
-//! Such a Lease tells the next SingletonJob of that name who may still be running. It can go when nobody can be: it was given back, or has
+//! Such a Lease tells the next SingletonJob of that name who may still be running. It can go when no process can be: it was given back, or has
 //! not been renewed for as long as it lasts, on this controller's own clock.
 
 use std::sync::Arc;
@@ -75,6 +75,6 @@ mod tests {
     fn a_lease_goes_only_when_nobody_can_still_be_running() {
         assert!(!nobody_runs(&record("a_u_1"), &after(14)));
         assert!(nobody_runs(&record("a_u_1"), &after(15)));
-        assert!(!nobody_runs(&record(""), &after(14)), "emptied by nobody knows whom");
+        assert!(!nobody_runs(&record(""), &after(14)), "emptied by an unknown client");
     }
 }

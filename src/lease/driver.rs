@@ -10,7 +10,7 @@ use super::clock;
 use super::elector::{Answer, Candidate, Elector, Ending, Fact, Input, Order, Output, Source, View};
 use super::store::{Connection, Event, Failure, Place, Store};
 
-/// Whoever owns the workload.
+/// The process that owns the workload.
 pub trait Owner {
     /// Does what is ordered, before it returns. What happens later is told as a [`Fact`].
     fn carry_out(&mut self, order: Order);

@@ -14,6 +14,7 @@
 //! - A release is sent only when the process tree is empty.
 
 mod account;
+mod backoff;
 mod charges;
 mod limits;
 mod release;
@@ -179,8 +180,9 @@ impl Elector {
             (Fact::NotStarted, Stage::Tenure(tenure)) => tenure.not_started(),
             (Fact::WorkloadEnded(exit), Stage::Tenure(tenure)) => tenure.ended(now.at, exit),
             (Fact::TreeEmpty, Stage::Tenure(tenure)) => tenure.tree_empty(now),
-            // Without a tenure there is no workload that could end.
-            (Fact::NotStarted | Fact::WorkloadEnded(_) | Fact::TreeEmpty, Stage::Standby(_) | Stage::Done) => {}
+            (Fact::Ready, Stage::Tenure(tenure)) => tenure.ready(now.wall),
+            // Without a tenure there is no workload that could be ready, or end.
+            (Fact::NotStarted | Fact::WorkloadEnded(_) | Fact::TreeEmpty | Fact::Ready, Stage::Standby(_) | Stage::Done) => {}
         }
     }
 

@@ -1,4 +1,4 @@
-//! Giving a Lease back in the name of a holder that died, by whoever knows that nothing of it runs any more.
+//! Giving a Lease back in the name of a holder that died, by the process that knows that nothing of it runs any more.
 //!
 //! # Guarantees
 //! Only a Lease that the dead one still holds is released: an identity belongs to one process alone. One that its acquisition may still come to

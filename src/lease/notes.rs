@@ -1,7 +1,7 @@
 //! The annotations in which the controller and the candidates speak to each other through their Lease.
 //!
 //! The controller writes *wishes* and candidates write *reports*; neither touches what the other writes. A note that does not parse is kept
-//! as it is, reported, and treated as absent: whoever wrote it is of another version or no part of this protocol.
+//! as it is, reported, and treated as absent: its writer is of another version or no part of this protocol.
 
 mod policy;
 
@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::record::{Identity, Version};
+use super::identity::{Identity, Version};
 pub use policy::{CompletionPolicy, FailureAction, FailurePolicy, FailureRule, Operator, Policy, UnreachableHolder};
 
 /// Names of the annotations.
@@ -28,6 +28,10 @@ pub mod keys {
     pub const SUCCESSION: &str = "singletonjob.dev/succession";
     /// JSON string: see [`Notes::handled_request`](super::Notes::handled_request).
     pub const HANDLED_REQUEST: &str = "singletonjob.dev/handled-handover-request";
+    /// JSON string: see [`Notes::handed_back`](super::Notes::handed_back).
+    pub const HANDED_BACK: &str = "singletonjob.dev/handed-back";
+    /// See [`Spread`](super::Spread).
+    pub const SPREAD: &str = "singletonjob.dev/spread";
     /// See [`Ticks`](super::Ticks).
     pub const TICKS: &str = "singletonjob.dev/ticks";
     /// See [`Progress`](super::Progress).
@@ -55,6 +59,11 @@ pub struct Notes {
     pub succession: Vec<String>,
     /// The controller's own: the last request to hand over that was granted, written together with its [`Handover`].
     pub handled_request: Option<String>,
+    /// The controller's own: the hash of the template whose holder was asked to hand back to one of the template before, because its workload
+    /// was not ready. Written together with that [`Handover`], so that it is asked once.
+    pub handed_back: Option<String>,
+    /// The controller's own: what it has tried to have candidates on several nodes.
+    pub spread: Option<Spread>,
     /// The controller's own: what has become of the ticks of a schedule, written together with its [`Run`].
     pub ticks: Option<Ticks>,
     /// Report: how the current run goes.
@@ -78,6 +87,8 @@ impl Notes {
             cleared: read(annotations, keys::CLEARED),
             succession: read(annotations, keys::SUCCESSION).unwrap_or_default(),
             handled_request: read(annotations, keys::HANDLED_REQUEST),
+            handed_back: read(annotations, keys::HANDED_BACK),
+            spread: read(annotations, keys::SPREAD),
             ticks: read(annotations, keys::TICKS),
             progress: read(annotations, keys::PROGRESS),
             released: read(annotations, keys::RELEASED),
@@ -110,9 +121,9 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 /// Whether anything should run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Desired {
-    /// Whoever can take the Lease runs the workload.
+    /// The candidate that takes the Lease runs the workload.
     Run,
-    /// The holder stops, nobody acquires.
+    /// The holder stops, and no candidate acquires.
     Stop,
 }
 
@@ -173,7 +184,7 @@ impl Run {
         }
     }
 
-    /// Whether whoever runs it by this account should go on: it has not been stopped since, nor followed by another.
+    /// Whether the holder that runs it by this account should go on: it has not been stopped since, nor followed by another.
     pub fn goes_on(&self, progress: &Progress) -> bool {
         let same = self.uid == progress.uid && self.number == progress.run;
         same && self.desired == Desired::Run && self.resumptions <= progress.resumptions
@@ -181,7 +192,7 @@ impl Run {
 }
 
 /// What has become of the ticks of a schedule. It changes only together with [`Run`], by compare-and-swap: so a tick becomes at most one run,
-/// whoever looks, and however often.
+/// which candidate looks, and however often.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ticks {
@@ -205,6 +216,16 @@ pub struct Ticks {
     pub request: Option<String>,
 }
 
+/// While all candidates are on one node: how often the controller has made one more, and when last.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spread {
+    /// How often.
+    pub tries: u32,
+    /// By the controller's time of day.
+    pub last: Timestamp,
+}
+
 /// Please stop and release, you in particular.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -223,7 +244,7 @@ pub struct Handover {
 pub struct Cleared {
     /// Which Lease; a recreated one is another.
     pub lease_uid: String,
-    /// Any other holder is not meant; none for a Lease that was emptied by somebody who is no candidate.
+    /// Any other holder is not meant; none for a Lease that was emptied by a client that is no candidate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<Identity>,
 }
@@ -231,7 +252,7 @@ pub struct Cleared {
 /// Why a Lease was given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Reason {
-    /// Made new by the controller, with nobody there who could hold it.
+    /// Made new by the controller, with no candidate there that could hold it.
     Created,
     /// Asked for.
     Handover,
@@ -256,6 +277,20 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether the holder gave way to a successor that stood ready.
+    pub fn is_handover(self) -> bool {
+        match self {
+            Self::Handover | Self::Unready | Self::Failback | Self::RolledOut => true,
+            Self::Created
+            | Self::Drain
+            | Self::WorkloadSucceeded
+            | Self::WorkloadFailed
+            | Self::Stopped
+            | Self::LeaseLost
+            | Self::ElectorDied => false,
+        }
+    }
+
     /// Whether a running workload is told to stop for this reason, which then neither succeeds nor fails by its exit.
     pub fn is_interruption(self) -> bool {
         match self {
@@ -321,7 +356,7 @@ pub enum Provisional {
     Interrupted,
     /// As ignored: its lease was lost, which the failure policy forgives.
     Ignored,
-    /// As a failure that nobody waits for: its lease was lost.
+    /// As a failure that no start waits for: its lease was lost.
     Lost,
     /// As a later version has it: it stays so.
     #[serde(other)]
@@ -346,6 +381,12 @@ pub struct Released {
     /// How the workload ended, where it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<Exit>,
+    /// Whether it was ended because its liveness probe failed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unhealthy: bool,
+    /// Whether the workload had become ready in this tenure, as far as the holder had said so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ready: bool,
 }
 
 impl Released {
@@ -436,6 +477,10 @@ pub struct Health {
     /// else. `None` if an earlier version wrote this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_started: Option<Timestamp>,
+    /// When the workload's readiness probe first succeeded in this tenure, by its node's time of day. `None` until then, if the template has
+    /// neither a readiness nor a startup probe, and if an earlier version wrote this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_ready: Option<Timestamp>,
     /// Why the holder was told to stop, since it was: what falls silent after that was cut short and has not failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopping: Option<Reason>,

@@ -22,8 +22,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::elector::Write;
+use super::identity::Version;
 use super::notes::{self, keys};
-use super::record::{Malformed, Record, Version};
+use super::record::{Malformed, Record};
 
 /// Between two attempts to open a watch.
 const WATCH_RETRY: Duration = Duration::from_secs(1);
@@ -141,7 +142,7 @@ impl Store {
                 Err(Failure::Refused(why)) if why == NOT_FOUND => Ok(None),
                 result => result.map(Some),
             };
-            // Nobody listens any more once the process is about to end.
+            // The elector no longer listens once the process is about to end.
             drop(events.send(Event::Read(result)));
         });
     }
@@ -317,8 +318,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::lease::identity::Identity;
     use crate::lease::notes::{Progress, Reason, Released};
-    use crate::lease::record::Identity;
 
     fn lease() -> Lease {
         serde_json::from_value(serde_json::json!({
@@ -352,6 +353,8 @@ mod tests {
                 reason: Reason::Drain,
                 token: Some(Version(9)),
                 exit: None,
+                unhealthy: false,
+                ready: false,
             }),
             finished: None,
             health: None,

@@ -85,7 +85,7 @@ impl Metrics {
         registry.register("singletonjob_takeovers", "Changes of hands that this replica saw, by reason", self.takeovers.clone());
         registry.register(
             "singletonjob_takeover_gap_seconds",
-            "How long nobody held a Lease before it was taken",
+            "How long a Lease had no holder before a candidate took it",
             self.takeover_gap.clone(),
         );
         registry.register("singletonjob_build", "1, with the version as a label", Info::new([("version", env!("CARGO_PKG_VERSION"))]));

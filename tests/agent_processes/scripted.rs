@@ -4,6 +4,7 @@
 //! `DIRECTORY/facts` what it hears. Once `DIRECTORY/hang` names a file, its elector writes there, which on a frozen disk does not return.
 //! With a deadline of zero it starts nothing and ends without knowing whether it holds the Lease.
 //! `scripted-agent beat FILE` writes the time to the file, over and over.
+//! `scripted-agent flood` sends SIGHUP to PID 1, over and over.
 
 use std::env;
 use std::ffi::OsString;
@@ -17,6 +18,8 @@ use std::thread;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use singletonjob::agent::config::Config;
 use singletonjob::agent::elector::Container;
 use singletonjob::agent::supervise;
@@ -24,8 +27,8 @@ use singletonjob::contract::exit_codes;
 use singletonjob::lease::clock;
 use singletonjob::lease::driver::Owner;
 use singletonjob::lease::elector::{Candidate, Ending, Fact, Order, Role, Start, View};
+use singletonjob::lease::identity::Version;
 use singletonjob::lease::notes::Exit;
-use singletonjob::lease::record::Version;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
@@ -38,6 +41,7 @@ fn main() {
     match arguments.split_first() {
         Some((task, rest)) if task == "run" => exit(run(rest)),
         Some((task, rest)) if task == "beat" => beat(Path::new(&rest[0])),
+        Some((task, _)) if task == "flood" => flood(),
         _ => exit(exit_codes::USAGE),
     }
 }
@@ -49,6 +53,13 @@ fn beat(path: &Path) -> ! {
         let now = u64::try_from(clock::now().at.boot.as_nanos()).expect("not before the year 2554");
         file.write_at(&now.to_le_bytes(), 0).expect("a writable file");
         thread::sleep(Duration::from_micros(20));
+    }
+}
+
+/// PID 1 is there as long as this is.
+fn flood() -> ! {
+    loop {
+        let _ = kill(Pid::from_raw(1), Signal::SIGHUP);
     }
 }
 
@@ -109,7 +120,7 @@ impl Script {
                     container.carry_out(Order::Kill);
                 }
                 Fact::TreeEmpty => break,
-                Fact::Unhealthy | Fact::Lateness(_) => {}
+                Fact::Unhealthy | Fact::Ready | Fact::Lateness(_) => {}
             }
         }
         container.carry_out(Order::DisarmDeadline);

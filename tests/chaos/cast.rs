@@ -15,7 +15,8 @@ use serde_json::json;
 use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::types;
 use singletonjob::contract::{Role, Standing, labels, pod};
-use singletonjob::lease::record::{Identity, Record};
+use singletonjob::lease::identity::Identity;
+use singletonjob::lease::record::Record;
 use tokio::time::{sleep, timeout};
 
 use crate::support::job::{Job, condition};

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Error, ResourceExt};
 use serde_json::json;
 use singletonjob::api::conditions::types;
 use singletonjob::contract::paths;
 
-use crate::job::{IMAGE, Job, LEASE, SOON};
+use crate::job::{IMAGE, Job, LEASE, SOON, condition};
 use crate::observe::{await_object, await_tenure, nothing_starts, now};
 use crate::scenario::{Scenario, side_by_side};
 
@@ -100,7 +101,10 @@ fn under_default_deny_egress_the_condition_says_that_candidates_cannot_read_thei
         let faults: Vec<_> = pods.iter().filter_map(address).map(|address| scenario.cluster.deny_egress(&address)).collect();
         let began = now();
         std::fs::write(job.records.join("go"), "").expect("shared memory is writable");
-        let condition = job.await_complaint(types::AGENT_HEALTHY, "cannot read the Lease").await;
+        let says_so = |is: &Condition| is.status == "False" && is.message.contains("cannot read the Lease");
+        // An agent gives up after 30 s, and then its container has to end and to be seen.
+        let job_then = job.within(SOON * 2, "an agent complains", |job| condition(job, types::AGENT_HEALTHY).is_some_and(says_so)).await;
+        let condition = condition(&job_then, types::AGENT_HEALTHY).expect("just seen").clone();
         scenario.noted("denied to the condition that says so", now() - began);
         assert!(condition.message.contains(API_SERVER), "{}", condition.message);
         job.await_event("LeaseRenewalFailing", API_SERVER).await;

@@ -9,7 +9,7 @@ use serde_json::json;
 use singletonjob::contract::{Role, exit_codes};
 use singletonjob::lease::notes::{CompletionPolicy, Outcome};
 
-use crate::by_hand::{ByHand, NAME};
+use crate::by_hand::{ByHand, NAME, POD_START};
 use crate::observe::{await_object, await_tenure, boot_time, nothing_starts, now, tenure};
 use crate::scenario::{Scenario, without_operator, without_operator_alone, without_operator_on_own_nodes};
 use crate::witness::Tenure;
@@ -20,6 +20,9 @@ const LEASE_SECONDS: u64 = 15;
 const SHORT_LEASE_SECONDS: u64 = 6;
 const HANDOVER: Duration = Duration::from_millis(300);
 const ELECTOR_DEATH: Duration = Duration::from_millis(500);
+/// A kubelet that found no API server asks again after a minute at most (client-go's reflector waits 30 s, and by its jitter up to twice that),
+/// and then starts a pod.
+const KUBELET_BACKOFF: Duration = Duration::from_secs(90);
 const SECOND: Duration = Duration::from_secs(1);
 
 async fn service(scenario: &Scenario) -> ByHand<'_> {
@@ -49,8 +52,9 @@ fn one_candidate_runs_and_the_other_stands_by() {
         let job = service(scenario).await;
         let began = now();
         let active = job.candidate(0, "node-a", &[]).await;
-        let first = await_tenure(&scenario.records, 1, Duration::from_secs(20)).await;
-        scenario.at_most("pod created to first instruction", first.first - began, Duration::from_secs(5));
+        let first = await_tenure(&scenario.records, 1, POD_START).await;
+        // Beside others; `story` judges it with the cluster to itself.
+        scenario.noted("pod created to first instruction", first.first - began);
         let standby = job.candidate(1, "node-b", &[]).await;
         standby.await_role(Role::Standby).await;
         let standing = active.await_role(Role::Active).await;
@@ -67,17 +71,19 @@ fn a_holder_and_a_standby_write_at_most_twice_in_five_seconds_together() {
     without_operator("api-cost", async |scenario| {
         let job = service(scenario).await;
         job.pair(&[]).await;
-        let (began, mut last, mut renewals) = (now(), job.record().await.renew_time.expect("held"), 0_u32);
         let window = Duration::from_secs(20);
+        let began = job.record().await.renew_time.expect("held");
+        let (mut last, mut renewals) = (began, 0_u32);
         let count = await_object(scenario.api::<Lease>(), NAME, "20 s of renewals", window * 2, |lease| {
             let renewed = lease.and_then(|lease| lease.spec.as_ref()?.renew_time.as_ref()).map(|time| time.0);
             if let Some(renewed) = renewed.filter(|renewed| *renewed > last) {
                 (last, renewals) = (renewed, renewals + 1);
             }
-            now() - began >= window
+            last.duration_since(began).unsigned_abs() >= window
         });
         count.await;
-        let seconds = (now() - began).as_secs_f64();
+        // From one renewal to another: so many renewals take so many intervals.
+        let seconds = last.duration_since(began).as_secs_f64();
         let rate = f64::from(renewals) / seconds;
         scenario.noted("between renewals", Duration::from_secs_f64(1.0 / rate));
         assert!(rate <= 0.4, "{renewals} writes in {seconds:.1} s");
@@ -227,6 +233,12 @@ fn an_api_server_that_is_gone_for_5_s_is_not_noticed() {
     without_operator_alone("api-server-5-s", async |scenario| {
         let job = service(scenario).await;
         let (_active, _standby, old) = job.pair(&[]).await;
+        // The outage and what it takes to mend it fit between one renewal and the soft deadline only from its beginning on.
+        let before = job.record().await.renew_time;
+        await_object::<Lease, _>(scenario.api(), NAME, "a fresh renewal", job.timing.lease_duration(), |lease| {
+            lease.is_some_and(|lease| lease.spec.as_ref().and_then(|spec| spec.renew_time.as_ref()).map(|time| time.0) > before)
+        })
+        .await;
         let fault = scenario.cluster.refuse_api_server();
         nothing_starts(&scenario.records, 1, Duration::from_secs(5)).await;
         let back = fault.mend();
@@ -255,6 +267,10 @@ fn an_api_server_that_is_gone_for_20_s_ends_the_workload_by_the_deadline_and_one
             job.timing.lease_duration() + SECOND,
         );
         nothing_starts(&scenario.records, 2, Duration::from_secs(5)).await;
+        // What comes next needs the kubelets of all nodes.
+        for (number, node) in (10..).zip(scenario.cluster.nodes()) {
+            job.candidate(number, node, &[]).await.await_role_within(KUBELET_BACKOFF, Role::Standby).await;
+        }
     });
 }
 

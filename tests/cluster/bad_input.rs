@@ -2,19 +2,23 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
+use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::types;
 
 use crate::cluster::said;
-use crate::job::{Job, SOON, condition};
+use crate::job::{IMAGE, Job, SOON, condition};
 use crate::observe::{await_tenure, eventually, nothing_starts};
 use crate::operator;
 use crate::scenario::{Scenario, aside, side_by_side, with_operator};
 
 const SECOND: Duration = Duration::from_secs(1);
+/// The kubelet says why a volume is not there when it has tried, and the controller asks after 30 s.
+const HANGS: Duration = Duration::from_secs(60);
 const EVENT: &str = "StandbyUnavailable";
 
 /// The condition and the event of a job of which nothing can start quote the reason.
@@ -40,6 +44,43 @@ fn a_template_that_fits_no_node_is_quoted() {
         let job = Job::one_shot(scenario, "report").pod(&json!({"nodeSelector": {"example.com/disk": "none"}}));
         ends_in_a_condition_and_an_event(&job, "Unschedulable", "didn't match Pod's node affinity/selector").await;
     });
+}
+
+#[test]
+fn a_pod_that_hangs_on_its_node_says_why() {
+    side_by_side("hanging", async |scenario| {
+        let nowhere = json!({"volumes": [{"name": "settings", "configMap": {"name": "nowhere"}}]});
+        let mount = json!([{"name": "settings", "mountPath": "/settings"}]);
+        let job = Job::service(scenario, "web").pod(&nowhere).container(json!({"volumeMounts": mount}));
+        job.apply();
+        let quoted = |job: &SingletonJob| {
+            condition(job, types::READY)
+                .is_some_and(|is| is.reason == "FailedMount" && is.message.contains("configmap \"nowhere\" not found"))
+        };
+        job.within(HANGS, "the kubelet is quoted", quoted).await;
+        job.await_complaint(types::STANDBY_AVAILABLE, "configmap \"nowhere\" not found").await;
+    });
+}
+
+#[test]
+fn an_init_container_that_crashes_is_quoted_with_its_exit_code_and_once() {
+    side_by_side("init-crash", async |scenario| {
+        let crashes = json!({"name": "migrate", "image": IMAGE, "imagePullPolicy": "Never", "command": ["/bin/sh", "-c", "exit 3"]});
+        let job = Job::service(scenario, "web").pod(&json!({"initContainers": [crashes]}));
+        job.apply();
+        let crash = job.await_complaint(types::READY, "container migrate: exited with code 3").await;
+        assert_eq!(crash.reason, "CrashLoopBackOff");
+        // The words are those of the youngest that crashes.
+        job.await_pods("both have crashed", |pods| pods.len() == 2 && pods.iter().all(|pod| restarts_of_init(pod) > 0)).await;
+        let before = job.at_rest().await;
+        job.await_pods("it crashes again", |pods| pods.iter().any(|pod| restarts_of_init(pod) > 1)).await;
+        assert_eq!(job.at_rest().await.resource_version(), before.resource_version(), "the same words");
+    });
+}
+
+fn restarts_of_init(pod: &Pod) -> i32 {
+    let statuses = pod.status.as_ref().and_then(|status| status.init_container_statuses.as_ref());
+    statuses.into_iter().flatten().map(|container| container.restart_count).max().unwrap_or(0)
 }
 
 #[test]

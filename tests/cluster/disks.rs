@@ -13,7 +13,8 @@ use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::types;
 use singletonjob::api::status::CandidateRole;
 use singletonjob::contract::{exit_codes, labels, paths, pod};
-use singletonjob::lease::record::{Identity, Record};
+use singletonjob::lease::identity::Identity;
+use singletonjob::lease::record::Record;
 use singletonjob::lease::timing::{Timing, Wanted};
 use tokio::time::sleep;
 

@@ -1,16 +1,20 @@
 //! Nodes that are emptied: the holder hands over first, and waits for somebody to hand over to.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use singletonjob::api::conditions::types;
+use singletonjob::api::SingletonJob;
+use singletonjob::api::conditions::{reasons, types};
 use singletonjob::api::status::TakeoverReason;
 
 use crate::cluster::said;
-use crate::job::{Job, SOON};
+use crate::job::{Job, SOON, condition};
 use crate::observe::{await_tenure, nothing_starts};
 use crate::scenario::{Scenario, with_operator};
 
 const HANDOVER: Duration = Duration::from_millis(300);
+/// Nothing wakes the controller for a node: it looks once in a lease, and the new candidate takes its time.
+const SPREADS: Duration = Duration::from_secs(60);
 const NODES: [&str; 2] = ["node-a", "node-b"];
 
 fn drain(scenario: &Scenario, node: &str, seconds: u32) -> Result<(), String> {
@@ -46,12 +50,20 @@ fn a_drain_hands_over_and_waits_until_there_is_somebody_to_hand_over_to() {
         let standby = job.pods().await.into_iter().filter_map(|pod| pod.metadata.name).find(|name| *name != first.pod);
         job.delete_pod(&standby.expect("a standby"));
         job.await_complaint(types::STANDBY_AVAILABLE, "").await;
-        job.await_true(types::STANDBY_AVAILABLE).await;
+        assert_eq!(job.await_true(types::STANDBY_AVAILABLE).await.reason, reasons::SAME_NODE);
         let refused = drain(scenario, &node, 15).expect_err("the last one that is ready stays");
         assert!(refused.contains("disruption budget"), "{refused}");
         nothing_starts(&job.records, job.tenures().len(), Duration::from_secs(2)).await;
 
         scenario.must(&["uncordon", other]);
+        let apart = |job: &SingletonJob| {
+            let nodes: BTreeSet<_> =
+                job.status.iter().flat_map(|status| &status.candidates).map(|candidate| candidate.node.clone()).collect();
+            condition(job, types::STANDBY_AVAILABLE).is_some_and(|is| is.reason == reasons::AS_EXPECTED) && nodes.len() == 2
+        };
+        job.within(SPREADS, "candidates are on both nodes", apart).await;
+        job.await_pods("one standby went for it", |pods| pods.len() == 2).await;
+        nothing_starts(&job.records, job.tenures().len(), Duration::from_secs(2)).await;
         drain(scenario, &node, 60).expect("there is room elsewhere");
         let last = await_tenure(&job.records, job.tenures().len(), SOON).await;
         job.until("it runs on the other node", |job| {

@@ -1,5 +1,6 @@
 //! Nodes that are lost: what ran there is replaced elsewhere, whether somebody says that the node is gone, or nobody does.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -10,8 +11,9 @@ use singletonjob::api::conditions::types;
 use crate::cluster::said;
 use crate::faults::is_replaced;
 use crate::job::{Job, SOON};
-use crate::observe::{await_tenure, boot_time, nothing_starts, now};
-use crate::scenario::{Scenario, on_own_nodes};
+use crate::observe::{await_tenure, boot_time, eventually, nothing_starts, now};
+use crate::operator;
+use crate::scenario::{Scenario, on_own_nodes, side_by_side};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// How long the cluster lets a node be silent (hack/cluster/control-plane.sh), and how often it looks.
@@ -142,5 +144,19 @@ fn what_was_on_a_node_whose_object_is_deleted_is_replaced_when_its_pods_are_gone
 
         drop(unregistered);
         nothing_starts(&moved.records, starts[1] + 1, SECOND * 2).await;
+    });
+}
+
+#[test]
+fn the_operators_own_pods_are_on_two_nodes() {
+    side_by_side("operator-apart", async |scenario| {
+        let columns = "--output=jsonpath={range .items[*]}{.spec.nodeName} {.metadata.deletionTimestamp}{\"\\n\"}{end}";
+        let question = ["--namespace", operator::NAMESPACE, "get", "pods", "--selector", operator::SELECTOR, columns];
+        let are_apart = || {
+            let told = said(&question, &scenario.cluster.kubectl(&question));
+            let nodes: BTreeSet<_> = told.lines().filter_map(|line| line.split_once(' ')?.1.is_empty().then_some(line.trim())).collect();
+            (nodes.len() == 2 && !nodes.contains("")).then_some(())
+        };
+        eventually("two pods on two nodes", SOON, are_apart).await;
     });
 }

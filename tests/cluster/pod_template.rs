@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use singletonjob::api::conditions::types;
+use singletonjob::api::status::TakeoverReason;
 use singletonjob::contract::labels;
 
 use crate::job::{IMAGE, Job, LEASE, SOON};
@@ -21,6 +22,36 @@ fn helper(name: &str, then: &str) -> Value {
 
 fn has_ended(pod: &Pod) -> bool {
     matches!(pod.status.as_ref().and_then(|status| status.phase.as_deref()), Some("Succeeded" | "Failed"))
+}
+
+#[test]
+fn labels_of_the_template_are_what_services_and_affinities_select_by() {
+    side_by_side("labels", async |scenario| {
+        let mine = json!({"app.kubernetes.io/name": "mine"});
+        let apart = json!([{"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": mine}}]);
+        let job = Job::service(scenario, "web").with(json!({"template": {"metadata": {"labels": mine}}}));
+        let one_node = json!({"nodeSelector": {"kubernetes.io/hostname": "node-a"},
+                              "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": apart}}});
+        let job = job.pod(&one_node);
+        job.apply();
+        job.await_complaint(types::STANDBY_AVAILABLE, "didn't match pod anti-affinity rules").await;
+        let selected = scenario.must(&["get", "pods", "--selector", "app.kubernetes.io/name=mine", "--output", "name"]);
+        assert_eq!(selected.lines().count(), 2, "{selected}");
+    });
+}
+
+#[test]
+fn a_server_on_the_address_of_the_pod_is_asked_there() {
+    side_by_side("pod-address", async |scenario| {
+        let address = json!([{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]);
+        let member = json!({
+            "command": ["/bin/sh", "-c", "exec httpd -f -p \"$POD_IP:9100\" -h /"], "env": address,
+            "readinessProbe": {"tcpSocket": {"port": 9100}, "periodSeconds": 1},
+        });
+        let job = Job::service(scenario, "web").container(member).with(json!({"replicas": 1}));
+        job.apply();
+        job.await_true(types::READY).await;
+    });
 }
 
 #[test]
@@ -57,5 +88,68 @@ fn what_is_beside_the_workload_runs_in_every_candidate_and_ends_with_the_run() {
         assert_eq!(left[0].labels().get(labels::JOB).map(String::as_str), Some("report"));
         job.await_event("PodRetired", &tenure.pod).await;
         nothing_starts(&job.records, 1, LEASE + Duration::from_secs(1)).await;
+    });
+}
+
+/// As a mesh does: the agent's connection goes through it, and it takes its time to end.
+fn proxy() -> Value {
+    let relay = "trap 'sleep 2; exit 0' TERM; nc -ll -p 16443 -e nc \"$KUBERNETES_SERVICE_HOST\" \"$KUBERNETES_SERVICE_PORT\" & \
+                 while :; do sleep 1 & wait $!; done";
+    let listens = json!({"tcpSocket": {"port": 16443}, "periodSeconds": 1});
+    json!({"name": "istio-proxy", "image": IMAGE, "imagePullPolicy": "Never", "restartPolicy": "Always", "startupProbe": listens,
+        "command": ["/bin/sh", "-c", relay]})
+}
+
+#[test]
+fn a_native_sidecar_carries_the_agents_connection_until_its_workload_has_ended() {
+    side_by_side("mesh", async |scenario| {
+        let linger = LEASE * 3;
+        let through = json!([
+            {"name": "KUBERNETES_SERVICE_HOST", "value": "kubernetes.default.svc"},
+            {"name": "KUBERNETES_SERVICE_PORT", "value": "16443"},
+            {"name": "WITNESS_PAUSE_MICROSECONDS", "value": scenario.pause_microseconds.to_string()},
+        ]);
+        let job = Job::service(scenario, "web").witness(&["--linger-milliseconds", &linger.as_millis().to_string()]);
+        let job = job.container(json!({"env": through})).pod(&json!({
+            "initContainers": [proxy()], "terminationGracePeriodSeconds": 60,
+            "hostAliases": [{"ip": "127.0.0.1", "hostnames": ["kubernetes.default.svc"]}],
+        }));
+        let tenure = job.pair().await;
+        job.delete_pod(&tenure.pod);
+        let second = await_tenure(&job.records, 2, linger + SOON).await;
+        assert_eq!(job.await_takeover(second.token).await.reason, TakeoverReason::Drain, "it renewed to its end");
+        let ended = job.tenure(tenure.token);
+        let (number, asked) = ended.signals[0];
+        assert_eq!(number, libc::SIGTERM);
+        assert!(ended.last - asked + Duration::from_secs(1) >= linger, "it had the time that it took");
+    });
+}
+
+#[test]
+fn what_is_written_to_pid_1_fails_with_a_line_that_says_what_differs() {
+    side_by_side("log-to-pid-1", async |scenario| {
+        let writes = json!({"command": ["/bin/sh", "-ec", "echo begins >> /proc/1/fd/1"], "args": null});
+        let job = Job::one_shot(scenario, "backup").container(writes).with(json!({"backoffLimit": 0}));
+        job.apply();
+        job.await_true(types::FAILED).await;
+        let left = job.await_pods("only the failed one is left", |pods| pods.len() == 1 && has_ended(&pods[0])).await;
+        let log = scenario.must(&["logs", &left[0].name_any()]);
+        for part in ["/proc/1/fd/1: Permission denied", "it is not PID 1 of its container: docs/not-pid-1.md says what differs"] {
+            assert!(log.contains(part), "{part} is missing in: {log}");
+        }
+    });
+}
+
+#[test]
+fn a_hook_that_signals_pid_1_reaches_the_workload_and_not_the_agent() {
+    side_by_side("signals-inside", async |scenario| {
+        let hook = json!({"preStop": {"exec": {"command": ["/bin/sh", "-c", "kill -QUIT 1; sleep 1"]}}});
+        let job = Job::service(scenario, "web").container(json!({"lifecycle": hook}));
+        let tenure = job.pair().await;
+        job.delete_pod(&tenure.pod);
+        let second = await_tenure(&job.records, 2, SOON).await;
+        assert_eq!(job.await_takeover(second.token).await.reason, TakeoverReason::Drain);
+        let signals = job.tenure(tenure.token).signals;
+        assert_eq!(signals.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [libc::SIGQUIT]);
     });
 }

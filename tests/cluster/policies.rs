@@ -78,8 +78,7 @@ fn the_workload_comes_back_to_the_preferred_node_when_that_is_ready_again_and_no
             let acquired = |index: usize| takeovers[index].acquire_time.as_ref().expect("told").0;
             let rested = Duration::try_from(acquired(0).duration_since(acquired(1))).expect("newest first");
             assert!(rested + SECOND >= REST, "{round}: after {rested:?}");
-            job.await_true(types::STANDBY_AVAILABLE).await;
-            job.delete_pod(&job.holder().await);
+            job.move_to(OTHER).await;
             job.until("it runs on the other node", |job| last(job).is_some_and(|takeover| takeover.reason == TakeoverReason::Drain)).await;
         }
     });

@@ -129,6 +129,7 @@ fn a_workload_that_is_not_alive_is_taken_over_and_each_time_counts_as_a_failure_
         sicken(&first.pod);
         let second = await_tenure(&job.records, 2, SOON).await;
         assert_eq!((second.attempt, second.pod != first.pod), (2, true));
+        job.await_event("WorkloadFailed", "(Unhealthy)").await;
         job.until("the failure is counted", |job| {
             job.status.as_ref().and_then(|status| status.run.as_ref()).is_some_and(|run| run.failures == 1)
         })

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -14,7 +13,7 @@ use singletonjob::api::conditions::types;
 use singletonjob::controller::names;
 use tokio::time::{sleep, timeout};
 
-use crate::job::{Job, SOON};
+use crate::job::{Job, SOON, is_ready};
 use crate::observe::{await_object, await_tenure, nothing_starts, now};
 use crate::operator;
 use crate::scenario::{Scenario, with_operator};
@@ -39,11 +38,6 @@ async fn await_route(scenario: &Scenario, pod: &str) {
     };
     let arrived = timeout(SOON, wait).await;
     assert!(arrived.is_ok(), "the Service routes to {:?} and not to {pod} alone", routed_to(scenario).await);
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 #[test]

@@ -21,7 +21,8 @@ const SILENCE: Duration = Duration::from_millis(500);
 #[test]
 fn deleted_in_the_background_in_the_foreground_or_with_its_namespace_it_leaves_no_orphan() {
     side_by_side("deletion", async |scenario| {
-        let graceful = ["--linger-milliseconds", "500", "--daemons", "1"];
+        // For longer than one kubelet may be behind the other: a standby that is not told yet would start.
+        let graceful = ["--linger-milliseconds", "4000", "--daemons", "1"];
         let jobs = ["background", "foreground", "with-namespace"].map(|name| Job::service(scenario, name).witness(&graceful));
         let mut running = Vec::new();
         for job in &jobs {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -10,6 +11,7 @@ use singletonjob::api::conditions::{reasons, types};
 use singletonjob::api::status::{CandidateRole, TakeoverReason};
 use singletonjob::contract::labels;
 use singletonjob::lease::notes::keys;
+use tokio::time::{sleep, timeout};
 
 use crate::job::{IMAGE, Job, LEASE, SOON, condition, identities, lease};
 use crate::observe::{await_object, await_tenure, nothing_starts, now};
@@ -50,7 +52,11 @@ fn applied_one_of_it_runs_within_5_s_and_deleting_its_pod_hands_over_within_300_
         let row = scenario.must(&["get", "sj", "web", "--no-headers"]);
         assert_eq!(row.split_whitespace().take(5).collect::<Vec<_>>(), ["web", "True", "Held", &old, "1"]);
 
+        let told = scenario.must(&["get", "events", "--output=jsonpath={.items[*].reason}"]);
+        assert!(!told.contains("NoPods"), "a start makes no noise: {told}");
+
         let token = job.tenures()[0].token;
+        let before = gaps(scenario).await;
         job.delete_pod(&old);
         let second = await_tenure(&job.records, 2, SOON).await;
         let ended = job.tenure(token);
@@ -60,9 +66,39 @@ fn applied_one_of_it_runs_within_5_s_and_deleting_its_pod_hands_over_within_300_
         assert_eq!((takeover.reason, takeover.from.as_ref(), &takeover.to), (TakeoverReason::Drain, Some(&old), &second.pod));
         let gap = takeover.gap_milliseconds.and_then(|gap| u64::try_from(gap).ok()).expect("told");
         assert!(Duration::from_millis(gap) <= HANDOVER, "status tells a gap of {gap} ms");
+        acquired_just_before(&second, takeover.acquire_time.as_ref().expect("told").0);
+        // Measured after status and events are written.
+        let measured = async {
+            loop {
+                let after = gaps(scenario).await;
+                if after.0 > before.0 {
+                    return (after.0 - before.0, after.1 - before.1);
+                }
+                sleep(SECOND / 10).await;
+            }
+        };
+        let (count, seconds) = timeout(SOON, measured).await.expect("the metrics tell of it");
+        assert!(seconds >= Duration::from_millis(gap).as_secs_f64() - 0.001, "{count} gaps of {seconds} s in all");
         job.await_true(types::STANDBY_AVAILABLE).await;
         the_story_is_told(scenario, &job, &old, &second).await;
     });
+}
+
+/// As the wall clock has it, which status shows in whole seconds.
+fn acquired_just_before(tenure: &Tenure, acquired: Timestamp) {
+    let first = Timestamp::now() - now().saturating_sub(tenure.first);
+    let ahead = first.duration_since(acquired);
+    assert!(ahead.as_millis() >= -1 && ahead < SignedDuration::from_secs(2), "{ahead} from acquireTime to the first instruction");
+}
+
+/// How many gaps between two holders the replicas have measured, and their sum in seconds.
+async fn gaps(scenario: &Scenario) -> (f64, f64) {
+    let all = metrics(scenario).await;
+    let sum = |name: &str| -> f64 {
+        let lines = all.iter().flat_map(|metrics| metrics.lines()).filter_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+        lines.sum()
+    };
+    (sum("singletonjob_takeover_gap_seconds_count"), sum("singletonjob_takeover_gap_seconds_sum"))
 }
 
 async fn the_story_is_told(scenario: &Scenario, job: &Job<'_>, old: &str, second: &Tenure) {
@@ -104,19 +140,26 @@ fn renewals_cause_neither_reconciliations_nor_writes_of_status() {
 
 /// By all replicas, ever.
 async fn reconciliations(scenario: &Scenario) -> u64 {
+    let all = metrics(scenario).await;
+    let counts = all.iter().flat_map(|metrics| metrics.lines()).filter(|line| line.starts_with("controller_runtime_reconcile_total{"));
+    let sum = counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>();
+    assert!(sum > 0, "it was reconciled at least once");
+    sum
+}
+
+/// What each replica of the controller tells.
+async fn metrics(scenario: &Scenario) -> Vec<String> {
     let pods = kube::Api::<Pod>::namespaced(scenario.client.clone(), operator::NAMESPACE);
     let selector = kube::api::ListParams::default().labels(operator::SELECTOR);
-    let mut sum = 0;
+    let mut all = Vec::new();
     for pod in pods.list(&selector).await.expect("pods can be listed").items {
         let node = pod.spec.and_then(|spec| spec.node_name).expect("it runs");
         let address = pod.status.and_then(|status| status.pod_ip).expect("it runs");
         let metrics = scenario.cluster.get_from_pod(&node, &format!("{address}:8080"), "/metrics");
         assert!(metrics.contains("leader_election_master_status"), "{metrics}");
-        let counts = metrics.lines().filter(|line| line.starts_with("controller_runtime_reconcile_total{"));
-        sum += counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>();
+        all.push(metrics);
     }
-    assert!(sum > 0, "it was reconciled at least once");
-    sum
+    all
 }
 
 #[test]
@@ -157,6 +200,9 @@ fn a_new_template_replaces_the_standby_first_then_hands_over_once_and_the_old_ac
         assert_eq!(job.await_takeover(new.token).await.reason, TakeoverReason::RolledOut);
         let old_uids: Vec<_> = before.iter().filter_map(ResourceExt::uid).collect();
         let is_new = |pod: &Pod| pod.uid().is_some_and(|uid| !old_uids.contains(&uid));
+        scenario.must(&["wait", "sj/web", "--for=condition=Reconciling=False", "--timeout=60s"]);
+        let stay = |pod: &Pod| pod.metadata.deletion_timestamp.is_none();
+        assert!(job.pods().await.iter().filter(|pod| stay(pod)).all(is_new), "the rollout is over");
         job.await_pods("two candidates, both new", |pods| pods.len() == 2 && pods.iter().all(is_new)).await;
         job.await_true(types::STANDBY_AVAILABLE).await;
         nothing_starts(&job.records, 2, SECOND * 3).await;

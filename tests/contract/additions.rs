@@ -3,14 +3,19 @@
 use serde_json::Value;
 
 /// What means something else since then, on purpose: version, file, path, and why an earlier reader is served all the same.
-const CHANGED: [(&str, &str, &str, &str); 4] = [
+const CHANGED: [(&str, &str, &str, &str); 6] = [
     ("0.0.0", "service/17-lease-lost", "/metadata/annotations/singletonjob.dev/progress/setbacks", LOSS),
     ("0.0.0", "service/17-lease-lost", "/metadata/annotations/singletonjob.dev/progress/retryAfterSeconds", LOSS),
+    ("0.0.0", "pod", "/metadata/labels/app.kubernetes.io/managed-by", LABELS),
+    ("0.0.0", "pod", "/metadata/labels/app.kubernetes.io/name", LABELS),
     ("0.0.0", "pod", "/spec/containers/0/livenessProbe/timeoutSeconds", PATIENCE),
     ("0.0.0", "pod", "/spec/containers/0/readinessProbe/timeoutSeconds", PATIENCE),
 ];
+const LABELS: &str = "labels outside of our own domain are the template's; an earlier controller does not see such a pod, and makes others: \
+                      the Lease keeps them apart";
 const LOSS: &str = "a lost lease is no setback and makes nobody wait; whoever reads that there was none does not wait either";
-const PATIENCE: &str = "the kubelet waits for the startup probe's answer too; an earlier agent, which does not ask it, answers sooner";
+const PATIENCE: &str = "the kubelet waits for the startup probe's answer too, and for one that hangs to be counted; an earlier agent, which does \
+                        neither, answers sooner";
 
 /// # Panics
 /// Names what `today` lacks of `then`.

@@ -11,12 +11,13 @@ use singletonjob::controller::build::lease as build;
 use singletonjob::controller::observe::sightings::Look;
 use singletonjob::controller::observe::{Observed, Seen};
 use singletonjob::controller::plan;
-use singletonjob::controller::plan::runs;
 use singletonjob::controller::plan::takeover::{self, Creation, Wishes};
+use singletonjob::controller::plan::wanted_run;
 use singletonjob::lease::clock::{Moment, Now};
 use singletonjob::lease::elector::{Answer, Candidate, Elector, Fact, Input, Order, Output, Remains, Source, Write};
+use singletonjob::lease::identity::{Identity, Version};
 use singletonjob::lease::notes::{Exit, Handover, Reason};
-use singletonjob::lease::record::{Identity, Record, Version};
+use singletonjob::lease::record::Record;
 use singletonjob::lease::store;
 
 /// Is given what is written, under a name, and says what is stored.
@@ -78,7 +79,7 @@ impl<'a> Stage<'a> {
         let seen = there.then(|| Seen { object: self.lease.clone(), record: self.record(), look: Look::default() });
         let observed = Observed { lease: seen, ..Observed::default() };
         let timing = plan::timing(&self.job).expect("it fits");
-        let run = runs::wanted(&self.job, &observed, None, None, self.now().wall);
+        let run = wanted_run::wanted(&self.job, &observed, None, None, self.now().wall);
         Wishes { succession: line, ..takeover::wishes(&self.job, &observed, timing, run, None, handover) }
     }
 

@@ -8,8 +8,8 @@ use singletonjob::contract::{self, Role, Standing, environment, exit_codes, labe
 use singletonjob::controller::build::{pod, rbac};
 use singletonjob::controller::names;
 use singletonjob::controller::settings::Agent;
+use singletonjob::lease::identity::{Identity, Version};
 use singletonjob::lease::notes::keys;
-use singletonjob::lease::record::{Identity, Version};
 
 pub const POD: &str = "pod";
 pub const STANDING: &str = "standing";
@@ -42,7 +42,7 @@ pub fn job() -> SingletonJob {
 
 /// Of the whole pod only what agents and controllers look at: the rest is the kubelet's business.
 fn candidate() -> Value {
-    let agent = Agent { image: "ghcr.io/singletonjob/singletonjob:any".to_owned(), pull_policy: None, pull_secrets: Vec::new() };
+    let agent = Agent { image: "ghcr.io/singletonjob/singletonjob:any".to_owned(), ..Agent::default() };
     let pod = pod::candidate(&job(), 3, &names::template_hash(&job().spec), &agent);
     let pod = serde_json::to_value(pod).expect("plain data");
     let metadata = ["name", "namespace", "labels", "ownerReferences"].map(|key| (key, pod["metadata"][key].clone()));
@@ -87,6 +87,7 @@ fn standings() -> Value {
         token: None,
         valid_until_boottime_nanoseconds: None,
         started_boottime_nanoseconds: None,
+        workload_pid: None,
         scheduled_time: None,
         trouble: Some("reading lease billing/rollup at https://10.0.0.1:443: Connection refused".to_owned()),
     };
@@ -97,6 +98,7 @@ fn standings() -> Value {
         token: Some(Version(48_213)),
         valid_until_boottime_nanoseconds: Some(9_000_000_000_000),
         started_boottime_nanoseconds: Some(8_000_000_000_000),
+        workload_pid: None,
         ..standby.clone()
     };
     let stopping = Standing { role: Role::Stopping, ..active.clone() };

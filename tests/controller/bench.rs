@@ -1,5 +1,6 @@
 //! An API server with the definition, a namespace, and a running controller.
 
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,13 +11,16 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::{is_true, types};
+use singletonjob::contract::field_managers;
 use singletonjob::controller;
 use singletonjob::controller::settings::Agent;
+use singletonjob::lease::identity::Identity;
 use singletonjob::lease::notes::keys;
-use singletonjob::lease::record::{Identity, Record};
+use singletonjob::lease::record::Record;
 use singletonjob::telemetry::Telemetry;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -24,7 +28,11 @@ use tokio::time::sleep;
 use crate::control_plane::ControlPlane;
 
 const CRD: &str = include_str!("../../crds/singletonjobs.singletonjob.dev.yaml");
+/// The field manager of whoever applies specs.
+pub const USER: &str = "user";
 pub const PATIENCE: Duration = Duration::from_secs(40);
+/// Between two looks at what is waited for.
+pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Longer than a reconciliation and everything that it sets off.
 pub const QUIET: Duration = Duration::from_secs(3);
 
@@ -55,7 +63,7 @@ fn define(control_plane: &ControlPlane) {
 }
 
 pub fn start(client: &Client, telemetry: &Arc<Telemetry>) -> JoinHandle<()> {
-    let agent = Agent { image: "agent:test".into(), pull_policy: None, pull_secrets: Vec::new() };
+    let agent = Agent { image: "agent:test".into(), ..Agent::default() };
     tokio::spawn(controller::run(client.clone(), agent, "controller-0".into(), telemetry.clone()))
 }
 
@@ -96,12 +104,20 @@ impl Bench {
         Api::namespaced(self.client.clone(), self.namespace)
     }
 
+    /// All objects of one kind in the namespace.
+    pub async fn all<K>(&self) -> Vec<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        self.api::<K>().list(&ListParams::default()).await.expect("an answer").items
+    }
+
     pub async fn apply(&self, name: &str, spec: Value) {
         let mut all = json!({"template": {"spec": {"containers": [{"name": "main", "image": "busybox", "command": ["sleep", "1000"]}]}}});
         all.as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
         let job = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": name}, "spec": all});
         let jobs: Api<SingletonJob> = self.api();
-        jobs.patch(name, &PatchParams::apply("user").force(), &Patch::Apply(&job)).await.expect("accepted");
+        jobs.patch(name, &PatchParams::apply(USER).force(), &Patch::Apply(&job)).await.expect("accepted");
     }
 
     pub async fn job(&self, name: &str) -> SingletonJob {
@@ -109,7 +125,7 @@ impl Bench {
     }
 
     pub async fn pods(&self) -> Vec<Pod> {
-        self.api::<Pod>().list(&ListParams::default()).await.expect("an answer").items
+        self.all().await
     }
 
     /// Waits until the SingletonJob is as `wanted`.
@@ -131,11 +147,10 @@ impl Bench {
 
     /// resourceVersions of everything that was made.
     pub async fn versions(&self) -> Vec<Option<String>> {
-        let all = ListParams::default();
         let mut versions: Vec<_> = self.pods().await.iter().map(ResourceExt::resource_version).collect();
-        versions.extend(self.api::<SingletonJob>().list(&all).await.expect("an answer").iter().map(ResourceExt::resource_version));
-        versions.extend(self.api::<Role>().list(&all).await.expect("an answer").iter().map(ResourceExt::resource_version));
-        versions.extend(self.api::<RoleBinding>().list(&all).await.expect("an answer").iter().map(ResourceExt::resource_version));
+        versions.extend(self.all::<SingletonJob>().await.iter().map(ResourceExt::resource_version));
+        versions.extend(self.all::<Role>().await.iter().map(ResourceExt::resource_version));
+        versions.extend(self.all::<RoleBinding>().await.iter().map(ResourceExt::resource_version));
         versions
     }
 
@@ -161,7 +176,8 @@ impl Bench {
             spec.lease_transitions = Some(1);
         }
         spec.renew_time = Some(now);
-        leases.replace(name, &PostParams::default(), &lease).await
+        let params = PostParams { field_manager: Some(field_managers::AGENT.to_owned()), ..PostParams::default() };
+        leases.replace(name, &params, &lease).await
     }
 
     /// Plays an agent that writes this account of the job's run.
@@ -169,7 +185,8 @@ impl Bench {
         progress["uid"] = json!(self.job(name).await.uid());
         let leases: Api<Lease> = self.api();
         let patch = json!({"metadata": {"annotations": {keys::PROGRESS: progress.to_string()}}});
-        leases.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("stored");
+        let params = PatchParams { field_manager: Some(field_managers::AGENT.to_owned()), ..PatchParams::default() };
+        leases.patch(name, &params, &Patch::Merge(patch)).await.expect("stored");
     }
 
     /// Another controller in the place of this one.

@@ -3,8 +3,10 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event, LimitRange, Namespace, Pod, ResourceQuota};
 use k8s_openapi::api::rbac::v1::RoleBinding;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -17,14 +19,16 @@ use crate::bench::{Bench, PATIENCE, QUIET};
 /// Within the first pause of the controller, with the time that its first requests take.
 const FIRST_PAUSE: Duration = Duration::from_secs(8);
 
+fn conditions(job: &SingletonJob) -> &[Condition] {
+    job.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
+}
+
 fn says(job: &SingletonJob, type_: &str, reason: &str) -> bool {
-    let conditions = job.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    find_condition(conditions, type_).is_some_and(|condition| condition.status == "True" && condition.reason == reason)
+    find_condition(conditions(job), type_).is_some_and(|condition| condition.status == "True" && condition.reason == reason)
 }
 
 fn is_ready_for(job: &SingletonJob, reason: &str) -> bool {
-    let conditions = job.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    find_condition(conditions, types::READY).is_some_and(|ready| ready.reason == reason)
+    find_condition(conditions(job), types::READY).is_some_and(|ready| ready.reason == reason)
 }
 
 impl Bench {
@@ -42,7 +46,13 @@ impl Bench {
     /// Refuses to have objects like `probe` made or changed in this namespace, from when this returns.
     async fn refuse(&self, name: &str, resource: &str, probe: Value) {
         let group = probe["apiVersion"].as_str().and_then(|version| version.split('/').next()).expect("a group");
-        let rule = json!({"apiGroups": [group], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "resources": [resource]});
+        let create = ["create", "--namespace", self.namespace, "--dry-run=server", "--filename", "-"];
+        self.deny(name, &["CREATE", "UPDATE"], (group, resource), (&create, &probe.to_string())).await;
+    }
+
+    /// Refuses what `operations` does to objects of this kind in this namespace, from when this returns: then kubectl cannot `try_out` either.
+    pub async fn deny(&self, name: &str, operations: &[&str], (group, resource): (&str, &str), try_out: (&[&str], &str)) {
+        let rule = json!({"apiGroups": [group], "apiVersions": ["*"], "operations": operations, "resources": [resource]});
         let validation = json!({"expression": "false", "message": format!("no {resource} here")});
         let policy = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},
             "spec": {"matchConstraints": {"resourceRules": [rule]}, "validations": [validation]}});
@@ -54,9 +64,8 @@ impl Bench {
             let output = self.control_plane.kubectl(&["apply", "--filename", "-"], &object.to_string());
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }
-        let try_out = ["create", "--namespace", self.namespace, "--dry-run=server", "--filename", "-"];
         let started = Instant::now();
-        while self.control_plane.kubectl(&try_out, &probe.to_string()).status.success() {
+        while self.control_plane.kubectl(try_out.0, try_out.1).status.success() {
             assert!(started.elapsed() < PATIENCE, "the policy is not in force");
             sleep(Duration::from_millis(100)).await;
         }
@@ -69,13 +78,31 @@ impl Bench {
 
     /// Requests to make `resource` in this namespace.
     fn asked_to_make(&self, resource: &str) -> usize {
+        self.created(resource, false)
+    }
+
+    /// Requests to validate a pod without making it.
+    fn asked_to_validate(&self) -> usize {
+        self.created("pods", true)
+    }
+
+    fn created(&self, resource: &str, dry_run: bool) -> usize {
         let log = fs::read_to_string(self.control_plane.audit_log()).expect("a log");
         let requests = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let is_one = |request: &Value| {
             let object = &request["objectRef"];
-            request["verb"] == "create" && object["resource"] == resource && object["namespace"] == self.namespace
+            let is_dry = request["requestURI"].as_str().is_some_and(|uri| uri.contains("dryRun=All"));
+            let is_about = object["resource"] == resource && object["namespace"] == self.namespace;
+            request["verb"] == "create" && is_about && is_dry == dry_run
         };
         requests.filter(is_one).count()
+    }
+
+    /// Reconciliations that have ended.
+    fn looks(&self) -> u32 {
+        let metrics = self.telemetry.metrics.encode();
+        let results = metrics.lines().filter(|line| line.starts_with("controller_runtime_reconcile_total"));
+        results.filter_map(|line| line.rsplit(' ').next()?.parse::<u32>().ok()).sum()
     }
 
     async fn touch(&self, name: &str) {
@@ -126,11 +153,80 @@ async fn pods_that_no_retry_makes_acceptable_are_each_quoted() {
     bench.apply("nobody", with(json!({"serviceAccountName": "nobody"}))).await;
     for (job, words) in [("large", "maximum memory usage per Container is 1Mi"), ("nobody", "serviceaccount \"nobody\" not found")] {
         let quotes = |job: &SingletonJob| {
-            let conditions = job.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-            find_condition(conditions, types::STANDBY_AVAILABLE).is_some_and(|standby| standby.message.contains(words))
+            find_condition(conditions(job), types::STANDBY_AVAILABLE).is_some_and(|standby| standby.message.contains(words))
         };
         bench.until(job, words, quotes).await;
     }
+    assert_eq!(bench.pods().await.len(), 0);
+}
+
+/// Its probe, which is the agent's business in the pods that are made, names no port.
+fn with_port(port: u32, suspend: bool) -> Value {
+    let probe = json!({"httpGet": {"path": "/", "port": port}});
+    let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"], "livenessProbe": probe});
+    json!({"completionPolicy": "Never", "suspend": suspend, "template": {"spec": {"containers": [container]}}})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_template_that_no_job_could_have_stalls_the_singletonjob_in_the_api_servers_words() {
+    let bench = Bench::alone("invalid-template").await;
+    bench.apply("web", with_port(70_000, false)).await;
+    bench.apply("later", with_port(70_000, true)).await;
+    for name in ["web", "later"] {
+        let job = bench.until(name, "stalled", |job| says(job, types::STALLED, "InvalidTemplate")).await;
+        let stalled = find_condition(&job.status.expect("a status").conditions, types::STALLED).expect("just seen").message.clone();
+        assert!(stalled.contains("livenessProbe.httpGet.port") && stalled.contains("correct spec.template"), "{stalled}");
+    }
+    sleep(QUIET).await;
+    assert_eq!((bench.pods().await.len(), bench.asked_to_make("pods"), bench.asked_to_validate()), (0, 0, 2));
+    assert_eq!((bench.events("InvalidTemplate").await, bench.events("StandbyUnavailable").await), (2, 0), "each is told once");
+    // It would be validated again while others are counted.
+    bench.api::<SingletonJob>().delete("later", &DeleteParams::default()).await.expect("deleted");
+    bench.apply("web", with_port(8080, false)).await;
+    let job = bench.settled("web", 2).await;
+    assert!(!is_true(&job.status.expect("a status").conditions, types::STALLED));
+    let asked = bench.asked_to_validate();
+    bench.touch("web").await;
+    sleep(QUIET).await;
+    assert_eq!(bench.asked_to_validate(), asked, "what pods are made from is not validated again");
+    bench.apply("web", with_port(70_000, false)).await;
+    bench.until("web", "stalled", |job| says(job, types::STALLED, "InvalidTemplate")).await;
+    sleep(QUIET).await;
+    assert_eq!(bench.pods().await.len(), 2, "the pods of the template before stay");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invalid_template_stalls_a_job_within_two_seconds() {
+    let bench = Bench::alone("invalid-soon").await;
+    let began = Instant::now();
+    bench.apply("first", json!({"completionPolicy": "Never"})).await;
+    bench.settled("first", 2).await;
+    // On a machine that takes longer for what is right, more is granted for what is wrong.
+    let most = began.elapsed().as_secs().max(2);
+    bench.apply("web", with_port(70_000, false)).await;
+    let job = bench.until("web", "stalled", |job| says(job, types::STALLED, "InvalidTemplate")).await;
+    let stalled = find_condition(conditions(&job), types::STALLED).expect("just seen");
+    let took = stalled.last_transition_time.0.duration_since(job.metadata.creation_timestamp.as_ref().expect("stored").0);
+    assert!(took.as_secs().unsigned_abs() <= most, "{took}, in whole seconds");
+    assert!(stalled.message.contains("must be between 1 and 65535"), "the API server's words: {}", stalled.message);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invalid_template_of_a_schedule_or_behind_another_objects_name_makes_no_pod() {
+    let bench = Bench::alone("invalid-later").await;
+    let probe = json!({"tcpSocket": {"port": 70_000}});
+    let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"], "livenessProbe": probe});
+    let template = json!({"spec": {"containers": [container]}});
+    bench.apply("nightly", json!({"schedule": {"cron": "0 0 1 1 *"}, "template": template})).await;
+    bench.until("nightly", "stalled", |job| says(job, types::STALLED, "InvalidTemplate")).await;
+    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "web"}});
+    let output = bench.control_plane.kubectl(&["create", "--namespace", bench.namespace, "--filename", "-"], &lease.to_string());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    bench.apply("web", json!({"completionPolicy": "Never", "template": template})).await;
+    bench.until("web", "stalled", |job| says(job, types::STALLED, "ForeignObject")).await;
+    bench.control_plane.kubectl(&["delete", "lease", "web", "--namespace", bench.namespace], "");
+    bench.touch("web").await;
+    bench.until("web", "stalled", |job| says(job, types::STALLED, "InvalidTemplate")).await;
     assert_eq!(bench.pods().await.len(), 0);
 }
 
@@ -195,16 +291,15 @@ async fn a_namespace_that_is_being_deleted_is_left_alone() {
     // No controller manager takes its content away here.
     Api::<Namespace>::all(bench.client.clone()).delete("leaving", &DeleteParams::default()).await.expect("accepted");
     sleep(QUIET).await;
-    let (job, asked) = (bench.job("web").await, bench.asked_to_make("pods"));
+    let (before, asked) = (conditions(&bench.job("web").await).to_vec(), bench.asked_to_make("pods"));
     bench.api::<RoleBinding>().delete("singletonjob-web", &DeleteParams::default()).await.expect("deleted");
     let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
     for pod in bench.pods().await {
         bench.api::<Pod>().delete(&pod.name_any(), &at_once).await.expect("deleted");
     }
     sleep(FIRST_PAUSE).await;
-    let said = bench.job("web").await.status.map(|status| status.conditions);
     assert!(bench.asked_to_make("pods") <= asked + 1 && bench.asked_to_make("events") <= 2, "it is asked for nothing more");
-    assert_eq!(said.is_some(), job.status.is_some());
+    assert_eq!(conditions(&bench.job("web").await), before, "nothing is said of what cannot be made there");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -224,4 +319,22 @@ async fn the_controllers_own_status_wakes_nothing() {
         assert!(started.elapsed() < PATIENCE, "a change of its annotations wakes it");
         sleep(Duration::from_millis(100)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_job_beside_an_earlier_lease_is_looked_at_seldom() {
+    let bench = Bench::alone("never-comes").await;
+    bench.apply("web", json!({})).await;
+    bench.settled("web", 2).await;
+    // Held, so that the Lease outlives its SingletonJob for a while.
+    bench.hold("web", &bench.pods().await[0], true).await;
+    let earlier = bench.api::<Lease>().get("web").await.expect("there").uid();
+    bench.api::<SingletonJob>().delete("web", &DeleteParams::default()).await.expect("deleted");
+    bench.apply("web", json!({"schedule": {"cron": "0 0 31 2 *"}})).await;
+    bench.until("web", "refused", |job| says(job, types::STALLED, "InvalidSpec")).await;
+    sleep(QUIET).await;
+    let before = bench.looks();
+    sleep(QUIET).await;
+    assert!(bench.looks() - before <= 2, "{} reconciliations in {QUIET:?}", bench.looks() - before);
+    assert_eq!(bench.api::<Lease>().get("web").await.expect("it stays").uid(), earlier);
 }

@@ -22,10 +22,10 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts a replica in the pod of that name.
+    /// Starts a replica in the pod of that name, with these variables beside those that it needs.
     ///
     /// It logs all that it ever may: what it says at other levels is in there.
-    pub fn start(pod: &str, namespace: &str, kubeconfig: &Path) -> Self {
+    pub fn start(pod: &str, namespace: &str, kubeconfig: &Path, variables: &[(&str, String)]) -> Self {
         let log = NamedTempFile::new().expect("a temporary file");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
         let address = format!("127.0.0.1:{port}");
@@ -34,6 +34,7 @@ impl Program {
             .envs([("POD_NAME", pod), ("POD_NAMESPACE", namespace), ("LISTEN_ADDRESS", &address)])
             .envs([("LOG_FORMAT", "text"), ("LOG_LEVEL", "trace")])
             .env("KUBECONFIG", kubeconfig)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stderr(File::create(log.path()).expect("a temporary file"))
             .spawn()
             .expect("the controller starts");

@@ -201,6 +201,8 @@ fn spec() -> BoxedStrategy<Value> {
         ("completionPolicy", some(&[json!("OnSuccess"), json!("Never"), json!("Always")])),
         ("backoffLimit", some(&[json!(6), json!(0), json!(-1), json!(i32::MAX)])),
         ("podTTLSecondsAfterFinished", some(&[json!(60), json!(0), json!(-1), json!(i32::MAX)])),
+        ("ttlSecondsAfterFinished", prop::option::weighted(0.05, prop::sample::select(vec![json!(60), json!(-1)])).boxed()),
+        ("managedBy", prop::option::weighted(0.05, prop::sample::select(vec![json!("example.com/other"), json!("no-domain")])).boxed()),
         ("activeDeadlineSeconds", some(&[json!(3600), json!(0)])),
         ("failurePolicy", some(&[failure_policy("In", 42), failure_policy("In", 0), failure_policy("NotIn", 0), json!({})])),
         ("schedule", prop::option::weighted(0.1, prop::sample::select(schedules)).boxed()),
@@ -290,7 +292,7 @@ fn understood_by_the_agent(pod: &Pod) {
 }
 
 fn agent() -> Agent {
-    Agent { image: "example.com/operator:1".into(), pull_policy: None, pull_secrets: Vec::new() }
+    Agent { image: "example.com/operator:1".into(), ..Agent::default() }
 }
 
 /// The pod that a Deployment would make of it.

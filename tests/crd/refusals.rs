@@ -56,6 +56,23 @@ fn of_the_spec() -> Vec<(Value, Said)> {
             ("spec.podTTLSecondsAfterFinished", "leave podTTLSecondsAfterFinished out: with completionPolicy Never the job never finishes"),
         ),
         (
+            spec(json!({"completionPolicy": "Never", "ttlSecondsAfterFinished": 3})),
+            ("spec.ttlSecondsAfterFinished", "leave ttlSecondsAfterFinished out: with completionPolicy Never the job never finishes"),
+        ),
+        (
+            spec(json!({"schedule": {"cron": "@daily"}, "ttlSecondsAfterFinished": 3})),
+            ("spec.ttlSecondsAfterFinished", "leave ttlSecondsAfterFinished out: a schedule never finishes"),
+        ),
+        (spec(json!({"managedBy": "other"})), ("spec.managedBy", "should match")),
+        (
+            spec(json!({"template": {"metadata": {"labels": {"singletonjob.dev/name": "mine"}}, "spec": pod(json!({}))}})),
+            ("spec.template.metadata.labels", "use labels of another domain: those under singletonjob.dev/ are the operator's"),
+        ),
+        (
+            spec(json!({"template": {"metadata": {"annotations": {"singletonjob.dev/readiness": "Reported"}}, "spec": pod(json!({}))}})),
+            ("spec.template.metadata.annotations", "use annotations of another domain: those under singletonjob.dev/ are the operator's"),
+        ),
+        (
             spec(json!({"completionPolicy": "Never", "failurePolicy": {"onLeaseLoss": "Ignore"}})),
             ("spec.failurePolicy", "leave failurePolicy out: with completionPolicy Never the workload is restarted after every exit"),
         ),
@@ -117,7 +134,7 @@ fn of_the_schedule() -> Vec<(Value, Said)> {
         (with(json!({"startingDeadlineSeconds": 0})), ("spec.schedule.startingDeadlineSeconds", "should be greater than or equal to 1")),
         (
             with(json!({"concurrencyPolicy": "Allow"})),
-            ("spec.schedule.concurrencyPolicy", "supported values: \"Forbid\", \"Replace\", \"Enqueue\""),
+            ("spec.schedule.concurrencyPolicy", "use Forbid, Replace or Enqueue: runs of a SingletonJob never overlap"),
         ),
         (with(json!({"candidates": "Never"})), ("spec.schedule.candidates", "supported values: \"BeforeTick\", \"Always\"")),
         (with(json!({"leadSeconds": -1})), ("spec.schedule.leadSeconds", "should be greater than or equal to 0")),
@@ -189,7 +206,6 @@ fn of_the_workload() -> Vec<(Value, Said)> {
     let containers = "spec.template.spec.containers";
     let command = "container main needs a command, because the entrypoint of its image is not known here; \
                    copy the ENTRYPOINT of the image into command and its CMD into args";
-    let probe = "gRPC probes are not supported yet on the workload's container: use httpGet, tcpSocket or exec";
     let mount = "mount volumes elsewhere: /singletonjob, /var/run/singletonjob and /var/run/secrets/singletonjob.dev are the operator's \
                  in the workload's container";
     let restart = "leave restartPolicy and restartPolicyRules out of the workload's container: completionPolicy says what follows an exit";
@@ -199,9 +215,13 @@ fn of_the_workload() -> Vec<(Value, Said)> {
     vec![
         (with_container(json!({"command": []})), (containers, command)),
         (with_container(json!({"command": null})), (containers, command)),
-        (with_container(json!({"livenessProbe": {"grpc": {"port": 1}}})), (containers, probe)),
-        (with_container(json!({"readinessProbe": {"grpc": {"port": 1}}})), (containers, probe)),
-        (with_container(json!({"startupProbe": {"grpc": {"port": 1}}})), (containers, probe)),
+        (
+            with_container(json!({"readinessProbe": {"periodSeconds": 1}})),
+            (
+                containers,
+                "use exec, httpGet, tcpSocket or grpc in each probe of the workload's container: one without a handler asks nothing",
+            ),
+        ),
         (with_container(json!({"lifecycle": {"postStart": {"exec": {"command": ["true"]}}}})), (containers, hook)),
         (with_container(json!({"restartPolicy": "Never"})), (containers, restart)),
         (mounted("/singletonjob"), (containers, mount)),
@@ -352,6 +372,27 @@ async fn the_kind_of_a_job_cannot_be_changed() {
     let said = refusal(bench.jobs().replace("report", &PostParams::default(), &created).await);
     let message = "completionPolicy cannot be changed: delete this SingletonJob first, or use another name";
     assert!(said.contains("spec.completionPolicy: ") && said.contains(message), "{said}");
+}
+
+#[tokio::test]
+async fn the_controller_of_a_job_can_be_neither_named_nor_changed_nor_taken_away_later() {
+    let bench = Bench::new("managed").await;
+    let message = "managedBy cannot be changed: delete this SingletonJob first, or use another name";
+    let ours = "singletonjob.dev/singletonjob-controller";
+    for (number, (before, after)) in
+        [(None, Some("example.com/other")), (None, Some(ours)), (Some(ours), Some("example.com/other")), (Some("example.com/other"), None)]
+            .into_iter()
+            .enumerate()
+    {
+        let name = format!("job-{number}");
+        let first = before.map_or(json!({}), |manager| json!({"managedBy": manager}));
+        let mut stored = bench.jobs().create(&PostParams::default(), &job(&name, &spec(first))).await.expect("good");
+        stored.spec.replicas = 3;
+        let mut stored = bench.jobs().replace(&name, &PostParams::default(), &stored).await.expect("all else can be changed");
+        stored.spec.managed_by = after.map(str::to_owned);
+        let said = refusal(bench.jobs().replace(&name, &PostParams::default(), &stored).await);
+        assert!(said.contains("spec.managedBy: ") && said.contains(message), "{before:?} to {after:?}: {said}");
+    }
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ async fn explain_tells_users_what_each_field_is() {
     assert!(bench.kubectl(&["explain", "sj.spec.lease.leaseDurationSeconds"], "").contains("Whole seconds, at least 3"));
     assert!(bench.kubectl(&["explain", "sj.spec.takeover.unreachableHolder.policy"], "").contains("What a takeover waits for"));
     assert!(bench.kubectl(&["explain", "sj.spec.schedule.concurrencyPolicy"], "").contains("What a tick does while a run is going on"));
-    assert!(bench.kubectl(&["explain", "sj.status.takeovers.gapMilliseconds"], "").contains("nobody held it"));
+    assert!(bench.kubectl(&["explain", "sj.status.takeovers.gapMilliseconds"], "").contains("it had no holder"));
     bench.kubectl(&["explain", "sj.spec.template.spec.containers.env"], "");
 }
 
@@ -165,6 +165,20 @@ async fn two_field_managers_share_a_template() {
     let names = "jsonpath={.spec.template.spec.containers[*].name} {.spec.template.spec.containers[0].env[*].name} \
                  {.spec.template.spec.containers[0].image}";
     assert_eq!(bench.kubectl(&["get", "sj", "ticker", "--output", names], ""), "ticker side ADDED busybox:1.37");
+}
+
+#[tokio::test]
+async fn what_charts_repeat_and_jobs_carry_is_taken() {
+    let bench = Bench::new("repeated").await;
+    let repeated = json!([{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]);
+    let container = json!({"name": "main", "image": "busybox", "command": ["true"], "env": repeated});
+    let aliases = json!([{"ip": "10.0.0.1", "hostnames": ["a"]}, {"ip": "10.0.0.1", "hostnames": ["b"]}]);
+    let job = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "pi"},
+                     "spec": {"template": {"metadata": {"name": "pi"}, "spec": {"hostAliases": aliases, "containers": [container]}}}});
+    for manner in [&["apply", "--filename", "-"][..], &["apply", "--server-side", "--filename", "-"][..]] {
+        bench.kubectl(manner, &job.to_string());
+        bench.kubectl(&["delete", "sj", "pi"], "");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Workloads that turn on their agent, or on the ties that kill them.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::{Signal, kill};
 use singletonjob::contract::{Role, exit_codes};
@@ -50,8 +51,9 @@ fn a_workload_that_stops_its_elector_is_killed_at_the_deadline() {
     });
 }
 
-/// What cannot be done says so in a file; whatever could be done is done.
+/// What cannot be done says so in a file; whatever could be done is done. What is sent to PID 1 is the workload's own, which ignores it.
 const ASSAULT: &str = r#"
+trap "" TERM
 witness --stubborn --daemons 1 &
 kill -STOP 1; kill -KILL 1; kill -TERM 1; kill -TERM $PPID; kill -INT $PPID
 true >/proc/$PPID/mem && echo memory >>taken
@@ -135,6 +137,25 @@ fn without_cap_kill_a_stubborn_workload_of_another_user_is_killed() {
     scenario("33-no-cap-kill-stubborn", LEASE, async |scenario| {
         let (ended, new) = is_handed_over_by_root_without_cap_kill(scenario, "witness --stubborn --daemons 1").await;
         scenario.at_most("last to first instruction", new.first.saturating_sub(ended.last), SECOND);
+    });
+}
+
+/// As `STOPSIGNAL SIGRTMIN+3` has it, which systemd asks for.
+#[test]
+fn without_cap_kill_a_workload_of_another_user_gets_a_real_time_signal() {
+    const SIGRTMIN_AND_3: i32 = 37;
+    scenario("33-no-cap-kill-real-time", LEASE, async |scenario| {
+        let heard = scenario.records.join("heard");
+        fs::write(&heard, "").and_then(|()| fs::set_permissions(&heard, Permissions::from_mode(0o666))).expect("it is ours");
+        let waits = format!("trap 'echo heard >{}; exit' {SIGRTMIN_AND_3}; echo up >{0}; while :; do sleep 0.1; done", heard.display());
+        let becomes = "exec setpriv --reuid 65534 --regid 65534 --clear-groups sh -c";
+        let mut active = scenario.pod(0).without_cap_kill().shell(&format!("{becomes} \"{waits}\"")).await;
+        let says = |word: &str| fs::read_to_string(&heard).is_ok_and(|said| said.trim() == word);
+        eventually("it runs", START, || says("up").then_some(())).await;
+        active.signal_number(SIGRTMIN_AND_3);
+        let (code, message) = active.await_end(END).await;
+        assert_eq!(code, exit_codes::INTERRUPTED, "{message}");
+        assert!(says("heard"), "{}", scenario.said());
     });
 }
 

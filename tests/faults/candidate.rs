@@ -225,6 +225,12 @@ impl Candidate {
         kill(self.first, signal).expect("the container is there");
     }
 
+    /// The same, of a signal without a name, as real-time signals are.
+    pub fn signal_number(&self, number: i32) {
+        let sent = Command::new("kill").arg(format!("-{number}")).arg(self.first.to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill -{number}");
+    }
+
     /// Sends a signal to every process, PID 1 first.
     pub fn signal_all(&self, signal: Signal) {
         for pid in self.processes() {

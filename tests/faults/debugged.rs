@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use singletonjob::contract::exit_codes;
+use singletonjob::lease::identity::Identity;
 use singletonjob::lease::notes::{Outcome, Reason};
-use singletonjob::lease::record::{Identity, Record};
+use singletonjob::lease::record::Record;
 
 use crate::candidate::Candidate;
 use crate::observe::{await_tenure, eventually, nothing_starts, now};

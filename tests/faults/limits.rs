@@ -21,6 +21,9 @@ const MANY_START: Duration = Duration::from_secs(60);
 
 /// Stops the elector: the deadline passes, and whatever runs is to be dead within the margin.
 async fn is_fenced(scenario: &Scenario, active: &mut Candidate, old: &Tenure) {
+    // The agent writes its deadline into a file a moment after it has set the timer: it is stopped just after it wrote, and not between the two.
+    let before = active.valid_until();
+    eventually("a renewal is told", scenario.timing.lease_duration(), || (active.valid_until() > before).then_some(())).await;
     kill(active.elector().await, Signal::SIGSTOP).expect("it is there");
     let deadline = active.valid_until();
     let (code, message) = active.await_end(END).await;

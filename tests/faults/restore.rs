@@ -7,8 +7,8 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 use kube::api::PostParams;
 use nix::sys::signal::Signal;
+use singletonjob::lease::identity::Version;
 use singletonjob::lease::notes::{self, CompletionPolicy, Policy, keys};
-use singletonjob::lease::record::Version;
 
 use crate::control_plane::ControlPlane;
 use crate::observe::{await_tenure, nothing_starts};

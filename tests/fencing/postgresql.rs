@@ -45,6 +45,12 @@ impl Database {
         database
     }
 
+    fn with_effects() -> Self {
+        let database = Self::new();
+        database.sql(recipe::text("effects.sql"));
+        database
+    }
+
     /// As the administrator.
     fn sql(&self, statements: &str) -> String {
         fs::write(self.workplace.path().join("administration.sql"), statements).expect("a writable directory");
@@ -173,4 +179,87 @@ fn a_trigger_refuses_every_kind_of_write_and_writers_without_a_token() {
     }
     database.0.workplace.run("with-token.sh", "", &[&WRITE.replace("AMOUNT", "nobody")]).expect_err("no token");
     assert_eq!(database.stored(), before);
+}
+
+/// Which runs the other files of its recipe.
+const ONCE: &str = "once.sh";
+
+/// How a start of `run` with this token ends that is to send a mail, which is a line of a file: what it said, or complained of.
+fn start(database: &Database, run: &str, token: u32, command: &str) -> Result<String, String> {
+    database.workplace.attempt(&format!("{run} SINGLETONJOB_FENCING_TOKEN={token} sh {ONCE} mail {command} 2>&1"))
+}
+
+const SENDS: &str = "sh -c 'echo mail >> sent'";
+
+fn sent(database: &Database) -> usize {
+    fs::read_to_string(database.workplace.path().join("sent")).unwrap_or_default().lines().count()
+}
+
+fn in_doubt(database: &Database) -> String {
+    database.sql("SELECT run, effect FROM effects WHERE done IS NULL").trim().to_owned()
+}
+
+fn tick(number: u32, hour: u32) -> String {
+    format!("SINGLETONJOB_RUN={number} SINGLETONJOB_SCHEDULED_TIME=2026-11-21T{hour:02}:00:00Z")
+}
+
+#[test]
+fn a_mail_is_sent_once_for_each_run_however_often_the_run_is_started() {
+    let database = Database::with_effects();
+    for (token, run, mails) in [(41, tick(1, 2), 1), (42, tick(1, 2), 1), (57, tick(1, 2), 1), (60, tick(2, 3), 2)] {
+        start(&database, &run, token, SENDS).expect("the mail of this run is sent, now or earlier");
+        assert_eq!(sent(&database), mails, "token {token}");
+    }
+    let again = start(&database, &tick(2, 3), 61, SENDS).expect("it is sent");
+    assert!(again.contains("mail of 2026-11-21T03:00:00Z was done by an earlier start: not again"), "{again}");
+    for (token, mails) in [(62, 3), (63, 3)] {
+        start(&database, "SINGLETONJOB_RUN=3", token, SENDS).expect("a run on request is known by its number");
+        assert_eq!(sent(&database), mails, "token {token}");
+    }
+    assert_eq!(in_doubt(&database), "");
+}
+
+#[test]
+fn a_start_that_died_while_it_sent_fails_every_later_start_of_its_run() {
+    let database = Database::with_effects();
+    let run = tick(1, 2);
+    start(&database, &run, 41, "sh -c 'echo mail >> sent; kill -KILL $PPID'").expect_err("killed");
+    for token in [42, 43] {
+        let refusal = start(&database, &run, token, SENDS).expect_err("the database does not know whether the mail was sent");
+        assert!(refusal.contains("mail of 2026-11-21T02:00:00Z was claimed by another start, and it is not known to be done"), "{refusal}");
+    }
+    assert_eq!((sent(&database), in_doubt(&database)), (1, "2026-11-21T02:00:00Z|mail".to_owned()));
+    database.sql("UPDATE effects SET done = now()");
+    start(&database, &run, 44, SENDS).expect("a person has decided");
+    assert_eq!(sent(&database), 1);
+}
+
+#[test]
+fn a_command_that_fails_leaves_its_effect_in_doubt() {
+    let database = Database::with_effects();
+    start(&database, "SINGLETONJOB_RUN=1", 41, "false").expect_err("the command has failed");
+    assert_eq!(in_doubt(&database), "run 1|mail");
+}
+
+#[test]
+fn an_effect_without_a_command_is_refused_and_claims_nothing() {
+    let database = Database::with_effects();
+    let refusal = database.workplace.attempt(&format!("{} SINGLETONJOB_FENCING_TOKEN=41 sh {ONCE} mail 2>&1 || echo exit $?", tick(1, 2)));
+    assert_eq!(refusal.expect("it is asked for its exit code").trim(), "once.sh mail: no command\nexit 64");
+    start(&database, &tick(1, 2), 41, SENDS).expect("nothing is claimed");
+    assert_eq!(sent(&database), 1);
+}
+
+#[test]
+fn a_start_that_cannot_claim_its_effect_fails_and_sends_nothing() {
+    let database = Database::with_effects();
+    start(&database, &tick(1, 2), 42, "true").expect("claimed and done");
+    for run in [tick(1, 2), tick(2, 3)] {
+        let refusal = start(&database, &run, 41, SENDS).expect_err("a stale holder");
+        assert!(refusal.contains("stale fencing token 41: 42 was seen"), "{refusal}");
+    }
+    let unreachable = format!("PGHOST=/nowhere {}", tick(2, 3));
+    let refusal = start(&database, &unreachable, 43, SENDS).expect_err("no server, no claim");
+    assert!(refusal.contains("/nowhere"), "{refusal}");
+    assert_eq!((sent(&database), in_doubt(&database)), (0, String::new()));
 }

@@ -70,10 +70,14 @@ impl Workplace {
         outcome(&self.shell(&format!(". ./{recipe}"), arguments).env(environment::FENCING_TOKEN, token).output().expect("a shell"))
     }
 
+    /// Runs a command. What it printed, or what it complained of.
+    pub fn attempt(&self, command: &str) -> Result<String, String> {
+        outcome(&self.shell(command, &[]).output().expect("a shell"))
+    }
+
     /// Runs a command that must succeed; what it printed.
     pub fn must(&self, command: &str) -> String {
-        let said = outcome(&self.shell(command, &[]).output().expect("a shell"));
-        said.unwrap_or_else(|complaint| panic!("{command}: {complaint}"))
+        self.attempt(command).unwrap_or_else(|complaint| panic!("{command}: {complaint}"))
     }
 
     fn shell(&self, script: &str, arguments: &[&str]) -> Command {

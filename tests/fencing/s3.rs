@@ -82,3 +82,26 @@ fn a_claim_that_changes_no_data_shuts_the_old_holder_out() {
     assert!(bucket.workplace.must(&late).contains("412"), "a write that was in flight during the claim");
     scenario::assert_refused(&bucket, "41");
 }
+
+/// Like a server, or a proxy before it, that says nothing of an ETag; what is stored shows in the file `stored`.
+const WITHOUT_ETAG: &str = r#"
+for argument; do
+  case $previous in --output) output=$argument ;; --dump-header) headers=$argument ;; --upload-file) echo stored >>stored ;; esac
+  previous=$argument
+done
+printf 'HTTP/1.1 200 OK\r\n\r\n' >"${headers:-/dev/null}"
+echo '41 runs/41/old' >"$output"
+printf 200
+"#;
+
+#[test]
+fn nothing_is_stored_over_what_cannot_be_compared() {
+    let workplace = Workplace::new().reaching("curl", "sh without-etag.sh").with("AWS_REGION", "us-east-1");
+    let workplace =
+        workplace.with("AWS_ACCESS_KEY_ID", "access").with("AWS_SECRET_ACCESS_KEY", "secret").with("BUCKET_URL", "http://s3.local/shop");
+    fs::write(workplace.path().join("without-etag.sh"), format!("previous= output= headers=\n{WITHOUT_ETAG}"))
+        .expect("a writable directory");
+    let refusal = workplace.run("publish.sh", "42", &[]).expect_err("an empty condition is none");
+    assert!(refusal.contains("current has no ETag"), "{refusal}");
+    assert!(!workplace.path().join("stored").exists());
+}

@@ -6,8 +6,8 @@ use k8s_openapi::api::coordination::v1::Lease;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use singletonjob::lease::elector::Candidate;
+use singletonjob::lease::identity::Identity;
 use singletonjob::lease::notes::keys;
-use singletonjob::lease::record::Identity;
 
 const ME: &str = "web-1_6f1c_0000000000000007";
 const OTHER: &str = "web-2_77aa_0000000000000009";

@@ -182,6 +182,8 @@ fn liveness() -> Vec<World> {
     let flaps = [Fault::Vanish, Fault::LoseRead, Fault::LoseRead, Fault::LoseRead];
     let flaps = World { patience: Some(11), horizon: 14, ..prompt(faulty("flapping contact", 4, &flaps)) };
     let drain = World { horizon: 10, stop_grace: Duration::from_secs(2), ..prompt(faulty("drain", 2, &[Fault::Drain, Fault::Handover])) };
+    let ready = [Fault::Ready, Fault::Ready, Fault::Touch, Fault::Drain, Fault::End];
+    let ready = World { horizon: 8, stop_grace: Duration::from_secs(2), ..prompt(faulty("readiness", 3, &ready)) };
     // Reached by the first attempt, by one that took over, or by nobody.
     let limited = Policy { completion_policy: CompletionPolicy::OnSuccess, active_deadline_seconds: Some(5), ..policy(3) };
     let strict = Policy { unreachable_holder: UnreachableHolder::AfterPodGone, ..limited.clone() };
@@ -194,5 +196,5 @@ fn liveness() -> Vec<World> {
     let cut_short = prompt(faulty("stop cut short", 2, &[Fault::Drain, Fault::Vanish]));
     let cut_short = World { policy: once, horizon: 12, stop_grace: Duration::from_secs(2), ..cut_short };
     let undying = World { horizon: 26, ..prompt(faulty("undying", 2, &[Fault::Drain, Fault::Undying])) };
-    vec![takeover, flaps, drain, limited, silent, hanging, cut_short, undying]
+    vec![takeover, flaps, drain, ready, limited, silent, hanging, cut_short, undying]
 }

@@ -117,7 +117,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "no_quarantine",
         breaks: "whatever is empty is free",
-        changes: &[("elector/standby.rs", "if record.is_released() {", "if record.holder.is_none() {")],
+        changes: &[("elector/standby.rs", "let lease = if record.is_released() {", "let lease = if record.holder.is_none() {")],
         world: "deletion",
     },
     Mutant {
@@ -307,7 +307,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "clearance_ends_the_wait",
         breaks: "a clearance frees at once",
-        changes: &[("elector/standby.rs", "if record.is_released() {", "if record.is_released() || record.is_cleared() {")],
+        changes: &[(
+            "elector/standby.rs",
+            "let lease = if record.is_released() {",
+            "let lease = if record.is_released() || record.is_cleared() {",
+        )],
         world: "silent holder",
     },
     Mutant {
@@ -379,7 +383,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "stops_in_secret",
         breaks: "a holder that is told to stop says so with its next renewal",
-        changes: &[("elector/tenure.rs", "if self.phase.is_news() {", "if self.phase.is_news() && false {")],
+        changes: &[("elector/tenure.rs", "if self.phase.is_news() || is_ready_now {", "if is_ready_now {")],
         world: "stop cut short",
     },
     Mutant {
@@ -421,7 +425,7 @@ pub const MUTANTS: &[Mutant] = &[
         changes: &[(
             "elector/tenure/writes.rs",
             "Write { progress: Some(progress), finished: finished.or(renewal.finished), ..renewal }",
-            "let mark = super::super::super::notes::Released { lease_uid: renewal.uid.clone(), renew_time: Some(renewal.renew_time), by: candidate.identity.clone(), reason: why.reason(), token: Some(self.token), exit: self.workload.exit() };\n        Write { holder: None, released: Some(mark), progress: Some(progress), finished: finished.or(renewal.finished), ..renewal }",
+            "let mark = super::super::super::notes::Released { lease_uid: renewal.uid.clone(), renew_time: Some(renewal.renew_time), by: candidate.identity.clone(), reason: why.reason(), token: Some(self.token), exit: self.workload.exit(), unhealthy: false, ready: false };\n        Write { holder: None, released: Some(mark), progress: Some(progress), finished: finished.or(renewal.finished), ..renewal }",
         )],
         world: "outcome beside a survivor",
     },
@@ -472,6 +476,28 @@ pub const MUTANTS: &[Mutant] = &[
             "now.elapsed_for_holder(*killed).max(now.elapsed_for_holder(ended))",
         )],
         world: "told to stop beside a survivor",
+    },
+    Mutant {
+        name: "ready_from_the_start",
+        breaks: "a workload counts as ready from when it is started",
+        changes: &[(
+            "elector/tenure.rs",
+            "            readiness: Readiness::Unknown,\n",
+            "            readiness: Readiness::Told(acquire_time),\n",
+        )],
+        world: "readiness",
+    },
+    Mutant {
+        name: "ready_in_secret",
+        breaks: "the first success of the readiness probe waits for the next renewal",
+        changes: &[("elector/tenure.rs", "if self.phase.is_news() || is_ready_now {", "if self.phase.is_news() {")],
+        world: "readiness",
+    },
+    Mutant {
+        name: "never_ready_in_the_end",
+        breaks: "a release says of a workload that was ready that it never was",
+        changes: &[("elector/tenure/writes.rs", "ready: self.readiness.since().is_some(),", "ready: false,")],
+        world: "readiness",
     },
     Mutant {
         name: "outcome_by_its_exit",

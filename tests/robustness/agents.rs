@@ -7,8 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::ResourceExt;
 use singletonjob::contract::labels;
 use singletonjob::controller::observe::candidate::Candidate;
+use singletonjob::lease::identity::Identity;
 use singletonjob::lease::notes::{self, CompletionPolicy, Desired, Exit, Finished, Outcome, Reason, Released, keys};
-use singletonjob::lease::record::{Identity, Record};
+use singletonjob::lease::record::Record;
 
 /// Well within the lease.
 const RENEWAL: SignedDuration = SignedDuration::from_secs(4);
@@ -96,6 +97,8 @@ fn released(lease: &Lease, record: &Record, reason: Reason) -> Lease {
         reason,
         token: None,
         exit: None,
+        unhealthy: false,
+        ready: false,
     };
     let annotations = lease.metadata.annotations.get_or_insert_default();
     notes::write(annotations, keys::RELEASED, Some(&mark));

@@ -11,6 +11,8 @@ pub struct Asked {
     pub resource: String,
     pub name: Option<String>,
     pub is_watch: bool,
+    /// Whether nothing comes of it.
+    pub is_dry: bool,
     /// Whether it asks for all namespaces.
     pub is_everywhere: bool,
     pub body: Bytes,
@@ -35,8 +37,9 @@ impl Asked {
         let mut steps = local.split('/').skip(1).map(str::to_owned);
         let (plural, name, sub) = (steps.next().unwrap_or_default(), steps.next(), steps.next());
         let is_watch = uri.query().is_some_and(|query| query.contains("watch=true"));
+        let is_dry = uri.query().is_some_and(|query| query.contains("dryRun=All"));
         let resource = sub.map_or(plural.clone(), |sub| format!("{plural}/{sub}"));
-        Self { method: method.to_owned(), resource, name, is_watch, is_everywhere: false, body }
+        Self { method: method.to_owned(), resource, name, is_watch, is_dry, is_everywhere: false, body }
     }
 
     /// Whether it is this `method` on this `resource`.

@@ -86,7 +86,7 @@ impl Ledger {
     /// Before a request is carried out.
     pub async fn before(&self, asked: &Asked, server: &Client) {
         self.entries().misdeeds.extend(unguarded(asked).into_iter().chain(blamed(asked)));
-        if asked.is("POST", "pods") {
+        if asked.is("POST", "pods") && !asked.is_dry {
             let misdeeds = self.unwanted(asked, server).await;
             self.entries().misdeeds.extend(misdeeds);
         }
@@ -146,7 +146,7 @@ fn unguarded(asked: &Asked) -> Option<String> {
         ("PUT", "leases") => metadata["uid"].is_string() && metadata["resourceVersion"].is_string(),
         ("PATCH", "leases") => false,
         ("DELETE", "leases") => preconditions["uid"].is_string() && preconditions["resourceVersion"].is_string(),
-        ("DELETE", "pods") => preconditions["uid"].is_string(),
+        ("DELETE", "pods") => preconditions["uid"].is_string() && preconditions["resourceVersion"].is_string(),
         ("PATCH", "pods") => metadata["uid"].is_string(),
         _ => true,
     };

@@ -123,6 +123,6 @@ impl Stage {
 }
 
 async fn run(client: Client) {
-    let agent = Agent { image: "agent:test".into(), pull_policy: None, pull_secrets: Vec::new() };
+    let agent = Agent { image: "agent:test".into(), ..Agent::default() };
     controller::run(client, agent, "controller-0".into(), Arc::new(Telemetry::default())).await;
 }

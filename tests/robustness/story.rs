@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
 use serde_json::{Value, json};
-use singletonjob::api::conditions::{find_condition, is_true, types};
+use singletonjob::api::conditions::{is_true, types};
 use singletonjob::lease::record::Record;
 use tokio::time::sleep;
 
@@ -68,7 +68,7 @@ fn is_serving(stage: &Stage, image: &str, replicas: i32) -> bool {
     let is_said = status.observed_generation == job.metadata.generation
         && (status.replicas, status.ready_replicas) == (Some(replicas), Some(replicas))
         && is_true(&status.conditions, types::HELD)
-        && find_condition(&status.conditions, types::RECONCILING).is_none();
+        && !is_true(&status.conditions, types::RECONCILING);
     is_said && images(stage) == vec![image.to_owned(); usize::try_from(replicas).unwrap_or(0)]
 }
 

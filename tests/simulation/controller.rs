@@ -12,10 +12,11 @@ use singletonjob::controller::observe::sightings::Look;
 use singletonjob::controller::observe::{Observed, Seen};
 use singletonjob::controller::plan;
 use singletonjob::controller::plan::takeover::{self, Creation, Wishes};
-use singletonjob::controller::plan::{clearance, runs};
+use singletonjob::controller::plan::{clearance, wanted_run};
 use singletonjob::lease::clock::Moment;
+use singletonjob::lease::identity::{Identity, Version};
 use singletonjob::lease::notes::{CompletionPolicy, Handover, Notes, Reason, Released};
-use singletonjob::lease::record::{Identity, Record, Version};
+use singletonjob::lease::record::Record;
 
 use crate::clocks::{Clock, RATES};
 use crate::deed::{Deed, Triple};
@@ -234,7 +235,7 @@ impl World {
         let handover = self.controller.handover.take();
         let succession = handover.is_some().then(|| self.controller.succession.clone());
         let now = self.controller.clock.now(self.now).wall;
-        let run = runs::wanted(&self.controller.job, observed, None, None, now);
+        let run = wanted_run::wanted(&self.controller.job, observed, None, None, now);
         let wishes = takeover::wishes(&self.controller.job, observed, timing, run, None, handover);
         Wishes { succession, ..wishes }
     }
@@ -269,7 +270,16 @@ impl World {
     fn mark_free(&mut self) {
         let Some(uid) = self.server.lease().map(|lease| lease.uid.clone()) else { return };
         let by = Identity::read("singletonjob-controller");
-        let mark = Released { lease_uid: uid, renew_time: None, by, reason: Reason::Created, token: None, exit: None };
+        let mark = Released {
+            lease_uid: uid,
+            renew_time: None,
+            by,
+            reason: Reason::Created,
+            token: None,
+            exit: None,
+            unhealthy: false,
+            ready: false,
+        };
         let marked = self.server.annotate(self.now, |notes| notes.released = Some(mark));
         if let Some(marked) = marked {
             self.stored(None, &marked);

@@ -4,8 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use singletonjob::lease::identity::Identity;
 use singletonjob::lease::notes::UnreachableHolder;
-use singletonjob::lease::record::{Identity, Record};
+use singletonjob::lease::record::Record;
 
 use crate::faults::Fault;
 use crate::limits::Account;
@@ -185,7 +186,7 @@ impl fmt::Display for Triple {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.holder {
             Some(holder) => write!(formatter, "{} held by {holder}", self.uid)?,
-            None => write!(formatter, "{} held by nobody", self.uid)?,
+            None => write!(formatter, "{} no candidate holds the Lease", self.uid)?,
         }
         self.renew_time.map_or(Ok(()), |renewed| write!(formatter, " since {renewed}"))
     }

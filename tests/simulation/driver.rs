@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use singletonjob::lease::clock::Moment;
 use singletonjob::lease::elector::{Answer, Fact, Input, Order, Output, Source};
-use singletonjob::lease::record::{Record, Version};
+use singletonjob::lease::identity::Version;
+use singletonjob::lease::record::Record;
 
 use crate::deed::{Deed, State, Who};
 use crate::process::{Call, News, Process, Stage, Todo};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use singletonjob::lease::record::Version;
+use singletonjob::lease::identity::Version;
 
 use crate::deed::{Deed, Who};
 use crate::process::{Stage, Tree};

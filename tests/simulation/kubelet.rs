@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use singletonjob::lease::elector::{Candidate, Fact};
+use singletonjob::lease::identity::Identity;
 use singletonjob::lease::notes::CompletionPolicy;
-use singletonjob::lease::record::Identity;
 
 use crate::deed::{Deed, Who};
 use crate::process::{News, Process, Temper, Tree};

@@ -14,6 +14,8 @@ use crate::world::{Event, World};
 const LOOK: Duration = Duration::from_millis(50);
 /// The last of the line, whoever that is.
 const SUCCESSION: Duration = Duration::from_millis(16 * 50);
+/// What a successor that was chosen has before the others.
+const PRECEDENCE: Duration = Duration::from_secs(1);
 const HEAD_START: Duration = Duration::from_secs(1);
 /// Two round trips, a watch hop, late wake-ups, and one look of ours.
 const MOMENTS: Duration = Duration::from_millis(8 * 8 + 20 + 50);
@@ -83,7 +85,7 @@ impl World {
         let timing = policy.timing().ok()?;
         let well_from = self.well_from(process, record)?;
         let at_once = self.hears_at_once(process, record, well_from);
-        let local = if at_once { SUCCESSION } else { self.wait(record, timing) };
+        let local = if at_once { succession(record) } else { self.wait(record, timing) };
         let bound = self.nodes[process.node].clock.true_duration(local) + MOMENTS;
         Some((self.quiet.since.max(well_from), bound))
     }
@@ -103,7 +105,7 @@ impl World {
         let recovery = (timing.request_deadline().max(FIRST_READ) + timing.retry_period()) * 2;
         let waiting = if record.is_released() { Duration::ZERO } else { self.quiet.longest_lease + delay(record) };
         let head_start = timing.request_deadline() + HEAD_START;
-        recovery + waiting + back_off(record) + head_start + SUCCESSION
+        recovery + waiting + back_off(record) + head_start + succession(record)
     }
 
     /// Whether nothing delays the news of a release: a watch that works, and nothing under way.
@@ -126,6 +128,12 @@ fn is_clear(record: &Record) -> bool {
     let policy = record.notes.policy.as_ref().map(|policy| policy.unreachable_holder);
     let said = record.notes.cleared.as_ref().is_some_and(|said| said.lease_uid == record.uid && said.holder == record.holder);
     record.is_released() || said || policy.is_none_or(|policy| policy == UnreachableHolder::AfterLeaseExpiry)
+}
+
+fn succession(record: &Record) -> Duration {
+    let handed_over = record.notes.released.as_ref().is_some_and(|released| released.reason.is_handover());
+    let is_chosen = record.is_released() && handed_over && !record.notes.succession.is_empty();
+    if is_chosen { PRECEDENCE + SUCCESSION } else { SUCCESSION }
 }
 
 fn delay(record: &Record) -> Duration {

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use singletonjob::lease::clock::{Moment, Now};
 use singletonjob::lease::elector::{Candidate, Cause, Elector, Fact, Output, Remains, Role, Write};
+use singletonjob::lease::identity::Version;
 use singletonjob::lease::notes::Exit;
-use singletonjob::lease::record::{Record, Version};
+use singletonjob::lease::record::Record;
 
 use crate::deed::Who;
 use crate::server::Change;

@@ -7,8 +7,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use singletonjob::lease::elector::Write;
+use singletonjob::lease::identity::Version;
 use singletonjob::lease::notes::Notes;
-use singletonjob::lease::record::{Record, Version};
+use singletonjob::lease::record::Record;
 
 /// How long a watch can be taken up where it ended.
 const REMEMBERED: Duration = Duration::from_secs(120);

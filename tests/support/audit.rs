@@ -12,6 +12,8 @@ pub struct Deed {
     /// `get`, `list`, `watch`, `create`, `update`, `patch` or `delete`.
     pub verb: String,
     user: User,
+    #[serde(rename = "requestURI")]
+    uri: String,
     object_ref: Option<Subject>,
     response_status: Option<Answer>,
 }
@@ -40,6 +42,12 @@ impl Deed {
     /// Whether it changes something.
     pub fn is_write(&self) -> bool {
         !matches!(self.verb.as_str(), "get" | "list" | "watch")
+    }
+
+    /// In whose name it writes fields, as the request says; empty where it says nothing.
+    pub fn field_manager(&self) -> &str {
+        let query = self.uri.split_once('?').map_or("", |(_, query)| query);
+        query.split('&').find_map(|pair| pair.strip_prefix("fieldManager=")).unwrap_or_default()
     }
 
     /// HTTP status of the answer.

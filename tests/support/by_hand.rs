@@ -34,8 +34,8 @@ pub const CONTAINER: &str = "main";
 const OPERATOR_IMAGE: &str = "ghcr.io/singletonjob/singletonjob:0.1.0";
 /// Short, for stubborn workloads make every scenario wait for its end.
 const GRACE_PERIOD_SECONDS: u32 = 6;
-/// For a pod on an idle machine whose images are there.
-const POD_START: Duration = Duration::from_secs(20);
+/// For a pod whose images are there, on a machine that starts others too.
+pub const POD_START: Duration = Duration::from_secs(45);
 
 /// A job without a controller.
 pub struct ByHand<'a> {
@@ -168,8 +168,13 @@ impl Candidate<'_> {
 
     /// Waits until the agent says that it is this.
     pub async fn await_role(&self, role: contract::Role) -> Standing {
+        self.await_role_within(POD_START, role).await
+    }
+
+    /// The same, where it takes its time.
+    pub async fn await_role_within(&self, deadline: Duration, role: contract::Role) -> Standing {
         let standing = || self.standing().filter(|standing| standing.role == role);
-        eventually(&format!("{} becoming {role:?}", self.name), POD_START, standing).await
+        eventually(&format!("{} becoming {role:?}", self.name), deadline, standing).await
     }
 
     /// As a user would.

@@ -116,7 +116,13 @@ impl Cluster {
         self.command("kubectl").args(arguments).output().expect("kubectl starts")
     }
 
-    /// The same, with `input` on its standard input.
+    /// Those of its nodes that are there.
+    pub fn nodes(&self) -> Vec<&'static str> {
+        let listed = String::from_utf8_lossy(&self.kubectl(&["get", "nodes", "--output", "name"]).stdout).into_owned();
+        ZONES.into_iter().flatten().filter(|node| listed.lines().any(|line| line == format!("node/{node}"))).collect()
+    }
+
+    /// What `kubectl` did, with `input` on its standard input.
     ///
     /// # Panics
     /// Where it cannot be started or does not read.

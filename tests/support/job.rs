@@ -191,7 +191,8 @@ impl<'a> Job<'a> {
 
     /// Waits until the holder runs on `node`, by deleting it elsewhere.
     pub async fn move_to(&self, node: &str) {
-        for _ in 0..3 {
+        // A new pod may come to the node that the one before has left.
+        for _ in 0..6 {
             self.await_true(types::STANDBY_AVAILABLE).await;
             let lease = self.await_lease("a holder on a known node", |lease| lease.node.is_some()).await;
             if lease.node.as_deref() == Some(node) {
@@ -274,6 +275,12 @@ pub fn lease(job: &SingletonJob) -> Option<&LeaseStatus> {
 fn takeover(job: &SingletonJob, token: u128) -> Option<&Takeover> {
     let token = token.to_string();
     job.status.as_ref()?.takeovers.iter().find(|takeover| takeover.fencing_token.as_ref() == Some(&token))
+}
+
+/// Whether the kubelet says that the pod is ready.
+pub fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// What a candidate's pod was made from and how often its containers were started: the same pods and no restart give the same.

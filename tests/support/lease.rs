@@ -6,8 +6,8 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use singletonjob::contract::labels;
+use singletonjob::lease::identity::Identity;
 use singletonjob::lease::notes::{self, CompletionPolicy, Policy, Reason, Released, Run, keys};
-use singletonjob::lease::record::Identity;
 use singletonjob::lease::timing::Timing;
 
 /// Of the SingletonJob that there is none of.
@@ -45,6 +45,8 @@ pub fn released_as_created(mut lease: Lease) -> Lease {
         reason: Reason::Created,
         token: None,
         exit: None,
+        unhealthy: false,
+        ready: false,
     };
     notes::write(lease.annotations_mut(), keys::RELEASED, Some(&mark));
     lease

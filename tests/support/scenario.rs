@@ -1,5 +1,6 @@
 //! One scenario: a namespace and a folder of records of its own, judged at its end, and told in full when it fails.
 
+use std::any::Any;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::{Path, PathBuf};
@@ -8,14 +9,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Taint};
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use super::cluster::{Cluster, ZONES, root, said};
-use super::observe::{now, testimony};
+use super::observe::{await_object, now, testimony};
 use super::operator;
 use super::report;
 use super::stage::{Ground, Mode, Place, enter};
@@ -126,13 +127,16 @@ fn play(mode: Mode, ground: Ground, name: &'static str, body: impl AsyncFnOnce(&
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let scenario = Scenario::begin(name, &place, pause_microseconds).await;
+        if ground == Ground::Own {
+            scenario.await_nodes().await;
+        }
         let told = AssertUnwindSafe(body(&scenario)).catch_unwind().await;
-        if told.is_err() {
-            scenario.tell();
+        if let Err(panic) = &told {
+            scenario.tell(panic.as_ref());
         }
         let judged = AssertUnwindSafe(scenario.end()).catch_unwind().await;
-        if judged.is_err() && told.is_ok() {
-            scenario.tell();
+        if let (Err(panic), Ok(())) = (&judged, &told) {
+            scenario.tell(panic.as_ref());
         }
         told.and(judged).unwrap_or_else(|panic| resume_unwind(panic));
     });
@@ -172,6 +176,18 @@ impl Scenario {
             jobs: Mutex::default(),
             remarks: Mutex::default(),
             allowed: Mutex::default(),
+        }
+    }
+
+    /// Waits until its nodes take pods: the scenario before may have broken them, and the control plane sees late that they are back.
+    async fn await_nodes(&self) {
+        let is_at_fault = |taint: &Taint| taint.key.starts_with("node.kubernetes.io/");
+        for name in self.nodes {
+            await_object::<Node, _>(Api::all(self.client.clone()), name, "free of faults", CLEAR_AWAY, |node| {
+                let spec = node.and_then(|node| node.spec.as_ref());
+                spec.is_some_and(|spec| !spec.taints.iter().flatten().any(is_at_fault) && spec.unschedulable != Some(true))
+            })
+            .await;
         }
     }
 
@@ -296,13 +312,13 @@ impl Scenario {
         report::at_least(self.name, what, measured, least);
     }
 
-    /// All that explains a failure, into `target/cluster-failures`, and to where it is.
-    fn tell(&self) {
+    /// All that explains a failure goes into `target/cluster-failures`, and here go its last words, which a backtrace pushes out of sight.
+    fn tell(&self, panic: &(dyn Any + Send)) {
         let folder = root().join("target/cluster-failures");
         std::fs::create_dir_all(&folder).expect("target is writable");
         let file = folder.join(format!("{}.txt", self.namespace));
         std::fs::write(&file, self.story()).expect("target is writable");
-        eprintln!("{} failed; what was seen is in {}", self.name, file.display());
+        eprintln!("{} failed: {}\nwhat was seen is in {}", self.name, last_words(panic), file.display());
     }
 
     fn story(&self) -> String {
@@ -341,4 +357,9 @@ fn make_folder(folder: &Path) {
     std::fs::create_dir_all(folder).expect("shared memory is writable");
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
     std::fs::set_permissions(folder, open).expect("the folder is ours");
+}
+
+fn last_words(panic: &(dyn Any + Send)) -> &str {
+    let formatted = panic.downcast_ref::<String>().map(String::as_str);
+    formatted.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked without words")
 }

@@ -26,8 +26,18 @@ pub struct Agent {
 
 impl Agent {
     pub fn start(deadline: u64, start_after: u64, command: &[&str]) -> Self {
-        assert_eq!(fs::metadata("/proc/self").unwrap().uid(), 0, "PID namespaces need root: run these tests as root");
+        Self::start_in(tempfile::tempdir().unwrap(), deadline, start_after, command)
+    }
+
+    /// In a directory that an earlier container has used.
+    pub fn start_over(deadline: u64, earlier: impl FnOnce(&Path)) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        earlier(directory.path());
+        Self::start_in(directory, deadline, 0, &["sleep", "60"])
+    }
+
+    fn start_in(directory: TempDir, deadline: u64, start_after: u64, command: &[&str]) -> Self {
+        assert_eq!(fs::metadata("/proc/self").unwrap().uid(), 0, "PID namespaces need root: run these tests as root");
         fs::write(directory.path().join("message"), "").unwrap();
         let mut unshare = Command::new("unshare")
             .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
@@ -62,6 +72,23 @@ impl Agent {
 
     pub fn elector(&self) -> Pid {
         eventually("the elector is there", || children(self.first).first().copied())
+    }
+
+    /// Runs a command among its processes, as `kubectl exec` does.
+    pub fn inside(&self, command: &[&str]) {
+        let status = self.entering(command).status().unwrap();
+        assert!(status.success(), "{command:?}: {status}");
+    }
+
+    /// The same, of a command that may not outlive the container.
+    pub fn begin_inside(&self, command: &[&str]) {
+        drop(self.entering(command).spawn().unwrap());
+    }
+
+    fn entering(&self, command: &[&str]) -> Command {
+        let mut entering = Command::new("nsenter");
+        entering.args(["--target", &self.first.to_string(), "--pid", "--mount"]).arg("--").args(command);
+        entering
     }
 
     /// The elector writes to `file` on the thread that decides; it sees the whole request or none, because it polls for it.

@@ -96,8 +96,9 @@ fn run(arguments: &Arguments, first: u64) -> io::Result<u8> {
         spawn(arguments, "daemon")?;
         return Ok(0);
     }
-    let mut record = Record::create(arguments, first)?;
+    // Before the record is there: tests send signals as soon as they see it.
     let signals = catch_signals()?;
+    let mut record = Record::create(arguments, first)?;
     if arguments.kind == Kind::Main {
         for _ in 0..arguments.daemons {
             spawn(arguments, "launcher")?.wait()?;

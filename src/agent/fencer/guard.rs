@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `ppoll` of two files | waits for the signalfd or the timer, which is what it is for; two entries fit on the kernel's stack |
 //! | `read` of a signalfd or timerfd | both are non-blocking and belong to no file system |
+//! | `signalfd4` on the signalfd | changes which signals that hands out, and allocates nothing |
 //! | `write` to an eventfd | non-blocking; it adds to a counter and allocates nothing, as a pipe would |
 //! | `wait4` with `WNOHANG` | frees what is left of a child, and allocates nothing |
 //! | `kill(-1, SIGKILL)` | marks processes; SIGKILL needs no queue entry |
@@ -34,6 +35,12 @@ const HARMLESS: u64 = bit(libc::SIGCHLD)
     | bit(libc::SIGTSTP)
     | bit(libc::SIGTTIN)
     | bit(libc::SIGTTOU);
+
+const ALL_SIGNALS: u64 = u64::MAX;
+/// Signals before everything else is looked at again: as many as there are.
+const MOST_TAKEN: u32 = u64::BITS;
+/// Ended children that are collected before everything else is looked at again: processes of the container can end faster than this one looks.
+const MOST_REAPED: u32 = 64;
 
 const fn bit(signal: i32) -> u64 {
     1 << signal
@@ -72,17 +79,19 @@ resident! {
     pub(super) fn stand(guard: &Guard<'_>) -> End {
         loop {
             pass_signals_on(guard);
-            let status = elector_status(guard.elector);
-            if status >= 0 {
-                if guard.page.is_finished() && libc::WIFEXITED(status) {
-                    return End::Finished(libc::WEXITSTATUS(status));
+            let reaped = reap(guard.elector);
+            if reaped.elector >= 0 {
+                if guard.page.is_finished() && libc::WIFEXITED(reaped.elector) {
+                    return End::Finished(libc::WEXITSTATUS(reaped.elector));
                 }
                 break;
             }
             if resident::has_expired(guard.deadline) {
                 break;
             }
-            resident::wait(guard.signals, guard.deadline, None);
+            if reaped.all {
+                resident::wait(guard.signals, guard.deadline, None);
+            }
         }
         empty(guard);
         End::Empty
@@ -94,38 +103,76 @@ resident! {
     fn empty(guard: &Guard<'_>) {
         resident::set_timer(guard.patience, guard.page.patience());
         while !resident::kill_all() {
-            elector_status(guard.elector);
+            let reaped = reap(guard.elector);
             if resident::has_expired(guard.patience) {
                 resident::exit(exit_codes::AGENT_FAILED);
             }
-            while resident::take_signal(guard.signals).is_some() {}
-            resident::wait(guard.signals, guard.patience, Some(LOOK_AGAIN));
-        }
-    }
-}
-
-resident! {
-    /// Tells the elector of every signal that came from outside and means an end.
-    fn pass_signals_on(guard: &Guard<'_>) {
-        while let Some(signal) = resident::take_signal(guard.signals) {
-            if means_the_end(signal) {
-                guard.page.note_signal(signal.number);
-                resident::wake(guard.bell);
+            let _ = resident::take_signal(guard.signals);
+            if reaped.all {
+                resident::wait(guard.signals, guard.patience, Some(LOOK_AGAIN));
             }
         }
     }
 }
 
 resident! {
-    /// Collects every child that has ended; the elector's status if it was among them, else -1.
-    fn elector_status(elector: i32) -> i32 {
+    /// Tells the elector of every signal that came from outside and means an end, and of those that are the workload's.
+    ///
+    /// Takes each signal once at most, and what came again the next time. The kernel hands out the lowest number first, so a process that sends
+    /// SIGHUP without end would hide SIGTERM otherwise, and keep this process from all else that it watches.
+    fn pass_signals_on(guard: &Guard<'_>) {
+        let mut left = ALL_SIGNALS;
+        let mut taken = 0;
+        while taken < MOST_TAKEN && let Some(signal) = resident::take_signal(guard.signals) {
+            left &= !mask_of(signal);
+            taken += 1;
+            resident::hand_out(guard.signals, left);
+            pass_on(guard, signal);
+        }
+        if taken > 0 {
+            resident::hand_out(guard.signals, ALL_SIGNALS);
+        }
+    }
+}
+
+#[inline(always)]
+fn pass_on(guard: &Guard<'_>, signal: Taken) {
+    if means_the_end(signal) {
+        guard.page.note_signal(signal.number);
+    } else if is_for_the_workload(signal) {
+        guard.page.note_signal_from_inside(signal.number);
+    } else {
+        return;
+    }
+    resident::wake(guard.bell);
+}
+
+/// A signal's place in a set of signals, as the kernel has it.
+#[inline(always)]
+fn mask_of(signal: Taken) -> u64 {
+    1 << (signal.number.wrapping_sub(1) & (u64::BITS - 1))
+}
+
+/// What one round of collecting children has found.
+#[derive(Clone, Copy)]
+struct Reaped {
+    /// The elector's status, or -1 where it was not among them.
+    elector: i32,
+    /// Whether no other has ended.
+    all: bool,
+}
+
+resident! {
+    /// Collects children that have ended, and leaves what are too many for the next round.
+    fn reap(elector: i32) -> Reaped {
         let mut status = -1;
-        while let Some(ended) = resident::reap() {
+        for _ in 0..MOST_REAPED {
+            let Some(ended) = resident::reap() else { return Reaped { elector: status, all: true } };
             if ended.child == elector {
                 status = ended.status;
             }
         }
-        status
+        Reaped { elector: status, all: false }
     }
 }
 
@@ -135,12 +182,25 @@ fn means_the_end(signal: Taken) -> bool {
     signal.sender == 0 && signal.number < u64::BITS && HARMLESS & (1 << signal.number) == 0
 }
 
+/// Whether a process of the container has sent it to what it takes for the workload, as `kill -HUP 1`. The kernel sends SIGCHLD.
+#[inline(always)]
+fn is_for_the_workload(signal: Taken) -> bool {
+    signal.sender != 0 && signal.number != libc::SIGCHLD.cast_unsigned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn signals_from_inside_and_signals_that_end_nothing_mean_nothing() {
+    fn every_signal_from_inside_is_the_workloads_but_the_end_of_a_child() {
+        let is_passed_on = |number: i32, sender| is_for_the_workload(Taken { number: number.cast_unsigned(), sender });
+        assert!([libc::SIGTERM, libc::SIGHUP, libc::SIGWINCH, 64].into_iter().all(|number| is_passed_on(number, 7)));
+        assert!(!is_passed_on(libc::SIGCHLD, 7) && !is_passed_on(libc::SIGTERM, 0));
+    }
+
+    #[test]
+    fn signals_from_inside_and_signals_that_end_nothing_are_no_end() {
         let outside = |number: i32| means_the_end(Taken { number: number.cast_unsigned(), sender: 0 });
         assert!([libc::SIGTERM, libc::SIGQUIT, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1].into_iter().all(outside));
         assert!(![libc::SIGCHLD, libc::SIGWINCH, libc::SIGCONT, libc::SIGURG].into_iter().any(outside));

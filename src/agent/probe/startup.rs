@@ -5,27 +5,36 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Failure, Probe, Start};
-
-/// Holds the start that was seen to come up.
-const MARK: &str = "up";
+use crate::agent::config::STARTUP_MARK;
+use crate::agent::whole_file;
+use crate::contract::TERMINATION_PREFIX;
 
 /// Whether it has, now or at an earlier look.
 ///
 /// # Errors
 /// [`Failure`], where it has not.
 pub(super) fn has_come_up(startup: &Probe, start: Start, directory: &Path) -> Result<(), Failure> {
-    let (mark, id) = (directory.join(MARK), start.at.to_string());
-    if fs::read_to_string(&mark).is_ok_and(|seen| seen == id) {
+    if was_seen(start, directory) {
         return Ok(());
     }
     if start.age < Duration::from_secs(startup.initial_delay_seconds.into()) {
         return Err(Failure::NotReady("the workload was just started".to_owned()));
     }
     startup.handler_answers()?;
-    if let Err(error) = fs::write(&mark, id) {
-        eprintln!("singletonjob-agent: remembering at {} that the workload has come up: {error}", mark.display());
+    let mark = directory.join(STARTUP_MARK);
+    if let Err(error) = whole_file::write(&mark, id(start).as_bytes()) {
+        eprintln!("{TERMINATION_PREFIX}remembering at {} that the workload has come up: {error}", mark.display());
     }
     Ok(())
+}
+
+/// Whether it had at an earlier look.
+pub(super) fn was_seen(start: Start, directory: &Path) -> bool {
+    fs::read_to_string(directory.join(STARTUP_MARK)).is_ok_and(|seen| seen == id(start))
+}
+
+fn id(start: Start) -> String {
+    start.at.to_string()
 }
 
 #[cfg(test)]
@@ -69,7 +78,23 @@ mod tests {
         let says = |at| well.answer(Kind::Readiness, start(at, 10), directory.path());
         says(7).expect("it has come up");
         fs::remove_file(&file).unwrap();
-        says(7).expect("nobody asks again");
+        says(7).expect("no probe asks again");
         says(8).expect_err("another start has to come up by itself");
+    }
+
+    #[test]
+    fn no_answer_is_no_failure_where_the_workload_only_had_to_come_up_and_has() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("comes-up");
+        let well = probe(&file, true);
+        let only_up = Probe { handler: None, ..well.clone() };
+        let forgives = |probe: &Probe| {
+            let why = Failure::NotReady("killed".to_owned());
+            probe.forgive(Kind::Liveness, start(7, BUDGET), directory.path(), why).is_ok()
+        };
+        assert!(!forgives(&only_up), "it did not come up");
+        fs::write(&file, "").unwrap();
+        only_up.answer(Kind::Liveness, start(7, BUDGET), directory.path()).expect("it has come up");
+        assert!(forgives(&only_up) && !forgives(&well));
     }
 }

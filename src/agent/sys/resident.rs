@@ -72,6 +72,13 @@ pub(in crate::agent) fn take_signal(signals: BorrowedFd<'_>) -> Option<Taken> {
     Some(unsafe { Taken { number: (*info).ssi_signo, sender: (*info).ssi_pid } })
 }
 
+/// From now on a signalfd hands out the signals of this set; the others stay pending.
+#[inline(always)]
+pub(in crate::agent) fn hand_out(signals: BorrowedFd<'_>, set: u64) {
+    // SAFETY: the kernel reads one set. It refuses nothing of this, for the file is a signalfd.
+    let _ = unsafe { syscall!(Sysno::signalfd4, signals.as_raw_fd(), &raw const set, size_of::<u64>(), 0) };
+}
+
 /// Whether a non-blocking timerfd has expired since it was last set or looked at.
 #[inline(always)]
 pub(in crate::agent) fn has_expired(timer: BorrowedFd<'_>) -> bool {

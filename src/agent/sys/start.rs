@@ -147,7 +147,7 @@ fn give_way() {
     unsafe { libc::nice(NICENESS) };
 }
 
-/// Best effort: only where memory runs out it matters, and then PID 1 handles every case. A copy of a process that nobody may trace may not
+/// Best effort: only where memory runs out it matters, and then PID 1 handles every case. A copy of a process that no other may trace may not
 /// change this of itself, so it can be traced for that moment.
 fn prefer_for_oom(score: &str) {
     let traceable = prctl::set_dumpable(true);

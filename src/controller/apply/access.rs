@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, Preconditions};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -41,7 +41,10 @@ pub(super) async fn guard_drains(
 ) -> Result<(), Failure> {
     match (is, wanted) {
         (_, Some(wanted)) => put(api, "applying PodDisruptionBudget", &wanted).await,
-        (Some(is), None) => remove(api, "deleting PodDisruptionBudget", &is.name_any(), is.uid()).await,
+        (Some(is), None) => {
+            let exactly = Preconditions { uid: is.uid(), resource_version: None };
+            remove(api, "deleting PodDisruptionBudget", &is.name_any(), exactly).await
+        }
         (None, None) => Ok(()),
     }
 }

@@ -1,16 +1,17 @@
 //! Candidate pods: made under a free number, labelled, retired.
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::Patch;
+use kube::api::{Patch, PostParams};
 use kube::{Api, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Applied, tolerate_absence};
 use crate::api::SingletonJob;
 use crate::contract::labels;
 use crate::controller::build;
-use crate::controller::observe::candidate::{PAST_DEADLINE, number};
+use crate::controller::observe::candidate::{PAST_DEADLINE, PodRef, number};
 use crate::controller::observe::{is_of_earlier, is_owned};
+use crate::controller::plan::candidates::RoleLabel;
 use crate::controller::request::{Failure, bounded, in_our_name, merging};
 
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
@@ -48,37 +49,80 @@ pub(super) async fn create(pods: &Api<Pod>, job: &SingletonJob, mut pod: Pod, ap
     Ok(())
 }
 
-/// The label by which Services find the active pod; and what it costs to delete a pod, which Karpenter and ReplicaSets read, unless the template
-/// says it.
-pub(super) async fn set_role(pods: &Api<Pod>, job: &SingletonJob, name: &str, uid: &str, role: &str) -> Result<(), Failure> {
+/// Asks the API server to validate `pod` without making it.
+pub(super) async fn validate(pods: &Api<Pod>, pod: &Pod) -> Result<(), Failure> {
+    let trial = PostParams { dry_run: true, ..in_our_name() };
+    bounded("validating a pod of", "spec.template", pods.create(&trial, pod)).await.map(drop)
+}
+
+/// Labels a pod with its role.
+pub(super) async fn set_role(pods: &Api<Pod>, job: &SingletonJob, label: &RoleLabel) -> Result<(), Failure> {
+    let RoleLabel { pod: PodRef { name, uid, version: _ }, role } = label;
+    let patch = role_patch(job, uid, role);
+    let result = bounded("labelling Pod", name, pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
+    tolerate_absence(result.map(drop))
+}
+
+/// A merge patch of the label by which Services find the active pod, and of what it costs to delete the pod, which Karpenter and ReplicaSets read:
+/// `null` removes that from a standby. The patch leaves the cost alone where the template sets it.
+fn role_patch(job: &SingletonJob, uid: &str, role: &str) -> Value {
     let own = job.spec.template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());
     let mut patch = json!({"metadata": {"uid": uid, "labels": {labels::ROLE: role}}});
     if !own.is_some_and(|own| own.contains_key(DELETION_COST)) {
         patch["metadata"]["annotations"] = json!({DELETION_COST: (role == labels::ROLE_ACTIVE).then_some(COST_OF_ACTIVE)});
     }
-    let result = bounded("labelling Pod", name, pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
-    tolerate_absence(result.map(drop))
+    patch
 }
 
 /// Ends what still runs in a pod, and keeps the pod with its logs: on the version that was seen, so that of all who see it only one does it.
 /// Where it has changed since, the change will be seen too.
-pub(super) async fn retire(pods: &Api<Pod>, name: &str, uid: &str, version: &str, applied: &mut Applied) -> Result<(), Failure> {
+pub(super) async fn retire(pods: &Api<Pod>, pod: &PodRef, applied: &mut Applied) -> Result<(), Failure> {
+    let PodRef { name, uid, version } = pod;
     let exactly = json!({"uid": uid, "resourceVersion": version});
     let patch = json!({"metadata": exactly, "spec": {"activeDeadlineSeconds": PAST_DEADLINE}});
     let result = bounded("retiring Pod", name, pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
     if result.is_ok() {
-        applied.retired.push(name.to_owned());
+        applied.retired.push(name.clone());
     }
     tolerate_absence(result.map(drop))
 }
 
 /// Lets an ended pod stay when its node is lost: tolerations may be prolonged, and are a list that is written as a whole.
-pub(super) async fn keep(pods: &Api<Pod>, name: &str, uid: &str) -> Result<(), Failure> {
-    let found = bounded("reading Pod", name, pods.get_opt(name)).await?.filter(|pod| pod.uid().as_deref() == Some(uid));
+pub(super) async fn keep(pods: &Api<Pod>, pod: &PodRef) -> Result<(), Failure> {
+    let PodRef { name, uid, version: _ } = pod;
+    let found = bounded("reading Pod", name, pods.get_opt(name)).await?.filter(|pod| pod.uid().as_ref() == Some(uid));
     let Some(pod) = found else { return Ok(()) };
     let exactly = json!({"uid": uid, "resourceVersion": pod.resource_version()});
     let tolerations = build::pod::lasting(pod.spec.and_then(|spec| spec.tolerations).unwrap_or_default());
     let patch = json!({"metadata": exactly, "spec": {"tolerations": tolerations}});
     let result = bounded("keeping Pod", name, pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
     tolerate_absence(result.map(drop))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the patch does to the annotations of a pod that becomes `role`.
+    fn annotations(own: &Value, role: &str) -> Option<Value> {
+        let template = json!({"metadata": {"annotations": own}, "spec": {"containers": [{"name": "main", "command": ["x"]}]}});
+        let job = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "web"},
+                         "spec": {"template": template}});
+        let patch = role_patch(&serde_json::from_value(job).expect("a SingletonJob"), "u1", role);
+        assert_eq!((&patch["metadata"]["uid"], &patch["metadata"]["labels"][labels::ROLE]), (&json!("u1"), &json!(role)));
+        patch["metadata"].get("annotations").cloned()
+    }
+
+    #[test]
+    fn the_active_pod_costs_more_to_delete_and_the_former_holder_no_more() {
+        let other = json!({"example.com/other": "1"});
+        assert_eq!(annotations(&other, labels::ROLE_ACTIVE), Some(json!({DELETION_COST: "1000"})));
+        assert_eq!(annotations(&other, labels::ROLE_STANDBY), Some(json!({DELETION_COST: null})), "null removes it");
+    }
+
+    #[test]
+    fn the_deletion_cost_of_the_template_is_left_alone() {
+        let own = json!({DELETION_COST: "-5"});
+        assert_eq!([labels::ROLE_ACTIVE, labels::ROLE_STANDBY].map(|role| annotations(&own, role)), [None, None]);
+    }
 }

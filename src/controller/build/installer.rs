@@ -14,15 +14,15 @@ const USER: i64 = 65532;
 const ORDINARY: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
 /// The installer of a pod of `spec`. It asks for what the `gated` container asks for, because a LimitRange, a quota or a policy that admits the one
-/// then admits the other; a pod needs no more for it, because the two never run at the same time.
+/// then admits the other; a pod needs no more for it, because the two never run at the same time. What `agent` says of either wins.
 pub fn installer(agent: &Agent, spec: &PodSpec, gated: Option<&Container>) -> Container {
     Container {
         name: pod::INSTALLER.into(),
         image: Some(agent.image.clone()),
         image_pull_policy: agent.pull_policy.clone(),
         command: Some(["/usr/bin/singletonjob-agent", "install", paths::AGENT_DIRECTORY].map(str::to_owned).to_vec()),
-        resources: gated.and_then(|gated| gated.resources.as_ref()).map(like),
-        security_context: Some(security_context(spec)),
+        resources: agent.installer_resources.clone().or_else(|| gated?.resources.as_ref().map(like)),
+        security_context: agent.installer_security_context.clone().or_else(|| Some(security_context(spec))),
         volume_mounts: Some(vec![VolumeMount {
             name: pod::AGENT_VOLUME.into(),
             mount_path: paths::AGENT_DIRECTORY.into(),
@@ -61,9 +61,22 @@ mod tests {
     use super::*;
 
     fn of(spec: Value) -> Container {
-        let agent = Agent { image: "agent:1".into(), pull_policy: None, pull_secrets: Vec::new() };
+        by(&Agent::default(), spec)
+    }
+
+    fn by(agent: &Agent, spec: Value) -> Container {
         let spec: PodSpec = serde_json::from_value(spec).expect("a spec");
-        installer(&agent, &spec, spec.containers.first())
+        installer(agent, &spec, spec.containers.first())
+    }
+
+    #[test]
+    fn what_the_operator_is_told_of_it_wins() {
+        let resources: ResourceRequirements = serde_json::from_value(json!({"limits": {"memory": "16Mi"}})).expect("resources");
+        let context: SecurityContext = serde_json::from_value(json!({"runAsUser": 7})).expect("a context");
+        let agent =
+            Agent { installer_resources: Some(resources.clone()), installer_security_context: Some(context.clone()), ..Agent::default() };
+        let installer = by(&agent, json!({"containers": [{"name": "main", "resources": {"limits": {"memory": "1Gi"}}}]}));
+        assert_eq!((installer.resources, installer.security_context), (Some(resources), Some(context)));
     }
 
     #[test]

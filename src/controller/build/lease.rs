@@ -9,15 +9,15 @@ use kube::ResourceExt;
 
 use crate::api::SingletonJob;
 use crate::controller::names;
-use crate::controller::plan::closing::Closed;
+use crate::controller::plan::runs::Closed;
 use crate::controller::plan::takeover::{Creation, Wishes};
+use crate::lease::identity::Identity;
 use crate::lease::notes::{self, Cleared, Desired, FailedPod, Handover, Notes, Reason, Released, keys};
-use crate::lease::record::Identity;
 
 /// In whose name the controller marks a Lease that it has made.
 const MAKER: &str = "singletonjob-controller";
 
-/// A Lease that is missing. It is owned by nobody: it is to outlive its SingletonJob and tell the next one of that name who held it.
+/// A Lease that is missing. It has no owner: it is to outlive its SingletonJob and tell the next one of that name who held it.
 pub fn new(job: &SingletonJob, creation: &Creation, wishes: &Wishes) -> Lease {
     let metadata = ObjectMeta {
         name: Some(job.name_any()),
@@ -38,7 +38,7 @@ pub fn bare(mut metadata: ObjectMeta, creation: &Creation, wishes: &Wishes) -> L
     wish(metadata.annotations.get_or_insert_default(), wishes);
     Lease {
         metadata,
-        // Without acquireTime and renewTime: nobody has ever proven to hold this one.
+        // Without acquireTime and renewTime: no candidate has ever proven to hold this one.
         spec: Some(LeaseSpec {
             holder_identity: holder,
             lease_duration_seconds: i32::try_from(lease_duration.as_secs()).ok(),
@@ -57,6 +57,8 @@ pub fn marked_free(lease: &Lease) -> Lease {
         reason: Reason::Created,
         token: None,
         exit: None,
+        unhealthy: false,
+        ready: false,
     };
     let mut lease = lease.clone();
     lease.metadata.managed_fields = None;
@@ -79,7 +81,11 @@ pub fn with_wishes(lease: &Lease, wishes: &Wishes) -> Option<Lease> {
     let cleared = wishes.cleared.is_none() || says.cleared == wishes.cleared;
     let succession = wishes.succession.as_ref().is_none_or(|line| says.succession == *line);
     let ticks = wishes.ticks.is_none() || says.ticks == wishes.ticks;
-    let told = ticks && says.policy.as_ref() == Some(&wishes.policy) && says.run.as_ref() == Some(&wishes.run);
+    let told = ticks
+        && says.handed_back == wishes.handed_back
+        && says.spread == wishes.spread
+        && says.policy.as_ref() == Some(&wishes.policy)
+        && says.run.as_ref() == Some(&wishes.run);
     if !lacks_labels(lease) && told && unsaid(&says, wishes).is_none() && cleared && succession {
         return None;
     }
@@ -106,14 +112,15 @@ fn unsaid<'a>(says: &Notes, wishes: &'a Wishes) -> Option<&'a Handover> {
     wishes.handover.as_ref().filter(|handover| says.handover.as_ref() != Some(handover))
 }
 
-/// Whether `wishes`, made from what `seen` says, may be written over what `lease` says by now: another controller may have taken a tick, or
-/// candidates may have begun, or finished, the run that is to be followed by another.
+/// Whether `wishes`, made from what `seen` says, may be written over what `lease` says by now: another controller may have taken a tick, tried
+/// another node or rejected a template, or candidates may have begun, or finished, the run that is to be followed by another.
 pub fn may_follow(wishes: &Wishes, seen: &Lease, lease: &Lease) -> bool {
     let (before, says) = (Notes::read(seen.metadata.annotations.as_ref()), Notes::read(lease.metadata.annotations.as_ref()));
     let closes = wishes.run.desired == Desired::Stop && wishes.run.reason.as_deref() == Some(Closed::DeadlineExceeded.reason());
     let decides_anew = (wishes.ticks.is_some() || closes) && before.run.as_ref() != Some(&wishes.run);
     let unchanged = before.progress == says.progress && before.finished == says.finished;
-    before.run == says.run && before.ticks == says.ticks && (unchanged || !decides_anew)
+    let remembered = before.handed_back == says.handed_back && before.spread == says.spread;
+    before.run == says.run && before.ticks == says.ticks && remembered && (unchanged || !decides_anew)
 }
 
 fn is_about(cleared: &Cleared, lease: &Lease) -> bool {
@@ -124,6 +131,8 @@ fn is_about(cleared: &Cleared, lease: &Lease) -> bool {
 fn wish(annotations: &mut BTreeMap<String, String>, wishes: &Wishes) {
     notes::write(annotations, keys::POLICY, Some(&wishes.policy));
     notes::write(annotations, keys::RUN, Some(&wishes.run));
+    notes::write(annotations, keys::HANDED_BACK, wishes.handed_back.as_ref());
+    notes::write(annotations, keys::SPREAD, wishes.spread.as_ref());
     if let Some(ticks) = &wishes.ticks {
         notes::write(annotations, keys::TICKS, Some(ticks));
     }

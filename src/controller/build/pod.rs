@@ -42,6 +42,20 @@ pub fn candidate(job: &SingletonJob, number: i64, template_hash: &str, agent: &A
     Pod { metadata: metadata(job, number, template_hash), spec: Some(spec), status: None }
 }
 
+/// The template as it is, under a number that no candidate has.
+pub fn template(job: &SingletonJob) -> Pod {
+    let template = job.spec.template.clone();
+    let metadata = template.metadata.unwrap_or_default();
+    let metadata = ObjectMeta {
+        name: Some(format!("{}-0", job.name_any())),
+        namespace: job.namespace(),
+        labels: metadata.labels,
+        annotations: metadata.annotations,
+        ..ObjectMeta::default()
+    };
+    Pod { metadata, spec: template.spec, status: None }
+}
+
 fn metadata(job: &SingletonJob, number: i64, template_hash: &str) -> ObjectMeta {
     let template = job.spec.template.metadata.clone().unwrap_or_default();
     let mut all_labels = names::pod_labels(job);
@@ -67,6 +81,9 @@ fn annotations(job: &SingletonJob, mut theirs: BTreeMap<String, String>) -> BTre
     }
     if is_service(job) {
         theirs.entry(SAFE_TO_EVICT.to_owned()).or_insert_with(|| "true".to_owned());
+    }
+    if job.spec.workload().is_some_and(probes::report_readiness) {
+        theirs.insert(labels::READINESS.to_owned(), labels::READINESS_REPORTED.to_owned());
     }
     theirs
 }
@@ -103,6 +120,7 @@ fn environment(job: &SingletonJob, grace_period: i64, message_path: String) -> V
         value(environment::JOB_UID, job.uid().unwrap_or_default()),
         field(environment::POD_NAME, "metadata.name"),
         field(environment::POD_UID, "metadata.uid"),
+        field(environment::POD_IP, "status.podIP"),
         value(environment::TERMINATION_GRACE_PERIOD_SECONDS, grace_period.to_string()),
         value(environment::TERMINATION_MESSAGE_PATH, message_path),
     ]
@@ -219,7 +237,12 @@ mod tests {
             "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "web", "namespace": "shop", "uid": "j"},
             "spec": spec,
         }));
-        let agent = Agent { image: "agent:1".into(), pull_policy: Some("IfNotPresent".into()), pull_secrets: vec!["ours".into()] };
+        let agent = Agent {
+            image: "agent:1".into(),
+            pull_policy: Some("IfNotPresent".into()),
+            pull_secrets: vec!["ours".into()],
+            ..Agent::default()
+        };
         candidate(&job.expect("a SingletonJob"), 3, "abc", &agent)
     }
 

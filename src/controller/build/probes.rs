@@ -10,21 +10,28 @@ use crate::contract::paths;
 const DEFAULT_PERIOD: i32 = 10;
 const DEFAULT_TIMEOUT: i32 = 1;
 const DEFAULT_FAILURES: i32 = 3;
+const DEFAULT_SUCCESSES: i32 = 1;
 const OWN_READINESS_PERIOD: i32 = 5;
 /// Where readiness says who is active: how soon after a takeover traffic follows.
 const ROLE_PERIOD: i32 = 1;
-/// On top of the probe's own: starting the agent's program in a container that is short of CPU.
-const TIMEOUT_SLACK: i32 = 1;
+/// On top of the probe's own: for starting the agent's program in a container that is short of CPU, and for counting what had no answer before the
+/// kubelet ends the probe.
+const TIMEOUT_SLACK: i32 = 2;
+
+/// Whether the agent reports when the workload has become ready: where the template asks something of it.
+pub fn report_readiness(container: &Container) -> bool {
+    container.readiness_probe.is_some() || container.startup_probe.is_some()
+}
 
 /// Rewrites all probes, and a `preStop` that a standby must not run; `grace_period` is the pod's, in seconds.
 pub fn rewrite(container: &mut Container, grace_period: i64, standby: StandbyReadiness) {
+    if [&container.liveness_probe, &container.readiness_probe, &container.startup_probe].into_iter().flatten().any(has_negatives) {
+        return;
+    }
     let ports = container.ports.clone().unwrap_or_default();
     let terms = Terms { ports: &ports, startup: container.startup_probe.take(), standby };
-    let liveness = container.liveness_probe.take().or_else(|| terms.startup.as_ref().map(only_coming_up));
-    container.liveness_probe = liveness.map(|probe| terms.through_agent("liveness", &probe));
-    // A candidate that cannot read its Lease is no standby, whatever the template asks for.
-    let readiness = container.readiness_probe.take().unwrap_or_else(|| own_readiness(standby));
-    container.readiness_probe = Some(terms.through_agent("readiness", &readiness));
+    container.liveness_probe = terms.liveness(container.liveness_probe.take());
+    container.readiness_probe = Some(terms.readiness(container.readiness_probe.take()));
     // The kubelet would ask the template's once in a container's life, which on a standby is before the workload's start.
     container.startup_probe = (standby == StandbyReadiness::NotReady).then(|| {
         let terms = Terms { startup: None, ..terms };
@@ -33,6 +40,18 @@ pub fn rewrite(container: &mut Container, grace_period: i64, standby: StandbyRea
     if let Some(lifecycle) = &mut container.lifecycle {
         gate_pre_stop(lifecycle, grace_period, &ports);
     }
+}
+
+/// The API server refuses the pod for it, and says which number it is, where the probe is left as it is.
+fn has_negatives(probe: &Probe) -> bool {
+    let numbers =
+        [probe.initial_delay_seconds, probe.period_seconds, probe.timeout_seconds, probe.success_threshold, probe.failure_threshold];
+    numbers.into_iter().flatten().any(|number| number < 0)
+}
+
+/// Kubernetes takes 0 for a number that was left out.
+fn given(number: Option<i32>, default: i32) -> i32 {
+    number.filter(|number| *number != 0).unwrap_or(default)
 }
 
 fn own_readiness(standby: StandbyReadiness) -> Probe {
@@ -49,11 +68,12 @@ fn able_to_take_over() -> Probe {
     Probe { period_seconds: Some(ROLE_PERIOD), failure_threshold: Some(i32::MAX), ..Probe::default() }
 }
 
-/// The liveness of a workload whose template says only how it comes up: after its budget one no is enough.
+/// The liveness of a workload whose template says only how it comes up. Several failures end it, because one may be the kubelet's own: a probe
+/// that a busy node did not finish says nothing of a workload that came up long ago.
 fn only_coming_up(startup: &Probe) -> Probe {
     Probe {
         period_seconds: startup.period_seconds,
-        failure_threshold: Some(1),
+        failure_threshold: Some(DEFAULT_FAILURES),
         termination_grace_period_seconds: startup.termination_grace_period_seconds,
         ..Probe::default()
     }
@@ -61,13 +81,23 @@ fn only_coming_up(startup: &Probe) -> Probe {
 
 /// How long a workload may take to start before its liveness counts.
 fn startup_budget(probe: &Probe) -> i32 {
-    let period = probe.period_seconds.unwrap_or(DEFAULT_PERIOD);
-    let failures = probe.failure_threshold.unwrap_or(DEFAULT_FAILURES);
-    probe.initial_delay_seconds.unwrap_or(0).saturating_add(period.saturating_mul(failures))
+    after_periods(probe, given(probe.failure_threshold, DEFAULT_FAILURES))
+}
+
+/// The same where [`only_coming_up`] counts: its last failure comes when the template's time is over. Of a template that grants fewer periods
+/// than that counts, the first one is granted.
+fn startup_budget_of_only_coming_up(probe: &Probe) -> i32 {
+    let counted = DEFAULT_FAILURES - 1;
+    after_periods(probe, given(probe.failure_threshold, DEFAULT_FAILURES).saturating_sub(counted).max(1))
+}
+
+fn after_periods(probe: &Probe, periods: i32) -> i32 {
+    let period = given(probe.period_seconds, DEFAULT_PERIOD);
+    probe.initial_delay_seconds.unwrap_or(0).saturating_add(period.saturating_mul(periods))
 }
 
 fn timeout(probe: &Probe) -> i32 {
-    probe.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT)
+    given(probe.timeout_seconds, DEFAULT_TIMEOUT)
 }
 
 /// What the probes of one container share.
@@ -78,14 +108,48 @@ struct Terms<'a> {
 }
 
 impl Terms<'_> {
+    /// The agent knows by the threshold whether the kubelet ends the container for the workload's fault.
+    fn liveness(&self, theirs: Option<Probe>) -> Option<Probe> {
+        let budget = if theirs.is_some() { startup_budget } else { startup_budget_of_only_coming_up };
+        let probe = theirs.or_else(|| self.startup.as_ref().map(only_coming_up))?;
+        let more = [
+            ("startupBudgetSeconds".to_owned(), json!(self.startup.as_ref().map_or(0, budget))),
+            ("failureThreshold".to_owned(), json!(given(probe.failure_threshold, DEFAULT_FAILURES))),
+        ];
+        Some(self.asking("liveness", &probe, more))
+    }
+
+    /// A candidate that cannot read its Lease is no standby, whatever the template asks for.
+    ///
+    /// The kubelet counts from the container's start, where a standby was ready: so it takes every answer for what it is, and the agent counts.
+    fn readiness(&self, theirs: Option<Probe>) -> Probe {
+        let asks = theirs.is_some() || self.startup.is_some();
+        let probe = theirs.unwrap_or_else(|| own_readiness(self.standby));
+        if !asks {
+            return self.through_agent("readiness", &probe);
+        }
+        let thresholds = json!({
+            "success": given(probe.success_threshold, DEFAULT_SUCCESSES),
+            "failure": given(probe.failure_threshold, DEFAULT_FAILURES),
+        });
+        let through_agent = self.asking("readiness", &probe, [("thresholds".to_owned(), thresholds)]);
+        Probe { success_threshold: None, failure_threshold: Some(1), ..through_agent }
+    }
+
     /// The agent asks the template's startup probe too, until the workload has come up; the kubelet waits for both answers.
     fn through_agent(&self, kind: &str, probe: &Probe) -> Probe {
+        self.asking(kind, probe, [])
+    }
+
+    /// The same, told `more`, which wins.
+    fn asking<const N: usize>(&self, kind: &str, probe: &Probe, more: [(String, Value); N]) -> Probe {
         let mut told = told(probe, self.ports);
         told.insert("standby".to_owned(), json!(self.standby));
         told.insert("startupBudgetSeconds".to_owned(), json!(self.startup.as_ref().map_or(0, startup_budget)));
         if let Some(startup) = &self.startup {
             told.insert("startup".to_owned(), Value::Object(self::told(startup, self.ports)));
         }
+        told.extend(more);
         let waits = timeout(probe).saturating_add(self.startup.as_ref().map_or(0, timeout)).saturating_add(TIMEOUT_SLACK);
         Probe {
             exec: Some(ExecAction { command: Some(command(kind, told)) }),
@@ -129,7 +193,12 @@ fn handler(probe: &Probe, ports: &[ContainerPort]) -> Value {
     if let Some(tcp) = &mut probe.tcp_socket {
         resolve(&mut tcp.port);
     }
-    let all = [("exec", json!(probe.exec)), ("httpGet", json!(probe.http_get)), ("tcpSocket", json!(probe.tcp_socket))];
+    let all = [
+        ("exec", json!(probe.exec)),
+        ("httpGet", json!(probe.http_get)),
+        ("tcpSocket", json!(probe.tcp_socket)),
+        ("grpc", json!(probe.grpc)),
+    ];
     let given = all.into_iter().filter(|(_, handler)| !handler.is_null()).map(|(name, handler)| (name.to_owned(), handler));
     let given: Map<_, _> = given.collect();
     if given.is_empty() { Value::Null } else { Value::Object(given) }
@@ -141,7 +210,7 @@ fn gate_pre_stop(lifecycle: &mut Lifecycle, grace_period: i64, ports: &[Containe
     let timeout = i32::try_from(grace_period).unwrap_or(i32::MAX);
     let probe = Probe { exec: hook.exec, http_get: hook.http_get, timeout_seconds: Some(timeout), ..Probe::default() };
     let terms = Terms { ports, startup: None, standby: StandbyReadiness::Ready };
-    let exec = terms.through_agent("readiness", &probe).exec;
+    let exec = terms.asking("readiness", &probe, [("isHook".to_owned(), json!(true))]).exec;
     lifecycle.pre_stop = Some(LifecycleHandler { exec, ..LifecycleHandler::default() });
 }
 
@@ -171,18 +240,30 @@ mod tests {
             "readinessProbe": {"httpGet": {"port": "http", "path": "/ready"}, "initialDelaySeconds": 5, "periodSeconds": 2, "failureThreshold": 4},
         }));
         let probe = container.readiness_probe.clone().expect("kept");
-        assert_eq!((probe.period_seconds, probe.failure_threshold, probe.initial_delay_seconds), (Some(2), Some(4), None));
+        assert_eq!((probe.period_seconds, probe.failure_threshold, probe.initial_delay_seconds), (Some(2), Some(1), None));
         assert!(probe.http_get.is_none());
         let told = told(container.readiness_probe);
         assert_eq!(told["probe"], json!({"httpGet": {"port": 8080, "path": "/ready"}}));
         assert_eq!((&told["initialDelaySeconds"], &told["standby"]), (&json!(5), &json!("Ready")));
+        assert_eq!(told["thresholds"], json!({"success": 1, "failure": 4}));
+    }
+
+    #[test]
+    fn a_number_that_kubernetes_refuses_is_left_for_it_to_refuse_and_0_is_a_number_left_out() {
+        let refused = json!({"name": "main", "startupProbe": {"exec": {"command": ["up"]}, "timeoutSeconds": -1}});
+        let container = rewritten(refused.clone());
+        assert_eq!(serde_json::to_value(container.startup_probe).expect("plain data"), refused["startupProbe"]);
+        let zeros = json!({"exec": {"command": ["up"]}, "timeoutSeconds": 0, "failureThreshold": 0, "successThreshold": 0});
+        let told = told(rewritten(json!({"name": "main", "readinessProbe": zeros})).readiness_probe);
+        assert_eq!((&told["timeoutSeconds"], &told["thresholds"]), (&json!(1), &json!({"success": 1, "failure": 3})));
     }
 
     #[test]
     fn without_a_readiness_probe_the_candidate_itself_is_asked() {
         let container = rewritten(json!({"name": "main"}));
-        assert_eq!(told(container.readiness_probe)["probe"], Value::Null);
         assert!(container.liveness_probe.is_none());
+        let told = told(container.readiness_probe);
+        assert_eq!((&told["probe"], &told["thresholds"]), (&Value::Null, &Value::Null));
     }
 
     #[test]
@@ -192,7 +273,8 @@ mod tests {
             "startupProbe": {"tcpSocket": {"port": 1}, "periodSeconds": 5, "failureThreshold": 6, "initialDelaySeconds": 1, "timeoutSeconds": 2},
         }));
         assert!(container.startup_probe.is_none());
-        assert_eq!(container.liveness_probe.as_ref().and_then(|probe| probe.timeout_seconds), Some(5 + 2 + 1));
+        assert_eq!(container.liveness_probe.as_ref().and_then(|probe| probe.timeout_seconds), Some(5 + 2 + 2));
+        assert_eq!(told(container.liveness_probe.clone())["failureThreshold"], json!(3));
         for probe in [container.liveness_probe, container.readiness_probe] {
             let told = told(probe);
             assert_eq!(told["startup"], json!({"probe": {"tcpSocket": {"port": 1}}, "initialDelaySeconds": 1, "timeoutSeconds": 2}));
@@ -202,11 +284,14 @@ mod tests {
 
     #[test]
     fn a_workload_with_a_startup_probe_alone_is_ended_when_it_does_not_come_up() {
-        let container = rewritten(json!({"name": "main", "startupProbe": {"exec": {"command": ["up"]}, "periodSeconds": 3}}));
-        let liveness = container.liveness_probe.clone().expect("in its place");
-        assert_eq!((liveness.period_seconds, liveness.failure_threshold), (Some(3), Some(1)));
-        let told = told(container.liveness_probe);
-        assert_eq!((&told["probe"], &told["startupBudgetSeconds"]), (&Value::Null, &json!(9)));
+        for (failures, budget) in [(10, 24 + 2), (3, 3 + 2), (1, 3 + 2)] {
+            let startup = json!({"exec": {"command": ["up"]}, "periodSeconds": 3, "initialDelaySeconds": 2, "failureThreshold": failures});
+            let liveness = rewritten(json!({"name": "main", "startupProbe": startup})).liveness_probe.expect("in its place");
+            assert_eq!((liveness.period_seconds, liveness.failure_threshold), (Some(3), Some(3)));
+            let told = told(Some(liveness));
+            assert_eq!((&told["probe"], &told["startupBudgetSeconds"]), (&Value::Null, &json!(budget)), "{failures}");
+            assert_eq!(told["failureThreshold"], json!(3));
+        }
     }
 
     #[test]
@@ -224,7 +309,7 @@ mod tests {
         let probed = json!({"name": "main", "readinessProbe": {"exec": {"command": ["ready"]}, "periodSeconds": 7}});
         for standby in [StandbyReadiness::Ready, StandbyReadiness::NotReady] {
             let readiness = rewritten_for(standby, probed.clone()).readiness_probe.expect("kept");
-            assert_eq!((readiness.period_seconds, readiness.failure_threshold), (Some(7), None));
+            assert_eq!((readiness.period_seconds, readiness.failure_threshold), (Some(7), Some(1)));
         }
     }
 

@@ -3,7 +3,9 @@
 pub mod hindrance;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, ContainerState, ContainerStatus, Pod, PodSpec, PodStatus, Toleration};
+use k8s_openapi::api::core::v1::{
+    Container, ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodSpec, PodStatus, Toleration,
+};
 use kube::ResourceExt;
 
 use crate::contract::{TERMINATION_PREFIX, exit_codes, labels, paths, pod};
@@ -36,15 +38,19 @@ pub struct Candidate {
     pub life: Life,
     /// Whether it is known to have held the Lease.
     pub has_held: bool,
-    /// Whether the pod is ready.
+    /// Whether the pod is ready; of the holder, whether its workload has been, too, where its agent reports that.
     pub ready: bool,
+    /// Whether its agent reports in the Lease when its workload has become ready.
+    pub reports_readiness: bool,
     /// Whether it could take over, where it does not hold the Lease: its pod is ready, or would be, were standbys to be ready.
     pub able: bool,
-    /// Since when the pod is not ready, on its node's clock; none where it is, or where nobody says.
+    /// Since when the pod is not ready, on its node's clock; `None` if it is, or if the kubelet does not say.
     pub unready_since: Option<Timestamp>,
     /// Why it does not start.
     pub hindrance: Option<Hindrance>,
-    /// Whether other containers of the pod run on although its gated one has ended, and nobody has told them to end.
+    /// Since when it is on its node and has not started. `None` if it has, or is on none.
+    pub starting_since: Option<Timestamp>,
+    /// Whether other containers of the pod run on although its gated one has ended, and have not been told to end.
     pub lingers: bool,
     /// Whether it would leave a node that does not answer after 30 s, as candidates do that have not ended.
     pub fleeting: bool,
@@ -54,6 +60,32 @@ pub struct Candidate {
     pub complaint: Option<Complaint>,
     /// When it became what it is: ready, started, or made.
     pub since: Option<Timestamp>,
+    /// The terminations of its gated container that the kubelet still reports: at most two.
+    pub terminations: Vec<Termination>,
+}
+
+/// One pod as it was read: neither another of its name nor a later version is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodRef {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.resourceVersion`.
+    pub version: String,
+}
+
+/// How a gated container ended once, by its node's clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Termination {
+    /// Its exit code.
+    pub exit_code: i32,
+    /// `Error`, `OOMKilled`, ...
+    pub reason: Option<String>,
+    /// When the container had started. The kubelet reports whole seconds.
+    pub from: Timestamp,
+    /// When it ended, in whole seconds too.
+    pub until: Timestamp,
 }
 
 /// Whether a candidate takes part.
@@ -61,7 +93,7 @@ pub struct Candidate {
 pub enum Life {
     /// It runs, or is going to.
     Alive,
-    /// It is being deleted, or its node is gone and nobody can say.
+    /// It is being deleted, or its node is gone and no kubelet can say.
     Leaving,
     /// It has ended and is kept for its log.
     Ended(End),
@@ -72,7 +104,7 @@ pub enum Life {
 pub struct End {
     /// Exit 0.
     pub succeeded: bool,
-    /// Of the gated container; none where it never ran or nobody saw it end.
+    /// Of the gated container; `None` if it never ran or no kubelet saw it end.
     pub exit_code: Option<i32>,
     /// `Error`, `OOMKilled`, `Evicted`, ...
     pub reason: Option<String>,
@@ -123,7 +155,7 @@ pub struct Complaint {
 /// An `activeDeadlineSeconds` that has passed in every pod whose workload has ended: the kubelet ends what still runs, and keeps the logs.
 pub const PAST_DEADLINE: i64 = 1;
 
-/// By which whoever ends a pod for the sake of others says so.
+/// By which the component that ends a pod for the sake of others says so.
 const DISRUPTION_TARGET: &str = "DisruptionTarget";
 /// What the kubelet and the container runtime say of a container that they no longer know, as after a restart of the node.
 const LOST: [&str; 2] = ["ContainerStatusUnknown", "Unknown"];
@@ -172,16 +204,25 @@ impl Candidate {
             fleeting: spec.tolerations.iter().flatten().any(is_ours),
             has_held: false,
             ready: is_ready,
+            reports_readiness: pod.annotations().get(labels::READINESS).is_some_and(|who| who == labels::READINESS_REPORTED),
             able,
             unready_since: said.filter(|(holds, _)| !holds).and_then(|(_, since)| since),
-            hindrance: (!able).then(|| hindrance::of(&status)).flatten(),
+            hindrance: (!able).then(|| hindrance::of(&spec, &status, gated)).flatten(),
+            starting_since: starting_since(&spec, &status),
             complaint: (!able).then(|| complaint(container)).flatten(),
             since: match ready {
                 Some((_, since)) => since,
-                None => container.filter(|_| able).and_then(started),
+                None if able => container.and_then(started),
+                None => None,
             }
             .or(pod.creation_timestamp().map(|time| time.0)),
+            terminations: container.map_or_else(Vec::new, terminations),
         }
+    }
+
+    /// The pod, for a request about it.
+    pub fn pod_ref(&self) -> PodRef {
+        PodRef { name: self.name.clone(), uid: self.uid.clone(), version: self.version.clone() }
     }
 
     /// Whether it takes part.
@@ -194,6 +235,14 @@ impl Candidate {
     pub fn was_in_vain(&self) -> bool {
         let unasked = |end: &End| !end.succeeded && !end.disrupted && !end.is_interruption() || end.fault_of_pod.is_some();
         self.end().is_some_and(|end| end.is_fault() || !self.has_held && unasked(end))
+    }
+
+    /// How the gated container ended that ran at `moment` of its node's clock. `None` if it has not ended, or two may be meant.
+    pub fn termination(&self, moment: Timestamp) -> Option<&Termination> {
+        let contains = |termination: &&Termination| termination.from <= moment && moment.as_second() <= termination.until.as_second();
+        let mut terminations = self.terminations.iter().filter(contains);
+        let found = terminations.next();
+        if terminations.next().is_none() { found } else { None }
     }
 
     /// How it ended, if it did.
@@ -240,10 +289,28 @@ fn is_able(spec: &PodSpec, status: &PodStatus, gated: &str) -> bool {
         return false;
     }
     let has_started = container(status, gated).is_some_and(|gated| gated.started == Some(true));
-    let sidecars = spec.init_containers.iter().flatten().filter(|init| init.restart_policy.as_deref() == Some("Always"));
+    let sidecars = spec.init_containers.iter().flatten().filter(|init| is_sidecar(init));
     let mut beside = spec.containers.iter().filter(|container| container.name != gated).chain(sidecars);
     let statuses = || status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
     has_started && beside.all(|other| statuses().any(|status| status.name == other.name && status.ready))
+}
+
+/// A pod whose init container runs works: it begins to start when that one has ended.
+fn starting_since(spec: &PodSpec, status: &PodStatus) -> Option<Timestamp> {
+    let is_starting = spec.node_name.is_some() && status.phase.as_deref().unwrap_or("Pending") == "Pending";
+    let (true, Some((true, scheduled))) = (is_starting, condition(status, "PodScheduled")) else { return None };
+    let sidecars = spec.init_containers.iter().flatten().filter(|init| is_sidecar(init)).map(|init| &init.name);
+    let sidecars: Vec<_> = sidecars.collect();
+    let mut ordinary = status.init_container_statuses.iter().flatten().filter(|init| !sidecars.contains(&&init.name));
+    if ordinary.clone().any(|init| started(init).is_some()) {
+        return None;
+    }
+    let ended = ordinary.by_ref().filter_map(|init| terminated(init)?.finished_at.as_ref()).map(|time| time.0).max();
+    scheduled.max(ended)
+}
+
+fn is_sidecar(init: &Container) -> bool {
+    init.restart_policy.as_deref() == Some("Always")
 }
 
 fn started(container: &ContainerStatus) -> Option<Timestamp> {
@@ -299,8 +366,17 @@ fn lingers(spec: &PodSpec, status: &PodStatus) -> bool {
     !is_over && spec.active_deadline_seconds != Some(PAST_DEADLINE) && spec.containers.iter().any(|container| runs(&container.name))
 }
 
-fn terminated(container: &ContainerStatus) -> Option<&k8s_openapi::api::core::v1::ContainerStateTerminated> {
+fn terminated(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
     container.state.as_ref()?.terminated.as_ref()
+}
+
+fn terminations(container: &ContainerStatus) -> Vec<Termination> {
+    let states = [container.state.as_ref(), container.last_state.as_ref()].into_iter().flatten();
+    let termination = |ended: &ContainerStateTerminated| {
+        let (from, until) = (ended.started_at.as_ref()?.0, ended.finished_at.as_ref()?.0);
+        Some(Termination { exit_code: ended.exit_code, reason: ended.reason.clone(), from, until })
+    };
+    states.filter_map(|state| state.terminated.as_ref()).filter_map(termination).collect()
 }
 
 fn complaint(container: Option<&ContainerStatus>) -> Option<Complaint> {
@@ -340,6 +416,25 @@ mod tests {
     }
 
     #[test]
+    fn the_termination_of_the_container_that_ran_at_a_moment_is_found() {
+        let at = |time: &str| format!("2026-01-01T00:{time}Z").parse().expect("a time");
+        let ended = |from: &str, until: &str, reason: &str| {
+            json!({"terminated": {"exitCode": 137, "reason": reason, "startedAt": format!("2026-01-01T00:{from}Z"),
+                                  "finishedAt": format!("2026-01-01T00:{until}Z")}})
+        };
+        let container = json!({"name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 2,
+            "state": ended("01:10", "01:20", "Error"), "lastState": ended("01:00", "01:10", "OOMKilled")});
+        let candidate = candidate("Always", json!({"phase": "Running", "containerStatuses": [container]}));
+        let found = |time: &str| candidate.termination(at(time)).and_then(|termination| termination.reason.as_deref());
+        assert_eq!(
+            (found("01:00"), found("01:09.9"), found("01:11"), found("01:20.9")),
+            (Some("OOMKilled"), Some("OOMKilled"), Some("Error"), Some("Error"))
+        );
+        assert_eq!((found("00:59.9"), found("01:21")), (None, None), "none of those");
+        assert_eq!(found("01:10.5"), None, "it may be either");
+    }
+
+    #[test]
     fn whatever_ends_unasked_before_it_held_the_lease_ended_in_vain() {
         let in_vain = |code: i32, has_held: bool| Candidate { has_held, ..candidate("Never", ended(code, "")) }.was_in_vain();
         // It could not be started, it got no memory, its agent failed, or something else.
@@ -354,6 +449,20 @@ mod tests {
         assert!(ended("Error", json!([])));
         assert!(!ended("Unknown", json!([])), "its node was restarted");
         assert!(!ended("Error", json!([{"type": "DisruptionTarget", "status": "True"}])), "it made room for others");
+    }
+
+    #[test]
+    fn a_pod_starts_from_when_it_was_scheduled_or_its_last_init_container_ended() {
+        let since = |state: Value| {
+            let init = json!({"name": "migrate", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+            let scheduled = json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-01T00:00:05Z"});
+            let status = json!({"phase": "Pending", "conditions": [scheduled], "initContainerStatuses": [init]});
+            candidate("Never", status).starting_since.map(|since| since.to_string())
+        };
+        assert_eq!(since(json!({})).as_deref(), Some("2026-01-01T00:00:05Z"));
+        assert_eq!(since(json!({"running": {"startedAt": "2026-01-01T00:00:07Z"}})), None, "it works");
+        let ended = json!({"terminated": {"exitCode": 0, "finishedAt": "2026-01-01T00:09:00Z"}});
+        assert_eq!(since(ended).as_deref(), Some("2026-01-01T00:09:00Z"));
     }
 
     #[test]

@@ -17,14 +17,19 @@ pub fn of(job: &SingletonJob) -> impl Iterator<Item = (&str, &PersistentVolumeCl
     volumes.filter_map(|volume| Some((volume.name.as_str(), volume.persistent_volume_claim.as_ref()?)))
 }
 
-/// Asks after all claims of `job`; a single candidate shares none.
-///
-/// # Errors
-/// Where a request fails.
-pub async fn look(client: &Client, job: &SingletonJob) -> Result<Claims, Failure> {
+/// Asks after all claims of `job`; a single candidate shares none. `None` if the API server does not tell.
+pub async fn look(client: &Client, job: &SingletonJob) -> Option<Claims> {
+    let claims = ask(client, job).await;
+    claims.inspect_err(|failure| tracing::warn!(%failure, "how a volume may be mounted is not known; trying again")).ok()
+}
+
+async fn ask(client: &Client, job: &SingletonJob) -> Result<Claims, Failure> {
     let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &job.namespace().unwrap_or_default());
     let mut claims = Claims::new();
-    for (_, claim) in of(job).filter(|_| job.spec.replicas > 1) {
+    if job.spec.replicas < 2 {
+        return Ok(claims);
+    }
+    for (_, claim) in of(job) {
         let name = &claim.claim_name;
         let found = match bounded("reading PersistentVolumeClaim", name, api.get_opt(name)).await {
             Err(failure) if failure.is_denied() => {

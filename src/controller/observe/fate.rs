@@ -9,7 +9,8 @@ use super::candidate::gated;
 use crate::api::SingletonJob;
 use crate::contract::labels;
 use crate::controller::request::{Failure, bounded};
-use crate::lease::record::{Identity, Record};
+use crate::lease::identity::Identity;
+use crate::lease::record::Record;
 
 /// By which an administrator says that a node is switched off and what ran there can no longer run.
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
@@ -70,9 +71,8 @@ pub async fn look(
     made: Option<Timestamp>,
 ) -> Result<Fate, Failure> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &job.namespace().unwrap_or_default());
-    let Some(uid) = holder.pod_uid().filter(|_| holder.is_of(&job.name_any())) else {
-        return somebody_before(&pods, &job.name_any(), made).await;
-    };
+    let name = job.name_any();
+    let (true, Some(uid)) = (holder.is_of(&name), holder.pod_uid()) else { return somebody_before(&pods, &name, made).await };
     let pod = bounded("reading Pod", holder.pod(), pods.get_opt(holder.pod())).await?;
     let Some(pod) = pod.filter(|pod| pod.uid().as_deref() == Some(uid)) else { return Ok(Fate::Gone) };
     if has_ended(&pod, began(record)) {
@@ -85,7 +85,7 @@ pub async fn look(
     }
 }
 
-/// Where nobody knows who held the Lease before it was made again, every pod is suspect that is older than it.
+/// Where it is not known who held the Lease before it was made again, every pod is suspect that is older than it.
 async fn somebody_before(pods: &Api<Pod>, job: &str, made: Option<Timestamp>) -> Result<Fate, Failure> {
     let selector = ListParams::default().labels(&format!("{}={job}", labels::JOB));
     let pods = bounded("listing pods of", job, pods.list(&selector)).await?.items;
@@ -180,7 +180,7 @@ mod tests {
             assert_eq!(has_ended(&candidate(phase, state.clone(), last.clone()), began), expected, "{phase} {state} {last}");
         }
         let unknown = candidate("Running", running("2026-01-01T14:00:06Z"), ended());
-        assert!(!has_ended(&unknown, None), "nobody knows when it began");
+        assert!(!has_ended(&unknown, None), "it is not known when it began");
     }
 
     #[test]

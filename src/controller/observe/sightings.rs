@@ -1,7 +1,7 @@
 //! Since when each Lease looks as it does, on this machine's clock.
 //!
 //! No timestamp of another machine can tell whether a holder has fallen silent; how long this controller has seen nothing new can. The same
-//! place tells news from renewals: a renewal wakes nobody.
+//! place tells news from renewals: a renewal wakes no reconciliation.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,8 +13,9 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 
 use crate::lease::clock::Moment;
+use crate::lease::identity::{Identity, Version};
 use crate::lease::notes::Reason;
-use crate::lease::record::{Identity, Record, Version};
+use crate::lease::record::Record;
 
 /// What is known of a Lease beyond its content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,7 +97,7 @@ impl Sightings {
         Look { unchanged, seen_alive: known.seen_alive || !same, token: token(record, known.token), before: known.before, gap: known.gap }
     }
 
-    /// For how long the holder has not been heard of; none where nobody holds.
+    /// For how long the holder has not been heard of; `None` if no candidate holds.
     pub fn silence(&self, namespace: &str, name: &str, now: Moment) -> Option<Duration> {
         let known = self.of(namespace, name).filter(|known| known.holder.is_some())?;
         Some(now.elapsed_for_challenger(known.since))
@@ -123,7 +124,7 @@ fn next(known: Option<&Sighting>, record: Record, digest: u64, now: Moment) -> S
     Sighting {
         since: if same { known.since } else { now },
         seen_alive: known.seen_alive || !same,
-        token: token(&record, known.token.filter(|_| same_holder)),
+        token: token(&record, if same_holder { known.token } else { None }),
         before: if same_holder { known.before.clone() } else { known.former().or(known.before.clone()) },
         stopping: stopping(&record),
         gap: if same_holder { known.gap } else { known.gap(&record, now) },
@@ -221,7 +222,7 @@ mod tests {
         let sightings = Sightings::default();
         let look = |lease: &Lease| sightings.look("shop", "web", &Record::read(lease).expect("a record"), at(9)).seen_alive;
         let (first, renewed, next) = (lease(10, "a_u_1", 1), lease(11, "a_u_1", 4), lease(12, "b_u_1", 5));
-        assert!(!look(&first), "nobody has told of it");
+        assert!(!look(&first), "no watch has told of it");
         sightings.saw(&first, at(5));
         sightings.saw(&first, at(7));
         assert_eq!([look(&first), look(&renewed), look(&next)], [false, true, true]);
@@ -264,7 +265,7 @@ mod tests {
         sightings.saw(&lease(10, "a_u_1", 2), at(5));
         sightings.saw(&lease(11, "", 3), at(6));
         assert!(sightings.saw(&lease(12, "b_u_1", 4), at(7)));
-        let before = sightings.of("shop", "web").expect("seen").before.expect("somebody");
+        let before = sightings.of("shop", "web").expect("seen").before.expect("a holder");
         assert_eq!(before.holder, Identity::read("a_u_1"));
     }
 }

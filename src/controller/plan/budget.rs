@@ -5,7 +5,7 @@ use super::super::observe::candidate::Candidate;
 use super::{candidates, runs};
 use crate::api::{SingletonJob, StandbyReadiness};
 
-/// How many of the job's ready pods a drain has to leave; none where the job should have no PodDisruptionBudget. A single candidate has nobody
+/// How many of the job's ready pods a drain has to leave; none where the job should have no PodDisruptionBudget. A single candidate has no pod
 /// to hand over to, and a budget would keep its node from ever being drained; of two budgets for one pod, the API server obeys neither and
 /// refuses the eviction: the user's goes first.
 pub fn min_available(job: &SingletonJob, observed: &Observed) -> Option<i32> {
@@ -14,12 +14,12 @@ pub fn min_available(job: &SingletonJob, observed: &Observed) -> Option<i32> {
     let is_wanted = goes_on && job.spec.replicas > 1 && observed.other_budget.is_none();
     is_wanted.then(|| match job.spec.standby_readiness {
         StandbyReadiness::Ready => 1,
-        // The only ready pod is the holder's: it may go when somebody could follow it.
+        // The only ready pod is the holder's: it may go when a standby could follow it.
         StandbyReadiness::NotReady => i32::from(!is_followed(observed)),
     })
 }
 
-/// Whether somebody could take over who is not drained with the holder.
+/// Whether a candidate could take over that is not drained with the holder.
 fn is_followed(observed: &Observed) -> bool {
     let holder = observed.holder_pod().and_then(|holder| holder.node.as_ref());
     let is_elsewhere = |standby: &Candidate| standby.able && standby.node.is_some() && standby.node.as_ref() != holder;
@@ -49,8 +49,8 @@ mod tests {
             ("one of two elsewhere", Some(1), vec![holder(), standby(2, "a"), standby(3, "b")], 0),
             ("drained with it", Some(1), vec![holder(), standby(2, "a")], 1),
             ("not able yet", Some(1), vec![holder(), on("b", pod(2, false))], 1),
-            ("nobody", Some(1), vec![holder()], 1),
-            ("nobody holds", None, vec![standby(1, "a"), standby(2, "b")], 1),
+            ("no standby", Some(1), vec![holder()], 1),
+            ("no holder", None, vec![standby(1, "a"), standby(2, "b")], 1),
         ];
         let service = |readiness: &str| job(json!({"completionPolicy": "Never", "standbyReadiness": readiness}), settled());
         for (case, holds, candidates, expected) in table {

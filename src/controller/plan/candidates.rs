@@ -5,14 +5,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::observe::Observed;
-use super::super::observe::candidate::Candidate;
-use super::retention::MOST_FAULTS;
+use super::super::observe::candidate::{Candidate, PodRef};
 use super::{is_service, left};
 use crate::api::SingletonJob;
 use crate::contract::labels;
 use crate::lease::notes::Reason;
 
+/// Pods that ended before they could be an attempt. More than one, for they are also the memory of the back-off.
+pub const MOST_FAULTS: usize = 7;
 const FIRST_PACE: Duration = Duration::from_secs(10);
+const LONGEST_PACE: Duration = Duration::from_secs(360);
 
 /// One more than any number known to have been used.
 pub fn next_number(job: &SingletonJob, observed: &Observed) -> i64 {
@@ -21,39 +23,50 @@ pub fn next_number(job: &SingletonJob, observed: &Observed) -> i64 {
     recorded.max(seen).saturating_add(1)
 }
 
-/// How long no candidate is made, because the last ones ended before they could be an attempt: doubling, from 10 s.
+/// Candidates to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewPods {
+    /// The number of the first; where a name is taken, the next number is tried.
+    pub first: i64,
+    /// How many.
+    pub count: usize,
+}
+
+/// How long no candidate is made, because the last ones of this template ended before they could be an attempt: doubling, from 10 s to 6 min, as
+/// batch/v1 has it.
 pub fn pace(observed: &Observed, now: Timestamp) -> Duration {
-    let ended = || observed.candidates.iter().filter_map(|candidate| Some((candidate, candidate.end()?)));
+    let is_of_now = |candidate: &&Candidate| candidate.template_hash.as_ref().is_none_or(|hash| *hash == observed.template_hash);
+    let ended = || observed.candidates.iter().filter(is_of_now).filter_map(|candidate| Some((candidate, candidate.end()?)));
     let newest_attempt = ended().filter(|(candidate, _)| !candidate.was_in_vain()).map(|(candidate, _)| candidate.number).max();
     let able = observed.candidates.iter().filter(|candidate| candidate.able).map(|candidate| candidate.number).max();
     let in_vain = || ended().filter(|(candidate, _)| candidate.was_in_vain());
     let newest = in_vain().filter(|(candidate, _)| Some(candidate.number) > newest_attempt.max(able)).count();
     let Some(exponent) = newest.min(MOST_FAULTS).checked_sub(1) else { return Duration::ZERO };
-    let wait = FIRST_PACE * 2_u32.saturating_pow(u32::try_from(exponent).unwrap_or(0));
+    let wait = (FIRST_PACE * 2_u32.saturating_pow(u32::try_from(exponent).unwrap_or(0))).min(LONGEST_PACE);
     in_vain().filter_map(|(_, end)| end.at).max().map_or(Duration::ZERO, |last| left(last, wait, now))
 }
 
 /// The run is over: standbys go. Pods that made an attempt are kept for their logs, although the kubelet may not have said yet that they ended,
 /// and others of their containers may still run.
-pub fn left_over(observed: &Observed) -> Vec<(String, String)> {
-    alive(observed).filter(|candidate| !candidate.has_held).map(name).collect()
+pub fn left_over(observed: &Observed) -> Vec<PodRef> {
+    alive(observed).filter(|candidate| !candidate.has_held).map(Candidate::pod_ref).collect()
 }
 
 /// Between two runs: those that were made for an earlier one, whose environment is of that time. Pods that made an attempt are kept.
-pub fn stale(observed: &Observed, next: u32) -> Vec<(String, String)> {
-    alive(observed).filter(|candidate| candidate.made_for != Some(next) && !candidate.has_held).map(name).collect()
+pub fn stale(observed: &Observed, next: u32) -> Vec<PodRef> {
+    alive(observed).filter(|candidate| candidate.made_for != Some(next) && !candidate.has_held).map(Candidate::pod_ref).collect()
 }
 
 /// Nothing should run: standbys go at once, the holder when it has released, or can no longer be running. Of a one-shot, pods of attempts before
 /// that stay for their logs.
-pub fn stopped(job: &SingletonJob, observed: &Observed) -> Vec<(String, String)> {
+pub fn stopped(job: &SingletonJob, observed: &Observed) -> Vec<PodRef> {
     let holder = observed.holder_uid();
     let last = last_holder(observed);
     let goes = |candidate: &&Candidate| {
         let uid = Some(candidate.uid.as_str());
         uid != holder && (uid == last || !has_made_its_attempt(job, candidate))
     };
-    alive(observed).filter(goes).map(name).collect()
+    alive(observed).filter(goes).map(Candidate::pod_ref).collect()
 }
 
 /// Who holds the Lease, heard of or not, or who gave it back because nothing should run.
@@ -74,11 +87,6 @@ pub fn alive(observed: &Observed) -> impl Iterator<Item = &Candidate> {
     observed.candidates.iter().filter(|candidate| candidate.is_alive())
 }
 
-/// What identifies a pod for deletion.
-pub fn name(candidate: &Candidate) -> (String, String) {
-    (candidate.name.clone(), candidate.uid.clone())
-}
-
 /// The template's, and those of pods of an older template: they hold the Lease until they are gone.
 pub fn service_accounts(job: &SingletonJob, observed: &Observed) -> Vec<String> {
     let pod = job.spec.template.spec.as_ref();
@@ -92,10 +100,19 @@ pub fn service_accounts(job: &SingletonJob, observed: &Observed) -> Vec<String> 
     accounts
 }
 
+/// What the role label of a pod should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleLabel {
+    /// Which pod.
+    pub pod: PodRef,
+    /// One of [`labels::ROLE_ACTIVE`] and [`labels::ROLE_STANDBY`].
+    pub role: &'static str,
+}
+
 /// Pods whose role label does not say who holds the Lease.
-pub fn labels(observed: &Observed) -> Vec<(String, String, &'static str)> {
+pub fn labels(observed: &Observed) -> Vec<RoleLabel> {
     let holder = observed.lease.as_ref().and_then(|lease| lease.record.holder.as_ref()).and_then(|holder| holder.pod_uid());
     let role = |candidate: &Candidate| if Some(candidate.uid.as_str()) == holder { labels::ROLE_ACTIVE } else { labels::ROLE_STANDBY };
     let wrong = observed.candidates.iter().filter(|candidate| candidate.role.as_deref() != Some(role(candidate)));
-    wrong.map(|candidate| (candidate.name.clone(), candidate.uid.clone(), role(candidate))).collect()
+    wrong.map(|candidate| RoleLabel { pod: candidate.pod_ref(), role: role(candidate) }).collect()
 }

@@ -9,17 +9,16 @@ use super::super::observe::fate::Fate;
 use super::super::observe::{Observed, Seen};
 use super::request::annotation;
 use super::runs;
-use super::takeover::UNKNOWN_HOLDER;
 use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::takeover::CLEARED_HOLDER;
 use crate::api::{SingletonJob, UnreachableHolderPolicy};
+use crate::lease::identity::Identity;
 use crate::lease::notes::{Cleared, UnreachableHolder};
-use crate::lease::record::Identity;
 
 /// Longer than any `holderIdentity`.
 const LONGEST_WORD: usize = 400;
 
-/// Why nobody may take over from a holder whose lease has passed.
+/// Why no candidate may take over from a holder whose lease has passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Block {
     /// Its pod may still run.
@@ -77,12 +76,12 @@ pub fn cleared(job: &SingletonJob, observed: &Observed) -> Option<Cleared> {
     (known || was_never_held(job, seen)).then(|| Cleared { lease_uid: record.uid.clone(), holder: record.holder.clone() })
 }
 
-/// Why nobody may take over yet.
+/// Why no candidate may take over yet.
 pub fn block(job: &SingletonJob, observed: &Observed) -> Option<Block> {
     silent(job, observed).and_then(|seen| block_of(job, observed, seen))
 }
 
-/// Whether nobody takes over before somebody says that the holder is gone, however long that takes: the cluster, or a person.
+/// Whether takeover waits until the cluster or a user confirms that the holder is gone, however long that takes.
 pub fn waits_for_word(job: &SingletonJob, observed: &Observed) -> bool {
     let block = block(job, observed).or_else(|| remembered_block(job, observed));
     matches!(block, Some(Block::PodNotGone { .. } | Block::NoWord { .. }))
@@ -90,8 +89,8 @@ pub fn waits_for_word(job: &SingletonJob, observed: &Observed) -> bool {
 
 /// What blocks, as far as status knows, while this controller cannot tell yet: it has begun to look since, and seen no sign of life.
 pub fn remembered_block(job: &SingletonJob, observed: &Observed) -> Option<Block> {
-    let seen = wanted(job, observed).filter(|_| is_remembered_silent(job, observed))?;
-    block_of(job, observed, seen)
+    let seen = wanted(job, observed)?;
+    if is_remembered_silent(job, observed) { block_of(job, observed, seen) } else { None }
 }
 
 /// Whether status says of the very holder of now that it fell silent, and this controller has neither seen a sign of life of it nor looked for
@@ -120,25 +119,31 @@ fn block_of(job: &SingletonJob, observed: &Observed, seen: &Seen) -> Option<Bloc
 }
 
 /// What status remembers of the annotation. A pod's name says nothing about the processes that come after the one it was meant for: it acts
-/// once, and not at all where it stood there before anybody fell silent whom it names.
+/// once, and not at all where the user wrote it before the holder that it names fell silent, or under a policy that needs no confirmation.
 pub fn handled(job: &SingletonJob, observed: &Observed) -> Option<String> {
     let known = remembered(job).map(str::to_owned);
     let Some(word) = word_given(job) else { return known };
+    if policy(job).0 != UnreachableHolder::Manual {
+        return used_up(known, word);
+    }
     if let Some(seen) = silent(job, observed) {
         let holder = suspect(job, seen);
         return if is_named(job, &holder) { Some(holder.to_string()) } else { known };
     }
     match observed.holder() {
-        Some(holder) if holder.pod() != word && holder.as_str() != word => {
-            known.filter(|known| Identity::read(known).pod() == word).or(Some(word.to_owned()))
-        }
+        Some(holder) if holder.pod() != word && holder.as_str() != word => used_up(known, word),
         _ => known,
     }
 }
 
+/// What status remembers of a `word` without effect. It keeps the process that the same word cleared.
+fn used_up(known: Option<String>, word: &str) -> Option<String> {
+    known.filter(|known| Identity::read(known).pod() == word).or(Some(word.to_owned()))
+}
+
 /// The Lease of a holder that has let it pass, while anybody wants it.
 fn silent<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Seen> {
-    wanted(job, observed).filter(|_| observed.remaining().is_zero())
+    if observed.remaining().is_zero() { wanted(job, observed) } else { None }
 }
 
 /// A Lease that was not given back, while anybody wants it.
@@ -147,13 +152,13 @@ fn wanted<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Seen> {
     observed.lease.as_ref().filter(|seen| wanted && !seen.record.is_released())
 }
 
-/// Who may still run: the holder, or the last one before somebody emptied the Lease.
+/// Who may still run: the holder, or the last one before a client emptied the Lease.
 fn suspect(job: &SingletonJob, seen: &Seen) -> Identity {
     let last = || last_holder(job).map(Identity::read);
-    seen.record.holder.clone().or_else(last).unwrap_or_else(|| Identity::read(UNKNOWN_HOLDER))
+    seen.record.holder.clone().or_else(last).unwrap_or_else(|| Identity::read(Identity::UNKNOWN))
 }
 
-/// Made where nobody could hold it, and not marked as free for want of a moment.
+/// Made where no candidate could hold it, and not marked as free for want of a moment.
 fn was_never_held(job: &SingletonJob, seen: &Seen) -> bool {
     seen.record.holder.is_none() && seen.record.acquire_time.is_none() && last_holder(job).is_none()
 }
@@ -381,6 +386,18 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_stands_there_under_another_policy_is_used_up() {
+        for policy in ["AfterLeaseExpiry", "AfterPodGone"] {
+            for observed in [silent_for(3, None), silent_for(60, Some(unproven())), Observed::default()] {
+                assert_eq!(handled(&job(policy, Some("web-2"), None), &observed).as_deref(), Some("web-2"));
+                assert_eq!(handled(&job(policy, Some("web-2"), Some(HOLDER)), &observed).as_deref(), Some(HOLDER), "it acted before");
+            }
+        }
+        let after = |word| cleared(&job("Manual", Some(word), Some("web-2")), &silent_for(60, None)).is_some();
+        assert_eq!((after("web-2"), after(HOLDER)), (false, true), "the whole identity is about this process");
+    }
+
+    #[test]
     fn of_an_emptied_lease_the_last_holder_is_in_question_and_a_new_one_needs_no_word() {
         let emptied = Observed { fate: Some(Fate::Gone), ..lease(None, json!({}), 60) };
         let job = job("AfterPodGone", None, None);
@@ -391,6 +408,6 @@ mod tests {
         let mut made = lease(None, json!({}), 60);
         made.lease.as_mut().expect("a Lease").record.acquire_time = None;
         assert_eq!(cleared(&new, &made), Some(word_for(None)));
-        assert_eq!(cleared(&new, &lease(None, json!({}), 60)), None, "somebody has held it");
+        assert_eq!(cleared(&new, &lease(None, json!({}), 60)), None, "a candidate has held it");
     }
 }

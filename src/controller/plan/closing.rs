@@ -9,40 +9,11 @@ use jiff::Timestamp;
 
 use super::super::observe::Observed;
 use super::candidates::has_made_its_attempt;
-use super::{left as left_of, runs, seconds};
+use super::runs::{self, Closed, closed};
+use super::{left as left_of, seconds};
 use crate::api::SingletonJob;
-use crate::api::conditions::reasons;
 use crate::lease::elector;
 use crate::lease::notes::Desired;
-
-/// Why a run is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closed {
-    /// It was not started within `spec.schedule.startingDeadlineSeconds`: its tick is missed.
-    Missed,
-    /// It was not started within `spec.activeDeadlineSeconds`: it has failed.
-    DeadlineExceeded,
-}
-
-impl Closed {
-    /// As the note of the run has it.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Missed => "Missed",
-            Self::DeadlineExceeded => reasons::DEADLINE_EXCEEDED,
-        }
-    }
-
-    fn read(reason: &str) -> Option<Self> {
-        [Self::Missed, Self::DeadlineExceeded].into_iter().find(|closed| closed.reason() == reason)
-    }
-}
-
-/// Whether the controller has closed the current run, by the Lease.
-pub fn closed(job: &SingletonJob, observed: &Observed) -> Option<Closed> {
-    let run = runs::noted(job, observed).filter(|run| run.desired == Desired::Stop)?;
-    Closed::read(run.reason.as_deref()?)
-}
 
 /// Whether the current run has failed by the Lease, and status does not say so yet.
 pub fn is_untold(job: &SingletonJob, observed: &Observed) -> bool {
@@ -77,8 +48,11 @@ pub fn left(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<D
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::tests::{job, lease, now, pod, settled};
+    use super::super::takeover::Wishes;
+    use super::super::tests::{act, job, lease, now, pod, settled};
     use super::*;
+    use crate::controller::build::lease::may_follow;
+    use crate::lease::notes::keys;
 
     const POLICY: &str = r#"{"leaseDurationSeconds": 15, "renewDeadlineMilliseconds": 8800, "gracePeriodMilliseconds": 2200,
         "retryPeriodMilliseconds": 2900, "completionPolicy": "OnSuccess", "backoffLimit": 6, "candidates": 2, "activeDeadlineSeconds": 60}"#;
@@ -118,5 +92,40 @@ mod tests {
         let by = |reason: &str| closed(&job(json!({}), settled()), &waiting(0, None, json!({"desired": "Stop", "reason": reason})));
         assert_eq!([by("Missed"), by("DeadlineExceeded")], [Some(Closed::Missed), Some(Closed::DeadlineExceeded)]);
         assert_eq!([by("Suspended"), by("Finished")], [None, None]);
+    }
+
+    /// What the controller wants written of a run that no candidate has started within its deadline.
+    fn closing(observed: &Observed) -> Wishes {
+        let wishes = act(&job(json!({"activeDeadlineSeconds": 60}), settled()), observed).wishes;
+        assert_eq!((wishes.run.desired, wishes.run.reason.as_deref()), (Desired::Stop, Some("DeadlineExceeded")));
+        wishes
+    }
+
+    #[test]
+    fn a_candidate_that_acquires_as_the_controller_closes_the_run_wins() {
+        let observed = waiting(70, None, json!({}));
+        let (wishes, seen) = (closing(&observed), &observed.lease.as_ref().expect("a Lease").object);
+        let meanwhile = |key: &str, note: Value| {
+            let mut lease = seen.clone();
+            lease.metadata.annotations.get_or_insert_default().insert(format!("singletonjob.dev/{key}"), note.to_string());
+            lease
+        };
+        let began = json!({"uid": "j", "run": 1, "starts": 1, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": true});
+        let finished = json!({"uid": "j", "run": 1, "outcome": "Failed", "reason": "BackoffLimitExceeded", "attempt": 1, "failures": 1,
+                              "by": "web-1_u1_0", "completionTime": "2026-01-01T00:00:00Z"});
+        assert!(!may_follow(&wishes, seen, &meanwhile("progress", began)), "a candidate has acquired the Lease");
+        assert!(!may_follow(&wishes, seen, &meanwhile("finished", finished)), "a candidate has written the outcome");
+        assert!(may_follow(&wishes, seen, &meanwhile("health", json!({"warnings": ["late"]}))), "nothing has begun or ended");
+    }
+
+    #[test]
+    fn a_run_that_is_closed_already_does_not_keep_other_wishes_from_being_written() {
+        let noted = waiting(70, None, json!({"desired": "Stop", "reason": "DeadlineExceeded", "since": null}));
+        let seen = &noted.lease.as_ref().expect("a Lease").object;
+        let wishes = closing(&noted);
+        let mut later = seen.clone();
+        let progress = json!({"uid": "j", "run": 1, "starts": 0, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": false});
+        later.metadata.annotations.get_or_insert_default().insert(keys::PROGRESS.to_owned(), progress.to_string());
+        assert!(may_follow(&wishes, seen, &later));
     }
 }

@@ -16,12 +16,12 @@ use jiff::Timestamp;
 
 use super::super::observe::Observed;
 use super::super::observe::candidate::Candidate;
-use super::{candidates, is_service, left, preference, seconds};
+use super::{candidates, is_service, left, preference, seconds, trial};
 use crate::api::SingletonJob;
 use crate::api::status::TakeoverReason;
 use crate::api::takeover::{Failback, UnreadyPolicy};
+use crate::lease::identity::Identity;
 use crate::lease::notes::{Handover, Reason};
-use crate::lease::record::Identity;
 use request::{Fate, Request};
 
 /// How long a holder is left in peace after it took over, before it hands back to a better place.
@@ -39,6 +39,8 @@ pub struct Choice {
     pub succession: Option<Vec<String>>,
     /// What becomes of a request to hand over.
     pub request: Option<Request>,
+    /// The hash of the template from which the Lease was handed back, or is to be by `handover`, for as long as it is wanted.
+    pub handed_back: Option<String>,
     /// From now until something is due.
     pub look: Option<Duration>,
 }
@@ -55,18 +57,23 @@ pub struct Stage<'a> {
     began: Option<Reason>,
     /// Why the holder has been asked to hand over, if it was.
     asked: Option<Reason>,
+    /// Whether the workload of the new template is handed back from when it is not ready in time.
+    hands_back: bool,
 }
 
 impl<'a> Stage<'a> {
-    fn of(job: &SingletonJob, observed: &'a Observed) -> Option<Self> {
+    /// `is_rejected` says that the wanted template is not to be tried again.
+    fn of(job: &SingletonJob, observed: &'a Observed, is_rejected: bool) -> Option<Self> {
         let identity = observed.holder()?;
         let holder = observed.holder_pod().filter(|pod| pod.is_alive())?;
         let record = &observed.lease.as_ref()?.record;
         let notes = &record.notes;
+        let hands_back = !is_rejected && hands_back(job, observed);
         Some(Self {
             identity,
             holder,
-            standbys: standbys(job, observed, holder),
+            hands_back,
+            standbys: standbys(job, observed, holder, hands_back || is_rejected),
             acquired: record.acquire_time?,
             began: notes.released.as_ref().map(|released| released.reason),
             asked: notes.handover.as_ref().filter(|asked| asked.holder == *identity).map(|asked| asked.reason),
@@ -74,16 +81,30 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Of the wanted template before others, on a better node before others, older before younger.
-fn standbys<'a>(job: &SingletonJob, observed: &'a Observed, holder: &Candidate) -> Vec<&'a Candidate> {
+/// Whether a holder of the new template is on trial that would be handed back from.
+fn hands_back(job: &SingletonJob, observed: &Observed) -> bool {
+    let wanted = job.spec.takeover.unready_holder.policy == UnreadyPolicy::HandOver;
+    wanted && is_service(job) && trial::is_on_trial(observed)
+}
+
+/// Of the wanted template before others, or after them where `prefers_old`; on a better node before others; of equals, the one that has not held
+/// for longest, and then the older one.
+fn standbys<'a>(job: &SingletonJob, observed: &'a Observed, holder: &Candidate, prefers_old: bool) -> Vec<&'a Candidate> {
     let able = candidates::alive(observed).filter(|candidate| candidate.able && candidate.uid != holder.uid);
     let mut standbys: Vec<_> = able.collect();
-    standbys.sort_by_key(|standby| (is_old(observed, standby), Reverse(score(job, observed, standby)), standby.number));
+    let better = |standby: &&Candidate| (is_old(observed, standby) != prefers_old, Reverse(score(job, observed, standby)));
+    standbys.sort_by_key(|standby| (better(standby), last_turn(observed, standby), standby.number));
     standbys
 }
 
+/// The place of its last tenure among those of the run that the Lease remembers; `None`, which comes first, if it had none.
+fn last_turn(observed: &Observed, candidate: &Candidate) -> Option<usize> {
+    let progress = observed.lease.as_ref()?.record.notes.progress.as_ref()?;
+    progress.tenants.iter().rposition(|tenant| tenant.uid == candidate.uid)
+}
+
 fn is_old(observed: &Observed, candidate: &Candidate) -> bool {
-    candidate.template_hash.as_deref() != Some(&observed.template_hash)
+    !observed.is_current(candidate)
 }
 
 /// How good a place the candidate is in; none where its node is not known.
@@ -94,31 +115,39 @@ fn score(job: &SingletonJob, observed: &Observed, candidate: &Candidate) -> Opti
 
 /// Chooses; `rolls_out` says that everything is ready for the holder of an old template to go.
 pub fn choose(job: &SingletonJob, observed: &Observed, rolls_out: bool, now: Timestamp) -> Choice {
-    let stage = Stage::of(job, observed);
+    let is_rejected = trial::is_rejected(job, observed);
+    let stage = Stage::of(job, observed, is_rejected);
     let request = request::settle(job, observed, stage.as_ref(), now);
     let waits = match &request {
         Some(Request { fate: Fate::Waits { left, .. }, .. }) => Some(*left),
         Some(_) | None => None,
     };
-    let Some(stage) = stage else { return Choice { request, look: waits, ..Choice::default() } };
-    let unready = unready_due(job, &stage, now);
+    let handed_back = |is: bool| is.then(|| observed.template_hash.clone());
+    let Some(stage) = stage else {
+        return Choice { request, look: waits, handed_back: handed_back(is_rejected), ..Choice::default() };
+    };
+    let rollout = rolls_out.then(|| trial::rest(job, observed, now));
+    let unready = unready_due(job, observed, &stage, now);
     let failback = failback_due(job, observed, &stage, now);
-    let reason = reason(request.as_ref(), rolls_out, unready, failback).filter(|_| !stage.standbys.is_empty());
+    let reason = if stage.standbys.is_empty() { None } else { reason(request.as_ref(), rollout, unready, failback) };
     let handover =
         reason.map(|reason| stage.ask(reason, observed, request.as_ref())).filter(|wish| !is_under_way(stage.asked, wish.reason));
+    let is_handing_back =
+        stage.hands_back && stage.goes_back(observed) && handover.as_ref().is_some_and(|wish| wish.reason == Reason::Unready);
     Choice {
         succession: succession(observed, &stage, handover.as_ref(), request.as_ref()),
+        handed_back: handed_back(is_rejected || is_handing_back),
         handover,
-        look: [waits, unready, failback].into_iter().flatten().filter(|due| !due.is_zero()).min(),
+        look: [waits, rollout, unready, failback].into_iter().flatten().filter(|due| !due.is_zero()).min(),
         request,
     }
 }
 
-fn reason(request: Option<&Request>, rolls_out: bool, unready: Option<Duration>, failback: Option<Duration>) -> Option<Reason> {
+fn reason(request: Option<&Request>, rollout: Option<Duration>, unready: Option<Duration>, failback: Option<Duration>) -> Option<Reason> {
     let is_granted = request.is_some_and(|request| matches!(request.fate, Fate::Granted(_)));
     let by_rank = [
         (is_granted, Reason::Handover),
-        (rolls_out, Reason::RolledOut),
+        (rollout == Some(Duration::ZERO), Reason::RolledOut),
         (unready == Some(Duration::ZERO), Reason::Unready),
         (failback == Some(Duration::ZERO), Reason::Failback),
     ];
@@ -147,6 +176,11 @@ fn rank(reason: Reason) -> u8 {
 }
 
 impl Stage<'_> {
+    /// Whether the holder is of the wanted template and the first in line is not.
+    fn goes_back(&self, observed: &Observed) -> bool {
+        !is_old(observed, self.holder) && self.standbys.first().is_some_and(|standby| is_old(observed, standby))
+    }
+
     fn ask(&self, reason: Reason, observed: &Observed, request: Option<&Request>) -> Handover {
         let tenure = self.identity.as_str().rsplit('_').next().unwrap_or_default();
         let id = match (reason, request) {
@@ -158,7 +192,7 @@ impl Stage<'_> {
     }
 }
 
-/// The line in which they take over, so that one write is enough and nobody waits for another's turn; but the line of a handover that is
+/// The line in which they take over, so that one write is enough and no candidate waits for another's turn; but the line of a handover that is
 /// under way stays.
 fn succession(observed: &Observed, stage: &Stage<'_>, handover: Option<&Handover>, request: Option<&Request>) -> Option<Vec<String>> {
     let is_settled = handover.is_none() && (stage.asked.is_some() || stage.standbys.is_empty());
@@ -179,13 +213,16 @@ fn follows(observed: &Observed, wish: &Handover, standby: &Candidate) -> bool {
 
 /// From now until a holder that is not ready is asked; none where it is ready, or where it is kept.
 ///
-/// Not again soon after one that was asked for this reason: two bad pods must not play tennis.
-fn unready_due(job: &SingletonJob, stage: &Stage<'_>, now: Timestamp) -> Option<Duration> {
+/// Not again soon after one that was asked for this reason: two bad pods must not play tennis. To a pod of the template before only once.
+fn unready_due(job: &SingletonJob, observed: &Observed, stage: &Stage<'_>, now: Timestamp) -> Option<Duration> {
     let policy = &job.spec.takeover.unready_holder;
     if policy.policy == UnreadyPolicy::Keep || !is_service(job) {
         return None;
     }
     let patience = seconds(policy.after_seconds);
+    if stage.goes_back(observed) && !stage.hands_back {
+        return None;
+    }
     let since = stage.holder.unready_since?.max(stage.acquired);
     let damping = last_unready(job, stage).map_or(Duration::ZERO, |last| left(last, patience + REST, now));
     Some(left(since, patience, now).max(damping))
@@ -201,7 +238,7 @@ fn last_unready(job: &SingletonJob, stage: &Stage<'_>) -> Option<Timestamp> {
 }
 
 /// From now until a holder is asked to give way to a better placed standby; none where there is no such standby, or the holder is where
-/// somebody wanted it to be. Not while a template is being rolled out: that changes hands anyway.
+/// a user wanted it to be. Not while a template is being rolled out: that changes hands anyway.
 fn failback_due(job: &SingletonJob, observed: &Observed, stage: &Stage<'_>, now: Timestamp) -> Option<Duration> {
     let settled = candidates::alive(observed).all(|candidate| !is_old(observed, candidate));
     let wanted = job.spec.takeover.failback == Failback::WhenAvailable && is_service(job) && stage.began != Some(Reason::Handover);

@@ -1,4 +1,4 @@
-//! Whether a rollout gets on. A template that cannot start holds it up and harms nobody, but somebody should be told in the end.
+//! Whether a rollout gets on. A template that cannot start holds it up and does no harm, but the user should be told in the end.
 //!
 //! Counted from what the pods say, so that any controller comes to the same moment, and none has to remember when it first looked.
 
@@ -20,7 +20,7 @@ pub const DEADLINE: Duration = Duration::from_secs(600);
 pub struct Awaited<'a> {
     /// Which.
     pub candidate: &'a Candidate,
-    /// Since when it has not been able to take over, or has been there at all.
+    /// Since when it has not been able to take over, or not been ready as the holder, or has been there at all.
     pub since: Timestamp,
 }
 
@@ -31,19 +31,28 @@ impl Awaited<'_> {
     }
 }
 
-/// Whom a rollout has waited for longest; none where nothing is rolled out, or nobody is waited for.
+/// The candidate that a rollout has waited for longest; `None` if nothing is rolled out, or no candidate is waited for.
 pub fn awaited<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<Awaited<'a>> {
-    let is_new = |candidate: &&Candidate| candidate.template_hash.as_deref() == Some(&observed.template_hash);
-    let rolls_out = !job.spec.is_stopped() && !runs::is_over(job, observed) && alive(observed).any(|candidate| !is_new(&candidate));
+    let rolls_out =
+        !job.spec.is_stopped() && !runs::is_over(job, observed) && alive(observed).any(|candidate| !observed.is_current(candidate));
     if !rolls_out {
         return None;
     }
-    let new = || observed.candidates.iter().filter(is_new);
+    let new = || observed.candidates.iter().filter(|candidate| observed.is_current(candidate));
     let newest_able = new().filter(|candidate| candidate.able).map(|candidate| candidate.number).max().unwrap_or(0);
     // One that ended before it was able to take over has been waited for too, until another was in its place.
     let failed = |candidate: &Candidate| candidate.was_in_vain() && candidate.number > newest_able;
-    let waits = new().filter(|candidate| !candidate.able && (candidate.is_alive() || failed(candidate)));
-    waits.filter_map(|candidate| Some(Awaited { candidate, since: candidate.unready_since.or(candidate.since)? })).min_by_key(|it| it.since)
+    let waits = new().filter(|candidate| !observed.serves(candidate) && (candidate.is_alive() || failed(candidate)));
+    waits.filter_map(|candidate| Some(Awaited { candidate, since: since(observed, candidate)? })).min_by_key(|it| it.since)
+}
+
+/// A holder is waited for from when it took over: as a standby it may have been unready by design.
+fn since(observed: &Observed, candidate: &Candidate) -> Option<Timestamp> {
+    let since = candidate.unready_since.or(candidate.since)?;
+    if !observed.is_holder(candidate) {
+        return Some(since);
+    }
+    observed.lease.as_ref()?.record.acquire_time.max(Some(since))
 }
 
 #[cfg(test)]
@@ -109,6 +118,14 @@ mod tests {
         for (what, job, candidates, expected) in table {
             assert_eq!(waits(&job, candidates), expected.map(|(name, left)| (name.to_owned(), left)), "{what}");
         }
+    }
+
+    #[test]
+    fn a_holder_is_waited_for_from_when_it_took_over() {
+        let standing_by = Candidate { unready_since: Some(ago(5000)), has_held: true, ..made(3, false, 5000) };
+        let mut observed = there(Some(3), vec![old(1), standing_by]);
+        observed.lease.as_mut().expect("a Lease").record.acquire_time = Some(ago(20));
+        assert_eq!(awaited(&service(2), &observed).map(|awaited| awaited.left(now()).as_secs()), Some(580));
     }
 
     #[test]

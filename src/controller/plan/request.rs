@@ -28,7 +28,7 @@ pub fn unsettled(job: &SingletonJob, name: &str, handled: impl Fn(&SingletonJobS
     (job.status.as_ref().and_then(handled) != Some(&text)).then_some(text)
 }
 
-/// Whether somebody has looked at `job` before: only what is asked for after that is acted on.
+/// Whether a controller has looked at `job` before: only what is asked for after that is acted on.
 pub fn is_looked_after(job: &SingletonJob) -> bool {
     job.status.as_ref().is_some_and(|status| status.observed_generation.is_some())
 }

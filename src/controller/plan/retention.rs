@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::observe::Observed;
-use super::super::observe::candidate::{Candidate, End};
-use super::candidates::name;
+use super::super::observe::candidate::{Candidate, End, PodRef};
+use super::candidates::MOST_FAULTS;
 use super::schedule::Agenda;
 use super::{left, runs, seconds};
 use crate::api::SingletonJob;
@@ -15,11 +15,9 @@ use crate::api::SingletonJob;
 const MOST_ATTEMPTS: usize = 10;
 /// Ended pods of a service, whose attempts are restarts in place: evicted ones and the like.
 const MOST_OF_SERVICE: usize = 3;
-/// Pods that ended before they could be an attempt. More than one, for they are also the memory of the back-off.
-pub const MOST_FAULTS: usize = 5;
 
 /// Ended pods that are not kept.
-pub fn surplus(job: &SingletonJob, observed: &Observed) -> Vec<(String, String)> {
+pub fn surplus(job: &SingletonJob, observed: &Observed) -> Vec<PodRef> {
     let most = match job.spec.backoff_limit() {
         Some(limit) => usize::try_from(limit).unwrap_or(0).saturating_add(1).min(MOST_ATTEMPTS),
         None => MOST_OF_SERVICE,
@@ -30,8 +28,8 @@ pub fn surplus(job: &SingletonJob, observed: &Observed) -> Vec<(String, String)>
         .partition::<Vec<_>, _>(|candidate| stopped && candidate.end().is_some_and(End::is_interruption));
     let faults = ended(observed, |pod, _| pod.was_in_vain());
     let successes = ended(observed, |_, end| end.succeeded);
-    let beyond = |list: Vec<&Candidate>, most: usize| list.into_iter().skip(most).map(name).collect::<Vec<_>>();
-    let mut surplus: Vec<_> = interrupted.into_iter().map(name).collect();
+    let beyond = |list: Vec<&Candidate>, most: usize| list.into_iter().skip(most).map(Candidate::pod_ref).collect::<Vec<_>>();
+    let mut surplus: Vec<_> = interrupted.into_iter().map(Candidate::pod_ref).collect();
     surplus.extend(beyond(kept, most));
     surplus.extend(beyond(faults, MOST_FAULTS));
     surplus.extend(beyond(successes, 1));
@@ -39,7 +37,7 @@ pub fn surplus(job: &SingletonJob, observed: &Observed) -> Vec<(String, String)>
 }
 
 /// Ended pods that are not kept of a job with a schedule: beyond its limits, or for longer than they live.
-pub fn surplus_of_runs(job: &SingletonJob, observed: &Observed, agenda: &Agenda, now: Timestamp) -> Vec<(String, String)> {
+pub fn surplus_of_runs(job: &SingletonJob, observed: &Observed, agenda: &Agenda, now: Timestamp) -> Vec<PodRef> {
     let Some(schedule) = &job.spec.schedule else { return Vec::new() };
     let limit = |limit: i32| usize::try_from(limit).unwrap_or(0);
     let attempts = limit(job.spec.backoff_limit().unwrap_or(0)).saturating_add(1).min(MOST_ATTEMPTS);
@@ -54,7 +52,7 @@ pub fn surplus_of_runs(job: &SingletonJob, observed: &Observed, agenda: &Agenda,
     ];
     let beyond = newest.into_iter().flat_map(|(list, most)| list.into_iter().enumerate().map(move |(place, pod)| (place >= most, pod)));
     let is_too_old = |pod: &Candidate| remaining_life(job, pod, now) == Some(Duration::ZERO);
-    beyond.filter(|(beyond, pod)| *beyond || is_too_old(pod)).map(|(_, pod)| name(pod)).collect()
+    beyond.filter(|(beyond, pod)| *beyond || is_too_old(pod)).map(|(_, pod)| pod.pod_ref()).collect()
 }
 
 /// How long an ended pod still stays; none where it stays for good.
@@ -73,16 +71,26 @@ pub fn time_to_live(job: &SingletonJob, observed: &Observed, now: Timestamp) -> 
     Some(left(runs::completion_time(job, observed)?, granted, now))
 }
 
+/// How long the finished SingletonJob itself still stays; `None` if it stays for good, is not over, or status does not say so yet.
+pub fn left_of_job(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<Duration> {
+    if job.spec.schedule.is_some() {
+        return None;
+    }
+    let granted = seconds(job.spec.ttl_seconds_after_finished?);
+    job.status.as_ref()?.runs.first()?;
+    Some(left(runs::completion_time(job, observed)?, granted, now))
+}
+
 /// Ended pods that are kept although something in them runs on: of an attempt that is over, nothing should.
-pub fn lingering(observed: &Observed, delete: &[(String, String)]) -> Vec<(String, String, String)> {
-    let lingering = observed.candidates.iter().filter(|candidate| candidate.lingers && !delete.contains(&name(candidate)));
-    lingering.map(|pod| (pod.name.clone(), pod.uid.clone(), pod.version.clone())).collect()
+pub fn lingering(observed: &Observed, delete: &[PodRef]) -> Vec<PodRef> {
+    let lingering = observed.candidates.iter().filter(|candidate| candidate.lingers && !delete.contains(&candidate.pod_ref()));
+    lingering.map(Candidate::pod_ref).collect()
 }
 
 /// Ended pods that are kept, and would go with a node that does not answer.
-pub fn fleeting(observed: &Observed, delete: &[(String, String)]) -> Vec<(String, String)> {
+pub fn fleeting(observed: &Observed, delete: &[PodRef]) -> Vec<PodRef> {
     let kept = observed.candidates.iter().filter(|candidate| candidate.fleeting && candidate.end().is_some());
-    kept.map(name).filter(|pod| !delete.contains(pod)).collect()
+    kept.map(Candidate::pod_ref).filter(|pod| !delete.contains(pod)).collect()
 }
 
 /// Newest first.

@@ -5,12 +5,13 @@
 //! is lost.
 //!
 //! # Layout
-//! [`expression`]: what is written. [`calendar`]: when ticks are. [`memory`]: what is known of them, before anything is decided. [`fate`]: what
-//! becomes of each. [`request`]: runs that a person asks for.
+//! [`expression`]: what is written. [`field`]: what may stand in each of its fields. [`calendar`]: when ticks are. [`memory`]: what is known of
+//! them, before anything is decided. [`fate`]: what becomes of each. [`request`]: runs that a person asks for.
 
 pub mod calendar;
 pub mod expression;
 pub mod fate;
+pub mod field;
 pub mod memory;
 pub mod request;
 #[cfg(test)]
@@ -20,9 +21,11 @@ mod tests;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kube::ResourceExt;
 
+use super::super::names;
 use super::super::observe::Observed;
-use super::closing::Closed;
+use super::runs::Closed;
 use super::seconds;
 use crate::api::SingletonJob;
 use crate::api::schedule::{CandidatesPolicy, Schedule};
@@ -49,8 +52,10 @@ pub struct Agenda {
     pub ticks: Ticks,
     /// Ticks that are missed by this very decision.
     pub missed: Option<Missed>,
-    /// The next tick; none while they pass unheeded.
+    /// When the next run is due: at its tick, and the job's offset after it. `None` while ticks pass unheeded.
     pub next: Option<Timestamp>,
+    /// How long after its ticks the job starts: see [`Schedule::jitter_seconds`].
+    pub offset: Duration,
     /// Whether candidates for the next run should be there.
     pub prepares: bool,
     /// From now until something is due.
@@ -60,6 +65,11 @@ pub struct Agenda {
 }
 
 impl Agenda {
+    /// When the run of now was due.
+    pub fn due(&self) -> Option<Timestamp> {
+        Some(after(self.scheduled_time?, self.offset))
+    }
+
     /// The run that a candidate is made for now.
     pub fn made_for(&self) -> u32 {
         if self.goes_on { self.number } else { self.number.saturating_add(1) }
@@ -76,19 +86,22 @@ pub fn agenda(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Result
     if calendar.after(now).is_none() {
         return Err(format!("spec.schedule.cron: {:?} never comes: write a day that its month has", schedule.cron));
     }
-    let mut course = Course::new(schedule, memory::recall(job, schedule, observed, now), now);
+    let offset = offset(job, schedule);
+    // A job that starts later than its ticks is one whose clock is behind.
+    let mut course = Course::new(schedule, memory::recall(job, schedule, observed, now), before(now, offset));
     course.pause(&calendar, job.spec.suspend || job.spec.replicas == 0);
     course.give_up();
     course.heed(&calendar);
     let request = request::settle(job, &mut course);
-    Ok(Some(conclude(schedule, &calendar, course, request)))
+    Ok(Some(conclude(schedule, &calendar, course, request, offset)))
 }
 
-fn conclude(schedule: &Schedule, calendar: &Calendar, course: Course<'_>, request: Option<Request>) -> Agenda {
+fn conclude(schedule: &Schedule, calendar: &Calendar, course: Course<'_>, request: Option<Request>, offset: Duration) -> Agenda {
     let now = course.now;
-    let next = calendar.after(course.memory.ticks.settled.max(now)).filter(|_| !course.memory.ticks.paused);
+    let is_paused = course.memory.ticks.paused;
+    let next = if is_paused { None } else { calendar.after(course.memory.ticks.settled.max(now)) };
     let goes_on = course.memory.goes_on();
-    let lead = next.filter(|_| !goes_on).map(|next| before(next, seconds(schedule.lead_seconds)));
+    let lead = if goes_on { None } else { next.map(|next| before(next, seconds(schedule.lead_seconds))) };
     let prepares = match schedule.candidates {
         CandidatesPolicy::Always => lead.is_some(),
         CandidatesPolicy::BeforeTick => lead.is_some_and(|lead| lead <= now),
@@ -102,12 +115,22 @@ fn conclude(schedule: &Schedule, calendar: &Calendar, course: Course<'_>, reques
         goes_on,
         closed: course.memory.closed,
         missed: course.missed,
-        next,
+        next: next.map(|next| after(next, offset)),
+        offset,
         prepares,
         look: moments.into_iter().flatten().filter_map(|moment| until(now, moment)).chain(left).chain(untold).min(),
         request,
         ticks: course.memory.ticks,
     }
+}
+
+/// How long after its ticks `job` starts.
+pub fn offset(job: &SingletonJob, schedule: &Schedule) -> Duration {
+    names::offset(&job.namespace().unwrap_or_default(), &job.name_any(), seconds(schedule.jitter_seconds))
+}
+
+fn after(moment: Timestamp, by: Duration) -> Timestamp {
+    moment.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 fn before(moment: Timestamp, by: Duration) -> Timestamp {

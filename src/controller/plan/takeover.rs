@@ -8,19 +8,16 @@ use super::schedule::Agenda;
 use super::{clearance, failure, handover, seconds};
 use crate::api::SingletonJob;
 use crate::api::status::LeaseStatus;
-use crate::lease::notes::{Cleared, CompletionPolicy, Handover, Policy, Run, Ticks};
-use crate::lease::record::{Identity, Version};
+use crate::lease::identity::{Identity, Version};
+use crate::lease::notes::{Cleared, CompletionPolicy, Handover, Policy, Run, Spread, Ticks};
 use crate::lease::timing::Timing;
-
-/// The holder of a Lease whose last holder nobody remembers.
-pub(super) const UNKNOWN_HOLDER: &str = "unknown";
 
 /// A Lease that is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Creation {
-    /// There never was one, and nobody who could hold it: free at once.
+    /// There never was one, nor a candidate that could hold it: free at once.
     First,
-    /// There was one, or somebody who may hold it: everybody waits.
+    /// There was one, or a candidate that may hold it: takeover waits.
     Again {
         /// The last known holder.
         holder: Identity,
@@ -46,6 +43,10 @@ pub struct Wishes {
     pub succession: Option<Vec<String>>,
     /// The request by annotation that is granted with `handover`. None leaves what is there.
     pub granted: Option<String>,
+    /// The hash of the template from which the Lease was, or is to be, handed back. `None` removes what is there.
+    pub handed_back: Option<String>,
+    /// What was tried to have candidates on several nodes. `None` removes what is there.
+    pub spread: Option<Spread>,
 }
 
 impl Wishes {
@@ -65,14 +66,14 @@ pub fn creation(job: &SingletonJob, observed: &Observed, timing: Timing) -> Crea
     if known.is_none() && observed.nobody_there {
         return Creation::First;
     }
-    let holder = known.and_then(|lease| lease.last_holder_identity.clone()).unwrap_or_else(|| UNKNOWN_HOLDER.to_owned());
+    let holder = known.and_then(|lease| lease.last_holder_identity.clone()).unwrap_or_else(|| Identity::UNKNOWN.to_owned());
     Creation::Again { holder: Identity::read(holder), longest_lease: longest(job, observed).max(timing.lease_duration()) }
 }
 
 /// The longest lease that any candidate may still hold by.
 ///
 /// It grows as soon as a longer one is wanted, and is written down before candidates are told. It shrinks only when a candidate's own write
-/// shows that they have heard: told so, and held for no longer, or released. Whoever was not told then has lost the compare-and-swap. A Lease
+/// shows that they have heard: told so, and held for no longer, or released. A candidate that was not told then has lost the compare-and-swap. A Lease
 /// that was emptied by hand shows nothing: its last holder may still hold by what is recorded there.
 pub fn longest(job: &SingletonJob, observed: &Observed) -> Duration {
     let wanted = seconds(job.spec.lease.lease_duration_seconds);
@@ -99,7 +100,8 @@ pub fn wishes(
     let policy = if must_remember_first(job, observed) { told.unwrap_or(policy) } else { policy };
     let handover = handover.filter(|wish| !is_asked(observed, wish));
     let cleared = clearance::cleared(job, observed);
-    Wishes { policy, run, ticks: agenda.map(|agenda| agenda.ticks.clone()), handover, cleared, succession: None, granted: None }
+    let ticks = agenda.map(|agenda| agenda.ticks.clone());
+    Wishes { policy, run, ticks, handover, cleared, succession: None, granted: None, handed_back: None, spread: None }
 }
 
 /// Whether a longer lease is wanted than status remembers: it is written there first, then told.

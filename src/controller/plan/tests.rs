@@ -1,6 +1,8 @@
 //! Claims about plans, on plain data.
 
 mod nodes;
+mod spread;
+mod trial;
 
 use std::time::Duration;
 
@@ -15,8 +17,9 @@ use crate::controller::observe::Seen;
 use crate::controller::observe::candidate::{Candidate, End, Fault, Life};
 use crate::controller::observe::fate::Fate;
 use crate::controller::observe::sightings::Look;
+use crate::lease::identity::Identity;
 use crate::lease::notes::{Desired, Reason, Released, UnreachableHolder};
-use crate::lease::record::{Identity, Record};
+use crate::lease::record::Record;
 
 pub(super) fn now() -> Timestamp {
     Timestamp::from_second(1_800_000_000).expect("valid")
@@ -57,15 +60,18 @@ pub(super) fn pod(number: i64, ready: bool) -> Candidate {
         life: Life::Alive,
         ready,
         able: ready,
+        reports_readiness: false,
         unready_since: None,
         made_for: None,
         has_held: false,
         hindrance: None,
+        starting_since: None,
         lingers: false,
         fleeting: false,
         beside: Vec::new(),
         complaint: None,
         since: None,
+        terminations: Vec::new(),
     }
 }
 
@@ -108,17 +114,21 @@ pub(super) fn act(job: &SingletonJob, observed: &Observed) -> Act {
     }
 }
 
+fn pod_ref(number: u32) -> PodRef {
+    PodRef { name: format!("web-{number}"), uid: format!("u{number}"), version: format!("v{number}") }
+}
+
 fn deleted(act: &Act) -> Vec<&str> {
-    act.delete.iter().map(|(name, _)| name.as_str()).collect()
+    act.delete.iter().map(|pod| pod.name.as_str()).collect()
 }
 
 #[test]
 fn the_very_first_lease_is_free_and_any_other_is_held() {
-    let nobody = Observed { nobody_there: true, ..Observed::default() };
-    assert_eq!(act(&job(json!({}), json!({})), &nobody).create_lease, Some(Creation::First));
-    let somebody = Observed { candidates: vec![pod(1, true)], ..Observed::default() };
-    assert!(matches!(act(&job(json!({}), json!({})), &somebody).create_lease, Some(Creation::Again { .. })));
-    let Some(Creation::Again { holder, longest_lease }) = act(&one_shot(2), &nobody).create_lease else { panic!("status knows of one") };
+    let empty = Observed { nobody_there: true, ..Observed::default() };
+    assert_eq!(act(&job(json!({}), json!({})), &empty).create_lease, Some(Creation::First));
+    let inhabited = Observed { candidates: vec![pod(1, true)], ..Observed::default() };
+    assert!(matches!(act(&job(json!({}), json!({})), &inhabited).create_lease, Some(Creation::Again { .. })));
+    let Some(Creation::Again { holder, longest_lease }) = act(&one_shot(2), &empty).create_lease else { panic!("status knows of one") };
     assert_eq!((holder.as_str(), longest_lease), ("web-1_u1_0", Duration::from_secs(15)));
 }
 
@@ -200,6 +210,8 @@ fn an_emptied_lease_does_not_show_that_a_shorter_one_was_heard_and_a_released_on
         reason: Reason::Drain,
         token: None,
         exit: None,
+        unhealthy: false,
+        ready: false,
     };
     let emptied = |record: &mut Record| record.holder = None;
     let released = |record: &mut Record| (record.holder, record.notes.released) = (None, Some(mark(record)));
@@ -215,7 +227,7 @@ fn an_emptied_lease_does_not_show_that_a_shorter_one_was_heard_and_a_released_on
 #[test]
 fn missing_candidates_are_made_under_numbers_never_used() {
     let act = act(&service(3), &there(Some(4), vec![pod(4, true)]));
-    assert_eq!(act.create, (5, 2));
+    assert_eq!(act.create, NewPods { first: 5, count: 2 });
     let remembered = job(json!({}), json!({"lastCandidateNumber": 9}));
     assert_eq!(candidates::next_number(&remembered, &there(None, vec![pod(4, true)])), 10);
 }
@@ -223,7 +235,7 @@ fn missing_candidates_are_made_under_numbers_never_used() {
 #[test]
 fn a_pod_that_is_leaving_does_not_block_its_successor() {
     let leaving = Candidate { life: Life::Leaving, ..pod(1, true) };
-    assert_eq!(act(&service(2), &there(Some(1), vec![leaving, pod(2, true)])).create, (3, 1));
+    assert_eq!(act(&service(2), &there(Some(1), vec![leaving, pod(2, true)])).create, NewPods { first: 3, count: 1 });
 }
 
 #[test]
@@ -240,7 +252,7 @@ fn stopping_takes_standbys_at_once_and_the_holder_when_it_has_released() {
         let act = act(&stopped, &observed);
         assert_eq!((act.wishes.run.desired, act.wishes.run.reason.as_deref()), (Desired::Stop, Some(reason)));
         assert_eq!(deleted(&act), ["web-2"]);
-        assert_eq!(act.create.1, 0);
+        assert_eq!(act.create.count, 0);
     }
     assert_eq!(deleted(&act(&service(0), &there(None, vec![pod(1, true)]))), ["web-1"]);
 }
@@ -261,10 +273,31 @@ fn the_pods_of_a_finished_run_go_when_their_time_is_over_and_not_before() {
 }
 
 #[test]
+fn a_finished_job_goes_when_its_own_time_is_over_and_status_says_that_it_has_finished() {
+    let finished = |seconds: u64| json!({"runs": [{"number": 1, "outcome": "Succeeded", "completionTime": (now() - Duration::from_secs(seconds)).to_string()}]});
+    let planned = |spec: Value, status: Value| plan(&job(spec, status), &there(None, vec![]), now());
+    let lives = |spec: Value, status: Value| match planned(spec, status) {
+        Plan::Act(act) => Some(act.next_look.as_secs()),
+        Plan::Delete => None,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(lives(json!({"ttlSecondsAfterFinished": 60}), finished(50)), Some(10));
+    assert_eq!(lives(json!({"ttlSecondsAfterFinished": 60}), finished(60)), None);
+    assert!(lives(json!({"ttlSecondsAfterFinished": 0}), settled()).is_some(), "not before it has finished");
+    assert!(lives(json!({}), finished(1_000_000)).is_some(), "without it, it stays");
+}
+
+#[test]
+fn of_what_another_controller_manages_nothing_is_done() {
+    let anothers = job(json!({"managedBy": "example.com/other", "ttlSecondsAfterFinished": 0}), json!({}));
+    assert_eq!(plan(&anothers, &Observed { nobody_there: true, ..Observed::default() }, now()), Plan::LetGo);
+}
+
+#[test]
 fn drains_wait_for_a_standby_where_there_can_be_one_and_nobody_else_sees_to_it() {
     let wanted = |job: &SingletonJob, observed: &Observed| act(job, observed).budget.is_some();
     assert!(wanted(&service(2), &there(Some(1), vec![pod(1, true)])));
-    assert!(!wanted(&service(1), &there(Some(1), vec![pod(1, true)])), "nobody could ever take over");
+    assert!(!wanted(&service(1), &there(Some(1), vec![pod(1, true)])), "no candidate could ever take over");
     assert!(!wanted(&service(0), &there(None, vec![])));
     let theirs = Observed { other_budget: Some("theirs".into()), ..there(Some(1), vec![pod(1, true)]) };
     assert!(!wanted(&service(2), &theirs));
@@ -276,29 +309,29 @@ fn drains_wait_for_a_standby_where_there_can_be_one_and_nobody_else_sees_to_it()
 fn a_rollout_makes_a_new_standby_then_drops_the_old_one_then_hands_over_once() {
     let job = service(2);
     let first = act(&job, &there(Some(1), vec![old(1), old(2)]));
-    assert_eq!((first.create.1, deleted(&first)), (1, vec![]), "one more, and nobody goes yet");
+    assert_eq!((first.create.count, deleted(&first)), (1, vec![]), "one more, and none goes yet");
     let waiting = act(&job, &there(Some(1), vec![old(1), old(2), pod(3, false)]));
     assert_eq!(
-        (waiting.create.1, deleted(&waiting), waiting.wishes.handover.clone()),
+        (waiting.create.count, deleted(&waiting), waiting.wishes.handover.clone()),
         (0, vec![], None),
         "a template that cannot start stops here"
     );
     let replaced = act(&job, &there(Some(1), vec![old(1), old(2), pod(3, true)]));
-    assert_eq!((replaced.create.1, deleted(&replaced)), (0, vec!["web-2"]));
+    assert_eq!((replaced.create.count, deleted(&replaced)), (0, vec!["web-2"]));
     let ready = act(&job, &there(Some(1), vec![old(1), pod(3, true)]));
     let handover = ready.wishes.handover.expect("now");
     assert_eq!((handover.holder.as_str(), handover.reason), ("web-1_u1_0", Reason::RolledOut));
     assert_eq!(ready.wishes.succession, Some(vec!["u3".to_owned()]));
     let after = act(&job, &there(Some(3), vec![old(1), pod(3, true)]));
-    assert_eq!((after.create.1, deleted(&after), after.wishes.handover.clone()), (1, vec![], None));
+    assert_eq!((after.create.count, deleted(&after), after.wishes.handover.clone()), (1, vec![], None));
     let last = act(&job, &there(Some(3), vec![old(1), pod(3, true), pod(4, true)]));
-    assert_eq!((last.create.1, deleted(&last)), (0, vec!["web-1"]));
+    assert_eq!((last.create.count, deleted(&last)), (0, vec!["web-1"]));
 }
 
 #[test]
 fn a_single_candidate_gets_a_successor_beside_it_before_it_hands_over() {
     let job = service(1);
-    assert_eq!(act(&job, &there(Some(1), vec![old(1)])).create.1, 1);
+    assert_eq!(act(&job, &there(Some(1), vec![old(1)])).create.count, 1);
     let act = act(&job, &there(Some(1), vec![old(1), pod(2, true)]));
     assert!(act.wishes.handover.is_some() && deleted(&act).is_empty());
 }
@@ -308,22 +341,22 @@ fn where_standbys_are_not_ready_a_rollout_waits_for_those_that_could_take_over_a
     let job = service(2);
     let able = |candidate: Candidate| Candidate { ready: false, able: true, ..candidate };
     let waiting = act(&job, &there(Some(1), vec![old(1), able(old(2)), pod(3, false)]));
-    assert_eq!((waiting.create.1, deleted(&waiting)), (0, vec![]));
+    assert_eq!((waiting.create.count, deleted(&waiting)), (0, vec![]));
     let replaced = act(&job, &there(Some(1), vec![old(1), able(old(2)), able(pod(3, false))]));
     assert_eq!((deleted(&replaced), replaced.wishes.handover.is_some()), (vec!["web-2"], false));
     let rolls = act(&job, &there(Some(1), vec![old(1), able(pod(3, false))]));
     assert!(rolls.wishes.handover.is_some_and(|handover| handover.reason == Reason::RolledOut));
     let starting = act(&job, &there(Some(3), vec![able(old(1)), able(pod(3, false))]));
-    assert_eq!((starting.create.1, deleted(&starting)), (0, vec![]), "the new holder is not ready yet");
-    assert_eq!(act(&job, &there(Some(3), vec![able(old(1)), pod(3, true)])).create.1, 1);
+    assert_eq!((starting.create.count, deleted(&starting)), (0, vec![]), "the new holder is not ready yet");
+    assert_eq!(act(&job, &there(Some(3), vec![able(old(1)), pod(3, true)])).create.count, 1);
 }
 
 #[test]
 fn a_running_attempt_of_a_one_shot_is_left_alone_by_a_new_template() {
     let job = one_shot(2);
-    assert_eq!(act(&job, &there(Some(1), vec![old(1), old(2)])).create.1, 1);
+    assert_eq!(act(&job, &there(Some(1), vec![old(1), old(2)])).create.count, 1);
     let act = act(&job, &there(Some(1), vec![old(1), pod(3, true)]));
-    assert_eq!((act.create.1, deleted(&act), act.wishes.handover.clone()), (0, vec![], None));
+    assert_eq!((act.create.count, deleted(&act), act.wishes.handover.clone()), (0, vec![], None));
 }
 
 #[test]
@@ -341,7 +374,7 @@ fn a_clearance_is_written_into_the_lease_it_is_about_and_into_no_other() {
     let job = job(json!({"completionPolicy": "Never", "takeover": {"unreachableHolder": {"policy": "AfterPodGone"}}}), settled());
     let mut observed = there(Some(1), vec![pod(2, true)]);
     observed.lease.as_mut().expect("a Lease").look.unchanged = Duration::from_secs(16);
-    assert_eq!(act(&job, &observed).next_look, BLOCKED_LOOK, "nobody tells when a node is out of service");
+    assert_eq!(act(&job, &observed).next_look, BLOCKED_LOOK, "no watch tells when a node is out of service");
     observed.fate = Some(Fate::Gone);
     let wishes = act(&job, &observed).wishes;
     let word = wishes.cleared.clone().expect("it is gone");
@@ -364,7 +397,7 @@ fn a_finished_run_keeps_the_pod_that_finished_it_and_nothing_else() {
     let candidates = vec![ended(1, Some(0), None), pod(2, true)];
     let observed = Observed { lease: Some(lease(None, finished)), candidates, template_hash: "new".into(), ..Observed::default() };
     let act = act(&one_shot(2), &observed);
-    assert_eq!((act.create.1, deleted(&act)), (0, vec!["web-2"]));
+    assert_eq!((act.create.count, deleted(&act)), (0, vec!["web-2"]));
 }
 
 fn suspended() -> SingletonJob {
@@ -394,7 +427,7 @@ fn a_pod_that_made_an_attempt_is_never_deleted_for_being_a_standby() {
     ];
     for (what, job, observed, expected) in table {
         let act = act(&job, &observed);
-        assert_eq!((deleted(&act), act.create.1), (expected, 0), "{what}");
+        assert_eq!((deleted(&act), act.create.count), (expected, 0), "{what}");
     }
 }
 
@@ -417,24 +450,45 @@ fn a_standby_that_the_kubelet_ends_is_replaced_at_a_pace_and_a_holder_at_that_of
         let end = End { fault_of_pod: Some(fault), ..ended(2, Some(143), None).end().expect("one").clone() };
         let candidate = Candidate { has_held, life: Life::Ended(end), ..pod(2, false) };
         let act = act(&service(2), &there(Some(1), vec![pod(1, true), candidate]));
-        (act.create.1, act.next_look.as_secs())
+        (act.create.count, act.next_look.as_secs())
     };
     assert_eq!(failed(false), (0, 9));
     assert_eq!(failed(true).0, 1);
 }
 
 #[test]
+fn replacements_of_candidates_that_never_stand_by_wait_10_s_to_6_min() {
+    let after = |seconds: &[u64]| {
+        let in_vain = (1..).zip(seconds).map(|(number, seconds)| {
+            let at = Some(now() - Duration::from_secs(*seconds));
+            let end = End { at, ..ended(number, Some(128), None).end().expect("one").clone() };
+            Candidate { life: Life::Ended(end), ..pod(number, false) }
+        });
+        let observed = Observed { candidates: in_vain.collect(), template_hash: "new".into(), ..Observed::default() };
+        assert_eq!(
+            candidates::pace(&Observed { template_hash: "newer".into(), ..observed.clone() }, now()),
+            Duration::ZERO,
+            "another template"
+        );
+        candidates::pace(&observed, now()).as_secs()
+    };
+    assert_eq!([after(&[0]), after(&[10, 0]), after(&[90, 80, 60, 0])], [10, 20, 80]);
+    assert_eq!(after(&[650, 640, 620, 580, 500, 0]), 320);
+    assert_eq!([after(&[9, 9, 9, 9, 9, 9, 9]), after(&[1, 1, 1, 1, 1, 1, 1, 1, 1])], [351, 359]);
+}
+
+#[test]
 fn a_run_that_status_knows_as_finished_is_not_run_again_for_want_of_a_lease() {
     let job = job(json!({}), json!({"runs": [{"number": 1, "outcome": "Succeeded"}]}));
     let act = act(&job, &Observed { nobody_there: true, ..Observed::default() });
-    assert_eq!((act.create.1, act.wishes.run.desired), (0, Desired::Stop));
+    assert_eq!((act.create.count, act.wishes.run.desired), (0, Desired::Stop));
 }
 
 #[test]
 fn ended_pods_that_are_kept_stay_when_their_node_is_lost() {
     let fleeting = |candidate: Candidate| Candidate { fleeting: true, ..candidate };
     let act = act(&one_shot(2), &there(None, vec![fleeting(ended(1, Some(3), None)), ended(2, Some(3), None), fleeting(pod(3, true))]));
-    assert_eq!(act.keep, [("web-1".to_owned(), "u1".to_owned())]);
+    assert_eq!(act.keep, [pod_ref(1)]);
 }
 
 #[test]
@@ -442,7 +496,7 @@ fn of_an_attempt_that_is_over_nothing_goes_on_but_its_log_stays() {
     let lingering = Candidate { lingers: true, ..ended(1, Some(3), None) };
     let observed = there(None, vec![lingering, ended(2, Some(3), None), pod(3, true), pod(4, true)]);
     let act = act(&one_shot(2), &observed);
-    assert_eq!((act.retire, act.delete), (vec![("web-1".to_owned(), "u1".to_owned(), "v1".to_owned())], vec![]));
+    assert_eq!((act.retire, act.delete), (vec![pod_ref(1)], vec![]));
 }
 
 #[test]
@@ -452,8 +506,8 @@ fn failed_attempts_stay_to_be_read_and_agents_that_cannot_start_do_not_spin() {
     assert!(act(&one_shot(2), &observed).delete.is_empty(), "backoffLimit 6 makes seven failures");
     let fault = |number| ended(number, Some(exit_codes::LEASE_UNREADABLE), Some("singletonjob-agent: reading lease"));
     let once = act(&one_shot(2), &there(None, vec![fault(1), pod(2, false)]));
-    assert_eq!((once.create.1, once.next_look), (0, Duration::from_secs(9)));
-    let many: Vec<_> = (1..=7).map(fault).collect();
+    assert_eq!((once.create.count, once.next_look), (0, Duration::from_secs(9)));
+    let many: Vec<_> = (1..=9).map(fault).collect();
     let many = act(&one_shot(2), &there(None, many));
     assert_eq!(deleted(&many), ["web-2", "web-1"]);
 }
@@ -461,7 +515,7 @@ fn failed_attempts_stay_to_be_read_and_agents_that_cannot_start_do_not_spin() {
 #[test]
 fn the_role_label_follows_the_lease() {
     let act = act(&service(2), &there(Some(1), vec![pod(1, true), pod(2, true)]));
-    assert_eq!(act.label, [("web-1".to_owned(), "u1".to_owned(), labels::ROLE_ACTIVE)]);
+    assert_eq!(act.label, [RoleLabel { pod: pod_ref(1), role: labels::ROLE_ACTIVE }]);
 }
 
 #[test]
@@ -470,7 +524,7 @@ fn a_plan_that_was_carried_out_is_empty_when_looked_at_again() {
     let observed = there(Some(1), vec![Candidate { role: Some(labels::ROLE_ACTIVE.into()), ..pod(1, true) }, pod(2, true)]);
     let before = act(&job, &observed);
     let wished = build::lease::with_wishes(&observed.lease.as_ref().expect("a Lease").object, &before.wishes).expect("says nothing yet");
-    assert_eq!((before.create.1, before.delete.len(), before.label.len()), (0, 0, 0));
+    assert_eq!((before.create.count, before.delete.len(), before.label.len()), (0, 0, 0));
     let record = Record::read(&wished).expect("a record");
     let seen = Seen { object: wished.clone(), record, look: Look::default() };
     let after = act(&job, &Observed { lease: Some(seen), ..observed });

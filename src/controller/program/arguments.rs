@@ -5,6 +5,11 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use k8s_openapi::api::core::v1::{ResourceRequirements, SecurityContext};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
 use crate::contract::exit_codes;
 use crate::controller::settings::Agent;
 use crate::telemetry::{LogFormat, LogLevel};
@@ -22,6 +27,12 @@ pub struct Arguments {
     /// Names of image pull secrets, separated by commas, added to candidate pods.
     #[arg(long, env = "AGENT_IMAGE_PULL_SECRETS", value_delimiter = ',', value_parser = secret)]
     pub agent_image_pull_secrets: Vec<String>,
+    /// What the init container that installs the agent asks for, as JSON; what the gated container asks for when left out.
+    #[arg(long, env = "AGENT_INSTALLER_RESOURCES", default_value = "", value_parser = resources)]
+    pub agent_installer_resources: PartOfAPod<ResourceRequirements>,
+    /// The securityContext of that init container, as JSON; what the restricted Pod Security Standard asks when left out.
+    #[arg(long, env = "AGENT_INSTALLER_SECURITY_CONTEXT", default_value = "", value_parser = security_context)]
+    pub agent_installer_security_context: PartOfAPod<SecurityContext>,
     /// Name of this pod.
     #[arg(long, env = "POD_NAME", value_parser = pod_name)]
     pub pod_name: String,
@@ -39,6 +50,10 @@ pub struct Arguments {
     pub log_format: LogFormat,
 }
 
+/// Something of a pod's spec, where it is said.
+#[derive(Clone, Debug)]
+pub struct PartOfAPod<T>(Option<T>);
+
 impl Arguments {
     /// Where the agent comes from; without an image where that is not said.
     pub fn agent(&self) -> Agent {
@@ -47,6 +62,8 @@ impl Arguments {
             image: self.agent_image.clone().unwrap_or_default(),
             pull_policy: self.agent_image_pull_policy.clone(),
             pull_secrets: secrets.cloned().collect(),
+            installer_resources: self.agent_installer_resources.0.clone(),
+            installer_security_context: self.agent_installer_security_context.0.clone(),
         }
     }
 }
@@ -63,6 +80,31 @@ fn image(text: &str) -> Result<String, &'static str> {
 fn secret(text: &str) -> Result<String, &'static str> {
     let fits = text.is_empty() || is_name(text);
     fits.then(|| text.to_owned()).ok_or("use names of Secrets, separated by commas and nothing else")
+}
+
+fn resources(text: &str) -> Result<PartOfAPod<ResourceRequirements>, &'static str> {
+    part_of_a_pod(text).ok_or(r#"use JSON, as in a container, for example {"limits":{"memory":"32Mi"}}"#)
+}
+
+fn security_context(text: &str) -> Result<PartOfAPod<SecurityContext>, &'static str> {
+    part_of_a_pod(text).ok_or(r#"use JSON, as in a container, for example {"runAsNonRoot":true,"runAsUser":65532}"#)
+}
+
+/// `None` if it is no JSON of that type, or has a field that the type has not. What is empty is left out.
+fn part_of_a_pod<T: DeserializeOwned + Serialize>(text: &str) -> Option<PartOfAPod<T>> {
+    if text.is_empty() {
+        return Some(PartOfAPod(None));
+    }
+    let value: Value = serde_json::from_str(text).ok()?;
+    let part: T = serde_json::from_value(value.clone()).ok()?;
+    let is_known = has_all_fields(&serde_json::to_value(&part).ok()?, &value);
+    is_known.then_some(PartOfAPod(Some(part)))
+}
+
+/// Numbers may have become texts, as quantities do.
+fn has_all_fields(of: &Value, fields: &Value) -> bool {
+    let has = |(name, field): (&String, &Value)| of.get(name).is_some_and(|of| has_all_fields(of, field));
+    fields.as_object().is_none_or(|fields| fields.iter().all(has))
 }
 
 fn pod_name(text: &str) -> Result<String, &'static str> {
@@ -152,6 +194,14 @@ mod tests {
                 "--agent-image-pull-secrets=a; b",
                 r#"AGENT_IMAGE_PULL_SECRETS "a; b": use names of Secrets, separated by commas and nothing else"#,
             ),
+            (
+                r#"--agent-installer-resources={"limit":{}}"#,
+                r#"AGENT_INSTALLER_RESOURCES "{\"limit\":{}}": use JSON, as in a container, for example {"limits":{"memory":"32Mi"}}"#,
+            ),
+            (
+                "--agent-installer-security-context=runAsUser: 7",
+                r#"AGENT_INSTALLER_SECURITY_CONTEXT "runAsUser: 7": use JSON, as in a container, for example {"runAsNonRoot":true,"runAsUser":65532}"#,
+            ),
             ("--listen-address=foo", r#"LISTEN_ADDRESS "foo": use ADDRESS:PORT, for example 0.0.0.0:8080"#),
             ("--listen-address=", r#"LISTEN_ADDRESS "": use ADDRESS:PORT, for example 0.0.0.0:8080"#),
             ("--log-level=loud", r#"LOG_LEVEL "loud": use error, warn, info, debug, trace or off"#),
@@ -184,9 +234,21 @@ mod tests {
     }
 
     #[test]
+    fn the_installer_is_as_the_operator_wants_it() {
+        let told = [
+            r#"--agent-installer-resources={"limits":{"cpu":1,"memory":"32Mi"}}"#,
+            r#"--agent-installer-security-context={"runAsUser":7}"#,
+        ];
+        let agent = Arguments::try_parse_from(NAMED.iter().chain(&told)).expect("fine").agent();
+        assert_eq!(agent.installer_security_context.and_then(|context| context.run_as_user), Some(7));
+        assert!(agent.installer_resources.is_some_and(|resources| resources.limits.is_some()));
+    }
+
+    #[test]
     fn what_is_left_empty_is_as_good_as_left_out() {
         let arguments = Arguments::try_parse_from(NAMED.iter().chain(&["--agent-image=", "--agent-image-pull-secrets=a,,b"]));
         let agent = arguments.expect("fine").agent();
         assert_eq!((&*agent.image, agent.pull_policy, agent.pull_secrets), ("", None, vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!((agent.installer_resources, agent.installer_security_context), (None, None));
     }
 }

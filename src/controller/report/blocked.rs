@@ -1,13 +1,25 @@
-//! Why nobody takes over from a silent holder, and what a person can do about it: commands that can be run as they stand.
+//! Why no candidate takes over from a silent holder, and what a user can do about it: commands that can be run as they stand.
 
 use std::time::Duration;
 
 use kube::ResourceExt;
 
 use super::Account;
+use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, reasons, types};
 use crate::api::takeover::CLEARED_HOLDER;
 use crate::controller::plan::clearance::{self, Block};
+use crate::lease::identity::Identity;
+use crate::lease::notes::UnreachableHolder;
+
+/// What a takeover waits for under the policies that need no user's confirmation.
+const LEASE_EXPIRY: &str =
+    "candidates take over from a silent holder when its lease and spec.takeover.unreachableHolder.delaySeconds have passed";
+const POD_GONE: &str = "candidates take over from a silent holder when its container is reported as terminated or its pod is gone; delete the pod, \
+                        with --force only when nothing of it runs any more";
+
+/// Of the name of the holder's pod.
+const USED_UP: &str = "that was written under another policy, or about an earlier process in that pod";
 
 /// `TakeoverBlocked`; none where nothing blocks. A controller that has just begun to look leaves it as it is in status.
 pub fn statement(account: &Account<'_>) -> Option<Statement> {
@@ -16,7 +28,7 @@ pub fn statement(account: &Account<'_>) -> Option<Statement> {
 
 /// What there is to say of it in one place of a longer sentence.
 pub fn hint(account: &Account<'_>) -> Option<&'static str> {
-    statement(account).map(|_| "nobody takes over yet: see the condition TakeoverBlocked")
+    statement(account).map(|_| "takeover is blocked: see the condition TakeoverBlocked")
 }
 
 fn say(account: &Account<'_>, block: Block) -> Statement {
@@ -28,10 +40,12 @@ fn say(account: &Account<'_>, block: Block) -> Statement {
     Statement::yes(types::TAKEOVER_BLOCKED, reason, message)
 }
 
-/// In the words of whoever could tell, where the reason would be the same.
+/// In the words of the controller that could tell, where the reason would be the same.
 fn remembered(account: &Account<'_>) -> Option<Statement> {
-    let block = clearance::remembered_block(account.job, account.observed).filter(|_| account.refusal.is_none())?;
-    let statement = say(account, block);
+    if account.refusal.is_some() {
+        return None;
+    }
+    let statement = say(account, clearance::remembered_block(account.job, account.observed)?);
     let known = find_condition(&account.job.status.as_ref()?.conditions, types::TAKEOVER_BLOCKED)?;
     (known.reason == statement.reason).then(|| Statement { message: known.message.clone(), ..statement })
 }
@@ -51,17 +65,46 @@ fn not_gone(account: &Account<'_>, pod: &str, node: Option<&str>) -> String {
         format!("when {node} is switched off: kubectl taint node {node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute; ")
     });
     format!(
-        "{}, and may still run{place}: by the policy AfterPodGone nobody takes over until its container is reported as terminated or the \
+        "{}, and may still run{place}: the policy AfterPodGone blocks takeover until its container is reported as terminated or the \
          pod is gone; {taint}otherwise: kubectl delete pod {pod} --namespace {}, with --force only when nothing of it runs any more",
         silent(account, pod),
         account.job.namespace().unwrap_or_default(),
     )
 }
 
+/// Why `word` in the annotation has no effect, and what has. `None` if it may have one.
+pub fn no_effect(account: &Account<'_>, word: &str) -> Option<String> {
+    let names = |identity: &&Identity| identity.pod() == word || identity.as_str() == word;
+    let (policy, _) = clearance::policy(account.job);
+    let waits_for = match policy {
+        UnreachableHolder::AfterLeaseExpiry => LEASE_EXPIRY,
+        UnreachableHolder::AfterPodGone => POD_GONE,
+        UnreachableHolder::Manual => {
+            let holder = account.holder().filter(|holder| !names(holder))?;
+            return Some(format!("{} holds the Lease: that clears no holder", holder.pod()));
+        }
+    };
+    Some(format!("it has no effect under the policy {policy:?}: {waits_for}"))
+}
+
+/// Why `word` names the wrong one, and what to write instead, where the condition says so and did not `before`.
+pub fn misnamed(account: &Account<'_>, word: &str, before: &SingletonJobStatus) -> Option<String> {
+    let told = find_condition(&before.conditions, types::TAKEOVER_BLOCKED)?;
+    let Some(Block::NoWord { holder, word: right, .. }) = block(account) else { return None };
+    let is_new = !told.message.contains(&ignored(holder.pod(), word));
+    let why = if word == holder.pod() { USED_UP } else { "that is not the silent holder" };
+    is_new.then(|| format!("{why}: write {right} when nothing of it runs any more"))
+}
+
+fn ignored(pod: &str, said: &str) -> String {
+    let why = if said == pod { USED_UP } else { "that is not this holder" };
+    format!("; the annotation says {said} now, but {why}")
+}
+
 fn no_word(account: &Account<'_>, pod: &str, word: &str, said: Option<&str>) -> String {
-    let ignored = said.map_or(String::new(), |said| format!("; what the annotation says now, {said}, is not about this holder"));
+    let ignored = said.map_or(String::new(), |said| ignored(pod, said));
     format!(
-        "{}: by the policy Manual nobody takes over until a person says that it is gone; when nothing of it runs any more: kubectl annotate \
+        "{}: the policy Manual blocks takeover until a user confirms that it is gone; when nothing of it runs any more: kubectl annotate \
          sj {} --namespace {} {CLEARED_HOLDER}={word} --overwrite{ignored}",
         silent(account, pod),
         account.job.name_any(),
@@ -71,5 +114,5 @@ fn no_word(account: &Account<'_>, pod: &str, word: &str, said: Option<&str>) -> 
 
 fn delayed(account: &Account<'_>, pod: &str, delay: Duration) -> String {
     let field = "spec.takeover.unreachableHolder.delaySeconds";
-    format!("{}: by {field} nobody takes over for another {} s", silent(account, pod), delay.as_secs())
+    format!("{}: {field} blocks takeover for another {} s", silent(account, pod), delay.as_secs())
 }

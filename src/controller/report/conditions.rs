@@ -12,19 +12,21 @@ use super::{Account, blocked, ends, hazards, refused, rollout, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, is_true, reasons, remove_condition, set_condition, types};
 use crate::api::status::{FinishedRun, RunOutcome};
-use crate::controller::plan::{self, clearance, is_service, runs, takeover};
+use crate::controller::plan::{self, clearance, is_service, runs, takeover, wanted_run};
+use crate::lease::identity::{Identity, Version};
 use crate::lease::notes::{Reason, Released};
-use crate::lease::record::{Identity, Version};
 
 /// To a run that is over.
 const TEMPLATE_CHANGED: &str =
     "; the template has changed since, which starts nothing: to run the new one, delete this SingletonJob and apply it again";
+/// What users may wait for.
+const NOT_STALLED: &str = "nothing needs a change by the user";
 /// `NotReady`, for a holder whose pod is not ready.
 const NOT_READY: &str = "NotReady";
 
 /// What is said about the whole, in three conditions.
 struct Verdict {
-    /// None leaves it as it was: a takeover under way is no news for whoever watches health.
+    /// `None` leaves it as it was: a takeover under way is no news for tools that watch health.
     ready: Option<Statement>,
     reconciling: Option<Statement>,
     stalled: Option<Statement>,
@@ -37,13 +39,16 @@ pub fn all(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<Condition> {
     let verdict = verdict(account, old, &held);
     let unchanged = verdict.ready.is_none();
     let mut optional = vec![
-        (types::STALLED, verdict.stalled),
+        (types::STALLED, Some(verdict.stalled.unwrap_or_else(|| Statement::no(types::STALLED, reasons::AS_EXPECTED, NOT_STALLED)))),
         (types::TAKEOVER_BLOCKED, blocked::statement(account)),
         (types::OBJECT_REFUSED, refused::statement(account)),
-        (types::TEMPLATE_HAZARDOUS, hazards::statement(account.job, account.observed)),
     ];
-    if !unchanged {
-        optional.push((types::RECONCILING, verdict.reconciling));
+    if hazards::is_known(account.job, account.observed) {
+        optional.push((types::TEMPLATE_HAZARDOUS, hazards::statement(account.job, account.observed)));
+    }
+    if verdict.reconciling.is_some() || !unchanged {
+        let nothing = || Statement::no(types::RECONCILING, reasons::AS_EXPECTED, "nothing is under way");
+        optional.push((types::RECONCILING, Some(verdict.reconciling.unwrap_or_else(nothing))));
     }
     optional.extend(if account.job.spec.schedule.is_some() { scheduled::last_run(account, old) } else { finished(account, old).into() });
     let mut statements: Vec<_> = verdict.ready.into_iter().collect();
@@ -111,7 +116,11 @@ fn stalled(reason: impl Into<String>, message: impl Into<String>) -> Verdict {
 
 fn verdict(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
     let verdict = fares(account, old, held);
-    let Some(complaint) = rollout::complaint(account) else { return verdict };
+    if let Some(invalid) = account.invalid_template() {
+        let stalled = Statement::yes(types::STALLED, invalid.step.reason(), refused::sentence(invalid));
+        return Verdict { reconciling: None, stalled: Some(stalled), ..verdict };
+    }
+    let Some(complaint) = rollout::complaint(account) else { return rolling_out(account, verdict) };
     let says = |type_| Some(Statement::yes(type_, reasons::PROGRESS_DEADLINE_EXCEEDED, complaint));
     // What runs may yet succeed: a run is not given up for a template that it is not made from.
     let (type_, reconciling, stalled) = if is_service(account.job) {
@@ -121,6 +130,16 @@ fn verdict(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) ->
     };
     let ready = verdict.ready.map(|ready| adding(ready, &format!("the rollout does not get on: see the condition {type_}")));
     Verdict { ready, reconciling, stalled }
+}
+
+/// A service does its work meanwhile, so `Ready` is as it is.
+fn rolling_out(account: &Account<'_>, verdict: Verdict) -> Verdict {
+    if verdict.stalled.is_some() || !is_service(account.job) || account.job.spec.is_stopped() {
+        return verdict;
+    }
+    let rests = || rollout::rest(account).map(|rest| Statement::yes(types::RECONCILING, reasons::BACKOFF, rest));
+    let goes_on = || rollout::under_way(account).map(|step| Statement::yes(types::RECONCILING, reasons::ROLLING_OUT, step));
+    Verdict { reconciling: verdict.reconciling.or_else(rests).or_else(goes_on), ..verdict }
 }
 
 fn adding(statement: Statement, more: &str) -> Statement {
@@ -188,8 +207,11 @@ fn one_shot(account: &Account<'_>, held: &Statement) -> Verdict {
 /// That the time of a run is over and no candidate is there to write it down: it does so in the write that takes the Lease. The controller
 /// does it where the Lease is free.
 fn overdue(account: &Account<'_>) -> Option<String> {
-    let left = runs::left(account.job, account.observed, account.agenda, account.now)?;
-    let limit = account.job.spec.active_deadline_seconds.filter(|_| left.is_zero() && account.standbys().next().is_none())?;
+    let left = wanted_run::left(account.job, account.observed, account.agenda, account.now)?;
+    if !left.is_zero() || account.standbys().next().is_some() {
+        return None;
+    }
+    let limit = account.job.spec.active_deadline_seconds?;
     let why = account.trouble().map_or_else(|| "no candidate is ready".to_owned(), |trouble| trouble.message);
     Some(format!(
         "spec.activeDeadlineSeconds of {limit} has passed: nothing more is started, and the run ends as failed as soon as the Lease is free, \
@@ -205,8 +227,11 @@ fn service(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) ->
     if clearance::waits_for_word(account.job, account.observed) {
         return progressing(held.reason.clone(), held.message.clone());
     }
-    let was_ready = is_true(&old.conditions, types::READY) && is_true_for(old, reasons::HELD);
-    if was_ready && held.reason != reasons::BACKOFF && unheld_for(account, old) < patience(account) {
+    // Patience is for takeovers of what was ready, and not for what has just been applied.
+    let is_as_before = old.observed_generation == account.job.metadata.generation;
+    let was_ready = is_as_before && is_true(&old.conditions, types::READY) && is_true_for(old, reasons::HELD);
+    let on_trial = held.holds == Some(true) && plan::trial::is_on_trial(account.observed);
+    if was_ready && !on_trial && held.reason != reasons::BACKOFF && unheld_for(account, old) < patience(account) {
         return Verdict { ready: None, reconciling: None, stalled: None };
     }
     if held.reason == reasons::BACKOFF {
@@ -214,19 +239,23 @@ fn service(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) ->
     }
     match account.trouble() {
         Some(trouble) => progressing(trouble.reason, trouble.message),
-        None if held.holds == Some(true) => progressing(NOT_READY, format!("{}; its pod is not ready", holder(account))),
+        None if held.holds == Some(true) => progressing(NOT_READY, format!("{}; {}", holder(account), unready(account))),
         None => progressing(held.reason.clone(), held.message.clone()),
     }
+}
+
+fn unready(account: &Account<'_>) -> &'static str {
+    if account.observed.awaits_readiness() { "its workload has not become ready since it took over" } else { "its pod is not ready" }
 }
 
 fn is_true_for(old: &SingletonJobStatus, reason: &str) -> bool {
     find_condition(&old.conditions, types::READY).is_some_and(|ready| ready.reason == reason)
 }
 
-/// Since when nobody has held the Lease, or since when the holder of now has had it.
+/// Since when no candidate has held the Lease, or since when the holder of now has had it.
 fn unheld_for(account: &Account<'_>, old: &SingletonJobStatus) -> Duration {
     let held = find_condition(&old.conditions, types::HELD);
-    let acquired = account.record().and_then(|record| record.acquire_time).filter(|_| account.holder().is_some());
+    let acquired = account.holder().and(account.record()).and_then(|record| record.acquire_time);
     let released = held.filter(|held| held.status == "False").map(|held| held.last_transition_time.0);
     acquired.or(released).map_or(Duration::ZERO, |since| Duration::try_from(account.now.duration_since(since)).unwrap_or_default())
 }
@@ -237,7 +266,7 @@ fn patience(account: &Account<'_>) -> Duration {
 
 /// "held by web-2 on node-a since 2026-01-01T14:03:11Z, token 48213; 1 standby ready".
 fn holder(account: &Account<'_>) -> String {
-    let Some(identity) = account.holder() else { return "held by nobody".to_owned() };
+    let Some(identity) = account.holder() else { return "no candidate holds the Lease".to_owned() };
     let node = account.holder_pod().and_then(|pod| pod.node.as_ref()).map_or(String::new(), |node| format!(" on {node}"));
     let since = account.record().and_then(|record| record.acquire_time).map_or(String::new(), |time| format!(" since {}", moment(time)));
     let token = account.seen().and_then(|seen| seen.look.token).map(|token| token.to_string()).or_else(|| remembered_token(account));
@@ -257,11 +286,15 @@ fn remembered_token(account: &Account<'_>) -> Option<String> {
     if is_its { lease.fencing_token } else { None }
 }
 
+fn never_held() -> Statement {
+    Statement::no(types::HELD, reasons::NEVER_HELD, "no candidate has held the Lease yet")
+}
+
 fn held(account: &Account<'_>) -> Statement {
     let Some(record) = account.record() else {
         return match account.lease_created {
             Some(true) => quarantined(account, "was missing and has been made again", takeover::longest(account.job, account.observed)),
-            Some(false) | None => Statement::no(types::HELD, reasons::NEVER_HELD, "the Lease is new: nobody has held it yet"),
+            Some(false) | None => never_held(),
         };
     };
     if account.holder().is_none()
@@ -284,7 +317,7 @@ fn held(account: &Account<'_>) -> Statement {
         }
         (Some(_), _) => Statement::yes(types::HELD, reasons::HELD, held_by(account)),
         (None, Some(released)) if record.is_released() => free(account, released),
-        (None, _) => quarantined(account, "was emptied by somebody who is no candidate", record.lease_duration),
+        (None, _) => quarantined(account, "was emptied by a client that is no candidate", record.lease_duration),
     }
 }
 
@@ -317,7 +350,7 @@ fn is_over(account: &Account<'_>) -> bool {
 
 fn quarantined(account: &Account<'_>, how: &str, wait: Duration) -> Statement {
     let then = blocked::hint(account).map_or(String::new(), |hint| format!("; {hint}"));
-    let message = format!("the Lease {how}: everybody waits {} s, for its last holder may still run{then}", wait.as_secs());
+    let message = format!("the Lease {how}: takeover waits {} s because its last holder may still run{then}", wait.as_secs());
     Statement::no(types::HELD, reasons::QUARANTINED, message)
 }
 
@@ -328,7 +361,7 @@ fn held_by(account: &Account<'_>) -> String {
 fn free(account: &Account<'_>, released: &Released) -> Statement {
     let by = released.by.pod();
     if released.reason == Reason::Created {
-        return Statement::no(types::HELD, reasons::NEVER_HELD, "nobody has held the Lease yet");
+        return never_held();
     }
     let wait = runs::progress(account.job, account.observed).map_or(0, |progress| progress.retry_after_seconds);
     if wait > 0 && !is_over(account) && !account.job.spec.is_stopped() {
@@ -353,15 +386,23 @@ fn standby(account: &Account<'_>) -> Statement {
         0 => Statement::no(types::STANDBY_AVAILABLE, "NoneReady", trouble.unwrap_or_else(|| no_standby(account))),
         many => {
             let trouble = trouble.map_or(String::new(), |trouble| format!("; {trouble}"));
-            let message = format!("{} ready{trouble}", words::count(many, "standby is", "standbys are"));
-            Statement::yes(types::STANDBY_AVAILABLE, reasons::AS_EXPECTED, message)
+            let ready = format!("{} ready", words::count(many, "standby is", "standbys are"));
+            match account.observed.crowded() {
+                Some(node) if account.holder().is_some() => {
+                    let message = format!(
+                        "{ready}, on the same node as the holder: the loss of {node} stops the workload until a pod is made{trouble}"
+                    );
+                    Statement::yes(types::STANDBY_AVAILABLE, reasons::SAME_NODE, message)
+                }
+                _ => Statement::yes(types::STANDBY_AVAILABLE, reasons::AS_EXPECTED, format!("{ready}{trouble}")),
+            }
         }
     }
 }
 
 fn no_standby(account: &Account<'_>) -> String {
     match account.job.spec.replicas {
-        1 => "spec.replicas is 1: nobody stands by, and a crash waits for a new pod".to_owned(),
+        1 => "spec.replicas is 1: there is no standby, and a takeover after a crash waits for a new pod".to_owned(),
         _ => "no standby is ready".to_owned(),
     }
 }

@@ -8,6 +8,7 @@ use crate::api::conditions::{find_condition, reasons, types};
 use crate::contract::exit_codes;
 use crate::controller::observe::candidate::Candidate;
 use crate::controller::observe::candidate::hindrance::Hindrance;
+use crate::lease::identity::Identity;
 use crate::lease::notes::{Exit, FailedPod, FailureAction, Finished, Policy, Reason, Released};
 
 /// Why a candidate ended before it could stand by, where the kubelet has no word for it.
@@ -19,7 +20,7 @@ const TELLING: [&str; 2] = [reasons::OOM_KILLED, reasons::UNHEALTHY];
 
 /// What the Lease or the pod says about the last attempt beyond its exit code.
 ///
-/// Of an attempt that was lost only its pod can tell, which is not that of whoever found it lost: the last of the others that ended, and only
+/// Of an attempt that was lost only its pod can tell, which is not that of the candidate that found it lost: the last of the others that ended, and only
 /// if memory was the reason, for many things end a pod.
 pub fn cause(account: &Account<'_>, finished: &Finished) -> Option<String> {
     if finished.unhealthy {
@@ -146,18 +147,40 @@ pub fn failed(account: &Account<'_>, old: &SingletonJobStatus) -> (Option<String
     let silent = silent.or_else(|| old.takeovers.first().map(|takeover| takeover.to.clone()));
     let Some(pod) = silent else { return (None, "an attempt was lost with its holder".to_owned()) };
     let candidate = account.observed.candidates.iter().find(|candidate| candidate.name == pod);
+    let why = killed_for_memory(account).map_or(String::new(), |why| format!(" ({why})"));
     let remembered = || old.lease.as_ref().filter(|lease| lease.holder.as_ref() == Some(&pod))?.node.clone();
     let node = candidate.and_then(|candidate| candidate.node.clone()).or_else(remembered);
     let node = node.map_or(String::new(), |node| format!(" on node {node}"));
-    (Some(pod.clone()), format!("{pod}{node} fell silent, and its attempt is lost"))
+    (Some(pod.clone()), format!("{pod}{node} fell silent{why}, and its attempt is lost"))
+}
+
+/// That memory was the reason why the holder before fell silent, by what the kubelet says of its container.
+fn killed_for_memory<'a>(account: &'a Account<'_>) -> Option<&'a str> {
+    let before = account.seen()?.look.before.as_ref()?;
+    let termination = by_uid(account, &before.holder)?.termination(before.renewed?)?;
+    termination.reason.as_deref().filter(|reason| *reason == reasons::OOM_KILLED)
+}
+
+/// The candidate of that identity, if its pod is still there.
+pub fn by_uid<'a>(account: &'a Account<'_>, identity: &Identity) -> Option<&'a Candidate> {
+    account.observed.candidates.iter().find(|candidate| identity.pod_uid() == Some(&candidate.uid))
 }
 
 fn how(account: &Account<'_>, released: &Released) -> String {
     let Some(exit) = released.exit else { return words::release(released.reason) };
-    let pod = account.observed.candidates.iter().find(|candidate| released.by.pod_uid() == Some(&candidate.uid));
-    let reason = pod.and_then(Candidate::end).and_then(|end| end.reason.clone()).filter(|reason| !EMPTY.contains(&reason.as_str()));
-    let meaning = reason.or_else(|| meaning(exit));
+    let unhealthy = released.unhealthy.then(|| reasons::UNHEALTHY.to_owned());
+    let meaning = unhealthy.or_else(|| by_kubelet(account, released, exit)).or_else(|| meaning(exit));
     format!("{}; its log says why", exited(exit, meaning.as_deref()))
+}
+
+/// The kubelet's reason for the end of the tenure. `None` if it has not reported that yet, or says no more than the exit code. The container of a
+/// service restarts in its pod, so that termination is meant which has the exit code and followed the release.
+fn by_kubelet(account: &Account<'_>, released: &Released, exit: Exit) -> Option<String> {
+    let pod = by_uid(account, &released.by)?;
+    let termination =
+        released.renew_time.and_then(|moment| pod.termination(moment)).filter(|termination| termination.exit_code == exit.code());
+    let reason = pod.end().map_or_else(|| termination.and_then(|termination| termination.reason.clone()), |end| end.reason.clone());
+    reason.filter(|reason| !EMPTY.contains(&reason.as_str()))
 }
 
 /// "exit code 137 (OOMKilled)".

@@ -1,6 +1,6 @@
 //! Events: what was done, and what has come about between two statuses.
 
-use super::{Account, ends, history, rollout, words};
+use super::{Account, blocked, ends, history, rollout, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, is_true, reasons, types};
 use crate::api::status::{FinishedRun, RunOutcome, Takeover, TakeoverReason};
@@ -10,14 +10,14 @@ use crate::controller::apply::Applied;
 use crate::controller::plan::handover::request::{Fate, Request};
 use crate::controller::plan::request::annotation;
 use crate::controller::plan::schedule;
-use crate::lease::record::Identity;
+use crate::lease::identity::Identity;
 
 /// Something that happened, for `kubectl describe`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// One `CamelCase` word.
     pub reason: &'static str,
-    /// Whether somebody should look.
+    /// Whether a user should look.
     pub warning: bool,
     /// One sentence.
     pub note: String,
@@ -27,8 +27,8 @@ pub struct Event {
 
 const LABELS_RESTORED: &str = "the Lease had lost labels by which the controller and the admission policy know it: they are on it again; see who may \
                               change Leases here";
-const LEASE_RECREATED: &str = "the Lease was missing: it was made again in the name of its last holder, and everybody waits until that one \
-                               cannot run any more";
+const LEASE_RECREATED: &str = "the Lease was missing: the controller made it again in the name of its last holder, and takeover waits until \
+                               that one cannot run any more";
 
 fn normal(reason: &'static str, note: impl Into<String>) -> Event {
     Event { reason, warning: false, note: note.into(), pod: None }
@@ -36,6 +36,15 @@ fn normal(reason: &'static str, note: impl Into<String>) -> Event {
 
 fn warning(reason: &'static str, note: impl Into<String>) -> Event {
     Event { reason, warning: true, note: note.into(), pod: None }
+}
+
+/// That a job that has finished stays, in the API server's words.
+pub fn deletion_refused(message: &str) -> Event {
+    let note = format!(
+        "the API server refuses to delete this SingletonJob, which spec.ttlSecondsAfterFinished asks for: {message}; the controller tries again: \
+         correct what refuses it, or take ttlSecondsAfterFinished out"
+    );
+    warning("ObjectRefused", note)
 }
 
 /// What was done just now.
@@ -74,7 +83,7 @@ pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJ
     let mut events = Vec::new();
     events.extend(lost(old, new));
     events.extend(foreign_holder(old, new));
-    events.extend(blocked(old, new));
+    events.extend(takeover_blocked(old, new));
     events.extend(once_for_each_message(old, new, types::OBJECT_REFUSED));
     events.extend(once_for_each_message(old, new, types::TEMPLATE_HAZARDOUS));
     if new.takeovers.first() != old.takeovers.first() {
@@ -109,7 +118,7 @@ fn lost(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     Some(Event { pod: old.lease.as_ref().and_then(|lease| lease.holder.clone()), ..event })
 }
 
-/// Once for every name that somebody writes into the Lease who is no candidate.
+/// Once for every name in the Lease that is no candidate's.
 fn foreign_holder(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     let told = find_condition(&old.conditions, types::HELD).filter(|held| held.reason == reasons::FOREIGN_HOLDER).map(|held| &held.message);
     let held = find_condition(&new.conditions, types::HELD).filter(|held| held.reason == reasons::FOREIGN_HOLDER)?;
@@ -120,12 +129,12 @@ fn foreign_holder(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<
 }
 
 /// Once for every silent holder, whatever the reasons are one after the other.
-fn blocked(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
-    let blocked = find_condition(&new.conditions, types::TAKEOVER_BLOCKED)?;
+fn takeover_blocked(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
+    let now = find_condition(&new.conditions, types::TAKEOVER_BLOCKED)?;
     let pod =
         new.lease.as_ref().and_then(|lease| lease.last_holder_identity.as_deref()).map(|holder| Identity::read(holder).pod().to_owned());
     let is_new = find_condition(&old.conditions, types::TAKEOVER_BLOCKED).is_none();
-    is_new.then(|| Event { pod, ..warning("TakeoverBlocked", blocked.message.clone()) })
+    is_new.then(|| Event { pod, ..warning("TakeoverBlocked", now.message.clone()) })
 }
 
 /// Of a condition that is there only where something is wrong.
@@ -137,7 +146,10 @@ fn once_for_each_message(old: &SingletonJobStatus, new: &SingletonJobStatus, typ
 
 /// The holder before was told to stop, and was cut off before it could give the Lease back.
 fn cut_short(account: &Account<'_>, takeover: &Takeover) -> Option<Event> {
-    let before = account.seen()?.look.before.as_ref().filter(|_| takeover.reason == TakeoverReason::Expired)?;
+    if takeover.reason != TakeoverReason::Expired {
+        return None;
+    }
+    let before = account.seen()?.look.before.as_ref()?;
     let (pod, why) = (before.holder.pod().to_owned(), words::release(before.stopping?));
     let note = format!(
         "{pod} was told to stop, {why}, and lost the API server before its workload had ended: the attempt does not count as failed, and its \
@@ -151,7 +163,9 @@ fn changed_hands(takeover: &Takeover) -> Vec<Event> {
     let token = takeover.fencing_token.as_ref().map_or(String::new(), |token| format!(", token {token}"));
     let pod = Some(takeover.to.clone());
     let mut events = vec![Event { pod: pod.clone(), ..normal("LeaseAcquired", format!("{} holds the Lease{token}", takeover.to)) }];
-    if let Some(from) = takeover.from.as_ref().filter(|_| takeover.reason != TakeoverReason::InitialAcquire) {
+    if let Some(from) = &takeover.from
+        && takeover.reason != TakeoverReason::InitialAcquire
+    {
         let gap = takeover.gap_milliseconds.map_or(String::new(), |gap| format!(", {} after its last sign of life", words::duration(gap)));
         let note = format!("{} took over from {from}: {}{gap}", takeover.to, words::takeover(takeover.reason));
         events.push(Event { pod, ..normal("TakeoverCompleted", note) });
@@ -177,15 +191,13 @@ fn recorded(account: &Account<'_>) -> Vec<Event> {
     handover.into_iter().chain(run).map(|request| normal("RequestRecorded", note(request))).collect()
 }
 
-/// A word that a silent holder is gone, while the Lease is held by another.
+/// A word that a holder is gone, and that has no effect: told when status or a condition begins to say so.
 fn cleared_nobody(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     let word = annotation(account.job, CLEARED_HOLDER)?;
-    let is_new = new.last_handled_cleared_holder != old.last_handled_cleared_holder;
-    let holder = account.holder().filter(|holder| is_new && holder.pod() != word && holder.as_str() != word)?;
-    (new.last_handled_cleared_holder.as_deref() == Some(word)).then(|| {
-        let holder = holder.pod();
-        normal("RequestRecorded", format!("{CLEARED_HOLDER} names {word:?}, and {holder} holds the Lease: that clears no holder"))
-    })
+    let handled = new.last_handled_cleared_holder.as_deref() == Some(word);
+    let is_new = handled && new.last_handled_cleared_holder != old.last_handled_cleared_holder;
+    let why = if is_new { blocked::no_effect(account, word) } else { blocked::misnamed(account, word, old) };
+    Some(normal("RequestRecorded", format!("{CLEARED_HOLDER} names {word:?}, but {}", why?)))
 }
 
 fn attempts(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> {
@@ -225,7 +237,7 @@ fn ended(account: &Account<'_>, run: &FinishedRun) -> Event {
     Event { pod: run.pod.clone(), ..event }
 }
 
-/// Ticks that are missed; why is known only to whoever decided it.
+/// Ticks that are missed; why is known only where it is decided.
 fn missed(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     let more = new.missed_runs.unwrap_or(0).saturating_sub(old.missed_runs.unwrap_or(0));
     let told = account.agenda.and_then(|agenda| agenda.missed);
@@ -254,6 +266,7 @@ fn conditions(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> 
             | reasons::ROLE_REFUSED
             | reasons::ROLE_BINDING_REFUSED => None,
             reasons::FOREIGN_OBJECT => Some("ForeignObject"),
+            reasons::INVALID_TEMPLATE => Some("InvalidTemplate"),
             _ => Some("InvalidSpec"),
         };
         events.extend(reason.map(|reason| warning(reason, stalled.message.clone())));
@@ -277,16 +290,17 @@ fn held_up(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobSt
     Some(warning(reasons::PROGRESS_DEADLINE_EXCEEDED, rollout::complaint(account)?))
 }
 
-/// That nobody stands by any more, or why a candidate does not start: once for every reason.
+/// That no standby is left, or why a candidate does not start: once for every reason.
 fn standbys(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     let told = find_condition(&old.conditions, types::STANDBY_AVAILABLE);
     let tell = find_condition(&new.conditions, types::STANDBY_AVAILABLE)?;
-    // The only candidate stands by until its run begins, and nobody does then; after a run, candidates are made anew.
+    // The only candidate stands by until its run begins, and none does then; after a run, candidates are made anew.
     let as_planned = account.job.spec.schedule.is_some() && (account.job.spec.replicas == 1 || account.holder().is_none());
     if tell.status == "False" && !as_planned && told.is_some_and(|told| told.status == "True") {
         return Some(warning("StandbyUnavailable", tell.message.clone()));
     }
-    let trouble = account.trouble()?;
+    // An invalid template is told by itself.
+    let trouble = account.trouble().filter(|trouble| trouble.reason != reasons::INVALID_TEMPLATE)?;
     let is_new = told.is_none_or(|told| !told.message.contains(&trouble.message));
     is_new.then(|| warning("StandbyUnavailable", trouble.message))
 }

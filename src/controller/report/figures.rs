@@ -23,7 +23,7 @@ pub fn of(job: &SingletonJob, silence: Option<Duration>) -> Figures {
         stalled: is_true(&status.conditions, types::STALLED),
         transitions: to_u32(lease.transitions),
         lease_duration: Duration::from_secs(to_u32(Some(job.spec.lease.lease_duration_seconds)).into()),
-        silence: silence.filter(|_| lease.holder.is_some()),
+        silence: if lease.holder.is_some() { silence } else { None },
         failed_attempts: to_u32(status.run.map(|run| run.failures)),
         succeeded_runs: to_u32(status.succeeded_runs),
         failed_runs: to_u32(status.failed_runs),

@@ -1,4 +1,4 @@
-//! What in a template will get in the way of a takeover: said, not refused, for somebody may want it so.
+//! What in a template will get in the way of a takeover: said, not refused, because a user may want it so.
 
 use crate::api::SingletonJob;
 use crate::api::conditions::{Statement, reasons, types};
@@ -25,9 +25,20 @@ struct Hazard {
     message: String,
 }
 
-/// `TemplateHazardous`; none where there is nothing to say.
+/// Whether all that decides is known: the API server has told how the template's claims may be mounted.
+pub fn is_known(job: &SingletonJob, observed: &Observed) -> bool {
+    observed.claims.is_some() || claims::of(job).next().is_none()
+}
+
+/// `TemplateHazardous`; `None` if there is nothing to say.
 pub fn statement(job: &SingletonJob, observed: &Observed) -> Option<Statement> {
-    let hazards = shared_claims(job, &observed.claims).chain(little_cpu(job)).chain(no_kill(job)).chain(proxy(observed));
+    let hazards = observed
+        .claims
+        .iter()
+        .flat_map(|claims| shared_claims(job, claims))
+        .chain(little_cpu(job))
+        .chain(no_kill(job))
+        .chain(proxy(observed));
     let hazards: Vec<_> = hazards.collect();
     let messages: Vec<_> = hazards.iter().map(|hazard| hazard.message.as_str()).collect();
     Some(Statement::yes(types::TEMPLATE_HAZARDOUS, hazards.first()?.reason, messages.join("; ")))
@@ -122,6 +133,10 @@ mod tests {
     use super::*;
 
     fn said(replicas: i32, pod: &Value, modes: &[&str]) -> Option<String> {
+        stated(replicas, pod, modes).map(|statement| statement.reason)
+    }
+
+    fn stated(replicas: i32, pod: &Value, modes: &[&str]) -> Option<Statement> {
         let mut all = json!({"containers": [{"name": "main", "command": ["x"]}, {"name": "side"}]});
         all.as_object_mut().expect("an object").extend(pod.as_object().expect("an object").clone());
         let job = json!({
@@ -129,8 +144,8 @@ mod tests {
             "spec": {"replicas": replicas, "template": {"spec": all}},
         });
         let claims = [("web-data".to_owned(), modes.iter().map(|mode| (*mode).to_owned()).collect())].into();
-        let observed = Observed { claims, ..Observed::default() };
-        statement(&serde_json::from_value(job).expect("a SingletonJob"), &observed).map(|statement| statement.reason)
+        let observed = Observed { claims: Some(claims), ..Observed::default() };
+        statement(&serde_json::from_value(job).expect("a SingletonJob"), &observed)
     }
 
     #[test]
@@ -176,24 +191,33 @@ mod tests {
             (vec!["NET_RAW"], vec![], false),
         ] {
             let context = json!({"capabilities": {"drop": drop, "add": add}});
-            let said = said(1, &json!({"containers": [{"name": "main", "command": ["x"], "securityContext": context}]}), &[]);
-            assert_eq!(said.as_deref(), expected.then_some(reasons::KILL_DROPPED), "{drop:?} {add:?}");
+            let stated = stated(1, &json!({"containers": [{"name": "main", "command": ["x"], "securityContext": context}]}), &[]);
+            assert_eq!(stated.as_ref().map(|is| is.reason.as_str()), expected.then_some(reasons::KILL_DROPPED), "{drop:?} {add:?}");
+            let advice = "add KILL to securityContext.capabilities.add, or drop SETUID too";
+            assert!(stated.is_none_or(|is| is.message.starts_with("container main: ") && is.message.ends_with(advice)), "{drop:?} {add:?}");
         }
     }
 
     #[test]
     fn a_mesh_proxy_that_is_an_ordinary_container_is_a_hazard() {
-        let said = |containers: Value, init: Value| {
+        let stated = |containers: Value, init: Value| {
             let pod = json!({"metadata": {"name": "web-1"}, "spec": {"containers": containers, "initContainers": init}});
             let candidate = Candidate::read(&serde_json::from_value(pod).expect("a pod"));
             let job = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "web"},
                 "spec": {"template": {"spec": {"containers": [{"name": "main", "command": ["x"]}]}}}});
             let observed = Observed { candidates: vec![candidate], ..Observed::default() };
-            statement(&serde_json::from_value(job).expect("a SingletonJob"), &observed).map(|statement| statement.reason)
+            statement(&serde_json::from_value(job).expect("a SingletonJob"), &observed)
         };
-        let proxy = json!({"name": "istio-proxy"});
-        assert_eq!(said(json!([{"name": "main"}, proxy]), json!([])).as_deref(), Some(reasons::PROXY_NOT_NATIVE));
-        assert_eq!(said(json!([{"name": "main"}]), json!([proxy])), None);
+        for (proxy, line) in [
+            ("istio-proxy", "add sidecar.istio.io/nativeSidecar: \"true\" to the template's annotations"),
+            ("linkerd-proxy", "add config.beta.linkerd.io/proxy-enable-native-sidecar: \"true\" to the template's annotations"),
+        ] {
+            let container = json!({"name": proxy});
+            let hazard = stated(json!([{"name": "main"}, container]), json!([])).expect(proxy);
+            assert_eq!(hazard.reason, reasons::PROXY_NOT_NATIVE);
+            assert!(hazard.message.starts_with(&format!("container {proxy}: ")) && hazard.message.ends_with(line), "{}", hazard.message);
+            assert_eq!(stated(json!([{"name": "main"}]), json!([container])), None, "{proxy} is a native sidecar");
+        }
     }
 
     #[test]

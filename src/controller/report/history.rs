@@ -9,11 +9,12 @@ use super::{Account, ends};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::status::{FinishedRun, MOST_HISTORY, RunOutcome, Takeover, TakeoverReason};
-use crate::controller::plan::closing::Closed;
 use crate::controller::plan::runs;
+use crate::controller::plan::runs::Closed;
 use crate::controller::plan::schedule::Agenda;
+use crate::lease::identity::Identity;
 use crate::lease::notes::{Finished, Outcome, Policy, Reason, Released};
-use crate::lease::record::{Identity, Record};
+use crate::lease::record::Record;
 
 /// How the job's runs ended. What is written here stays, whatever happens to the Lease.
 pub fn runs(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<FinishedRun> {
@@ -102,11 +103,12 @@ fn policy<'a>(account: &'a Account<'_>) -> Option<&'a Policy> {
 }
 
 fn run(account: &Account<'_>, finished: &Finished, old: &SingletonJobStatus) -> FinishedRun {
-    let pod = account.observed.candidates.iter().find(|candidate| finished.by.pod_uid() == Some(&candidate.uid));
+    let pod = ends::by_uid(account, &finished.by);
     let cause = ends::cause(account, finished);
     let progress = runs::progress_of(account.job, account.observed, finished.run);
     let known = old.run.as_ref().filter(|run| run.number == i64::from(finished.run));
-    let scheduled_time = runs::scheduled_time(account.job, account.observed).filter(|_| is_current(account, finished)).map(to_seconds);
+    let is_current = is_current(account, finished);
+    let scheduled_time = if is_current { runs::scheduled_time(account.job, account.observed).map(to_seconds) } else { None };
     FinishedRun {
         number: i64::from(finished.run),
         scheduled_time: scheduled_time.or_else(|| known.and_then(|run| run.scheduled_time.clone())),
@@ -168,9 +170,9 @@ fn takeover(account: &Account<'_>, record: &Record, to: &str, last: Option<&str>
         acquire_time: record.acquire_time.map(to_seconds),
         from,
         to: to.to_owned(),
-        // The first attempt of a run takes over from nobody, whoever ran the one before.
+        // The first attempt of a run takes over from no holder, whichever ran the one before.
         reason: if first { TakeoverReason::InitialAcquire } else { reason(released, last.is_some(), old) },
-        gap_milliseconds: gap.filter(|_| !first).and_then(|gap| i64::try_from(gap.as_millis()).ok()),
+        gap_milliseconds: if first { None } else { gap.and_then(|gap| i64::try_from(gap.as_millis()).ok()) },
         fencing_token: look.and_then(|look| look.token).map(|token| token.to_string()),
     }
 }

@@ -3,7 +3,7 @@
 use super::Account;
 use crate::api::conditions::{Statement, types};
 use crate::controller::observe::candidate::Candidate;
-use crate::controller::refusals::Refused;
+use crate::controller::refusals::{Refused, Step};
 
 /// `ObjectRefused`. `None` if the API server refuses nothing but new pods, which other conditions quote.
 pub fn statement(account: &Account<'_>) -> Option<Statement> {
@@ -15,7 +15,7 @@ pub fn statement(account: &Account<'_>) -> Option<Statement> {
 /// What keeps the job from running at all: its first pod cannot be made without it.
 pub fn block<'a>(account: &'a Account<'_>) -> Option<&'a Refused> {
     let is_first = !account.observed.candidates.iter().any(Candidate::is_alive) && !account.job.spec.is_stopped();
-    account.refused_objects().find(|refused| is_first && refused.step.comes_before_pods())
+    account.refused.iter().find(|refused| is_first && refused.step.comes_before_pods())
 }
 
 const THEN: &str = "the controller asks again within 5 min, and at once after a change of this SingletonJob";
@@ -28,6 +28,11 @@ pub fn of_pod(refused: &Refused) -> String {
 /// What is refused, what it is needed for, and what the user can do.
 pub fn sentence(refused: &Refused) -> String {
     let what = refused.message.trim_end_matches('.');
+    if refused.step == Step::ValidateTemplate {
+        // The pod that it names is none that there will be.
+        let what = what.split_once("is invalid: ").map_or(what, |(_, fields)| fields);
+        return format!("the API server refuses spec.template: {what}; correct spec.template: {THEN}");
+    }
     format!(
         "the API server refuses a request of the controller: {what} ({}); change the quota, policy or webhook that refuses it: {THEN}",
         refused.step.purpose()

@@ -1,22 +1,67 @@
-//! What is said of a rollout that does not get on. The holder of the old template goes on meanwhile.
+//! What is said of a rollout that does not get on. Pods of the old template hold the Lease meanwhile, or stand by for it.
 
-use super::Account;
+use super::{Account, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, reasons, types};
 use crate::controller::observe::candidate::{Candidate, End};
 use crate::controller::plan::progress::{self, Awaited};
+use crate::controller::plan::trial;
 
 /// Who is waited for, for too long, and why it does not start; none while there is time.
 pub fn complaint(account: &Account<'_>) -> Option<String> {
-    let awaited = progress::awaited(account.job, account.observed).filter(|_| account.refusal.is_none());
+    if account.refusal.is_some() {
+        return None;
+    }
+    if let Some(taken_back) = taken_back(account) {
+        return Some(taken_back);
+    }
+    let awaited = progress::awaited(account.job, account.observed);
     let Awaited { candidate, since: _ } = awaited.filter(|awaited| awaited.left(account.now).is_zero())?;
     let why = why(candidate).map_or(String::new(), |why| format!(": {why}"));
+    let meanwhile = if account.observed.is_holder(candidate) {
+        "it holds the Lease, and what is of the old template stands by"
+    } else {
+        "what is of the old template goes on until then"
+    };
     Some(format!(
-        "the rollout of spec.template waits: {} was not ready within {} s{why}; what is of the old template goes on until then: correct \
-         spec.template, or put the old one back",
+        "the rollout of spec.template waits: {} was not ready within {} s{why}; {meanwhile}: correct spec.template, or put the old one back",
         candidate.name,
         progress::DEADLINE.as_secs()
     ))
+}
+
+/// That it was tried, and a pod of the template before holds again.
+fn taken_back(account: &Account<'_>) -> Option<String> {
+    let observed = account.observed;
+    let waits = !account.job.spec.is_stopped() && observed.holder_pod().is_some_and(|holder| !observed.is_current(holder));
+    (waits && trial::is_rejected(account.job, observed)).then(|| {
+        "the rollout of spec.template was taken back: its workload took over, and ended or did not become ready in time; a pod of the old template \
+         holds again, and the controller does not try the new one again by itself: correct spec.template, or put the old one back"
+            .to_owned()
+    })
+}
+
+/// That the controller does not try the new template now, although its pods are ready for it.
+pub fn rest(account: &Account<'_>) -> Option<String> {
+    let until = trial::rests_until(account.job, account.observed, account.now)?;
+    Some(format!(
+        "the new template had the Lease and could not keep it; the controller hands over to its pods again from {} on",
+        words::moment(until)
+    ))
+}
+
+/// How far a service has come from one template to the next. `None` if no pod of another template runs, not even one that is to end.
+pub fn under_way(account: &Account<'_>) -> Option<String> {
+    let observed = account.observed;
+    let there: Vec<_> = observed.candidates.iter().filter(|candidate| candidate.end().is_none()).collect();
+    let new = there.iter().filter(|candidate| observed.is_current(candidate)).count();
+    if new == there.len() {
+        return None;
+    }
+    let holder = observed.holder_pod().filter(|holder| !observed.is_current(holder));
+    let meanwhile =
+        holder.map_or(String::new(), |holder| format!("; {} runs the template before until a new standby is ready", holder.name));
+    Some(format!("rolling out spec.template: {new} of {} have it{meanwhile}", words::count(there.len(), "candidate", "candidates")))
 }
 
 /// Whether status says so.
@@ -25,7 +70,7 @@ pub fn is_held_up(status: &SingletonJobStatus) -> bool {
     [types::STALLED, types::RECONCILING].into_iter().filter_map(says).any(|is| is.reason == reasons::PROGRESS_DEADLINE_EXCEEDED)
 }
 
-/// In the words of whoever refuses: the kubelet, the scheduler, its agent.
+/// In the words of the component that refuses: the kubelet, the scheduler, its agent.
 fn why(candidate: &Candidate) -> Option<String> {
     let refused = |end: &End| end.message.clone().or_else(|| end.reason.clone());
     let waits = candidate.hindrance.as_ref().map(|hindrance| format!("{}: {}", hindrance.reason, hindrance.message));

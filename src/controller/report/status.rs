@@ -10,7 +10,7 @@ use crate::contract::labels;
 use crate::controller::observe::candidate::{self, Life};
 use crate::controller::plan::handover::request::{Fate, Request};
 use crate::controller::plan::{self, clearance, runs, schedule, takeover};
-use crate::lease::record::{Identity, Version};
+use crate::lease::identity::{Identity, Version};
 
 /// What users should read now.
 pub fn compute(account: &Account<'_>) -> SingletonJobStatus {
@@ -23,7 +23,7 @@ pub fn compute(account: &Account<'_>) -> SingletonJobStatus {
     let ready = alive().filter(|candidate| candidate.ready);
     let runs = history::runs(account, &old);
     let run = run(account, &old, &runs);
-    let once = account.job.spec.schedule.is_none();
+    let is_once = account.job.spec.schedule.is_none();
     SingletonJobStatus {
         observed_generation: account.job.metadata.generation,
         conditions: conditions::all(account, &old),
@@ -35,8 +35,8 @@ pub fn compute(account: &Account<'_>) -> SingletonJobStatus {
         candidates: candidates(account),
         last_candidate_number: account.last_number.max(old.last_candidate_number),
         last_handled_cleared_holder: clearance::handled(account.job, observed),
-        start_time: old.start_time.clone().or_else(|| run.as_ref().and_then(|run| run.start_time.clone()).filter(|_| once)),
-        completion_time: runs.first().and_then(|run| run.completion_time.clone()).filter(|_| once),
+        start_time: old.start_time.clone().or_else(|| if is_once { run.as_ref()?.start_time.clone() } else { None }),
+        completion_time: if is_once { runs.first().and_then(|run| run.completion_time.clone()) } else { None },
         run,
         last_schedule_time: account.agenda.map_or(old.last_schedule_time.clone(), |agenda| agenda.ticks.last.map(to_seconds)),
         next_schedule_time: account.agenda.and_then(|agenda| agenda.next).map(to_seconds),
@@ -160,7 +160,7 @@ fn run(account: &Account<'_>, old: &SingletonJobStatus, over: &[FinishedRun]) ->
         let unstarted = CurrentRun { number: i64::from(number), scheduled_time, ..CurrentRun::default() };
         return known.or(account.agenda.map(|_| unstarted));
     };
-    let began = account.record().and_then(|record| record.acquire_time).filter(|_| progress.starts > 0);
+    let began = if progress.starts > 0 { account.record().and_then(|record| record.acquire_time) } else { None };
     Some(CurrentRun {
         number: i64::from(progress.run),
         scheduled_time,

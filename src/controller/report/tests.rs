@@ -1,14 +1,18 @@
 //! The state table of the API, row by row, on plain data.
 
+mod asked;
 mod blocked;
 mod earlier;
+mod idle;
 mod listed;
+mod losses;
 mod refused;
 mod rollout;
 mod runs;
 mod scheduled;
 mod silence;
 mod takeovers;
+mod ticks;
 mod unstarted;
 
 use std::time::Duration;
@@ -18,14 +22,14 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::conditions::{find_condition, reasons, types};
+use crate::api::conditions::{find_condition, is_true, reasons, types};
 use crate::api::status::{CandidateRole, LeaseStatus, TakeoverReason};
 use crate::contract;
 use crate::controller::apply;
 use crate::controller::observe::candidate::{self, Candidate};
 use crate::controller::observe::sightings::Look;
 use crate::controller::plan;
-use crate::lease::record::Version;
+use crate::lease::identity::Version;
 
 const ACQUIRED: &str = "2026-01-01T14:03:11.000000Z";
 
@@ -52,14 +56,14 @@ fn pod(number: u32, ready: bool, waiting: Option<&str>) -> Candidate {
     let state = waiting.map_or(json!({"running": {}}), |reason| json!({"waiting": {"reason": reason, "message": "no such image"}}));
     let pod: Pod = serde_json::from_value(json!({
         "metadata": {"name": format!("web-{number}"), "uid": format!("u{number}")},
-        "spec": {"containers": [gated()], "nodeName": "node-a", "restartPolicy": "Always"},
+        "spec": {"containers": [gated()], "nodeName": if number == 2 { "node-a" } else { "node-b" }, "restartPolicy": "Always"},
         "status": {
             "phase": "Running", "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}],
             "containerStatuses": [{"name": "main", "image": "", "imageID": "", "ready": ready, "restartCount": 0, "state": state}],
         },
     }))
     .expect("a pod");
-    Candidate::read(&pod)
+    Candidate { template_hash: Some(Observed::default().template_hash), ..Candidate::read(&pod) }
 }
 
 fn seen(holder: Option<&str>, annotations: Value, unchanged: u64) -> Seen {
@@ -105,8 +109,10 @@ fn is(status: &str, reason: &str) -> Option<(String, String)> {
     Some((status.to_owned(), reason.to_owned()))
 }
 
+/// `Ready`, and `Reconciling` and `Stalled` where they are true.
 fn table(status: &SingletonJobStatus) -> [Option<(String, String)>; 3] {
-    [types::READY, types::RECONCILING, types::STALLED].map(|type_| says(status, type_))
+    let where_true = |type_| if is_true(&status.conditions, type_) { says(status, type_) } else { None };
+    [says(status, types::READY), where_true(types::RECONCILING), where_true(types::STALLED)]
 }
 
 #[test]
@@ -127,7 +133,21 @@ fn the_token_shown_is_the_one_that_the_holder_says() {
     let job = job("Never", json!({}), &SingletonJobStatus { lease: Some(lease), ..SingletonJobStatus::default() });
     let shown = |seen: Seen| compute(&job, Some(seen), vec![pod(2, true, None)]).lease.and_then(|lease| lease.fencing_token);
     assert_eq!(shown(held()).as_deref(), Some("48213"));
-    assert_eq!(shown(seen(None, json!({}), 1)).as_deref(), Some("48290"), "nobody says another");
+    assert_eq!(shown(seen(None, json!({}), 1)).as_deref(), Some("48290"), "no agent says another");
+}
+
+#[test]
+fn standbys_that_share_the_node_of_the_holder_are_said_to() {
+    let beside = Candidate { node: Some("node-a".into()), ..pod(3, true, None) };
+    let told = |candidates: Vec<Candidate>| {
+        let status = compute(&job("Never", json!({}), &SingletonJobStatus::default()), Some(held()), candidates);
+        find_condition(&status.conditions, types::STANDBY_AVAILABLE).expect("there").clone()
+    };
+    let same = told(vec![pod(2, true, None), beside.clone()]);
+    assert_eq!((same.status.as_str(), same.reason.as_str()), ("True", reasons::SAME_NODE));
+    let words = "1 standby is ready, on the same node as the holder: the loss of node-a stops the workload until a pod is made";
+    assert_eq!(same.message, words);
+    assert_eq!(told(vec![pod(1, true, None), pod(2, true, None), beside]).reason, reasons::AS_EXPECTED, "one is elsewhere");
 }
 
 #[test]
@@ -408,6 +428,7 @@ fn every_event_is_documented_and_nothing_else() {
         "FencingMarginLow",
         "LeaseRenewalFailing",
         "SelfTestFailed",
+        reasons::INVALID_TEMPLATE,
         reasons::PROGRESS_DEADLINE_EXCEEDED,
         types::OBJECT_REFUSED,
         types::TEMPLATE_HAZARDOUS,

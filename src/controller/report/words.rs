@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use crate::api::conditions::reasons;
 use crate::api::status::TakeoverReason;
 use crate::controller::plan::schedule::fate::{Missed, Why};
 use crate::lease::notes::{Exit, FailedPod, Reason, Released};
@@ -22,7 +23,7 @@ pub fn duration(milliseconds: i64) -> String {
 /// Why a holder gave, or is asked to give, the Lease back: the word of the API, and what it means.
 pub fn release(reason: Reason) -> String {
     let means = match reason {
-        Reason::Created => "nobody held it",
+        Reason::Created => "it had no holder",
         Reason::Handover => "on request",
         Reason::Unready => "its pod has not been ready for too long",
         Reason::Failback => "a standby is ready on a preferred node",
@@ -39,14 +40,19 @@ pub fn release(reason: Reason) -> String {
 
 /// Why a holder gave the Lease back, as [`release`] says it.
 pub fn given_back(released: &Released) -> String {
-    let own_wish = released.hands_over().then(|| format!("its workload hands over by exit code {}", Exit::HAND_OVER.code()));
-    own_wish.unwrap_or_else(|| release(released.reason))
+    if released.hands_over() {
+        return format!("its workload hands over by exit code {}", Exit::HAND_OVER.code());
+    }
+    if released.unhealthy {
+        return format!("{:?} ({}: its liveness probe failed)", released.reason, reasons::UNHEALTHY);
+    }
+    release(released.reason)
 }
 
 /// Why a holder was followed by another: the word of the API, and what it means.
 pub fn takeover(reason: TakeoverReason) -> String {
     let means = match reason {
-        TakeoverReason::InitialAcquire => "nobody held it before",
+        TakeoverReason::InitialAcquire => "it had no holder before",
         TakeoverReason::Handover => "on request",
         TakeoverReason::Unready => "its pod had not been ready for too long",
         TakeoverReason::Failback => "back to a preferred node",
@@ -54,7 +60,7 @@ pub fn takeover(reason: TakeoverReason) -> String {
         TakeoverReason::RolledOut => "its pod was of an old template",
         TakeoverReason::WorkloadFailed => "its workload ended",
         TakeoverReason::Expired => "it fell silent",
-        TakeoverReason::Cleared => "somebody deleted or emptied the Lease",
+        TakeoverReason::Cleared => "a client deleted or emptied the Lease",
         TakeoverReason::LeaseLost => "it could not renew in time",
     };
     format!("{reason:?} ({means})")

@@ -1,6 +1,6 @@
 //! What an end costs: attempts, failures, and how long it is waited before the next start.
 //!
-//! Only a workload that ends by itself, or takes its agent with it, is made to wait: that is what keeps anybody from spinning. Whoever
+//! Only a workload that ends by itself, or takes its agent with it, waits before its next start, so that no candidate spins. A holder that
 //! loses its Lease is followed at the pace of leases anyway.
 
 use std::time::Duration;
@@ -9,21 +9,9 @@ use jiff::Timestamp;
 
 use super::super::notes::{CompletionPolicy, Exit, FailureAction, Outcome, Policy, Progress, Reason, Run};
 use super::super::record::Record;
+use super::backoff::{SOUND_RUN, backoff};
 use super::charges;
 use super::limits::{self, Verdict};
-
-const FIRST_BACKOFF: Duration = Duration::from_secs(10);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(6 * 60);
-/// Whoever ran this long had no setback that says anything about the next start.
-pub(super) const SOUND_RUN: Duration = Duration::from_secs(10 * 60);
-
-/// How long it is waited after this many setbacks in a row: a single crash is taken over at once, nobody spins.
-pub(super) fn backoff(setbacks: u32) -> Duration {
-    match setbacks {
-        0 | 1 => Duration::ZERO,
-        more => FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(more - 2)).min(LONGEST_BACKOFF),
-    }
-}
 
 /// The account of `run` as `record` has it: a new run begins with an empty one. As in batch/v1, what was stopped on purpose and resumed has
 /// all its time again, whether anybody held the Lease meanwhile or not.
@@ -31,7 +19,7 @@ pub fn of(record: &Record, run: &Run) -> Progress {
     let current = |progress: &&Progress| progress.uid == run.uid && progress.run == run.number;
     let fresh = Progress { uid: run.uid.clone(), run: run.number, ..Progress::default() };
     let known = record.notes.progress.as_ref().filter(current).cloned().unwrap_or(fresh);
-    let start_time = known.start_time.filter(|_| known.resumptions == run.resumptions);
+    let start_time = if known.resumptions == run.resumptions { known.start_time } else { None };
     charges::settle(Progress { start_time, resumptions: run.resumptions, ..known }, run)
 }
 
@@ -60,8 +48,8 @@ pub(super) fn start(progress: Progress, policy: &Policy, wall: Timestamp) -> Pro
     Progress { starts: progress.starts.saturating_add(1), open: true, retry_after_seconds: 0, start_time, ..progress }
 }
 
-/// The account of `record` without its last start. The candidate that acquired says itself that it has started nothing: from nobody else's word
-/// could that be known.
+/// The account of `record` without its last start. The candidate that acquired says itself that it has started nothing, because no other
+/// candidate can know that.
 pub(super) fn take_back(progress: Progress, record: &Record) -> Progress {
     let start_time = progress.start_time.filter(|began| Some(*began) != record.acquire_time);
     Progress { starts: progress.starts.saturating_sub(1), open: false, start_time, ..progress }
@@ -126,7 +114,7 @@ fn loss(progress: Progress, ran: Duration) -> Progress {
     Progress { setbacks, retry_after_seconds: 0, open: false, ..progress }
 }
 
-/// A failure that is ignored is none the less a setback: nobody spins.
+/// A failure that is ignored is none the less a setback, so that no candidate spins.
 fn setback(progress: Progress, ran: Duration) -> Progress {
     let setbacks = if ran >= SOUND_RUN { 1 } else { progress.setbacks.saturating_add(1) };
     let retry_after_seconds = u32::try_from(backoff(setbacks).as_secs()).unwrap_or(u32::MAX);
@@ -209,7 +197,7 @@ mod tests {
         let before = Progress { setbacks: 3, ..started() };
         let (after, verdict) = close(before.clone(), &policy, end(Reason::LeaseLost, None, Duration::ZERO));
         assert_eq!((after.failures, after.setbacks, after.retry_after_seconds, verdict), (1, 3, 0, None));
-        assert_eq!(loss(before, SOUND_RUN).setbacks, 0, "whoever ran this long had no trouble of its own");
+        assert_eq!(loss(before, SOUND_RUN).setbacks, 0, "a workload that ran this long had no trouble of its own");
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::super::notes::{CompletionPolicy, MOST_TENANTS, Policy, Progress, Provisional, Reason, Run, Tenant};
-use super::account::{SOUND_RUN, backoff};
+use super::backoff::{SOUND_RUN, backoff};
 use super::limits;
 
 /// The account in which `pod` has begun an attempt. What became of its earlier ones is final: it lives.

@@ -59,7 +59,10 @@ pub(super) fn verdict(progress: &Progress, policy: &Policy, exceeded: bool) -> O
 /// Attempts on several nodes are counted together, and the time of day is the only clock that two nodes have in common. It decides nothing
 /// but when a run has failed: where clocks differ, that is sooner or later by as much.
 pub fn left(progress: &Progress, policy: &Policy, wall: Timestamp) -> Option<Duration> {
-    let limit = policy.active_deadline_seconds.filter(|_| policy.completion_policy == CompletionPolicy::OnSuccess)?;
+    if policy.completion_policy != CompletionPolicy::OnSuccess {
+        return None;
+    }
+    let limit = policy.active_deadline_seconds?;
     let taken = Duration::try_from(wall.duration_since(progress.start_time?)).unwrap_or_default();
     Some(Duration::from_secs(u64::from(limit)).saturating_sub(taken))
 }

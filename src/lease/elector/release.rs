@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::super::identity::{Identity, Version};
 use super::super::notes::{Exit, Finished, Policy, Progress, Reason, Released};
-use super::super::record::{Identity, Record, Version};
+use super::super::record::Record;
 use super::account::Closing;
 use super::{Write, account, charges};
 
@@ -19,6 +20,8 @@ pub(super) struct End<'a> {
     pub(super) started: Option<Timestamp>,
     /// Whether it was ended because its liveness probe failed.
     pub(super) unhealthy: bool,
+    /// Whether its readiness probe had succeeded in this tenure.
+    pub(super) ready: bool,
     /// Whether the run has taken as long as it may.
     pub(super) exceeded: bool,
 }
@@ -73,6 +76,8 @@ impl End<'_> {
             reason: self.reason,
             token: self.token,
             exit: self.exit,
+            unhealthy: self.unhealthy,
+            ready: self.ready,
         }
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::clock::Now;
+use super::super::identity::Version;
 use super::super::notes::{Exit, Finished, Progress, Reason};
-use super::super::record::{Record, Version};
+use super::super::record::Record;
 use super::release::End;
 use super::{Candidate, Cause, Write, account, charges, limits};
 
@@ -64,6 +65,7 @@ impl Remains {
             exit: self.exit,
             started: if self.in_doubt.is_none() { record.acquire_time } else { None },
             unhealthy: self.cause == Some(Cause::Unhealthy),
+            ready: record.notes.health.as_ref().is_some_and(|health| health.workload_ready.is_some()),
             exceeded: self.exceeded(record, now.wall),
         };
         let renew_time = Record::next_renew_time(record.renew_time, now.wall);
@@ -123,10 +125,10 @@ fn settle(record: &Record, end: &End<'_>, now: Now) -> (Option<Progress>, Option
 #[cfg(test)]
 mod tests {
     use super::super::super::clock::Moment;
+    use super::super::super::identity::Identity;
     use super::super::super::notes::{
         CompletionPolicy, Desired, FailureAction, FailurePolicy, FailureRule, Notes, Operator, Outcome, Policy, Run,
     };
-    use super::super::super::record::Identity;
     use super::super::tests;
     use super::*;
 
@@ -220,7 +222,7 @@ mod tests {
         let doubting = Remains { token: None, in_doubt: Some(Version(10)), ..CRASHED };
         let free = |version| Record { version: Version(version), holder: None, ..held_by(&dead(), CompletionPolicy::Never) };
         assert!(!doubting.is_settled_by(&free(10)) && doubting.is_settled_by(&free(11)));
-        assert!(CRASHED.is_settled_by(&free(10)), "whoever died holding has nothing else under way");
+        assert!(CRASHED.is_settled_by(&free(10)), "a holder that died has nothing else under way");
     }
 
     /// Its policy fails the run at 42, forgives a lost lease and gives it a minute, which is over.

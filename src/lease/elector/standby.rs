@@ -5,8 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::clock::{Moment, Now};
+use super::super::identity::Identity;
 use super::super::notes::{Desired, Policy, Progress, Run, UnreachableHolder};
-use super::super::record::{Identity, Record};
+use super::super::record::Record;
 use super::super::timing::Timing;
 use super::{Candidate, Ending, Output, Reading, Wire, Write, account, charges, limits, succession};
 
@@ -22,7 +23,7 @@ pub(super) struct Standby {
     sight: Option<Sight>,
 }
 
-/// A tenure as it was first seen. While this stays the same, nobody has renewed; what else is in the Lease does not matter.
+/// A tenure as it was first seen. While this stays the same, no holder has renewed; what else is in the Lease does not matter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Sight {
     of: Triple,
@@ -97,7 +98,8 @@ impl Standby {
     pub(super) fn next_due(&self, now: Now, candidate: &Candidate, drain: Option<Moment>, wire: &Wire) -> Duration {
         let wait = match drain {
             Some(since) => PATIENCE.saturating_sub(now.at.elapsed_for_holder(since)),
-            None => self.wait(now, candidate, wire).filter(|_| wire.is_idle()).unwrap_or(Duration::MAX),
+            None if wire.is_idle() => self.wait(now, candidate, wire).unwrap_or(Duration::MAX),
+            None => Duration::MAX,
         };
         // Silence asks for a read: nothing is due while one is under way, which may take longer than a short retry period.
         let silence = if wire.reading == Reading::Idle { silence(now.at, wire) } else { Duration::MAX };
@@ -117,7 +119,7 @@ fn wanted<'a>(record: &'a Record, candidate: &Candidate) -> Option<&'a Run> {
     wanted.then_some(run)
 }
 
-/// Whether nothing but time stands in the way: what was not given back may need somebody's word that its holder is gone.
+/// Whether nothing but time stands in the way: what was not given back may need a confirmation that its holder is gone.
 fn is_clear(record: &Record, policy: &Policy) -> bool {
     match policy.unreachable_holder {
         UnreachableHolder::AfterLeaseExpiry => true,
@@ -135,7 +137,7 @@ fn waiting_period(record: &Record, account: &Progress, policy: &Policy, longest_
     (lease, seconds(if waits { account.retry_after_seconds } else { 0 }))
 }
 
-/// Whoever was itself out of contact lets the holder speak first when contact returns, once: its workload may have ended meanwhile, and a
+/// A candidate that was itself out of contact lets the holder speak first when contact returns, once: its workload may have ended meanwhile, and a
 /// finished run should not be run again for want of a few seconds.
 fn head_start(now: Moment, sight: &Sight, record: &Record, timing: Timing) -> Duration {
     match sight.returned {
@@ -165,7 +167,7 @@ fn takeover(now: Now, candidate: &Candidate, wire: &Wire, record: &Record, run: 
         transitions: record.transitions.saturating_add(1),
         progress: Some(charges::begin(account::start(account, policy, now.wall), candidate.identity.pod_uid())),
         // Stays for as long as the tenure that follows on it, and tells how that one came about; it frees nothing any more.
-        released: record.notes.released.clone().filter(|_| record.is_released()),
+        released: if record.is_released() { record.notes.released.clone() } else { None },
         finished: record.notes.finished.clone(),
         health: Some(wire.health()),
         drop_wishes: true,
@@ -174,7 +176,7 @@ fn takeover(now: Now, candidate: &Candidate, wire: &Wire, record: &Record, run: 
 
 fn unreadable(now: Moment, wire: &Wire) -> Option<String> {
     let overdue = !wire.heard && now.elapsed_for_holder(wire.contact) >= UNREADABLE_AFTER;
-    wire.trouble.clone().filter(|_| overdue)
+    if overdue { wire.trouble.clone() } else { None }
 }
 
 /// How long from now until the Lease is read because the watch says nothing.

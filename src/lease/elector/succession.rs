@@ -3,14 +3,27 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use super::super::record::{Identity, Record};
+use super::super::identity::Identity;
+use super::super::notes::Reason;
+use super::super::record::Record;
 
-/// A little more than a PUT and a watch hop take: whoever is next sees that the one before was faster.
+/// A little more than a PUT and a watch hop take: the next candidate sees that the one before was faster.
 const STEP: Duration = Duration::from_millis(50);
+/// How long the others leave a Lease that was handed over to the first in line: longer than its write takes in a busy cluster, because the one
+/// that was asked for, on the better node, or of the new template is the point of the handover.
+const PRECEDENCE: Duration = Duration::from_secs(1);
 
 /// How long this candidate lets others go first, once `record` may be replaced.
 pub(super) fn delay(identity: &Identity, record: &Record, candidates: u32) -> Duration {
-    STEP * rank(identity, record, candidates)
+    let rank = rank(identity, record, candidates);
+    let precedence = if rank > 0 && has_successor(record) { PRECEDENCE } else { Duration::ZERO };
+    precedence + STEP * rank
+}
+
+/// Whether the Lease was given back in favour of the first in line.
+fn has_successor(record: &Record) -> bool {
+    let reason = record.notes.released.as_ref().map(|released| released.reason);
+    record.is_released() && reason.is_some_and(Reason::is_handover) && !record.notes.succession.is_empty()
 }
 
 fn rank(identity: &Identity, record: &Record, candidates: u32) -> u32 {
@@ -22,7 +35,7 @@ fn rank(identity: &Identity, record: &Record, candidates: u32) -> u32 {
     }
 }
 
-/// Another one at every takeover: nobody is always last.
+/// Another one at every takeover: no candidate is always last.
 fn own_rank(identity: &Identity, record: &Record, candidates: u32) -> u32 {
     let standbys = u64::from(candidates.saturating_sub(1).max(1));
     let mut hasher = DefaultHasher::new();

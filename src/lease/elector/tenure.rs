@@ -9,11 +9,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::clock::{Moment, Now};
+use super::super::identity::{Identity, Version};
 use super::super::notes::{Exit, Policy, Progress, Reason};
-use super::super::record::{Identity, Record, Version};
+use super::super::record::Record;
 use super::wire::Worth;
 use super::{Attempt, Candidate, Cause, Ending, Order, Output, Role, Start, Wire, charges, limits};
-use phase::{Phase, Said, Stopping, Why, Workload};
+use phase::{Phase, Readiness, Said, Stopping, Why, Workload};
 use proof::{Armed, Proof};
 
 /// After SIGKILL. A process that cannot be killed for this long hangs in the kernel: the Lease is left to expire.
@@ -33,6 +34,7 @@ pub(super) struct Tenure {
     armed: Option<Armed>,
     workload: Workload,
     started: Option<Moment>,
+    readiness: Readiness,
     /// Whether attempts before this one have turned out to be failures since it began.
     charged: bool,
     phase: Phase,
@@ -61,6 +63,7 @@ impl Tenure {
             armed: None,
             workload: if spent { Workload::Empty(None) } else { Workload::Unstarted },
             started: None,
+            readiness: Readiness::Unknown,
             charged: false,
             phase,
             cause: None,
@@ -84,7 +87,7 @@ impl Tenure {
         } else if record.uid == self.uid && is_released_by(record, me) && wire.prove(record, None).is_some() {
             self.phase = Phase::Over(self.ending());
         } else {
-            let holder = record.holder.as_ref().map_or("nobody", Identity::pod);
+            let holder = record.holder.as_ref().map_or("no candidate", Identity::pod);
             self.lose(now, &format!("the Lease is held by {holder} now"));
         }
     }
@@ -167,6 +170,13 @@ impl Tenure {
         }
     }
 
+    /// Only the first time in a tenure is news: whether the pod is ready later on, its kubelet says.
+    pub(super) fn ready(&mut self, wall: Timestamp) {
+        if self.workload == Workload::Running && self.readiness == Readiness::Unknown {
+            self.readiness = Readiness::News(wall);
+        }
+    }
+
     pub(super) fn ended(&mut self, now: Moment, exit: Exit) {
         if self.workload != Workload::Running {
             return;
@@ -225,10 +235,11 @@ impl Tenure {
         let run = record.notes.run.as_ref();
         let goes_on = run.is_none_or(|run| run.goes_on(&self.progress));
         let handover = record.notes.handover.as_ref().filter(|handover| handover.holder == candidate.identity);
-        let handover = handover.filter(|_| record.is_about(&candidate.job_uid));
         if !goes_on {
             self.stop(now, Why::Release(Reason::Stopped), candidate.stop_grace);
-        } else if let Some(handover) = handover {
+        } else if let Some(handover) = handover
+            && record.is_about(&candidate.job_uid)
+        {
             self.stop(now, Why::Release(handover.reason), candidate.stop_grace);
         }
     }
@@ -346,6 +357,7 @@ impl Tenure {
         };
         let attempt = wire.register(now, &write, worth, timing, lateness);
         self.phase.told(worth);
+        self.readiness.told();
         self.shorten(now.at, &attempt);
         self.arm(now.at, outputs);
         outputs.push(attempt.put(write));
@@ -362,7 +374,8 @@ impl Tenure {
     /// From now until something is to be written.
     fn write_due(&self, now: Moment, wire: &Wire) -> Duration {
         let Some((_, timing)) = &wire.policy else { return Duration::MAX };
-        if self.phase.is_news() {
+        let is_ready_now = self.phase == Phase::Holding && self.readiness.is_news();
+        if self.phase.is_news() || is_ready_now {
             return Duration::ZERO;
         }
         match &self.phase {

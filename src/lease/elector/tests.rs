@@ -2,6 +2,7 @@ mod failed_pods;
 mod foreign;
 mod limits;
 mod outcomes;
+mod readiness;
 mod stops;
 mod suspension;
 mod times;
@@ -13,11 +14,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::clock::{Moment, Now};
+use super::super::identity::{Identity, Version};
 use super::super::notes::{
     CompletionPolicy, Desired, Exit, FailurePolicy, Handover, Health, Notes, Outcome, Policy, Progress, Reason, Released, Run,
     UnreachableHolder,
 };
-use super::super::record::{Identity, Record, Version};
+use super::super::record::Record;
 use super::*;
 
 /// Milliseconds since the test began.
@@ -84,6 +86,8 @@ fn free() -> Record {
         reason: Reason::Created,
         token: None,
         exit: None,
+        unhealthy: false,
+        ready: false,
     };
     Record {
         uid: "lease".into(),
@@ -138,8 +142,8 @@ fn stored(write: &Write, base: &Record, version: u128) -> Record {
             released: write.released.clone(),
             finished: write.finished.clone(),
             health: write.health.clone(),
-            handover: base.notes.handover.clone().filter(|_| !write.drop_wishes),
-            cleared: base.notes.cleared.clone().filter(|_| !write.drop_wishes),
+            handover: if write.drop_wishes { None } else { base.notes.handover.clone() },
+            cleared: if write.drop_wishes { None } else { base.notes.cleared.clone() },
             ..base.notes.clone()
         },
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::clock::Moment;
+use super::super::identity::{Identity, Version};
 use super::super::notes::{Exit, Finished, Health, Progress, Reason, Released};
-use super::super::record::{Identity, Record, Version};
+use super::super::record::Record;
 
 /// The candidate whose decisions these are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -82,6 +83,8 @@ pub enum Fact {
     Drain,
     /// The liveness probe failed: the drain that follows is a failure of the workload.
     Unhealthy,
+    /// The readiness probe of the workload that runs has succeeded.
+    Ready,
     /// How late this process wakes up at most, lately.
     Lateness(Duration),
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::clock::{Moment, Now};
+use super::super::identity::{Identity, Version};
 use super::super::notes::{Health, Policy};
-use super::super::record::{Identity, Record, Version};
+use super::super::record::Record;
 use super::super::timing::Timing;
 use super::{Output, Source, Write};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::record::Version;
+use super::super::identity::Version;
 use super::super::timing::{Misfit, Timing, Wanted};
 use super::{Exit, is_default};
 

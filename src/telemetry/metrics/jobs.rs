@@ -28,7 +28,7 @@ pub struct Figures {
     pub transitions: u32,
     /// For how long a challenger waits.
     pub lease_duration: Duration,
-    /// For how long the holder has not been heard of; none while nobody holds.
+    /// For how long the holder has not been heard of; `None` while no candidate holds.
     pub silence: Option<Duration>,
     /// Attempts of the run of now that failed.
     pub failed_attempts: u32,
@@ -65,9 +65,11 @@ const SERIES: [Series; 11] = [
         Some(f64::from(u8::from(job.stalled)))
     }),
     gauge("singletonjob_lease_duration_seconds", "How long a challenger waits after a crash", |job| Some(job.lease_duration.as_secs_f64())),
-    gauge("singletonjob_lease_silence_seconds", "How long the controller has seen no renewal; absent while nobody holds", |job| {
-        job.silence.map(|silence| silence.as_secs_f64())
-    }),
+    gauge(
+        "singletonjob_lease_silence_seconds",
+        "How long the controller has seen no renewal; absent while the Lease has no holder",
+        |job| job.silence.map(|silence| silence.as_secs_f64()),
+    ),
     gauge("singletonjob_failed_attempts", "Failed attempts of the run of now", |job| Some(job.failed_attempts.into())),
     counter("singletonjob_lease_transitions", "How often the Lease changed hands, as it says itself", |job| Some(job.transitions.into())),
     counter("singletonjob_succeeded_runs", "Runs that succeeded, ever", |job| Some(job.succeeded_runs.into())),
@@ -100,7 +102,10 @@ impl fmt::Debug for Jobs {
 impl Collector for Jobs {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let all = self.figures();
-        SERIES.iter().filter(|_| !all.is_empty()).try_for_each(|series| encode(&mut encoder, series, &all))
+        if all.is_empty() {
+            return Ok(());
+        }
+        SERIES.iter().try_for_each(|series| encode(&mut encoder, series, &all))
     }
 }
 

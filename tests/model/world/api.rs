@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::World;
 use super::fault::{Breach, FATAL, Fault};
 use super::lease::elector::{Answer, Write};
+use super::lease::identity::{Identity, Version};
 use super::lease::notes::{Cleared, Desired, FailedPod, Finished, Handover, Notes, Policy, Progress, Reason, Released, Run};
-use super::lease::record::{Identity, Record, Version};
+use super::lease::record::Record;
 use super::oracle::Claim;
 use super::state::{Request, State, Store};
 
@@ -212,7 +213,16 @@ fn notes(policy: &Policy) -> Notes {
 
 fn created(uid: u8) -> Released {
     let by = Identity::read("controller");
-    Released { lease_uid: format!("lease-{uid}"), renew_time: None, by, reason: Reason::Created, token: None, exit: None }
+    Released {
+        lease_uid: format!("lease-{uid}"),
+        renew_time: None,
+        by,
+        reason: Reason::Created,
+        token: None,
+        exit: None,
+        unhealthy: false,
+        ready: false,
+    }
 }
 
 fn empty(uid: u8, policy: &Policy) -> Record {

@@ -22,6 +22,8 @@ pub enum Fault {
     Rumour,
     /// A PUT is answered with 200, and nothing was written.
     Unwritten,
+    /// The workload's readiness probe succeeds.
+    Ready,
     /// The workload ends by itself.
     End,
     /// What was killed does not end: it hangs in the kernel.

@@ -205,6 +205,7 @@ fn can_befall(state: &State, number: usize, fault: Fault) -> bool {
         Fault::LosePut => agent.awaited.is_some(),
         Fault::LoseRead | Fault::SlowRead => agent.reading == Reading::Asked,
         Fault::SlowWatch => agent.late_news.is_none() && state.store.lease.is_some(),
+        Fault::Ready => agent.running && !agent.killing,
         Fault::End => agent.running && !agent.killing && agent.evidence.exit.is_none(),
         Fault::Replace => agent.evidence.token.is_none(),
         Fault::Undying => agent.killing,

@@ -11,8 +11,9 @@ use super::clocks::KILL_MARGIN;
 use super::fault::FATAL;
 use super::lease::clock::{Moment, Now};
 use super::lease::elector::{Cause, Ending, Input, Output, Start, Write};
-use super::lease::notes::{Cleared, Desired, Exit, Outcome, Progress, Provisional, Reason, Released, UnreachableHolder};
-use super::lease::record::{Identity, Record};
+use super::lease::identity::Identity;
+use super::lease::notes::{Cleared, Desired, Exit, Health, Outcome, Progress, Provisional, Reason, Released, UnreachableHolder};
+use super::lease::record::Record;
 use super::lease::timing::{Timing, Wanted};
 use super::state::{Agent, Dead, Request, State};
 
@@ -51,6 +52,8 @@ pub enum Claim {
     OnlyStartsCount,
     /// What is told to stop says so at once, and has not failed when it falls silent.
     StopsAreNoFailures,
+    /// The Lease says that the workload is ready once it has been in this tenure, at once, and never before.
+    ReadinessIsTold,
     /// An outcome that gives nothing back is told only of what survives a kill, and its workload, for as long as a kill may take.
     OutcomesComeAfterTheKill,
 }
@@ -69,6 +72,8 @@ pub struct Evidence {
     last_put: Option<(u32, u128, bool)>,
     /// The version that the last acquisition was based on, while it may still be stored for all that the process was told.
     pub in_doubt: Option<u128>,
+    /// Whether the readiness probe has succeeded in this tenure.
+    pub ready: bool,
     pub exit: Option<Exit>,
     /// Why it told its workload to end.
     pub cause: Option<Cause>,
@@ -218,6 +223,15 @@ impl World {
         if is_outcome && !(long_ago(evidence.killed) && long_ago(evidence.ended)) {
             state.broke(Claim::OutcomesComeAfterTheKill);
         }
+        let released_as = if write.holder.is_none() { write.released.as_ref().map(|mark| mark.ready) } else { None };
+        let evidence = &state.agents[number].evidence;
+        if evidence.token.is_some() && released_as.is_some_and(|ready| ready != evidence.ready) {
+            state.broke(Claim::ReadinessIsTold);
+        }
+        let said_ready = write.health.as_ref().is_some_and(|health| health.workload_ready.is_some());
+        if said_ready && !state.agents[number].evidence.ready {
+            state.broke(Claim::ReadinessIsTold);
+        }
         let this = (state.tick, write.base.0, is_outcome);
         let evidence = &mut state.agent(number).evidence;
         let spins = evidence.last_put == Some(this) && write.holder.is_some();
@@ -294,6 +308,9 @@ impl World {
         if self.is_prompt() && state.agents.iter().any(|agent| stops_in_secret(state, agent)) {
             state.broke(Claim::StopsAreNoFailures);
         }
+        if self.is_prompt() && state.agents.iter().any(|agent| is_ready_in_secret(state, agent)) {
+            state.broke(Claim::ReadinessIsTold);
+        }
         if self.agents_overstay(state) {
             state.broke(Claim::StopsHaveALimit);
         }
@@ -312,9 +329,22 @@ impl World {
 /// Whether a workload was told to stop and given time for that, and the Lease does not say so.
 fn stops_in_secret(state: &State, agent: &Agent) -> bool {
     let graceful = agent.evidence.terminated.is_some() && agent.evidence.killed.is_none() && !agent.candidate.stop_grace.is_zero();
-    let held = state.store.lease.as_ref().filter(|lease| lease.holder.as_ref() == Some(&agent.candidate.identity));
-    let says = |lease: &std::sync::Arc<Record>| lease.notes.health.as_ref().is_some_and(|health| health.stopping.is_some());
-    graceful && agent.running && held.is_some_and(|lease| !says(lease))
+    graceful && agent.running && held_by(state, agent).is_some_and(|lease| !says(lease, |health| health.stopping.is_some()))
+}
+
+/// Whether a workload has been ready and runs undisturbed, and the Lease does not say so.
+fn is_ready_in_secret(state: &State, agent: &Agent) -> bool {
+    let undisturbed = agent.evidence.terminated.is_none() && agent.evidence.killed.is_none() && agent.evidence.exit.is_none();
+    let runs = agent.running && agent.evidence.ready && undisturbed;
+    runs && held_by(state, agent).is_some_and(|lease| !says(lease, |health| health.workload_ready.is_some()))
+}
+
+fn held_by<'a>(state: &'a State, agent: &Agent) -> Option<&'a Record> {
+    state.store.lease.as_deref().filter(|lease| lease.holder.as_ref() == Some(&agent.candidate.identity))
+}
+
+fn says(lease: &Record, what: impl Fn(&Health) -> bool) -> bool {
+    lease.notes.health.as_ref().is_some_and(what)
 }
 
 impl State {

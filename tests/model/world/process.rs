@@ -8,8 +8,9 @@ use super::api::matches;
 use super::fault::{Breach, FATAL, Fault};
 use super::lease::clock::Now;
 use super::lease::elector::{Answer, Candidate, Elector, Ending, Fact, Input, Order, Output, Source};
+use super::lease::identity::Identity;
 use super::lease::notes::{CompletionPolicy, Desired, Exit};
-use super::lease::record::{Identity, Record};
+use super::lease::record::Record;
 use super::oracle::Evidence;
 use super::state::{Agent, Dead, Reading, Request, State, Store, Wish};
 
@@ -197,6 +198,10 @@ impl World {
             Fault::SlowRead => state.agent(number).reading = Reading::Found(state.store.lease.clone()),
             Fault::SlowWatch => state.agent(number).late_news = state.store.lease.clone(),
             Fault::Rumour => self.step(state, number, Input::Vanished),
+            Fault::Ready => {
+                state.agent(number).evidence.ready = true;
+                self.step(state, number, Input::Told(Fact::Ready));
+            }
             Fault::End => {
                 let ruled = !self.policy.failure_policy.rules.is_empty();
                 let exit = if ruled { FATAL } else { Exit::Code(i32::from(self.policy.completion_policy == CompletionPolicy::Never)) };

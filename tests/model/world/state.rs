@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::fault::Fault;
 use super::lease::clock::Moment;
 use super::lease::elector::{Answer, Candidate, Cause, Elector, Remains, Write};
+use super::lease::identity::{Identity, Version};
 use super::lease::notes::{Desired, Exit, Policy};
-use super::lease::record::{Identity, Record, Version};
+use super::lease::record::Record;
 use super::oracle::{Claim, Evidence};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

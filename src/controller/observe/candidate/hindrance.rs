@@ -1,12 +1,17 @@
 //! Why a candidate does not start, as the kubelet and the scheduler say.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerStatus, PodSpec, PodStatus};
+
+use crate::controller::quote::without_ids;
 
 /// States of a container that is merely on its way.
 const ON_THE_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 /// The kubelet says this and [`BACKED_OFF`] in turn for as long as an image cannot be pulled: to the user it is one and the same.
 const PULL_FAILS: &str = "ErrImagePull";
 const BACKED_OFF: &str = "ImagePullBackOff";
+
+/// As the kubelet calls it while it waits before it starts such a container again.
+const CRASHES: &str = "CrashLoopBackOff";
 
 /// Why a candidate does not start, in the words of the kubelet, the scheduler or the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,10 +22,31 @@ pub struct Hindrance {
     pub message: String,
 }
 
-/// Of a pod that is not able to take over.
-pub fn of(status: &PodStatus) -> Option<Hindrance> {
-    let mut containers = status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
-    containers.find_map(waiting).or_else(|| unschedulable(status))
+/// Of a pod that is not able to take over. How its `gated` container ended is another matter: the agent says that.
+pub fn of(spec: &PodSpec, status: &PodStatus, gated: &str) -> Option<Hindrance> {
+    let containers = || status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
+    let crashes = || containers().filter(|container| container.name != gated).find_map(|container| crashing(spec, container));
+    crashes().or_else(|| containers().find_map(waiting)).or_else(|| unschedulable(status))
+}
+
+/// A container that fails, in the same words whether it waits to be started again, runs or has just ended.
+fn crashing(spec: &PodSpec, container: &ContainerStatus) -> Option<Hindrance> {
+    if container.ready {
+        return None;
+    }
+    let states = [container.state.as_ref(), container.last_state.as_ref()].into_iter().flatten();
+    let ended = states.filter_map(|state| state.terminated.as_ref()).find(|ended| ended.exit_code != 0)?;
+    let said = ended.message.as_deref().and_then(|message| message.lines().next()).map_or(String::new(), |line| format!(": {line}"));
+    let message = format!("container {}: exited with code {}{said}", container.name, ended.exit_code);
+    let reason = if is_restarted(spec, &container.name) { CRASHES.to_owned() } else { ended.reason.clone().unwrap_or_default() };
+    Some(Hindrance { reason, message })
+}
+
+/// By the pod's policy, and a sidecar by its own.
+fn is_restarted(spec: &PodSpec, container: &str) -> bool {
+    let init = spec.init_containers.iter().flatten().find(|init| init.name == container);
+    let own = init.and_then(|init| init.restart_policy.as_deref());
+    own.or(spec.restart_policy.as_deref()) != Some("Never")
 }
 
 fn waiting(container: &ContainerStatus) -> Option<Hindrance> {
@@ -28,7 +54,7 @@ fn waiting(container: &ContainerStatus) -> Option<Hindrance> {
     let reason = waiting.reason.as_deref().filter(|reason| !ON_THE_WAY.contains(reason))?;
     let said = waiting.message.clone().unwrap_or_else(|| format!("container {} is waiting", container.name));
     let (reason, said) = if reason == BACKED_OFF { (PULL_FAILS, why_backed_off(&said)) } else { (reason, said.as_str()) };
-    Some(Hindrance { reason: reason.to_owned(), message: format!("container {}: {said}", container.name) })
+    Some(Hindrance { reason: reason.to_owned(), message: format!("container {}: {}", container.name, without_ids(said)) })
 }
 
 fn unschedulable(status: &PodStatus) -> Option<Hindrance> {
@@ -47,15 +73,58 @@ fn why_backed_off(said: &str) -> &str {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     fn waiting_for(reason: &str, message: &str) -> Hindrance {
         let state = json!({"waiting": {"reason": reason, "message": message}});
         let container = json!({"name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
-        of(&serde_json::from_value(json!({"containerStatuses": [container]})).expect("a status")).expect("a hindrance")
+        let status = serde_json::from_value(json!({"containerStatuses": [container]})).expect("a status");
+        of(&PodSpec::default(), &status, "main").expect("a hindrance")
+    }
+
+    /// An init container in one state after another.
+    fn initialising(state: Value, last: Value) -> Option<Hindrance> {
+        initialising_in(json!({"containers": []}), state, last)
+    }
+
+    fn initialising_in(spec: Value, state: Value, last: Value) -> Option<Hindrance> {
+        let container =
+            json!({"name": "migrate", "image": "", "imageID": "", "ready": false, "restartCount": 1, "state": state, "lastState": last});
+        let status = serde_json::from_value(json!({"initContainerStatuses": [container]})).expect("a status");
+        of(&serde_json::from_value(spec).expect("a spec"), &status, "main")
+    }
+
+    #[test]
+    fn only_a_container_that_is_started_again_is_said_to_be_in_a_loop() {
+        let failed = || json!({"terminated": {"exitCode": 3, "reason": "Error"}});
+        let reason = |spec| initialising_in(spec, failed(), json!({})).map(|hindrance| hindrance.reason);
+        let sidecar = json!([{"name": "migrate", "restartPolicy": "Always"}]);
+        assert_eq!(reason(json!({"containers": [], "restartPolicy": "Always"})).as_deref(), Some("CrashLoopBackOff"));
+        assert_eq!(reason(json!({"containers": [], "restartPolicy": "Never"})).as_deref(), Some("Error"));
+        assert_eq!(
+            reason(json!({"containers": [], "restartPolicy": "Never", "initContainers": sidecar})).as_deref(),
+            Some("CrashLoopBackOff")
+        );
+    }
+
+    #[test]
+    fn a_container_that_crashes_is_said_with_its_exit_code_and_in_the_same_words_until_it_works() {
+        let failed = json!({"terminated": {"exitCode": 3, "reason": "Error", "message": "no database\nat line 7"}});
+        let waits = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container=migrate"}});
+        let runs = json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
+        let said = Some(Hindrance {
+            reason: "CrashLoopBackOff".to_owned(),
+            message: "container migrate: exited with code 3: no database".to_owned(),
+        });
+        assert_eq!(initialising(failed.clone(), json!({})), said);
+        assert_eq!(initialising(waits, failed.clone()), said);
+        assert_eq!(initialising(runs.clone(), failed), said);
+        assert_eq!(initialising(runs, json!({})), None);
+        assert_eq!(initialising(json!({"terminated": {"exitCode": 0}}), json!({})), None);
     }
 
     #[test]

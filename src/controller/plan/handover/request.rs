@@ -1,6 +1,6 @@
 //! Requests to hand over, made by annotation: each value acts once.
 //!
-//! The value that was granted last is written into the Lease by the very write that asks the holder, and into status after that: whoever
+//! The value that was granted last is written into the Lease by the very write that asks the holder, and into status after that: a controller that
 //! looks between the two does not ask again. What was refused or only recorded is in status alone, for doing that twice changes nothing.
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::api::SingletonJob;
 use crate::contract::labels::{HANDOVER_REQUESTED_AT, HANDOVER_TO};
 use crate::lease::notes::Reason;
 
-/// How long a request waits for its successor to be ready. Whoever asks is still there to read the answer.
+/// How long a request waits for its successor to be ready. The user who asks is still there to read the answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A request to hand over.
 pub type Request = request::Request<Fate>;
@@ -55,7 +55,7 @@ pub fn settle(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'_>>
 
 fn fate(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'_>>, text: &str, now: Timestamp) -> Fate {
     if runs::is_over(job, observed) {
-        return Fate::Refused("the run is over, and nobody holds the Lease any more".to_owned());
+        return Fate::Refused("the run is over, and the Lease has no holder any more".to_owned());
     }
     if job.spec.is_stopped() {
         return Fate::Refused("nothing runs while spec.suspend is true or spec.replicas is 0: ask again when it does".to_owned());
@@ -90,7 +90,7 @@ fn named_successor<'a>(observed: &Observed, stage: Option<&Stage<'a>>, name: &st
 fn any_successor<'a>(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'a>>) -> Result<Option<&'a Candidate>, String> {
     let stands_by = candidates::alive(observed).any(|candidate| Some(candidate.uid.as_str()) != observed.holder_uid());
     if job.spec.replicas < 2 && !stands_by {
-        return Err("nobody stands by: set spec.replicas to 2 or more, and ask again".to_owned());
+        return Err("there is no standby: set spec.replicas to 2 or more, and ask again".to_owned());
     }
     Ok(stage.and_then(|stage| stage.standbys.first().copied()))
 }
@@ -107,7 +107,7 @@ fn wait(job: &SingletonJob, stage: Option<&Stage<'_>>, text: &str, named: Option
         (Some(stage), _) if stage.asked.is_some() => {
             format!("{} was asked before and has not handed over within {seconds} s: ask again when it has", stage.holder.name)
         }
-        (None, _) => format!("for {seconds} s nobody held the Lease who could have been asked: ask again when somebody does"),
+        (None, _) => format!("for {seconds} s no candidate held the Lease that could be asked: ask again when one does"),
         (Some(_), Some(name)) => format!("{name} was not ready within {seconds} s: kubectl describe pod {name} says why; ask again then"),
         (Some(_), None) => format!("no standby was ready within {seconds} s: condition StandbyAvailable says why; ask again then"),
     })

@@ -64,6 +64,8 @@ fn held_since(ago: Duration, began: Option<Reason>, candidates: Vec<Candidate>) 
         reason,
         token: None,
         exit: None,
+        unhealthy: false,
+        ready: false,
     });
     observed
 }
@@ -166,7 +168,7 @@ fn what_cannot_be_done_is_refused_with_what_to_do_instead() {
     let table = [
         (service(json!({})), Some("web-7"), three(), "web-7 is no candidate: write one of web-1, web-2, web-3 into"),
         (service(json!({})), Some("web-1"), three(), "web-1 holds the Lease already: write the name of another candidate into"),
-        (alone(), None, vec![pod(1, true)], "nobody stands by: set spec.replicas to 2 or more"),
+        (alone(), None, vec![pod(1, true)], "there is no standby: set spec.replicas to 2 or more"),
         (stopped(), None, three(), "nothing runs while spec.suspend is true or spec.replicas is 0: ask again when it does"),
     ];
     for (job, to, candidates, expected) in table {
@@ -291,7 +293,7 @@ fn better_places_come_first_in_the_line_and_the_line_is_kept_up_to_date() {
 #[test]
 fn the_line_stands_in_the_lease_before_anybody_needs_it() {
     assert_eq!(choice(&service(json!({})), &held(three())).succession, Some(vec!["u2".to_owned(), "u3".to_owned()]));
-    assert_eq!(choice(&service(json!({})), &held(vec![pod(1, true), pod(2, false)])).succession, None, "nobody is able");
+    assert_eq!(choice(&service(json!({})), &held(vec![pod(1, true), pod(2, false)])).succession, None, "no standby is able");
 }
 
 /// Everything at once: asked for, rolled out, not ready, and a better place.
@@ -357,4 +359,20 @@ fn a_holder_whose_pod_is_going_is_not_asked() {
 fn time_that_another_clock_puts_in_the_future_is_waited_for_in_full() {
     let later: Timestamp = now() + seconds(500);
     assert_eq!(left(later, seconds(60), now()), seconds(60));
+}
+
+#[test]
+fn of_equal_standbys_the_one_that_has_not_held_for_longest_follows() {
+    let tenants = |uids: &[&str]| uids.iter().map(|uid| json!({"uid": uid})).collect::<Vec<_>>();
+    let followed = |uids: &[&str]| {
+        let mut observed = held(three());
+        let progress = json!({"uid": "j", "run": 1, "starts": 3, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": true,
+                              "tenants": tenants(uids)});
+        let notes = &mut observed.lease.as_mut().expect("a Lease").record.notes;
+        notes.progress = Some(serde_json::from_value(progress).expect("an account"));
+        line(&choice(&service(json!({})), &observed)).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(followed(&["u1"]), ["u2", "u3"], "of those that have not held, the older one");
+    assert_eq!(followed(&["u2", "u1"]), ["u3", "u2"]);
+    assert_eq!(followed(&["u2", "u3", "u2", "u1"]), ["u3", "u2"], "their last tenures count");
 }

@@ -1,15 +1,12 @@
-//! A cron expression, read as the controller of CronJobs reads it: with robfig/cron v3.
+//! Reads a cron expression as the CronJob controller does, which uses robfig/cron v3.
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 
-/// The years of all ticks: without a limit, one that never comes would be looked for through thousands of years.
+use super::field::FIELDS;
+
+/// The years of all ticks. Without this limit croner would search thousands of years for a tick that never comes.
 const YEARS: &str = "1970-2199";
-/// The five fields, and the numbers in each.
-const FIELDS: [(&str, u32, u32); 5] =
-    [("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 7)];
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 const NICKNAMES: [(&str, &str); 7] = [
     ("@yearly", "0 0 1 1 *"),
     ("@annually", "0 0 1 1 *"),
@@ -25,104 +22,112 @@ const NICKNAMES: [(&str, &str); 7] = [
 /// # Errors
 /// What is wrong with it, and what to write instead.
 pub fn read(text: &str) -> Result<Cron, String> {
+    in_numbers(text).and_then(|fields| parse(&fields)).map_err(|why| format!("spec.schedule.cron {text:?}: {why}"))
+}
+
+fn parse(fields: &[String]) -> Result<Cron, String> {
+    let parser = CronParser::builder().seconds(Seconds::Required).year(Year::Required).build();
+    let parsed = parser.parse(&format!("0 {} {YEARS}", fields.join(" ")));
+    parsed.map_err(|error| five_fields(error.to_string().trim_end_matches('.')))
+}
+
+/// The five fields of `text`, in numbers.
+fn in_numbers(text: &str) -> Result<Vec<String>, String> {
     if text.to_ascii_uppercase().contains("TZ=") {
-        return Err("spec.schedule.cron: leave TZ= and CRON_TZ= out; write the time zone into spec.schedule.timeZone".to_owned());
+        return Err("leave TZ= and CRON_TZ= out; write the time zone into spec.schedule.timeZone".to_owned());
     }
-    if let Some(every) = text.strip_prefix("@every") {
-        return Err(instead_of_every(text, every.trim()));
+    let fields: Vec<_> = if text.trim_start().starts_with('@') { nickname(text)? } else { text }.split_whitespace().collect();
+    match fields[..] {
+        [_, ref rest @ ..] if rest.len() == FIELDS.len() => Err(six_fields(rest)),
+        _ if fields.len() != FIELDS.len() => Err(five_fields(&format!("it has {} fields", fields.len()))),
+        _ => each_in_numbers(&fields),
     }
-    let spelt_out = NICKNAMES.iter().find(|(nickname, _)| text.eq_ignore_ascii_case(nickname)).map_or(text, |(_, fields)| fields);
-    let fields: Vec<_> = spelt_out.split_whitespace().collect();
-    if let [_, rest @ ..] = &fields[..]
-        && rest.len() == FIELDS.len()
-    {
-        return Err(format!("spec.schedule.cron: {text:?} has six fields; leave the seconds out: write {:?}", rest.join(" ")));
-    }
-    if fields.len() != FIELDS.len() {
-        return Err(misread(text, &format!("it has {} fields", fields.len())));
-    }
-    for (field, bounds) in fields.iter().zip(FIELDS) {
-        check(text, field, bounds)?;
-    }
-    let normal: Vec<_> = fields.iter().zip(FIELDS).map(|(field, (name, ..))| normal(field, name)).collect();
-    // As CronJob reads it, `5/15` is every 15 from 5 on.
-    let parser = CronParser::builder().seconds(Seconds::Required).year(Year::Required).sloppy_ranges(true).build();
-    let parsed = parser.parse(&format!("0 {} {YEARS}", normal.join(" ")));
-    parsed.map_err(|error| misread(text, error.to_string().trim_end_matches('.')))
 }
 
-fn misread(text: &str, why: &str) -> String {
-    format!(
-        "spec.schedule.cron: {text:?} is no cron expression ({why}); write five fields, minute, hour, day of month, month and day of week, such \
-         as \"30 2 * * *\""
-    )
+fn each_in_numbers(fields: &[&str]) -> Result<Vec<String>, String> {
+    FIELDS.iter().zip(fields).map(|(field, text)| field.in_numbers(text)).collect()
 }
 
-/// Ticks follow the clock; `@every` counts from whenever its program started.
-fn instead_of_every(text: &str, every: &str) -> String {
-    let number = |unit: char| every.strip_suffix(unit).and_then(|number| number.parse::<u32>().ok());
-    let cron = match (number('h'), number('m')) {
-        (Some(1), _) => "0 * * * *".to_owned(),
-        (Some(hours @ 2..=23), _) => format!("0 */{hours} * * *"),
-        (_, Some(1)) => "* * * * *".to_owned(),
-        (_, Some(minutes @ 2..=59)) => format!("*/{minutes} * * * *"),
-        _ => return misread(text, "ticks follow the clock, and @every does not"),
-    };
-    format!("spec.schedule.cron: {text:?} does not follow the clock, as ticks do; write {cron:?}")
+fn five_fields(why: &str) -> String {
+    format!("{why}; write five fields, minute, hour, day of month, month and day of week, such as \"30 2 * * *\"")
 }
 
-fn check(text: &str, field: &str, (name, least, most): (&str, u32, u32)) -> Result<(), String> {
-    for item in field.split(',') {
-        if item.is_empty() {
-            return Err(format!("spec.schedule.cron: an item of a list is empty in {text:?}; write a value on each side of every comma"));
+/// Advises to leave out the first field, which most likely is the seconds, if the others can be read.
+fn six_fields(rest: &[&str]) -> String {
+    match each_in_numbers(rest) {
+        Ok(_) => format!("it has six fields; leave the seconds out: write {:?}", rest.join(" ")),
+        Err(_) => five_fields("it has six fields"),
+    }
+}
+
+/// The fields that a nickname stands for.
+fn nickname(text: &str) -> Result<&'static str, String> {
+    let plain = text.trim().to_ascii_lowercase();
+    if let Some(every) = plain.strip_prefix("@every") {
+        return Err(instead_of_every(every.trim()));
+    }
+    match NICKNAMES.iter().find(|(nickname, _)| *nickname == plain) {
+        Some((_, fields)) if plain == text => Ok(fields),
+        Some((nickname, _)) => Err(format!("nicknames have no capitals and no spaces; write {nickname:?}")),
+        None => Err(five_fields("there is no such nickname")),
+    }
+}
+
+/// Advises an expression: ticks follow the clock, while `@every` counts from the start of its program.
+fn instead_of_every(every: &str) -> String {
+    let number = |unit: char| every.strip_suffix(unit)?.parse::<u32>().ok();
+    let minutes = number('m').or_else(|| number('h')?.checked_mul(60));
+    let advice = minutes.and_then(by_the_clock).map_or_else(
+        || "write the times of day, or a step that divides 60 minutes or 24 hours".to_owned(),
+        |cron| format!("write {cron:?}"),
+    );
+    format!("@every does not follow the clock, as ticks do; {advice}")
+}
+
+/// The expression whose ticks are `minutes` apart. `None` if `minutes` divides neither an hour nor, in whole hours, a day.
+fn by_the_clock(minutes: u32) -> Option<String> {
+    let hours = minutes / 60;
+    match minutes {
+        1 => Some("* * * * *".to_owned()),
+        2..60 if 60 % minutes == 0 => Some(format!("*/{minutes} * * * *")),
+        60 => Some("0 * * * *".to_owned()),
+        1440 => Some("0 0 * * *".to_owned()),
+        61.. if minutes.is_multiple_of(60) && 24 % hours == 0 => Some(format!("0 */{hours} * * *")),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instead_of_every_an_even_expression_is_advised_or_none() {
+        let even = [
+            ("1m", "\"* * * * *\""),
+            ("20m", "\"*/20 * * * *\""),
+            ("60m", "\"0 * * * *\""),
+            ("1h", "\"0 * * * *\""),
+            ("120m", "\"0 */2 * * *\""),
+            ("8h", "\"0 */8 * * *\""),
+            ("24h", "\"0 0 * * *\""),
+        ];
+        for (every, cron) in even {
+            let refusal = read(&format!("@every {every}")).expect_err(every);
+            assert!(refusal.ends_with(&format!("write {cron}")), "{every}: {refusal}");
         }
-        if item.contains('+') {
-            return Err(format!("spec.schedule.cron: leave the + out: write {:?}", text.replace('+', "")));
-        }
-        if item.starts_with('/') {
-            return Err(format!("spec.schedule.cron: a step needs a start in {text:?}; write *{item}"));
-        }
-        let range = item.split('/').next().unwrap_or_default();
-        let numbers: Vec<_> = range.split('-').filter_map(|value| number(value, name)).collect();
-        if let Some(number) = numbers.iter().find(|number| !(least..=most).contains(number)) {
-            return Err(format!(
-                "spec.schedule.cron: {name} is {least} to {most}, not {number}, in {text:?}; write a number in that range"
-            ));
-        }
-        if !numbers.is_sorted() {
-            return Err(format!(
-                "spec.schedule.cron: the range {range} ends before it begins, in {text:?}; write two ranges, with a comma"
-            ));
+        for uneven in ["0m", "50m", "5h", "90m", "7m", "36h", "48h", "90s", "1h30m", "4294967295h", "x", ""] {
+            let refusal = read(&format!("@every {uneven}")).expect_err(uneven);
+            assert!(refusal.ends_with("a step that divides 60 minutes or 24 hours"), "{uneven}: {refusal}");
         }
     }
-    Ok(())
-}
 
-fn number(value: &str, field: &str) -> Option<u32> {
-    let (names, first): (&[&str], u32) = match field {
-        "month" => (&MONTHS, 1),
-        "day of week" => (&DAYS, 0),
-        _ => (&[], 0),
-    };
-    let by_name = || (first..).zip(names).find(|(_, known)| value.eq_ignore_ascii_case(known)).map(|(number, _)| number);
-    value.parse().ok().or_else(by_name)
-}
-
-/// In the words of the parser. A star stays one with a step of one and among others, and a question mark is a star: that decides whether the
-/// day of month and the day of week must both match, or either.
-fn normal(field: &str, name: &str) -> String {
-    let items: Vec<_> = field.split(',').map(|item| normal_item(item, name)).collect();
-    if items.iter().any(|item| item == "*") { "*".to_owned() } else { items.join(",") }
-}
-
-fn normal_item(item: &str, name: &str) -> String {
-    let (start, step) = item.split_once('/').map_or((item, None), |(start, step)| (start, Some(step)));
-    match (start, step) {
-        ("*" | "?", None) => "*".to_owned(),
-        ("*" | "?", Some(step)) if step.parse() == Ok(1) => "*".to_owned(),
-        ("*" | "?", Some(step)) => format!("*/{step}"),
-        // The week ends with Saturday, which the parser does not know: its seventh day is Sunday.
-        (day, Some(step)) if name == "day of week" && !day.contains('-') && day != "7" => format!("{day}-6/{step}"),
-        _ => item.to_owned(),
+    #[test]
+    fn five_fields_of_six_are_advised_only_where_they_can_be_read() {
+        let advice = |text: &str| read(text).expect_err(text);
+        assert!(advice("0 30 2 * * *").ends_with("write \"30 2 * * *\""));
+        for text in ["0 0 1 1 * 2026", "0 0 * * MON, TUE"] {
+            assert!(advice(text).contains("it has six fields; write five fields"), "{text}: {}", advice(text));
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::super::closing::Closed;
+use super::super::runs::Closed;
 use super::super::seconds;
 use super::calendar::{Calendar, Due, MOMENT};
 use super::memory::{Memory, Stage};
@@ -29,7 +29,7 @@ pub struct Missed {
 /// Why a tick did not become a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// Nobody was there to take it, and another came after it.
+    /// No controller was there to take it, and another came after it.
     Passed,
     /// It was noticed later than it may start.
     Late,
@@ -134,7 +134,7 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Wants the next run, instead of one that may be going on: whoever runs that stops, and nobody starts before the Lease is given back.
+    /// Wants the next run, instead of one that may be going on: its holder stops, and no candidate starts before the Lease is given back.
     pub fn begin(&mut self, tick: Option<Timestamp>) {
         if let (Some(overtaken), Stage::Unstarted) = (self.memory.scheduled_time, self.memory.stage) {
             self.miss(1, false, overtaken, Why::Overtaken);
@@ -162,7 +162,7 @@ impl<'a> Course<'a> {
 
     /// From when on a tick that waits, or whose run does, may not start any more.
     pub fn too_late(&self) -> Option<Timestamp> {
-        let unstarted = self.memory.scheduled_time.filter(|_| self.memory.stage == Stage::Unstarted);
+        let unstarted = if self.memory.stage == Stage::Unstarted { self.memory.scheduled_time } else { None };
         let first = [self.waits, unstarted].into_iter().flatten().min()?;
         first.checked_add(self.patience()? + MOMENT).ok()
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::super::observe::Observed;
-use super::super::closing::{self, Closed};
-use super::super::runs;
+use super::super::closing;
+use super::super::runs::{self, Closed};
 use super::calendar::{DEFAULT_ZONE, MOMENT};
 use crate::api::schedule::Schedule;
 use crate::api::{SingletonJob, SingletonJobStatus};
@@ -34,7 +34,7 @@ pub struct Memory {
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Nobody has started it yet.
+    /// No candidate has started it yet.
     Unstarted,
     /// An attempt was begun.
     Begun,
@@ -60,7 +60,7 @@ pub fn recall(job: &SingletonJob, schedule: &Schedule, observed: &Observed, now:
             (false, true) => Stage::Begun,
             (false, false) => Stage::Unstarted,
         },
-        closed: closing::closed(job, observed),
+        closed: runs::closed(job, observed),
         untold: closing::is_untold(job, observed),
         left: closing::left(job, observed, now),
         ticks: of_schedule(job, schedule, noted(job, observed).unwrap_or_else(|| remembered(job, schedule, now)), now),
@@ -89,7 +89,8 @@ fn remembered(job: &SingletonJob, schedule: &Schedule, now: Timestamp) -> Ticks 
     let status = job.status.clone().unwrap_or_default();
     let SingletonJobStatus { last_schedule_time, next_schedule_time, missed_runs, last_handled_run_request, .. } = status;
     let last = last_schedule_time.map(|time| time.0);
-    let next = next_schedule_time.and_then(|next| next.0.checked_sub(MOMENT).ok()).map(|before| before.min(now));
+    let tick = next_schedule_time.and_then(|next| next.0.checked_sub(super::offset(job, schedule)).ok());
+    let next = tick.and_then(|tick| tick.checked_sub(MOMENT).ok()).map(|before| before.min(now));
     Ticks {
         uid: job.metadata.uid.clone().unwrap_or_default(),
         schedule: name(schedule),

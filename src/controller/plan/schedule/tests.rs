@@ -55,8 +55,12 @@ impl Story {
 
     /// Decides, and writes it down.
     fn look(&mut self, time: &str) -> Act {
+        self.look_at(at(time))
+    }
+
+    fn look_at(&mut self, now: Timestamp) -> Act {
         let observed = self.observed();
-        let Plan::Act(act) = plan(&self.job, &observed, at(time)) else { panic!("nothing to refuse") };
+        let Plan::Act(act) = plan(&self.job, &observed, now) else { panic!("nothing to refuse") };
         if let Some(lease) = build::lease::with_wishes(&observed.lease.expect("there").object, &act.wishes) {
             self.lease = serde_json::to_value(lease).expect("plain data");
         }
@@ -73,7 +77,7 @@ impl Story {
         self.lease["metadata"]["annotations"][key] = json!(note.to_string());
     }
 
-    /// Somebody runs run `number`.
+    /// A candidate runs run `number`.
     fn begins(&mut self, number: u32) {
         let zeros = json!({"failures": 0, "setbacks": 0, "retryAfterSeconds": 0});
         let mut progress = json!({"uid": "j", "run": number, "starts": 1, "open": true});
@@ -81,7 +85,7 @@ impl Story {
         self.note(keys::PROGRESS, progress);
     }
 
-    /// Somebody has run it.
+    /// A candidate has run it.
     fn ends(&mut self, number: u32) {
         let finished = json!({
             "uid": "j", "run": number, "outcome": "Succeeded", "reason": "Completed", "exit": {"code": 0}, "attempt": 1, "failures": 0,
@@ -241,7 +245,7 @@ fn of_several_ticks_that_wait_the_latest_runs_and_one_that_waits_too_long_does_n
     assert_eq!(story.says("00:33"), run(2, "00:30", 1));
     story.schedule().starting_deadline_seconds = Some(60);
     story.begins(2);
-    assert_eq!(story.look("00:40").next_look, Duration::from_secs(60).min(Duration::from_secs(30)), "as long as nobody holds, often");
+    assert_eq!(story.look("00:40").next_look, Duration::from_secs(60).min(Duration::from_secs(30)), "as long as no candidate holds, often");
     assert_eq!(story.says("00:41:01"), run(2, "00:30", 2));
 }
 
@@ -393,21 +397,21 @@ fn made_for(number: i64, run: u32) -> Candidate {
 }
 
 fn deleted(act: &Act) -> Vec<&str> {
-    act.delete.iter().map(|(name, _)| name.as_str()).collect()
+    act.delete.iter().map(|pod| pod.name.as_str()).collect()
 }
 
 #[test]
 fn candidates_are_made_shortly_before_a_tick_and_go_after_its_run() {
     let mut story = Story::of(json!({"leadSeconds": 120}));
     let early = story.look("00:07:30");
-    assert_eq!((early.create.1, early.next_look), (0, Duration::from_secs(30)));
+    assert_eq!((early.create.count, early.next_look), (0, Duration::from_secs(30)));
     let lead = story.look("00:08");
-    assert_eq!((lead.create.1, lead.made_for), (2, Some(1)));
+    assert_eq!((lead.create.count, lead.made_for), (2, Some(1)));
     story.candidates = vec![made_for(1, 1), made_for(2, 1)];
     let ready = story.look("00:09:45");
-    assert_eq!((ready.create.1, deleted(&ready), ready.next_look), (0, vec![], Duration::from_secs(15)));
+    assert_eq!((ready.create.count, deleted(&ready), ready.next_look), (0, vec![], Duration::from_secs(15)));
     let due = story.look("00:10");
-    assert_eq!((due.create.1, deleted(&due), due.wishes.run.desired), (0, vec![], Desired::Run));
+    assert_eq!((due.create.count, deleted(&due), due.wishes.run.desired), (0, vec![], Desired::Run));
     story.begins(1);
     story.ends(1);
     story.candidates[0].has_held = true;
@@ -424,7 +428,7 @@ fn a_standby_of_one_run_is_not_there_for_the_next_unless_that_is_wanted() {
         assert_eq!(deleted(&story.look("00:11")), Vec::<&str>::new(), "{policy}");
         story.ends(1);
         let between = story.look("00:12");
-        assert_eq!((deleted(&between), between.create.1, between.made_for), (leaves.clone(), leaves.len(), Some(2)), "{policy}");
+        assert_eq!((deleted(&between), between.create.count, between.made_for), (leaves.clone(), leaves.len(), Some(2)), "{policy}");
     }
 }
 
@@ -443,7 +447,7 @@ fn what_follows_at_once_runs_in_the_standby_that_is_there() {
 #[test]
 fn always_means_at_all_times_but_not_while_suspended() {
     let mut story = Story::of(json!({"candidates": "Always"}));
-    assert_eq!(story.look("00:01").create.1, 2);
+    assert_eq!(story.look("00:01").create.count, 2);
     story.candidates = vec![made_for(1, 1), made_for(2, 1)];
     story.job.spec.suspend = true;
     assert_eq!(deleted(&story.look("00:02")), ["web-1", "web-2"]);
@@ -530,4 +534,39 @@ fn a_job_without_a_schedule_knows_nothing_of_ticks() {
     let act = act(&story.job, &Observed { candidates: vec![pod(1, true)], ..story.observed() });
     assert_eq!((act.agenda, act.made_for, act.wishes.ticks), (None, None, None));
     assert_eq!(runs::current(&story.job, &story.observed()), 1);
+}
+
+#[test]
+fn a_job_with_jitter_starts_its_offset_after_each_tick_and_the_tick_stays_what_it_is() {
+    let offset = Duration::from_secs(names::offset("shop", "web", Duration::from_secs(300)).as_secs());
+    assert!(!offset.is_zero(), "the job of these tests has one");
+    let at = |time: &str, more: i64| at(time) + offset + jiff::SignedDuration::from_secs(more);
+    let mut story = Story::of(json!({"jitterSeconds": 300, "startingDeadlineSeconds": 60}));
+    let agenda = |story: &mut Story, now: Timestamp| {
+        let act = story.look_at(now);
+        (act.wishes.run, act.agenda.expect("it has a schedule"), act.next_look)
+    };
+    let (_, before, look) = agenda(&mut story, at("00:10", -1));
+    assert_eq!((before.goes_on, before.next, look), (false, Some(at("00:10", 0)), Duration::from_secs(1)));
+    let (run, due, _) = agenda(&mut story, at("00:10", 0));
+    assert_eq!((run.number, run.scheduled_time, due.due()), (1, Some(self::at("00:10")), Some(at("00:10", 0))));
+    story.begins(1);
+    story.ends(1);
+    let (_, last, _) = agenda(&mut story, at("00:20", 60));
+    assert_eq!((last.number, last.ticks.missed), (2, 0), "the deadline counts from tick and offset");
+    story.begins(2);
+    story.ends(2);
+    let (_, late, _) = agenda(&mut story, at("00:30", 61));
+    assert_eq!((late.goes_on, late.ticks.missed), (false, 1));
+}
+
+#[test]
+fn no_tick_from_before_the_job_was_made_starts_for_its_offset() {
+    let story = Story::of(json!({"cron": "0 0 * * *", "jitterSeconds": 86400}));
+    let mut later = Story { job: story.job.clone(), ..story };
+    later.job.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at("00:01")));
+    later.lease["metadata"]["annotations"] = json!({});
+    let offset = names::offset("shop", "web", Duration::from_secs(86400));
+    let agenda = later.look_at(at("00:02") + offset).agenda.expect("it has a schedule");
+    assert_eq!((agenda.number, agenda.ticks.missed), (0, 0));
 }

@@ -7,7 +7,7 @@ fn silent(number: i64) -> Candidate {
     Candidate { unready_since: Some(now() - Duration::from_secs(60)), ..pod(number, false) }
 }
 
-/// Told to end, and nobody is there to say that it has.
+/// Told to end, and no kubelet is there to say that it has.
 fn stuck(number: i64) -> Candidate {
     Candidate { life: Life::Leaving, ..silent(number) }
 }
@@ -42,7 +42,7 @@ fn a_lost_standby_is_replaced_once_when_it_is_told_to_leave_and_nobody_waits_unt
         for job in [service(2), one_shot(2)] {
             let highest = candidates.iter().map(|candidate| candidate.number).max().unwrap_or(0);
             let act = act(&job, &there(Some(1), candidates.clone()));
-            assert_eq!((act.create, deleted(&act)), ((highest + 1, made), vec![]), "{what}");
+            assert_eq!((act.create, deleted(&act)), (NewPods { first: highest + 1, count: made }, vec![]), "{what}");
         }
     }
 }
@@ -53,7 +53,11 @@ fn a_lost_holder_is_replaced_beside_its_successor_and_asked_for_nothing() {
         let mut observed = there(Some(1), vec![stuck(1), pod(2, true)]);
         observed.lease.as_mut().expect("a Lease").look.unchanged = Duration::from_secs(unchanged);
         let act = act(&service(2), &observed);
-        assert_eq!((act.create, deleted(&act), &act.wishes.handover), ((3, 1), vec![], &None), "silent for {unchanged} s");
+        assert_eq!(
+            (act.create, deleted(&act), &act.wishes.handover),
+            (NewPods { first: 3, count: 1 }, vec![], &None),
+            "silent for {unchanged} s"
+        );
     }
 }
 
@@ -63,7 +67,7 @@ fn a_rollout_goes_on_without_those_of_a_lost_node() {
     let standby_lost = act(&service(2), &there(Some(1), vec![old(1), of_old(stuck(2)), pod(3, true)]));
     assert_eq!(standby_lost.wishes.handover.map(|wish| wish.reason), Some(Reason::RolledOut));
     let new_lost = act(&service(2), &there(Some(1), vec![old(1), old(2), stuck(3)]));
-    assert_eq!((new_lost.create, deleted(&new_lost)), ((4, 1), vec![]));
+    assert_eq!((new_lost.create, deleted(&new_lost)), (NewPods { first: 4, count: 1 }, vec![]));
 }
 
 #[test]

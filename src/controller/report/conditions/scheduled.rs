@@ -57,11 +57,11 @@ fn at_rest(account: &Account<'_>, agenda: &Agenda) -> Verdict {
     }
 }
 
-/// Whether nobody has held the Lease for longer than the patience, since the run was due. Of a run on request nobody knows when that was.
+/// Whether no candidate has held the Lease for longer than the patience, since the run was due. When a run on request was due is not known.
 fn is_overdue(account: &Account<'_>, agenda: &Agenda) -> bool {
     let held = account.job.status.as_ref().and_then(|status| find_condition(&status.conditions, types::HELD));
     let unheld = held.filter(|held| held.status == "False").map(|held| held.last_transition_time.0);
-    let since = unheld.zip(agenda.scheduled_time).map(|(unheld, due)| unheld.max(due));
+    let since = unheld.zip(agenda.due()).map(|(unheld, due)| unheld.max(due));
     since.is_some_and(|since| plan::left(since, plan::patience(account.job), account.now).is_zero())
 }
 

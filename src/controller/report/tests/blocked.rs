@@ -1,4 +1,4 @@
-//! What is said while nobody may take over from a silent holder.
+//! What is said while no candidate may take over from a silent holder.
 
 use super::*;
 use crate::controller::observe::fate::Fate;
@@ -30,21 +30,25 @@ fn a_blocked_takeover_says_why_and_what_to_run() {
     let none = SingletonJobStatus::default();
     let silent = "web-2 has not renewed its lease of 15 s";
     let pod_gone = format!(
-        "{silent}, and may still run on node-a: by the policy AfterPodGone nobody takes over until its container is reported as \
+        "{silent}, and may still run on node-a: the policy AfterPodGone blocks takeover until its container is reported as \
         terminated or the pod is gone; when node-a is switched off: kubectl taint node node-a \
         node.kubernetes.io/out-of-service=nodeshutdown:NoExecute; otherwise: kubectl delete pod web-2 --namespace shop, with --force only \
         when nothing of it runs any more"
     );
     let manual = format!(
-        "{silent}: by the policy Manual nobody takes over until a person says that it is gone; when nothing of it runs any \
+        "{silent}: the policy Manual blocks takeover until a user confirms that it is gone; when nothing of it runs any \
         more: kubectl annotate sj web --namespace shop singletonjob.dev/cleared-holder=web-2 --overwrite"
     );
-    let ignored = format!("{manual}; what the annotation says now, web-1, is not about this holder");
-    let delay = format!("{silent}: by spec.takeover.unreachableHolder.delaySeconds nobody takes over for another 30 s");
-    let table = [
+    let ignored = format!("{manual}; the annotation says web-1 now, but that is not this holder");
+    let used_up = manual.replace("cleared-holder=web-2 ", "cleared-holder=web-2_u2_0 ")
+        + "; the annotation says web-2 now, but that was written under another policy, or about an earlier process in that pod";
+    let spent = SingletonJobStatus { last_handled_cleared_holder: Some("web-2".into()), ..SingletonJobStatus::default() };
+    let delay = format!("{silent}: spec.takeover.unreachableHolder.delaySeconds blocks takeover for another 30 s");
+    let table = vec![
         (with_policy("AfterPodGone", None, &none), 60, reasons::WAITING_FOR_POD_GONE, pod_gone),
         (with_policy("Manual", None, &none), 60, reasons::MANUAL_POLICY, manual),
         (with_policy("Manual", Some("web-1"), &none), 60, reasons::MANUAL_POLICY, ignored),
+        (with_policy("Manual", Some("web-2"), &spent), 60, reasons::MANUAL_POLICY, used_up),
         (with_policy("Manual", Some("web-2"), &none), 20, reasons::DELAY, delay.clone()),
         (with_policy("AfterLeaseExpiry", None, &none), 20, reasons::DELAY, delay),
     ];
@@ -52,7 +56,7 @@ fn a_blocked_takeover_says_why_and_what_to_run() {
         let (_, status) = report(&job, unchanged, Some(on(Some("node-a"))));
         assert_eq!(blocked(&status), Some((reason.to_owned(), message)));
         let held = find_condition(&status.conditions, types::HELD).expect("there");
-        let says = format!("{silent}; nobody takes over yet: see the condition TakeoverBlocked");
+        let says = format!("{silent}; takeover is blocked: see the condition TakeoverBlocked");
         assert_eq!((&*held.status, &*held.reason, &*held.message), ("False", reasons::EXPIRED, &*says));
     }
 }
@@ -61,7 +65,7 @@ fn a_blocked_takeover_says_why_and_what_to_run() {
 fn a_pod_without_a_node_is_not_told_to_be_tainted() {
     let (_, status) = report(&with_policy("AfterPodGone", None, &SingletonJobStatus::default()), 60, Some(on(None)));
     let (_, message) = blocked(&status).expect("blocked");
-    assert!(message.contains("may still run: by the policy") && !message.contains("taint"), "{message}");
+    assert!(message.contains("may still run: the policy") && !message.contains("taint"), "{message}");
 }
 
 #[test]

@@ -12,13 +12,13 @@ fn every_candidate_is_listed_with_its_node_its_role_and_whether_it_is_ready() {
         .iter()
         .map(|candidate| (candidate.name.as_str(), candidate.role, candidate.ready, candidate.node.as_deref()))
         .collect();
-    let node = Some("node-a");
+    let (beside, node) = (Some("node-b"), Some("node-a"));
     assert_eq!(
         listed,
         [
-            ("web-1", CandidateRole::Standby, true, node),
+            ("web-1", CandidateRole::Standby, true, beside),
             ("web-2", CandidateRole::Active, true, node),
-            ("web-3", CandidateRole::Pending, false, node),
+            ("web-3", CandidateRole::Pending, false, beside),
         ]
     );
 }

@@ -80,3 +80,39 @@ fn a_job_that_is_suspended_or_over_is_not_stalled_by_it() {
     let (status, _) = happened(&suspended, &Observed::default(), &[no(Step::BindRole)], None);
     assert_eq!(table(&status), [is("True", reasons::SUSPENDED), None, None]);
 }
+
+#[test]
+fn every_refused_object_is_named_with_its_use_and_stalls_what_cannot_run_without_it() {
+    let running = || Observed { lease: Some(held()), candidates: vec![pod(1, true, None), pod(2, true, None)], ..Observed::default() };
+    let table = [
+        (Step::MakeLease, "LeaseRefused", "candidates agree through the Lease which of them runs the workload", true),
+        (Step::Annotate, "LeaseRefused", "reach the candidates through the Lease", false),
+        (Step::GrantRole, "RoleRefused", "the Role lets candidates read and renew the Lease", true),
+        (Step::BindRole, "RoleBindingRefused", "gives the pods' service account the right to renew the Lease", true),
+        (Step::GuardDrains, "PodDisruptionBudgetRefused", "makes a drain wait until a standby is ready", false),
+    ];
+    let service = job("Never", json!({}), &SingletonJobStatus::default());
+    for (step, reason, purpose, is_needed) in table {
+        for (observed, stalls) in [(Observed::default(), is_needed), (running(), false)] {
+            let (status, events) = happened(&service, &observed, &[no(step)], None);
+            let refused = find_condition(&status.conditions, types::OBJECT_REFUSED).expect("there");
+            assert_eq!((refused.status.as_str(), refused.reason.as_str()), ("True", reason));
+            let words = ["no such thing here", purpose, "change the quota, policy or webhook that refuses it"];
+            assert!(words.iter().all(|words| refused.message.contains(words)), "{}", refused.message);
+            let stalled = if stalls { is("True", reason) } else { is("False", reasons::AS_EXPECTED) };
+            assert_eq!(says(&status, types::STALLED), stalled, "{step:?}, stalls: {stalls}");
+            let ready = says(&status, types::READY).expect("always there");
+            assert_eq!(ready.0 == "True", !observed.candidates.is_empty(), "{step:?}: {ready:?}");
+            assert_eq!(events.iter().filter(|event| **event == "ObjectRefused").count(), 1);
+        }
+    }
+}
+
+#[test]
+fn two_refused_objects_are_both_named_and_one_event_tells_them() {
+    let service = job("Never", json!({}), &SingletonJobStatus::default());
+    let (status, events) = happened(&service, &Observed::default(), &[no(Step::GrantRole), no(Step::GuardDrains)], None);
+    let message = &find_condition(&status.conditions, types::OBJECT_REFUSED).expect("there").message;
+    assert!(message.contains("the Role lets candidates") && message.contains("the PodDisruptionBudget makes a drain"), "{message}");
+    assert_eq!((says(&status, types::OBJECT_REFUSED), events), (is("True", "RoleRefused"), vec!["ObjectRefused"]));
+}

@@ -1,12 +1,50 @@
 //! What is said of a rollout that does not get on.
 
 use super::*;
+use crate::controller::observe::candidate::Life;
 
 /// Made so long before now, from the template of now or an earlier one.
 fn made(number: u32, seconds: u64, is_new: bool) -> Candidate {
     let hash = if is_new { "" } else { "old" };
     let waiting = is_new.then_some("ImagePullBackOff");
     Candidate { template_hash: Some(hash.into()), since: Some(now() - Duration::from_secs(seconds)), ..pod(number, !is_new, waiting) }
+}
+
+#[test]
+fn a_service_is_reconciling_until_the_last_pod_of_the_old_template_has_gone() {
+    let reconciling = |candidates: Vec<Candidate>| {
+        let status = compute(&job("Never", json!({}), &SingletonJobStatus::default()), Some(held()), candidates);
+        says(&status, types::RECONCILING).expect("always said")
+    };
+    let old = |number| made(number, 5000, false);
+    assert_eq!(Some(reconciling(vec![old(1), old(2)])), is("True", reasons::ROLLING_OUT), "before its first new pod");
+    assert_eq!(Some(reconciling(vec![old(1), pod(2, true, None)])), is("True", reasons::ROLLING_OUT), "after the handover");
+    assert_eq!(Some(reconciling(vec![pod(2, true, None), pod(3, true, None)])), is("False", reasons::AS_EXPECTED));
+}
+
+#[test]
+fn a_rollout_goes_on_while_a_pod_of_the_old_template_is_to_end_and_while_the_lease_is_free() {
+    let compute_from = |before: &SingletonJobStatus, lease: Seen, candidates: Vec<Candidate>| {
+        compute(&job("Never", json!({}), before), Some(lease), candidates)
+    };
+    let leaving = Candidate { life: Life::Leaving, ..made(2, 5000, false) };
+    let ends = compute_from(&SingletonJobStatus::default(), held(), vec![leaving, pod(3, true, None)]);
+    assert_eq!(says(&ends, types::RECONCILING), is("True", reasons::ROLLING_OUT));
+    let before = compute_from(&SingletonJobStatus::default(), held(), vec![pod(2, true, None), pod(3, true, None)]);
+    assert_eq!((says(&before, types::READY), is_true(&before.conditions, types::RECONCILING)), (is("True", reasons::HELD), false));
+    let free = released(&json!(null), &json!(null));
+    let changed = SingletonJobStatus { observed_generation: Some(2), ..before.clone() };
+    let replaced = compute_from(&changed, free.clone(), vec![pod(4, true, None)]);
+    assert_eq!(
+        says(&replaced, types::READY).map(|(status, _)| status).as_deref(),
+        Some("False"),
+        "a new template is not ready for want of pods"
+    );
+    let between = compute_from(&before, free, vec![made(1, 5000, false), made(3, 5000, false)]);
+    assert_eq!(
+        (says(&between, types::READY), says(&between, types::RECONCILING)),
+        (is("True", reasons::HELD), is("True", reasons::ROLLING_OUT))
+    );
 }
 
 /// Its pods 1 and 2 are of the old template; 2 holds.
@@ -35,7 +73,11 @@ fn a_service_whose_new_template_cannot_start_is_ready_and_stalled_after_the_dead
     };
     let (_, before) = happened("Never", &SingletonJobStatus::default(), None);
     let (events, waiting) = happened("Never", &before, Some(599));
-    assert_eq!((told(events), table(&waiting)), (vec![], [is("True", reasons::HELD), None, None]));
+    assert_eq!((told(events), table(&waiting)), (vec![], [is("True", reasons::HELD), is("True", reasons::ROLLING_OUT), None]));
+    assert_eq!(
+        message(&waiting, types::RECONCILING),
+        "rolling out spec.template: 1 of 3 candidates have it; web-2 runs the template before until a new standby is ready"
+    );
     let (events, exceeded) = happened("Never", &waiting, Some(600));
     assert_eq!(told(events), [(true, COMPLAINT.to_owned())]);
     assert_eq!(table(&exceeded), [is("True", reasons::HELD), None, is("True", reasons::PROGRESS_DEADLINE_EXCEEDED)]);
@@ -55,4 +97,25 @@ fn a_one_shot_that_runs_is_not_given_up_for_a_new_template_that_cannot_start() {
     assert_eq!(message(&exceeded, types::RECONCILING), COMPLAINT);
     assert!(message(&exceeded, types::READY).ends_with("see the condition Reconciling"), "{}", message(&exceeded, types::READY));
     assert_eq!(happened("OnSuccess", &exceeded, Some(600)), (vec![], exceeded));
+}
+
+#[test]
+fn a_holder_of_a_new_template_that_does_not_become_ready_exceeds_the_deadline() {
+    let happened = |seconds: u64| {
+        let mut lease = held();
+        lease.record.acquire_time = Some(now() - Duration::from_secs(seconds));
+        let holder = Candidate { ready: false, hindrance: None, unready_since: None, ..made(2, 5000, true) };
+        let observed = Observed { lease: Some(lease), candidates: vec![made(1, 5000, false), holder], ..Observed::default() };
+        let job = job("Never", json!({}), &SingletonJobStatus::default());
+        let account = Account::new(&job, &observed, &Plan::LetGo, apply::nothing(), now());
+        let after = status::compute(&account);
+        let told = events::between(&account, &SingletonJobStatus::default(), &after).into_iter();
+        let told: Vec<_> = told.filter(|event| event.reason == reasons::PROGRESS_DEADLINE_EXCEEDED).map(|event| event.note).collect();
+        (table(&after)[2].clone(), message(&after, types::STALLED), told)
+    };
+    let complaint = "the rollout of spec.template waits: web-2 was not ready within 600 s; it holds the Lease, and what is of the old template \
+                     stands by: correct spec.template, or put the old one back";
+    assert_eq!(happened(599), (None, "nothing needs a change by the user".into(), vec![]), "it is counted from when it took over");
+    let exceeded = (is("True", reasons::PROGRESS_DEADLINE_EXCEEDED), complaint.to_owned(), vec![complaint.to_owned()]);
+    assert_eq!(happened(600), exceeded);
 }

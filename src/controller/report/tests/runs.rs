@@ -99,6 +99,10 @@ fn a_failure_names_its_pod_and_says_how_it_ended() {
     assert_eq!((pod.as_str(), note.as_str()), ("web-1", expected));
     let (_, note) = told("Never", counted(json!({"signal": 9}), "WorkloadFailed"), vec![], &new);
     assert_eq!(note, "the workload failed in web-1: exit code 137 (SIGKILL); its log says why");
+    let mut not_alive = counted(json!({"code": 0}), "WorkloadFailed");
+    not_alive.record.notes.released.as_mut().expect("given back").unhealthy = true;
+    let (_, note) = told("Never", not_alive, vec![], &new);
+    assert_eq!(note, "the workload failed in web-1: exit code 0 (Unhealthy); its log says why");
     let progress = json!({"uid": "j", "run": 1, "starts": 2, "failures": 1, "setbacks": 0, "retryAfterSeconds": 0, "open": true});
     let lost = seen(Some("web-2_u2_0"), json!({"progress": progress}), 1);
     let lease = LeaseStatus { holder: Some("web-1".into()), node: Some("node-b".into()), ..LeaseStatus::default() };

@@ -7,7 +7,7 @@ use crate::controller::plan::schedule::request::Fate;
 const TICK: &str = "2026-01-01T14:00:00Z";
 const NEXT: &str = "2026-01-01T15:00:00Z";
 
-fn hourly(spec: Value, status: &SingletonJobStatus) -> SingletonJob {
+pub(super) fn hourly(spec: Value, status: &SingletonJobStatus) -> SingletonJob {
     let mut all = json!({"schedule": {"cron": "@hourly"}});
     all.as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
     let mut job = job("OnSuccess", all, status);
@@ -16,7 +16,7 @@ fn hourly(spec: Value, status: &SingletonJobStatus) -> SingletonJob {
 }
 
 /// What the Lease says of run `number`, the one of 14:00, and of all ticks up to `settled`.
-fn notes(number: u32, settled: &str, missed: u64) -> Value {
+pub(super) fn notes(number: u32, settled: &str, missed: u64) -> Value {
     let tick = (number > 0).then_some(TICK);
     json!({
         "run": {"uid": "j", "number": number, "desired": if number == 0 { "Stop" } else { "Run" }, "scheduledTime": tick},
@@ -24,12 +24,12 @@ fn notes(number: u32, settled: &str, missed: u64) -> Value {
     })
 }
 
-fn with(mut notes: Value, more: Value) -> Value {
+pub(super) fn with(mut notes: Value, more: Value) -> Value {
     notes.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
     notes
 }
 
-fn progress(number: u32) -> Value {
+pub(super) fn progress(number: u32) -> Value {
     json!({"progress": {"uid": "j", "run": number, "starts": 1, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": true}})
 }
 
@@ -39,7 +39,7 @@ fn ended(outcome: &str) -> Value {
     json!({"finished": finished(outcome, "Completed", 0), "released": released})
 }
 
-fn happened(job: &SingletonJob, lease: Seen, candidates: Vec<Candidate>) -> (SingletonJobStatus, Vec<events::Event>) {
+pub(super) fn happened(job: &SingletonJob, lease: Seen, candidates: Vec<Candidate>) -> (SingletonJobStatus, Vec<events::Event>) {
     let observed = Observed { lease: Some(lease), candidates, ..Observed::default() };
     let plan = plan::plan(job, &observed, now());
     let account = Account::new(job, &observed, &plan, apply::nothing(), now());
@@ -61,7 +61,7 @@ fn between_runs_it_is_ready_and_says_when_the_next_one_is_due() {
     let ready = find_condition(&status.conditions, types::READY).expect("there");
     assert_eq!(ready.message, format!("the next run is due at {NEXT}"));
     assert_eq!((status.next_schedule_time, status.last_schedule_time, status.missed_runs), (time(NEXT), None, Some(0)));
-    assert_eq!((says(&status_of(&job), types::STANDBY_AVAILABLE), told), (None, vec![]), "nobody is missing");
+    assert_eq!((says(&status_of(&job), types::STANDBY_AVAILABLE), told), (None, vec![]), "no candidate is missing");
     assert_eq!((status.run, status.runs.len(), status.start_time), (None, 0, None));
 }
 

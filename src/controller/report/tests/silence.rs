@@ -1,4 +1,4 @@
-//! What is said while the holder is silent, or nobody knows who it is.
+//! What is said while the holder is silent, or it is not known.
 
 use super::*;
 

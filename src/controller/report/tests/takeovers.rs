@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::controller::observe::sightings::Former;
+use crate::lease::identity::Identity;
 use crate::lease::notes::Reason;
-use crate::lease::record::Identity;
 
 #[test]
 fn a_workload_that_hands_over_by_its_exit_code_is_told_so() {
@@ -37,7 +37,7 @@ fn a_taker_whose_clock_is_behind_keeps_its_gap_in_status() {
     let seen_both = Some(Duration::from_millis(40));
     assert_eq!(gap("2026-01-01T14:03:10.9Z", seen_both), Some(100), "by the times of day, as long as they make sense");
     assert_eq!(gap("2026-01-01T15:00:00Z", seen_both), Some(40), "by the controller's clock");
-    assert_eq!(gap("2026-01-01T15:00:00Z", None), None, "nobody can tell");
+    assert_eq!(gap("2026-01-01T15:00:00Z", None), None, "it is not known");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::super::super::clock::Moment;
 use super::super::super::notes::{Exit, Policy, Reason};
 use super::super::wire::Worth;
@@ -33,6 +35,35 @@ impl Workload {
         match self {
             Self::Ended(exit, _) | Self::Empty(Some(exit)) => Some(exit),
             Self::Unstarted | Self::Running | Self::Empty(None) => None,
+        }
+    }
+}
+
+/// Whether the workload has been ready in this tenure: since when, by the time of day, and whether that was sent to the Lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Readiness {
+    Unknown,
+    News(Timestamp),
+    Told(Timestamp),
+}
+
+impl Readiness {
+    pub(super) fn since(self) -> Option<Timestamp> {
+        match self {
+            Self::Unknown => None,
+            Self::News(since) | Self::Told(since) => Some(since),
+        }
+    }
+
+    /// Whether a renewal is due at once.
+    pub(super) fn is_news(self) -> bool {
+        matches!(self, Self::News(_))
+    }
+
+    /// A write that keeps the Lease was sent.
+    pub(super) fn told(&mut self) {
+        if let Self::News(since) = *self {
+            *self = Self::Told(since);
         }
     }
 }
@@ -105,7 +136,7 @@ impl Stopping {
         }
     }
 
-    /// Whether the Lease is to be told now: should the holder be cut off before its workload has ended, nobody could know that it was stopping.
+    /// Whether the Lease is to be told now: should the holder be cut off before its workload has ended, no candidate could know that it was stopping.
     fn is_news(&self) -> bool {
         self.said == Said::Nothing && !self.grace.is_zero() && self.interruption().is_some()
     }

@@ -37,8 +37,14 @@ impl Tenure {
             Phase::Stopping(stopping) => stopping.interruption(),
             Phase::Holding | Phase::Releasing { .. } | Phase::Over(_) => None,
         };
-        let clock_source = candidate.clock_source.clone();
-        Health { token: Some(self.token), stopping, warnings: warnings(candidate, timing, lateness), clock_source, ..wire.health() }
+        Health {
+            token: Some(self.token),
+            stopping,
+            workload_ready: self.readiness.since(),
+            warnings: warnings(candidate, timing, lateness),
+            clock_source: candidate.clock_source.clone(),
+            ..wire.health()
+        }
     }
 
     /// Keeps the Lease and says how the attempt has ended: something survives its kill, and what the kernel will do about that is not known yet.
@@ -77,6 +83,7 @@ impl Tenure {
             exit: self.workload.exit(),
             started: self.started.map(|_| self.acquire_time),
             unhealthy: *why == Why::Unhealthy,
+            ready: self.readiness.since().is_some(),
             exceeded: match why {
                 Why::Exceeded => true,
                 Why::Release(Reason::Stopped) => false,

@@ -6,7 +6,15 @@ use super::*;
 
 /// How long each of four standbys lets others go first, by a line of pod uids.
 fn turns(line: &[&str], transitions: i32) -> Vec<Duration> {
-    let freed = Record { transitions, ..free() }.noted(|notes| notes.succession = line.iter().map(|uid| (*uid).to_owned()).collect());
+    turns_after(Reason::Created, line, transitions)
+}
+
+fn turns_after(reason: Reason, line: &[&str], transitions: i32) -> Vec<Duration> {
+    let line = line.iter().map(|uid| (*uid).to_owned()).collect();
+    let freed = Record { transitions, ..free() }.noted(|notes| {
+        notes.succession = line;
+        notes.released.as_mut().expect("it is free").reason = reason;
+    });
     let standby = |number: u64| Identity::new(&format!("web-{number}"), &format!("uid-{number}"), number);
     (1..=4).map(|number| succession::delay(&standby(number), &freed, 5)).collect()
 }
@@ -17,6 +25,19 @@ fn a_line_that_somebody_wrote_is_kept_and_whoever_is_not_in_it_comes_after() {
     let [first, second] = [0, 50].map(Duration::from_millis);
     assert_eq!((turns[2], turns[0]), (first, second));
     assert!(turns[1] > second && turns[3] > second, "{turns:?}");
+}
+
+#[test]
+fn a_lease_that_was_handed_over_is_left_for_a_second_to_the_first_in_line() {
+    for reason in [Reason::Handover, Reason::RolledOut, Reason::Failback, Reason::Unready] {
+        let turns = turns_after(reason, &["uid-3", "uid-1"], 1);
+        assert_eq!((turns[2], turns[0]), (Duration::ZERO, Duration::from_millis(1050)), "{reason:?}");
+        assert!(turns[1] > turns[0] && turns[3] > turns[0], "{reason:?}: {turns:?}");
+    }
+    let unnamed = turns_after(Reason::Handover, &[], 1);
+    assert!(unnamed.iter().all(|turn| turn.as_millis() < 200), "without a line all go by their own rank: {unnamed:?}");
+    let drained = turns_after(Reason::Drain, &["uid-3", "uid-1"], 1);
+    assert_eq!(drained[0], Duration::from_millis(50), "a drain names no successor");
 }
 
 #[test]

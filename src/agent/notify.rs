@@ -1,0 +1,84 @@
+//! How the readiness probe and the `preStop` hook, processes that the kubelet runs beside the agent, tell the agent that the workload is ready, or
+//! is being ended.
+//!
+//! By a datagram that names the start of the workload: to a socket in the state directory, so that the deciding thread reads no file. A
+//! datagram of the probe that is lost is sent again with the next success.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+use crate::contract::TERMINATION_PREFIX;
+
+/// The length of a datagram.
+pub(super) const LENGTH: usize = size_of::<u64>();
+/// In the state directory.
+const SOCKET: &str = "notify";
+
+/// In the number of a datagram: what a start, in nanoseconds since the boot, does not reach in 292 years.
+const IS_ENDING: u64 = 1 << 63;
+
+/// What a datagram says of the workload that was started at a reading of CLOCK_BOOTTIME, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// Its readiness probe has succeeded.
+    Ready(u64),
+    /// The kubelet ends its container, and the hook is about to run.
+    Ending(u64),
+}
+
+impl News {
+    /// `None` if it is no datagram of this kind.
+    pub(super) fn read(datagram: &[u8]) -> Option<Self> {
+        let number = u64::from_ne_bytes(datagram.try_into().ok()?);
+        Some(if number & IS_ENDING == 0 { Self::Ready(number) } else { Self::Ending(number & !IS_ENDING) })
+    }
+
+    fn number(self) -> u64 {
+        match self {
+            Self::Ready(start) => start,
+            Self::Ending(start) => start | IS_ENDING,
+        }
+    }
+
+    /// It never waits: an agent that is stopped hears of it later.
+    pub(super) fn send(self, directory: &Path) {
+        let sent = UnixDatagram::unbound().and_then(|socket| {
+            socket.set_nonblocking(true)?;
+            socket.send_to(&self.number().to_ne_bytes(), directory.join(SOCKET))
+        });
+        if let Err(error) = sent {
+            eprintln!("{TERMINATION_PREFIX}telling the agent how the workload fares: {error}");
+        }
+    }
+}
+
+/// Where an agent listens, in place of an earlier container's.
+///
+/// # Errors
+/// Where the directory or the kernel does not let it.
+pub(super) fn bind(directory: &Path) -> io::Result<UnixDatagram> {
+    let path = directory.join(SOCKET);
+    if let Err(error) = fs::remove_file(&path)
+        && error.kind() != ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let socket = UnixDatagram::bind(path)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_come_back_as_they_were_sent() {
+        for news in [News::Ready(7), News::Ending(7), News::Ready(0), News::Ending(u64::MAX >> 1)] {
+            assert_eq!(News::read(&news.number().to_ne_bytes()), Some(news));
+        }
+        assert_eq!(News::read(b"short"), None);
+    }
+}

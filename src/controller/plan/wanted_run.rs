@@ -1,0 +1,136 @@
+//! Which run the Lease should ask for.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::super::observe::Observed;
+use super::failed_pods;
+use super::runs::{self, Closed, ONLY_RUN, ended, noted};
+use super::schedule::Agenda;
+use crate::api::SingletonJob;
+use crate::api::conditions::reasons;
+use crate::lease::elector;
+use crate::lease::notes::{Desired, Run};
+
+/// Why nothing runs although the Lease, made anew, does not know that the run is over.
+const FINISHED: &str = "Finished";
+/// Why nothing runs yet.
+const NOTHING_DUE: &str = "NothingDue";
+
+/// What the Lease should say should run; `agenda` is that of a job with a schedule, `closed` why the controller closes the run, if it does.
+pub fn wanted(job: &SingletonJob, observed: &Observed, agenda: Option<&Agenda>, closed: Option<Closed>, now: Timestamp) -> Run {
+    let number = agenda.map_or(ONLY_RUN, |agenda| agenda.number);
+    let over = agenda.map_or_else(|| runs::is_over(job, observed), |agenda| !agenda.goes_on);
+    let reason = match (job.spec.suspend, job.spec.replicas) {
+        _ if closed.is_some() => closed.map(Closed::reason),
+        _ if number == 0 => Some(NOTHING_DUE),
+        _ if over && ended(job, observed, number).is_none() => Some(FINISHED),
+        (_, 0) => Some(reasons::SCALED_TO_ZERO),
+        (true, _) if agenda.is_none() => Some(reasons::SUSPENDED),
+        _ => None,
+    };
+    let desired = if reason.is_some() { Desired::Stop } else { Desired::Run };
+    let uid = job.metadata.uid.clone().unwrap_or_default();
+    let resumptions = resumptions(job, observed, number, desired);
+    let scheduled_time = agenda.and_then(|agenda| agenda.scheduled_time);
+    let has_deadline = desired == Desired::Run && job.spec.active_deadline_seconds.is_some();
+    let since = has_deadline.then(|| since(job, observed, number, now));
+    let failed_pods = failed_pods::of(job, observed, number);
+    Run { uid, number, desired, scheduled_time, reason: reason.map(str::to_owned), resumptions, since, failed_pods }
+}
+
+/// One more than the Lease has where that says Stop and is to say Run.
+fn resumptions(job: &SingletonJob, observed: &Observed, number: u32, desired: Desired) -> u32 {
+    let same = noted(job, observed).filter(|run| run.number == number);
+    same.map_or(0, |run| run.resumptions.saturating_add(u32::from(run.desired == Desired::Stop && desired == Desired::Run)))
+}
+
+/// From when the Lease has said that the run is wanted. That is when its job is made, its tick is taken, or it is resumed.
+fn since(job: &SingletonJob, observed: &Observed, number: u32, now: Timestamp) -> Timestamp {
+    let same = noted(job, observed).filter(|run| run.number == number && run.desired == Desired::Run);
+    same.and_then(|run| run.since).unwrap_or(now)
+}
+
+/// How long the run may still take, as its candidates reckon; none where it has not begun, or may take as long as it likes.
+pub fn left(job: &SingletonJob, observed: &Observed, agenda: Option<&Agenda>, now: Timestamp) -> Option<Duration> {
+    let record = &observed.lease.as_ref()?.record;
+    let account = elector::account_of(record, &wanted(job, observed, agenda, runs::closed(job, observed), now));
+    elector::time_left(&account, record.notes.policy.as_ref()?, now)
+}
+
+#[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::tests::{job, lease, now, settled};
+    use super::*;
+
+    /// A Lease that says so of this very run.
+    fn told(desired: &str, resumptions: u32, more: Value) -> Observed {
+        let run = json!({"uid": "j", "number": 1, "desired": desired, "resumptions": resumptions});
+        let mut annotations = json!({"singletonjob.dev/run": run.to_string()});
+        annotations.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        Observed { lease: Some(lease(None, annotations)), ..Observed::default() }
+    }
+
+    #[test]
+    fn every_time_that_it_is_resumed_is_counted_once() {
+        let (running, suspended) = (job(json!({}), settled()), job(json!({"suspend": true}), settled()));
+        let none = || json!({});
+        let another =
+            json!({"singletonjob.dev/run": json!({"uid": "earlier", "number": 1, "desired": "Stop", "resumptions": 4}).to_string()});
+        let table = vec![
+            ("the Lease is new", &running, Observed::default(), (Desired::Run, 0)),
+            ("it runs", &running, told("Run", 2, none()), (Desired::Run, 2)),
+            ("it is suspended", &suspended, told("Run", 2, none()), (Desired::Stop, 2)),
+            ("it stays so", &suspended, told("Stop", 2, none()), (Desired::Stop, 2)),
+            ("it is resumed", &running, told("Stop", 2, none()), (Desired::Run, 3)),
+            ("and looked at again", &running, told("Run", 3, none()), (Desired::Run, 3)),
+            ("another's", &running, told("Stop", 4, another), (Desired::Run, 0)),
+        ];
+        for (what, job, observed, expected) in table {
+            let wanted = wanted(job, &observed, None, None, now());
+            assert_eq!((wanted.desired, wanted.resumptions), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_is_counted_from_when_the_run_is_wanted_or_resumed() {
+        let ago = |seconds: u64| (now() - Duration::from_secs(seconds)).to_string();
+        let limited = |more: Value| {
+            let mut spec = json!({"activeDeadlineSeconds": 60});
+            spec.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            job(spec, settled())
+        };
+        let noted = |desired: &str, more: Value| {
+            let mut run = json!({"uid": "j", "number": 1, "desired": desired});
+            run.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            Observed { lease: Some(lease(None, json!({"singletonjob.dev/run": run.to_string()}))), ..Observed::default() }
+        };
+        let since = |job: SingletonJob, observed: Observed| wanted(&job, &observed, None, None, now()).since.map(|since| since.to_string());
+        assert_eq!(since(limited(json!({})), Observed::default()), Some(ago(0)), "it is new");
+        assert_eq!(since(limited(json!({})), noted("Run", json!({"since": ago(30)}))), Some(ago(30)), "it waits");
+        assert_eq!(since(limited(json!({"suspend": true})), noted("Run", json!({"since": ago(30)}))), None, "it is suspended");
+        assert_eq!(since(limited(json!({})), noted("Stop", json!({}))), Some(ago(0)), "it is resumed");
+        assert_eq!(since(job(json!({}), settled()), Observed::default()), None, "it has no deadline");
+    }
+
+    #[test]
+    fn the_time_that_is_left_is_reckoned_as_candidates_do() {
+        let begun = |seconds: u64, resumptions: u32| {
+            let started = (now() - Duration::from_secs(seconds)).to_string();
+            let progress = json!({"uid": "j", "run": 1, "starts": 1, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": false,
+                                  "startTime": started, "resumptions": resumptions});
+            let policy = json!({"leaseDurationSeconds": 15, "renewDeadlineMilliseconds": 8800, "gracePeriodMilliseconds": 2200,
+                                "retryPeriodMilliseconds": 2900, "completionPolicy": "OnSuccess", "backoffLimit": 6, "candidates": 2,
+                                "activeDeadlineSeconds": 60});
+            json!({"singletonjob.dev/progress": progress.to_string(), "singletonjob.dev/policy": policy.to_string()})
+        };
+        let seconds = |observed: &Observed| left(&job(json!({}), settled()), observed, None, now()).map(|left| left.as_secs());
+        assert_eq!([20, 60, 99].map(|ago| seconds(&told("Run", 1, begun(ago, 1)))), [Some(40), Some(0), Some(0)]);
+        assert_eq!(seconds(&told("Run", 1, begun(99, 0))), None, "it was resumed since");
+        assert_eq!(seconds(&told("Stop", 1, begun(99, 1))), None, "it is being resumed");
+    }
+}

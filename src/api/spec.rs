@@ -226,13 +226,18 @@ impl SingletonJobSpec {
 
     /// Whether another controller looks after it.
     pub fn is_anothers(&self) -> bool {
-        self.managed_by.as_deref().is_some_and(|controller| controller != OUR_NAME)
+        self.managed_by.as_deref().is_some_and(is_another)
     }
 
     /// Whether the workload is to stay stopped. The run of a schedule is not stopped by suspension: only ticks are.
     pub fn is_stopped(&self) -> bool {
         self.replicas == 0 || self.suspend && self.schedule.is_none()
     }
+}
+
+/// Whether this value of `spec.managedBy` names another controller.
+pub fn is_another(controller: &str) -> bool {
+    controller != OUR_NAME
 }
 
 fn default_replicas() -> i32 {

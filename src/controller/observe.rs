@@ -10,6 +10,7 @@ pub mod fate;
 pub mod hanging;
 pub mod room;
 pub mod sightings;
+pub mod undecodable;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::core::DeserializeGuard;
+use kube::core::error_boundary::InvalidObject;
 use kube::runtime::controller::Action;
 use kube::{Client, Resource, ResourceExt};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
+use tokio::task::block_in_place;
 
 use super::apply::{self, Applied};
 use super::build;
@@ -118,21 +121,7 @@ pub async fn reconcile(guarded: Arc<DeserializeGuard<SingletonJob>>, context: Ar
     let result = match &guarded.0 {
         // On the heap: most of its size is requests that are seldom made.
         Ok(job) => Box::pin(one(job, &context)).await,
-        Err(invalid) => {
-            tracing::warn!(
-                namespace = invalid.metadata.namespace,
-                name = invalid.metadata.name,
-                error = invalid.error,
-                "a SingletonJob cannot be read; it is left alone until it is applied again"
-            );
-            let note = format!(
-                "this version of the controller cannot read this SingletonJob: {}; apply it again, or upgrade the operator",
-                invalid.error
-            );
-            let event = Event { reason: "InvalidSpec", warning: true, note, pod: None };
-            context.recorder.record(guarded.as_ref(), vec![event]).await;
-            Ok(Action::await_change())
-        }
+        Err(invalid) => report_undecodable(&guarded, invalid, &context).await,
     };
     if result.is_ok() {
         context.failures.none(&key(guarded.meta()));
@@ -163,13 +152,41 @@ fn key(metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) ->
     (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
 }
 
+/// Says that the controller cannot read a SingletonJob, unless that is another controller's.
+async fn report_undecodable(
+    guarded: &DeserializeGuard<SingletonJob>,
+    invalid: &InvalidObject,
+    context: &Context,
+) -> Result<Action, Failure> {
+    if observe::undecodable::is_anothers(&context.client, &invalid.metadata).await? {
+        return Ok(Action::await_change());
+    }
+    let (namespace, name) = key(&invalid.metadata);
+    let error = &invalid.error;
+    tracing::warn!(namespace, name, error, "a SingletonJob cannot be read; it is left alone until it is applied again");
+    let note = format!("this version of the controller cannot read this SingletonJob: {error}; apply it again, or upgrade the operator");
+    let event = Event { reason: "InvalidSpec", warning: true, note, pod: None };
+    context.recorder.record(guarded, vec![event]).await;
+    Ok(Action::await_change())
+}
+
+/// Plans. The search for a tick that is years away leaves the other reconciliations of its worker to another thread.
+fn plan_one(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Plan {
+    let has_workers = Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+    if job.spec.schedule.is_some() && has_workers {
+        block_in_place(|| plan::plan(job, observed, now))
+    } else {
+        plan::plan(job, observed, now)
+    }
+}
+
 async fn one(job: &SingletonJob, context: &Context) -> Result<Action, Failure> {
     let now = Timestamp::now();
     let asked = asked(&job.metadata);
     let standing = context.refusals.standing(&key(&job.metadata), asked, Instant::now());
     let observed = observe::cached(job, &context.caches, &context.sightings, clock::now().at)?;
     let observed = with_answers(job, observed, context).await?;
-    let plan = plan::plan(job, &observed, now);
+    let plan = plan_one(job, &observed, now);
     if !needs_own_eyes(&plan, &observed, &standing) {
         return Box::pin(carry_out(job, observed, plan, (asked, &standing), now, context)).await;
     }
@@ -177,7 +194,7 @@ async fn one(job: &SingletonJob, context: &Context) -> Result<Action, Failure> {
         return Ok(Action::await_change());
     };
     let observed = with_answers(&job, observed, context).await?;
-    let plan = plan::plan(&job, &observed, now);
+    let plan = plan_one(&job, &observed, now);
     Box::pin(carry_out(&job, observed, plan, (asked, &standing), now, context)).await
 }
 

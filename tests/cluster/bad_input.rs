@@ -123,6 +123,8 @@ fn a_singletonjob_that_does_not_decode_is_reported_and_does_not_stop_the_others(
         let tenure = sound.pair().await;
         let odd = Job::service(scenario, "odd");
         odd.pair().await;
+        let theirs = Job::service(scenario, "theirs").with(json!({"managedBy": "example.com/other"}));
+        theirs.apply();
         let definitions = Api::<CustomResourceDefinition>::all(scenario.client.clone());
         let name = "singletonjobs.singletonjob.dev";
         let anything = json!({"x-kubernetes-preserve-unknown-fields": true});
@@ -135,9 +137,12 @@ fn a_singletonjob_that_does_not_decode_is_reported_and_does_not_stop_the_others(
         };
         definitions.patch(name, &PatchParams::default(), &set(&anything)).await.expect("a looser schema");
         let patch = json!({"spec": {"template": {"spec": {"priority": "much"}}}}).to_string();
-        let accepted = || scenario.kubectl(&["patch", "sj", "odd", "--type=merge", "--patch", &patch]).status.success().then_some(());
-        eventually("the looser schema comes into force", SOON, accepted).await;
+        let accepted = |name| scenario.kubectl(&["patch", "sj", name, "--type=merge", "--patch", &patch]).status.success().then_some(());
+        eventually("the looser schema comes into force", SOON, || accepted("theirs")).await;
+        eventually("it is in force for the other too", SOON, || accepted("odd")).await;
         odd.await_event("InvalidSpec", "cannot read this SingletonJob").await;
+        let told = scenario.must(&["get", "events", "--field-selector=involvedObject.name=theirs", "--output=name"]);
+        assert_eq!(told, "", "another controller's is left alone");
 
         sound.delete_pod(&tenure.pod);
         await_tenure(&sound.records, 2, SOON).await;

@@ -57,8 +57,7 @@ impl Calendar {
         Ok(Self { cron, zone })
     }
 
-    /// The first tick after `instant`; `None` if there is none until 2199. To find that out takes two milliseconds of a processor, so a
-    /// reconciliation does it where it runs.
+    /// The first tick after `instant`; `None` if there is none until 2199. To find that out takes two milliseconds of a processor.
     pub fn after(&self, instant: Timestamp) -> Option<Timestamp> {
         let mut local = self.zone.to_datetime(instant);
         loop {

@@ -48,7 +48,7 @@ pub struct Objects {
 }
 
 fn made_for(mut pod: Pod, act: &Act) -> Pod {
-    let label = act.made_for.map(|run| (labels::MADE_FOR_RUN.to_owned(), run.to_string()));
+    let label = act.run.made_for().map(|run| (labels::MADE_FOR_RUN.to_owned(), run.to_string()));
     pod.metadata.labels.get_or_insert_default().extend(label);
     pod
 }

@@ -6,7 +6,7 @@
 //! - Never more than one voluntary change of hands at a time, and none without a ready successor.
 //!
 //! # Layout
-//! [`runs`]: which run is wanted, and how far it has come. [`schedule`]: which tick becomes one. [`takeover`]: the Lease and its wishes.
+//! [`runs`]: how far a run has come. [`run_plan`]: what is decided about it. [`only_run`] and [`schedule`] decide that. [`wanted_run`]: what the Lease says of it. [`takeover`]: the Lease and its wishes.
 //! [`clearance`]: whether a silent holder is gone. [`closing`]: which run cannot be started. [`candidates`]: how many pods. [`rollout`]: which template. [`trial`]: whether
 //! that has been tried in vain. [`template`]: whether
 //! the API server is asked of it first. [`progress`]: whether a rollout gets on. [`spread`]: whether one is to be elsewhere. [`handover`]: who should hold, by [`preference`] among others. [`retention`]: which ended pods stay. [`failure`]: what candidates
@@ -19,11 +19,13 @@ pub mod closing;
 pub mod failed_pods;
 pub mod failure;
 pub mod handover;
+pub mod only_run;
 pub mod preference;
 pub mod progress;
 pub mod request;
 pub mod retention;
 pub mod rollout;
+pub mod run_plan;
 pub mod runs;
 pub mod schedule;
 pub mod spread;
@@ -48,10 +50,9 @@ use crate::lease::notes::Run;
 use crate::lease::timing::{Timing, Wanted};
 use candidates::{NewPods, RoleLabel};
 use handover::Choice;
-use handover::request::{Fate, Request};
+use handover::request::{HandoverAnswer, HandoverRequest};
 use rollout::Step;
-use runs::Closed;
-use schedule::Agenda;
+use run_plan::RunPlan;
 use takeover::{Creation, Wishes};
 
 /// What should be done about one SingletonJob.
@@ -91,10 +92,6 @@ pub struct Act {
     pub validate: bool,
     /// Candidates to make.
     pub create: NewPods,
-    /// Why the run is closed, or has been.
-    pub closed: Option<Closed>,
-    /// The run that they are made for, where there is more than one.
-    pub made_for: Option<u32>,
     /// Pods to delete.
     pub delete: Vec<PodRef>,
     /// Pods whose role label is wrong.
@@ -104,11 +101,9 @@ pub struct Act {
     /// Ended pods whose other containers should end too.
     pub retire: Vec<PodRef>,
     /// What becomes of a request to hand over.
-    pub request: Option<Request>,
-    /// What becomes of a request to run.
-    pub run_request: Option<schedule::request::Request>,
-    /// What is decided about the schedule, if there is one.
-    pub agenda: Option<Agenda>,
+    pub request: Option<HandoverRequest>,
+    /// What is decided about the run.
+    pub run: RunPlan,
     /// To look again after.
     pub next_look: Duration,
 }
@@ -130,11 +125,11 @@ pub fn plan(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Plan {
     if retention::left_of_job(job, observed, now) == Some(Duration::ZERO) {
         return Plan::Delete;
     }
-    let decided = timing(job).and_then(|timing| Ok((timing, schedule::agenda(job, observed, now)?)));
+    let decided = timing(job).and_then(|timing| Ok((timing, decide(job, observed, now)?)));
     match (decided, &observed.foreign) {
         (Err(message), _) => Plan::Refuse(Refusal { reason: reasons::INVALID_SPEC, message }),
         (Ok(_), Some(message)) => Plan::Refuse(Refusal { reason: reasons::FOREIGN_OBJECT, message: message.clone() }),
-        (Ok((timing, agenda)), None) => Plan::Act(Box::new(act(job, observed, timing, agenda, now))),
+        (Ok((timing, run)), None) => Plan::Act(Box::new(act(job, observed, timing, run, now))),
     }
 }
 
@@ -156,24 +151,25 @@ pub fn timing(job: &SingletonJob) -> Result<Timing, String> {
     Timing::new(&wanted).map_err(|misfit| format!("spec.lease: {misfit}"))
 }
 
-fn act(job: &SingletonJob, observed: &Observed, timing: Timing, agenda: Option<Agenda>, now: Timestamp) -> Act {
+fn decide(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Result<RunPlan, String> {
+    match &job.spec.schedule {
+        Some(schedule) => schedule::decide(job, schedule, observed, now),
+        None => Ok(only_run::decide(job, observed, now)),
+    }
+}
+
+fn act(job: &SingletonJob, observed: &Observed, timing: Timing, run: RunPlan, now: Timestamp) -> Act {
     let pace = candidates::pace(observed, now);
     let number = candidates::next_number(job, observed);
     let time_to_live = retention::time_to_live(job, observed, now);
-    let spreading = spread::decide(job, observed, agenda.as_ref(), now);
-    let Step { create, delete, rolls_out } = pods(job, observed, agenda.as_ref(), time_to_live, spreading.surplus, now);
+    let spreading = spread::decide(job, observed, &run, now);
+    let Step { create, delete, rolls_out } = pods(job, observed, &run, time_to_live, spreading.surplus, now);
     let choice = handover::choose(job, observed, rolls_out, now);
     let awaited = progress::awaited(job, observed).map(|awaited| awaited.left(now));
     let is_free = observed.holder().is_none();
-    let left = if is_free { wanted_run::left(job, observed, agenda.as_ref(), now) } else { None };
-    let unstarted = if agenda.is_none() { closing::left(job, observed, now) } else { None };
-    let closed = match &agenda {
-        Some(agenda) => agenda.closed,
-        None if unstarted == Some(Duration::ZERO) => Some(Closed::DeadlineExceeded),
-        None => runs::closed(job, observed),
-    };
-    let run = wanted_run::wanted(job, observed, agenda.as_ref(), closed, now);
-    let create = if pace.is_zero() && closed.is_none() { create } else { 0 };
+    let left = if is_free { wanted_run::left(job, observed, &run, now) } else { None };
+    let wanted = wanted_run::wanted(job, observed, &run, now);
+    let create = if pace.is_zero() { create } else { 0 };
     let hangs = observed.candidates.iter().filter_map(|candidate| hanging::left(candidate, now)).min();
     // Nothing wakes the controller when another event is written about a pod that hangs.
     let hangs = hangs.map(|left| if left.is_zero() { hanging::HANGS_AFTER } else { left });
@@ -186,52 +182,39 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, agenda: Option<A
         choice.look,
         awaited,
         left,
-        unstarted,
+        run.look,
         unheld_left(job, observed, now),
     ];
     Act {
         create_lease: observed.lease.is_none().then(|| takeover::creation(job, observed, timing)),
-        wishes: Wishes { spread: spreading.note, ..wishes(job, observed, timing, run, agenda.as_ref(), &choice) },
+        wishes: Wishes { spread: spreading.note, ..wishes(job, observed, timing, wanted, &run, &choice) },
         service_accounts: candidates::service_accounts(job, observed),
         budget: budget::min_available(job, observed),
         validate: template::is_in_doubt(job, observed, create > 0),
         create: NewPods { first: number, count: create },
-        closed,
-        made_for: agenda.as_ref().map(Agenda::made_for),
         keep: retention::fleeting(observed, &delete),
         retire: retention::lingering(observed, &delete),
         delete,
         label: candidates::labels(observed),
-        next_look: next_look(job, observed, &due).min(agenda.as_ref().and_then(|agenda| agenda.look).unwrap_or(LONGEST_LOOK)),
+        next_look: next_look(job, observed, &due),
         request: choice.request,
-        run_request: agenda.as_ref().map_or_else(|| schedule::request::refuse(job), |agenda| agenda.request.clone()),
-        agenda,
+        run,
     }
 }
 
-fn wishes(job: &SingletonJob, observed: &Observed, timing: Timing, run: Run, agenda: Option<&Agenda>, choice: &Choice) -> Wishes {
-    let granted = choice.request.as_ref().filter(|request| matches!(request.fate, Fate::Granted(_))).map(|request| request.text.clone());
-    let wishes = takeover::wishes(job, observed, timing, run, agenda, choice.handover.clone());
+fn wishes(job: &SingletonJob, observed: &Observed, timing: Timing, wanted: Run, run: &RunPlan, choice: &Choice) -> Wishes {
+    let granted =
+        choice.request.as_ref().filter(|request| matches!(request.answer, HandoverAnswer::Granted(_))).map(|request| request.text.clone());
+    let wishes = takeover::wishes(job, observed, timing, wanted, run, choice.handover.clone());
     Wishes { succession: choice.succession.clone(), granted, handed_back: choice.handed_back.clone(), ..wishes }
 }
 
-fn pods(
-    job: &SingletonJob,
-    observed: &Observed,
-    agenda: Option<&Agenda>,
-    time_to_live: Option<Duration>,
-    surplus: usize,
-    now: Timestamp,
-) -> Step {
-    if agenda.is_none() && time_to_live == Some(Duration::ZERO) {
+fn pods(job: &SingletonJob, observed: &Observed, run: &RunPlan, time_to_live: Option<Duration>, surplus: usize, now: Timestamp) -> Step {
+    if run.schedule.is_none() && time_to_live == Some(Duration::ZERO) {
         return Step { delete: observed.candidates.iter().map(Candidate::pod_ref).collect(), ..Step::default() };
     }
-    let mut delete = match agenda {
-        Some(agenda) => retention::surplus_of_runs(job, observed, agenda, now),
-        None => retention::surplus(job, observed),
-    };
-    let over = agenda.map_or_else(|| runs::is_over(job, observed), |agenda| !agenda.goes_on && !agenda.prepares);
-    if over {
+    let mut delete = retention::surplus(job, observed, run, now);
+    if run.is_at_rest() {
         delete.extend(candidates::left_over(observed));
         return Step { delete, ..Step::default() };
     }
@@ -239,7 +222,7 @@ fn pods(
         delete.extend(candidates::stopped(job, observed));
         return Step { delete, ..Step::default() };
     }
-    let stale = agenda.map_or_else(Vec::new, |agenda| stale(job, observed, agenda));
+    let stale = stale(job, observed, run);
     let step = rollout::step(job, &without(observed, &stale), surplus);
     delete.extend(stale);
     delete.extend(step.delete);
@@ -247,9 +230,12 @@ fn pods(
 }
 
 /// Between runs, candidates that are not for the next one.
-fn stale(job: &SingletonJob, observed: &Observed, agenda: &Agenda) -> Vec<PodRef> {
+fn stale(job: &SingletonJob, observed: &Observed, run: &RunPlan) -> Vec<PodRef> {
     let as_of_the_tick = job.spec.schedule.as_ref().is_some_and(|schedule| schedule.candidates == CandidatesPolicy::BeforeTick);
-    if agenda.goes_on || !as_of_the_tick { Vec::new() } else { candidates::stale(observed, agenda.made_for()) }
+    match run.made_for() {
+        Some(next) if as_of_the_tick && !run.goes_on => candidates::stale(observed, next),
+        _ => Vec::new(),
+    }
 }
 
 fn without(observed: &Observed, leaving: &[PodRef]) -> Observed {

@@ -29,10 +29,9 @@ use super::observe::candidate::Candidate;
 use super::observe::candidate::hindrance::Hindrance;
 use super::observe::{Observed, Seen};
 use super::plan::candidates::has_made_its_attempt;
-use super::plan::handover::request::{Fate, Request};
-use super::plan::runs::{self, Closed};
-use super::plan::schedule::{self, Agenda};
-use super::plan::{Plan, Refusal, clearance, spread};
+use super::plan::handover::request::{HandoverAnswer, HandoverRequest};
+use super::plan::run_plan::{RunAnswer, RunPlan};
+use super::plan::{Act, Plan, Refusal, clearance, spread};
 use super::refusals::{Refused, Step};
 use super::request::{Failure, bounded, in_our_name};
 use crate::api::{SingletonJob, SingletonJobStatus};
@@ -51,13 +50,9 @@ pub struct Account<'a> {
     /// Whether a Lease was made, and whether in the name of an earlier holder.
     pub lease_created: Option<bool>,
     /// What becomes of a request to hand over.
-    pub request: Option<&'a Request>,
-    /// What becomes of a request to run.
-    pub run_request: Option<&'a schedule::request::Request>,
-    /// What is decided about the schedule, if there is one.
-    pub agenda: Option<&'a Agenda>,
-    /// Why the run is closed, by the Lease.
-    pub closed: Option<Closed>,
+    pub request: Option<&'a HandoverRequest>,
+    /// What is decided about the run: as the Lease says it.
+    pub run: RunPlan,
     /// The highest number of a candidate that was tried.
     pub last_number: Option<i64>,
     /// What the API server refuses.
@@ -93,7 +88,7 @@ impl<'a> Account<'a> {
         let (refusal, act) = match plan {
             Plan::Refuse(refusal) => (Some(refusal), None),
             Plan::LetGo | Plan::Delete => (None, None),
-            Plan::Act(act) => (None, Some(act)),
+            Plan::Act(act) => (None, Some(act.as_ref())),
         };
         Self {
             job,
@@ -101,15 +96,10 @@ impl<'a> Account<'a> {
             refusal,
             lease_created,
             // What was granted stands in the Lease.
-            request: act.and_then(|act| act.request.as_ref()).filter(|request| stored || !matches!(request.fate, Fate::Granted(_))),
-            run_request: act
-                .and_then(|act| act.run_request.as_ref())
-                .filter(|request| stored || request.fate != schedule::request::Fate::Granted),
-            closed: match act {
-                Some(act) if stored => act.closed,
-                _ => runs::closed(job, observed),
-            },
-            agenda: act.and_then(|act| act.agenda.as_ref()),
+            request: act
+                .and_then(|act| act.request.as_ref())
+                .filter(|request| stored || !matches!(request.answer, HandoverAnswer::Granted(_))),
+            run: run(job, observed, act, stored),
             last_number,
             refused,
             failed,
@@ -196,8 +186,18 @@ impl<'a> Account<'a> {
                 message: format!("{}: {}: {}", candidate.name, hindrance.reason, hindrance.message),
             })
         });
-        self.pod_trouble().or_else(|| stuck.next_back()).or_else(|| ends::in_vain(self, self.agenda.map(Agenda::made_for)))
+        self.pod_trouble().or_else(|| stuck.next_back()).or_else(|| ends::in_vain(self, self.run.made_for()))
     }
+}
+
+fn run(job: &SingletonJob, observed: &Observed, act: Option<&Act>, stored: bool) -> RunPlan {
+    let noted = || RunPlan::noted(job, observed);
+    let Some(run) = act.map(|act| &act.run) else { return noted() };
+    if stored {
+        return run.clone();
+    }
+    let request = run.request.clone().filter(|request| request.answer != RunAnswer::Granted);
+    RunPlan { request, schedule: run.schedule.clone(), ..noted() }
 }
 
 /// Writes status, if it changed, and tells what happened.

@@ -11,6 +11,7 @@ use singletonjob::controller::build::lease as build;
 use singletonjob::controller::observe::sightings::Look;
 use singletonjob::controller::observe::{Observed, Seen};
 use singletonjob::controller::plan;
+use singletonjob::controller::plan::run_plan::RunPlan;
 use singletonjob::controller::plan::takeover::{self, Creation, Wishes};
 use singletonjob::controller::plan::wanted_run;
 use singletonjob::lease::clock::{Moment, Now};
@@ -79,8 +80,9 @@ impl<'a> Stage<'a> {
         let seen = there.then(|| Seen { object: self.lease.clone(), record: self.record(), look: Look::default() });
         let observed = Observed { lease: seen, ..Observed::default() };
         let timing = plan::timing(&self.job).expect("it fits");
-        let run = wanted_run::wanted(&self.job, &observed, None, None, self.now().wall);
-        Wishes { succession: line, ..takeover::wishes(&self.job, &observed, timing, run, None, handover) }
+        let run = RunPlan::noted(&self.job, &observed);
+        let wanted = wanted_run::wanted(&self.job, &observed, &run, self.now().wall);
+        Wishes { succession: line, ..takeover::wishes(&self.job, &observed, timing, wanted, &run, handover) }
     }
 
     /// The very first Lease, for whoever comes first.

@@ -11,6 +11,7 @@ use singletonjob::controller::observe::fate::Fate;
 use singletonjob::controller::observe::sightings::Look;
 use singletonjob::controller::observe::{Observed, Seen};
 use singletonjob::controller::plan;
+use singletonjob::controller::plan::run_plan::RunPlan;
 use singletonjob::controller::plan::takeover::{self, Creation, Wishes};
 use singletonjob::controller::plan::{clearance, wanted_run};
 use singletonjob::lease::clock::Moment;
@@ -235,8 +236,9 @@ impl World {
         let handover = self.controller.handover.take();
         let succession = handover.is_some().then(|| self.controller.succession.clone());
         let now = self.controller.clock.now(self.now).wall;
-        let run = wanted_run::wanted(&self.controller.job, observed, None, None, now);
-        let wishes = takeover::wishes(&self.controller.job, observed, timing, run, None, handover);
+        let run = RunPlan::noted(&self.controller.job, observed);
+        let wanted = wanted_run::wanted(&self.controller.job, observed, &run, now);
+        let wishes = takeover::wishes(&self.controller.job, observed, timing, wanted, &run, handover);
         Wishes { succession, ..wishes }
     }
 

@@ -22,7 +22,7 @@ use crate::api::status::TakeoverReason;
 use crate::api::takeover::{Failback, UnreadyPolicy};
 use crate::lease::identity::Identity;
 use crate::lease::notes::{Handover, Reason};
-use request::{Fate, Request};
+use request::{HandoverAnswer, HandoverRequest};
 
 /// How long a holder is left in peace after it took over, before it hands back to a better place.
 const REST: Duration = Duration::from_secs(60);
@@ -38,7 +38,7 @@ pub struct Choice {
     /// Pod uids in the order in which they should take over; none leaves what the Lease says.
     pub succession: Option<Vec<String>>,
     /// What becomes of a request to hand over.
-    pub request: Option<Request>,
+    pub request: Option<HandoverRequest>,
     /// The hash of the template from which the Lease was handed back, or is to be by `handover`, for as long as it is wanted.
     pub handed_back: Option<String>,
     /// From now until something is due.
@@ -119,7 +119,7 @@ pub fn choose(job: &SingletonJob, observed: &Observed, rolls_out: bool, now: Tim
     let stage = Stage::of(job, observed, is_rejected);
     let request = request::settle(job, observed, stage.as_ref(), now);
     let waits = match &request {
-        Some(Request { fate: Fate::Waits { left, .. }, .. }) => Some(*left),
+        Some(HandoverRequest { answer: HandoverAnswer::Waits { left, .. }, .. }) => Some(*left),
         Some(_) | None => None,
     };
     let handed_back = |is: bool| is.then(|| observed.template_hash.clone());
@@ -143,8 +143,13 @@ pub fn choose(job: &SingletonJob, observed: &Observed, rolls_out: bool, now: Tim
     }
 }
 
-fn reason(request: Option<&Request>, rollout: Option<Duration>, unready: Option<Duration>, failback: Option<Duration>) -> Option<Reason> {
-    let is_granted = request.is_some_and(|request| matches!(request.fate, Fate::Granted(_)));
+fn reason(
+    request: Option<&HandoverRequest>,
+    rollout: Option<Duration>,
+    unready: Option<Duration>,
+    failback: Option<Duration>,
+) -> Option<Reason> {
+    let is_granted = request.is_some_and(|request| matches!(request.answer, HandoverAnswer::Granted(_)));
     let by_rank = [
         (is_granted, Reason::Handover),
         (rollout == Some(Duration::ZERO), Reason::RolledOut),
@@ -181,7 +186,7 @@ impl Stage<'_> {
         !is_old(observed, self.holder) && self.standbys.first().is_some_and(|standby| is_old(observed, standby))
     }
 
-    fn ask(&self, reason: Reason, observed: &Observed, request: Option<&Request>) -> Handover {
+    fn ask(&self, reason: Reason, observed: &Observed, request: Option<&HandoverRequest>) -> Handover {
         let tenure = self.identity.as_str().rsplit('_').next().unwrap_or_default();
         let id = match (reason, request) {
             (Reason::Handover, Some(request)) => request.text.clone(),
@@ -194,13 +199,18 @@ impl Stage<'_> {
 
 /// The line in which they take over, so that one write is enough and no candidate waits for another's turn; but the line of a handover that is
 /// under way stays.
-fn succession(observed: &Observed, stage: &Stage<'_>, handover: Option<&Handover>, request: Option<&Request>) -> Option<Vec<String>> {
+fn succession(
+    observed: &Observed,
+    stage: &Stage<'_>,
+    handover: Option<&Handover>,
+    request: Option<&HandoverRequest>,
+) -> Option<Vec<String>> {
     let is_settled = handover.is_none() && (stage.asked.is_some() || stage.standbys.is_empty());
     if is_settled {
         return None;
     }
     let mut line: Vec<_> = stage.standbys.iter().filter(|standby| handover.is_none_or(|wish| follows(observed, wish, standby))).collect();
-    if let (Some(_), Some(Request { fate: Fate::Granted(first), .. })) = (handover, request) {
+    if let (Some(_), Some(HandoverRequest { answer: HandoverAnswer::Granted(first), .. })) = (handover, request) {
         line.sort_by_key(|standby| standby.uid != *first);
     }
     Some(line.into_iter().map(|standby| standby.uid.clone()).collect())

@@ -3,17 +3,18 @@
 //! What is there before anybody has looked at a SingletonJob is recorded and does nothing: a restored or re-applied object asks for nothing.
 
 use crate::api::{SingletonJob, SingletonJobStatus};
+use crate::contract::labels::RUN_REQUESTED_AT;
 
 /// Of a value, what counts, in characters: it is kept in status and in the Lease.
 pub const LONGEST: usize = 253;
 
 /// A request that was not there, or not settled, before.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request<Fate> {
+pub struct Request<Answer> {
     /// The value of its annotation.
     pub text: String,
     /// What becomes of it.
-    pub fate: Fate,
+    pub answer: Answer,
 }
 
 /// What an annotation says, if it says anything.
@@ -26,6 +27,11 @@ pub fn annotation<'a>(job: &'a SingletonJob, name: &str) -> Option<&'a str> {
 pub fn unsettled(job: &SingletonJob, name: &str, handled: impl Fn(&SingletonJobStatus) -> Option<&String>) -> Option<String> {
     let text: String = annotation(job, name)?.chars().take(LONGEST).collect();
     (job.status.as_ref().and_then(handled) != Some(&text)).then_some(text)
+}
+
+/// The request to run, as [`unsettled`].
+pub fn to_run(job: &SingletonJob) -> Option<String> {
+    unsettled(job, RUN_REQUESTED_AT, |status| status.last_handled_run_request.as_ref())
 }
 
 /// Whether a controller has looked at `job` before: only what is asked for after that is acted on.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::super::observe::Observed;
 use super::super::observe::candidate::{Candidate, End, PodRef};
 use super::candidates::MOST_FAULTS;
-use super::schedule::Agenda;
+use super::run_plan::RunPlan;
 use super::{left, runs, seconds};
 use crate::api::SingletonJob;
 
@@ -17,7 +17,11 @@ const MOST_ATTEMPTS: usize = 10;
 const MOST_OF_SERVICE: usize = 3;
 
 /// Ended pods that are not kept.
-pub fn surplus(job: &SingletonJob, observed: &Observed) -> Vec<PodRef> {
+pub fn surplus(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: Timestamp) -> Vec<PodRef> {
+    if run.schedule.is_some() { surplus_of_runs(job, observed, run, now) } else { surplus_of_only_run(job, observed) }
+}
+
+fn surplus_of_only_run(job: &SingletonJob, observed: &Observed) -> Vec<PodRef> {
     let most = match job.spec.backoff_limit() {
         Some(limit) => usize::try_from(limit).unwrap_or(0).saturating_add(1).min(MOST_ATTEMPTS),
         None => MOST_OF_SERVICE,
@@ -37,13 +41,13 @@ pub fn surplus(job: &SingletonJob, observed: &Observed) -> Vec<PodRef> {
 }
 
 /// Ended pods that are not kept of a job with a schedule: beyond its limits, or for longer than they live.
-pub fn surplus_of_runs(job: &SingletonJob, observed: &Observed, agenda: &Agenda, now: Timestamp) -> Vec<PodRef> {
+fn surplus_of_runs(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: Timestamp) -> Vec<PodRef> {
     let Some(schedule) = &job.spec.schedule else { return Vec::new() };
     let limit = |limit: i32| usize::try_from(limit).unwrap_or(0);
     let attempts = limit(job.spec.backoff_limit().unwrap_or(0)).saturating_add(1).min(MOST_ATTEMPTS);
-    let failures = limit(schedule.failed_runs_history_limit).saturating_add(if agenda.goes_on { attempts } else { 0 });
+    let failures = limit(schedule.failed_runs_history_limit).saturating_add(if run.goes_on { attempts } else { 0 });
     // Which pods held the Lease in runs that are long over is not known any more.
-    let is_of_earlier = |pod: &Candidate| pod.made_for.is_some_and(|run| run < agenda.number);
+    let is_of_earlier = |pod: &Candidate| pod.made_for.is_some_and(|made_for| made_for < run.number);
     let in_vain = |pod: &Candidate, end: &End| end.is_fault() || !is_of_earlier(pod) && pod.was_in_vain();
     let newest = [
         (ended(observed, |_, end| end.succeeded), limit(schedule.successful_runs_history_limit)),

@@ -12,7 +12,7 @@ use super::super::observe::{Observed, room};
 use super::super::request::doubled;
 use super::candidates::{alive, has_made_its_attempt};
 use super::left;
-use super::schedule::Agenda;
+use super::run_plan::RunPlan;
 use crate::api::SingletonJob;
 use crate::lease::notes::Spread;
 
@@ -36,7 +36,7 @@ pub struct Spreading {
 }
 
 /// Decides.
-pub fn decide(job: &SingletonJob, observed: &Observed, agenda: Option<&Agenda>, now: Timestamp) -> Spreading {
+pub fn decide(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: Timestamp) -> Spreading {
     let standing = standing(job, observed);
     let part = || standing.iter().copied().filter(|candidate| observed.takes_part(candidate));
     if are_apart(part()) {
@@ -49,7 +49,7 @@ pub fn decide(job: &SingletonJob, observed: &Observed, agenda: Option<&Agenda>, 
     {
         return await_start(note, tried, crowded, now);
     }
-    if !is_quiet(job, observed, agenda, &standing) {
+    if !is_quiet(job, observed, run, &standing) {
         return Spreading { note, ..Spreading::default() };
     }
     let Some(since) = observed.room else { return Spreading { note, ..Spreading::default() } };
@@ -99,10 +99,10 @@ fn await_start(note: &Spread, tried: &Candidate, crowded: &str, now: Timestamp) 
 }
 
 /// Whether nothing else is under way: one of the wanted template holds and is ready, and all others could take over.
-fn is_quiet(job: &SingletonJob, observed: &Observed, agenda: Option<&Agenda>, standing: &[&Candidate]) -> bool {
+fn is_quiet(job: &SingletonJob, observed: &Observed, run: &RunPlan, standing: &[&Candidate]) -> bool {
     let serves = |candidate: &&Candidate| observed.is_current(candidate) && observed.serves(candidate);
     let asked = observed.lease.as_ref().is_some_and(|lease| lease.record.notes.handover.is_some());
-    let runs = agenda.is_none_or(|agenda| agenda.goes_on) && !job.spec.is_stopped();
+    let runs = run.goes_on && !job.spec.is_stopped();
     let all =
         standing.len() == wanted(job) && observed.candidates.iter().all(|candidate| candidate.is_alive() || candidate.end().is_some());
     runs && !asked && all && observed.holder_pod().is_some() && standing.iter().all(serves)

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use super::super::observe::{Observed, Seen};
-use super::schedule::Agenda;
+use super::run_plan::RunPlan;
 use super::{clearance, failure, handover, seconds};
 use crate::api::SingletonJob;
 use crate::api::status::LeaseStatus;
@@ -87,21 +87,14 @@ pub fn longest(job: &SingletonJob, observed: &Observed) -> Duration {
 }
 
 /// What the Lease should say. A longer lease is not told before it is written down in status.
-pub fn wishes(
-    job: &SingletonJob,
-    observed: &Observed,
-    timing: Timing,
-    run: Run,
-    agenda: Option<&Agenda>,
-    handover: Option<Handover>,
-) -> Wishes {
+pub fn wishes(job: &SingletonJob, observed: &Observed, timing: Timing, wanted: Run, run: &RunPlan, handover: Option<Handover>) -> Wishes {
     let policy = policy(job, observed, timing);
     let told = observed.lease.as_ref().and_then(|lease| lease.record.notes.policy.clone());
     let policy = if must_remember_first(job, observed) { told.unwrap_or(policy) } else { policy };
     let handover = handover.filter(|wish| !is_asked(observed, wish));
     let cleared = clearance::cleared(job, observed);
-    let ticks = agenda.map(|agenda| agenda.ticks.clone());
-    Wishes { policy, run, ticks, handover, cleared, succession: None, granted: None, handed_back: None, spread: None }
+    let ticks = run.schedule.as_ref().map(|schedule| schedule.ticks.clone());
+    Wishes { policy, run: wanted, ticks, handover, cleared, succession: None, granted: None, handed_back: None, spread: None }
 }
 
 /// Whether a longer lease is wanted than status remembers: it is written there first, then told.

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::super::observe::Observed;
 use super::failed_pods;
-use super::runs::{self, Closed, ONLY_RUN, ended, noted};
-use super::schedule::Agenda;
+use super::run_plan::RunPlan;
+use super::runs::{Closed, ended, noted};
 use crate::api::SingletonJob;
 use crate::api::conditions::reasons;
 use crate::lease::elector;
@@ -18,22 +18,20 @@ const FINISHED: &str = "Finished";
 /// Why nothing runs yet.
 const NOTHING_DUE: &str = "NothingDue";
 
-/// What the Lease should say should run; `agenda` is that of a job with a schedule, `closed` why the controller closes the run, if it does.
-pub fn wanted(job: &SingletonJob, observed: &Observed, agenda: Option<&Agenda>, closed: Option<Closed>, now: Timestamp) -> Run {
-    let number = agenda.map_or(ONLY_RUN, |agenda| agenda.number);
-    let over = agenda.map_or_else(|| runs::is_over(job, observed), |agenda| !agenda.goes_on);
+/// What the Lease should say should run.
+pub fn wanted(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: Timestamp) -> Run {
+    let RunPlan { number, scheduled_time, goes_on, closed, .. } = *run;
     let reason = match (job.spec.suspend, job.spec.replicas) {
         _ if closed.is_some() => closed.map(Closed::reason),
         _ if number == 0 => Some(NOTHING_DUE),
-        _ if over && ended(job, observed, number).is_none() => Some(FINISHED),
+        _ if !goes_on && ended(job, observed, number).is_none() => Some(FINISHED),
         (_, 0) => Some(reasons::SCALED_TO_ZERO),
-        (true, _) if agenda.is_none() => Some(reasons::SUSPENDED),
+        (true, _) if run.schedule.is_none() => Some(reasons::SUSPENDED),
         _ => None,
     };
     let desired = if reason.is_some() { Desired::Stop } else { Desired::Run };
     let uid = job.metadata.uid.clone().unwrap_or_default();
     let resumptions = resumptions(job, observed, number, desired);
-    let scheduled_time = agenda.and_then(|agenda| agenda.scheduled_time);
     let has_deadline = desired == Desired::Run && job.spec.active_deadline_seconds.is_some();
     let since = has_deadline.then(|| since(job, observed, number, now));
     let failed_pods = failed_pods::of(job, observed, number);
@@ -53,9 +51,9 @@ fn since(job: &SingletonJob, observed: &Observed, number: u32, now: Timestamp) -
 }
 
 /// How long the run may still take, as its candidates reckon; none where it has not begun, or may take as long as it likes.
-pub fn left(job: &SingletonJob, observed: &Observed, agenda: Option<&Agenda>, now: Timestamp) -> Option<Duration> {
+pub fn left(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: Timestamp) -> Option<Duration> {
     let record = &observed.lease.as_ref()?.record;
-    let account = elector::account_of(record, &wanted(job, observed, agenda, runs::closed(job, observed), now));
+    let account = elector::account_of(record, &wanted(job, observed, run, now));
     elector::time_left(&account, record.notes.policy.as_ref()?, now)
 }
 
@@ -91,7 +89,7 @@ mod tests {
             ("another's", &running, told("Stop", 4, another), (Desired::Run, 0)),
         ];
         for (what, job, observed, expected) in table {
-            let wanted = wanted(job, &observed, None, None, now());
+            let wanted = wanted(job, &observed, &RunPlan::noted(job, &observed), now());
             assert_eq!((wanted.desired, wanted.resumptions), expected, "{what}");
         }
     }
@@ -109,7 +107,9 @@ mod tests {
             run.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
             Observed { lease: Some(lease(None, json!({"singletonjob.dev/run": run.to_string()}))), ..Observed::default() }
         };
-        let since = |job: SingletonJob, observed: Observed| wanted(&job, &observed, None, None, now()).since.map(|since| since.to_string());
+        let since = |job: SingletonJob, observed: Observed| {
+            wanted(&job, &observed, &RunPlan::noted(&job, &observed), now()).since.map(|since| since.to_string())
+        };
         assert_eq!(since(limited(json!({})), Observed::default()), Some(ago(0)), "it is new");
         assert_eq!(since(limited(json!({})), noted("Run", json!({"since": ago(30)}))), Some(ago(30)), "it waits");
         assert_eq!(since(limited(json!({"suspend": true})), noted("Run", json!({"since": ago(30)}))), None, "it is suspended");
@@ -128,7 +128,8 @@ mod tests {
                                 "activeDeadlineSeconds": 60});
             json!({"singletonjob.dev/progress": progress.to_string(), "singletonjob.dev/policy": policy.to_string()})
         };
-        let seconds = |observed: &Observed| left(&job(json!({}), settled()), observed, None, now()).map(|left| left.as_secs());
+        let job = job(json!({}), settled());
+        let seconds = |observed: &Observed| left(&job, observed, &RunPlan::noted(&job, observed), now()).map(|left| left.as_secs());
         assert_eq!([20, 60, 99].map(|ago| seconds(&told("Run", 1, begun(ago, 1)))), [Some(40), Some(0), Some(0)]);
         assert_eq!(seconds(&told("Run", 1, begun(99, 0))), None, "it was resumed since");
         assert_eq!(seconds(&told("Stop", 1, begun(99, 1))), None, "it is being resumed");

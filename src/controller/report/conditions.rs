@@ -60,7 +60,7 @@ pub fn all(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<Condition> {
     });
     if account.refusal.is_none() {
         statements.extend([held, healthy(account)]);
-        optional.push((types::STANDBY_AVAILABLE, wants_standbys(account, old).then(|| standby(account))));
+        optional.push((types::STANDBY_AVAILABLE, wants_standbys(account).then(|| standby(account))));
     }
     let generation = account.job.metadata.generation;
     let now = to_seconds(account.now);
@@ -152,8 +152,8 @@ fn fares(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) -> V
         return stalled(refusal.reason, &refusal.message);
     }
     let blocked = || refused::block(account).map(|refused| stalled(refused.step.reason(), refused::sentence(refused)));
-    if let Some(agenda) = account.agenda {
-        return blocked().unwrap_or_else(|| scheduled::verdict(account, agenda, held));
+    if let Some(schedule) = &account.run.schedule {
+        return blocked().unwrap_or_else(|| scheduled::verdict(account, schedule, held));
     }
     if let Some(run) = over(account, old) {
         return match run.outcome {
@@ -207,7 +207,7 @@ fn one_shot(account: &Account<'_>, held: &Statement) -> Verdict {
 /// That the time of a run is over and no candidate is there to write it down: it does so in the write that takes the Lease. The controller
 /// does it where the Lease is free.
 fn overdue(account: &Account<'_>) -> Option<String> {
-    let left = wanted_run::left(account.job, account.observed, account.agenda, account.now)?;
+    let left = wanted_run::left(account.job, account.observed, &account.run, account.now)?;
     if !left.is_zero() || account.standbys().next().is_some() {
         return None;
     }
@@ -335,17 +335,12 @@ fn recorded(account: &Account<'_>, holder: &Identity, seconds: u64) -> Statement
     let wait = runs::progress(account.job, account.observed).map_or(0, |progress| progress.retry_after_seconds);
     let more = if wait > 0 { format!(" and {wait} s more") } else { String::new() };
     let next = blocked::hint(account).map_or_else(|| format!("the next attempt waits {seconds} s{more} from then on"), str::to_owned);
-    let then = if is_over(account) || account.job.spec.is_stopped() { "nothing is to follow".to_owned() } else { next };
+    let then = if !account.run.goes_on || account.job.spec.is_stopped() { "nothing is to follow".to_owned() } else { next };
     let pod = holder.pod();
     let message = format!(
         "{pod} recorded how its attempt ended and could not give the Lease back, because a process in its container survived SIGKILL; {then}"
     );
     Statement::no(types::HELD, reasons::OUTCOME_RECORDED, message)
-}
-
-/// Whether no attempt of the current run is to follow.
-fn is_over(account: &Account<'_>) -> bool {
-    account.agenda.map_or_else(|| over(account, &account.old()).is_some(), |agenda| !agenda.goes_on)
 }
 
 fn quarantined(account: &Account<'_>, how: &str, wait: Duration) -> Statement {
@@ -364,7 +359,7 @@ fn free(account: &Account<'_>, released: &Released) -> Statement {
         return never_held();
     }
     let wait = runs::progress(account.job, account.observed).map_or(0, |progress| progress.retry_after_seconds);
-    if wait > 0 && !is_over(account) && !account.job.spec.is_stopped() {
+    if wait > 0 && account.run.goes_on && !account.job.spec.is_stopped() {
         let setbacks = runs::progress(account.job, account.observed).map_or(0, |progress| progress.setbacks);
         let often = if setbacks > 1 { format!(", {setbacks} times in a row") } else { String::new() };
         let message = format!("the workload ended in {by}{often}; it is started again {wait} s after that; the log of {by} says why");
@@ -374,9 +369,8 @@ fn free(account: &Account<'_>, released: &Released) -> Statement {
 }
 
 /// Whether candidates are to be there: not of a job that is over or stopped, nor between the runs of a schedule.
-fn wants_standbys(account: &Account<'_>, old: &SingletonJobStatus) -> bool {
-    let is_over = account.agenda.is_none() && over(account, old).is_some();
-    !is_over && !account.job.spec.is_stopped() && !scheduled::is_at_rest(account)
+fn wants_standbys(account: &Account<'_>) -> bool {
+    !account.job.spec.is_stopped() && !account.run.is_at_rest()
 }
 
 /// Quotes what keeps a candidate from starting in any case: [`super::events`] tells by it what has been told.

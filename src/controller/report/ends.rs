@@ -71,7 +71,7 @@ pub fn unstarted(account: &Account<'_>, old: &SingletonJobStatus) -> String {
     let limit = account.job.spec.active_deadline_seconds.unwrap_or_default();
     let complaints = || account.observed.candidates.iter().filter_map(|pod| Some((&pod.name, pod.complaint.as_ref()?)));
     let complaint = || complaints().next_back().map(|(pod, complaint)| format!("{pod}: {}", complaint.message));
-    let trouble = account.trouble().or_else(|| in_vain(account, account.agenda.map(|agenda| agenda.number)));
+    let trouble = account.trouble().or_else(|| in_vain(account, account.run.schedule.as_ref().map(|_| account.run.number)));
     let told =
         || find_condition(&old.conditions, types::STANDBY_AVAILABLE).filter(|told| told.status == "False").map(|told| told.message.clone());
     let why = trouble.map(|trouble| trouble.message).or_else(complaint).or_else(told);

@@ -7,9 +7,9 @@ use crate::api::status::{FinishedRun, RunOutcome, Takeover, TakeoverReason};
 use crate::api::takeover::CLEARED_HOLDER;
 use crate::contract::labels::{HANDOVER_REQUESTED_AT, RUN_REQUESTED_AT};
 use crate::controller::apply::Applied;
-use crate::controller::plan::handover::request::{Fate, Request};
+use crate::controller::plan::handover::request::{HandoverAnswer, HandoverRequest};
 use crate::controller::plan::request::annotation;
-use crate::controller::plan::schedule;
+use crate::controller::plan::run_plan::{RunAnswer, RunRequest};
 use crate::lease::identity::Identity;
 
 /// Something that happened, for `kubectl describe`.
@@ -91,7 +91,7 @@ pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJ
         events.extend(new.takeovers.first().map(changed_hands).into_iter().flatten());
     }
     events.extend(account.request.and_then(refused));
-    events.extend(account.run_request.and_then(run_refused));
+    events.extend(account.run.request.as_ref().and_then(run_refused));
     events.extend(recorded(account));
     events.extend(cleared_nobody(account, old, new));
     events.extend(missed(account, old, new));
@@ -173,15 +173,16 @@ fn changed_hands(takeover: &Takeover) -> Vec<Event> {
     events
 }
 
-fn refused(request: &Request) -> Option<Event> {
-    let Fate::Refused(why) = &request.fate else { return None };
+fn refused(request: &HandoverRequest) -> Option<Event> {
+    let HandoverAnswer::Refused(why) = &request.answer else { return None };
     Some(warning("HandoverRefused", format!("the request {:?} to hand over is refused: {why}", request.text)))
 }
 
 /// Requests that were there when the controller first looked, as in an object that is restored or applied again.
 fn recorded(account: &Account<'_>) -> Vec<Event> {
-    let handover = account.request.filter(|request| request.fate == Fate::Recorded).map(|request| (HANDOVER_REQUESTED_AT, &request.text));
-    let run = account.run_request.filter(|request| request.fate == schedule::request::Fate::Recorded);
+    let handover =
+        account.request.filter(|request| request.answer == HandoverAnswer::Recorded).map(|request| (HANDOVER_REQUESTED_AT, &request.text));
+    let run = account.run.request.as_ref().filter(|request| request.answer == RunAnswer::Recorded);
     let run = run.map(|request| (RUN_REQUESTED_AT, &request.text));
     let note = |(annotation, text): (&str, &String)| {
         format!(
@@ -240,13 +241,13 @@ fn ended(account: &Account<'_>, run: &FinishedRun) -> Event {
 /// Ticks that are missed; why is known only where it is decided.
 fn missed(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     let more = new.missed_runs.unwrap_or(0).saturating_sub(old.missed_runs.unwrap_or(0));
-    let told = account.agenda.and_then(|agenda| agenda.missed);
+    let told = account.run.schedule.as_ref().and_then(|schedule| schedule.missed);
     let ticks = words::count(more, "tick is missed", "ticks are missed");
     (more > 0).then(|| warning("RunMissed", told.map_or_else(|| format!("{ticks}: see status.missedRuns"), |told| words::missed(&told))))
 }
 
-fn run_refused(request: &schedule::request::Request) -> Option<Event> {
-    let schedule::request::Fate::Refused(why) = &request.fate else { return None };
+fn run_refused(request: &RunRequest) -> Option<Event> {
+    let RunAnswer::Refused(why) = &request.answer else { return None };
     Some(warning("RunRequestRefused", format!("the request {:?} to run is refused: {why}", request.text)))
 }
 

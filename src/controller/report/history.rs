@@ -11,7 +11,6 @@ use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::status::{FinishedRun, MOST_HISTORY, RunOutcome, Takeover, TakeoverReason};
 use crate::controller::plan::runs;
 use crate::controller::plan::runs::Closed;
-use crate::controller::plan::schedule::Agenda;
 use crate::lease::identity::Identity;
 use crate::lease::notes::{Finished, Outcome, Policy, Reason, Released};
 use crate::lease::record::Record;
@@ -27,7 +26,7 @@ pub fn runs(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<FinishedRun>
             None => {}
         }
     }
-    let replaced = account.agenda.and_then(|agenda| replaced(account, agenda, old, &all));
+    let replaced = replaced(account, old, &all);
     all.splice(0..0, replaced);
     let closed = closed(account, old).filter(|run| all.first().is_none_or(|newest| newest.number < run.number));
     all.splice(0..0, closed);
@@ -41,8 +40,8 @@ pub fn is_new(run: &FinishedRun, old: &SingletonJobStatus) -> bool {
 }
 
 /// A run that had begun and gave way to another. What never began was missed.
-fn replaced(account: &Account<'_>, agenda: &Agenda, old: &SingletonJobStatus, over: &[FinishedRun]) -> Option<FinishedRun> {
-    let before = old.run.as_ref().filter(|run| run.number < i64::from(agenda.number))?;
+fn replaced(account: &Account<'_>, old: &SingletonJobStatus, over: &[FinishedRun]) -> Option<FinishedRun> {
+    let before = old.run.as_ref().filter(|run| run.number < i64::from(account.run.number))?;
     let progress = u32::try_from(before.number).ok().and_then(|number| runs::progress_of(account.job, account.observed, number));
     let attempts = progress.map_or(before.attempts, |progress| i32::try_from(progress.starts).unwrap_or(i32::MAX));
     if attempts == 0 || over.iter().any(|run| run.number >= before.number) {
@@ -54,7 +53,7 @@ fn replaced(account: &Account<'_>, agenda: &Agenda, old: &SingletonJobStatus, ov
         outcome: RunOutcome::Replaced,
         scheduled_time: before.scheduled_time.clone(),
         reason: Some(reasons::REPLACED.to_owned()),
-        message: Some(format!("stopped for run {}, which was due", agenda.number)),
+        message: Some(format!("stopped for run {}, which was due", account.run.number)),
         exit_code: None,
         pod: holder.map(|holder| Identity::read(holder).pod().to_owned()),
         node: old.lease.as_ref().and_then(|lease| lease.node.clone()),
@@ -68,8 +67,8 @@ fn replaced(account: &Account<'_>, agenda: &Agenda, old: &SingletonJobStatus, ov
 /// A run that no candidate could start, or end, within its deadline: the Lease says so in the controller's own words.
 fn closed(account: &Account<'_>, old: &SingletonJobStatus) -> Option<FinishedRun> {
     let (job, observed) = (account.job, account.observed);
-    account.closed.filter(|closed| *closed == Closed::DeadlineExceeded)?;
-    let number = account.agenda.map_or_else(|| runs::current(job, observed), |agenda| agenda.number);
+    account.run.closed.filter(|closed| *closed == Closed::DeadlineExceeded)?;
+    let number = account.run.number;
     let known = old.run.clone().filter(|run| run.number == i64::from(number));
     let progress = runs::progress_of(job, observed, number);
     let attempts = progress.as_ref().map_or(0, |progress| progress.starts);
@@ -155,7 +154,7 @@ fn takeover(account: &Account<'_>, record: &Record, to: &str, last: Option<&str>
         Some(released) => released.renew_time,
         None => before.and_then(|before| before.renewed),
     };
-    let first = account.agenda.is_some() && record.notes.progress.as_ref().is_some_and(|progress| progress.starts == 1);
+    let first = account.run.schedule.is_some() && record.notes.progress.as_ref().is_some_and(|progress| progress.starts == 1);
     let by_time_of_day = record.acquire_time.zip(last_sign).and_then(|(acquired, left)| acquired.duration_since(left).try_into().ok());
     // Times of day of two nodes that contradict each other say nothing.
     let gap: Option<Duration> = by_time_of_day.or_else(|| look.and_then(|look| look.gap));

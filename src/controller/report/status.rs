@@ -8,14 +8,15 @@ use crate::api::SingletonJobStatus;
 use crate::api::status::{Candidate, CandidateRole, CurrentRun, FinishedRun, LeaseStatus, MOST_CANDIDATES, PendingRequest, RunOutcome};
 use crate::contract::labels;
 use crate::controller::observe::candidate::{self, Life};
-use crate::controller::plan::handover::request::{Fate, Request};
-use crate::controller::plan::{self, clearance, runs, schedule, takeover};
+use crate::controller::plan::handover::request::{HandoverAnswer, HandoverRequest};
+use crate::controller::plan::run_plan::{RunAnswer, RunRequest};
+use crate::controller::plan::{self, clearance, runs, takeover};
 use crate::lease::identity::{Identity, Version};
 
 /// What users should read now.
 pub fn compute(account: &Account<'_>) -> SingletonJobStatus {
     let old = account.old();
-    if account.agenda.is_some() && !account.stored {
+    if account.run.schedule.is_some() && !account.stored {
         return SingletonJobStatus { conditions: conditions::of_unstored(account, &old), ..old };
     }
     let observed = account.observed;
@@ -23,6 +24,7 @@ pub fn compute(account: &Account<'_>) -> SingletonJobStatus {
     let ready = alive().filter(|candidate| candidate.ready);
     let runs = history::runs(account, &old);
     let run = run(account, &old, &runs);
+    let schedule = account.run.schedule.as_ref();
     let is_once = account.job.spec.schedule.is_none();
     SingletonJobStatus {
         observed_generation: account.job.metadata.generation,
@@ -38,9 +40,9 @@ pub fn compute(account: &Account<'_>) -> SingletonJobStatus {
         start_time: old.start_time.clone().or_else(|| if is_once { run.as_ref()?.start_time.clone() } else { None }),
         completion_time: if is_once { runs.first().and_then(|run| run.completion_time.clone()) } else { None },
         run,
-        last_schedule_time: account.agenda.map_or(old.last_schedule_time.clone(), |agenda| agenda.ticks.last.map(to_seconds)),
-        next_schedule_time: account.agenda.and_then(|agenda| agenda.next).map(to_seconds),
-        missed_runs: account.agenda.map_or(old.missed_runs, |agenda| i64::try_from(agenda.ticks.missed).ok()),
+        last_schedule_time: schedule.map_or(old.last_schedule_time.clone(), |schedule| schedule.ticks.last.map(to_seconds)),
+        next_schedule_time: schedule.and_then(|schedule| schedule.next).map(to_seconds),
+        missed_runs: schedule.map_or(old.missed_runs, |schedule| i64::try_from(schedule.ticks.missed).ok()),
         succeeded_runs: (!runs.is_empty()).then(|| ever(old.succeeded_runs, &runs, &old, RunOutcome::Succeeded)),
         failed_runs: (!runs.is_empty()).then(|| ever(old.failed_runs, &runs, &old, RunOutcome::Failed)),
         runs,
@@ -58,29 +60,26 @@ fn ever(before: Option<i32>, runs: &[FinishedRun], old: &SingletonJobStatus, out
 }
 
 fn handled_run(account: &Account<'_>) -> Option<String> {
-    let schedule::request::Request { text, fate } = account.run_request?;
-    match fate {
-        schedule::request::Fate::Waits => None,
-        schedule::request::Fate::Granted
-        | schedule::request::Fate::Refused(_)
-        | schedule::request::Fate::Recorded
-        | schedule::request::Fate::Past => Some(text.clone()),
+    let RunRequest { text, answer } = account.run.request.as_ref()?;
+    match answer {
+        RunAnswer::Waits => None,
+        RunAnswer::Granted | RunAnswer::Refused(_) | RunAnswer::Recorded | RunAnswer::Past => Some(text.clone()),
     }
 }
 
 fn pending(account: &Account<'_>) -> Option<PendingRequest> {
-    let Request { text, fate } = account.request?;
-    match fate {
-        Fate::Waits { since, left: _ } => Some(PendingRequest { request: text.clone(), since: to_seconds(*since) }),
-        Fate::Granted(_) | Fate::Refused(_) | Fate::Recorded | Fate::Past => None,
+    let HandoverRequest { text, answer } = account.request?;
+    match answer {
+        HandoverAnswer::Waits { since, left: _ } => Some(PendingRequest { request: text.clone(), since: to_seconds(*since) }),
+        HandoverAnswer::Granted(_) | HandoverAnswer::Refused(_) | HandoverAnswer::Recorded | HandoverAnswer::Past => None,
     }
 }
 
 fn handled(account: &Account<'_>) -> Option<String> {
-    let Request { text, fate } = account.request?;
-    match fate {
-        Fate::Waits { .. } => None,
-        Fate::Granted(_) | Fate::Refused(_) | Fate::Recorded | Fate::Past => Some(text.clone()),
+    let HandoverRequest { text, answer } = account.request?;
+    match answer {
+        HandoverAnswer::Waits { .. } => None,
+        HandoverAnswer::Granted(_) | HandoverAnswer::Refused(_) | HandoverAnswer::Recorded | HandoverAnswer::Past => Some(text.clone()),
     }
 }
 
@@ -150,15 +149,15 @@ fn token(account: &Account<'_>, before: &LeaseStatus) -> Option<Version> {
 
 /// The run that goes on. Of a schedule it is there from its tick on, otherwise from its first start.
 fn run(account: &Account<'_>, old: &SingletonJobStatus, over: &[FinishedRun]) -> Option<CurrentRun> {
-    let number = account.agenda.map_or_else(|| runs::current(account.job, account.observed), |agenda| agenda.number);
+    let (number, goes_on) = (account.run.number, account.run.goes_on);
     let known = old.run.clone().filter(|run| run.number == i64::from(number));
-    if over.iter().any(|run| run.number == i64::from(number)) || account.agenda.is_some_and(|agenda| !agenda.goes_on) {
+    if over.iter().any(|run| run.number == i64::from(number)) || !goes_on {
         return None;
     }
-    let scheduled_time = account.agenda.and_then(|agenda| agenda.scheduled_time).map(to_seconds);
+    let scheduled_time = account.run.scheduled_time.map(to_seconds);
     let Some(progress) = runs::progress_of(account.job, account.observed, number) else {
         let unstarted = CurrentRun { number: i64::from(number), scheduled_time, ..CurrentRun::default() };
-        return known.or(account.agenda.map(|_| unstarted));
+        return known.or(account.run.schedule.as_ref().map(|_| unstarted));
     };
     let began = if progress.starts > 0 { account.record().and_then(|record| record.acquire_time) } else { None };
     Some(CurrentRun {

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::conditions::reasons;
 use crate::api::status::TakeoverReason;
-use crate::controller::plan::schedule::fate::{Missed, Why};
+use crate::controller::plan::run_plan::{MissReason, MissedTicks};
 use crate::lease::notes::{Exit, FailedPod, Reason, Released};
 
 /// "1 attempt", "2 attempts".
@@ -73,20 +73,20 @@ pub fn failed_pod(pod: &FailedPod) -> String {
 }
 
 /// Ticks that did not become a run, and why the last of them did not.
-pub fn missed(missed: &Missed) -> String {
-    let Missed { count: number, more, last, why } = missed;
+pub fn missed(missed: &MissedTicks) -> String {
+    let MissedTicks { count: number, more, last, reason } = missed;
     let many = if *more {
         format!("at least {number} ticks are missed, the last counted")
     } else {
         count(*number, "tick is missed", "ticks are missed, the last")
     };
-    let why = match why {
-        Why::Passed => "the controller was not there to take it, and only the latest tick is made up for".to_owned(),
-        Why::Late => "it was noticed later than spec.schedule.startingDeadlineSeconds allows".to_owned(),
-        Why::Busy(run) => format!("run {run} was going on, and spec.schedule.concurrencyPolicy is Forbid"),
-        Why::Waiting(run) => format!("run {run} was still waiting to start, and spec.schedule.concurrencyPolicy is Forbid"),
-        Why::Overtaken => "it had to wait, and another tick came after it".to_owned(),
-        Why::Unstarted => "no candidate could start it within spec.schedule.startingDeadlineSeconds".to_owned(),
+    let why = match reason {
+        MissReason::Passed => "the controller was not there to take it, and only the latest tick is made up for".to_owned(),
+        MissReason::Late => "it was noticed later than spec.schedule.startingDeadlineSeconds allows".to_owned(),
+        MissReason::Busy(run) => format!("run {run} was going on, and spec.schedule.concurrencyPolicy is Forbid"),
+        MissReason::Waiting(run) => format!("run {run} was still waiting to start, and spec.schedule.concurrencyPolicy is Forbid"),
+        MissReason::Overtaken => "it had to wait, and another tick came after it".to_owned(),
+        MissReason::Unstarted => "no candidate could start it within spec.schedule.startingDeadlineSeconds".to_owned(),
     };
     format!("{many} of {last}: {why}", last = to_seconds(*last).0)
 }
@@ -109,7 +109,7 @@ mod tests {
     fn one_is_not_many_and_every_number_has_its_unit() {
         assert_eq!((count(1, "attempt", "attempts"), count(0_i32, "attempt", "attempts")), ("1 attempt".into(), "0 attempts".into()));
         assert_eq!((duration(31), duration(1_049), duration(15_250)), ("31 ms".into(), "1.0 s".into(), "15.2 s".into()));
-        let ticks = |number, more| missed(&Missed { count: number, more, last: Timestamp::UNIX_EPOCH, why: Why::Busy(3) });
+        let ticks = |number, more| missed(&MissedTicks { count: number, more, last: Timestamp::UNIX_EPOCH, reason: MissReason::Busy(3) });
         let why = "of 1970-01-01T00:00:00Z: run 3 was going on, and spec.schedule.concurrencyPolicy is Forbid";
         assert_eq!(ticks(1, false), format!("1 tick is missed {why}"));
         assert_eq!(ticks(2, false), format!("2 ticks are missed, the last {why}"));

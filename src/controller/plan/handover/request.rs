@@ -19,11 +19,11 @@ use crate::lease::notes::Reason;
 /// How long a request waits for its successor to be ready. The user who asks is still there to read the answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A request to hand over.
-pub type Request = request::Request<Fate>;
+pub type HandoverRequest = request::Request<HandoverAnswer>;
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum HandoverAnswer {
     /// The holder is asked, and the pod of this uid goes first.
     Granted(String),
     /// Its successor is not ready yet.
@@ -42,23 +42,23 @@ pub enum Fate {
 }
 
 /// What becomes of the request that stands in the annotations of `job`; none where there is none, or where status says what became of it.
-pub fn settle(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'_>>, now: Timestamp) -> Option<Request> {
+pub fn settle(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'_>>, now: Timestamp) -> Option<HandoverRequest> {
     let text = request::unsettled(job, HANDOVER_REQUESTED_AT, |status| status.last_handled_handover_request.as_ref())?;
     let granted = observed.lease.as_ref().and_then(|lease| lease.record.notes.handled_request.as_ref()) == Some(&text);
-    let fate = match (granted, request::is_looked_after(job)) {
-        (true, _) => Fate::Past,
-        (false, false) => Fate::Recorded,
-        (false, true) => fate(job, observed, stage, &text, now),
+    let answer = match (granted, request::is_looked_after(job)) {
+        (true, _) => HandoverAnswer::Past,
+        (false, false) => HandoverAnswer::Recorded,
+        (false, true) => answer(job, observed, stage, &text, now),
     };
-    Some(Request { text, fate })
+    Some(HandoverRequest { text, answer })
 }
 
-fn fate(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'_>>, text: &str, now: Timestamp) -> Fate {
+fn answer(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'_>>, text: &str, now: Timestamp) -> HandoverAnswer {
     if runs::is_over(job, observed) {
-        return Fate::Refused("the run is over, and the Lease has no holder any more".to_owned());
+        return HandoverAnswer::Refused("the run is over, and the Lease has no holder any more".to_owned());
     }
     if job.spec.is_stopped() {
-        return Fate::Refused("nothing runs while spec.suspend is true or spec.replicas is 0: ask again when it does".to_owned());
+        return HandoverAnswer::Refused("nothing runs while spec.suspend is true or spec.replicas is 0: ask again when it does".to_owned());
     }
     let named = annotation(job, HANDOVER_TO);
     let ready = match named {
@@ -67,8 +67,8 @@ fn fate(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'_>>, text
     };
     let is_asked = stage.is_some_and(|stage| stage.asked == Some(Reason::Handover));
     match ready {
-        Err(why) => Fate::Refused(why),
-        Ok(Some(successor)) if !is_asked => Fate::Granted(successor.uid.clone()),
+        Err(why) => HandoverAnswer::Refused(why),
+        Ok(Some(successor)) if !is_asked => HandoverAnswer::Granted(successor.uid.clone()),
         Ok(_) => wait(job, stage, text, named, now),
     }
 }
@@ -95,15 +95,15 @@ fn any_successor<'a>(job: &SingletonJob, observed: &Observed, stage: Option<&Sta
     Ok(stage.and_then(|stage| stage.standbys.first().copied()))
 }
 
-fn wait(job: &SingletonJob, stage: Option<&Stage<'_>>, text: &str, named: Option<&str>, now: Timestamp) -> Fate {
+fn wait(job: &SingletonJob, stage: Option<&Stage<'_>>, text: &str, named: Option<&str>, now: Timestamp) -> HandoverAnswer {
     let pending = job.status.as_ref().and_then(|status| status.pending_handover_request.as_ref());
     let since = pending.filter(|pending| pending.request == text).map_or(now, |pending| pending.since.0);
     let left = left(since, PATIENCE, now);
     if !left.is_zero() {
-        return Fate::Waits { since, left };
+        return HandoverAnswer::Waits { since, left };
     }
     let seconds = PATIENCE.as_secs();
-    Fate::Refused(match (stage, named) {
+    HandoverAnswer::Refused(match (stage, named) {
         (Some(stage), _) if stage.asked.is_some() => {
             format!("{} was asked before and has not handed over within {seconds} s: ask again when it has", stage.holder.name)
         }

@@ -103,8 +103,8 @@ fn why(choice: &Choice) -> Option<Reason> {
 }
 
 fn refusal(choice: &Choice) -> &str {
-    match &choice.request.as_ref().expect("a request").fate {
-        Fate::Refused(why) => why,
+    match &choice.request.as_ref().expect("a request").answer {
+        HandoverAnswer::Refused(why) => why,
         other => panic!("{other:?}"),
     }
 }
@@ -130,7 +130,7 @@ fn a_request_is_granted_once_and_written_down_with_the_question() {
     assert_eq!(record.notes.handled_request.as_deref(), Some("noon"));
     let look = observed.lease.as_ref().expect("a Lease").look.clone();
     let after = act(&job, &Observed { lease: Some(Seen { object, record, look }), ..observed });
-    assert_eq!((after.wishes.handover, after.request.expect("to be remembered").fate), (None, Fate::Past));
+    assert_eq!((after.wishes.handover, after.request.expect("to be remembered").answer), (None, HandoverAnswer::Past));
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn what_was_settled_and_what_was_there_at_first_sight_starts_nothing() {
     let mut first = asked(service(json!({})), "noon", None);
     first.status.as_mut().expect("a status").observed_generation = None;
     let seen = choice(&first, &held(three()));
-    assert_eq!((why(&seen), seen.request.expect("to be remembered").fate), (None, Fate::Recorded));
+    assert_eq!((why(&seen), seen.request.expect("to be remembered").answer), (None, HandoverAnswer::Recorded));
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_request_waits_half_a_minute_for_its_successor() {
     let not_yet = || vec![pod(1, true), pod(2, false)];
     for (waited, left) in [(None, 30), (Some(29), 1)] {
         let choice = after(waited, None, not_yet());
-        assert!(matches!(choice.request, Some(Request { fate: Fate::Waits { .. }, .. })), "{choice:?}");
+        assert!(matches!(choice.request, Some(HandoverRequest { answer: HandoverAnswer::Waits { .. }, .. })), "{choice:?}");
         assert_eq!((choice.look, choice.handover), (Some(seconds(left)), None));
     }
     assert!(refusal(&after(Some(30), None, not_yet())).starts_with("no standby was ready within 30 s"));
@@ -345,7 +345,7 @@ fn a_handover_under_way_gives_way_only_to_what_comes_before_it() {
     }
     assert_eq!(why(&choose(&unasked, &told(observed.clone(), Reason::Unready), false, now())), None);
     let again = choose(&requested, &told(observed, Reason::Handover), false, now());
-    assert!(matches!(again.request, Some(Request { fate: Fate::Waits { .. }, .. })), "{again:?}");
+    assert!(matches!(again.request, Some(HandoverRequest { answer: HandoverAnswer::Waits { .. }, .. })), "{again:?}");
 }
 
 #[test]

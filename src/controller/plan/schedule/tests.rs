@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::super::observe::sightings::Look;
 use super::super::super::observe::{Observed, Seen};
+use super::super::run_plan::{MissReason, MissedTicks, RunAnswer};
 use super::super::tests::{act, pod};
 use super::super::{Act, Plan, plan, runs};
 use super::*;
@@ -13,8 +14,6 @@ use crate::controller::build;
 use crate::controller::observe::candidate::{Candidate, End, Life};
 use crate::lease::notes::{Desired, Notes, keys};
 use crate::lease::record::Record;
-use fate::Why;
-use request::Fate;
 
 /// On the 1st of March 2026, UTC.
 fn at(time: &str) -> Timestamp {
@@ -27,6 +26,11 @@ struct Story {
     job: SingletonJob,
     lease: Value,
     candidates: Vec<Candidate>,
+}
+
+/// Ticks that are missed by this decision.
+fn missed(act: Act) -> Option<MissedTicks> {
+    act.run.schedule.expect("it has one").missed
 }
 
 impl Story {
@@ -69,7 +73,8 @@ impl Story {
 
     /// What is decided, in short: the run, its tick, whether it goes on, and how many ticks are missed in all.
     fn says(&mut self, time: &str) -> (u32, Option<String>, bool, u64) {
-        let Agenda { number, scheduled_time, goes_on, ticks, .. } = self.look(time).agenda.expect("it has a schedule");
+        let RunPlan { number, scheduled_time, goes_on, schedule, .. } = self.look(time).run;
+        let ticks = schedule.expect("it has one").ticks;
         (number, scheduled_time.map(|tick| tick.strftime("%H:%M").to_string()), goes_on, ticks.missed)
     }
 
@@ -98,8 +103,8 @@ impl Story {
         self.job.metadata.annotations = Some([(RUN_REQUESTED_AT.to_owned(), text.to_owned())].into());
     }
 
-    fn fate(&mut self, time: &str) -> Option<Fate> {
-        self.look(time).run_request.map(|request| request.fate)
+    fn answer(&mut self, time: &str) -> Option<RunAnswer> {
+        self.look(time).run.request.map(|request| request.answer)
     }
 
     fn schedule(&mut self) -> &mut Schedule {
@@ -154,20 +159,22 @@ fn a_clock_that_goes_back_runs_nothing_twice() {
 #[test]
 fn after_an_absence_only_the_latest_tick_runs_and_all_others_are_missed() {
     let mut story = Story::of(json!({}));
-    let agenda = story.look("00:45").agenda.expect("it has a schedule");
-    assert_eq!((agenda.number, agenda.scheduled_time), (1, Some(at("00:40"))));
-    let missed = agenda.missed.expect("three");
-    assert_eq!((missed.count, missed.last, missed.why, agenda.ticks.missed), (3, at("00:30"), Why::Passed, 3));
-    assert_eq!(story.look("00:45").agenda.expect("it has a schedule").missed, None, "and that is said once");
+    let run = story.look("00:45").run;
+    assert_eq!((run.number, run.scheduled_time), (1, Some(at("00:40"))));
+    let schedule = run.schedule.expect("it has one");
+    let three = schedule.missed.expect("three");
+    assert_eq!((three.count, three.last, three.reason, schedule.ticks.missed), (3, at("00:30"), MissReason::Passed, 3));
+    assert_eq!(missed(story.look("00:45")), None, "and that is said once");
 }
 
 #[test]
 fn a_long_absence_is_not_counted_to_its_end() {
     let mut story = Story::of(json!({"cron": "* * * * *"}));
     let years_later: Timestamp = "2036-03-01T12:00:30Z".parse().expect("a time");
-    let agenda = agenda(&story.job, &story.observed(), years_later).expect("a good schedule").expect("it has one");
-    assert_eq!(agenda.scheduled_time, Some("2036-03-01T12:00:00Z".parse().expect("a time")));
-    assert!(agenda.missed.is_some_and(|missed| missed.more && missed.count == 1000), "{:?}", agenda.missed);
+    let run = decide(&story.job, story.job.spec.schedule.as_ref().expect("one"), &story.observed(), years_later).expect("a good schedule");
+    assert_eq!(run.scheduled_time, Some("2036-03-01T12:00:00Z".parse().expect("a time")));
+    let missed = run.schedule.and_then(|schedule| schedule.missed);
+    assert!(missed.is_some_and(|missed| missed.more && missed.count == 1000), "{missed:?}");
     story.schedule().cron = "0 0 29 2 *".into();
     assert_eq!(story.says("00:50"), rest(0, None, 0), "another schedule has had no ticks yet");
 }
@@ -184,11 +191,11 @@ fn a_tick_that_is_noticed_too_late_is_missed_and_one_in_time_runs() {
 fn a_run_that_nobody_could_start_in_time_is_given_up_and_said() {
     let mut story = Story::of(json!({"startingDeadlineSeconds": 30}));
     let first = story.look("00:10");
-    assert_eq!(first.next_look, Duration::from_secs(30), "{:?}", first.agenda);
+    assert_eq!(first.next_look, Duration::from_secs(30), "{:?}", first.run);
     assert_eq!(story.says("00:10:30"), run(1, "00:10", 0));
     let late = story.look("00:10:31");
     assert_eq!((late.wishes.run.desired, late.wishes.run.reason.as_deref()), (Desired::Stop, Some("Missed")));
-    assert_eq!(late.agenda.and_then(|agenda| agenda.missed).map(|missed| missed.why), Some(Why::Unstarted));
+    assert_eq!(missed(late).map(|missed| missed.reason), Some(MissReason::Unstarted));
     assert_eq!(story.says("00:10:40"), rest(1, Some("00:10"), 1), "and stays so");
     assert_eq!(story.says("00:20"), run(2, "00:20", 1));
     story.begins(2);
@@ -202,12 +209,12 @@ fn a_run_that_no_candidate_can_start_fails_by_its_deadline_before_the_next_is_wa
         story.job.spec.active_deadline_seconds = Some(660);
         story.note(keys::RELEASED, json!({"leaseUid": "l", "renewTime": null, "by": "controller", "reason": "Created"}));
         assert_eq!(story.says("00:10").0, 1);
-        let look = story.look("00:10:10").agenda.and_then(|agenda| agenda.look);
+        let look = story.look("00:10:10").run.look;
         assert_eq!(look, Some(Duration::from_secs(590)), "the next tick comes first");
         story.says("00:20");
         let closed = story.look("00:21");
         assert_eq!((closed.wishes.run.desired, closed.wishes.run.reason.as_deref()), (Desired::Stop, Some("DeadlineExceeded")), "{policy}");
-        assert_eq!(closed.agenda.map(|agenda| (agenda.number, agenda.goes_on)), Some((1, false)), "{policy}");
+        assert_eq!((closed.run.number, closed.run.goes_on), (1, false), "{policy}");
         assert_eq!(story.says("00:21:01").0, 1, "{policy}: status does not tell it yet");
         let failed = serde_json::from_value(json!({"number": 1, "outcome": "Failed"})).expect("a run");
         story.job.status.as_mut().expect("there").runs.push(failed);
@@ -239,8 +246,8 @@ fn of_several_ticks_that_wait_the_latest_runs_and_one_that_waits_too_long_does_n
     story.says("00:10");
     story.begins(1);
     assert_eq!(story.says("00:20"), run(1, "00:10", 0));
-    let overtaken = story.look("00:30").agenda.expect("it has a schedule").missed.expect("that of 00:20");
-    assert_eq!((overtaken.count, overtaken.last, overtaken.why), (1, at("00:20"), Why::Overtaken));
+    let overtaken = missed(story.look("00:30")).expect("that of 00:20");
+    assert_eq!((overtaken.count, overtaken.last, overtaken.reason), (1, at("00:20"), MissReason::Overtaken));
     story.ends(1);
     assert_eq!(story.says("00:33"), run(2, "00:30", 1));
     story.schedule().starting_deadline_seconds = Some(60);
@@ -263,7 +270,7 @@ fn while_suspended_ticks_pass_unheeded_and_the_run_goes_on() {
     story.begins(1);
     story.job.spec.suspend = true;
     let suspended = story.look("00:15");
-    assert_eq!((suspended.wishes.run.desired, suspended.agenda.expect("it has a schedule").next), (Desired::Run, None));
+    assert_eq!((suspended.wishes.run.desired, suspended.run.schedule.and_then(|schedule| schedule.next)), (Desired::Run, None));
     assert_eq!(story.says("00:25"), run(1, "00:10", 0));
     story.ends(1);
     assert_eq!(story.says("00:35"), rest(1, Some("00:10"), 0));
@@ -312,37 +319,37 @@ fn of_a_changed_schedule_only_ticks_after_the_change_count() {
 fn a_request_runs_once_and_one_that_was_there_before_anybody_looked_never() {
     let mut story = Story::of(json!({}));
     story.asks("now");
-    assert_eq!(story.fate("00:05"), Some(Fate::Granted));
+    assert_eq!(story.answer("00:05"), Some(RunAnswer::Granted));
     assert_eq!(story.says("00:05"), (1, None, true, 0));
-    assert_eq!(story.fate("00:05"), Some(Fate::Past), "until status says so");
+    assert_eq!(story.answer("00:05"), Some(RunAnswer::Past), "until status says so");
     story.job.status.as_mut().expect("there").last_handled_run_request = Some("now".into());
-    assert_eq!(story.fate("00:05"), None);
+    assert_eq!(story.answer("00:05"), None);
     let mut applied = Story::of(json!({}));
     applied.job.status = None;
     applied.lease["metadata"]["annotations"] = json!({});
     applied.asks("last year");
-    assert_eq!(applied.fate("00:05"), Some(Fate::Recorded));
+    assert_eq!(applied.answer("00:05"), Some(RunAnswer::Recorded));
     assert_eq!(applied.says("00:05"), rest(0, None, 0));
 }
 
 #[test]
 fn a_request_during_a_run_is_treated_as_a_tick_is() {
-    let table = [("Replace", Fate::Granted, (2, None, true, 0)), ("Enqueue", Fate::Waits, run(1, "00:10", 0))];
+    let table = [("Replace", RunAnswer::Granted, (2, None, true, 0)), ("Enqueue", RunAnswer::Waits, run(1, "00:10", 0))];
     for (policy, fate, says) in table {
         let mut story = Story::of(json!({"concurrencyPolicy": policy}));
         story.says("00:10");
         story.begins(1);
         story.asks("now");
-        assert_eq!((story.fate("00:11"), story.says("00:11")), (Some(fate), says), "{policy}");
+        assert_eq!((story.answer("00:11"), story.says("00:11")), (Some(fate), says), "{policy}");
         story.ends(1);
         assert_eq!(story.says("00:12"), (2, None, true, 0), "{policy}");
     }
     let mut story = Story::of(json!({}));
     story.says("00:10");
     story.asks("now");
-    assert!(matches!(story.fate("00:11"), Some(Fate::Refused(why)) if why.contains("run 1 is going on")));
+    assert!(matches!(story.answer("00:11"), Some(RunAnswer::Refused(why)) if why.contains("run 1 is going on")));
     story.job.spec.replicas = 0;
-    assert!(matches!(story.fate("00:11"), Some(Fate::Refused(why)) if why.contains("spec.replicas is 0")));
+    assert!(matches!(story.answer("00:11"), Some(RunAnswer::Refused(why)) if why.contains("spec.replicas is 0")));
 }
 
 #[test]
@@ -350,7 +357,7 @@ fn a_job_without_a_schedule_refuses_to_run_on_request() {
     let mut story = Story::of(json!({}));
     story.job.spec.schedule = None;
     story.asks("now");
-    assert!(matches!(story.fate("00:05"), Some(Fate::Refused(why)) if why.contains("spec.schedule")));
+    assert!(matches!(story.answer("00:05"), Some(RunAnswer::Refused(why)) if why.contains("spec.schedule")));
 }
 
 #[test]
@@ -365,7 +372,7 @@ fn of_a_lost_lease_status_remembers_which_ticks_have_passed() {
     story.lease["metadata"]["annotations"] = json!({});
     story.asks("then");
     let known = story.look("00:35");
-    assert_eq!((known.wishes.run.number, known.wishes.run.desired, known.run_request), (7, Desired::Stop, None));
+    assert_eq!((known.wishes.run.number, known.wishes.run.desired, known.run.request), (7, Desired::Stop, None));
     assert_eq!(story.says("00:35"), rest(7, None, 4));
     assert_eq!(story.says("00:40"), run(8, "00:40", 4));
 }
@@ -406,7 +413,7 @@ fn candidates_are_made_shortly_before_a_tick_and_go_after_its_run() {
     let early = story.look("00:07:30");
     assert_eq!((early.create.count, early.next_look), (0, Duration::from_secs(30)));
     let lead = story.look("00:08");
-    assert_eq!((lead.create.count, lead.made_for), (2, Some(1)));
+    assert_eq!((lead.create.count, lead.run.made_for()), (2, Some(1)));
     story.candidates = vec![made_for(1, 1), made_for(2, 1)];
     let ready = story.look("00:09:45");
     assert_eq!((ready.create.count, deleted(&ready), ready.next_look), (0, vec![], Duration::from_secs(15)));
@@ -419,6 +426,16 @@ fn candidates_are_made_shortly_before_a_tick_and_go_after_its_run() {
 }
 
 #[test]
+fn after_a_run_that_was_given_up_candidates_are_made_before_the_next_tick() {
+    let mut story = Story::of(json!({"startingDeadlineSeconds": 30, "leadSeconds": 120}));
+    story.look("00:10");
+    story.look("00:10:31");
+    assert_eq!(story.look("00:17").create.count, 0);
+    let lead = story.look("00:18");
+    assert_eq!((lead.create.count, lead.run.made_for(), lead.wishes.run.desired), (2, Some(2), Desired::Stop));
+}
+
+#[test]
 fn a_standby_of_one_run_is_not_there_for_the_next_unless_that_is_wanted() {
     for (policy, leaves) in [("BeforeTick", vec!["web-2"]), ("Always", vec![])] {
         let mut story = Story::of(json!({"leadSeconds": 600, "candidates": policy}));
@@ -428,7 +445,7 @@ fn a_standby_of_one_run_is_not_there_for_the_next_unless_that_is_wanted() {
         assert_eq!(deleted(&story.look("00:11")), Vec::<&str>::new(), "{policy}");
         story.ends(1);
         let between = story.look("00:12");
-        assert_eq!((deleted(&between), between.create.count, between.made_for), (leaves.clone(), leaves.len(), Some(2)), "{policy}");
+        assert_eq!((deleted(&between), between.create.count, between.run.made_for()), (leaves.clone(), leaves.len(), Some(2)), "{policy}");
     }
 }
 
@@ -532,7 +549,7 @@ fn a_job_without_a_schedule_knows_nothing_of_ticks() {
     let mut story = Story::of(json!({}));
     story.job.spec.schedule = None;
     let act = act(&story.job, &Observed { candidates: vec![pod(1, true)], ..story.observed() });
-    assert_eq!((act.agenda, act.made_for, act.wishes.ticks), (None, None, None));
+    assert_eq!((act.run.made_for(), act.run.schedule, act.wishes.ticks), (None, None, None));
     assert_eq!(runs::current(&story.job, &story.observed()), 1);
 }
 
@@ -542,22 +559,23 @@ fn a_job_with_jitter_starts_its_offset_after_each_tick_and_the_tick_stays_what_i
     assert!(!offset.is_zero(), "the job of these tests has one");
     let at = |time: &str, more: i64| at(time) + offset + jiff::SignedDuration::from_secs(more);
     let mut story = Story::of(json!({"jitterSeconds": 300, "startingDeadlineSeconds": 60}));
-    let agenda = |story: &mut Story, now: Timestamp| {
+    let looks = |story: &mut Story, now: Timestamp| {
         let act = story.look_at(now);
-        (act.wishes.run, act.agenda.expect("it has a schedule"), act.next_look)
+        let schedule = act.run.schedule.clone().expect("it has one");
+        (act.run, schedule, act.next_look)
     };
-    let (_, before, look) = agenda(&mut story, at("00:10", -1));
-    assert_eq!((before.goes_on, before.next, look), (false, Some(at("00:10", 0)), Duration::from_secs(1)));
-    let (run, due, _) = agenda(&mut story, at("00:10", 0));
-    assert_eq!((run.number, run.scheduled_time, due.due()), (1, Some(self::at("00:10")), Some(at("00:10", 0))));
+    let (run, before, look) = looks(&mut story, at("00:10", -1));
+    assert_eq!((run.goes_on, before.next, look), (false, Some(at("00:10", 0)), Duration::from_secs(1)));
+    let (run, due, _) = looks(&mut story, at("00:10", 0));
+    assert_eq!((run.number, run.scheduled_time, due.due), (1, Some(self::at("00:10")), Some(at("00:10", 0))));
     story.begins(1);
     story.ends(1);
-    let (_, last, _) = agenda(&mut story, at("00:20", 60));
-    assert_eq!((last.number, last.ticks.missed), (2, 0), "the deadline counts from tick and offset");
+    let (run, last, _) = looks(&mut story, at("00:20", 60));
+    assert_eq!((run.number, last.ticks.missed), (2, 0), "the deadline counts from tick and offset");
     story.begins(2);
     story.ends(2);
-    let (_, late, _) = agenda(&mut story, at("00:30", 61));
-    assert_eq!((late.goes_on, late.ticks.missed), (false, 1));
+    let (run, late, _) = looks(&mut story, at("00:30", 61));
+    assert_eq!((run.goes_on, late.ticks.missed), (false, 1));
 }
 
 #[test]
@@ -567,6 +585,6 @@ fn no_tick_from_before_the_job_was_made_starts_for_its_offset() {
     later.job.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at("00:01")));
     later.lease["metadata"]["annotations"] = json!({});
     let offset = names::offset("shop", "web", Duration::from_secs(86400));
-    let agenda = later.look_at(at("00:02") + offset).agenda.expect("it has a schedule");
-    assert_eq!((agenda.number, agenda.ticks.missed), (0, 0));
+    let run = later.look_at(at("00:02") + offset).run;
+    assert_eq!((run.number, run.schedule.map(|schedule| schedule.ticks.missed)), (0, Some(0)));
 }

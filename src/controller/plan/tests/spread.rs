@@ -1,6 +1,7 @@
 //! All candidates on one node: when one more is made, what becomes of it, and who goes.
 
 use super::*;
+use crate::controller::plan::run_plan::RunPlan;
 use crate::controller::plan::spread::decide;
 use crate::lease::notes::Spread;
 
@@ -74,10 +75,10 @@ fn nothing_is_made_while_anything_else_is_under_way() {
 fn between_ticks_of_a_schedule_no_candidate_more_is_made() {
     let scheduled = job(json!({"schedule": {"cron": "@yearly", "candidates": "Always"}}), settled());
     let observed = observed(both_on_a(), Some(1000), None);
-    let agenda = schedule::agenda(&scheduled, &observed, now()).expect("a good schedule").expect("a schedule");
-    let made = |goes_on| decide(&scheduled, &observed, Some(&Agenda { goes_on, ..agenda.clone() }), now()).surplus;
+    let run = act(&scheduled, &observed).run;
+    let made = |goes_on| decide(&scheduled, &observed, &RunPlan { goes_on, ..run.clone() }, now()).surplus;
     assert_eq!((made(true), made(false)), (1, 0), "during a run, and between two");
-    assert!(!agenda.goes_on && agenda.prepares, "candidates are there for the next tick");
+    assert!(!run.goes_on && !run.is_at_rest(), "candidates are there for the next tick");
     let free = Observed { lease: Some(lease(None, json!({}))), ..observed.clone() };
     let act = act(&scheduled, &free);
     assert_eq!((act.create.count, act.wishes.spread, act.delete), (0, None, vec![]));

@@ -7,28 +7,23 @@ use super::{Account, Verdict, holder, over, progressing, ready, sentence};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, reasons, types};
 use crate::api::status::RunOutcome;
-use crate::controller::plan::schedule::Agenda;
+use crate::controller::plan::run_plan::SchedulePlan;
 use crate::controller::plan::{self, clearance};
 
-/// Whether no run goes on and none is prepared: there are no candidates, and none are missing.
-pub fn is_at_rest(account: &Account<'_>) -> bool {
-    account.agenda.is_some_and(|agenda| !agenda.goes_on && !agenda.prepares)
-}
-
 /// What is said about the whole.
-pub fn verdict(account: &Account<'_>, agenda: &Agenda, held: &Statement) -> Verdict {
+pub fn verdict(account: &Account<'_>, schedule: &SchedulePlan, held: &Statement) -> Verdict {
     if account.job.spec.replicas == 0 {
         return super::stopped(account);
     }
-    if !agenda.goes_on {
-        return at_rest(account, agenda);
+    if !account.run.goes_on {
+        return at_rest(account, schedule);
     }
-    let run = run(agenda);
+    let run = run(account);
     let yes = |reason: &str, message: String| ready(Statement::yes(types::READY, reason, message));
     match account.trouble() {
-        _ if held.holds == Some(true) => yes(reasons::RUNNING, running(account, agenda, &run)),
+        _ if held.holds == Some(true) => yes(reasons::RUNNING, running(account, &run)),
         _ if held.reason == reasons::BACKOFF => yes(reasons::BACKOFF, format!("{run} waits: {}", held.message)),
-        _ if clearance::waits_for_word(account.job, account.observed) || is_overdue(account, agenda) => {
+        _ if clearance::waits_for_word(account.job, account.observed) || is_overdue(account, schedule) => {
             progressing(held.reason.clone(), format!("{run} waits: {}", held.message))
         }
         Some(trouble) => progressing(trouble.reason, format!("{run} cannot start: {}", trouble.message)),
@@ -37,16 +32,16 @@ pub fn verdict(account: &Account<'_>, agenda: &Agenda, held: &Statement) -> Verd
 }
 
 /// Of a run that replaces another, the holder is the other's until it has stopped.
-fn running(account: &Account<'_>, agenda: &Agenda, run: &str) -> String {
+fn running(account: &Account<'_>, run: &str) -> String {
     let begun = account.record().and_then(|record| record.notes.progress.as_ref()).map(|progress| progress.run);
-    match begun.filter(|begun| *begun < agenda.number) {
+    match begun.filter(|begun| *begun < account.run.number) {
         Some(before) => format!("{run} waits until run {before} has stopped, which is being stopped for it; {}", holder(account)),
         None => format!("{run} {}", holder(account)),
     }
 }
 
-fn at_rest(account: &Account<'_>, agenda: &Agenda) -> Verdict {
-    let Some(next) = agenda.next else {
+fn at_rest(account: &Account<'_>, schedule: &SchedulePlan) -> Verdict {
+    let Some(next) = schedule.next else {
         let message = "spec.suspend is true: no tick runs until it is false";
         return ready(Statement::yes(types::READY, reasons::SUSPENDED, message));
     };
@@ -58,16 +53,16 @@ fn at_rest(account: &Account<'_>, agenda: &Agenda) -> Verdict {
 }
 
 /// Whether no candidate has held the Lease for longer than the patience, since the run was due. When a run on request was due is not known.
-fn is_overdue(account: &Account<'_>, agenda: &Agenda) -> bool {
+fn is_overdue(account: &Account<'_>, schedule: &SchedulePlan) -> bool {
     let held = account.job.status.as_ref().and_then(|status| find_condition(&status.conditions, types::HELD));
     let unheld = held.filter(|held| held.status == "False").map(|held| held.last_transition_time.0);
-    let since = unheld.zip(agenda.due()).map(|(unheld, due)| unheld.max(due));
+    let since = unheld.zip(schedule.due).map(|(unheld, due)| unheld.max(due));
     since.is_some_and(|since| plan::left(since, plan::patience(account.job), account.now).is_zero())
 }
 
-fn run(agenda: &Agenda) -> String {
-    let tick = agenda.scheduled_time.map_or_else(|| "on request".to_owned(), |tick| format!("of {}", to_seconds(tick).0));
-    format!("run {} {tick}", agenda.number)
+fn run(account: &Account<'_>) -> String {
+    let tick = account.run.scheduled_time.map_or_else(|| "on request".to_owned(), |tick| format!("of {}", to_seconds(tick).0));
+    format!("run {} {tick}", account.run.number)
 }
 
 /// How the last run ended.
@@ -84,7 +79,7 @@ pub fn last_run(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<(&'stati
 }
 
 fn no_run(account: &Account<'_>) -> Statement {
-    let missed = account.agenda.map_or(0, |agenda| agenda.ticks.missed);
+    let missed = account.run.schedule.as_ref().map_or(0, |schedule| schedule.ticks.missed);
     if missed == 0 {
         return Statement::unknown(types::LAST_RUN_SUCCEEDED, reasons::NO_RUN, "no run has ended yet");
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::status::RunOutcome;
-use crate::controller::plan::schedule::request::Fate;
+use crate::controller::plan::run_plan::RunAnswer;
 
 const TICK: &str = "2026-01-01T14:00:00Z";
 const NEXT: &str = "2026-01-01T15:00:00Z";
@@ -206,5 +206,5 @@ fn a_request_that_is_refused_is_told_and_remembered() {
     job.status = Some(after);
     let observed = Observed { lease: Some(lease), ..Observed::default() };
     let Plan::Act(act) = plan::plan(&job, &observed, now()) else { panic!("nothing to refuse") };
-    assert!(act.run_request.is_none_or(|request| request.fate == Fate::Past));
+    assert!(act.run.request.is_none_or(|request| request.answer == RunAnswer::Past));
 }

@@ -7,48 +7,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::super::run_plan::{MissReason, MissedTicks};
 use super::super::runs::Closed;
 use super::super::seconds;
 use super::calendar::{Calendar, Due, MOMENT};
 use super::memory::{Memory, Stage};
 use crate::api::schedule::{ConcurrencyPolicy, Schedule};
 
-/// Ticks that did not become a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Missed {
-    /// How many.
-    pub count: u64,
-    /// Whether there were more than were counted.
-    pub more: bool,
-    /// The last of them.
-    pub last: Timestamp,
-    /// Why that one did not.
-    pub why: Why,
-}
-
-/// Why a tick did not become a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// No controller was there to take it, and another came after it.
-    Passed,
-    /// It was noticed later than it may start.
-    Late,
-    /// This run was going on.
-    Busy(u32),
-    /// This run had not been started yet.
-    Waiting(u32),
-    /// It waited, and another came after it.
-    Overtaken,
-    /// Its run could not be started in time.
-    Unstarted,
-}
-
 /// What becomes of the latest tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum TickDecision {
     Run,
     Wait,
-    Miss(Why),
+    Miss(MissReason),
 }
 
 /// A decision under way.
@@ -58,7 +29,7 @@ pub struct Course<'a> {
     /// What is known, and what follows from it so far.
     pub memory: Memory,
     /// Ticks that are missed by this decision.
-    pub missed: Option<Missed>,
+    pub missed: Option<MissedTicks>,
     waits: Option<Timestamp>,
     /// When it is made.
     pub now: Timestamp,
@@ -89,7 +60,7 @@ impl<'a> Course<'a> {
         let late = self.memory.scheduled_time.filter(|tick| self.memory.stage == Stage::Unstarted && self.is_late(*tick));
         if let Some(tick) = late {
             self.close(Closed::Missed);
-            self.miss(1, false, tick, Why::Unstarted);
+            self.miss(1, false, tick, MissReason::Unstarted);
         }
     }
 
@@ -105,39 +76,41 @@ impl<'a> Course<'a> {
         }
         let Due { latest, previous, earlier, more } = calendar.due(self.memory.ticks.settled, self.now);
         let Some(tick) = latest else { return };
-        let fate = self.fate(tick);
+        let decision = self.decide(tick);
         if let Some(previous) = previous {
-            self.miss(earlier, more, previous, if fate == Fate::Wait { Why::Overtaken } else { Why::Passed });
+            self.miss(earlier, more, previous, if decision == TickDecision::Wait { MissReason::Overtaken } else { MissReason::Passed });
         }
-        match fate {
-            Fate::Run => {
+        match decision {
+            TickDecision::Run => {
                 self.begin(Some(tick));
                 self.memory.ticks.last = Some(tick);
             }
-            Fate::Wait => self.waits = Some(tick),
-            Fate::Miss(why) => self.miss(1, false, tick, why),
+            TickDecision::Wait => self.waits = Some(tick),
+            TickDecision::Miss(reason) => self.miss(1, false, tick, reason),
         }
-        match (fate, previous) {
-            (Fate::Wait, None) => {}
-            (Fate::Wait, Some(_)) => self.memory.ticks.settled = tick.checked_sub(MOMENT).unwrap_or(tick),
-            (Fate::Run | Fate::Miss(_), _) => self.memory.ticks.settled = tick,
+        match (decision, previous) {
+            (TickDecision::Wait, None) => {}
+            (TickDecision::Wait, Some(_)) => self.memory.ticks.settled = tick.checked_sub(MOMENT).unwrap_or(tick),
+            (TickDecision::Run | TickDecision::Miss(_), _) => self.memory.ticks.settled = tick,
         }
     }
 
-    fn fate(&self, tick: Timestamp) -> Fate {
+    fn decide(&self, tick: Timestamp) -> TickDecision {
         match (self.memory.goes_on(), self.schedule.concurrency_policy) {
-            (true, ConcurrencyPolicy::Forbid) if self.memory.stage == Stage::Unstarted => Fate::Miss(Why::Waiting(self.memory.number)),
-            (true, ConcurrencyPolicy::Forbid) => Fate::Miss(Why::Busy(self.memory.number)),
-            _ if self.is_late(tick) => Fate::Miss(Why::Late),
-            (true, ConcurrencyPolicy::Enqueue) => Fate::Wait,
-            (true, ConcurrencyPolicy::Replace) | (false, _) => Fate::Run,
+            (true, ConcurrencyPolicy::Forbid) if self.memory.stage == Stage::Unstarted => {
+                TickDecision::Miss(MissReason::Waiting(self.memory.number))
+            }
+            (true, ConcurrencyPolicy::Forbid) => TickDecision::Miss(MissReason::Busy(self.memory.number)),
+            _ if self.is_late(tick) => TickDecision::Miss(MissReason::Late),
+            (true, ConcurrencyPolicy::Enqueue) => TickDecision::Wait,
+            (true, ConcurrencyPolicy::Replace) | (false, _) => TickDecision::Run,
         }
     }
 
     /// Wants the next run, instead of one that may be going on: its holder stops, and no candidate starts before the Lease is given back.
     pub fn begin(&mut self, tick: Option<Timestamp>) {
         if let (Some(overtaken), Stage::Unstarted) = (self.memory.scheduled_time, self.memory.stage) {
-            self.miss(1, false, overtaken, Why::Overtaken);
+            self.miss(1, false, overtaken, MissReason::Overtaken);
         }
         self.memory.number = self.memory.number.saturating_add(1);
         self.memory.scheduled_time = tick;
@@ -145,13 +118,13 @@ impl<'a> Course<'a> {
         self.memory.closed = None;
     }
 
-    fn miss(&mut self, count: u64, more: bool, last: Timestamp, why: Why) {
+    fn miss(&mut self, count: u64, more: bool, last: Timestamp, reason: MissReason) {
         self.memory.ticks.missed = self.memory.ticks.missed.saturating_add(count);
         let before = self.missed.take();
         self.missed = Some(match before {
-            Some(before) if before.last > last => Missed { count: before.count + count, more: before.more || more, ..before },
-            Some(before) => Missed { count: before.count + count, more: before.more || more, last, why },
-            None => Missed { count, more, last, why },
+            Some(before) if before.last > last => MissedTicks { count: before.count + count, more: before.more || more, ..before },
+            Some(before) => MissedTicks { count: before.count + count, more: before.more || more, last, reason },
+            None => MissedTicks { count, more, last, reason },
         });
     }
 

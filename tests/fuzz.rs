@@ -116,8 +116,8 @@ impl Life {
                 progress: write.progress,
                 released: write.released,
                 finished: write.finished,
-                handover: before.notes.handover.filter(|_| !write.drop_wishes),
-                cleared: before.notes.cleared.filter(|_| !write.drop_wishes),
+                handover: before.notes.handover.filter(|_| !write.drop_directives),
+                cleared: before.notes.cleared.filter(|_| !write.drop_directives),
                 ..before.notes
             },
         }

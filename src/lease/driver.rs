@@ -73,6 +73,7 @@ fn heard(store: &mut Store, event: Event) -> Input {
             let answer = match result.and_then(|lease| Ok(store.remember(lease, false)?)) {
                 Ok(record) => Answer::Stored(Box::new(record)),
                 Err(Failure::Conflict) => Answer::Conflict,
+                Err(Failure::NotFound) => Answer::Refused("not found".to_owned()),
                 Err(Failure::Refused(why)) => Answer::Refused(why),
                 Err(Failure::Unknown(why)) => {
                     store.reconnect();
@@ -84,13 +85,13 @@ fn heard(store: &mut Store, event: Event) -> Input {
     }
 }
 
-fn read(store: &mut Store, result: Result<Option<Lease>, Failure>) -> Input {
-    match result.and_then(|lease| Ok(lease.map(|lease| store.remember(lease, false)).transpose()?)) {
-        Ok(Some(record)) => {
+fn read(store: &mut Store, result: Result<Lease, Failure>) -> Input {
+    match result.and_then(|lease| Ok(store.remember(lease, false)?)) {
+        Ok(record) => {
             store.check_watch(record.version);
             Input::Saw(Box::new(record), Source::Read)
         }
-        Ok(None) => Input::Missing,
+        Err(Failure::NotFound) => Input::Missing,
         Err(Failure::Unknown(why)) => {
             store.reconnect();
             Input::Unreachable(why)

@@ -17,6 +17,7 @@ mod account;
 mod backoff;
 mod charges;
 mod limits;
+mod local_lease;
 mod release;
 mod remains;
 mod standby;
@@ -25,7 +26,6 @@ mod tenure;
 #[cfg(test)]
 mod tests;
 mod vocabulary;
-mod wire;
 
 use std::time::Duration;
 
@@ -34,11 +34,11 @@ use super::record::Record;
 pub use account::of as account_of;
 pub use charges::settle as with_failed_pods;
 pub use limits::left as time_left;
+use local_lease::{Attempt, LocalLease};
 pub use remains::Remains;
 use standby::Standby;
 use tenure::Tenure;
 pub use vocabulary::{Answer, Candidate, Cause, Ending, Fact, Input, Order, Output, Role, Source, Start, View, Write};
-use wire::{Attempt, Reading, Wire};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Stage {
@@ -52,7 +52,7 @@ enum Stage {
 pub struct Elector {
     candidate: Candidate,
     stage: Stage,
-    wire: Wire,
+    lease: LocalLease,
     lateness: Duration,
     drain: Option<Moment>,
     unhealthy: bool,
@@ -64,7 +64,7 @@ impl Elector {
         Self {
             candidate,
             stage: Stage::Standby(Standby::default()),
-            wire: Wire::new(now),
+            lease: LocalLease::new(now),
             lateness: Duration::ZERO,
             drain: None,
             unhealthy: false,
@@ -86,13 +86,13 @@ impl Elector {
         match input {
             Input::Saw(record, source) => {
                 if source == Source::Read {
-                    self.wire.reading = Reading::Idle;
+                    self.lease.read_answered();
                 }
                 self.observe(now, *record, source);
             }
             Input::Missing => self.missing(now),
-            Input::Vanished => self.wire.want_read(),
-            Input::Unreachable(why) => self.wire.unreachable(why),
+            Input::Vanished => self.lease.want_read(),
+            Input::Unreachable(why) => self.lease.unreachable(why),
             Input::Answered { attempt, answer } => self.answered(now, attempt, answer),
             Input::Told(fact) => self.told(now, fact),
             Input::Tick => {}
@@ -100,22 +100,22 @@ impl Elector {
     }
 
     fn observe(&mut self, now: Now, record: Record, source: Source) {
-        if self.wire.is_old_news(&record, source) {
+        if self.lease.is_old_news(&record, source) {
             return;
         }
-        let returned = self.wire.hear(now.at, &record, &self.candidate.job_uid);
+        let returned = self.lease.hear(now.at, &record, &self.candidate.job_uid);
         match &mut self.stage {
             Stage::Standby(standby) => {
                 standby.saw(now.at, &record, returned);
-                let proof = self.wire.prove(&record, Some(&self.candidate.identity));
-                self.wire.latest = Some(record);
+                let proof = self.lease.prove(&record, Some(&self.candidate.identity));
+                self.lease.keep(record);
                 if let Some(attempt) = proof {
                     self.begin_tenure(now, attempt);
                 }
             }
             Stage::Tenure(tenure) if record.version > tenure.version => {
-                tenure.saw(now.at, &record, &self.candidate.identity, &mut self.wire);
-                self.wire.latest = Some(record);
+                tenure.saw(now.at, &record, &self.candidate.identity, &mut self.lease);
+                self.lease.keep(record);
             }
             // Our own last write is newer: a lagging watch must not end a rightful tenure.
             Stage::Tenure(_) | Stage::Done => {}
@@ -123,50 +123,33 @@ impl Elector {
     }
 
     fn begin_tenure(&mut self, now: Now, attempt: Attempt) {
-        let (Some(record), Some((policy, _))) = (&self.wire.latest, &self.wire.policy) else { return };
+        let (Some(record), Some(policy)) = (self.lease.latest(), self.lease.policy()) else { return };
         self.stage = Stage::Tenure(Box::new(Tenure::begin(now, attempt, record, policy.clone())));
-        if self.wire.reading == Reading::Asked {
-            self.wire.reading = Reading::Outdated;
-        }
+        self.lease.tenure_began();
     }
 
     fn missing(&mut self, now: Now) {
-        let outdated = self.wire.reading == Reading::Outdated;
-        self.wire.reading = Reading::Idle;
-        self.wire.contact = now.at;
-        self.wire.heard = true;
+        let is_of_now = self.lease.missing(now.at);
         match &mut self.stage {
-            Stage::Tenure(tenure) if !outdated => tenure.lose(now.at, "the Lease was deleted"),
+            Stage::Tenure(tenure) if is_of_now => tenure.lose(now.at, "the Lease was deleted"),
             Stage::Standby(standby) => {
                 *standby = Standby::default();
-                self.wire.latest = None;
-                self.wire.trouble = Some("the Lease does not exist; the controller makes it".to_owned());
+                self.lease.forget();
             }
             Stage::Tenure(_) | Stage::Done => {}
         }
     }
 
     fn answered(&mut self, now: Now, id: u64, answer: Answer) {
-        if self.wire.in_flight == Some(id) {
-            self.wire.in_flight = None;
-        }
+        self.lease.answered(id);
         match answer {
             Answer::Stored(record) => self.observe(now, *record, Source::Read),
-            Answer::Conflict => {
-                self.wire.attempts.retain(|attempt| attempt.id != id);
-                self.wire.urgent = true;
-                self.wire.want_read();
-            }
-            Answer::Refused(why) => {
-                self.wire.attempts.retain(|attempt| attempt.id != id);
-                self.wire.trouble = Some(why);
-                self.wire.want_read();
-            }
+            Answer::Conflict => self.lease.conflicted(id),
+            Answer::Refused(why) => self.lease.refused(id, why),
             Answer::Unknown(why) => {
-                self.wire.trouble = Some(why);
-                self.wire.urgent = true;
+                self.lease.unknown(why);
                 if matches!(self.stage, Stage::Standby(_)) {
-                    self.wire.want_read();
+                    self.lease.want_read();
                 }
             }
         }
@@ -189,14 +172,14 @@ impl Elector {
     fn decide(&mut self, now: Now, outputs: &mut Vec<Output>) {
         match &mut self.stage {
             Stage::Standby(standby) => {
-                let exit = standby.decide(now, &self.candidate, self.drain, self.lateness, &mut self.wire, outputs);
+                let exit = standby.decide(now, &self.candidate, self.drain, self.lateness, &mut self.lease, outputs);
                 self.finish(exit, outputs);
             }
             Stage::Tenure(tenure) => {
                 if let Some(since) = self.drain {
                     tenure.drain(now.at, since, self.unhealthy, self.candidate.stop_grace);
                 }
-                let exit = tenure.decide(now, &self.candidate, self.lateness, &mut self.wire, outputs);
+                let exit = tenure.decide(now, &self.candidate, self.lateness, &mut self.lease, outputs);
                 self.finish(exit, outputs);
             }
             Stage::Done => {}
@@ -213,8 +196,8 @@ impl Elector {
     /// How long nothing will be due without input; at least a millisecond.
     pub fn wakes_in(&self, now: Now) -> Duration {
         let due = match &self.stage {
-            Stage::Standby(standby) => standby.next_due(now, &self.candidate, self.drain, &self.wire),
-            Stage::Tenure(tenure) => tenure.next_due(now.at, &self.wire),
+            Stage::Standby(standby) => standby.next_due(now, &self.candidate, self.drain, &self.lease),
+            Stage::Tenure(tenure) => tenure.next_due(now.at, &self.lease),
             Stage::Done => Duration::MAX,
         };
         due.clamp(Duration::from_millis(1), LONGEST_SLEEP)
@@ -222,10 +205,10 @@ impl Elector {
 
     /// What others may know.
     pub fn view(&self) -> View {
-        let holder = self.wire.latest.as_ref().and_then(|record| record.holder.clone());
-        let trouble = self.wire.trouble.clone();
+        let holder = self.lease.latest().and_then(|record| record.holder.clone());
+        let trouble = self.lease.trouble().cloned();
         let (role, token, valid_until) = match &self.stage {
-            Stage::Standby(_) if self.wire.latest.is_none() => (Role::Pending, None, None),
+            Stage::Standby(_) if self.lease.latest().is_none() => (Role::Pending, None, None),
             Stage::Standby(_) => (Role::Standby, None, None),
             Stage::Tenure(tenure) => (tenure.role(), Some(tenure.token), tenure.valid_until()),
             Stage::Done => (Role::Stopping, None, None),

@@ -29,7 +29,7 @@ pub async fn speak(config: Config, place: Place<'_>, dead: &Candidate, remains: 
     store.read(REQUEST_DEADLINE);
     while let Some(event) = events.recv().await {
         match event {
-            Event::Read(Ok(Some(lease))) => {
+            Event::Read(Ok(lease)) => {
                 let record = store.remember(lease, false).ok();
                 let write = record.as_ref().and_then(|record| remains.release(record, dead, clock::now()));
                 match write {
@@ -41,7 +41,7 @@ pub async fn speak(config: Config, place: Place<'_>, dead: &Candidate, remains: 
                     }
                 }
             }
-            Event::Read(Ok(None)) | Event::Written { result: Ok(_), .. } => return Ok(()),
+            Event::Read(Err(store::Failure::NotFound)) | Event::Written { result: Ok(_), .. } => return Ok(()),
             Event::Read(Err(_)) | Event::Written { result: Err(_), .. } => {
                 sleep(BETWEEN_ATTEMPTS).await;
                 store.reconnect();

@@ -1,6 +1,6 @@
 //! The annotations in which the controller and the candidates speak to each other through their Lease.
 //!
-//! The controller writes *wishes* and candidates write *reports*; neither touches what the other writes. A note that does not parse is kept
+//! The controller writes *directives* and candidates write *reports*; neither touches what the other writes. A note that does not parse is kept
 //! as it is, reported, and treated as absent: its writer is of another version or no part of this protocol.
 
 mod policy;
@@ -47,15 +47,15 @@ pub mod keys {
 /// Everything said through annotations.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Notes {
-    /// Wish: what candidates obey.
+    /// Directive: what candidates obey.
     pub policy: Option<Policy>,
-    /// Wish: what should be run.
+    /// Directive: what should be run.
     pub run: Option<Run>,
-    /// Wish: please stop and release.
+    /// Directive: please stop and release.
     pub handover: Option<Handover>,
-    /// Wish: the holder is gone for good.
+    /// Directive: the holder is gone for good.
     pub cleared: Option<Cleared>,
-    /// Wish: pod uids in the order in which they should take over; empty where candidates rank themselves.
+    /// Directive: pod uids in the order in which they should take over; empty where candidates rank themselves.
     pub succession: Vec<String>,
     /// The controller's own: the last request to hand over that was granted, written together with its [`Handover`].
     pub handled_request: Option<String>,
@@ -112,6 +112,13 @@ pub fn write<T: Serialize>(annotations: &mut BTreeMap<String, String>, key: &str
         Some(text) => annotations.insert(key.to_owned(), text),
         None => annotations.remove(key),
     };
+}
+
+/// Writes a note, or leaves what is there.
+pub fn write_if_some<T: Serialize>(annotations: &mut BTreeMap<String, String>, key: &str, note: Option<&T>) {
+    if note.is_some() {
+        write(annotations, key, note);
+    }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

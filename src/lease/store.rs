@@ -39,7 +39,7 @@ pub enum Event {
     /// The watch says that the Lease was deleted, as it was then.
     Deleted(Lease),
     /// A read ended.
-    Read(Result<Option<Lease>, Failure>),
+    Read(Result<Lease, Failure>),
     /// A write ended.
     Written {
         /// Which.
@@ -60,6 +60,8 @@ impl From<Malformed> for Failure {
 pub enum Failure {
     /// 409.
     Conflict,
+    /// 404.
+    NotFound,
     /// Any other 4xx, or not sent at all: certainly not stored.
     Refused(String),
     /// Whether it was stored cannot be known, for this reason: address and class of error.
@@ -138,10 +140,6 @@ impl Store {
         let (api, name, events, at) = (self.api.clone(), self.name.clone(), self.events.clone(), self.at("reading"));
         tokio::spawn(async move {
             let result = bounded(deadline, &at, api.get(&name)).await;
-            let result = match result {
-                Err(Failure::Refused(why)) if why == NOT_FOUND => Ok(None),
-                result => result.map(Some),
-            };
             // The elector no longer listens once the process is about to end.
             drop(events.send(Event::Read(result)));
         });
@@ -213,8 +211,6 @@ fn connect(connection: &mut Connection, namespace: &str) -> Result<Api<Lease>, k
     Ok(Api::namespaced(Client::try_from(config)?, namespace))
 }
 
-const NOT_FOUND: &str = "not found";
-
 async fn bounded<T>(deadline: Duration, at: &str, request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
     match timeout(deadline, request).await {
         Ok(result) => result.map_err(|error| failure(at, &error)),
@@ -225,7 +221,7 @@ async fn bounded<T>(deadline: Duration, at: &str, request: impl Future<Output = 
 fn failure(at: &str, error: &kube::Error) -> Failure {
     match error {
         kube::Error::Api(status) if status.code == 409 => Failure::Conflict,
-        kube::Error::Api(status) if status.code == 404 => Failure::Refused(NOT_FOUND.to_owned()),
+        kube::Error::Api(status) if status.code == 404 => Failure::NotFound,
         kube::Error::Api(status) if (400..500).contains(&status.code) => {
             Failure::Refused(format!("{at}: {} ({})", status.message, status.code))
         }
@@ -242,7 +238,7 @@ fn innermost(error: &kube::Error) -> String {
     cause.to_string()
 }
 
-/// What is sent: `write` laid over `base`. Labels, wishes and whatever else others put there stay as they are.
+/// What is sent: `write` laid over `base`. Labels, directives and whatever else others put there stay as they are.
 pub fn overlay(base: &Lease, write: &Write) -> Lease {
     let mut lease = base.clone();
     lease.metadata.managed_fields = None;
@@ -251,7 +247,7 @@ pub fn overlay(base: &Lease, write: &Write) -> Lease {
     notes::write(annotations, keys::RELEASED, write.released.as_ref());
     notes::write(annotations, keys::FINISHED, write.finished.as_ref());
     notes::write(annotations, keys::HEALTH, write.health.as_ref());
-    if write.drop_wishes {
+    if write.drop_directives {
         annotations.remove(keys::HANDOVER);
         annotations.remove(keys::CLEARED);
     }
@@ -358,7 +354,7 @@ mod tests {
             }),
             finished: None,
             health: None,
-            drop_wishes: true,
+            drop_directives: true,
         }
     }
 
@@ -367,7 +363,7 @@ mod tests {
         let after = overlay(&lease(), &write());
         let annotations = after.metadata.annotations.expect("annotations");
         assert_eq!(annotations["example.com/note"], "kept");
-        assert_eq!(annotations[keys::POLICY], "{\"future\":1}", "a wish of another version is not ours to reword");
+        assert_eq!(annotations[keys::POLICY], "{\"future\":1}", "a directive of another version is not ours to reword");
         assert!(!annotations.contains_key(keys::HANDOVER) && !annotations.contains_key(keys::CLEARED));
         assert_eq!(after.metadata.labels.expect("labels")["team"], "billing");
         assert_eq!(after.spec.expect("spec").strategy.as_deref(), Some("example.com/x"));

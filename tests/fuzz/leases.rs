@@ -113,8 +113,8 @@ fn note(value: Value) -> impl Strategy<Value = Option<String>> {
 fn notes() -> impl Strategy<Value = Value> {
     let reports = (note(progress()), note(released()), prop::option::of(note(finished())));
     let asked = (prop::option::weighted(0.1, note(handover())), prop::option::weighted(0.1, note(cleared())));
-    let wishes = (note(policy()), note(run()), asked, prop::option::of(any::<String>()));
-    (wishes, reports).prop_map(|((policy, run, (handover, cleared), succession), (progress, released, finished))| {
+    let directives = (note(policy()), note(run()), asked, prop::option::of(any::<String>()));
+    (directives, reports).prop_map(|((policy, run, (handover, cleared), succession), (progress, released, finished))| {
         let notes = [
             (keys::POLICY, policy),
             (keys::RUN, run),

@@ -7,7 +7,7 @@ use super::world::{Breach, Clocks, Fault, World, policy};
 
 /// Everything that is searched to its end.
 pub fn all() -> Vec<World> {
-    let worlds = [safety(), clocks(), wishes(), strange_hands(), deaths(), unreachable(), liveness()];
+    let worlds = [safety(), clocks(), directives(), strange_hands(), deaths(), unreachable(), liveness()];
     worlds.into_iter().flatten().collect()
 }
 
@@ -94,14 +94,14 @@ fn clocks() -> Vec<World> {
 }
 
 /// What the controller writes, at any moment.
-fn wishes() -> Vec<World> {
-    let touch = faulty("wish of no importance", 1, &[Fault::Touch]);
-    let wishes = World { horizon: 4, ..faulty("wishes", 1, &[Fault::Touch, Fault::Handover, Fault::Stop]) };
+fn directives() -> Vec<World> {
+    let touch = faulty("directives of no importance", 1, &[Fault::Touch]);
+    let directives = World { horizon: 4, ..faulty("directives", 1, &[Fault::Touch, Fault::Handover, Fault::Stop]) };
     let handover = faulty("handover to one that is gone", 2, &[Fault::Crash, Fault::Handover]);
     let handover = World { lazy: Vec::new(), last_words: true, horizon: 4, ..handover };
     let shorter = long(faulty("shorter lease", 2, &[Fault::Shorten, Fault::Replace]));
     let longer = faulty("longer lease", 1, &[Fault::Lengthen]);
-    vec![touch, wishes, handover, shorter, longer]
+    vec![touch, directives, handover, shorter, longer]
 }
 
 /// The Lease is deleted, made again, or written to by somebody who has no business there.

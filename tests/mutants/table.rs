@@ -12,6 +12,10 @@ pub struct Mutant {
     pub world: &'static str,
 }
 
+/// What the elector does not see of its Lease, and a mutant does.
+const ATTEMPTS_IN_SIGHT: (&str, &str, &str) =
+    ("elector/local_lease.rs", "    attempts: Vec<Attempt>,", "    pub(super) attempts: Vec<Attempt>,");
+
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "deadline_from_the_response",
@@ -36,12 +40,15 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "ambiguous_acquisition",
         breaks: "an acquisition of unknown fate is taken for granted",
-        changes: &[(
-            "elector.rs",
-            "                if matches!(self.stage, Stage::Standby(_)) {\n",
-            "                if let Some(attempt) = self.wire.attempts.first().copied().filter(|_| matches!(self.stage, Stage::Standby(_))) {\n                    \
-               self.begin_tenure(now, attempt);\n",
-        )],
+        changes: &[
+            ATTEMPTS_IN_SIGHT,
+            (
+                "elector.rs",
+                "                if matches!(self.stage, Stage::Standby(_)) {\n",
+                "                if let Some(attempt) = self.lease.attempts.first().copied().filter(|_| matches!(self.stage, Stage::Standby(_))) {\n                    \
+                   self.begin_tenure(now, attempt);\n",
+            ),
+        ],
         world: "acquisition",
     },
     Mutant {
@@ -84,13 +91,13 @@ pub const MUTANTS: &[Mutant] = &[
             "            self.version = record.version;\n",
             "            self.version = record.version;\n            self.proof.sent = now;\n",
         )],
-        world: "wishes",
+        world: "directives",
     },
     Mutant {
         name: "any_attempt_is_proven",
         breaks: "a read that shows our name proves an attempt, whichever it shows",
-        changes: &[("elector/wire.rs", "                && record.renew_time == Some(attempt.renew_time)\n", "")],
-        world: "wishes",
+        changes: &[("elector/local_lease.rs", "                && record.renew_time == Some(attempt.renew_time)\n", "")],
+        world: "directives",
     },
     Mutant {
         name: "unwritten_success",
@@ -100,11 +107,12 @@ pub const MUTANTS: &[Mutant] = &[
                 "elector.rs",
                 "            Answer::Stored(record) => self.observe(now, *record, Source::Read),\n",
                 "            Answer::Stored(record) => {\n                \
-               let attempt = self.wire.attempts.iter().find(|attempt| attempt.id == id).copied();\n                \
+               let attempt = self.lease.attempts.iter().find(|attempt| attempt.id == id).copied();\n                \
                if let (Some(attempt), Stage::Tenure(tenure)) = (attempt, &mut self.stage) { tenure.extend(now.at, &attempt); }\n                \
                self.observe(now, *record, Source::Read);\n            }\n",
             ),
             ("elector/tenure.rs", "    fn extend(&mut self", "    pub(super) fn extend(&mut self"),
+            ATTEMPTS_IN_SIGHT,
         ],
         world: "unwritten",
     },
@@ -112,7 +120,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "release_of_a_full_tree",
         breaks: "a release is sent when the stop begins, not when the tree is empty",
         changes: &[("elector/tenure.rs", "self.phase = if self.workload == Workload::Unstarted {", "self.phase = if true {")],
-        world: "wishes",
+        world: "directives",
     },
     Mutant {
         name: "no_quarantine",
@@ -143,10 +151,10 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "a challenger compares renewTime with its own time of day",
         changes: &[(
             "elector/standby.rs",
-            "self.wait(now, candidate, wire) == Some(Duration::ZERO)",
-            "(self.wait(now, candidate, wire) == Some(Duration::ZERO) \
-               || wire.latest.as_ref().and_then(|record| record.renew_time).is_some_and(|renewed| \
-               Duration::try_from(now.wall.duration_since(renewed)).unwrap_or_default() > wire.longest_lease))",
+            "self.wait(now, candidate, lease) == Some(Duration::ZERO)",
+            "(self.wait(now, candidate, lease) == Some(Duration::ZERO) \
+               || lease.latest().and_then(|record| record.renew_time).is_some_and(|renewed| \
+               Duration::try_from(now.wall.duration_since(renewed)).unwrap_or_default() > lease.longest_lease()))",
         )],
         world: "time of day is ahead",
     },
@@ -159,13 +167,17 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "renewal_sets_the_time_back",
         breaks: "a renewal has the time of day, as an acquisition has",
-        changes: &[("elector/wire.rs", "let next = Record::next_renew_time(stored, self.first_renew_time(wall));", "let next = wall;")],
+        changes: &[(
+            "elector/local_lease.rs",
+            "let next = Record::next_renew_time(stored, self.first_renew_time(wall));",
+            "let next = wall;",
+        )],
         world: "time of day stands still",
     },
     Mutant {
         name: "mark_of_a_time_to_come",
         breaks: "a tenure may come to the renewTime that the mark of the one before is bound to",
-        changes: &[("elector/wire.rs", "if marked == Some(time) {", "if marked == Some(time) && false {")],
+        changes: &[("elector/local_lease.rs", "if marked == Some(time) {", "if marked == Some(time) && false {")],
         world: "time of day is behind",
     },
     Mutant {
@@ -206,7 +218,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "stop_is_ignored",
         breaks: "a Lease is acquired although nothing should run",
         changes: &[("elector/standby.rs", "run.desired == Desired::Run && ", "")],
-        world: "wishes",
+        world: "directives",
     },
     Mutant {
         name: "old_news_ends_a_tenure",
@@ -217,7 +229,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "absence_by_hearsay",
         breaks: "a watch that says that the Lease is gone is believed",
-        changes: &[("elector.rs", "Input::Vanished => self.wire.want_read(),", "Input::Vanished => self.missing(now),")],
+        changes: &[("elector.rs", "Input::Vanished => self.lease.want_read(),", "Input::Vanished => self.missing(now),")],
         world: "lag",
     },
     Mutant {
@@ -282,8 +294,8 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "recorded_lease_is_ignored",
-        breaks: "a challenger waits as long as is wished, not as is recorded",
-        changes: &[("elector/wire.rs", "self.longest_lease = self.longest_lease.max(record.lease_duration);", "")],
+        breaks: "a challenger waits as long as is told, not as is recorded",
+        changes: &[("elector/local_lease.rs", "self.longest_lease = self.longest_lease.max(record.lease_duration);", "")],
         world: "shorter lease",
     },
     Mutant {
@@ -323,7 +335,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "failures_are_repeated_at_once",
         breaks: "a write that failed is repeated without a pause",
-        changes: &[("elector/wire.rs", "(true, false) => period / 2,", "(true, false) => return Duration::ZERO,")],
+        changes: &[("elector/local_lease.rs", "(true, false) => period / 2,", "(true, false) => return Duration::ZERO,")],
         world: "loss",
     },
     Mutant {

@@ -64,7 +64,7 @@ impl End<'_> {
             released: Some(self.mark(record, renew_time)),
             finished: finished.or_else(|| record.notes.finished.clone()),
             health: None,
-            drop_wishes: true,
+            drop_directives: true,
         }
     }
 

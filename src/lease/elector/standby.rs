@@ -9,14 +9,11 @@ use super::super::identity::Identity;
 use super::super::notes::{Desired, Policy, Progress, Run, UnreachableHolder};
 use super::super::record::Record;
 use super::super::timing::Timing;
-use super::{Candidate, Ending, Output, Reading, Wire, Write, account, charges, limits, succession};
+use super::{Candidate, Ending, LocalLease, Output, Write, account, charges, limits, succession};
 
-/// A candidate that has never read its Lease says so and ends: the commonest first fault is a network that does not let it.
-const UNREADABLE_AFTER: Duration = Duration::from_secs(30);
 /// How long an end is put off for a PUT whose fate is unknown: PID 1 gives back a Lease that was taken by it, if it hears of it in time.
 const PATIENCE: Duration = Duration::from_secs(3);
 const HEAD_START: Duration = Duration::from_secs(1);
-const SHORTEST_SILENCE: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Standby {
@@ -52,31 +49,32 @@ impl Standby {
         candidate: &Candidate,
         drain: Option<Moment>,
         lateness: Duration,
-        wire: &mut Wire,
+        lease: &mut LocalLease,
         outputs: &mut Vec<Output>,
     ) -> Option<Ending> {
-        match (drain, wire.attempts.iter().map(|attempt| attempt.base).max()) {
+        match (drain, lease.in_doubt()) {
             (Some(_), None) => return Some(Ending::Interrupted),
             (Some(since), Some(base)) if now.at.elapsed_for_holder(since) >= PATIENCE => return Some(Ending::InDoubt(base)),
             (Some(_) | None, _) => {}
         }
-        if let Some(why) = unreadable(now.at, wire) {
+        if let Some(why) = lease.unreadable(now.at) {
             return Some(Ending::Unreadable(why));
         }
-        if drain.is_none() && wire.is_idle() && self.wait(now, candidate, wire) == Some(Duration::ZERO) && can_hold(lateness, wire) {
-            acquire(now, candidate, lateness, wire, outputs);
-        } else if silence(now.at, wire).is_zero() {
-            wire.want_read();
+        if drain.is_none() && lease.is_idle() && self.wait(now, candidate, lease) == Some(Duration::ZERO) && can_hold(lateness, lease) {
+            acquire(now, candidate, lateness, lease, outputs);
+        } else if lease.silence(now.at).is_zero() {
+            lease.want_read();
         }
-        wire.read(now.at, outputs);
+        lease.read(now.at, outputs);
         None
     }
 
     /// How long from now until the Lease may be taken; none while it may not, however long it stays as it is.
-    fn wait(&self, now: Now, candidate: &Candidate, wire: &Wire) -> Option<Duration> {
-        let (Some(sight), Some(record), Some((policy, timing))) = (&self.sight, &wire.latest, &wire.policy) else { return None };
+    fn wait(&self, now: Now, candidate: &Candidate, lease: &LocalLease) -> Option<Duration> {
+        let (Some(sight), Some(record)) = (&self.sight, lease.latest()) else { return None };
+        let (policy, timing) = (lease.policy()?, lease.timing()?);
         let run = wanted(record, candidate)?;
-        if wire.trouble.is_some() {
+        if lease.trouble().is_some() {
             return None;
         }
         if !is_clear(record, policy) {
@@ -88,28 +86,28 @@ impl Standby {
         let rank = succession::delay(&candidate.identity, record, policy.candidates);
         let after = |asleep: Duration| asleep.saturating_add(rank).saturating_sub(now.at.elapsed_for_challenger(sight.since));
         let account = account::of(record, run);
-        let (lease, back_off) = waiting_period(record, &account, policy, wire.longest_lease);
+        let (expiry, back_off) = waiting_period(record, &account, policy, lease.longest_lease());
         // A run whose time is over is closed then, and not when its back-off is: nothing will be started.
-        let closed = limits::left(&account, policy, now.wall).map_or(Duration::MAX, |left| left.max(after(lease)));
-        let waited = after(lease.saturating_add(back_off)).min(closed);
-        Some(waited.max(head_start(now.at, sight, record, *timing)).max(wire.pace(now.at, timing.retry_period())))
+        let closed = limits::left(&account, policy, now.wall).map_or(Duration::MAX, |left| left.max(after(expiry)));
+        let waited = after(expiry.saturating_add(back_off)).min(closed);
+        Some(waited.max(head_start(now.at, sight, record, timing)).max(lease.pace(now.at, timing.retry_period())))
     }
 
-    pub(super) fn next_due(&self, now: Now, candidate: &Candidate, drain: Option<Moment>, wire: &Wire) -> Duration {
+    pub(super) fn next_due(&self, now: Now, candidate: &Candidate, drain: Option<Moment>, lease: &LocalLease) -> Duration {
         let wait = match drain {
             Some(since) => PATIENCE.saturating_sub(now.at.elapsed_for_holder(since)),
-            None if wire.is_idle() => self.wait(now, candidate, wire).unwrap_or(Duration::MAX),
+            None if lease.is_idle() => self.wait(now, candidate, lease).unwrap_or(Duration::MAX),
             None => Duration::MAX,
         };
         // Silence asks for a read: nothing is due while one is under way, which may take longer than a short retry period.
-        let silence = if wire.reading == Reading::Idle { silence(now.at, wire) } else { Duration::MAX };
+        let silence = if lease.is_reading() { Duration::MAX } else { lease.silence(now.at) };
         wait.min(silence)
     }
 }
 
 /// Whether there would be time left for a renewal: a container that starves is no place to hold a Lease.
-fn can_hold(lateness: Duration, wire: &Wire) -> bool {
-    wire.policy.as_ref().is_some_and(|(_, timing)| timing.renew_deadline() > lateness + timing.retry_period() + timing.request_deadline())
+fn can_hold(lateness: Duration, lease: &LocalLease) -> bool {
+    lease.timing().is_some_and(|timing| timing.renew_deadline() > lateness + timing.retry_period() + timing.request_deadline())
 }
 
 /// The run that `record` wants from this candidate, if it wants one.
@@ -148,14 +146,14 @@ fn head_start(now: Moment, sight: &Sight, record: &Record, timing: Timing) -> Du
     }
 }
 
-fn acquire(now: Now, candidate: &Candidate, lateness: Duration, wire: &mut Wire, outputs: &mut Vec<Output>) {
-    let (Some(record), Some((policy, timing))) = (&wire.latest, wire.policy.clone()) else { return };
+fn acquire(now: Now, candidate: &Candidate, lateness: Duration, lease: &mut LocalLease, outputs: &mut Vec<Output>) {
+    let (Some(record), Some(policy), Some(timing)) = (lease.latest(), lease.policy(), lease.timing()) else { return };
     let Some(run) = wanted(record, candidate) else { return };
-    let write = takeover(now, candidate, wire, record, run, &policy, timing);
-    wire.put(now, write, timing, lateness, outputs);
+    let write = takeover(now, candidate, lease, record, run, policy, timing);
+    lease.put(now, write, timing, lateness, outputs);
 }
 
-fn takeover(now: Now, candidate: &Candidate, wire: &Wire, record: &Record, run: &Run, policy: &Policy, timing: Timing) -> Write {
+fn takeover(now: Now, candidate: &Candidate, lease: &LocalLease, record: &Record, run: &Run, policy: &Policy, timing: Timing) -> Write {
     let account = account::write_off(account::of(record, run), policy, record);
     Write {
         uid: record.uid.clone(),
@@ -163,29 +161,13 @@ fn takeover(now: Now, candidate: &Candidate, wire: &Wire, record: &Record, run: 
         holder: Some(candidate.identity.clone()),
         lease_duration: timing.lease_duration(),
         acquire_time: Some(now.wall),
-        renew_time: wire.first_renew_time(now.wall),
+        renew_time: lease.first_renew_time(now.wall),
         transitions: record.transitions.saturating_add(1),
         progress: Some(charges::begin(account::start(account, policy, now.wall), candidate.identity.pod_uid())),
         // Stays for as long as the tenure that follows on it, and tells how that one came about; it frees nothing any more.
         released: if record.is_released() { record.notes.released.clone() } else { None },
         finished: record.notes.finished.clone(),
-        health: Some(wire.health()),
-        drop_wishes: true,
+        health: Some(lease.health()),
+        drop_directives: true,
     }
-}
-
-fn unreadable(now: Moment, wire: &Wire) -> Option<String> {
-    let overdue = !wire.heard && now.elapsed_for_holder(wire.contact) >= UNREADABLE_AFTER;
-    if overdue { wire.trouble.clone() } else { None }
-}
-
-/// How long from now until the Lease is read because the watch says nothing.
-fn silence(now: Moment, wire: &Wire) -> Duration {
-    let retry = wire.policy.as_ref().map_or(Duration::from_secs(1), |(_, timing)| timing.retry_period());
-    let (since, period) = match wire.trouble {
-        Some(_) => (wire.last_read, retry / 2),
-        None if wire.contact.boot > wire.last_read.boot => (wire.contact, retry * 3 / 2),
-        None => (wire.last_read, retry * 3 / 2),
-    };
-    period.max(SHORTEST_SILENCE).saturating_sub(now.elapsed_for_holder(since))
 }

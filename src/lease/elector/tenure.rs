@@ -12,8 +12,8 @@ use super::super::clock::{Moment, Now};
 use super::super::identity::{Identity, Version};
 use super::super::notes::{Exit, Policy, Progress, Reason};
 use super::super::record::Record;
-use super::wire::Worth;
-use super::{Attempt, Candidate, Cause, Ending, Order, Output, Role, Start, Wire, charges, limits};
+use super::local_lease::Worth;
+use super::{Attempt, Candidate, Cause, Ending, LocalLease, Order, Output, Role, Start, charges, limits};
 use phase::{Phase, Readiness, Said, Stopping, Why, Workload};
 use proof::{Armed, Proof};
 
@@ -72,19 +72,19 @@ impl Tenure {
         tenure
     }
 
-    pub(super) fn saw(&mut self, now: Moment, record: &Record, me: &Identity, wire: &mut Wire) {
+    pub(super) fn saw(&mut self, now: Moment, record: &Record, me: &Identity, lease: &mut LocalLease) {
         if record.uid == self.uid && record.holder.as_ref() == Some(me) {
             self.version = record.version;
-            if let Some((policy, _)) = &wire.policy {
+            if let Some(policy) = lease.policy() {
                 self.policy = policy.clone();
             }
             self.count_failed_pods(record);
-            match wire.prove(record, Some(me)) {
+            match lease.prove(record, Some(me)) {
                 Some(attempt) if attempt.worth == Worth::Outcome => self.recorded(),
                 Some(attempt) => self.extend(now, &attempt),
                 None => {}
             }
-        } else if record.uid == self.uid && is_released_by(record, me) && wire.prove(record, None).is_some() {
+        } else if record.uid == self.uid && is_released_by(record, me) && lease.prove(record, None).is_some() {
             self.phase = Phase::Over(self.ending());
         } else {
             let holder = record.holder.as_ref().map_or("no candidate", Identity::pod);
@@ -204,10 +204,10 @@ impl Tenure {
         now: Now,
         candidate: &Candidate,
         lateness: Duration,
-        wire: &mut Wire,
+        lease: &mut LocalLease,
         outputs: &mut Vec<Output>,
     ) -> Option<Ending> {
-        self.obey(now.at, candidate, wire.latest.as_ref());
+        self.obey(now.at, candidate, lease.latest());
         if limits::is_exceeded(self.left(now.at)) {
             self.stop(now.at, Why::Exceeded, candidate.stop_grace);
         }
@@ -224,12 +224,12 @@ impl Tenure {
         if let Phase::Over(ending) = &self.phase {
             return Some(ending.clone());
         }
-        self.write(now, candidate, lateness, wire, outputs);
-        wire.read(now.at, outputs);
+        self.write(now, candidate, lateness, lease, outputs);
+        lease.read(now.at, outputs);
         None
     }
 
-    /// What the controller wishes of this holder.
+    /// What the controller directs this holder to do.
     fn obey(&mut self, now: Moment, candidate: &Candidate, latest: Option<&Record>) {
         let Some(record) = latest.filter(|record| record.uid == self.uid) else { return };
         let run = record.notes.run.as_ref();
@@ -335,27 +335,27 @@ impl Tenure {
         }
     }
 
-    fn write(&mut self, now: Now, candidate: &Candidate, lateness: Duration, wire: &mut Wire, outputs: &mut Vec<Output>) {
-        let Some((_, timing)) = wire.policy else { return };
-        if !wire.is_idle() || !self.write_due(now.at, wire).is_zero() {
+    fn write(&mut self, now: Now, candidate: &Candidate, lateness: Duration, lease: &mut LocalLease, outputs: &mut Vec<Output>) {
+        let Some(timing) = lease.timing() else { return };
+        if !lease.is_idle() || !self.write_due(now.at, lease).is_zero() {
             return;
         }
-        let renew_time = wire.next_renew_time(now.wall);
-        let Some(record) = &wire.latest else { return };
+        let renew_time = lease.next_renew_time(now.wall);
+        let Some(record) = lease.latest() else { return };
         if let Phase::Releasing { why, .. } = &self.phase {
             let write = self.release(now, candidate, record, why, timing, renew_time);
-            wire.put(now, write, timing, lateness, outputs);
+            lease.put(now, write, timing, lateness, outputs);
             self.phase.release_sent();
             return;
         }
-        let renewal = self.renewal(candidate, record, timing, renew_time, self.health(candidate, wire, timing, lateness));
+        let renewal = self.renewal(candidate, record, timing, renew_time, self.health(candidate, lease, timing, lateness));
         let (write, worth) = match &self.phase {
             Phase::Stopping(Stopping { why, .. }) if self.outcome_due(now.at).is_zero() => {
                 (self.outcome(now, candidate, why, renewal), Worth::Outcome)
             }
             _ => (renewal, Worth::Renewal),
         };
-        let attempt = wire.register(now, &write, worth, timing, lateness);
+        let attempt = lease.register(now, &write, worth, timing, lateness);
         self.phase.told(worth);
         self.readiness.told();
         self.shorten(now.at, &attempt);
@@ -372,18 +372,18 @@ impl Tenure {
     }
 
     /// From now until something is to be written.
-    fn write_due(&self, now: Moment, wire: &Wire) -> Duration {
-        let Some((_, timing)) = &wire.policy else { return Duration::MAX };
+    fn write_due(&self, now: Moment, lease: &LocalLease) -> Duration {
+        let Some(timing) = lease.timing() else { return Duration::MAX };
         let is_ready_now = self.phase == Phase::Holding && self.readiness.is_news();
         if self.phase.is_news() || is_ready_now {
             return Duration::ZERO;
         }
         match &self.phase {
             Phase::Stopping(Stopping { lost: true, .. }) | Phase::Over(_) => Duration::MAX,
-            Phase::Stopping(Stopping { said: Said::Outcome, .. }) => wire.pace(now, timing.retry_period()),
-            Phase::Holding | Phase::Stopping(_) => wire.pace(now, jittered(timing.retry_period(), wire)).min(self.outcome_due(now)),
+            Phase::Stopping(Stopping { said: Said::Outcome, .. }) => lease.pace(now, timing.retry_period()),
+            Phase::Holding | Phase::Stopping(_) => lease.pace(now, lease.jittered(timing.retry_period())).min(self.outcome_due(now)),
             Phase::Releasing { sent: false, .. } => Duration::ZERO,
-            Phase::Releasing { sent: true, .. } => wire.pace(now, timing.retry_period()),
+            Phase::Releasing { sent: true, .. } => lease.pace(now, timing.retry_period()),
         }
     }
 
@@ -414,7 +414,7 @@ impl Tenure {
         }
     }
 
-    pub(super) fn next_due(&self, now: Moment, wire: &Wire) -> Duration {
+    pub(super) fn next_due(&self, now: Moment, lease: &LocalLease) -> Duration {
         let limit = match &self.phase {
             Phase::Holding if self.workload == Workload::Unstarted => Duration::ZERO,
             Phase::Holding => self.proof.soft_remaining(now).min(self.left(now).unwrap_or(Duration::MAX)),
@@ -424,7 +424,7 @@ impl Tenure {
             Phase::Releasing { why, since, .. } => why.patience(&self.policy).saturating_sub(now.elapsed_for_holder(*since)),
             Phase::Over(_) => Duration::MAX,
         };
-        let write = if wire.is_idle() { self.write_due(now, wire) } else { Duration::MAX };
+        let write = if lease.is_idle() { self.write_due(now, lease) } else { Duration::MAX };
         limit.min(write)
     }
 
@@ -439,10 +439,4 @@ impl Tenure {
 
 fn is_released_by(record: &Record, me: &Identity) -> bool {
     record.is_released() && record.notes.released.as_ref().is_some_and(|mark| &mark.by == me)
-}
-
-/// Up to a tenth sooner, so that holders that began together do not renew together for ever.
-fn jittered(period: Duration, wire: &Wire) -> Duration {
-    let tenths_of_percent = u32::try_from(wire.sent.wrapping_mul(37) % 100).unwrap_or(0);
-    period - period * tenths_of_percent / 1000
 }

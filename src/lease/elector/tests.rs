@@ -142,8 +142,8 @@ fn stored(write: &Write, base: &Record, version: u128) -> Record {
             released: write.released.clone(),
             finished: write.finished.clone(),
             health: write.health.clone(),
-            handover: if write.drop_wishes { None } else { base.notes.handover.clone() },
-            cleared: if write.drop_wishes { None } else { base.notes.cleared.clone() },
+            handover: if write.drop_directives { None } else { base.notes.handover.clone() },
+            cleared: if write.drop_directives { None } else { base.notes.cleared.clone() },
             ..base.notes.clone()
         },
     }
@@ -277,7 +277,7 @@ fn a_mark_that_is_not_bound_to_the_last_write_frees_nothing() {
 }
 
 #[test]
-fn a_wish_from_the_controller_does_not_prolong_the_wait() {
+fn a_directive_from_the_controller_does_not_prolong_the_wait() {
     let mut bench = Bench::new();
     bench.saw(0, held_by(other()));
     bench.saw(9_000, held_by(other()).version(12).noted(|notes| notes.succession = vec!["uid-1".into()]));
@@ -406,12 +406,12 @@ fn a_read_extends_nothing_by_itself_but_proves_the_attempt_it_shows() {
 }
 
 #[test]
-fn after_a_wish_has_won_the_race_the_renewal_is_repeated_at_once() {
+fn after_a_directive_has_won_the_race_the_renewal_is_repeated_at_once() {
     let mut bench = Bench::holding();
     let (attempt, _) = put(&bench.tick(2_900)).expect("a renewal");
     bench.step(2_950, Input::Answered { attempt, answer: Answer::Conflict });
-    let wished = bench.lease.clone().version(15);
-    assert_eq!(put(&bench.saw(2_960, wished)).map(|(_, write)| write.base), Some(Version(15)));
+    let told = bench.lease.clone().version(15);
+    assert_eq!(put(&bench.saw(2_960, told)).map(|(_, write)| write.base), Some(Version(15)));
 }
 
 #[test]
@@ -570,11 +570,11 @@ fn an_acquirer_that_finds_the_attempts_used_up_closes_the_run_without_a_start() 
 
 #[test]
 fn a_handover_is_for_the_holder_it_names() {
-    let wish = |holder| Handover { id: "1".into(), holder, reason: Reason::RolledOut };
+    let request = |holder| Handover { id: "1".into(), holder, reason: Reason::RolledOut };
     let mut bench = Bench::holding();
-    let for_other = bench.lease.clone().version(12).noted(|notes| notes.handover = Some(wish(other())));
+    let for_other = bench.lease.clone().version(12).noted(|notes| notes.handover = Some(request(other())));
     assert_eq!(orders(&bench.saw(100, for_other)), []);
-    let for_me = bench.lease.clone().version(13).noted(|notes| notes.handover = Some(wish(me())));
+    let for_me = bench.lease.clone().version(13).noted(|notes| notes.handover = Some(request(me())));
     let told = bench.saw(200, for_me);
     assert_eq!(orders(&told), [Order::Terminate]);
     bench.store(210, &told);
@@ -582,7 +582,7 @@ fn a_handover_is_for_the_holder_it_names() {
     let release = bench.told(310, Fact::TreeEmpty);
     let (_, write) = put(&release).expect("a release");
     assert_eq!(write.released.map(|mark| mark.reason), Some(Reason::RolledOut));
-    assert!(write.drop_wishes);
+    assert!(write.drop_directives);
     assert_eq!(write.progress.map(|progress| (progress.failures, progress.setbacks)), Some((0, 0)));
     assert_eq!(orders(&bench.store(320, &release)), [Order::Exit(Ending::Interrupted)]);
 }

@@ -206,8 +206,8 @@ pub struct Write {
     pub finished: Option<Finished>,
     /// How the holder fares.
     pub health: Option<Health>,
-    /// Whether the wishes about the tenure before are done with: a request to hand over, and that its holder is gone.
-    pub drop_wishes: bool,
+    /// Whether the directives about the tenure before are done with: a request to hand over, and that its holder is gone.
+    pub drop_directives: bool,
 }
 
 /// What a candidate is at the moment.

@@ -98,7 +98,7 @@ impl World {
             Fault::Clear => state.store.edit(|lease| lease.holder = None),
             Fault::Delete => state.store.lease = None,
             Fault::Handover => {
-                state.wish.handover = Some(first.clone());
+                state.directives.handover = Some(first.clone());
                 let handover = Handover { id: "1".into(), holder: first, reason: Reason::Handover };
                 state.store.edit(|lease| lease.notes.handover = Some(handover));
             }
@@ -108,12 +108,12 @@ impl World {
             Fault::FailPod => {
                 let (uid, name) = (first.pod_uid().unwrap_or_default().to_owned(), first.pod().to_owned());
                 let failed = FailedPod { uid, name, reason: "DeadlineExceeded".into(), message: None };
-                state.wish.failed_pod = true;
+                state.directives.failed_pod = true;
                 state.store.edit(|lease| lease.notes.run.iter_mut().for_each(|run| run.failed_pods = vec![failed.clone()]));
             }
             Fault::Stop => {
-                state.wish.stopped = true;
-                state.wish.desired = Desired::Stop;
+                state.directives.stopped = true;
+                state.directives.desired = Desired::Stop;
                 state.store.edit(|lease| lease.notes.run = Some(run(Desired::Stop)));
             }
             Fault::NextRun => state.store.edit(|lease| lease.notes.run.iter_mut().for_each(|run| run.number += 1)),
@@ -137,11 +137,11 @@ impl World {
     /// The controller sees everything, and forgets a long lease as soon as it may.
     pub fn remember(&self, state: &mut State) {
         let Some(lease) = &state.store.lease else { return };
-        let wanted = Duration::from_secs(u64::from(state.wish.policy.lease_duration_seconds));
+        let wanted = Duration::from_secs(u64::from(state.directives.policy.lease_duration_seconds));
         let emptied = lease.holder.is_none() && !lease.is_released();
         let shows = lease.acquire_time.is_some() && (!emptied || self.breach == Breach::EmptiedIsHeard);
         if shows && (lease.holder.is_none() || lease.lease_duration <= wanted) {
-            state.wish.longest_lease = wanted;
+            state.directives.longest_lease = wanted;
         }
     }
 
@@ -153,9 +153,9 @@ impl World {
     /// By the controller, which knows who held it last and by which lease durations.
     pub fn recreate(&self, state: &mut State) {
         state.idle_since = state.tick;
-        let policy = state.wish.policy.clone();
-        let wished = Duration::from_secs(u64::from(policy.lease_duration_seconds));
-        let lease_duration = if self.breach == Breach::ShorterPlaceholder { wished } else { state.wish.longest_lease };
+        let policy = state.directives.policy.clone();
+        let directed = Duration::from_secs(u64::from(policy.lease_duration_seconds));
+        let lease_duration = if self.breach == Breach::ShorterPlaceholder { directed } else { state.directives.longest_lease };
         let placed = self.breach != Breach::NoPlaceholder;
         let holder = placed.then(|| self.candidate(0, 0).identity);
         state.store.create(|uid| {
@@ -167,9 +167,9 @@ impl World {
 
 fn change_lease_duration(state: &mut State, seconds: u32) {
     let policy = super::policy(seconds);
-    state.wish.longest_lease = state.wish.longest_lease.max(Duration::from_secs(u64::from(seconds)));
-    state.wish.policy_changed = true;
-    state.wish.policy = policy.clone();
+    state.directives.longest_lease = state.directives.longest_lease.max(Duration::from_secs(u64::from(seconds)));
+    state.directives.policy_changed = true;
+    state.directives.policy = policy.clone();
     state.store.edit(|lease| lease.notes.policy = Some(policy));
 }
 
@@ -196,7 +196,7 @@ fn store(lease: &mut Record, write: &Write) {
     lease.notes.released = write.released;
     lease.notes.finished = write.finished;
     lease.notes.health = write.health;
-    if write.drop_wishes {
+    if write.drop_directives {
         lease.notes.handover = None;
         lease.notes.cleared = None;
     }

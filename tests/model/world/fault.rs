@@ -1,4 +1,4 @@
-//! What may go wrong, or be wished, at any moment; and what an environment must never do.
+//! What may go wrong, or be directed, at any moment; and what an environment must never do.
 
 use super::lease::notes::Exit;
 

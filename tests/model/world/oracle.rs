@@ -181,10 +181,10 @@ impl World {
         let now = self.now(state, number);
         let agent = &state.agents[number];
         let in_time = agent.armed.is_some_and(|armed| now.at.boot < armed) && now.at.elapsed_for_holder(start.since) < start.within;
-        let soft = Duration::from_millis(u64::from(state.wish.policy.renew_deadline_milliseconds));
+        let soft = Duration::from_millis(u64::from(state.directives.policy.renew_deadline_milliseconds));
         let before_soft = agent.evidence.stored.is_some_and(|(sent, _)| now.at.boot.saturating_sub(sent.boot) < soft);
         let holds = agent.evidence.token.is_some() && agent.evidence.exit.is_none() && !agent.running;
-        if !(in_time && holds && (before_soft || state.wish.policy_changed)) {
+        if !(in_time && holds && (before_soft || state.directives.policy_changed)) {
             state.broke(Claim::StartsOnlyWhileHolding);
         }
         if start.token.0 <= state.last_token {
@@ -281,9 +281,9 @@ impl World {
         let soft = self.now(state, number).at.boot + self.before_the_deadline();
         let late = agent.armed.is_none_or(|armed| armed <= soft);
         let told = agent.evidence.exit.is_some() || agent.evidence.drained.is_some();
-        let wished = state.wish.stopped || state.wish.handover.as_ref() == me || state.wish.policy_changed;
-        let wished = wished || state.wish.failed_pod;
-        !ours || late || told || wished || self.took_too_long(state, Duration::ZERO)
+        let directed = state.directives.stopped || state.directives.handover.as_ref() == me || state.directives.policy_changed;
+        let directed = directed || state.directives.failed_pod;
+        !ours || late || told || directed || self.took_too_long(state, Duration::ZERO)
     }
 
     /// Whether the run, which began with the first tick, has taken as long as it may, and `grace` beyond that.

@@ -12,15 +12,22 @@ use super::lease::identity::Identity;
 use super::lease::notes::{CompletionPolicy, Desired, Exit};
 use super::lease::record::Record;
 use super::oracle::Evidence;
-use super::state::{Agent, Dead, Reading, Request, State, Store, Wish};
+use super::state::{Agent, Dead, Directives, Reading, Request, State, Store};
 
 impl World {
     /// The first candidate holds and runs, and the others have seen that: what is of interest begins there.
     pub fn beginning(&self) -> State {
         let policy = self.policy.clone();
         let longest_lease = Duration::from_secs(u64::from(policy.lease_duration_seconds));
-        let wish =
-            Wish { policy, longest_lease, desired: Desired::Run, stopped: false, handover: None, policy_changed: false, failed_pod: false };
+        let directives = Directives {
+            policy,
+            longest_lease,
+            desired: Desired::Run,
+            stopped: false,
+            handover: None,
+            policy_changed: false,
+            failed_pod: false,
+        };
         let mut state = State {
             tick: 0,
             store: Store::new(&self.policy),
@@ -28,7 +35,7 @@ impl World {
             requests: Vec::new(),
             dead: Vec::new(),
             faults: self.faults.clone(),
-            wish,
+            directives,
             last_token: 0,
             starts: 0,
             idle_since: 0,

@@ -23,7 +23,7 @@ pub struct State {
     /// What may still go wrong.
     pub faults: Vec<Fault>,
     /// What the controller wants to be told.
-    pub wish: Wish,
+    pub directives: Directives,
     /// Of the last start.
     pub last_token: u128,
     pub starts: u8,
@@ -44,12 +44,12 @@ pub struct Store {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Wish {
+pub struct Directives {
     pub policy: Policy,
     /// The largest lease duration that any candidate may still hold by.
     pub longest_lease: Duration,
     pub desired: Desired,
-    /// Whether a stop was ever wished, and whose handover.
+    /// Whether a stop was ever directed, and whose handover.
     pub stopped: bool,
     pub handover: Option<Identity>,
     pub policy_changed: bool,

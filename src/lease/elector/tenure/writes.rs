@@ -9,7 +9,7 @@ use super::super::super::notes::{Health, Reason};
 use super::super::super::record::Record;
 use super::super::super::timing::Timing;
 use super::super::release::End;
-use super::super::{Candidate, Wire, Write, limits};
+use super::super::{Candidate, LocalLease, Write, limits};
 use super::Tenure;
 use super::phase::{Phase, Why};
 
@@ -28,11 +28,11 @@ impl Tenure {
             released: record.notes.released.clone(),
             finished: record.notes.finished.clone(),
             health: Some(health),
-            drop_wishes: false,
+            drop_directives: false,
         }
     }
 
-    pub(super) fn health(&self, candidate: &Candidate, wire: &Wire, timing: Timing, lateness: Duration) -> Health {
+    pub(super) fn health(&self, candidate: &Candidate, lease: &LocalLease, timing: Timing, lateness: Duration) -> Health {
         let stopping = match &self.phase {
             Phase::Stopping(stopping) => stopping.interruption(),
             Phase::Holding | Phase::Releasing { .. } | Phase::Over(_) => None,
@@ -43,7 +43,7 @@ impl Tenure {
             workload_ready: self.readiness.since(),
             warnings: warnings(candidate, timing, lateness),
             clock_source: candidate.clock_source.clone(),
-            ..wire.health()
+            ..lease.health()
         }
     }
 

@@ -23,7 +23,7 @@ fn an_outcome_is_recorded_once_a_kill_has_taken_longer_than_it_may() {
     assert_eq!(bench.elector.wakes_in(at(1_999)), Duration::from_millis(1));
     let recorded = bench.tick(2_000);
     let (_, write) = put(&recorded).expect("the outcome");
-    assert_eq!((write.holder, write.drop_wishes), (Some(me()), false), "nothing is given back");
+    assert_eq!((write.holder, write.drop_directives), (Some(me()), false), "nothing is given back");
     assert_eq!(write.finished.map(|finished| finished.outcome), Some(Outcome::Succeeded));
     assert!(write.progress.is_some_and(|progress| !progress.open));
     let ended = bench.store(2_010, &recorded);

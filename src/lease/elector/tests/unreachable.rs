@@ -54,7 +54,7 @@ fn a_clearance_wakes_a_challenger_that_has_waited_long_enough_and_does_not_resta
         assert_eq!(put(&outputs).is_some(), told == taken);
         let outputs = if told == taken { outputs } else { takeover_at(&mut bench, taken) };
         let (_, write) = put(&outputs).expect("a takeover");
-        assert!(write.drop_wishes && write.base == Version(12), "the word is done with");
+        assert!(write.drop_directives && write.base == Version(12), "the word is done with");
     }
 }
 
@@ -95,12 +95,12 @@ fn a_run_whose_time_is_over_is_closed_no_sooner_than_its_silent_holder_may_be_fo
 }
 
 #[test]
-fn a_release_drops_the_wishes_about_its_tenure_and_a_renewal_does_not() {
+fn a_release_drops_the_directives_about_its_tenure_and_a_renewal_does_not() {
     let mut bench = Bench::holding();
     let renewal = bench.tick(2_900);
-    assert!(!put(&renewal).expect("a renewal").1.drop_wishes);
+    assert!(!put(&renewal).expect("a renewal").1.drop_directives);
     bench.store(2_950, &renewal);
     bench.told(3_000, Fact::WorkloadEnded(Exit::Code(0)));
     let release = put(&bench.told(3_010, Fact::TreeEmpty)).expect("a release").1;
-    assert!(release.holder.is_none() && release.drop_wishes);
+    assert!(release.holder.is_none() && release.drop_directives);
 }

@@ -13,32 +13,32 @@ use super::{Output, Source, Write};
 
 /// What is known of the Lease, and what is on its way to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Wire {
-    pub(super) latest: Option<Record>,
-    /// The last that could be obeyed: should the wish vanish, it goes on to hold.
-    pub(super) policy: Option<(Policy, Timing)>,
+pub(super) struct LocalLease {
+    latest: Option<Record>,
+    /// The last that could be obeyed: should the directive vanish, it goes on to hold.
+    policy: Option<(Policy, Timing)>,
     /// The longest lease duration ever seen for this Lease.
-    pub(super) longest_lease: Duration,
+    longest_lease: Duration,
     /// Sent, neither proven nor refuted.
-    pub(super) attempts: Vec<Attempt>,
-    pub(super) in_flight: Option<u64>,
-    pub(super) reading: Reading,
-    pub(super) last_read: Moment,
+    attempts: Vec<Attempt>,
+    in_flight: Option<u64>,
+    reading: Reading,
+    last_read: Moment,
     /// The last write has to be repeated.
-    pub(super) urgent: bool,
-    pub(super) sent: u64,
-    pub(super) last_sent: Option<(Moment, Version)>,
+    urgent: bool,
+    sent: u64,
+    last_sent: Option<(Moment, Version)>,
     last_renew_time: Option<Timestamp>,
     /// When this process began, by its node's time of day.
     agent_started: Timestamp,
     /// When something was last heard, or since when nothing ever was.
-    pub(super) contact: Moment,
-    pub(super) heard: bool,
-    pub(super) trouble: Option<String>,
+    contact: Moment,
+    heard: bool,
+    trouble: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Reading {
+enum Reading {
     Idle,
     Wanted,
     /// Asked for; the answer is good.
@@ -72,6 +72,10 @@ pub(super) enum Worth {
 
 /// Before any policy was read.
 const DEFAULT_READ_DEADLINE: Duration = Duration::from_secs(2);
+const DEFAULT_RETRY_PERIOD: Duration = Duration::from_secs(1);
+/// A candidate that has never read its Lease says so and ends: the commonest first fault is a network that does not let it.
+const UNREADABLE_AFTER: Duration = Duration::from_secs(30);
+const SHORTEST_SILENCE: Duration = Duration::from_millis(500);
 
 /// A policy whose durations fit; one that does not is of no use and left aside.
 fn obeyable(policy: &Policy) -> Option<(Policy, Timing)> {
@@ -79,7 +83,7 @@ fn obeyable(policy: &Policy) -> Option<(Policy, Timing)> {
     Some((policy.clone(), timing))
 }
 
-impl Wire {
+impl LocalLease {
     pub(super) fn new(now: Now) -> Self {
         Self {
             latest: None,
@@ -120,9 +124,92 @@ impl Wire {
         self.trouble.take().is_some()
     }
 
+    pub(super) fn latest(&self) -> Option<&Record> {
+        self.latest.as_ref()
+    }
+
+    /// What is stored now, as far as is known.
+    pub(super) fn keep(&mut self, record: Record) {
+        self.latest = Some(record);
+    }
+
+    pub(super) fn policy(&self) -> Option<&Policy> {
+        self.policy.as_ref().map(|(policy, _)| policy)
+    }
+
+    pub(super) fn timing(&self) -> Option<Timing> {
+        self.policy.as_ref().map(|(_, timing)| *timing)
+    }
+
+    pub(super) fn longest_lease(&self) -> Duration {
+        self.longest_lease
+    }
+
+    pub(super) fn trouble(&self) -> Option<&String> {
+        self.trouble.as_ref()
+    }
+
+    /// The highest version that an attempt is based on whose fate is unknown.
+    pub(super) fn in_doubt(&self) -> Option<Version> {
+        self.attempts.iter().map(|attempt| attempt.base).max()
+    }
+
+    pub(super) fn read_answered(&mut self) {
+        self.reading = Reading::Idle;
+    }
+
+    /// A read that was asked for before tells of the time before.
+    pub(super) fn tenure_began(&mut self) {
+        if self.reading == Reading::Asked {
+            self.reading = Reading::Outdated;
+        }
+    }
+
+    /// Notes that a read has found no Lease, and tells whether it was asked for after the tenure began.
+    pub(super) fn missing(&mut self, now: Moment) -> bool {
+        let is_of_now = self.reading != Reading::Outdated;
+        self.reading = Reading::Idle;
+        self.contact = now;
+        self.heard = true;
+        is_of_now
+    }
+
+    /// There is no Lease.
+    pub(super) fn forget(&mut self) {
+        self.latest = None;
+        self.trouble = Some("the Lease does not exist; the controller makes it".to_owned());
+    }
+
     pub(super) fn unreachable(&mut self, why: String) {
         self.reading = Reading::Idle;
         self.trouble = Some(why);
+    }
+
+    /// The write has an answer, whatever it says.
+    pub(super) fn answered(&mut self, id: u64) {
+        if self.in_flight == Some(id) {
+            self.in_flight = None;
+        }
+    }
+
+    /// Something else was stored first.
+    pub(super) fn conflicted(&mut self, id: u64) {
+        self.attempts.retain(|attempt| attempt.id != id);
+        self.urgent = true;
+        self.want_read();
+    }
+
+    /// The write was not stored, and never will be.
+    pub(super) fn refused(&mut self, id: u64, why: String) {
+        self.attempts.retain(|attempt| attempt.id != id);
+        self.trouble = Some(why);
+        self.want_read();
+    }
+
+    /// The write may have been stored.
+    pub(super) fn unknown(&mut self, why: String) {
+        self.trouble = Some(why);
+        self.urgent = true;
     }
 
     pub(super) fn want_read(&mut self) {
@@ -135,9 +222,13 @@ impl Wire {
         if self.reading == Reading::Wanted {
             self.reading = Reading::Asked;
             self.last_read = now;
-            let deadline = self.policy.as_ref().map_or(DEFAULT_READ_DEADLINE, |(_, timing)| timing.request_deadline());
+            let deadline = self.timing().map_or(DEFAULT_READ_DEADLINE, |timing| timing.request_deadline());
             outputs.push(Output::Read { deadline });
         }
+    }
+
+    pub(super) fn is_reading(&self) -> bool {
+        self.reading != Reading::Idle
     }
 
     /// Whether nothing is on its way: only then is something new sent.
@@ -158,6 +249,29 @@ impl Wire {
             (false, _) => period,
         };
         period.saturating_sub(now.elapsed_for_holder(sent))
+    }
+
+    /// Up to a tenth sooner, so that holders that began together do not renew together for ever.
+    pub(super) fn jittered(&self, period: Duration) -> Duration {
+        let tenths_of_percent = u32::try_from(self.sent.wrapping_mul(37) % 100).unwrap_or(0);
+        period - period * tenths_of_percent / 1000
+    }
+
+    /// Why this candidate gives up: it has never read its Lease.
+    pub(super) fn unreadable(&self, now: Moment) -> Option<String> {
+        let overdue = !self.heard && now.elapsed_for_holder(self.contact) >= UNREADABLE_AFTER;
+        if overdue { self.trouble.clone() } else { None }
+    }
+
+    /// How long from now until the Lease is read because the watch says nothing.
+    pub(super) fn silence(&self, now: Moment) -> Duration {
+        let retry = self.timing().map_or(DEFAULT_RETRY_PERIOD, |timing| timing.retry_period());
+        let (since, period) = match self.trouble {
+            Some(_) => (self.last_read, retry / 2),
+            None if self.contact.boot > self.last_read.boot => (self.contact, retry * 3 / 2),
+            None => (self.last_read, retry * 3 / 2),
+        };
+        period.max(SHORTEST_SILENCE).saturating_sub(now.elapsed_for_holder(since))
     }
 
     /// The own attempt that `record` proves to have been stored: its holder is `holder`, and its renewTime is that attempt's alone.

@@ -54,6 +54,7 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::contract::probe::Kind;
 use crate::contract::{exit_codes, field_managers};
 use crate::lease::driver;
 use crate::lease::elector::{Candidate, Ending, Fact};
@@ -98,7 +99,7 @@ enum Task {
     /// Probe the workload where it runs; elsewhere answer for the standby
     Probe {
         /// Which of the container's probes this is
-        kind: probe::Kind,
+        kind: Kind,
         /// The probe as JSON
         probe: String,
     },

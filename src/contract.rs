@@ -3,6 +3,8 @@
 //! A pod keeps the agent it was made with: what stands here may be added to, but not changed in meaning. What may change during a pod's life
 //! travels through the Lease instead (see [`crate::lease::notes`]).
 
+pub mod probe;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

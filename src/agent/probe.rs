@@ -20,11 +20,11 @@ use std::process;
 use std::thread;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ExecAction, GRPCAction, HTTPGetAction, TCPSocketAction};
-use serde::Deserialize;
+use k8s_openapi::api::core::v1::ExecAction;
 
 use super::config::standing_in;
 use super::notify::News;
+use crate::contract::probe::{Handler, Kind, Probe, StandbyReadiness, TemplateProbe};
 use crate::contract::{Role, Standing, TERMINATION_PREFIX, paths};
 use crate::lease::clock;
 use attempt::Unanswered;
@@ -37,67 +37,6 @@ const FIRST_READING: Duration = Duration::from_secs(1);
 const SLACK: Duration = Duration::from_millis(500);
 /// For counting what had no answer.
 const COUNTED_WITHIN: Duration = Duration::from_millis(250);
-
-/// Which of a container's probes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Kind {
-    /// Whether traffic should be sent here.
-    Readiness,
-    /// Whether the workload works.
-    Liveness,
-    /// Whether the candidate could take over, or has.
-    Startup,
-}
-
-/// A probe of the template, as the controller passes it on.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Probe {
-    /// None where the template has no such probe: only the candidate itself is asked.
-    #[serde(rename = "probe")]
-    handler: Option<Handler>,
-    #[serde(default)]
-    initial_delay_seconds: u32,
-    #[serde(default = "one")]
-    timeout_seconds: u32,
-    /// Of liveness: how many failures in a row end the container.
-    #[serde(default = "one")]
-    failure_threshold: u32,
-    /// The template's startup probe.
-    startup: Option<Box<Probe>>,
-    /// How long liveness waits for that to succeed; where it is not told, how long it waits in any case.
-    #[serde(default)]
-    startup_budget_seconds: u32,
-    #[serde(default)]
-    standby: StandbyReadiness,
-    /// Of readiness. `None` if every answer counts: the template asks nothing of the workload, or this is a hook.
-    thresholds: Option<readiness::Thresholds>,
-    /// Whether this is a `preStop` hook, which may end the workload.
-    #[serde(default)]
-    is_hook: bool,
-}
-
-fn one() -> u32 {
-    1
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum Handler {
-    Exec(ExecAction),
-    HttpGet(HTTPGetAction),
-    TcpSocket(TCPSocketAction),
-    Grpc(GRPCAction),
-}
-
-/// What readiness says on a standby.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-enum StandbyReadiness {
-    #[default]
-    Ready,
-    /// No: only the pod whose workload runs is ready.
-    NotReady,
-}
 
 /// A workload that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,7 +153,7 @@ impl Question<'_> {
     /// The agent reads of liveness what the workload's answers come to.
     fn marked(&self, answer: Result<(), Failure>) -> Result<(), Failure> {
         if self.kind == Kind::Liveness {
-            liveness::count(self.directory, answer.is_err(), self.probe.failure_threshold);
+            liveness::count(self.directory, answer.is_err(), self.probe.failure_threshold.unwrap_or(1));
         }
         answer
     }
@@ -266,21 +205,20 @@ fn judge(kind: Kind, probe: &Probe, standing: Option<&Standing>, now: Duration) 
 impl Probe {
     /// For its own handler, and for that of the startup probe, which may be asked before it.
     fn timeout(&self) -> Duration {
-        let own = Duration::from_secs(u64::from(self.timeout_seconds.max(1)));
-        own + self.startup.as_ref().map_or(Duration::ZERO, |startup| startup.timeout())
+        self.own.timeout() + self.startup.as_ref().map_or(Duration::ZERO, TemplateProbe::timeout)
     }
 
     /// How old the workload must be to be asked.
     fn begins(&self, kind: Kind) -> Duration {
         let waits = kind == Kind::Liveness && self.startup.is_none();
         let budget = if waits { self.startup_budget_seconds } else { 0 };
-        Duration::from_secs(u64::from(self.initial_delay_seconds.max(budget)))
+        Duration::from_secs(u64::from(self.own.initial_delay_seconds.max(budget)))
     }
 
     /// Liveness is patient with a workload that comes up within its budget; readiness waits for it.
     fn answer(&self, kind: Kind, start: Start, directory: &Path) -> Result<(), Failure> {
-        match self.startup.as_deref().map_or(Ok(()), |startup| startup::has_come_up(startup, start, directory)) {
-            Ok(()) => self.handler_answers(),
+        match self.startup.as_ref().map_or(Ok(()), |startup| startup::has_come_up(startup, start, directory)) {
+            Ok(()) => self.own.handler_answers(),
             Err(_) if self.is_patient(kind, start) => Ok(()),
             Err(why) => Err(why),
         }
@@ -291,7 +229,7 @@ impl Probe {
         let has_come_up = startup::was_seen(start, directory);
         match self.startup {
             // That was all that the template asks.
-            Some(_) if has_come_up && self.handler.is_none() => Ok(()),
+            Some(_) if has_come_up && self.own.handler.is_none() => Ok(()),
             Some(_) if !has_come_up && self.is_patient(kind, start) => Ok(()),
             _ => Err(why),
         }
@@ -300,9 +238,15 @@ impl Probe {
     fn is_patient(&self, kind: Kind, start: Start) -> bool {
         kind == Kind::Liveness && start.age < Duration::from_secs(self.startup_budget_seconds.into())
     }
+}
+
+impl TemplateProbe {
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(u64::from(self.timeout_seconds.max(1)))
+    }
 
     fn handler_answers(&self) -> Result<(), Failure> {
-        let deadline = Deadline::after(Duration::from_secs(u64::from(self.timeout_seconds.max(1))));
+        let deadline = Deadline::after(self.timeout());
         match &self.handler {
             None => Ok(()),
             Some(Handler::Exec(action)) => exec(action, deadline),

@@ -11,9 +11,9 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
-use singletonjob::agent::probe::Probe;
 use singletonjob::api::SingletonJob;
 use singletonjob::contract::paths;
+use singletonjob::contract::probe::Probe;
 use singletonjob::controller::settings::Agent;
 use singletonjob::controller::{build, names, plan};
 
@@ -258,7 +258,7 @@ impl Server {
         let Some(stored) = accepted(&spec, self.jobs.create(&dry_run(), &object).await) else { return Fate::Refused };
         let job: SingletonJob =
             serde_json::from_value(serde_json::to_value(stored).expect("JSON")).expect("what is accepted is understood");
-        assert!(plan::timing(&job).is_ok(), "accepted, and cannot be obeyed: {:?}", job.spec.lease);
+        assert!(plan::policy::timing(&job).is_ok(), "accepted, and cannot be obeyed: {:?}", job.spec.lease);
         let plain = self.create(&template(&job)).await;
         let candidate = self.create(&build::pod::candidate(&job, 1, &names::template_hash(&job.spec), &agent())).await;
         assert!(plain.is_err() || candidate.is_ok(), "a good template became a bad pod: {candidate:?}: {spec:#}");

@@ -14,17 +14,10 @@ use super::super::notify::News;
 use super::super::whole_file;
 use super::Failure;
 use crate::contract::TERMINATION_PREFIX;
+use crate::contract::probe::Thresholds;
 
 /// What is counted before the workload's start, as [`Count::start`].
 pub(super) const STANDBY: u64 = 0;
-
-/// How many answers in a row change what counts: the template's `successThreshold` and `failureThreshold`.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Thresholds {
-    success: u32,
-    failure: u32,
-}
 
 /// What the answers since a start have come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

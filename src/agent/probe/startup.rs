@@ -4,16 +4,17 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Failure, Probe, Start};
+use super::{Failure, Start};
 use crate::agent::config::STARTUP_MARK;
 use crate::agent::whole_file;
 use crate::contract::TERMINATION_PREFIX;
+use crate::contract::probe::TemplateProbe;
 
 /// Whether it has, now or at an earlier look.
 ///
 /// # Errors
 /// [`Failure`], where it has not.
-pub(super) fn has_come_up(startup: &Probe, start: Start, directory: &Path) -> Result<(), Failure> {
+pub(super) fn has_come_up(startup: &TemplateProbe, start: Start, directory: &Path) -> Result<(), Failure> {
     if was_seen(start, directory) {
         return Ok(());
     }
@@ -40,7 +41,7 @@ fn id(start: Start) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::probe::Kind;
+    use crate::contract::probe::{Kind, Probe};
 
     const BUDGET: u64 = 30;
 
@@ -87,7 +88,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("comes-up");
         let well = probe(&file, true);
-        let only_up = Probe { handler: None, ..well.clone() };
+        let only_up = Probe { own: TemplateProbe { handler: None, ..well.own.clone() }, ..well.clone() };
         let forgives = |probe: &Probe| {
             let why = Failure::NotReady("killed".to_owned());
             probe.forgive(Kind::Liveness, start(7, BUDGET), directory.path(), why).is_ok()

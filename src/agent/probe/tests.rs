@@ -70,7 +70,7 @@ fn where_standbys_are_not_to_be_ready_only_a_workload_that_runs_is() {
         assert_eq!(says(Kind::Liveness, role, started), Verdict::Succeed, "{role:?}");
     }
     assert!(matches!(says(Kind::Readiness, Role::Active, Some(1)), Verdict::Ask(_)));
-    probe.handler_answers().expect("without a probe of its own it is ready as soon as it runs");
+    probe.own.handler_answers().expect("without a probe of its own it is ready as soon as it runs");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn delays_count_from_the_workloads_start_and_liveness_grants_the_startup_budget(
 
 #[test]
 fn a_command_succeeds_fails_or_takes_too_long() {
-    let run = |script: &str| probe(&format!(r#"{{"exec":{{"command":["sh","-c","{script}"]}}}}"#)).handler_answers();
+    let run = |script: &str| probe(&format!(r#"{{"exec":{{"command":["sh","-c","{script}"]}}}}"#)).own.handler_answers();
     run("exit 0").expect("exit 0 is success");
     assert!(run("exit 3").expect_err("exit 3").to_string().ends_with("exit status: 3"));
     assert!(run("exec sleep 30").expect_err("too long").to_string().ends_with("timed out"));
@@ -95,9 +95,9 @@ fn a_socket_succeeds_while_somebody_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let probe = probe(&format!(r#"{{"tcpSocket":{{"port":{port}}}}}"#));
-    probe.handler_answers().expect("a server listens");
+    probe.own.handler_answers().expect("a server listens");
     drop(listener);
-    probe.handler_answers().expect_err("no server listens");
+    probe.own.handler_answers().expect_err("no server listens");
 }
 
 #[test]

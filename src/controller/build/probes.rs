@@ -1,11 +1,14 @@
 //! Probes of the gated container: asked through the agent, which knows whether the workload runs, and since when.
 
-use k8s_openapi::api::core::v1::{Container, ContainerPort, ExecAction, Lifecycle, LifecycleHandler, Probe};
+use k8s_openapi::api::core::v1::{
+    Container, ContainerPort, ExecAction, HTTPGetAction, Lifecycle, LifecycleHandler, Probe, TCPSocketAction,
+};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::api::StandbyReadiness;
 use crate::contract::paths;
+use crate::contract::probe::{self as contract, Handler, Kind, TemplateProbe, Thresholds};
 
 const DEFAULT_PERIOD: i32 = 10;
 const DEFAULT_TIMEOUT: i32 = 1;
@@ -16,7 +19,7 @@ const OWN_READINESS_PERIOD: i32 = 5;
 const ROLE_PERIOD: i32 = 1;
 /// On top of the probe's own: for starting the agent's program in a container that is short of CPU, and for counting what had no answer before the
 /// kubelet ends the probe.
-const TIMEOUT_SLACK: i32 = 2;
+const TIMEOUT_SLACK: u32 = 2;
 
 /// Whether the agent reports when the workload has become ready: where the template asks something of it.
 pub fn report_readiness(container: &Container) -> bool {
@@ -25,7 +28,7 @@ pub fn report_readiness(container: &Container) -> bool {
 
 /// Rewrites all probes, and a `preStop` that a standby must not run; `grace_period` is the pod's, in seconds.
 pub fn rewrite(container: &mut Container, grace_period: i64, standby: StandbyReadiness) {
-    if [&container.liveness_probe, &container.readiness_probe, &container.startup_probe].into_iter().flatten().any(has_negatives) {
+    if [&container.liveness_probe, &container.readiness_probe, &container.startup_probe].into_iter().flatten().any(is_refused) {
         return;
     }
     let ports = container.ports.clone().unwrap_or_default();
@@ -35,18 +38,20 @@ pub fn rewrite(container: &mut Container, grace_period: i64, standby: StandbyRea
     // The kubelet would ask the template's once in a container's life, which on a standby is before the workload's start.
     container.startup_probe = (standby == StandbyReadiness::NotReady).then(|| {
         let terms = Terms { startup: None, ..terms };
-        terms.through_agent("startup", &able_to_take_over())
+        let probe = able_to_take_over();
+        through_agent(Kind::Startup, &probe, &terms.told(&probe))
     });
     if let Some(lifecycle) = &mut container.lifecycle {
         gate_pre_stop(lifecycle, grace_period, &ports);
     }
 }
 
-/// The API server refuses the pod for it, and says which number it is, where the probe is left as it is.
-fn has_negatives(probe: &Probe) -> bool {
+/// Whether the API server refuses the pod for it, and says why, where the probe is left as it is: for negative numbers, and for several handlers.
+fn is_refused(probe: &Probe) -> bool {
     let numbers =
         [probe.initial_delay_seconds, probe.period_seconds, probe.timeout_seconds, probe.success_threshold, probe.failure_threshold];
-    numbers.into_iter().flatten().any(|number| number < 0)
+    let handlers = [probe.exec.is_some(), probe.http_get.is_some(), probe.tcp_socket.is_some(), probe.grpc.is_some()];
+    numbers.into_iter().flatten().any(|number| number < 0) || handlers.into_iter().filter(|given| *given).count() > 1
 }
 
 /// Kubernetes takes 0 for a number that was left out.
@@ -96,10 +101,6 @@ fn after_periods(probe: &Probe, periods: i32) -> i32 {
     probe.initial_delay_seconds.unwrap_or(0).saturating_add(period.saturating_mul(periods))
 }
 
-fn timeout(probe: &Probe) -> i32 {
-    given(probe.timeout_seconds, DEFAULT_TIMEOUT)
-}
-
 /// What the probes of one container share.
 struct Terms<'a> {
     ports: &'a [ContainerPort],
@@ -112,11 +113,12 @@ impl Terms<'_> {
     fn liveness(&self, theirs: Option<Probe>) -> Option<Probe> {
         let budget = if theirs.is_some() { startup_budget } else { startup_budget_of_only_coming_up };
         let probe = theirs.or_else(|| self.startup.as_ref().map(only_coming_up))?;
-        let more = [
-            ("startupBudgetSeconds".to_owned(), json!(self.startup.as_ref().map_or(0, budget))),
-            ("failureThreshold".to_owned(), json!(given(probe.failure_threshold, DEFAULT_FAILURES))),
-        ];
-        Some(self.asking("liveness", &probe, more))
+        let told = contract::Probe {
+            startup_budget_seconds: self.startup.as_ref().map_or(0, |startup| unsigned(budget(startup))),
+            failure_threshold: Some(unsigned(given(probe.failure_threshold, DEFAULT_FAILURES))),
+            ..self.told(&probe)
+        };
+        Some(through_agent(Kind::Liveness, &probe, &told))
     }
 
     /// A candidate that cannot read its Lease is no standby, whatever the template asks for.
@@ -126,96 +128,94 @@ impl Terms<'_> {
         let asks = theirs.is_some() || self.startup.is_some();
         let probe = theirs.unwrap_or_else(|| own_readiness(self.standby));
         if !asks {
-            return self.through_agent("readiness", &probe);
+            return through_agent(Kind::Readiness, &probe, &self.told(&probe));
         }
-        let thresholds = json!({
-            "success": given(probe.success_threshold, DEFAULT_SUCCESSES),
-            "failure": given(probe.failure_threshold, DEFAULT_FAILURES),
-        });
-        let through_agent = self.asking("readiness", &probe, [("thresholds".to_owned(), thresholds)]);
-        Probe { success_threshold: None, failure_threshold: Some(1), ..through_agent }
+        let thresholds = Thresholds {
+            success: unsigned(given(probe.success_threshold, DEFAULT_SUCCESSES)),
+            failure: unsigned(given(probe.failure_threshold, DEFAULT_FAILURES)),
+        };
+        let told = contract::Probe { thresholds: Some(thresholds), ..self.told(&probe) };
+        Probe { success_threshold: None, failure_threshold: Some(1), ..through_agent(Kind::Readiness, &probe, &told) }
     }
 
-    /// The agent asks the template's startup probe too, until the workload has come up; the kubelet waits for both answers.
-    fn through_agent(&self, kind: &str, probe: &Probe) -> Probe {
-        self.asking(kind, probe, [])
-    }
-
-    /// The same, told `more`, which wins.
-    fn asking<const N: usize>(&self, kind: &str, probe: &Probe, more: [(String, Value); N]) -> Probe {
-        let mut told = told(probe, self.ports);
-        told.insert("standby".to_owned(), json!(self.standby));
-        told.insert("startupBudgetSeconds".to_owned(), json!(self.startup.as_ref().map_or(0, startup_budget)));
-        if let Some(startup) = &self.startup {
-            told.insert("startup".to_owned(), Value::Object(self::told(startup, self.ports)));
-        }
-        told.extend(more);
-        let waits = timeout(probe).saturating_add(self.startup.as_ref().map_or(0, timeout)).saturating_add(TIMEOUT_SLACK);
-        Probe {
-            exec: Some(ExecAction { command: Some(command(kind, told)) }),
-            http_get: None,
-            tcp_socket: None,
-            grpc: None,
-            initial_delay_seconds: None,
-            timeout_seconds: Some(waits),
-            ..probe.clone()
+    /// What the agent is told of any probe.
+    fn told(&self, probe: &Probe) -> contract::Probe {
+        contract::Probe {
+            own: of_template(probe, self.ports),
+            failure_threshold: None,
+            startup: self.startup.as_ref().map(|startup| of_template(startup, self.ports)),
+            startup_budget_seconds: self.startup.as_ref().map_or(0, |startup| unsigned(startup_budget(startup))),
+            standby: match self.standby {
+                StandbyReadiness::Ready => contract::StandbyReadiness::Ready,
+                StandbyReadiness::NotReady => contract::StandbyReadiness::NotReady,
+            },
+            thresholds: None,
+            is_hook: false,
         }
     }
 }
 
-fn command(kind: &str, told: Map<String, Value>) -> Vec<String> {
-    [paths::AGENT, "probe", kind, &Value::Object(told).to_string()].map(str::to_owned).to_vec()
+/// `probe`, asked through the agent. That asks the template's startup probe too, until the workload has come up; the kubelet waits for both answers.
+fn through_agent(kind: Kind, probe: &Probe, told: &contract::Probe) -> Probe {
+    let startup = told.startup.as_ref().map_or(0, |startup| startup.timeout_seconds);
+    let waits = told.own.timeout_seconds.saturating_add(startup).saturating_add(TIMEOUT_SLACK);
+    Probe {
+        exec: Some(ExecAction { command: Some(command(kind, told)) }),
+        http_get: None,
+        tcp_socket: None,
+        grpc: None,
+        initial_delay_seconds: None,
+        timeout_seconds: Some(i32::try_from(waits).unwrap_or(i32::MAX)),
+        ..probe.clone()
+    }
 }
 
-fn told(probe: &Probe, ports: &[ContainerPort]) -> Map<String, Value> {
-    let pairs = [
-        ("probe", handler(probe, ports)),
-        ("initialDelaySeconds", json!(probe.initial_delay_seconds.unwrap_or(0))),
-        ("timeoutSeconds", json!(timeout(probe))),
-    ];
-    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+fn command(kind: Kind, told: &contract::Probe) -> Vec<String> {
+    [paths::AGENT, "probe", kind.name(), &json!(told).to_string()].map(str::to_owned).to_vec()
 }
 
-/// The handler alone, with numbers for the names of ports: the agent does not know the pod.
-fn handler(probe: &Probe, ports: &[ContainerPort]) -> Value {
-    let mut probe = probe.clone();
-    let number = |name: &str| ports.iter().find(|port| port.name.as_deref() == Some(name)).map(|port| port.container_port);
-    let resolve = |port: &mut IntOrString| {
-        if let IntOrString::String(name) = port
-            && let Some(number) = number(name)
-        {
-            *port = IntOrString::Int(number);
-        }
-    };
-    if let Some(http) = &mut probe.http_get {
-        resolve(&mut http.port);
+fn of_template(probe: &Probe, ports: &[ContainerPort]) -> TemplateProbe {
+    TemplateProbe {
+        handler: handler(probe, ports),
+        initial_delay_seconds: unsigned(probe.initial_delay_seconds.unwrap_or(0)),
+        timeout_seconds: unsigned(given(probe.timeout_seconds, DEFAULT_TIMEOUT)),
     }
-    if let Some(tcp) = &mut probe.tcp_socket {
-        resolve(&mut tcp.port);
-    }
-    let all = [
-        ("exec", json!(probe.exec)),
-        ("httpGet", json!(probe.http_get)),
-        ("tcpSocket", json!(probe.tcp_socket)),
-        ("grpc", json!(probe.grpc)),
-    ];
-    let given = all.into_iter().filter(|(_, handler)| !handler.is_null()).map(|(name, handler)| (name.to_owned(), handler));
-    let given: Map<_, _> = given.collect();
-    if given.is_empty() { Value::Null } else { Value::Object(given) }
+}
+
+/// With numbers for the names of ports, because the agent does not know the pod.
+fn handler(probe: &Probe, ports: &[ContainerPort]) -> Option<Handler> {
+    let exec = probe.exec.clone().map(Handler::Exec);
+    let http = || probe.http_get.clone().map(|http| Handler::HttpGet(HTTPGetAction { port: number(&http.port, ports), ..http }));
+    let tcp = || probe.tcp_socket.clone().map(|tcp| Handler::TcpSocket(TCPSocketAction { port: number(&tcp.port, ports), ..tcp }));
+    exec.or_else(http).or_else(tcp).or_else(|| probe.grpc.clone().map(Handler::Grpc))
+}
+
+/// A name that no port has stays as it is.
+fn number(port: &IntOrString, ports: &[ContainerPort]) -> IntOrString {
+    let IntOrString::String(name) = port else { return port.clone() };
+    let found = ports.iter().find(|port| port.name.as_ref() == Some(name));
+    found.map_or_else(|| port.clone(), |found| IntOrString::Int(found.container_port))
+}
+
+fn unsigned(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or(0)
 }
 
 /// Runs a hook only where the workload runs. The agent's `probe` does just that: on a standby it succeeds without asking anybody.
 fn gate_pre_stop(lifecycle: &mut Lifecycle, grace_period: i64, ports: &[ContainerPort]) {
-    let Some(hook) = lifecycle.pre_stop.take_if(|hook| hook.exec.is_some() || hook.http_get.is_some()) else { return };
+    let Some(hook) = lifecycle.pre_stop.take_if(|hook| hook.exec.is_some() != hook.http_get.is_some()) else { return };
     let timeout = i32::try_from(grace_period).unwrap_or(i32::MAX);
     let probe = Probe { exec: hook.exec, http_get: hook.http_get, timeout_seconds: Some(timeout), ..Probe::default() };
     let terms = Terms { ports, startup: None, standby: StandbyReadiness::Ready };
-    let exec = terms.asking("readiness", &probe, [("isHook".to_owned(), json!(true))]).exec;
-    lifecycle.pre_stop = Some(LifecycleHandler { exec, ..LifecycleHandler::default() });
+    let told = contract::Probe { is_hook: true, ..terms.told(&probe) };
+    let exec = ExecAction { command: Some(command(Kind::Readiness, &told)) };
+    lifecycle.pre_stop = Some(LifecycleHandler { exec: Some(exec), ..LifecycleHandler::default() });
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn rewritten(container: Value) -> Container {
@@ -256,6 +256,15 @@ mod tests {
         let zeros = json!({"exec": {"command": ["up"]}, "timeoutSeconds": 0, "failureThreshold": 0, "successThreshold": 0});
         let told = told(rewritten(json!({"name": "main", "readinessProbe": zeros})).readiness_probe);
         assert_eq!((&told["timeoutSeconds"], &told["thresholds"]), (&json!(1), &json!({"success": 1, "failure": 3})));
+    }
+
+    #[test]
+    fn several_handlers_are_left_for_the_api_server_to_refuse() {
+        let both = json!({"exec": {"command": ["up"]}, "httpGet": {"port": 80}});
+        let container = rewritten(json!({"name": "main", "readinessProbe": both, "lifecycle": {"preStop": both}}));
+        assert_eq!(serde_json::to_value(&container.readiness_probe).expect("plain data"), both);
+        let hook = rewritten(json!({"name": "main", "lifecycle": {"preStop": both}})).lifecycle.and_then(|hooks| hooks.pre_stop);
+        assert_eq!(serde_json::to_value(hook).expect("plain data"), both);
     }
 
     #[test]

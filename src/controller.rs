@@ -1,7 +1,7 @@
 //! Reconciles SingletonJobs into a Lease, its Role, candidate pods, status and events.
 //!
 //! # Guarantees
-//! - Failover never needs the controller: candidates agree among themselves, and it only writes wishes into their Lease.
+//! - Failover never needs the controller: candidates agree among themselves, and it only writes directives into their Lease.
 //! - A renewal alone causes neither a reconciliation nor a write.
 //! - Every decision is made from what is there, not from what was done before: it may be restarted between any two requests.
 //!

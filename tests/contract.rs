@@ -74,9 +74,9 @@ fn every_note_of_an_earlier_version_is_understood() {
             finished,
             health,
         } = Notes::read(annotations);
-        let wishes = [policy.is_some(), run.is_some(), handover.is_some(), cleared.is_some(), !succession.is_empty()];
+        let directives = [policy.is_some(), run.is_some(), handover.is_some(), cleared.is_some(), !succession.is_empty()];
         let reports = [progress.is_some(), released.is_some(), finished.is_some(), health.is_some(), handled_request.is_some()];
-        let understood = wishes
+        let understood = directives
             .into_iter()
             .chain(reports)
             .chain([ticks.is_some(), handed_back.is_some(), spread.is_some()])

@@ -364,7 +364,7 @@ async fn a_pod_that_the_kubelet_ended_for_its_own_fault_is_named_once_over_a_res
     bench.api::<Pod>().patch_status("web-1", &PatchParams::default(), &Patch::Merge(evicted)).await.expect("stored");
     let counts = |job: &SingletonJob| job.status.as_ref().and_then(|status| status.run.as_ref()).is_some_and(|run| run.failures == 1);
     bench.until("web", "counted", counts).await;
-    let named = bench.record("web").await.notes.run.expect("a wish").failed_pods;
+    let named = bench.record("web").await.notes.run.expect("a directive").failed_pods;
     assert_eq!(named.iter().map(|pod| (pod.name.as_str(), pod.reason.as_str())).collect::<Vec<_>>(), [("web-1", "Evicted")]);
 
     bench.restart();
@@ -372,7 +372,7 @@ async fn a_pod_that_the_kubelet_ended_for_its_own_fault_is_named_once_over_a_res
     bench.report("web", drained(None, 1)).await;
     bench.api::<Pod>().delete("web-1", &DeleteParams::default().grace_period(0)).await.expect("deleted");
     sleep(QUIET).await;
-    assert_eq!(bench.record("web").await.notes.run.expect("a wish").failed_pods, named);
+    assert_eq!(bench.record("web").await.notes.run.expect("a directive").failed_pods, named);
     assert!(counts(&bench.job("web").await), "{:#?}", bench.job("web").await.status);
     let events = bench.api::<Event>().list(&ListParams::default()).await.expect("an answer");
     let told: Vec<_> = events.iter().filter(|event| event.reason.as_deref() == Some("PodFailed")).collect();

@@ -54,9 +54,9 @@ struct Asked(Vec<(u32, Option<Timestamp>)>);
 
 impl Asked {
     fn note(&mut self, run: &Run) {
-        let wish = (run.number, run.scheduled_time);
-        if self.0.last() != Some(&wish) {
-            self.0.push(wish);
+        let asked = (run.number, run.scheduled_time);
+        if self.0.last() != Some(&asked) {
+            self.0.push(asked);
         }
     }
 
@@ -64,7 +64,7 @@ impl Asked {
     async fn until(&mut self, bench: &Bench, number: u32, patience: Duration) {
         let (started, mut seen) = (Instant::now(), None);
         while seen.is_none_or(|seen: Instant| seen.elapsed() < QUIET * 2) {
-            let run = bench.record("web").await.notes.run.expect("a wish");
+            let run = bench.record("web").await.notes.run.expect("a directive");
             self.note(&run);
             if run.number >= number {
                 seen.get_or_insert_with(Instant::now);
@@ -86,8 +86,8 @@ async fn finish(bench: &Bench, number: u32) {
 }
 
 async fn ask(bench: &Bench, text: &str) {
-    let wish = json!({"metadata": {"annotations": {RUN_REQUESTED_AT: text}}});
-    bench.api::<SingletonJob>().patch("web", &PatchParams::default(), &Patch::Merge(wish)).await.expect("stored");
+    let asked = json!({"metadata": {"annotations": {RUN_REQUESTED_AT: text}}});
+    bench.api::<SingletonJob>().patch("web", &PatchParams::default(), &Patch::Merge(asked)).await.expect("stored");
 }
 
 /// Waits where the next full minute is too near to look before it at what comes then.
@@ -152,7 +152,7 @@ async fn a_schedule_waits_in_peace_is_corrected_suspended_and_run_on_request() {
     bench.settled("web", 0).await;
     ask(&bench, "now").await;
     bench.until("web", "waiting for a candidate", |job| ready(job, "Pending")).await;
-    let run = bench.record("web").await.notes.run.expect("a wish");
+    let run = bench.record("web").await.notes.run.expect("a directive");
     assert_eq!((run.number, run.scheduled_time), (1, None));
     ask(&bench, "again").await;
     let started = Instant::now();
@@ -164,5 +164,5 @@ async fn a_schedule_waits_in_peace_is_corrected_suspended_and_run_on_request() {
         assert!(started.elapsed() < PATIENCE, "not refused");
         sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(bench.record("web").await.notes.run.expect("a wish").number, 1);
+    assert_eq!(bench.record("web").await.notes.run.expect("a directive").number, 1);
 }

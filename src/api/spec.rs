@@ -224,6 +224,11 @@ impl SingletonJobSpec {
         self.template.spec.as_ref()?.containers.get(self.workload_index()?)
     }
 
+    /// Whether the workload runs without end.
+    pub fn is_service(&self) -> bool {
+        self.completion_policy == CompletionPolicy::Never
+    }
+
     /// Whether another controller looks after it.
     pub fn is_anothers(&self) -> bool {
         self.managed_by.as_deref().is_some_and(is_another)

@@ -26,7 +26,7 @@ use super::observe::candidate::PodRef;
 use super::observe::{Observed, Seen};
 use super::plan;
 use super::plan::candidates::RoleLabel;
-use super::plan::takeover::Wishes;
+use super::plan::directives::Directives;
 use super::refusals::{Refused, Standing, Step};
 use super::request::{Failure, bounded};
 use crate::api::SingletonJob;
@@ -38,7 +38,7 @@ pub struct Applied {
     /// The Lease was missing and has been made; whether in the name of an earlier holder.
     pub lease_created: Option<bool>,
     /// Whether the Lease says what was decided.
-    pub wishes_stored: bool,
+    pub directives_stored: bool,
     /// A request to hand over that was written.
     pub handover: Option<Handover>,
     /// Whether the Lease had lost its labels, which are on it again.
@@ -90,7 +90,7 @@ impl Applied {
     fn nothing() -> Self {
         Self {
             lease_created: None,
-            wishes_stored: true,
+            directives_stored: true,
             handover: None,
             labels_restored: false,
             failed_pods: Vec::new(),
@@ -124,7 +124,7 @@ pub async fn apply(
     standing: &Standing,
     objects: Objects,
 ) -> (Applied, Result<(), Failure>) {
-    let applied = Applied { wishes_stored: false, ..Applied::nothing() };
+    let applied = Applied { directives_stored: false, ..Applied::nothing() };
     let mut work = Work { apis: Apis::of(client, &job.namespace().unwrap_or_default()), job, standing, applied };
     let result = Box::pin(work.in_order(observed, objects)).await;
     (work.applied, result)
@@ -160,10 +160,10 @@ struct Work<'a> {
 
 impl Work<'_> {
     async fn in_order(&mut self, observed: &Observed, objects: Objects) -> Result<(), Failure> {
-        let Objects { lease, wishes, role, binding, budget, template, pods, delete, label, keep, retire } = objects;
+        let Objects { lease, directives, role, binding, budget, template, pods, delete, label, keep, retire } = objects;
         let lease = match (&observed.lease, lease) {
             (None, Some((lease, free))) => self.make_lease(&lease, free).await?,
-            (Some(Seen { object, .. }), _) => Some(self.annotate(object, &wishes).await?),
+            (Some(Seen { object, .. }), _) => Some(self.annotate(object, &directives).await?),
             (None, None) => None,
         };
         let Some(lease) = lease else { return Ok(()) };
@@ -175,7 +175,7 @@ impl Work<'_> {
         let asks = label.into_iter().map(Ask::Label).chain(retire.into_iter().map(Ask::Retire));
         self.ask_about_pods(asks.chain(keep.into_iter().map(Ask::Keep))).await?;
         // Pods come and go by what the Lease says, and it does not say so yet.
-        if !self.applied.wishes_stored {
+        if !self.applied.directives_stored {
             return Ok(());
         }
         let is_valid = self.validate(template).await?;
@@ -217,21 +217,21 @@ impl Work<'_> {
         }
         let made = self.unless_refused(Step::MakeLease, "", lease::create(&self.apis.leases, lease, free).await)?;
         self.applied.lease_created = made.as_ref().map(|_| !free);
-        self.applied.wishes_stored = made.is_some();
+        self.applied.directives_stored = made.is_some();
         Ok(made)
     }
 
     /// Where it is refused, the Lease as it was seen.
-    async fn annotate(&mut self, seen: &Lease, wishes: &Wishes) -> Result<Lease, Failure> {
-        let says_so = build::lease::with_wishes(seen, wishes).is_none();
-        let subject = wishes.fingerprint();
+    async fn annotate(&mut self, seen: &Lease, directives: &Directives) -> Result<Lease, Failure> {
+        let says_so = build::lease::with_directives(seen, directives).is_none();
+        let subject = directives.fingerprint();
         if says_so || self.is_refused(Step::Annotate, &subject) {
-            self.applied.wishes_stored = says_so;
+            self.applied.directives_stored = says_so;
             return Ok(seen.clone());
         }
-        let written = lease::annotate(&self.apis.leases, seen, wishes, &mut self.applied).await;
+        let written = lease::annotate(&self.apis.leases, seen, directives, &mut self.applied).await;
         let written = self.unless_refused(Step::Annotate, &subject, written)?;
-        self.applied.wishes_stored = written.is_some();
+        self.applied.directives_stored = written.is_some();
         Ok(written.unwrap_or_else(|| seen.clone()))
     }
 

@@ -15,7 +15,8 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use super::observe::candidate::PodRef;
 use super::plan::Act;
 use super::plan::candidates::{NewPods, RoleLabel};
-use super::plan::takeover::{Creation, Wishes};
+use super::plan::directives::Directives;
+use super::plan::takeover::Creation;
 use super::settings::Agent;
 use crate::api::SingletonJob;
 use crate::contract::labels;
@@ -26,7 +27,7 @@ pub struct Objects {
     /// A Lease to make, and whether it is then marked as free.
     pub lease: Option<(Lease, bool)>,
     /// What the Lease should say.
-    pub wishes: Wishes,
+    pub directives: Directives,
     /// To be owned by the Lease.
     pub role: Role,
     /// To be owned by the Lease.
@@ -59,8 +60,8 @@ pub fn objects(job: &SingletonJob, act: &Act, template_hash: &str, agent: &Agent
     let pods =
         (first..).take(count).map(|number| pod::candidate(job, number, template_hash, agent)).map(|pod| made_for(pod, act)).collect();
     Objects {
-        lease: act.create_lease.as_ref().map(|creation| (lease::new(job, creation, &act.wishes), *creation == Creation::First)),
-        wishes: act.wishes.clone(),
+        lease: act.create_lease.as_ref().map(|creation| (lease::new(job, creation, &act.directives), *creation == Creation::First)),
+        directives: act.directives.clone(),
         role: rbac::role(job),
         binding: rbac::binding(job, &act.service_accounts),
         budget: act.budget.map(|min_available| budget::budget(job, min_available)),

@@ -15,7 +15,8 @@ use tokio::time::{sleep, timeout};
 
 use super::apply;
 use super::build;
-use super::plan::takeover::{Creation, Wishes};
+use super::plan::directives::Directives;
+use super::plan::takeover::Creation;
 use super::request::{Failure, bounded, once_reached};
 use crate::contract::field_managers;
 use crate::lease::driver::{self, Owner};
@@ -116,21 +117,10 @@ async fn out_of_reach(leases: &Api<Lease>) -> String {
 fn own_lease(namespace: &str) -> Result<Lease, Error> {
     let timing = Timing::new(&Wanted::of(LEASE_DURATION))?;
     let policy = Policy::new(timing, CompletionPolicy::Never);
-    let run = Run::first(NAME);
-    let wishes = Wishes {
-        policy,
-        run,
-        handover: None,
-        cleared: None,
-        succession: None,
-        granted: None,
-        handed_back: None,
-        spread: None,
-        ticks: None,
-    };
+    let directives = Directives::new(policy, Run::first(NAME));
     // No label of a SingletonJob: this Lease belongs to none.
     let metadata = ObjectMeta { name: Some(NAME.into()), namespace: Some(namespace.to_owned()), ..ObjectMeta::default() };
-    Ok(build::lease::bare(metadata, &Creation::First, &wishes))
+    Ok(build::lease::bare(metadata, &Creation::First, &directives))
 }
 
 struct Leader<F> {

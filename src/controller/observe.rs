@@ -4,6 +4,7 @@
 //! it is missing must not be told so by a cache, nor one that deletes a standby, which may hold the Lease by now. Therefore a plan that makes
 //! or deletes something is made twice: the second time on [`live`] data.
 
+pub mod answer;
 pub mod candidate;
 pub mod claims;
 pub mod fate;

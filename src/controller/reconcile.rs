@@ -8,18 +8,20 @@ use jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::controller::Action;
-use kube::{Client, Resource, ResourceExt};
+use kube::{Client, Resource};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 
 use super::apply::{self, Applied};
 use super::build;
+use super::observe::answer::answer;
 use super::observe::sightings::Sightings;
-use super::observe::{self, Caches, Observed, claims, fate, hanging};
+use super::observe::{self, Caches, Observed, claims, hanging};
+use super::plan::questions::questions;
 use super::plan::{self, Plan};
 use super::quote;
-use super::refusals::{self, Refusals, Standing, Step, asked};
+use super::refusals::{self, Refusals, Standing, asked};
 use super::report::events::{self, Event};
 use super::report::recorder::Recorder;
 use super::report::{self, Account};
@@ -31,15 +33,10 @@ use crate::telemetry::Telemetry;
 
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
-/// After a spec was found that nothing can be done with: what it needs may have come.
-const REFUSED_PLAN_RETRY: Duration = Duration::from_secs(60);
 /// While a namespace is being deleted, and its SingletonJobs are still to go.
 const TERMINATING_RETRY: Duration = Duration::from_secs(30);
 /// An API server that answers so often in a row that it fails is said to fail.
 const TOLD_FAILURES: u32 = 3;
-/// After status was written down that had to be before anything else.
-const AT_ONCE: Duration = Duration::from_millis(100);
-
 /// What every reconciliation needs.
 pub struct Context {
     /// Never retries by itself.
@@ -187,7 +184,7 @@ async fn one(job: &SingletonJob, context: &Context) -> Result<Action, Failure> {
     let observed = observe::cached(job, &context.caches, &context.sightings, clock::now().at)?;
     let observed = with_answers(job, observed, context).await?;
     let plan = plan_one(job, &observed, now);
-    if !needs_own_eyes(&plan, &observed, &standing) {
+    if !plan.needs_live_read(&observed, &standing) {
         return Box::pin(carry_out(job, observed, plan, (asked, &standing), now, context)).await;
     }
     let Some((job, observed)) = live(job, context).await? else {
@@ -202,41 +199,9 @@ async fn live(job: &SingletonJob, context: &Context) -> Result<Option<(Singleton
     observe::live(job, &context.client, &context.caches.nodes, &context.sightings, clock::now().at).await
 }
 
-/// With an answer to each question that is seldom asked.
 async fn with_answers(job: &SingletonJob, observed: Observed, context: &Context) -> Result<Observed, Failure> {
-    let observed = with_fate(job, observed, &context.client).await?;
-    if observed.crowded().is_none() {
-        return Ok(observed);
-    }
-    let observed = Observed { claims: claims::look(&context.client, job).await, ..observed };
-    Ok(observe::with_room(job, observed, &context.caches.nodes))
-}
-
-/// With an answer to what has become of a silent holder, where that decides something.
-async fn with_fate(job: &SingletonJob, observed: Observed, client: &Client) -> Result<Observed, Failure> {
-    let (Some(holder), Some(seen)) = (plan::clearance::in_question(job, &observed), &observed.lease) else { return Ok(observed) };
-    let made = seen.object.creation_timestamp().map(|time| time.0);
-    let fate = Some(Box::pin(fate::look(client, job, &holder, &seen.record, made)).await?);
-    Ok(Observed { fate, ..observed })
-}
-
-/// Whether something is about to be made because a cache says that it is missing, or deleted because it says that it is not needed, or over.
-fn needs_own_eyes(plan: &Plan, observed: &Observed, standing: &Standing) -> bool {
-    let act = match plan {
-        Plan::Act(act) => act,
-        Plan::Delete => return true,
-        Plan::LetGo | Plan::Refuse(_) => return false,
-    };
-    if act.create_lease.is_some() {
-        return standing.is_asked(Step::MakeLease);
-    }
-    let makes_role = observed.role.is_none() && standing.is_asked(Step::GrantRole);
-    let comes_to_binding = observed.role.is_some() || standing.is_asked(Step::GrantRole);
-    let makes_binding = observed.binding.is_none() && comes_to_binding && standing.is_asked(Step::BindRole);
-    // Pods come and go by what the Lease says.
-    let is_told = standing.find(Step::Annotate, &act.wishes.fingerprint()).is_none();
-    let makes_pods = act.create.count > 0 && standing.is_asked(Step::ValidateTemplate) && standing.is_asked(Step::MakePod);
-    makes_role || makes_binding || (is_told && (makes_pods || !act.delete.is_empty()))
+    let questions = questions(job, &observed);
+    answer(&context.client, job, observed, questions, &context.caches.nodes).await
 }
 
 async fn carry_out(
@@ -247,15 +212,15 @@ async fn carry_out(
     now: Timestamp,
     context: &Context,
 ) -> Result<Action, Failure> {
-    let (mut applied, result, next_look) = match &plan {
+    let (mut applied, result) = match &plan {
         Plan::LetGo => return Ok(Action::await_change()),
         Plan::Delete => return delete(job, context).await,
-        Plan::Refuse(_) => (apply::nothing(), Ok(()), REFUSED_PLAN_RETRY),
+        Plan::Refuse(_) => (apply::nothing(), Ok(())),
         Plan::Act(act) => {
             let objects = build::objects(job, act, &observed.template_hash, &context.agent);
             let (applied, result) = apply::apply(&context.client, job, &observed, standing, objects).await;
             context.recorder.record(job, events::done(&applied)).await;
-            (applied, result, act.next_look)
+            (applied, result)
         }
     };
     let ask_again = context.refusals.note(&key(&job.metadata), asked, standing, &mut applied.refused, Instant::now());
@@ -263,16 +228,9 @@ async fn carry_out(
         Box::pin(tell_failure(job, observed, &plan, applied, &failure, now, context)).await;
         return Err(failure);
     }
-    let remember_first = matches!(plan, Plan::Act(_)) && plan::takeover::must_remember_first(job, &observed) && applied.wishes_stored;
-    let stored = applied.wishes_stored;
+    let stored = applied.directives_stored;
     Box::pin(tell(job, observed, &plan, applied, now, context)).await?;
-    let look = match ask_again {
-        _ if remember_first => AT_ONCE,
-        // Whatever is due waits for the Lease.
-        Some(pause) if !stored => pause,
-        Some(pause) => pause.min(next_look),
-        None => next_look,
-    };
+    let look = plan.next_look(stored, ask_again);
     // It was counted from `now`, and a tick does not wait for what was written since.
     let spent = Duration::try_from(Timestamp::now().duration_since(now)).unwrap_or_default();
     Ok(Action::requeue(look.saturating_sub(spent)))

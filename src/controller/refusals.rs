@@ -27,7 +27,7 @@ const FORGOTTEN: Duration = Duration::from_secs(600);
 pub enum Step {
     /// To make the Lease.
     MakeLease,
-    /// To write wishes into the Lease.
+    /// To write directives into the Lease.
     Annotate,
     /// To make or change the Role.
     GrantRole,
@@ -90,7 +90,7 @@ impl Step {
 pub struct Refused {
     /// What the controller asked for.
     pub step: Step,
-    /// Which pod it was about, or which wish; empty where there is but one.
+    /// Which pod it was about, or which directives; empty where there is but one.
     pub subject: String,
     /// In the API server's words.
     pub message: String,

@@ -71,7 +71,7 @@ impl<'a> Account<'a> {
         // What was made and deleted shows in the candidates when it has happened.
         let Applied {
             lease_created,
-            wishes_stored: stored,
+            directives_stored: stored,
             handover: _,
             labels_restored: _,
             failed_pods: _,

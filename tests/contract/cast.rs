@@ -11,9 +11,10 @@ use singletonjob::controller::build::lease as build;
 use singletonjob::controller::observe::sightings::Look;
 use singletonjob::controller::observe::{Observed, Seen};
 use singletonjob::controller::plan;
+use singletonjob::controller::plan::directives::Directives;
+use singletonjob::controller::plan::handover::Choice;
 use singletonjob::controller::plan::run_plan::RunPlan;
-use singletonjob::controller::plan::takeover::{self, Creation, Wishes};
-use singletonjob::controller::plan::wanted_run;
+use singletonjob::controller::plan::takeover::Creation;
 use singletonjob::lease::clock::{Moment, Now};
 use singletonjob::lease::elector::{Answer, Candidate, Elector, Fact, Input, Order, Output, Remains, Source, Write};
 use singletonjob::lease::identity::{Identity, Version};
@@ -75,19 +76,19 @@ impl<'a> Stage<'a> {
         self.lease = (self.shelf)(&format!("{}/{:02}-{name}", self.story, self.writes), lease);
     }
 
-    fn wishes(&self, handover: Option<Handover>, line: Option<Vec<String>>) -> Wishes {
+    fn directives(&self, handover: Option<Handover>, line: Option<Vec<String>>) -> Directives {
         let there = self.lease.metadata.uid.is_some();
         let seen = there.then(|| Seen { object: self.lease.clone(), record: self.record(), look: Look::default() });
         let observed = Observed { lease: seen, ..Observed::default() };
-        let timing = plan::timing(&self.job).expect("it fits");
+        let timing = plan::policy::timing(&self.job).expect("it fits");
         let run = RunPlan::noted(&self.job, &observed);
-        let wanted = wanted_run::wanted(&self.job, &observed, &run, self.now().wall);
-        Wishes { succession: line, ..takeover::wishes(&self.job, &observed, timing, wanted, &run, handover) }
+        let choice = Choice { handover, succession: line, ..Choice::default() };
+        Directives::decide(&self.job, &observed, timing, &run, &choice, None, self.now().wall)
     }
 
     /// The very first Lease, for whoever comes first.
     pub fn makes(&mut self) {
-        self.store("made", build::new(&self.job, &Creation::First, &self.wishes(None, None)));
+        self.store("made", build::new(&self.job, &Creation::First, &self.directives(None, None)));
         self.store("free", build::marked_free(&self.lease));
     }
 
@@ -97,7 +98,7 @@ impl<'a> Stage<'a> {
         self.remembers(&json!({"lastHolderIdentity": holder, "fencingToken": self.lease.metadata.resource_version}));
         self.lease = Lease::default();
         let creation = Creation::Again { holder, longest_lease: Duration::from_secs(15) };
-        self.store(name, build::new(&self.job, &creation, &self.wishes(None, None)));
+        self.store(name, build::new(&self.job, &creation, &self.directives(None, None)));
     }
 
     fn remembers(&mut self, lease: &Value) {
@@ -107,15 +108,15 @@ impl<'a> Stage<'a> {
     }
 
     fn annotates(&mut self, name: &str, handover: Option<Handover>, line: Option<Vec<String>>) {
-        let wishes = self.wishes(handover, line);
-        self.store(name, build::with_wishes(&self.lease, &wishes).expect("something new"));
+        let directives = self.directives(handover, line);
+        self.store(name, build::with_directives(&self.lease, &directives).expect("something new"));
     }
 
     /// To the candidate of that number, as a rollout does.
     pub fn asks_to_hand_over(&mut self, name: &str, to: u32) {
         let holder = self.record().holder.expect("held");
-        let wish = Handover { id: "rollout-1".to_owned(), holder, reason: Reason::RolledOut };
-        self.annotates(name, Some(wish), Some(vec![pod_uid(to)]));
+        let asked = Handover { id: "rollout-1".to_owned(), holder, reason: Reason::RolledOut };
+        self.annotates(name, Some(asked), Some(vec![pod_uid(to)]));
     }
 
     pub fn suspends(&mut self, name: &str, suspend: bool) {

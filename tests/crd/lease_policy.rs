@@ -195,17 +195,17 @@ async fn a_pod_that_is_no_candidate_and_a_token_without_a_pod_change_nothing() {
 }
 
 #[tokio::test]
-async fn wishes_and_labels_are_the_controllers() {
-    let scene = Scene::new("wishes").await;
+async fn directives_and_labels_are_the_controllers() {
+    let scene = Scene::new("directives").await;
     let (candidate, stranger) = (scene.pod("web-1").await, scene.pod("other").await);
     scene.await_force(&stranger).await;
     for report in [keys::PROGRESS, keys::RELEASED, keys::FINISHED, keys::HEALTH] {
         candidate.annotate(report, Some("{}")).await.expect("a report");
         candidate.annotate(report, None).await.expect("a report taken back");
     }
-    for wish in [keys::POLICY, keys::RUN, keys::HANDOVER, keys::CLEARED, keys::SUCCESSION, "example.com/note", "example.com/new"] {
-        let said = refusal(candidate.annotate(wish, Some("{\"mine\":1}")).await);
-        assert!(said.contains("all other annotations are not theirs"), "{wish}: {said}");
+    for key in [keys::POLICY, keys::RUN, keys::HANDOVER, keys::CLEARED, keys::SUCCESSION, "example.com/note", "example.com/new"] {
+        let said = refusal(candidate.annotate(key, Some("{\"mine\":1}")).await);
+        assert!(said.contains("all other annotations are not theirs"), "{key}: {said}");
     }
     refusal(candidate.annotate(keys::POLICY, None).await);
     candidate.annotate(keys::HANDOVER, None).await.expect("a handover is taken away by the one that took over");

@@ -81,7 +81,7 @@ fn with_five_candidates_a_clean_takeover_costs_one_write_and_the_first_in_line_m
             let change = world.change(|world, place| {
                 let record = world.server.lease().cloned().expect("there");
                 if round % 2 == 0 {
-                    world.controller.wish_handover(&record, line.clone());
+                    world.controller.direct_handover(&record, line.clone());
                     world.look();
                 } else {
                     world.line_up(line.clone());

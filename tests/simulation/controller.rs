@@ -11,9 +11,11 @@ use singletonjob::controller::observe::fate::Fate;
 use singletonjob::controller::observe::sightings::Look;
 use singletonjob::controller::observe::{Observed, Seen};
 use singletonjob::controller::plan;
+use singletonjob::controller::plan::clearance;
+use singletonjob::controller::plan::directives::Directives;
+use singletonjob::controller::plan::handover::Choice;
 use singletonjob::controller::plan::run_plan::RunPlan;
-use singletonjob::controller::plan::takeover::{self, Creation, Wishes};
-use singletonjob::controller::plan::{clearance, wanted_run};
+use singletonjob::controller::plan::takeover::{self, Creation};
 use singletonjob::lease::clock::Moment;
 use singletonjob::lease::identity::{Identity, Version};
 use singletonjob::lease::notes::{CompletionPolicy, Handover, Notes, Reason, Released};
@@ -72,7 +74,7 @@ impl Controller {
     }
 
     pub fn completion(&self) -> CompletionPolicy {
-        if plan::is_service(&self.job) { CompletionPolicy::Never } else { CompletionPolicy::OnSuccess }
+        if self.job.spec.is_service() { CompletionPolicy::Never } else { CompletionPolicy::OnSuccess }
     }
 
     pub fn suspend(&mut self, suspended: bool) {
@@ -103,7 +105,7 @@ impl Controller {
         self.job = job(self.jobs, service, seconds, &self.unreachable);
     }
 
-    pub fn wish_handover(&mut self, record: &Record, succession: Vec<String>) {
+    pub fn direct_handover(&mut self, record: &Record, succession: Vec<String>) {
         let Some(holder) = record.holder.clone() else { return };
         self.handovers += 1;
         self.handover = Some(Handover { id: self.handovers.to_string(), holder, reason: Reason::RolledOut });
@@ -203,12 +205,12 @@ impl World {
         let pods = self.places.iter().any(|place| place.who.is_some());
         let observed = self.controller.observe(record.as_deref(), pods, now);
         let observed = self.with_fate(observed);
-        let Ok(timing) = plan::timing(&self.controller.job) else { return };
-        let wishes = self.wishes(&observed, timing);
-        self.judge.cost.pace(wishes.policy.timing().map_or(Duration::ZERO, |timing| timing.retry_period()));
+        let Ok(timing) = plan::policy::timing(&self.controller.job) else { return };
+        let directives = self.directives(&observed, timing);
+        self.judge.cost.pace(directives.policy.timing().map_or(Duration::ZERO, |timing| timing.retry_period()));
         match &record {
-            None => self.make_lease(takeover::creation(&self.controller.job, &observed, timing), &wishes),
-            Some(_) => self.annotate(&wishes),
+            None => self.make_lease(takeover::creation(&self.controller.job, &observed, timing), &directives),
+            Some(_) => self.annotate(&directives),
         }
         self.controller.report(&observed);
         if record.is_some_and(|record| record.is_finished()) {
@@ -232,25 +234,24 @@ impl World {
         Observed { fate, ..observed }
     }
 
-    fn wishes(&mut self, observed: &Observed, timing: singletonjob::lease::timing::Timing) -> Wishes {
+    fn directives(&mut self, observed: &Observed, timing: singletonjob::lease::timing::Timing) -> Directives {
         let handover = self.controller.handover.take();
         let succession = handover.is_some().then(|| self.controller.succession.clone());
         let now = self.controller.clock.now(self.now).wall;
         let run = RunPlan::noted(&self.controller.job, observed);
-        let wanted = wanted_run::wanted(&self.controller.job, observed, &run, now);
-        let wishes = takeover::wishes(&self.controller.job, observed, timing, wanted, &run, handover);
-        Wishes { succession, ..wishes }
+        let choice = Choice { handover, succession, ..Choice::default() };
+        Directives::decide(&self.controller.job, observed, timing, &run, &choice, None, now)
     }
 
-    fn make_lease(&mut self, creation: Creation, wishes: &Wishes) {
-        let told = Duration::from_secs(wishes.policy.lease_duration_seconds.into());
+    fn make_lease(&mut self, creation: Creation, directives: &Directives) {
+        let told = Duration::from_secs(directives.policy.lease_duration_seconds.into());
         let creation = if self.is_mutant(Mutant::NoPlaceholder) { Creation::First } else { creation };
         let (holder, lease_duration) = match &creation {
             Creation::First => (None, told),
             Creation::Again { holder, longest_lease } => (Some(holder.clone()), *longest_lease),
         };
         let mut notes = Notes::default();
-        wish(&mut notes, wishes);
+        direct(&mut notes, directives);
         let record = Record {
             uid: String::new(),
             version: Version(0),
@@ -288,10 +289,10 @@ impl World {
         }
     }
 
-    fn annotate(&mut self, wishes: &Wishes) {
-        if let Some(annotated) = self.server.annotate(self.now, |notes| wish(notes, wishes)) {
-            self.coverage.wishes += 1;
-            self.judge.cost.wished();
+    fn annotate(&mut self, directives: &Directives) {
+        if let Some(annotated) = self.server.annotate(self.now, |notes| direct(notes, directives)) {
+            self.coverage.directives += 1;
+            self.judge.cost.directed();
             self.stored(None, &annotated);
         }
     }
@@ -370,14 +371,14 @@ impl World {
     }
 }
 
-fn wish(notes: &mut Notes, wishes: &Wishes) {
-    notes.policy = Some(wishes.policy.clone());
-    notes.run = Some(wishes.run.clone());
-    if let Some(cleared) = &wishes.cleared {
+fn direct(notes: &mut Notes, directives: &Directives) {
+    notes.policy = Some(directives.policy.clone());
+    notes.run = Some(directives.run.clone());
+    if let Some(cleared) = &directives.cleared {
         notes.cleared = Some(cleared.clone());
     }
-    if let Some(handover) = &wishes.handover {
+    if let Some(handover) = &directives.handover {
         notes.handover = Some(handover.clone());
-        notes.succession = wishes.succession.clone().unwrap_or_default();
+        notes.succession = directives.succession.clone().unwrap_or_default();
     }
 }

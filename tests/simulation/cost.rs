@@ -39,8 +39,8 @@ impl Cost {
         }
     }
 
-    /// A wish costs whoever holds the Lease a conflict, a read and a repetition.
-    pub fn wished(&mut self) {
+    /// A directive costs whoever holds the Lease a conflict, a read and a repetition.
+    pub fn directed(&mut self) {
         for allowance in self.agents.values_mut() {
             allowance.writes += 1.0;
             allowance.reads += 1.0;
@@ -54,7 +54,7 @@ impl Cost {
             Deed::Sends { who, .. } => self.spend(at, *who, 1.0, 0.0),
             Deed::Reads { who } => self.spend(at, *who, 0.0, 1.0),
             Deed::Deletes => {
-                self.wished();
+                self.directed();
                 Ok(())
             }
             Deed::Dies { who, .. } | Deed::Doubts { who } => {

@@ -45,7 +45,7 @@ pub struct Coverage {
     pub watches: u64,
     pub conflicts: u64,
     pub identical: u64,
-    pub wishes: u64,
+    pub directives: u64,
     pub not_started: u64,
     /// Outcomes that were told beside something that survived its kill.
     pub recorded: u64,
@@ -147,7 +147,7 @@ impl Coverage {
         self.watches += other.watches;
         self.conflicts += other.conflicts;
         self.identical += other.identical;
-        self.wishes += other.wishes;
+        self.directives += other.directives;
         self.not_started += other.not_started;
         self.recorded += other.recorded;
         merge(&mut self.outcomes, other.outcomes);
@@ -171,7 +171,7 @@ impl Coverage {
         let missing: Vec<_> = CAUSES.iter().filter(|cause| !self.takeovers.contains_key(**cause)).collect();
         assert!(missing.is_empty(), "nobody ever took over after: {missing:?}");
         assert_eq!(self.outcomes.len(), 4, "runs ended only so: {:?}", self.outcomes);
-        let seen = [self.starts, self.conflicts, self.wishes, self.not_started, self.recorded];
+        let seen = [self.starts, self.conflicts, self.directives, self.not_started, self.recorded];
         assert!(seen.iter().all(|count| *count > 0), "something was never seen: {seen:?}");
     }
 
@@ -201,7 +201,7 @@ impl fmt::Display for Coverage {
         writeln!(formatter, "  though it could      {longest:8.1} s at the longest; the closest to a bound: {closest} % of it")?;
         writeln!(formatter, "writes per agent-hour  {:8.1}   conflicts {}", self.per_agent_hour(self.writes), self.conflicts)?;
         writeln!(formatter, "reads per agent-hour   {:8.1}", self.per_agent_hour(self.reads))?;
-        writeln!(formatter, "watches per agent-hour {:8.1}   wishes {}", self.per_agent_hour(self.watches), self.wishes)?;
+        writeln!(formatter, "watches per agent-hour {:8.1}   directives {}", self.per_agent_hour(self.watches), self.directives)?;
         writeln!(formatter, "outcomes recorded      {:8}", self.recorded)?;
         table(formatter, "runs ended", self.outcomes.iter())?;
         table(formatter, "starts after", self.takeovers.iter())?;

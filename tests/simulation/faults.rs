@@ -41,7 +41,7 @@ pub enum Fault {
     DuplicateContainer,
     LeaseDeleted,
     LeaseEmptied,
-    HandoverWished,
+    HandoverDirected,
     Suspended,
     TimingChanged,
     JobReplaced,
@@ -90,7 +90,7 @@ pub const ALL: [Fault; 43] = [
     Fault::DuplicateContainer,
     Fault::LeaseDeleted,
     Fault::LeaseEmptied,
-    Fault::HandoverWished,
+    Fault::HandoverDirected,
     Fault::Suspended,
     Fault::TimingChanged,
     Fault::JobReplaced,
@@ -286,7 +286,7 @@ impl World {
         match fault {
             Fault::LeaseDeleted => self.delete_lease(),
             Fault::LeaseEmptied => self.empty_lease(),
-            Fault::HandoverWished => self.wish_handover(),
+            Fault::HandoverDirected => self.direct_handover(),
             Fault::Suspended => self.controller.suspend(!self.controller.is_suspended()),
             Fault::TimingChanged => {
                 if let Some((lease, renew, grace, retry)) = self.mischief.pick(&TIMINGS) {
@@ -299,10 +299,10 @@ impl World {
         self.look();
     }
 
-    fn wish_handover(&mut self) {
+    fn direct_handover(&mut self) {
         let succession = self.standbys();
         if let Some(record) = self.server.lease().cloned() {
-            self.controller.wish_handover(&record, succession);
+            self.controller.direct_handover(&record, succession);
         }
     }
 

@@ -179,8 +179,8 @@ fn overlaid(base: &Record, write: &Write) -> Record {
             released: write.released.clone(),
             finished: write.finished.clone(),
             health: write.health.clone(),
-            handover: base.notes.handover.clone().filter(|_| !write.drop_wishes),
-            cleared: base.notes.cleared.clone().filter(|_| !write.drop_wishes),
+            handover: base.notes.handover.clone().filter(|_| !write.drop_directives),
+            cleared: base.notes.cleared.clone().filter(|_| !write.drop_directives),
             ..base.notes.clone()
         },
     }

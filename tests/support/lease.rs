@@ -18,7 +18,7 @@ pub fn labels_of(name: &str) -> Value {
     json!({labels::JOB: name})
 }
 
-/// What the controller wishes of two candidates.
+/// What the controller directs two candidates to do.
 pub fn annotations(timing: Timing, completion_policy: CompletionPolicy, backoff_limit: u32) -> BTreeMap<String, String> {
     let run = Run::first(JOB_UID);
     let policy = Policy { backoff_limit, ..Policy::new(timing, completion_policy) };

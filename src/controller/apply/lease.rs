@@ -6,10 +6,11 @@ use kube::{Api, Client, ResourceExt};
 
 use super::{Applied, tolerate_absence};
 use crate::controller::build;
-use crate::controller::plan::takeover::Wishes;
+use crate::controller::build::lease::says;
+use crate::controller::plan::directives::Directives;
 use crate::controller::request::{Failure, bounded, in_our_name};
 
-/// A wish loses a compare-and-swap only against renewals, which are seconds apart.
+/// A directive loses a compare-and-swap only against renewals, which are seconds apart.
 const MOST_SWAPS: usize = 4;
 
 /// Makes a Lease. The mark that frees it needs its uid, so it is a second write, on the version that the first one left: it is lost if
@@ -37,22 +38,23 @@ pub async fn create_own(client: &Client, namespace: &str, lease: &Lease) -> Resu
 }
 
 /// Read, annotate, swap; again on what is there then, while it is the same Lease and no other controller has decided meanwhile what should run.
-pub(super) async fn annotate(leases: &Api<Lease>, seen: &Lease, wishes: &Wishes, applied: &mut Applied) -> Result<Lease, Failure> {
+pub(super) async fn annotate(leases: &Api<Lease>, seen: &Lease, directives: &Directives, applied: &mut Applied) -> Result<Lease, Failure> {
     let (name, uid) = (seen.name_any(), seen.uid());
     let (mut base, mut swaps) = (seen.clone(), 1);
     loop {
-        let Some(next) = build::lease::with_wishes(&base, wishes) else { return Ok(base) };
+        let Some(next) = build::lease::with_directives(&base, directives) else { return Ok(base) };
         match bounded("annotating Lease", &name, leases.replace(&name, &in_our_name(), &next)).await {
             Ok(written) => {
-                applied.handover = build::lease::new_handover(&base, wishes).cloned();
+                let said = says(&base);
+                applied.handover = directives.new_handover(&said).cloned();
                 applied.labels_restored = build::lease::lacks_labels(&base);
-                applied.failed_pods = build::lease::new_failed_pods(&base, wishes);
+                applied.failed_pods = directives.new_failed_pods(&said);
                 return Ok(written);
             }
             Err(failure) if failure.is_conflict() && swaps < MOST_SWAPS => {
                 swaps += 1;
                 base = bounded("reading Lease", &name, leases.get(&name)).await?;
-                if base.uid() != uid || !build::lease::may_follow(wishes, seen, &base) {
+                if base.uid() != uid || !directives.may_follow(&says(seen), &says(&base)) {
                     return Err(failure);
                 }
             }

@@ -15,7 +15,6 @@ use super::{installer, probes};
 use crate::api::SingletonJob;
 use crate::contract::{environment, labels, paths, pod};
 use crate::controller::names;
-use crate::controller::plan::is_service;
 use crate::controller::settings::Agent;
 
 const DEFAULT_GRACE_PERIOD: i64 = 30;
@@ -79,7 +78,7 @@ fn annotations(job: &SingletonJob, mut theirs: BTreeMap<String, String>) -> BTre
     if let Some(gated) = job.spec.workload() {
         theirs.entry(DEFAULT_CONTAINER.to_owned()).or_insert_with(|| gated.name.clone());
     }
-    if is_service(job) {
+    if job.spec.is_service() {
         theirs.entry(SAFE_TO_EVICT.to_owned()).or_insert_with(|| "true".to_owned());
     }
     if job.spec.workload().is_some_and(probes::report_readiness) {

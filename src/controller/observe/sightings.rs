@@ -158,7 +158,7 @@ fn stopping(record: &Record) -> Option<Reason> {
 }
 
 /// The holder's token: as it says with its first renewal; before that, as was `known`, or else the version of the acquiring PUT, whose
-/// renewTime is its acquireTime. A wish that the controller writes in between changes the version and not the token.
+/// renewTime is its acquireTime. A directive that the controller writes in between changes the version and not the token.
 fn token(record: &Record, known: Option<Version>) -> Option<Version> {
     record.holder.as_ref()?;
     let said = record.notes.health.as_ref().and_then(|health| health.token);
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(sightings.of("shop", "web").expect("seen").token, Some(Version(10)));
         sightings.saw(&lease(12, "b_u_1", 1), at(9));
         sightings.saw(&lease(13, "b_u_1", 1), at(9));
-        assert_eq!(sightings.of("shop", "web").expect("seen").token, Some(Version(12)), "a wish was written before its first renewal");
+        assert_eq!(sightings.of("shop", "web").expect("seen").token, Some(Version(12)), "a directive was written before its first renewal");
         let late = Sightings::default();
         late.saw(&lease(11, "a_u_1", 4), at(8));
         assert_eq!(late.of("shop", "web").expect("seen").token, None);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::super::observe::Observed;
 use super::super::observe::candidate::{Candidate, PodRef};
-use super::{is_service, left};
+use super::time::left;
 use crate::api::SingletonJob;
 use crate::contract::labels;
 use crate::lease::notes::Reason;
@@ -79,7 +79,7 @@ fn last_holder(observed: &Observed) -> Option<&str> {
 /// Whether it will never hold the Lease again: the container of a one-shot makes one attempt and is not restarted. The kubelet may take a moment
 /// to say that it ended, and only then its log is safe.
 pub fn has_made_its_attempt(job: &SingletonJob, candidate: &Candidate) -> bool {
-    candidate.has_held && !is_service(job)
+    candidate.has_held && !job.spec.is_service()
 }
 
 /// Candidates that take part, by number.

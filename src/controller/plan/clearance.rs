@@ -1,17 +1,18 @@
 //! Whether a silent holder is known to be gone, where the policy asks for that.
 //!
-//! The controller gives its word as a wish in the Lease, and nothing else. Candidates heed it where their policy asks for it, and in any case
+//! The controller gives its word as a directive in the Lease, and nothing else. Candidates heed it where their policy asks for it, and in any case
 //! wait until the lease has passed on their own clocks: a pod can be gone from the API while its processes are not.
 
 use std::time::Duration;
 
 use super::super::observe::fate::Fate;
 use super::super::observe::{Observed, Seen};
+use super::policy::{delay_seconds, unreachable_holder};
 use super::request::annotation;
 use super::runs;
+use crate::api::SingletonJob;
 use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::takeover::CLEARED_HOLDER;
-use crate::api::{SingletonJob, UnreachableHolderPolicy};
 use crate::lease::identity::Identity;
 use crate::lease::notes::{Cleared, UnreachableHolder};
 
@@ -46,28 +47,17 @@ pub enum Block {
     },
 }
 
-/// What candidates are told of the policy.
-pub fn policy(job: &SingletonJob) -> (UnreachableHolder, u32) {
-    let wanted = &job.spec.takeover.unreachable_holder;
-    let policy = match wanted.policy {
-        UnreachableHolderPolicy::AfterLeaseExpiry => UnreachableHolder::AfterLeaseExpiry,
-        UnreachableHolderPolicy::AfterPodGone => UnreachableHolder::AfterPodGone,
-        UnreachableHolderPolicy::Manual => UnreachableHolder::Manual,
-    };
-    (policy, u32::try_from(wanted.delay_seconds).unwrap_or(0))
-}
-
 /// Whose fate the cluster has to be asked for.
 pub fn in_question(job: &SingletonJob, observed: &Observed) -> Option<Identity> {
     let seen = silent(job, observed)?;
-    let asked = policy(job).0 == UnreachableHolder::AfterPodGone && !seen.record.is_cleared();
+    let asked = unreachable_holder(job) == UnreachableHolder::AfterPodGone && !seen.record.is_cleared();
     asked.then(|| suspect(job, seen))
 }
 
 /// The word that the holder is gone, where it can be given.
 pub fn cleared(job: &SingletonJob, observed: &Observed) -> Option<Cleared> {
     let seen = silent(job, observed)?;
-    let known = match policy(job).0 {
+    let known = match unreachable_holder(job) {
         UnreachableHolder::AfterLeaseExpiry => return None,
         UnreachableHolder::AfterPodGone => observed.fate.as_ref().is_some_and(Fate::is_over),
         UnreachableHolder::Manual => is_named(job, &suspect(job, seen)),
@@ -108,11 +98,11 @@ pub fn is_remembered_silent(job: &SingletonJob, observed: &Observed) -> bool {
 fn block_of(job: &SingletonJob, observed: &Observed, seen: &Seen) -> Option<Block> {
     let clear = seen.record.is_cleared() || cleared(job, observed).is_some();
     let holder = suspect(job, seen);
-    match policy(job) {
-        (UnreachableHolder::AfterPodGone, _) if !clear => Some(not_gone(&holder, observed)),
-        (UnreachableHolder::Manual, _) if !clear => Some(no_word(job, holder)),
-        (_, delay) => {
-            let delay = Duration::from_secs(delay.into());
+    match unreachable_holder(job) {
+        UnreachableHolder::AfterPodGone if !clear => Some(not_gone(&holder, observed)),
+        UnreachableHolder::Manual if !clear => Some(no_word(job, holder)),
+        _ => {
+            let delay = Duration::from_secs(delay_seconds(job).into());
             (seen.look.unchanged < seen.record.lease_duration + delay).then_some(Block::Delay { holder, delay })
         }
     }
@@ -123,7 +113,7 @@ fn block_of(job: &SingletonJob, observed: &Observed, seen: &Seen) -> Option<Bloc
 pub fn handled(job: &SingletonJob, observed: &Observed) -> Option<String> {
     let known = remembered(job).map(str::to_owned);
     let Some(word) = word_given(job) else { return known };
-    if policy(job).0 != UnreachableHolder::Manual {
+    if unreachable_holder(job) != UnreachableHolder::Manual {
         return used_up(known, word);
     }
     if let Some(seen) = silent(job, observed) {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::super::observe::Observed;
 use super::candidates::has_made_its_attempt;
 use super::runs::{self, Closed, closed};
-use super::{left as left_of, seconds};
+use super::time::{left as left_of, seconds};
 use crate::api::SingletonJob;
 use crate::lease::elector;
 use crate::lease::notes::Desired;
@@ -48,11 +48,12 @@ pub fn left(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<D
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::takeover::Wishes;
+    use super::super::directives::Directives;
     use super::super::tests::{act, job, lease, now, pod, settled};
     use super::*;
-    use crate::controller::build::lease::may_follow;
+    use crate::controller::build::lease::says;
     use crate::lease::notes::keys;
+    use k8s_openapi::api::coordination::v1::Lease;
 
     const POLICY: &str = r#"{"leaseDurationSeconds": 15, "renewDeadlineMilliseconds": 8800, "gracePeriodMilliseconds": 2200,
         "retryPeriodMilliseconds": 2900, "completionPolicy": "OnSuccess", "backoffLimit": 6, "candidates": 2, "activeDeadlineSeconds": 60}"#;
@@ -95,16 +96,16 @@ mod tests {
     }
 
     /// What the controller wants written of a run that no candidate has started within its deadline.
-    fn closing(observed: &Observed) -> Wishes {
-        let wishes = act(&job(json!({"activeDeadlineSeconds": 60}), settled()), observed).wishes;
-        assert_eq!((wishes.run.desired, wishes.run.reason.as_deref()), (Desired::Stop, Some("DeadlineExceeded")));
-        wishes
+    fn closing(observed: &Observed) -> Directives {
+        let directives = act(&job(json!({"activeDeadlineSeconds": 60}), settled()), observed).directives;
+        assert_eq!((directives.run.desired, directives.run.reason.as_deref()), (Desired::Stop, Some("DeadlineExceeded")));
+        directives
     }
 
     #[test]
     fn a_candidate_that_acquires_as_the_controller_closes_the_run_wins() {
         let observed = waiting(70, None, json!({}));
-        let (wishes, seen) = (closing(&observed), &observed.lease.as_ref().expect("a Lease").object);
+        let (directives, seen) = (closing(&observed), &observed.lease.as_ref().expect("a Lease").object);
         let meanwhile = |key: &str, note: Value| {
             let mut lease = seen.clone();
             lease.metadata.annotations.get_or_insert_default().insert(format!("singletonjob.dev/{key}"), note.to_string());
@@ -113,19 +114,20 @@ mod tests {
         let began = json!({"uid": "j", "run": 1, "starts": 1, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": true});
         let finished = json!({"uid": "j", "run": 1, "outcome": "Failed", "reason": "BackoffLimitExceeded", "attempt": 1, "failures": 1,
                               "by": "web-1_u1_0", "completionTime": "2026-01-01T00:00:00Z"});
-        assert!(!may_follow(&wishes, seen, &meanwhile("progress", began)), "a candidate has acquired the Lease");
-        assert!(!may_follow(&wishes, seen, &meanwhile("finished", finished)), "a candidate has written the outcome");
-        assert!(may_follow(&wishes, seen, &meanwhile("health", json!({"warnings": ["late"]}))), "nothing has begun or ended");
+        let follows = |later: &Lease| directives.may_follow(&says(seen), &says(later));
+        assert!(!follows(&meanwhile("progress", began)), "a candidate has acquired the Lease");
+        assert!(!follows(&meanwhile("finished", finished)), "a candidate has written the outcome");
+        assert!(follows(&meanwhile("health", json!({"warnings": ["late"]}))), "nothing has begun or ended");
     }
 
     #[test]
-    fn a_run_that_is_closed_already_does_not_keep_other_wishes_from_being_written() {
+    fn a_run_that_is_closed_already_does_not_keep_other_directives_from_being_written() {
         let noted = waiting(70, None, json!({"desired": "Stop", "reason": "DeadlineExceeded", "since": null}));
         let seen = &noted.lease.as_ref().expect("a Lease").object;
-        let wishes = closing(&noted);
+        let directives = closing(&noted);
         let mut later = seen.clone();
         let progress = json!({"uid": "j", "run": 1, "starts": 0, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": false});
         later.metadata.annotations.get_or_insert_default().insert(keys::PROGRESS.to_owned(), progress.to_string());
-        assert!(may_follow(&wishes, seen, &later));
+        assert!(directives.may_follow(&says(seen), &says(&later)));
     }
 }

@@ -16,7 +16,8 @@ use jiff::Timestamp;
 
 use super::super::observe::Observed;
 use super::super::observe::candidate::Candidate;
-use super::{candidates, is_service, left, preference, seconds, trial};
+use super::time::{left, seconds};
+use super::{candidates, preference, trial};
 use crate::api::SingletonJob;
 use crate::api::status::TakeoverReason;
 use crate::api::takeover::{Failback, UnreadyPolicy};
@@ -30,7 +31,7 @@ const REST: Duration = Duration::from_secs(60);
 /// earlier failures are forgiven.
 const LONG_REST: Duration = Duration::from_secs(600);
 
-/// What is wished of the holder and of those who follow it.
+/// What is asked of the holder and of those who follow it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choice {
     /// Whom to ask to hand over.
@@ -84,7 +85,7 @@ impl<'a> Stage<'a> {
 /// Whether a holder of the new template is on trial that would be handed back from.
 fn hands_back(job: &SingletonJob, observed: &Observed) -> bool {
     let wanted = job.spec.takeover.unready_holder.policy == UnreadyPolicy::HandOver;
-    wanted && is_service(job) && trial::is_on_trial(observed)
+    wanted && job.spec.is_service() && trial::is_on_trial(observed)
 }
 
 /// Of the wanted template before others, or after them where `prefers_old`; on a better node before others; of equals, the one that has not held
@@ -131,9 +132,9 @@ pub fn choose(job: &SingletonJob, observed: &Observed, rolls_out: bool, now: Tim
     let failback = failback_due(job, observed, &stage, now);
     let reason = if stage.standbys.is_empty() { None } else { reason(request.as_ref(), rollout, unready, failback) };
     let handover =
-        reason.map(|reason| stage.ask(reason, observed, request.as_ref())).filter(|wish| !is_under_way(stage.asked, wish.reason));
+        reason.map(|reason| stage.ask(reason, observed, request.as_ref())).filter(|asked| !is_under_way(stage.asked, asked.reason));
     let is_handing_back =
-        stage.hands_back && stage.goes_back(observed) && handover.as_ref().is_some_and(|wish| wish.reason == Reason::Unready);
+        stage.hands_back && stage.goes_back(observed) && handover.as_ref().is_some_and(|asked| asked.reason == Reason::Unready);
     Choice {
         succession: succession(observed, &stage, handover.as_ref(), request.as_ref()),
         handed_back: handed_back(is_rejected || is_handing_back),
@@ -209,7 +210,7 @@ fn succession(
     if is_settled {
         return None;
     }
-    let mut line: Vec<_> = stage.standbys.iter().filter(|standby| handover.is_none_or(|wish| follows(observed, wish, standby))).collect();
+    let mut line: Vec<_> = stage.standbys.iter().filter(|standby| handover.is_none_or(|asked| follows(observed, asked, standby))).collect();
     if let (Some(_), Some(HandoverRequest { answer: HandoverAnswer::Granted(first), .. })) = (handover, request) {
         line.sort_by_key(|standby| standby.uid != *first);
     }
@@ -217,8 +218,8 @@ fn succession(
 }
 
 /// Whom a rollout has left of the old template is none of its successors.
-fn follows(observed: &Observed, wish: &Handover, standby: &Candidate) -> bool {
-    wish.reason != Reason::RolledOut || !is_old(observed, standby)
+fn follows(observed: &Observed, asked: &Handover, standby: &Candidate) -> bool {
+    asked.reason != Reason::RolledOut || !is_old(observed, standby)
 }
 
 /// From now until a holder that is not ready is asked; none where it is ready, or where it is kept.
@@ -226,7 +227,7 @@ fn follows(observed: &Observed, wish: &Handover, standby: &Candidate) -> bool {
 /// Not again soon after one that was asked for this reason: two bad pods must not play tennis. To a pod of the template before only once.
 fn unready_due(job: &SingletonJob, observed: &Observed, stage: &Stage<'_>, now: Timestamp) -> Option<Duration> {
     let policy = &job.spec.takeover.unready_holder;
-    if policy.policy == UnreadyPolicy::Keep || !is_service(job) {
+    if policy.policy == UnreadyPolicy::Keep || !job.spec.is_service() {
         return None;
     }
     let patience = seconds(policy.after_seconds);
@@ -251,7 +252,7 @@ fn last_unready(job: &SingletonJob, stage: &Stage<'_>) -> Option<Timestamp> {
 /// a user wanted it to be. Not while a template is being rolled out: that changes hands anyway.
 fn failback_due(job: &SingletonJob, observed: &Observed, stage: &Stage<'_>, now: Timestamp) -> Option<Duration> {
     let settled = candidates::alive(observed).all(|candidate| !is_old(observed, candidate));
-    let wanted = job.spec.takeover.failback == Failback::WhenAvailable && is_service(job) && stage.began != Some(Reason::Handover);
+    let wanted = job.spec.takeover.failback == Failback::WhenAvailable && job.spec.is_service() && stage.began != Some(Reason::Handover);
     if !wanted || !settled {
         return None;
     }

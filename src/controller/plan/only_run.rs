@@ -5,10 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::observe::Observed;
+use super::closing;
 use super::request::{self, is_looked_after};
 use super::run_plan::{RunAnswer, RunPlan, RunRequest};
 use super::runs::Closed;
-use super::{closing, is_service};
 use crate::api::SingletonJob;
 use crate::contract::labels::HANDOVER_REQUESTED_AT;
 
@@ -24,7 +24,7 @@ pub fn decide(job: &SingletonJob, observed: &Observed, now: Timestamp) -> RunPla
 
 /// A run cannot be asked for.
 fn refuse(job: &SingletonJob) -> Option<RunRequest> {
-    let why = if is_service(job) {
+    let why = if job.spec.is_service() {
         format!("a service always runs; to restart it, let it hand over: write a new value into {HANDOVER_REQUESTED_AT}")
     } else {
         "only a SingletonJob with spec.schedule runs on request: delete this one and apply it again to run it once more".to_owned()

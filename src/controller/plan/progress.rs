@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use super::super::observe::Observed;
 use super::super::observe::candidate::Candidate;
 use super::candidates::alive;
-use super::{left, runs};
+use super::runs;
+use super::time::left;
 use crate::api::SingletonJob;
 
 /// How long a rollout waits for a candidate before that is called a failure: what a Deployment allows by default.

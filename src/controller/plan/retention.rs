@@ -8,7 +8,8 @@ use super::super::observe::Observed;
 use super::super::observe::candidate::{Candidate, End, PodRef};
 use super::candidates::MOST_FAULTS;
 use super::run_plan::RunPlan;
-use super::{left, runs, seconds};
+use super::runs;
+use super::time::{left, seconds};
 use crate::api::SingletonJob;
 
 /// Failed attempts of a one-shot that stay at most, newest first.

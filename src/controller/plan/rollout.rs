@@ -7,7 +7,7 @@
 use super::super::observe::Observed;
 use super::super::observe::candidate::{Candidate, PodRef};
 use super::candidates::{alive, has_made_its_attempt};
-use super::{is_service, template, trial};
+use super::{template, trial};
 use crate::api::SingletonJob;
 
 /// One step towards the wanted candidates.
@@ -86,7 +86,7 @@ pub fn step(job: &SingletonJob, observed: &Observed, more: usize) -> Step {
 /// How many new candidates there should be. The holder's place is taken by a new one only after the holder has handed over; a single
 /// candidate needs a successor beside it for that.
 fn target(job: &SingletonJob, sorted: &Sorted<'_>, replicas: usize) -> usize {
-    match (sorted.holder_is_old, is_service(job)) {
+    match (sorted.holder_is_old, job.spec.is_service()) {
         (false, _) => replicas,
         (true, true) => replicas.saturating_sub(1).max(1),
         (true, false) => replicas.saturating_sub(1),
@@ -118,6 +118,6 @@ fn delete(job: &SingletonJob, sorted: &Sorted<'_>, target: usize, replicas: usiz
 fn rolls_out(job: &SingletonJob, sorted: &Sorted<'_>, target: usize) -> bool {
     let standbys_are_new = sorted.old.len() == 1;
     let serving = sorted.new.iter().filter(|candidate| sorted.observed.serves(candidate)).count();
-    let hands_over = sorted.holder_is_old && is_service(job);
+    let hands_over = sorted.holder_is_old && job.spec.is_service();
     hands_over && standbys_are_new && serving >= target && serving == sorted.new.len()
 }

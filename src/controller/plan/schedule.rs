@@ -26,7 +26,7 @@ use kube::ResourceExt;
 use super::super::names;
 use super::super::observe::Observed;
 use super::run_plan::{RunPlan, RunRequest, SchedulePlan};
-use super::seconds;
+use super::time::seconds;
 use crate::api::SingletonJob;
 use crate::api::schedule::{CandidatesPolicy, Schedule};
 use calendar::Calendar;

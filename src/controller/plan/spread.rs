@@ -11,8 +11,8 @@ use super::super::observe::candidate::Candidate;
 use super::super::observe::{Observed, room};
 use super::super::request::doubled;
 use super::candidates::{alive, has_made_its_attempt};
-use super::left;
 use super::run_plan::RunPlan;
+use super::time::left;
 use crate::api::SingletonJob;
 use crate::lease::notes::Spread;
 

@@ -1,15 +1,12 @@
-//! The Lease and the wishes in it.
+//! The Lease: how a missing one is made, and what must not be forgotten of one that is there.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use super::super::observe::{Observed, Seen};
-use super::run_plan::RunPlan;
-use super::{clearance, failure, handover, seconds};
+use super::time::seconds;
 use crate::api::SingletonJob;
 use crate::api::status::LeaseStatus;
 use crate::lease::identity::{Identity, Version};
-use crate::lease::notes::{Cleared, CompletionPolicy, Handover, Policy, Run, Spread, Ticks};
 use crate::lease::timing::Timing;
 
 /// A Lease that is missing.
@@ -24,40 +21,6 @@ pub enum Creation {
         /// The longest that any candidate may still hold by.
         longest_lease: Duration,
     },
-}
-
-/// What the controller says in a Lease.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wishes {
-    /// What candidates obey.
-    pub policy: Policy,
-    /// What should be run.
-    pub run: Run,
-    /// What has become of the ticks of a schedule. None leaves what is there.
-    pub ticks: Option<Ticks>,
-    /// Whom to ask to hand over. None leaves a request that is there: only candidates remove it.
-    pub handover: Option<Handover>,
-    /// The word that a silent holder is gone. None leaves one that is there, as above.
-    pub cleared: Option<Cleared>,
-    /// The line in which they take over. None leaves what is there.
-    pub succession: Option<Vec<String>>,
-    /// The request by annotation that is granted with `handover`. None leaves what is there.
-    pub granted: Option<String>,
-    /// The hash of the template from which the Lease was, or is to be, handed back. `None` removes what is there.
-    pub handed_back: Option<String>,
-    /// What was tried to have candidates on several nodes. `None` removes what is there.
-    pub spread: Option<Spread>,
-}
-
-impl Wishes {
-    /// The same for the same wish, whenever it is made.
-    pub fn fingerprint(&self) -> String {
-        let Run { number, desired, reason, .. } = &self.run;
-        let mut hasher = DefaultHasher::new();
-        (&self.policy, number, desired, reason).hash(&mut hasher);
-        self.handover.as_ref().map(|handover| (handover.holder.as_str(), handover.reason)).hash(&mut hasher);
-        format!("{:x}", hasher.finish())
-    }
 }
 
 /// How a missing Lease is made.
@@ -86,46 +49,17 @@ pub fn longest(job: &SingletonJob, observed: &Observed) -> Duration {
     if heard { wanted } else { wanted.max(remembered).max(told).max(recorded) }
 }
 
-/// What the Lease should say. A longer lease is not told before it is written down in status.
-pub fn wishes(job: &SingletonJob, observed: &Observed, timing: Timing, wanted: Run, run: &RunPlan, handover: Option<Handover>) -> Wishes {
-    let policy = policy(job, observed, timing);
-    let told = observed.lease.as_ref().and_then(|lease| lease.record.notes.policy.clone());
-    let policy = if must_remember_first(job, observed) { told.unwrap_or(policy) } else { policy };
-    let handover = handover.filter(|wish| !is_asked(observed, wish));
-    let cleared = clearance::cleared(job, observed);
-    let ticks = run.schedule.as_ref().map(|schedule| schedule.ticks.clone());
-    Wishes { policy, run: wanted, ticks, handover, cleared, succession: None, granted: None, handed_back: None, spread: None }
-}
-
 /// Whether a longer lease is wanted than status remembers: it is written there first, then told.
 pub fn must_remember_first(job: &SingletonJob, observed: &Observed) -> bool {
     let remembered = status(job).and_then(|lease| lease.longest_lease_duration_seconds);
     observed.lease.is_some() && remembered.is_none_or(|remembered| remembered < job.spec.lease.lease_duration_seconds)
 }
 
-fn is_asked(observed: &Observed, wish: &Handover) -> bool {
-    observed
-        .lease
-        .as_ref()
-        .and_then(|lease| lease.record.notes.handover.as_ref())
-        .is_some_and(|asked| asked.holder == wish.holder && handover::is_under_way(Some(asked.reason), wish.reason))
-}
-
-fn policy(job: &SingletonJob, observed: &Observed, timing: Timing) -> Policy {
-    let backoff_limit = job.spec.backoff_limit();
-    let (unreachable_holder, delay_seconds) = clearance::policy(job);
-    let floor = observed.lease.as_ref().map(|lease| lease.record.notes.policy.as_ref().and_then(|policy| policy.token_floor));
-    let completion_policy = if backoff_limit.is_some() { CompletionPolicy::OnSuccess } else { CompletionPolicy::Never };
-    Policy {
-        backoff_limit: backoff_limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(0),
-        candidates: u32::try_from(job.spec.replicas).unwrap_or(0),
-        failure_policy: failure::policy(job),
-        active_deadline_seconds: failure::active_deadline_seconds(job),
-        // A Lease that is made again has forgotten the tokens before it; one that is there remembers them itself.
-        token_floor: floor.unwrap_or_else(|| status(job).and_then(token)),
-        unreachable_holder,
-        delay_seconds,
-        ..Policy::new(timing, completion_policy)
+/// The least that the next fencing token may be. A Lease that is made again has forgotten the tokens before it; one that is there remembers them.
+pub fn token_floor(job: &SingletonJob, observed: &Observed) -> Option<Version> {
+    match &observed.lease {
+        Some(lease) => lease.record.notes.policy.as_ref()?.token_floor,
+        None => status(job).and_then(token),
     }
 }
 

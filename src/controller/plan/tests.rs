@@ -140,12 +140,12 @@ fn a_lease_made_again_carries_the_longest_lease_and_the_highest_token_known() {
     );
     let act = act(&job, &Observed::default());
     assert!(matches!(act.create_lease, Some(Creation::Again { longest_lease, .. }) if longest_lease == Duration::from_secs(60)));
-    assert_eq!(act.wishes.policy.token_floor.map(|token| token.to_string()).as_deref(), Some("77"));
+    assert_eq!(act.directives.policy.token_floor.map(|token| token.to_string()).as_deref(), Some("77"));
 }
 
 #[test]
 fn candidates_are_told_which_failures_count_and_how_long_a_run_may_take() {
-    let told = |spec| act(&job(spec, settled()), &there(Some(1), vec![])).wishes.policy;
+    let told = |spec| act(&job(spec, settled()), &there(Some(1), vec![])).directives.policy;
     let plain = serde_json::to_value(told(json!({}))).expect("plain data");
     assert!(plain.get("failurePolicy").is_none() && plain.get("activeDeadlineSeconds").is_none(), "nothing new for older agents: {plain}");
     let rules = json!([
@@ -167,13 +167,13 @@ fn candidates_are_told_which_failures_count_and_how_long_a_run_may_take() {
 fn a_longer_lease_is_written_down_before_candidates_are_told() {
     let mut longer = service(2);
     longer.spec.lease.lease_duration_seconds = 60;
-    let told = act(&service(2), &there(Some(1), vec![])).wishes.policy;
+    let told = act(&service(2), &there(Some(1), vec![])).directives.policy;
     let mut observed = there(Some(1), vec![pod(1, true), pod(2, true)]);
     observed.lease.as_mut().expect("a Lease").record.notes.policy = Some(told);
-    assert_eq!(act(&longer, &observed).wishes.policy.lease_duration_seconds, 15);
+    assert_eq!(act(&longer, &observed).directives.policy.lease_duration_seconds, 15);
     assert_eq!(takeover::longest(&longer, &observed), Duration::from_secs(60));
     longer.status.as_mut().and_then(|status| status.lease.as_mut()).expect("a status").longest_lease_duration_seconds = Some(60);
-    assert_eq!(act(&longer, &observed).wishes.policy.lease_duration_seconds, 60);
+    assert_eq!(act(&longer, &observed).directives.policy.lease_duration_seconds, 60);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_shorter_lease_is_believed_only_when_the_holder_has_recorded_it() {
     let mut shorter = service(2);
     shorter.spec.lease.lease_duration_seconds = 6;
     let mut observed = there(Some(1), vec![]);
-    let told = act(&shorter, &observed).wishes.policy;
+    let told = act(&shorter, &observed).directives.policy;
     assert_eq!(told.lease_duration_seconds, 6, "candidates are told at once");
     let record = &mut observed.lease.as_mut().expect("a Lease").record;
     record.notes.policy = Some(told);
@@ -195,7 +195,7 @@ fn an_emptied_lease_does_not_show_that_a_shorter_one_was_heard_and_a_released_on
     let mut shorter = service(2);
     shorter.spec.lease.lease_duration_seconds = 6;
     let observed = there(Some(1), vec![]);
-    let told = act(&shorter, &observed).wishes.policy;
+    let told = act(&shorter, &observed).directives.policy;
     let longest = |change: &dyn Fn(&mut Record)| {
         let mut seen = observed.lease.clone().expect("a Lease");
         seen.record.notes.policy = Some(told.clone());
@@ -250,7 +250,7 @@ fn stopping_takes_standbys_at_once_and_the_holder_when_it_has_released() {
     let observed = there(Some(1), vec![pod(1, true), pod(2, true)]);
     for (stopped, reason) in [(service(0), "ScaledToZero"), (job(json!({"suspend": true}), settled()), "Suspended")] {
         let act = act(&stopped, &observed);
-        assert_eq!((act.wishes.run.desired, act.wishes.run.reason.as_deref()), (Desired::Stop, Some(reason)));
+        assert_eq!((act.directives.run.desired, act.directives.run.reason.as_deref()), (Desired::Stop, Some(reason)));
         assert_eq!(deleted(&act), ["web-2"]);
         assert_eq!(act.create.count, 0);
     }
@@ -312,18 +312,18 @@ fn a_rollout_makes_a_new_standby_then_drops_the_old_one_then_hands_over_once() {
     assert_eq!((first.create.count, deleted(&first)), (1, vec![]), "one more, and none goes yet");
     let waiting = act(&job, &there(Some(1), vec![old(1), old(2), pod(3, false)]));
     assert_eq!(
-        (waiting.create.count, deleted(&waiting), waiting.wishes.handover.clone()),
+        (waiting.create.count, deleted(&waiting), waiting.directives.handover.clone()),
         (0, vec![], None),
         "a template that cannot start stops here"
     );
     let replaced = act(&job, &there(Some(1), vec![old(1), old(2), pod(3, true)]));
     assert_eq!((replaced.create.count, deleted(&replaced)), (0, vec!["web-2"]));
     let ready = act(&job, &there(Some(1), vec![old(1), pod(3, true)]));
-    let handover = ready.wishes.handover.expect("now");
+    let handover = ready.directives.handover.expect("now");
     assert_eq!((handover.holder.as_str(), handover.reason), ("web-1_u1_0", Reason::RolledOut));
-    assert_eq!(ready.wishes.succession, Some(vec!["u3".to_owned()]));
+    assert_eq!(ready.directives.succession, Some(vec!["u3".to_owned()]));
     let after = act(&job, &there(Some(3), vec![old(1), pod(3, true)]));
-    assert_eq!((after.create.count, deleted(&after), after.wishes.handover.clone()), (1, vec![], None));
+    assert_eq!((after.create.count, deleted(&after), after.directives.handover.clone()), (1, vec![], None));
     let last = act(&job, &there(Some(3), vec![old(1), pod(3, true), pod(4, true)]));
     assert_eq!((last.create.count, deleted(&last)), (0, vec!["web-1"]));
 }
@@ -333,7 +333,7 @@ fn a_single_candidate_gets_a_successor_beside_it_before_it_hands_over() {
     let job = service(1);
     assert_eq!(act(&job, &there(Some(1), vec![old(1)])).create.count, 1);
     let act = act(&job, &there(Some(1), vec![old(1), pod(2, true)]));
-    assert!(act.wishes.handover.is_some() && deleted(&act).is_empty());
+    assert!(act.directives.handover.is_some() && deleted(&act).is_empty());
 }
 
 #[test]
@@ -343,9 +343,9 @@ fn where_standbys_are_not_ready_a_rollout_waits_for_those_that_could_take_over_a
     let waiting = act(&job, &there(Some(1), vec![old(1), able(old(2)), pod(3, false)]));
     assert_eq!((waiting.create.count, deleted(&waiting)), (0, vec![]));
     let replaced = act(&job, &there(Some(1), vec![old(1), able(old(2)), able(pod(3, false))]));
-    assert_eq!((deleted(&replaced), replaced.wishes.handover.is_some()), (vec!["web-2"], false));
+    assert_eq!((deleted(&replaced), replaced.directives.handover.is_some()), (vec!["web-2"], false));
     let rolls = act(&job, &there(Some(1), vec![old(1), able(pod(3, false))]));
-    assert!(rolls.wishes.handover.is_some_and(|handover| handover.reason == Reason::RolledOut));
+    assert!(rolls.directives.handover.is_some_and(|handover| handover.reason == Reason::RolledOut));
     let starting = act(&job, &there(Some(3), vec![able(old(1)), able(pod(3, false))]));
     assert_eq!((starting.create.count, deleted(&starting)), (0, vec![]), "the new holder is not ready yet");
     assert_eq!(act(&job, &there(Some(3), vec![able(old(1)), pod(3, true)])).create.count, 1);
@@ -356,17 +356,17 @@ fn a_running_attempt_of_a_one_shot_is_left_alone_by_a_new_template() {
     let job = one_shot(2);
     assert_eq!(act(&job, &there(Some(1), vec![old(1), old(2)])).create.count, 1);
     let act = act(&job, &there(Some(1), vec![old(1), pod(3, true)]));
-    assert_eq!((act.create.count, deleted(&act), act.wishes.handover.clone()), (0, vec![], None));
+    assert_eq!((act.create.count, deleted(&act), act.directives.handover.clone()), (0, vec![], None));
 }
 
 #[test]
 fn a_request_to_hand_over_is_made_once() {
     let job = service(2);
     let mut observed = there(Some(1), vec![old(1), pod(3, true)]);
-    let asked = act(&job, &observed).wishes.handover;
+    let asked = act(&job, &observed).directives.handover;
     observed.lease.as_mut().expect("a Lease").record.notes.handover.clone_from(&asked);
     assert!(asked.is_some());
-    assert_eq!(act(&job, &observed).wishes.handover, None);
+    assert_eq!(act(&job, &observed).directives.handover, None);
 }
 
 #[test]
@@ -374,15 +374,15 @@ fn a_clearance_is_written_into_the_lease_it_is_about_and_into_no_other() {
     let job = job(json!({"completionPolicy": "Never", "takeover": {"unreachableHolder": {"policy": "AfterPodGone"}}}), settled());
     let mut observed = there(Some(1), vec![pod(2, true)]);
     observed.lease.as_mut().expect("a Lease").look.unchanged = Duration::from_secs(16);
-    assert_eq!(act(&job, &observed).next_look, BLOCKED_LOOK, "no watch tells when a node is out of service");
+    assert_eq!(act(&job, &observed).next_look, next_look::BLOCKED_LOOK, "no watch tells when a node is out of service");
     observed.fate = Some(Fate::Gone);
-    let wishes = act(&job, &observed).wishes;
-    let word = wishes.cleared.clone().expect("it is gone");
+    let directives = act(&job, &observed).directives;
+    let word = directives.cleared.clone().expect("it is gone");
     assert_eq!((word.lease_uid.as_str(), word.holder.as_ref().map(Identity::as_str)), ("l", Some("web-1_u1_0")));
-    assert_eq!(wishes.policy.unreachable_holder, UnreachableHolder::AfterPodGone);
+    assert_eq!(directives.policy.unreachable_holder, UnreachableHolder::AfterPodGone);
     let noted = |lease: &Seen| {
-        let next = build::lease::with_wishes(&lease.object, &wishes).expect("the policy is new");
-        (Record::read(&next).expect("a record").notes.cleared, build::lease::with_wishes(&next, &wishes))
+        let next = build::lease::with_directives(&lease.object, &directives).expect("the policy is new");
+        (Record::read(&next).expect("a record").notes.cleared, build::lease::with_directives(&next, &directives))
     };
     assert_eq!(noted(observed.lease.as_ref().expect("a Lease")), (Some(word), None), "and only once");
     assert_eq!(noted(&lease(Some(2), json!({}))), (None, None), "another has taken it since");
@@ -481,7 +481,7 @@ fn replacements_of_candidates_that_never_stand_by_wait_10_s_to_6_min() {
 fn a_run_that_status_knows_as_finished_is_not_run_again_for_want_of_a_lease() {
     let job = job(json!({}), json!({"runs": [{"number": 1, "outcome": "Succeeded"}]}));
     let act = act(&job, &Observed { nobody_there: true, ..Observed::default() });
-    assert_eq!((act.create.count, act.wishes.run.desired), (0, Desired::Stop));
+    assert_eq!((act.create.count, act.directives.run.desired), (0, Desired::Stop));
 }
 
 #[test]
@@ -523,12 +523,13 @@ fn a_plan_that_was_carried_out_is_empty_when_looked_at_again() {
     let job = service(2);
     let observed = there(Some(1), vec![Candidate { role: Some(labels::ROLE_ACTIVE.into()), ..pod(1, true) }, pod(2, true)]);
     let before = act(&job, &observed);
-    let wished = build::lease::with_wishes(&observed.lease.as_ref().expect("a Lease").object, &before.wishes).expect("says nothing yet");
+    let told =
+        build::lease::with_directives(&observed.lease.as_ref().expect("a Lease").object, &before.directives).expect("says nothing yet");
     assert_eq!((before.create.count, before.delete.len(), before.label.len()), (0, 0, 0));
-    let record = Record::read(&wished).expect("a record");
-    let seen = Seen { object: wished.clone(), record, look: Look::default() };
+    let record = Record::read(&told).expect("a record");
+    let seen = Seen { object: told.clone(), record, look: Look::default() };
     let after = act(&job, &Observed { lease: Some(seen), ..observed });
-    assert_eq!(build::lease::with_wishes(&wished, &after.wishes), None);
+    assert_eq!(build::lease::with_directives(&told, &after.directives), None);
 }
 
 #[test]

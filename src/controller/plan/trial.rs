@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::super::observe::Observed;
 use super::super::observe::candidate::Candidate;
-use super::{is_service, left};
+use super::time::left;
 use crate::api::SingletonJob;
 use crate::lease::notes::{Notes, Reason, Released};
 
@@ -26,7 +26,7 @@ pub fn is_on_trial(observed: &Observed) -> bool {
 
 /// Whether the wanted template has been tried and is not to be tried again.
 pub fn is_rejected(job: &SingletonJob, observed: &Observed) -> bool {
-    is_service(job) && (was_handed_back(observed) || has_failed(observed))
+    job.spec.is_service() && (was_handed_back(observed) || has_failed(observed))
 }
 
 fn was_handed_back(observed: &Observed) -> bool {
@@ -57,7 +57,7 @@ pub fn rests_until(job: &SingletonJob, observed: &Observed, now: Timestamp) -> O
 fn rests_since(job: &SingletonJob, observed: &Observed) -> Option<Timestamp> {
     let record = &observed.lease.as_ref()?.record;
     let lost = record.notes.released.as_ref().is_none_or(is_loss);
-    let tried = is_service(job) && predecessor(observed).is_some_and(|uid| tried(observed, uid).is_some());
+    let tried = job.spec.is_service() && predecessor(observed).is_some_and(|uid| tried(observed, uid).is_some());
     if lost && tried { record.acquire_time } else { None }
 }
 

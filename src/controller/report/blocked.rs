@@ -9,6 +9,7 @@ use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, reasons, types};
 use crate::api::takeover::CLEARED_HOLDER;
 use crate::controller::plan::clearance::{self, Block};
+use crate::controller::plan::policy::unreachable_holder;
 use crate::lease::identity::Identity;
 use crate::lease::notes::UnreachableHolder;
 
@@ -75,7 +76,7 @@ fn not_gone(account: &Account<'_>, pod: &str, node: Option<&str>) -> String {
 /// Why `word` in the annotation has no effect, and what has. `None` if it may have one.
 pub fn no_effect(account: &Account<'_>, word: &str) -> Option<String> {
     let names = |identity: &&Identity| identity.pod() == word || identity.as_str() == word;
-    let (policy, _) = clearance::policy(account.job);
+    let policy = unreachable_holder(account.job);
     let waits_for = match policy {
         UnreachableHolder::AfterLeaseExpiry => LEASE_EXPIRY,
         UnreachableHolder::AfterPodGone => POD_GONE,

@@ -12,7 +12,8 @@ use super::{Account, blocked, ends, hazards, refused, rollout, words};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, is_true, reasons, remove_condition, set_condition, types};
 use crate::api::status::{FinishedRun, RunOutcome};
-use crate::controller::plan::{self, clearance, is_service, runs, takeover, wanted_run};
+use crate::controller::plan::patience::patience;
+use crate::controller::plan::{self, clearance, runs, takeover, wanted_run};
 use crate::lease::identity::{Identity, Version};
 use crate::lease::notes::{Reason, Released};
 
@@ -123,7 +124,7 @@ fn verdict(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) ->
     let Some(complaint) = rollout::complaint(account) else { return rolling_out(account, verdict) };
     let says = |type_| Some(Statement::yes(type_, reasons::PROGRESS_DEADLINE_EXCEEDED, complaint));
     // What runs may yet succeed: a run is not given up for a template that it is not made from.
-    let (type_, reconciling, stalled) = if is_service(account.job) {
+    let (type_, reconciling, stalled) = if account.job.spec.is_service() {
         (types::STALLED, None, says(types::STALLED))
     } else {
         (types::RECONCILING, says(types::RECONCILING), None)
@@ -134,7 +135,7 @@ fn verdict(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) ->
 
 /// A service does its work meanwhile, so `Ready` is as it is.
 fn rolling_out(account: &Account<'_>, verdict: Verdict) -> Verdict {
-    if verdict.stalled.is_some() || !is_service(account.job) || account.job.spec.is_stopped() {
+    if verdict.stalled.is_some() || !account.job.spec.is_service() || account.job.spec.is_stopped() {
         return verdict;
     }
     let rests = || rollout::rest(account).map(|rest| Statement::yes(types::RECONCILING, reasons::BACKOFF, rest));
@@ -167,7 +168,7 @@ fn fares(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) -> V
     if let Some(blocked) = blocked() {
         return blocked;
     }
-    if is_service(account.job) { service(account, old, held) } else { one_shot(account, held) }
+    if account.job.spec.is_service() { service(account, old, held) } else { one_shot(account, held) }
 }
 
 fn stopped(account: &Account<'_>) -> Verdict {
@@ -181,7 +182,7 @@ fn stopped(account: &Account<'_>) -> Verdict {
         0 => format!("stopped: {why}"),
         many => format!("stopping: {why}; {} to go", words::count(many, "candidate has", "candidates have")),
     };
-    if account.job.spec.suspend || is_service(account.job) {
+    if account.job.spec.suspend || account.job.spec.is_service() {
         let reconciling = (leaving > 0).then(|| Statement::yes(types::RECONCILING, reason, message.clone()));
         return Verdict { ready: Some(Statement::yes(types::READY, reason, message)), reconciling, stalled: None };
     }
@@ -231,7 +232,7 @@ fn service(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) ->
     let is_as_before = old.observed_generation == account.job.metadata.generation;
     let was_ready = is_as_before && is_true(&old.conditions, types::READY) && is_true_for(old, reasons::HELD);
     let on_trial = held.holds == Some(true) && plan::trial::is_on_trial(account.observed);
-    if was_ready && !on_trial && held.reason != reasons::BACKOFF && unheld_for(account, old) < patience(account) {
+    if was_ready && !on_trial && held.reason != reasons::BACKOFF && unheld_for(account, old) < patience(account.job) {
         return Verdict { ready: None, reconciling: None, stalled: None };
     }
     if held.reason == reasons::BACKOFF {
@@ -260,15 +261,16 @@ fn unheld_for(account: &Account<'_>, old: &SingletonJobStatus) -> Duration {
     acquired.or(released).map_or(Duration::ZERO, |since| Duration::try_from(account.now.duration_since(since)).unwrap_or_default())
 }
 
-fn patience(account: &Account<'_>) -> Duration {
-    plan::patience(account.job)
+/// "held by web-2 on node-a since 2026-01-01T14:03:11Z".
+fn held_by(account: &Account<'_>, identity: &Identity) -> String {
+    let node = account.holder_pod().and_then(|pod| pod.node.as_ref()).map_or(String::new(), |node| format!(" on {node}"));
+    let since = account.record().and_then(|record| record.acquire_time).map_or(String::new(), |time| format!(" since {}", moment(time)));
+    format!("held by {}{node}{since}", identity.pod())
 }
 
 /// "held by web-2 on node-a since 2026-01-01T14:03:11Z, token 48213; 1 standby ready".
 fn holder(account: &Account<'_>) -> String {
     let Some(identity) = account.holder() else { return "no candidate holds the Lease".to_owned() };
-    let node = account.holder_pod().and_then(|pod| pod.node.as_ref()).map_or(String::new(), |node| format!(" on {node}"));
-    let since = account.record().and_then(|record| record.acquire_time).map_or(String::new(), |time| format!(" since {}", moment(time)));
     let token = account.seen().and_then(|seen| seen.look.token).map(|token| token.to_string()).or_else(|| remembered_token(account));
     let token = token.map_or(String::new(), |token| format!(", token {token}"));
     let standbys = match account.standbys().count() {
@@ -276,7 +278,7 @@ fn holder(account: &Account<'_>) -> String {
         many => format!("{} ready", words::count(many, "standby", "standbys")),
     };
     let trouble = account.trouble().map_or(String::new(), |trouble| format!("; {}", trouble.message));
-    format!("held by {}{node}{since}{token}; {standbys}{trouble}", identity.pod())
+    format!("{}{token}; {standbys}{trouble}", held_by(account, identity))
 }
 
 /// Of the same holder, from before this controller looked.
@@ -315,7 +317,7 @@ fn held(account: &Account<'_>) -> Statement {
             let message = format!("{} has not renewed its lease of {seconds} s; {then}", holder.pod());
             Statement::no(types::HELD, reasons::EXPIRED, message)
         }
-        (Some(_), _) => Statement::yes(types::HELD, reasons::HELD, held_by(account)),
+        (Some(holder), _) => Statement::yes(types::HELD, reasons::HELD, held_by(account, holder)),
         (None, Some(released)) if record.is_released() => free(account, released),
         (None, _) => quarantined(account, "was emptied by a client that is no candidate", record.lease_duration),
     }
@@ -347,10 +349,6 @@ fn quarantined(account: &Account<'_>, how: &str, wait: Duration) -> Statement {
     let then = blocked::hint(account).map_or(String::new(), |hint| format!("; {hint}"));
     let message = format!("the Lease {how}: takeover waits {} s because its last holder may still run{then}", wait.as_secs());
     Statement::no(types::HELD, reasons::QUARANTINED, message)
-}
-
-fn held_by(account: &Account<'_>) -> String {
-    holder(account).split([',', ';']).next().unwrap_or_default().to_owned()
 }
 
 fn free(account: &Account<'_>, released: &Released) -> Statement {

@@ -111,7 +111,7 @@ fn candidates(account: &Account<'_>) -> Vec<Candidate> {
 }
 
 fn lease(account: &Account<'_>, old: &SingletonJobStatus) -> Option<LeaseStatus> {
-    let Ok(timing) = plan::timing(account.job) else { return old.lease.clone() };
+    let Ok(timing) = plan::policy::timing(account.job) else { return old.lease.clone() };
     if account.refusal.is_some() {
         return old.lease.clone();
     }

@@ -122,15 +122,15 @@ fn a_request_is_granted_once_and_written_down_with_the_question() {
     let job = asked(service(json!({})), "noon", None);
     let observed = held(three());
     let before = act(&job, &observed);
-    let handover = before.wishes.handover.clone().expect("asked");
+    let handover = before.directives.handover.clone().expect("asked");
     assert_eq!((handover.id.as_str(), handover.reason), ("noon", Reason::Handover));
-    assert_eq!(before.wishes.succession, Some(vec!["u2".to_owned(), "u3".to_owned()]));
-    let object = build::lease::with_wishes(&observed.lease.as_ref().expect("a Lease").object, &before.wishes).expect("news");
+    assert_eq!(before.directives.succession, Some(vec!["u2".to_owned(), "u3".to_owned()]));
+    let object = build::lease::with_directives(&observed.lease.as_ref().expect("a Lease").object, &before.directives).expect("news");
     let record = Record::read(&object).expect("a record");
     assert_eq!(record.notes.handled_request.as_deref(), Some("noon"));
     let look = observed.lease.as_ref().expect("a Lease").look.clone();
     let after = act(&job, &Observed { lease: Some(Seen { object, record, look }), ..observed });
-    assert_eq!((after.wishes.handover, after.request.expect("to be remembered").answer), (None, HandoverAnswer::Past));
+    assert_eq!((after.directives.handover, after.request.expect("to be remembered").answer), (None, HandoverAnswer::Past));
 }
 
 #[test]
@@ -281,13 +281,13 @@ fn better_places_come_first_in_the_line_and_the_line_is_kept_up_to_date() {
     let first = choice(&job, &observed);
     assert_eq!((why(&first), line(&first)), (None, vec!["u3", "u2"]));
     assert_eq!(choice(&job, &told(observed.clone(), Reason::Handover)).succession, None, "a handover is under way");
-    let wishes = act(&job, &observed).wishes;
-    let object = build::lease::with_wishes(&observed.lease.as_ref().expect("a Lease").object, &wishes).expect("news");
+    let directives = act(&job, &observed).directives;
+    let object = build::lease::with_directives(&observed.lease.as_ref().expect("a Lease").object, &directives).expect("news");
     let record = Record::read(&object).expect("a record");
     assert_eq!(record.notes.succession, ["u3", "u2"]);
     let look = observed.lease.as_ref().expect("a Lease").look.clone();
     let after = act(&job, &Observed { lease: Some(Seen { object: object.clone(), record, look }), ..observed });
-    assert_eq!(build::lease::with_wishes(&object, &after.wishes), None, "said already");
+    assert_eq!(build::lease::with_directives(&object, &after.directives), None, "said already");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::*;
 use crate::api::conditions::reasons;
 use crate::contract::labels::RUN_REQUESTED_AT;
 use crate::controller::build;
+use crate::controller::build::lease::says;
 use crate::controller::observe::candidate::{Candidate, End, Life};
 use crate::lease::notes::{Desired, Notes, keys};
 use crate::lease::record::Record;
@@ -65,7 +66,7 @@ impl Story {
     fn look_at(&mut self, now: Timestamp) -> Act {
         let observed = self.observed();
         let Plan::Act(act) = plan(&self.job, &observed, now) else { panic!("nothing to refuse") };
-        if let Some(lease) = build::lease::with_wishes(&observed.lease.expect("there").object, &act.wishes) {
+        if let Some(lease) = build::lease::with_directives(&observed.lease.expect("there").object, &act.directives) {
             self.lease = serde_json::to_value(lease).expect("plain data");
         }
         *act
@@ -138,9 +139,9 @@ fn a_tick_becomes_one_run_however_often_it_is_looked_at_and_the_next_one_another
 #[test]
 fn nobody_acquires_before_the_first_tick_and_what_is_wanted_then_says_which_tick_it_is_of() {
     let mut story = Story::of(json!({}));
-    let before = story.look("00:05").wishes.run;
+    let before = story.look("00:05").directives.run;
     assert_eq!((before.number, before.desired, before.reason.as_deref()), (0, Desired::Stop, Some("NothingDue")));
-    let due = story.look("00:10").wishes.run;
+    let due = story.look("00:10").directives.run;
     assert_eq!((due.number, due.desired, due.scheduled_time), (1, Desired::Run, Some(at("00:10"))));
 }
 
@@ -194,7 +195,7 @@ fn a_run_that_nobody_could_start_in_time_is_given_up_and_said() {
     assert_eq!(first.next_look, Duration::from_secs(30), "{:?}", first.run);
     assert_eq!(story.says("00:10:30"), run(1, "00:10", 0));
     let late = story.look("00:10:31");
-    assert_eq!((late.wishes.run.desired, late.wishes.run.reason.as_deref()), (Desired::Stop, Some("Missed")));
+    assert_eq!((late.directives.run.desired, late.directives.run.reason.as_deref()), (Desired::Stop, Some("Missed")));
     assert_eq!(missed(late).map(|missed| missed.reason), Some(MissReason::Unstarted));
     assert_eq!(story.says("00:10:40"), rest(1, Some("00:10"), 1), "and stays so");
     assert_eq!(story.says("00:20"), run(2, "00:20", 1));
@@ -213,7 +214,11 @@ fn a_run_that_no_candidate_can_start_fails_by_its_deadline_before_the_next_is_wa
         assert_eq!(look, Some(Duration::from_secs(590)), "the next tick comes first");
         story.says("00:20");
         let closed = story.look("00:21");
-        assert_eq!((closed.wishes.run.desired, closed.wishes.run.reason.as_deref()), (Desired::Stop, Some("DeadlineExceeded")), "{policy}");
+        assert_eq!(
+            (closed.directives.run.desired, closed.directives.run.reason.as_deref()),
+            (Desired::Stop, Some("DeadlineExceeded")),
+            "{policy}"
+        );
         assert_eq!((closed.run.number, closed.run.goes_on), (1, false), "{policy}");
         assert_eq!(story.says("00:21:01").0, 1, "{policy}: status does not tell it yet");
         let failed = serde_json::from_value(json!({"number": 1, "outcome": "Failed"})).expect("a run");
@@ -270,7 +275,7 @@ fn while_suspended_ticks_pass_unheeded_and_the_run_goes_on() {
     story.begins(1);
     story.job.spec.suspend = true;
     let suspended = story.look("00:15");
-    assert_eq!((suspended.wishes.run.desired, suspended.run.schedule.and_then(|schedule| schedule.next)), (Desired::Run, None));
+    assert_eq!((suspended.directives.run.desired, suspended.run.schedule.and_then(|schedule| schedule.next)), (Desired::Run, None));
     assert_eq!(story.says("00:25"), run(1, "00:10", 0));
     story.ends(1);
     assert_eq!(story.says("00:35"), rest(1, Some("00:10"), 0));
@@ -296,7 +301,7 @@ fn without_replicas_the_run_stops_and_ticks_pass_unheeded() {
     story.says("00:10");
     story.begins(1);
     story.job.spec.replicas = 0;
-    let stopped = story.look("00:15").wishes.run;
+    let stopped = story.look("00:15").directives.run;
     assert_eq!((stopped.number, stopped.desired, stopped.reason.as_deref()), (1, Desired::Stop, Some(reasons::SCALED_TO_ZERO)));
     story.look("00:25");
     story.job.spec.replicas = 2;
@@ -372,7 +377,7 @@ fn of_a_lost_lease_status_remembers_which_ticks_have_passed() {
     story.lease["metadata"]["annotations"] = json!({});
     story.asks("then");
     let known = story.look("00:35");
-    assert_eq!((known.wishes.run.number, known.wishes.run.desired, known.run.request), (7, Desired::Stop, None));
+    assert_eq!((known.directives.run.number, known.directives.run.desired, known.run.request), (7, Desired::Stop, None));
     assert_eq!(story.says("00:35"), rest(7, None, 4));
     assert_eq!(story.says("00:40"), run(8, "00:40", 4));
 }
@@ -418,7 +423,7 @@ fn candidates_are_made_shortly_before_a_tick_and_go_after_its_run() {
     let ready = story.look("00:09:45");
     assert_eq!((ready.create.count, deleted(&ready), ready.next_look), (0, vec![], Duration::from_secs(15)));
     let due = story.look("00:10");
-    assert_eq!((due.create.count, deleted(&due), due.wishes.run.desired), (0, vec![], Desired::Run));
+    assert_eq!((due.create.count, deleted(&due), due.directives.run.desired), (0, vec![], Desired::Run));
     story.begins(1);
     story.ends(1);
     story.candidates[0].has_held = true;
@@ -432,7 +437,7 @@ fn after_a_run_that_was_given_up_candidates_are_made_before_the_next_tick() {
     story.look("00:10:31");
     assert_eq!(story.look("00:17").create.count, 0);
     let lead = story.look("00:18");
-    assert_eq!((lead.create.count, lead.run.made_for(), lead.wishes.run.desired), (2, Some(2), Desired::Stop));
+    assert_eq!((lead.create.count, lead.run.made_for(), lead.directives.run.desired), (2, Some(2), Desired::Stop));
 }
 
 #[test]
@@ -458,7 +463,7 @@ fn what_follows_at_once_runs_in_the_standby_that_is_there() {
     story.look("00:20");
     story.ends(1);
     let follows = story.look("00:21");
-    assert_eq!((follows.wishes.run.number, deleted(&follows)), (2, vec![]));
+    assert_eq!((follows.directives.run.number, deleted(&follows)), (2, vec![]));
 }
 
 #[test]
@@ -523,17 +528,17 @@ fn a_decision_is_not_written_over_that_of_another_nor_over_the_end_of_the_run_th
     story.begins(1);
     let lease = |value: &Value| serde_json::from_value::<k8s_openapi::api::coordination::v1::Lease>(value.clone()).expect("a Lease");
     let seen = lease(&story.lease);
-    let quiet = act_at(&story, "00:11").wishes;
-    let takes = act_at(&story, "00:20").wishes;
+    let quiet = act_at(&story, "00:11").directives;
+    let takes = act_at(&story, "00:20").directives;
     let mut renewed = story.lease.clone();
     renewed["spec"]["renewTime"] = json!("2026-03-01T00:19:59.000000Z");
     let mut over = Story { job: story.job.clone(), lease: story.lease.clone(), candidates: Vec::new() };
     over.ends(1);
     story.look("00:20");
-    for (there, may_wish, may_take) in [(&renewed, true, true), (&over.lease, true, false), (&story.lease, false, false)] {
+    for (there, may_write, may_take) in [(&renewed, true, true), (&over.lease, true, false), (&story.lease, false, false)] {
         let there = lease(there);
-        assert_eq!(build::lease::may_follow(&quiet, &seen, &there), may_wish, "{:?}", Notes::read(there.metadata.annotations.as_ref()));
-        assert_eq!(build::lease::may_follow(&takes, &seen, &there), may_take);
+        assert_eq!(quiet.may_follow(&says(&seen), &says(&there)), may_write, "{:?}", Notes::read(there.metadata.annotations.as_ref()));
+        assert_eq!(takes.may_follow(&says(&seen), &says(&there)), may_take);
     }
 }
 
@@ -549,7 +554,7 @@ fn a_job_without_a_schedule_knows_nothing_of_ticks() {
     let mut story = Story::of(json!({}));
     story.job.spec.schedule = None;
     let act = act(&story.job, &Observed { candidates: vec![pod(1, true)], ..story.observed() });
-    assert_eq!((act.run.made_for(), act.run.schedule, act.wishes.ticks), (None, None, None));
+    assert_eq!((act.run.made_for(), act.run.schedule, act.directives.ticks), (None, None, None));
     assert_eq!(runs::current(&story.job, &story.observed()), 1);
 }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::super::run_plan::{MissReason, MissedTicks};
 use super::super::runs::Closed;
-use super::super::seconds;
+use super::super::time::seconds;
 use super::calendar::{Calendar, Due, MOMENT};
 use super::memory::{Memory, Stage};
 use crate::api::schedule::{ConcurrencyPolicy, Schedule};

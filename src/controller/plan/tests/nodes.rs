@@ -54,7 +54,7 @@ fn a_lost_holder_is_replaced_beside_its_successor_and_asked_for_nothing() {
         observed.lease.as_mut().expect("a Lease").look.unchanged = Duration::from_secs(unchanged);
         let act = act(&service(2), &observed);
         assert_eq!(
-            (act.create, deleted(&act), &act.wishes.handover),
+            (act.create, deleted(&act), &act.directives.handover),
             (NewPods { first: 3, count: 1 }, vec![], &None),
             "silent for {unchanged} s"
         );
@@ -65,7 +65,7 @@ fn a_lost_holder_is_replaced_beside_its_successor_and_asked_for_nothing() {
 fn a_rollout_goes_on_without_those_of_a_lost_node() {
     let of_old = |candidate: Candidate| Candidate { template_hash: Some("old".into()), ..candidate };
     let standby_lost = act(&service(2), &there(Some(1), vec![old(1), of_old(stuck(2)), pod(3, true)]));
-    assert_eq!(standby_lost.wishes.handover.map(|wish| wish.reason), Some(Reason::RolledOut));
+    assert_eq!(standby_lost.directives.handover.map(|asked| asked.reason), Some(Reason::RolledOut));
     let new_lost = act(&service(2), &there(Some(1), vec![old(1), old(2), stuck(3)]));
     assert_eq!((new_lost.create, deleted(&new_lost)), (NewPods { first: 4, count: 1 }, vec![]));
 }

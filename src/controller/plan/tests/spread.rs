@@ -30,7 +30,7 @@ fn observed(candidates: Vec<Candidate>, room: Option<u64>, tried: Option<(u32, u
 /// How many are made, who goes, how often it was tried by then, and when it is looked at again for that.
 fn decides(observed: &Observed) -> (usize, Vec<String>, Option<u32>) {
     let act = act(&service(2), observed);
-    let tries = act.wishes.spread.as_ref().map(|spread| spread.tries);
+    let tries = act.directives.spread.as_ref().map(|spread| spread.tries);
     (act.create.count, deleted(&act).into_iter().map(str::to_owned).collect(), tries)
 }
 
@@ -64,8 +64,8 @@ fn nothing_is_made_while_anything_else_is_under_way() {
         assert_eq!(decides(&observed(candidates, Some(1000), None)).2, None, "{what}");
     }
     let mut asked = observed(both_on_a(), Some(1000), None);
-    let wish = crate::lease::notes::Handover { id: "1".into(), holder: Identity::read("web-1_u1_0"), reason: Reason::Handover };
-    asked.lease.as_mut().expect("a Lease").record.notes.handover = Some(wish);
+    let request = crate::lease::notes::Handover { id: "1".into(), holder: Identity::read("web-1_u1_0"), reason: Reason::Handover };
+    asked.lease.as_mut().expect("a Lease").record.notes.handover = Some(request);
     assert_eq!(decides(&asked), nothing(None), "a handover");
     let stopped = act(&job(json!({"completionPolicy": "Never", "suspend": true}), settled()), &observed(both_on_a(), Some(1000), None));
     assert_eq!(stopped.create.count, 0);
@@ -81,7 +81,7 @@ fn between_ticks_of_a_schedule_no_candidate_more_is_made() {
     assert!(!run.goes_on && !run.is_at_rest(), "candidates are there for the next tick");
     let free = Observed { lease: Some(lease(None, json!({}))), ..observed.clone() };
     let act = act(&scheduled, &free);
-    assert_eq!((act.create.count, act.wishes.spread, act.delete), (0, None, vec![]));
+    assert_eq!((act.create.count, act.directives.spread, act.delete), (0, None, vec![]));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn the_new_one_is_waited_for_and_then_a_standby_beside_the_holder_goes() {
 fn the_rest_is_counted_from_the_end_of_a_try_and_not_from_its_beginning() {
     let made = |seconds| Candidate { since: Some(ago(seconds)), ..pod(3, false) };
     let noted = |third: Candidate| {
-        let note = act(&service(2), &observed([both_on_a(), vec![third]].concat(), Some(1000), Some((1, 900)))).wishes.spread;
+        let note = act(&service(2), &observed([both_on_a(), vec![third]].concat(), Some(1000), Some((1, 900)))).directives.spread;
         note.map(|note| note.last)
     };
     assert_eq!(noted(made(599)), Some(ago(900)), "it may still start");
@@ -111,7 +111,7 @@ fn the_first_pod_of_a_new_template_is_no_try() {
     let before = vec![on("a", old(1)), on("a", old(2)), on("a", Candidate { since: Some(ago(5)), ..pod(3, false) })];
     assert_eq!(decides(&observed(before, Some(1000), Some((1, 900)))), nothing(Some(1)));
     let note = act(&service(2), &observed(vec![on("a", old(1)), on("a", old(2)), on("a", pod(3, false))], Some(1000), Some((1, 900))));
-    assert_eq!(note.wishes.spread.map(|note| note.last), Some(ago(900)));
+    assert_eq!(note.directives.spread.map(|note| note.last), Some(ago(900)));
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn held_for(seconds: u64, candidates: Vec<Candidate>, annotations: Value) -> Obs
 }
 
 fn asked(act: &Act) -> (Option<Reason>, Option<&str>) {
-    (act.wishes.handover.as_ref().map(|wish| wish.reason), act.wishes.handed_back.as_deref())
+    (act.directives.handover.as_ref().map(|asked| asked.reason), act.directives.handed_back.as_deref())
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_new_template_that_is_not_ready_is_handed_back_once_where_that_is_the_policy
     let candidates = |able| vec![handed_over(1, able), on_trial(3, 60), pod(4, true)];
     let first = act(&hands_back(3), &held_for(60, candidates(true), json!({})));
     assert_eq!(asked(&first), (Some(Reason::Unready), Some("new")));
-    assert_eq!(first.wishes.succession, Some(vec!["u1".into(), "u4".into()]), "to the template that was ready");
+    assert_eq!(first.directives.succession, Some(vec!["u1".into(), "u4".into()]), "to the template that was ready");
     assert_eq!(asked(&act(&hands_back(3), &held_for(59, candidates(true), json!({})))), (None, None), "there is time");
     assert_eq!(asked(&act(&service(3), &held_for(60, candidates(true), json!({})))), (None, None), "by default it is kept");
     let again = held_for(60, vec![handed_over(1, true), on_trial(3, 60)], json!({"singletonjob.dev/handed-back": "\"new\""}));
@@ -79,11 +79,11 @@ fn a_template_that_was_handed_back_from_is_not_rolled_out_again_and_the_next_one
 #[test]
 fn what_the_lease_was_told_of_a_hand_back_is_forgotten_with_the_template() {
     let observed = held_for(60, vec![handed_over(1, true), on_trial(3, 60)], json!({}));
-    let wished = act(&hands_back(2), &observed).wishes;
+    let directed = act(&hands_back(2), &observed).directives;
     let object = &observed.lease.as_ref().expect("a Lease").object;
-    let told = build::lease::with_wishes(object, &wished).expect("something new");
+    let told = build::lease::with_directives(object, &directed).expect("something new");
     assert_eq!(Record::read(&told).expect("a record").notes.handed_back.as_deref(), Some("new"));
-    let forgotten = build::lease::with_wishes(&told, &takeover::Wishes { handed_back: None, ..wished }).expect("something new");
+    let forgotten = build::lease::with_directives(&told, &directives::Directives { handed_back: None, ..directed }).expect("something new");
     assert_eq!(Record::read(&forgotten).expect("a record").notes.handed_back, None);
 }
 
@@ -192,7 +192,7 @@ fn a_new_template_whose_holder_lost_the_lease_is_rolled_out_again_after_a_rest()
 fn pods_of_the_template_before_come_first_in_the_line_once_the_new_one_is_rejected() {
     let candidates = vec![handed_over(1, true), old(2), tried(3)];
     let rejected = act(&service(3), &followed(3, Some(json!({"reason": "WorkloadFailed"})), candidates));
-    assert_eq!(rejected.wishes.succession, Some(vec!["u2".into(), "u3".into()]));
+    assert_eq!(rejected.directives.succession, Some(vec!["u2".into(), "u3".into()]));
 }
 
 #[test]

@@ -7,8 +7,10 @@ use super::{Account, Verdict, holder, over, progressing, ready, sentence};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, reasons, types};
 use crate::api::status::RunOutcome;
+use crate::controller::plan::clearance;
+use crate::controller::plan::patience::patience;
 use crate::controller::plan::run_plan::SchedulePlan;
-use crate::controller::plan::{self, clearance};
+use crate::controller::plan::time::left;
 
 /// What is said about the whole.
 pub fn verdict(account: &Account<'_>, schedule: &SchedulePlan, held: &Statement) -> Verdict {
@@ -57,7 +59,7 @@ fn is_overdue(account: &Account<'_>, schedule: &SchedulePlan) -> bool {
     let held = account.job.status.as_ref().and_then(|status| find_condition(&status.conditions, types::HELD));
     let unheld = held.filter(|held| held.status == "False").map(|held| held.last_transition_time.0);
     let since = unheld.zip(schedule.due).map(|(unheld, due)| unheld.max(due));
-    since.is_some_and(|since| plan::left(since, plan::patience(account.job), account.now).is_zero())
+    since.is_some_and(|since| left(since, patience(account.job), account.now).is_zero())
 }
 
 fn run(account: &Account<'_>) -> String {

@@ -67,7 +67,7 @@ fn what_the_lease_does_not_say_is_not_said_in_status() {
     let scheduled = job("OnSuccess", json!({"schedule": told}), &before);
     let observed = Observed { lease: Some(seen(None, json!({}), 1)), ..Observed::default() };
     let plan = plan::plan(&scheduled, &observed, now());
-    let applied = Applied { refused: vec![no(Step::Annotate)], wishes_stored: false, ..apply::nothing() };
+    let applied = Applied { refused: vec![no(Step::Annotate)], directives_stored: false, ..apply::nothing() };
     let account = Account::new(&scheduled, &observed, &plan, applied, now());
     let status = status::compute(&account);
     assert_eq!((status.missed_runs, status.next_schedule_time.clone()), (Some(3), None));

@@ -1,0 +1,39 @@
+//! Answers to questions that are seldom asked, because each takes requests of its own.
+
+use kube::{Client, Resource};
+
+use super::{Nodes, Observed, claims, fate, with_room};
+use crate::api::SingletonJob;
+use crate::controller::request::Failure;
+use crate::lease::identity::Identity;
+
+/// What is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Questions {
+    /// What has become of this silent holder.
+    pub holder: Option<Identity>,
+    /// How the claims that the candidates share may be mounted, and whether another node could take a candidate.
+    pub claims: bool,
+}
+
+/// With an answer to each question.
+///
+/// # Errors
+/// Where a request fails without whose answer nothing may be decided.
+pub async fn answer(
+    client: &Client,
+    job: &SingletonJob,
+    mut observed: Observed,
+    questions: Questions,
+    nodes: &Nodes,
+) -> Result<Observed, Failure> {
+    if let (Some(holder), Some(seen)) = (questions.holder, &observed.lease) {
+        let made = seen.object.meta().creation_timestamp.as_ref().map(|time| time.0);
+        observed.fate = Some(Box::pin(fate::look(client, job, &holder, &seen.record, made)).await?);
+    }
+    if questions.claims {
+        observed.claims = Box::pin(claims::look(client, job)).await;
+        observed = with_room(job, observed, nodes);
+    }
+    Ok(observed)
+}

@@ -1,0 +1,153 @@
+//! What the controller says in a Lease: made, compared and written in one place.
+//!
+//! A new directive is a field of [`Directives`], a line in [`Directives::decide`], one in [`Directives::are_in`] and one in
+//! [`Directives::write`].
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::ResourceExt;
+
+use super::super::observe::Observed;
+use super::clearance;
+use super::handover::request::HandoverAnswer;
+use super::handover::{self, Choice};
+use super::policy::policy;
+use super::run_plan::RunPlan;
+use super::runs::Closed;
+use super::wanted_run::wanted;
+use crate::api::SingletonJob;
+use crate::lease::identity::Identity;
+use crate::lease::notes::{self, Cleared, Desired, FailedPod, Handover, Notes, Policy, Run, Spread, Ticks, keys};
+use crate::lease::timing::Timing;
+
+/// What the controller says in a Lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directives {
+    /// What candidates obey.
+    pub policy: Policy,
+    /// What should be run.
+    pub run: Run,
+    /// What has become of the ticks of a schedule. `None` leaves what is there.
+    pub ticks: Option<Ticks>,
+    /// Which holder is asked to hand over. `None` leaves a request that is there: only candidates remove it.
+    pub handover: Option<Handover>,
+    /// That a silent holder is gone. `None` leaves what is there, as above.
+    pub cleared: Option<Cleared>,
+    /// The line in which candidates take over. `None` leaves what is there.
+    pub succession: Option<Vec<String>>,
+    /// The request by annotation that is granted with `handover`. `None` leaves what is there.
+    pub granted: Option<String>,
+    /// The hash of the template from which the Lease was, or is to be, handed back. `None` removes what is there.
+    pub handed_back: Option<String>,
+    /// What was tried to have candidates on several nodes. `None` removes what is there.
+    pub spread: Option<Spread>,
+}
+
+impl Directives {
+    /// Those that every Lease has.
+    pub fn new(policy: Policy, run: Run) -> Self {
+        Self { policy, run, ticks: None, handover: None, cleared: None, succession: None, granted: None, handed_back: None, spread: None }
+    }
+
+    /// What the Lease of `job` should say.
+    pub fn decide(
+        job: &SingletonJob,
+        observed: &Observed,
+        timing: Timing,
+        run: &RunPlan,
+        choice: &Choice,
+        spread: Option<Spread>,
+        now: Timestamp,
+    ) -> Self {
+        let granted = choice.request.as_ref().filter(|request| matches!(request.answer, HandoverAnswer::Granted(_)));
+        Self {
+            policy: policy(job, observed, timing),
+            run: wanted(job, observed, run, now),
+            ticks: run.schedule.as_ref().map(|schedule| schedule.ticks.clone()),
+            handover: choice.handover.clone().filter(|handover| !is_asked(observed, handover)),
+            cleared: clearance::cleared(job, observed),
+            succession: choice.succession.clone(),
+            granted: granted.map(|request| request.text.clone()),
+            handed_back: choice.handed_back.clone(),
+            spread,
+        }
+    }
+
+    /// The same for the same directives, whenever they are decided.
+    pub fn fingerprint(&self) -> String {
+        let Run { number, desired, reason, .. } = &self.run;
+        let mut hasher = DefaultHasher::new();
+        (&self.policy, number, desired, reason).hash(&mut hasher);
+        self.handover.as_ref().map(|handover| (handover.holder.as_str(), handover.reason)).hash(&mut hasher);
+        format!("{:x}", hasher.finish())
+    }
+
+    /// Those that are true of `lease`: it may have changed hands since a holder was found to be gone.
+    #[must_use]
+    pub fn about(&self, lease: &Lease) -> Self {
+        let cleared = self.cleared.clone().filter(|cleared| is_about(cleared, lease));
+        Self { cleared, ..self.clone() }
+    }
+
+    /// Whether the Lease says all of it.
+    pub fn are_in(&self, says: &Notes) -> bool {
+        let Self { policy, run, ticks, handover, cleared, succession, granted: _, handed_back, spread } = self;
+        says.policy.as_ref() == Some(policy)
+            && says.run.as_ref() == Some(run)
+            && (ticks.is_none() || says.ticks == *ticks)
+            && (handover.is_none() || says.handover == *handover)
+            && (cleared.is_none() || says.cleared == *cleared)
+            && succession.as_ref().is_none_or(|line| says.succession == *line)
+            && says.handed_back == *handed_back
+            && says.spread == *spread
+    }
+
+    /// Writes all of it.
+    pub fn write(&self, annotations: &mut BTreeMap<String, String>) {
+        let Self { policy, run, ticks, handover, cleared, succession, granted, handed_back, spread } = self;
+        notes::write(annotations, keys::POLICY, Some(policy));
+        notes::write(annotations, keys::RUN, Some(run));
+        notes::write(annotations, keys::HANDED_BACK, handed_back.as_ref());
+        notes::write(annotations, keys::SPREAD, spread.as_ref());
+        notes::write_if_some(annotations, keys::TICKS, ticks.as_ref());
+        notes::write_if_some(annotations, keys::CLEARED, cleared.as_ref());
+        notes::write_if_some(annotations, keys::HANDOVER, handover.as_ref());
+        notes::write_if_some(annotations, keys::SUCCESSION, succession.as_ref());
+        notes::write_if_some(annotations, keys::HANDLED_REQUEST, granted.as_ref());
+    }
+
+    /// The handover that is asked for and that the Lease does not ask for yet.
+    pub fn new_handover(&self, says: &Notes) -> Option<&Handover> {
+        self.handover.as_ref().filter(|handover| says.handover.as_ref() != Some(handover))
+    }
+
+    /// The failed pods that are named here and not yet in the Lease.
+    pub fn new_failed_pods(&self, says: &Notes) -> Vec<FailedPod> {
+        let named = says.run.as_ref().map_or(&[][..], |run| &run.failed_pods);
+        let is_new = |pod: &&FailedPod| named.iter().all(|known| known.uid != pod.uid);
+        self.run.failed_pods.iter().filter(is_new).cloned().collect()
+    }
+
+    /// Whether this, decided by what the Lease said `before`, may be written over what it `says` by now: another controller may have taken a
+    /// tick, tried another node or rejected a template, or candidates may have begun, or finished, the run that is to be followed by another.
+    pub fn may_follow(&self, before: &Notes, says: &Notes) -> bool {
+        let closes = self.run.desired == Desired::Stop && self.run.reason.as_deref() == Some(Closed::DeadlineExceeded.reason());
+        let decides_anew = (self.ticks.is_some() || closes) && before.run.as_ref() != Some(&self.run);
+        let unchanged = before.progress == says.progress && before.finished == says.finished;
+        let remembered = before.handed_back == says.handed_back && before.spread == says.spread;
+        before.run == says.run && before.ticks == says.ticks && remembered && (unchanged || !decides_anew)
+    }
+}
+
+fn is_asked(observed: &Observed, wanted: &Handover) -> bool {
+    let asked = observed.lease.as_ref().and_then(|lease| lease.record.notes.handover.as_ref());
+    asked.is_some_and(|asked| asked.holder == wanted.holder && handover::is_under_way(Some(asked.reason), wanted.reason))
+}
+
+fn is_about(cleared: &Cleared, lease: &Lease) -> bool {
+    let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).filter(|holder| !holder.is_empty());
+    lease.uid().as_ref() == Some(&cleared.lease_uid) && holder == cleared.holder.as_ref().map(Identity::as_str)
+}

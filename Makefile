@@ -1,12 +1,15 @@
 # Every target does all of its own set-up: packages, programs, images, cluster.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help check test model fuzz simulate faults chaos oldest deny manifests cluster-binaries cluster-up cluster-down image demo demo-down
+.PHONY: help quick check test model fuzz simulate faults chaos oldest deny manifests cluster-binaries cluster-up cluster-down scenario image demo demo-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-check: ## the fast part, for every edit: formatting, clippy, unit and model tests, simulation
+quick: ## after every edit, about a minute: formatting, clippy and the tests next to what has changed since the last commit
+	hack/test.sh quick
+
+check: ## before every commit, 8 min: formatting, scripts, dependencies, clippy, unit and model tests, simulation
 	hack/test.sh check
 
 model: ## the model in wider bounds: hours, and many gigabytes; says how many states it saw; SECONDS=60 for less of each world
@@ -45,6 +48,9 @@ cluster-up: cluster-binaries ## a two-node Kubernetes cluster on this machine; a
 
 cluster-down: ## remove the local cluster and every trace of it
 	hack/cluster/cluster.sh down
+
+scenario: ## one scenario on a cluster that is up: make scenario NAME=on_request
+	cargo test --locked --all-features --test cluster -- $(or $(NAME),$(error say which: make scenario NAME=on_request))
 
 image: ## the operator's image archive, target/images/operator.tar
 	hack/cluster/packages.sh

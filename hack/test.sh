@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The test tiers, cheapest first, each with the time it took.
-#   test.sh check   formatting, clippy, unit and model tests
+#   test.sh quick   formatting, clippy and the tests next to what has changed since the last commit
+#   test.sh check   formatting, scripts, dependencies, clippy, unit and model tests, simulation
 #   test.sh all     check; then against real servers; then real agents under faults; then a real cluster, random faults included (as root)
 #   test.sh faults  real agents while everything round them fails (as root)
 #   test.sh chaos   random faults on a real cluster alone (as root); CHAOS_MINUTES=4, CHAOS_SEED=a random one
-# A tier that cannot run is a failure: nothing is skipped.
+# A tier that cannot run is a failure. Of tools that check scripts and dependencies, the end says which are not here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cluster=hack/cluster/cluster.sh
@@ -39,8 +40,59 @@ require_tools() {
   for tool in "$@"; do command -v "$tool" >/dev/null || die "$tool is not in PATH; CONTRIBUTING.md says what is needed"; done
 }
 
+# Says that a tool is not here, at once and at the end.
+missing() { # tool how-to-install
+  say "not run, because $1 is not here: $2"
+  summary+=("      -  $1 was not run: $2")
+}
+
+# Whether `tool` is here, or could be installed.
+have() { # tool package
+  command -v "$1" >/dev/null && return
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return
+  { apt-get -q update && apt-get -q -y --no-install-recommends install "$2"; } >/dev/null 2>&1
+}
+
+scripts() { git ls-files '*.sh' .ci/run | xargs shellcheck; }
+
+dependencies() {
+  cargo fetch --quiet --locked
+  cargo deny --locked --offline check bans licenses sources
+}
+
+lint() {
+  if have shellcheck shellcheck; then stage "scripts" scripts; else missing shellcheck "apt-get install shellcheck"; fi
+  if command -v cargo-deny >/dev/null; then
+    stage "dependencies" dependencies
+  else
+    missing cargo-deny "make deny installs it"
+  fi
+}
+
+# What a change since the last commit can have broken, in a minute: the rest is for `check`.
+quick() {
+  local changed tests=() name
+  changed=$(git diff --name-only HEAD; git ls-files --others --exclude-standard)
+  stage "formatting" cargo fmt --check
+  stage "clippy" cargo clippy --locked --all-features --lib --bins -- -D warnings
+  if grep -q '^src/' <<<"$changed"; then tests+=(--lib); fi
+  if grep -qE '^(src|tests/architecture)' <<<"$changed"; then tests+=(--test architecture); fi
+  if grep -qE '\.md$|^tests/' <<<"$changed"; then tests+=(--test pages); fi
+  # Those that need a server, a cluster or many minutes are only compiled.
+  while read -r name; do
+    [ -e "tests/$name.rs" ] || continue
+    case $name in
+      architecture | pages) ;;
+      contract | fuzz | simulation) tests+=(--test "$name") ;;
+      *) stage "clippy of $name" cargo clippy --locked --all-features --test "$name" -- -D warnings ;;
+    esac
+  done < <(sed -n 's,^tests/\([^/.]*\)[/.].*,\1,p' <<<"$changed" | grep -vx support | sort -u)
+  if [ ${#tests[@]} -gt 0 ]; then stage "tests" cargo test --locked --all-features --quiet "${tests[@]}"; fi
+}
+
 check() {
   stage "formatting" cargo fmt --check
+  lint
   stage "clippy" cargo clippy --locked --all-features --all-targets -- -D warnings
   stage "unit, architecture, page, contract and fuzz tests" \
     cargo test --locked --all-features --quiet --lib --bins --test architecture --test pages --test contract --test fuzz
@@ -122,7 +174,7 @@ faults() {
 
 all() {
   [ "$(id -u)" = 0 ] || die "make test needs root: the cluster scenarios make network namespaces and mounts; make check does not"
-  require_tools cargo go
+  require_tools cargo go git
   stage "Debian packages" hack/cluster/packages.sh
   begin_programs
   check
@@ -147,10 +199,11 @@ chaos() {
 
 trap finish EXIT
 case ${1:-} in
-  check) require_tools cargo; check ;;
+  quick) require_tools cargo git; quick ;;
+  check) require_tools cargo git; check ;;
   all) all ;;
   faults) faults ;;
   chaos) chaos ;;
-  *) die "say check, all, faults or chaos" ;;
+  *) die "say quick, check, all, faults or chaos" ;;
 esac
 complete=yes

@@ -63,7 +63,7 @@ link_flags() {
 # compile FOLDER LINK_FLAGS PROGRAM PACKAGE: builds a package of the Go module in FOLDER; never half a program in place.
 compile() {
   local program=$3
-  cd "$1"
+  cd "$1" || return
   CGO_ENABLED=0 go build -trimpath -ldflags "$2" -o "$(dirname "$program")/.$(basename "$program")" "$4"
   mv "$(dirname "$program")/.$(basename "$program")" "$program"
 }

@@ -165,6 +165,7 @@ load_into() { # node archive...
 # seconds of a processor.
 containers_of() { # pod-uid
   local spec
+  # shellcheck disable=SC2013 # words, by intention: these paths have no spaces
   for spec in $(grep -ls "\"io.kubernetes.cri.sandbox-uid\":\"$1\"" "$run"/*/state/io.containerd.runtime.v2.task/k8s.io/*/config.json); do
     printf '%s %s\n' "$(basename "$(dirname "$spec")")" "$(sed -n 's/.*"io.kubernetes.cri.container-name":"\([^"]*\)".*/\1/p' "$spec")"
   done
@@ -176,6 +177,7 @@ pids() { # pod-uid [container]
   while read -r id container; do
     # The nameless one is the sandbox, whose only process holds the namespaces.
     if [ -z "$container" ] || [ "$container" != "${2:-$container}" ]; then continue; fi
+    # shellcheck disable=SC2013 # words, by intention: numbers
     for pid in $(cat /sys/fs/cgroup/{pids/,}"k8s.io/$id/cgroup.procs" 2>/dev/null); do
       [ -r "/proc/$pid/status" ] || continue
       found=1

@@ -18,7 +18,7 @@
 //! - [`config`]: what the pod tells the agent. [`install`](mod@install): how the agent gets into the container.
 //! - `self_test`: whether this container can be fenced. `fencer`: PID 1. `page`: what the elector leaves behind for it. `deadline`: their two
 //!   timers.
-//! - [`elector`]: the elector process; `senses`, `workload`, `standing`, `termination`, `log`: its parts. `background`: what may wait. `whole_file`: files
+//! - [`elector`]: the elector process; `monitors`, `workload`, `standing`, `termination`, `log`: its parts. `background`: what may wait. `whole_file`: files
 //!   that are replaced whole. `deputy`: signals to other users' processes.
 //! - [`probe`]: the probes of the gated container; `notify`: how it tells the elector that the workload is ready. `sys`: everything `unsafe`.
 
@@ -31,11 +31,11 @@ pub mod elector;
 mod fencer;
 pub mod install;
 mod log;
+mod monitors;
 mod notify;
-mod page;
 pub mod probe;
 mod self_test;
-mod senses;
+mod shared_state;
 mod standing;
 mod sys;
 mod termination;

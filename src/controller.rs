@@ -7,23 +7,23 @@
 //!
 //! # Layout
 //! One file per stage, in this order: [`observe`], [`plan`] (pure), [`build`] (pure), [`apply`], [`report`]; [`reconcile`] strings them
-//! together. Beside them: [`tombstones`] removes what outlives its SingletonJob, [`leadership`] decides which replica works,
+//! together. Beside them: [`lease_gc`] removes what outlives its SingletonJob, [`leadership`] decides which replica works,
 //! [`names`] is what finds what was made.
 
+pub mod api_call;
 pub mod apply;
 pub mod build;
 pub mod leadership;
+pub mod lease_gc;
 pub mod names;
 pub mod observe;
 pub mod plan;
-pub mod program;
+pub mod process;
 pub mod quote;
 pub mod reconcile;
 pub mod refusals;
 pub mod report;
-pub mod request;
 pub mod settings;
-pub mod tombstones;
 
 use std::fmt::Debug;
 use std::future::ready;
@@ -49,9 +49,9 @@ use crate::contract::labels;
 use crate::lease::clock;
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::{self, Loop};
-use crate::telemetry::metrics::jobs::Figures;
+use crate::telemetry::metrics::jobs::JobMetrics;
 use observe::Caches;
-use observe::sightings::Sightings;
+use observe::lease_observations::LeaseObservations;
 use reconcile::{Context, Failures};
 use refusals::Refusals;
 use report::recorder::Recorder;
@@ -79,9 +79,9 @@ pub async fn configuration() -> Result<Config, kube::Error> {
 ///
 /// # Errors
 /// Where the pod cannot be read.
-pub async fn own_image(client: &Client, namespace: &str, pod: &str) -> Result<Option<String>, request::Failure> {
+pub async fn own_image(client: &Client, namespace: &str, pod: &str) -> Result<Option<String>, api_call::Failure> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let found = request::bounded("reading the controller's own Pod", pod, pods.get_opt(pod)).await?;
+    let found = api_call::with_deadline("reading the controller's own Pod", pod, pods.get_opt(pod)).await?;
     let containers = found.and_then(|pod| pod.spec).map(|spec| spec.containers).unwrap_or_default();
     let own = containers.iter().find(|container| container.name == OWN_CONTAINER).or_else(|| containers.first());
     Ok(own.and_then(|container| container.image.clone()))
@@ -89,7 +89,7 @@ pub async fn own_image(client: &Client, namespace: &str, pod: &str) -> Result<Op
 
 /// Reconciles until it is dropped, or something of it has ended that should not.
 pub async fn run(client: Client, agent: Agent, instance: String, telemetry: Arc<Telemetry>) {
-    let sightings = Arc::new(Sightings::default());
+    let lease_observations = Arc::new(LeaseObservations::default());
     let (jobs, jobs_writer) = reflector::store();
     let (pods, pods_writer) = reflector::store();
     let (leases, leases_writer) = reflector::store();
@@ -106,21 +106,21 @@ pub async fn run(client: Client, agent: Agent, instance: String, telemetry: Arc<
     let controller = Controller::for_stream(root.applied_objects().predicate_filter(asked, PredicateConfig::default()), jobs)
         .with_config(controller::Config::default().concurrency(CONCURRENCY))
         .watches_stream(labelled(&client, labels::JOB, pods_writer).touched_objects(), |pod| to_job(&pod))
-        .watches_stream(news(labelled(&client, &ours, leases_writer), sightings.clone()), |lease| to_its_job(&lease))
+        .watches_stream(changed_leases(labelled(&client, &ours, leases_writer), lease_observations.clone()), |lease| to_its_job(&lease))
         .watches_stream(labelled(&client, &ours, roles_writer).touched_objects(), |role| to_job(&role))
         .watches_stream(labelled(&client, &ours, bindings_writer).touched_objects(), |binding| to_job(&binding))
         .watches_stream(all_budgets.reflect(budgets_writer).touched_objects(), move |budget| to_jobs_beside(&budget, &beside.jobs))
         .watches_stream(self::nodes(&client, nodes_writer).touched_objects(), |_| None::<ObjectRef<Guarded>>);
-    let (full, filled) = watch::channel(false);
-    let sweep = sweep(client.clone(), caches.clone(), sightings.clone(), full, telemetry.clone());
-    telemetry.metrics.follow(figures(caches.jobs.clone(), sightings.clone()));
+    let (synced, caches_synced) = watch::channel(false);
+    let leases_collected = collect_leases(client.clone(), caches.clone(), lease_observations.clone(), synced, telemetry.clone());
+    telemetry.metrics.follow(job_metrics(caches.jobs.clone(), lease_observations.clone()));
     let recorder = Recorder::new(client.clone(), instance);
     let noted = telemetry.clone();
     let context = Arc::new(Context {
         client,
         caches,
-        filled,
-        sightings,
+        caches_synced,
+        lease_observations,
         agent,
         recorder,
         telemetry,
@@ -128,45 +128,51 @@ pub async fn run(client: Client, agent: Agent, instance: String, telemetry: Arc<
         refusals: Refusals::default(),
     });
     let reconcile = controller.run(reconcile::reconcile, reconcile::on_failure, context).for_each(|outcome| {
-        mind(outcome);
+        log_watch_errors(outcome);
         ready(())
     });
-    let all = async { tokio::select!(() = reconcile => {}, () = sweep => {}, () = taking_turns() => {}) };
+    let all = async { tokio::select!(() = reconcile => {}, () = leases_collected => {}, () = heartbeat() => {}) };
     // On the heap: it is most of what this process ever waits for.
     Box::pin(noted.health.watch(Loop::Reconciliation, all)).await;
 }
 
 /// How a reconciliation ended has been said where it ended; that a watch is interrupted is said here alone.
-fn mind<T>(outcome: Result<T, controller::Error<request::Failure, watcher::Error>>) {
+fn log_watch_errors<T>(outcome: Result<T, controller::Error<api_call::Failure, watcher::Error>>) {
     if let Err(controller::Error::QueueError(error)) = outcome {
-        tracing::warn!(error = request::words(&error), "a watch is interrupted; it is opened again");
+        tracing::warn!(error = api_call::root_cause(&error), "a watch is interrupted; it is opened again");
     }
 }
 
 /// Wakes the task that waits for it and for others, only because it had its turn.
-async fn taking_turns() {
+async fn heartbeat() {
     loop {
         sleep(health::LONGEST_PAUSE).await;
     }
 }
 
-/// Waits for the caches, for itself and for all who wait for `full`.
-async fn sweep(client: Client, caches: Caches, sightings: Arc<Sightings>, full: watch::Sender<bool>, telemetry: Arc<Telemetry>) {
-    if caches.filled().await {
-        full.send_replace(true);
+/// Waits for the caches, for itself and for all who wait for `synced`.
+async fn collect_leases(
+    client: Client,
+    caches: Caches,
+    lease_observations: Arc<LeaseObservations>,
+    synced: watch::Sender<bool>,
+    telemetry: Arc<Telemetry>,
+) {
+    if caches.synced().await {
+        synced.send_replace(true);
         telemetry.health.knows_what_is_there();
-        tombstones::sweep(client, caches, sightings).await;
+        lease_gc::collect_leases(client, caches, lease_observations).await;
     }
 }
 
 /// How each SingletonJob fares that decodes.
-fn figures(jobs: Store<Guarded>, sightings: Arc<Sightings>) -> impl Fn() -> Vec<Figures> + Send + Sync {
+fn job_metrics(jobs: Store<Guarded>, lease_observations: Arc<LeaseObservations>) -> impl Fn() -> Vec<JobMetrics> + Send + Sync {
     move || {
         let now = clock::now().at;
-        let silence = |job: &SingletonJob| sightings.silence(&job.namespace().unwrap_or_default(), &job.name_any(), now);
+        let silence = |job: &SingletonJob| lease_observations.silence(&job.namespace().unwrap_or_default(), &job.name_any(), now);
         let all = jobs.state();
         let ours = all.iter().filter_map(|job| job.0.as_ref().ok()).filter(|job| !job.spec.is_anothers());
-        ours.map(|job| report::figures::of(job, silence(job))).collect()
+        ours.map(|job| report::job_metrics::of(job, silence(job))).collect()
     }
 }
 
@@ -192,15 +198,15 @@ fn forget_what_is_not_read(node: &mut Node) {
 }
 
 /// Leases that say something new. Every sign of life is noted all the same.
-fn news(
+fn changed_leases(
     events: impl Stream<Item = watcher::Result<Event<Lease>>> + Send + 'static,
-    sightings: Arc<Sightings>,
+    lease_observations: Arc<LeaseObservations>,
 ) -> impl Stream<Item = watcher::Result<Lease>> + Send + 'static {
     events.filter_map(move |event| {
         ready(match event {
-            Ok(Event::Apply(lease) | Event::InitApply(lease)) => sightings.saw(&lease, clock::now().at).then_some(Ok(lease)),
+            Ok(Event::Apply(lease) | Event::InitApply(lease)) => lease_observations.saw(&lease, clock::now().at).then_some(Ok(lease)),
             Ok(Event::Delete(lease)) => {
-                sightings.forget(&lease);
+                lease_observations.forget(&lease);
                 Some(Ok(lease))
             }
             Ok(Event::Init | Event::InitDone) => None,

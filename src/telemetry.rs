@@ -18,7 +18,7 @@ use metrics::Metrics;
 /// What users who operate the controller can ask it.
 #[derive(Default)]
 pub struct Telemetry {
-    /// Figures.
+    /// Counters, gauges and histograms.
     pub metrics: Metrics,
     /// Whether it does its work.
     pub health: Health,

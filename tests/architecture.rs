@@ -117,7 +117,7 @@ fn unsafe_code_is_in_one_small_module() {
 
 #[test]
 fn the_fencer_has_no_runtime_and_no_tls() {
-    never_name(&["agent/fencer", "agent/page"], &["tokio", "kube", "async ", ".await"]);
+    never_name(&["agent/fencer", "agent/shared_state"], &["tokio", "kube", "async ", ".await"]);
 }
 
 /// What can wait is done by threads that are not waited for, by processes that hold nothing, or before anything is held.

@@ -14,13 +14,13 @@ use super::config::Config;
 use super::deadline::Deadline;
 use super::fencer::Inheritance;
 use super::log::{LAST_LINES, Log};
-use super::page::Page;
+use super::shared_state::SharedState;
 use super::standing::Board;
 use super::termination::{self, Explainer};
 use super::workload::Workload;
-use super::{Command, senses};
+use super::{Command, monitors};
 use crate::contract::exit_codes;
-use crate::lease::driver::Owner;
+use crate::lease::driver::WorkloadHost;
 use crate::lease::elector::{Candidate, Ending, Fact, Order, Role, View};
 
 /// What carries out the elector's orders in this container.
@@ -28,12 +28,12 @@ pub struct Container {
     workload: Rc<Workload>,
     deadline: Deadline,
     board: Board,
-    page: &'static Page,
+    page: &'static SharedState,
     log: Log,
     last_view: Option<View>,
 }
 
-impl Owner for Container {
+impl WorkloadHost for Container {
     fn carry_out(&mut self, order: Order) {
         match order {
             Order::ArmDeadline { at, kill_margin } => {
@@ -152,20 +152,20 @@ where
         log: log.clone(),
         last_view: None,
     };
-    let mark = senses::Mark::new(config.unhealthy_mark(), files.clone());
-    senses::forget(config.leftovers(), &files);
+    let mark = monitors::Mark::new(config.unhealthy_mark(), files.clone());
+    monitors::forget(config.leftovers(), &files);
     let ending = tokio::select! {
         ending = decide(candidate, facts, &mut container) => Ok(ending),
-        Err(error) = senses::watch_children(&workload) => Err(error),
-        Err(error) = senses::watch_control(bell, page, &mark, &workload, &tell) => Err(error),
-        never = senses::watch_lateness(&tell) => match never {},
-        never = senses::watch_probes(config.state_directory.clone(), &files, &mark, &workload, &tell) => match never {},
+        Err(error) = monitors::watch_children(&workload) => Err(error),
+        Err(error) = monitors::watch_control(bell, page, &mark, &workload, &tell) => Err(error),
+        never = monitors::watch_lateness(&tell) => match never {},
+        never = monitors::watch_probes(config.state_directory.clone(), &files, &mark, &workload, &tell) => match never {},
     };
     files.finish(LAST_LINES);
     ending
 }
 
-fn end(config: &Config, page: &Page, explainer: &Explainer, ending: &Ending) -> i32 {
+fn end(config: &Config, page: &SharedState, explainer: &Explainer, ending: &Ending) -> i32 {
     let (code, why) = match ending {
         Ending::Interrupted => return exit_codes::INTERRUPTED,
         Ending::InDoubt(base) => {
@@ -180,7 +180,7 @@ fn end(config: &Config, page: &Page, explainer: &Explainer, ending: &Ending) -> 
         Ending::Unreadable(why) => {
             (exit_codes::LEASE_UNREADABLE, format!("cannot read the Lease {}/{}: {why}", config.namespace, config.name))
         }
-        Ending::Undead => (exit_codes::AGENT_FAILED, "not everything could be killed: the kernel kills the rest".to_owned()),
+        Ending::Unkillable => (exit_codes::AGENT_FAILED, "not everything could be killed: the kernel kills the rest".to_owned()),
     };
     explainer.explain(why);
     explainer.finish();

@@ -37,7 +37,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, pipe2};
 
 use super::deadline::{self, shared_timer};
-use super::page::Page;
+use super::shared_state::SharedState;
 use super::{sys, termination};
 use crate::contract::exit_codes;
 use crate::lease::clock;
@@ -63,7 +63,7 @@ pub(super) struct Inheritance {
     /// PID 1's timer, which the elector keeps moving.
     pub(super) deadline: TimerFd,
     /// What PID 1 must know of the elector even when it is dead.
-    pub(super) page: &'static Page,
+    pub(super) page: &'static SharedState,
     /// What is amiss with this container for as long as it lives, in a sentence each.
     pub(super) warnings: Vec<String>,
 }
@@ -126,7 +126,7 @@ struct Watched<'a> {
     bell: &'a EventFd,
     deadline: &'a TimerFd,
     patience: &'a TimerFd,
-    page: &'a Page,
+    page: &'a SharedState,
 }
 
 /// A frame of its own, so that what the guard looks at stands next to what is locked of the stack.
@@ -156,21 +156,21 @@ pub(super) fn take_signals() -> nix::Result<SignalFd> {
 }
 
 /// Best effort: neither is needed where the machine is well and the workload means well. What was refused, in a sentence.
-fn harden(page: &Page) -> Vec<String> {
+fn harden(page: &SharedState) -> Vec<String> {
     let _ = prctl::set_dumpable(false);
     memory::lock(page).err().map(|refused| refused.to_string()).into_iter().collect()
 }
 
 /// The elector was done. Where it does not know whether it holds the Lease it has started nothing: another look is taken, and the Lease given
 /// back.
-fn settle_doubt(signals: &SignalFd, page: &Page, last_words: impl FnOnce(Remains)) {
+fn settle_doubt(signals: &SignalFd, page: &SharedState, last_words: impl FnOnce(Remains)) {
     if let in_doubt @ Some(_) = page.doubt() {
         in_another_process(signals, || last_words(Remains { token: None, exit: None, cause: None, overdue: false, in_doubt }));
     }
 }
 
 /// The elector is dead, and nothing of what it started is left: has that said, and returns the exit code of the container.
-fn conclude(signals: &SignalFd, page: &Page, message: &Path, last_words: impl FnOnce(Remains)) -> i32 {
+fn conclude(signals: &SignalFd, page: &SharedState, message: &Path, last_words: impl FnOnce(Remains)) -> i32 {
     let overdue = page.is_overdue(clock::now().at.boot);
     let remains = Remains { token: page.token(), exit: page.exit(), cause: page.cause(), overdue, in_doubt: None };
     let (code, why) = epitaph(remains);

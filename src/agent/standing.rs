@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 
 use super::background::Background;
-use super::page::to_nanoseconds;
+use super::shared_state::to_nanoseconds;
 use super::whole_file;
 use super::workload::Started;
 use crate::contract::{Role, Standing};

@@ -20,7 +20,7 @@ use nix::unistd::{ForkResult, Pid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::page::Page;
+use super::shared_state::SharedState;
 pub(super) use start::{Program, Ties, start, start_deputy};
 
 /// Links of `/proc/self/task` in a process with one thread: itself, its parent, and one entry.
@@ -42,13 +42,13 @@ pub(super) fn fork() -> nix::Result<ForkResult> {
 ///
 /// # Errors
 /// As mmap(2).
-pub(super) fn map_page() -> nix::Result<&'static Page> {
-    const LENGTH: NonZeroUsize = NonZeroUsize::new(size_of::<Page>()).expect("a page has fields");
+pub(super) fn map_page() -> nix::Result<&'static SharedState> {
+    const LENGTH: NonZeroUsize = NonZeroUsize::new(size_of::<SharedState>()).expect("a page has fields");
     let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
     // SAFETY: a new anonymous mapping, at an address of the kernel's choice, disturbs no other.
     let start = unsafe { mmap_anonymous(None, LENGTH, access, MapFlags::MAP_SHARED)? };
-    // SAFETY: the mapping is aligned, long enough, zeroed and never unmapped; a `Page` holds atomics only, for which zero is a value.
-    Ok(unsafe { start.cast::<Page>().as_ref() })
+    // SAFETY: the mapping is aligned, long enough, zeroed and never unmapped; a `SharedState` holds atomics only, for which zero is a value.
+    Ok(unsafe { start.cast::<SharedState>().as_ref() })
 }
 
 /// Keeps these addresses in memory, and brings them there.

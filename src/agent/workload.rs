@@ -21,7 +21,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
 use super::deputy::{self, Target};
-use super::page::{Page, to_nanoseconds};
+use super::shared_state::{SharedState, to_nanoseconds};
 use super::sys::{self, Program, Ties};
 use super::termination::Explainer;
 use crate::contract::{environment, exit_codes};
@@ -53,7 +53,7 @@ pub(super) struct Workload {
     command: super::Command,
     explainer: Explainer,
     lifeline: OwnedFd,
-    page: &'static Page,
+    page: &'static SharedState,
     facts: UnboundedSender<Fact>,
     oom_score_adj: String,
     first: RefCell<Option<First>>,
@@ -90,7 +90,7 @@ impl Workload {
         command: super::Command,
         explainer: Explainer,
         lifeline: OwnedFd,
-        page: &'static Page,
+        page: &'static SharedState,
         facts: UnboundedSender<Fact>,
     ) -> Self {
         Self {

@@ -2,14 +2,14 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use singletonjob::controller::program::{self, Arguments};
+use singletonjob::controller::process::{self, Arguments};
 use singletonjob::telemetry;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return program::refuse(&error),
+        Err(error) => return process::refuse(&error),
     };
     telemetry::log(arguments.log_level, arguments.log_format);
-    program::run(arguments)
+    process::run(arguments)
 }

@@ -21,14 +21,14 @@ use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
 use serde::de::DeserializeOwned;
 
+use super::api_call::{Failure, with_deadline};
 use super::build::{self, Objects};
 use super::observe::candidate::PodRef;
-use super::observe::{Observed, Seen};
+use super::observe::{Observed, ObservedLease};
 use super::plan;
 use super::plan::candidates::RoleLabel;
 use super::plan::directives::Directives;
 use super::refusals::{Refused, Standing, Step};
-use super::request::{Failure, bounded};
 use crate::api::SingletonJob;
 use crate::lease::notes::{FailedPod, Handover};
 
@@ -76,7 +76,7 @@ pub async fn delete(client: &Client, job: &SingletonJob) -> Result<(), Failure> 
     let exactly = Preconditions { uid: job.uid(), resource_version: job.resource_version() };
     let params = DeleteParams::background().preconditions(exactly);
     tracing::info!(namespace, name, "deleting a SingletonJob that has finished, by its spec.ttlSecondsAfterFinished");
-    match bounded("deleting SingletonJob", &name, jobs.delete(&name, &params)).await {
+    match with_deadline("deleting SingletonJob", &name, jobs.delete(&name, &params)).await {
         Err(failure) if failure.is_not_found() => Ok(()),
         result => result.map(drop),
     }
@@ -160,10 +160,10 @@ struct Work<'a> {
 
 impl Work<'_> {
     async fn in_order(&mut self, observed: &Observed, objects: Objects) -> Result<(), Failure> {
-        let Objects { lease, directives, role, binding, budget, template, pods, delete, label, keep, retire } = objects;
+        let Objects { lease, directives, role, binding, budget, template, pods, delete, label, keep, stop_sidecars } = objects;
         let lease = match (&observed.lease, lease) {
             (None, Some((lease, free))) => self.make_lease(&lease, free).await?,
-            (Some(Seen { object, .. }), _) => Some(self.annotate(object, &directives).await?),
+            (Some(ObservedLease { object, .. }), _) => Some(self.annotate(object, &directives).await?),
             (None, None) => None,
         };
         let Some(lease) = lease else { return Ok(()) };
@@ -172,7 +172,7 @@ impl Work<'_> {
         if observed.budget.is_some() || !observed.candidates.is_empty() {
             self.guard_drains(observed.budget.as_ref(), budget).await?;
         }
-        let asks = label.into_iter().map(Ask::Label).chain(retire.into_iter().map(Ask::Retire));
+        let asks = label.into_iter().map(Ask::Label).chain(stop_sidecars.into_iter().map(Ask::Retire));
         self.ask_about_pods(asks.chain(keep.into_iter().map(Ask::Keep))).await?;
         // Pods come and go by what the Lease says, and it does not say so yet.
         if !self.applied.directives_stored {
@@ -294,7 +294,7 @@ impl Work<'_> {
         let (pods, applied) = (&self.apis.pods, &mut self.applied);
         match ask {
             Ask::Label(label) => pods::set_role(pods, self.job, &label).await,
-            Ask::Retire(pod) => pods::retire(pods, &pod, applied).await,
+            Ask::Retire(pod) => pods::stop_sidecars(pods, &pod, applied).await,
             Ask::Keep(pod) => pods::keep(pods, &pod).await,
             Ask::Make(pod) => pods::create(pods, self.job, *pod, applied).await,
             Ask::Delete(pod) => {
@@ -336,7 +336,7 @@ where
     K: Clone + Debug + DeserializeOwned,
 {
     let params = DeleteParams::default().preconditions(exactly);
-    tolerate_absence(bounded(act, name, api.delete(name, &params)).await.map(drop))
+    tolerate_absence(with_deadline(act, name, api.delete(name, &params)).await.map(drop))
 }
 
 /// A pod that is gone, has changed, or is another of its name: what was wanted no longer applies.

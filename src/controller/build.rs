@@ -13,7 +13,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 
 use super::observe::candidate::PodRef;
-use super::plan::Act;
+use super::plan::Actions;
 use super::plan::candidates::{NewPods, RoleLabel};
 use super::plan::directives::Directives;
 use super::plan::takeover::Creation;
@@ -45,17 +45,17 @@ pub struct Objects {
     /// Ended pods that should stay when their node is lost.
     pub keep: Vec<PodRef>,
     /// Ended pods whose other containers should end too.
-    pub retire: Vec<PodRef>,
+    pub stop_sidecars: Vec<PodRef>,
 }
 
-fn made_for(mut pod: Pod, act: &Act) -> Pod {
+fn made_for(mut pod: Pod, act: &Actions) -> Pod {
     let label = act.run.made_for().map(|run| (labels::MADE_FOR_RUN.to_owned(), run.to_string()));
     pod.metadata.labels.get_or_insert_default().extend(label);
     pod
 }
 
 /// Turns decisions into objects.
-pub fn objects(job: &SingletonJob, act: &Act, template_hash: &str, agent: &Agent) -> Objects {
+pub fn objects(job: &SingletonJob, act: &Actions, template_hash: &str, agent: &Agent) -> Objects {
     let NewPods { first, count } = act.create;
     let pods =
         (first..).take(count).map(|number| pod::candidate(job, number, template_hash, agent)).map(|pod| made_for(pod, act)).collect();
@@ -70,7 +70,7 @@ pub fn objects(job: &SingletonJob, act: &Act, template_hash: &str, agent: &Agent
         delete: act.delete.clone(),
         label: act.label.clone(),
         keep: act.keep.clone(),
-        retire: act.retire.clone(),
+        stop_sidecars: act.stop_sidecars.clone(),
     }
 }
 

@@ -13,18 +13,18 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use super::api_call::{Failure, once_reached, with_deadline};
 use super::apply;
 use super::build;
 use super::plan::directives::Directives;
 use super::plan::takeover::Creation;
-use super::request::{Failure, bounded, once_reached};
 use crate::contract::field_managers;
-use crate::lease::driver::{self, Owner};
+use crate::lease::driver::{self, WorkloadHost};
 use crate::lease::elector::{Candidate, Ending, Fact, Order, Role, View};
 use crate::lease::identity::Identity;
 use crate::lease::notes::{CompletionPolicy, Exit, Policy, Run};
 use crate::lease::store::{self, Place};
-use crate::lease::timing::{Timing, Wanted};
+use crate::lease::timing::{Timing, TimingSpec};
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::{Loop, Part};
 
@@ -48,7 +48,7 @@ pub enum Error {
     Client(#[from] kube::Error),
     /// Not a duration that works.
     #[error(transparent)]
-    Timing(#[from] crate::lease::timing::Misfit),
+    Timing(#[from] crate::lease::timing::TimingError),
 }
 
 /// Leads, when its turn comes, and runs `work` while it does. Ends when leadership is over, or soon after `drain`.
@@ -105,7 +105,7 @@ async fn leave(drain: impl Future<Output = ()>, facts: mpsc::UnboundedSender<Fac
 /// loses its rights first.
 async fn out_of_reach(leases: &Api<Lease>) -> String {
     loop {
-        match bounded("reading Lease", NAME, leases.get_opt(NAME)).await {
+        match with_deadline("reading Lease", NAME, leases.get_opt(NAME)).await {
             Ok(None) => return "it is gone".to_owned(),
             Err(failure) if failure.is_denied() => return failure.to_string(),
             Ok(Some(_)) | Err(_) => sleep(LOOK_AGAIN).await,
@@ -115,7 +115,7 @@ async fn out_of_reach(leases: &Api<Lease>) -> String {
 
 /// A Lease like that of a service.
 fn own_lease(namespace: &str) -> Result<Lease, Error> {
-    let timing = Timing::new(&Wanted::of(LEASE_DURATION))?;
+    let timing = Timing::new(&TimingSpec::of(LEASE_DURATION))?;
     let policy = Policy::new(timing, CompletionPolicy::Never);
     let directives = Directives::new(policy, Run::first(NAME));
     // No label of a SingletonJob: this Lease belongs to none.
@@ -178,7 +178,7 @@ impl Drop for Abort {
     }
 }
 
-impl<F, W> Owner for Leader<F>
+impl<F, W> WorkloadHost for Leader<F>
 where
     F: FnOnce() -> W,
     W: Future<Output = ()> + Send + 'static,

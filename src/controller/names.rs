@@ -10,7 +10,7 @@ use crate::api::{SingletonJob, SingletonJobSpec, StandbyReadiness};
 use crate::contract::labels;
 
 /// Of what is made beside the Lease and the pods: the Role, its binding, the PodDisruptionBudget.
-pub fn beside(job: &str) -> String {
+pub fn child_name(job: &str) -> String {
     format!("singletonjob-{job}")
 }
 

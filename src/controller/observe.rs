@@ -6,12 +6,12 @@
 
 pub mod answer;
 pub mod candidate;
-pub mod claims;
-pub mod fate;
 pub mod hanging;
+pub mod holder_pod;
+pub mod lease_observations;
 pub mod room;
-pub mod sightings;
 pub mod undecodable;
+pub mod volume_claims;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,8 +27,8 @@ use kube::core::{DeserializeGuard, Selector, SelectorExt};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource, ResourceExt};
 
+use super::api_call::{self, Failure};
 use super::names;
-use super::request::{self, Failure};
 use crate::api::SingletonJob;
 use crate::contract::labels;
 use crate::lease::clock::Moment;
@@ -36,9 +36,9 @@ use crate::lease::identity::Identity;
 use crate::lease::notes::Notes;
 use crate::lease::record::Record;
 use candidate::Candidate;
-use claims::Claims;
-use fate::Fate;
-use sightings::{Look, Sightings};
+use holder_pod::HolderPodState;
+use lease_observations::{LeaseObservations, Observation};
+use volume_claims::VolumeClaims;
 
 /// What the watches have told.
 #[derive(Clone)]
@@ -67,7 +67,7 @@ impl Caches {
     /// themselves is waited for by the runtime, and no reconciliation waits for nodes: one that is not known is not preferred.
     ///
     /// Only one may wait at a time: kube keeps a single waker for each store, and a task that waited before would never hear of it.
-    pub async fn filled(&self) -> bool {
+    pub async fn synced(&self) -> bool {
         let Self { jobs: _, pods, leases, roles, bindings, budgets, nodes: _ } = self;
         let all = tokio::try_join!(
             pods.wait_until_ready(),
@@ -82,20 +82,20 @@ impl Caches {
 
 /// A Lease, and what is known beyond its content.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
+pub struct ObservedLease {
     /// As it is.
     pub object: Lease,
     /// Decoded.
     pub record: Record,
     /// Since when it is so.
-    pub look: Look,
+    pub observation: Observation,
 }
 
 /// What is there of one SingletonJob.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
     /// Its Lease.
-    pub lease: Option<Seen>,
+    pub lease: Option<ObservedLease>,
     /// Its Role.
     pub role: Option<Role>,
     /// Its RoleBinding.
@@ -117,9 +117,9 @@ pub struct Observed {
     /// What stands in the way: another's object under a name that is needed.
     pub foreign: Option<String>,
     /// What has become of a silent holder's pod, where that was asked.
-    pub fate: Option<Fate>,
+    pub holder_pod_state: Option<HolderPodState>,
     /// How the claims that its candidates share may be mounted. `None` if that was not asked, or the API server did not tell.
-    pub claims: Option<Claims>,
+    pub claims: Option<VolumeClaims>,
 }
 
 impl Observed {
@@ -153,12 +153,12 @@ impl Observed {
 
     /// Whether `candidate` does what it is there for: a holder whose workload is ready, or a standby that could take over.
     pub fn serves(&self, candidate: &Candidate) -> bool {
-        if self.is_holder(candidate) { candidate.ready } else { candidate.able }
+        if self.is_holder(candidate) { candidate.ready } else { candidate.can_take_over }
     }
 
     /// Whether `candidate` holds the Lease, whether its workload is ready or not, or could take over.
     pub fn takes_part(&self, candidate: &Candidate) -> bool {
-        candidate.able || self.is_holder(candidate)
+        candidate.can_take_over || self.is_holder(candidate)
     }
 
     /// The node that all are on who hold the Lease or could, where there are several.
@@ -173,7 +173,7 @@ impl Observed {
 
     /// How long the Lease is good for if nothing more is heard; on this controller's clock.
     pub fn remaining(&self) -> Duration {
-        self.lease.as_ref().map_or(Duration::ZERO, |seen| seen.record.lease_duration.saturating_sub(seen.look.unchanged))
+        self.lease.as_ref().map_or(Duration::ZERO, |seen| seen.record.lease_duration.saturating_sub(seen.observation.unchanged))
     }
 }
 
@@ -181,21 +181,21 @@ impl Observed {
 ///
 /// # Errors
 /// A Lease that no candidate could work with either.
-pub fn cached(job: &SingletonJob, caches: &Caches, sightings: &Sightings, now: Moment) -> Result<Observed, Failure> {
+pub fn cached(job: &SingletonJob, caches: &Caches, lease_observations: &LeaseObservations, now: Moment) -> Result<Observed, Failure> {
     let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
     let pods: Vec<_> = caches.pods.state_filter(|pod| is_named(pod, &namespace, &name));
     let lease = caches.leases.get(&ObjectRef::new(&name).within(&namespace));
-    let rbac = ObjectRef::new(&names::beside(&name)).within(&namespace);
+    let rbac = ObjectRef::new(&names::child_name(&name)).within(&namespace);
     let budgets = caches.budgets.state_filter(|budget| budget.metadata.namespace.as_deref() == Some(&namespace));
     let (budget, other_budget) = sort_out(job, budgets.iter().map(AsRef::as_ref));
     let observed = Observed {
         budget,
         other_budget,
         role: caches.roles.get(&rbac).map(|role| (*role).clone()),
-        binding: caches.bindings.get(&ObjectRef::new(&names::beside(&name)).within(&namespace)).map(|binding| (*binding).clone()),
+        binding: caches.bindings.get(&ObjectRef::new(&names::child_name(&name)).within(&namespace)).map(|binding| (*binding).clone()),
         ..Observed::default()
     };
-    let observed = complete(job, observed, lease.map(|lease| (*lease).clone()), pods.iter().map(AsRef::as_ref), sightings, now)?;
+    let observed = complete(job, observed, lease.map(|lease| (*lease).clone()), pods.iter().map(AsRef::as_ref), lease_observations, now)?;
     Ok(with_nodes(job, observed, &caches.nodes))
 }
 
@@ -207,27 +207,27 @@ pub async fn live(
     job: &SingletonJob,
     client: &Client,
     nodes: &Nodes,
-    sightings: &Sightings,
+    lease_observations: &LeaseObservations,
     now: Moment,
 ) -> Result<Option<(SingletonJob, Observed)>, Failure> {
     let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
     let jobs: Api<SingletonJob> = Api::namespaced(client.clone(), &namespace);
-    let job = match request::bounded("reading SingletonJob", &name, jobs.get_opt(&name)).await? {
+    let job = match api_call::with_deadline("reading SingletonJob", &name, jobs.get_opt(&name)).await? {
         Some(current) if current.uid() == job.uid() => current,
         Some(_) | None => return Ok(None),
     };
     let leases: Api<Lease> = Api::namespaced(client.clone(), &namespace);
-    let lease = request::bounded("reading Lease", &name, leases.get_opt(&name)).await?;
-    let rbac = names::beside(&name);
+    let lease = api_call::with_deadline("reading Lease", &name, leases.get_opt(&name)).await?;
+    let rbac = names::child_name(&name);
     let roles: Api<Role> = Api::namespaced(client.clone(), &namespace);
-    let role = request::bounded("reading Role", &rbac, roles.get_opt(&rbac)).await?;
+    let role = api_call::with_deadline("reading Role", &rbac, roles.get_opt(&rbac)).await?;
     let bindings: Api<RoleBinding> = Api::namespaced(client.clone(), &namespace);
-    let binding = request::bounded("reading RoleBinding", &rbac, bindings.get_opt(&rbac)).await?;
+    let binding = api_call::with_deadline("reading RoleBinding", &rbac, bindings.get_opt(&rbac)).await?;
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let selector = ListParams::default().labels(&format!("{}={name}", labels::JOB));
-    let pods = request::bounded("listing pods of", &name, pods.list(&selector)).await?.items;
+    let pods = api_call::with_deadline("listing pods of", &name, pods.list(&selector)).await?.items;
     let budgets: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), &namespace);
-    let budgets = request::bounded("listing PodDisruptionBudgets beside", &name, budgets.list(&ListParams::default())).await?.items;
+    let budgets = api_call::with_deadline("listing PodDisruptionBudgets beside", &name, budgets.list(&ListParams::default())).await?.items;
     let (budget, other_budget) = sort_out(&job, budgets.iter());
     let observed = Observed {
         budget,
@@ -238,7 +238,7 @@ pub async fn live(
         binding,
         ..Observed::default()
     };
-    let observed = complete(&job, observed, lease, pods.iter(), sightings, now)?;
+    let observed = complete(&job, observed, lease, pods.iter(), lease_observations, now)?;
     let observed = with_nodes(&job, observed, nodes);
     Ok(Some((job, observed)))
 }
@@ -253,7 +253,7 @@ fn sort_out<'a>(
     let stands_in_the_way = |budget: &&PodDisruptionBudget| {
         let selector = budget.spec.as_ref().and_then(|spec| spec.selector.clone());
         let selects = selector.and_then(|selector| Selector::try_from(selector).ok()).is_some_and(|selector| selector.matches(&labels));
-        selects || budget.name_any() == names::beside(&job.name_any())
+        selects || budget.name_any() == names::child_name(&job.name_any())
     };
     let (own, others): (Vec<_>, Vec<_>) = budgets.partition(|budget| is_ours(*budget, &job.name_any()));
     (own.first().map(|budget| (*budget).clone()), others.into_iter().find(stands_in_the_way).map(ResourceExt::name_any))
@@ -284,7 +284,7 @@ fn complete<'a>(
     observed: Observed,
     lease: Option<Lease>,
     pods: impl Iterator<Item = &'a Pod>,
-    sightings: &Sightings,
+    lease_observations: &LeaseObservations,
     now: Moment,
 ) -> Result<Observed, Failure> {
     let mut candidates: Vec<_> = pods.filter(|pod| is_owned(pod, job)).map(Candidate::read).collect();
@@ -292,7 +292,7 @@ fn complete<'a>(
     let strange = lease.as_ref().filter(|lease| !is_about(lease, job));
     let foreign = observed.foreign.or_else(|| foreign(strange, "Lease", &job.name_any()));
     let seen = match lease {
-        Some(lease) if foreign.is_none() => Some(see(lease, job, sightings, now)?),
+        Some(lease) if foreign.is_none() => Some(see(lease, job, lease_observations, now)?),
         Some(_) | None => None,
     };
     let record = seen.as_ref().map(|seen| &seen.record);
@@ -327,10 +327,10 @@ fn has_held(candidate: &Candidate, job: &SingletonJob, record: Option<&Record>) 
         || takeovers.into_iter().any(|takeover| takeover.to == candidate.name)
 }
 
-fn see(object: Lease, job: &SingletonJob, sightings: &Sightings, now: Moment) -> Result<Seen, Failure> {
+fn see(object: Lease, job: &SingletonJob, lease_observations: &LeaseObservations, now: Moment) -> Result<ObservedLease, Failure> {
     let record = Record::read(&object).map_err(|malformed| Failure::Unusable(malformed.to_string()))?;
-    let look = sightings.look(&job.namespace().unwrap_or_default(), &job.name_any(), &record, now);
-    Ok(Seen { object, record, look })
+    let observation = lease_observations.look(&job.namespace().unwrap_or_default(), &job.name_any(), &record, now);
+    Ok(ObservedLease { object, record, observation })
 }
 
 /// Whether `object` carries the labels of what is made for the SingletonJob of that name.
@@ -458,7 +458,7 @@ mod tests {
             });
             let lease = serde_json::from_value(lease).expect("a Lease");
             let pods = [pod(1, readiness), pod(2, readiness)];
-            let observed = complete(&job, Observed::default(), Some(lease), pods.iter(), &Sightings::default(), Moment::default());
+            let observed = complete(&job, Observed::default(), Some(lease), pods.iter(), &LeaseObservations::default(), Moment::default());
             let observed = observed.expect("a record");
             assert!(observed.candidates[1].ready && observed.candidates[1].unready_since.is_none(), "a standby is none of this");
             let Candidate { ready, unready_since, .. } = observed.candidates[0].clone();
@@ -481,7 +481,8 @@ mod tests {
             let metadata =
                 json!({"name": "web", "uid": "l", "resourceVersion": "7", "labels": labels, "annotations": {keys::RUN: run.to_string()}});
             let lease = serde_json::from_value(json!({"metadata": metadata})).expect("a Lease");
-            let observed = complete(&job, Observed::default(), Some(lease), [].into_iter(), &Sightings::default(), Moment::default());
+            let observed =
+                complete(&job, Observed::default(), Some(lease), [].into_iter(), &LeaseObservations::default(), Moment::default());
             observed.expect("a record").foreign
         };
         let both = || json!({labels::MANAGED_BY: labels::MANAGED_BY_VALUE, labels::JOB: "web"});

@@ -72,13 +72,13 @@ use takeover::Creation;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
     /// Nothing: it is being deleted, and the garbage collector does the rest; or another controller looks after it.
-    LetGo,
+    LeaveAlone,
     /// The SingletonJob itself goes: it has finished, and has stayed for as long as it is to.
     Delete,
     /// Nothing: this must be put right by a person first.
-    Refuse(Refusal),
+    Invalid(Refusal),
     /// This, in this order.
-    Act(Box<Act>),
+    Act(Box<Actions>),
 }
 
 /// Why nothing is done.
@@ -92,7 +92,7 @@ pub struct Refusal {
 
 /// What is done, in the order of the fields.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Act {
+pub struct Actions {
     /// The Lease is missing.
     pub create_lease: Option<Creation>,
     /// What the Lease should say; written where it says something else.
@@ -112,7 +112,7 @@ pub struct Act {
     /// Ended pods that should stay when their node is lost.
     pub keep: Vec<PodRef>,
     /// Ended pods whose other containers should end too.
-    pub retire: Vec<PodRef>,
+    pub stop_sidecars: Vec<PodRef>,
     /// What becomes of a request to hand over.
     pub request: Option<HandoverRequest>,
     /// What is decided about the run.
@@ -126,15 +126,15 @@ pub struct Act {
 /// Decides.
 pub fn plan(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Plan {
     if job.metadata.deletion_timestamp.is_some() || job.spec.is_anothers() {
-        return Plan::LetGo;
+        return Plan::LeaveAlone;
     }
     if retention::left_of_job(job, observed, now) == Some(Duration::ZERO) {
         return Plan::Delete;
     }
     let decided = policy::timing(job).and_then(|timing| Ok((timing, decide(job, observed, now)?)));
     match (decided, &observed.foreign) {
-        (Err(message), _) => Plan::Refuse(Refusal { reason: reasons::INVALID_SPEC, message }),
-        (Ok(_), Some(message)) => Plan::Refuse(Refusal { reason: reasons::FOREIGN_OBJECT, message: message.clone() }),
+        (Err(message), _) => Plan::Invalid(Refusal { reason: reasons::INVALID_SPEC, message }),
+        (Ok(_), Some(message)) => Plan::Invalid(Refusal { reason: reasons::FOREIGN_OBJECT, message: message.clone() }),
         (Ok((timing, run)), None) => Plan::Act(Box::new(act(job, observed, timing, run, now))),
     }
 }
@@ -146,7 +146,7 @@ fn decide(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Result<Run
     }
 }
 
-fn act(job: &SingletonJob, observed: &Observed, timing: Timing, run: RunPlan, now: Timestamp) -> Act {
+fn act(job: &SingletonJob, observed: &Observed, timing: Timing, run: RunPlan, now: Timestamp) -> Actions {
     let pace = candidates::pace(observed, now);
     let number = candidates::next_number(job, observed);
     let time_to_live = retention::time_to_live(job, observed, now);
@@ -162,7 +162,7 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, run: RunPlan, no
     let hangs = hangs.map(|left| if left.is_zero() { hanging::HANGS_AFTER } else { left });
     let due =
         [Some(pace), hangs, spreading.look, retention::left_of_job(job, observed, now), time_to_live, choice.look, awaited, left, run.look];
-    Act {
+    Actions {
         create_lease: observed.lease.is_none().then(|| takeover::creation(job, observed, timing)),
         directives: Directives::decide(job, observed, timing, &run, &choice, spreading.note, now),
         service_accounts: candidates::service_accounts(job, observed),
@@ -170,7 +170,7 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, run: RunPlan, no
         validate: template::is_in_doubt(job, observed, create > 0),
         create: NewPods { first: number, count: create },
         keep: retention::fleeting(observed, &delete),
-        retire: retention::lingering(observed, &delete),
+        stop_sidecars: retention::lingering(observed, &delete),
         delete,
         label: candidates::labels(observed),
         next_look: next_look::next_look(job, observed, &due, now),

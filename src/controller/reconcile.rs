@@ -13,19 +13,19 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 
+use super::api_call::{Failure, doubled};
 use super::apply::{self, Applied};
 use super::build;
 use super::observe::answer::answer;
-use super::observe::sightings::Sightings;
-use super::observe::{self, Caches, Observed, claims, hanging};
+use super::observe::lease_observations::LeaseObservations;
+use super::observe::{self, Caches, Observed, hanging, volume_claims};
 use super::plan::questions::questions;
 use super::plan::{self, Plan};
 use super::quote;
 use super::refusals::{self, Refusals, Standing, asked};
 use super::report::events::{self, Event};
 use super::report::recorder::Recorder;
-use super::report::{self, Account};
-use super::request::{Failure, doubled};
+use super::report::{self, ReportContext};
 use super::settings::Agent;
 use crate::api::SingletonJob;
 use crate::lease::clock;
@@ -44,9 +44,9 @@ pub struct Context {
     /// What the watches have told.
     pub caches: Caches,
     /// True from when the caches know everything.
-    pub filled: watch::Receiver<bool>,
+    pub caches_synced: watch::Receiver<bool>,
     /// Since when each Lease is as it is.
-    pub sightings: Arc<Sightings>,
+    pub lease_observations: Arc<LeaseObservations>,
     /// Where the agent comes from.
     pub agent: Agent,
     /// For events.
@@ -108,7 +108,7 @@ impl Failures {
 /// # Errors
 /// The first request that failed and without which the rest must not be done.
 pub async fn reconcile(guarded: Arc<DeserializeGuard<SingletonJob>>, context: Arc<Context>) -> Result<Action, Failure> {
-    if context.filled.clone().wait_for(|filled| *filled).await.is_err() {
+    if context.caches_synced.clone().wait_for(|caches_synced| *caches_synced).await.is_err() {
         // The controller is being stopped.
         return Ok(Action::await_change());
     }
@@ -117,7 +117,7 @@ pub async fn reconcile(guarded: Arc<DeserializeGuard<SingletonJob>>, context: Ar
     metrics.working(health.under_way());
     let result = match &guarded.0 {
         // On the heap: most of its size is requests that are seldom made.
-        Ok(job) => Box::pin(one(job, &context)).await,
+        Ok(job) => Box::pin(reconcile_job(job, &context)).await,
         Err(invalid) => report_undecodable(&guarded, invalid, &context).await,
     };
     if result.is_ok() {
@@ -177,26 +177,26 @@ fn plan_one(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Plan {
     }
 }
 
-async fn one(job: &SingletonJob, context: &Context) -> Result<Action, Failure> {
+async fn reconcile_job(job: &SingletonJob, context: &Context) -> Result<Action, Failure> {
     let now = Timestamp::now();
     let asked = asked(&job.metadata);
     let standing = context.refusals.standing(&key(&job.metadata), asked, Instant::now());
-    let observed = observe::cached(job, &context.caches, &context.sightings, clock::now().at)?;
+    let observed = observe::cached(job, &context.caches, &context.lease_observations, clock::now().at)?;
     let observed = with_answers(job, observed, context).await?;
     let plan = plan_one(job, &observed, now);
     if !plan.needs_live_read(&observed, &standing) {
-        return Box::pin(carry_out(job, observed, plan, (asked, &standing), now, context)).await;
+        return Box::pin(execute(job, observed, plan, (asked, &standing), now, context)).await;
     }
     let Some((job, observed)) = live(job, context).await? else {
         return Ok(Action::await_change());
     };
     let observed = with_answers(&job, observed, context).await?;
     let plan = plan_one(&job, &observed, now);
-    Box::pin(carry_out(&job, observed, plan, (asked, &standing), now, context)).await
+    Box::pin(execute(&job, observed, plan, (asked, &standing), now, context)).await
 }
 
 async fn live(job: &SingletonJob, context: &Context) -> Result<Option<(SingletonJob, Observed)>, Failure> {
-    observe::live(job, &context.client, &context.caches.nodes, &context.sightings, clock::now().at).await
+    observe::live(job, &context.client, &context.caches.nodes, &context.lease_observations, clock::now().at).await
 }
 
 async fn with_answers(job: &SingletonJob, observed: Observed, context: &Context) -> Result<Observed, Failure> {
@@ -204,7 +204,7 @@ async fn with_answers(job: &SingletonJob, observed: Observed, context: &Context)
     answer(&context.client, job, observed, questions, &context.caches.nodes).await
 }
 
-async fn carry_out(
+async fn execute(
     job: &SingletonJob,
     observed: Observed,
     plan: Plan,
@@ -213,9 +213,9 @@ async fn carry_out(
     context: &Context,
 ) -> Result<Action, Failure> {
     let (mut applied, result) = match &plan {
-        Plan::LetGo => return Ok(Action::await_change()),
+        Plan::LeaveAlone => return Ok(Action::await_change()),
         Plan::Delete => return delete(job, context).await,
-        Plan::Refuse(_) => (apply::nothing(), Ok(())),
+        Plan::Invalid(_) => (apply::nothing(), Ok(())),
         Plan::Act(act) => {
             let objects = build::objects(job, act, &observed.template_hash, &context.agent);
             let (applied, result) = apply::apply(&context.client, job, &observed, standing, objects).await;
@@ -253,10 +253,10 @@ async fn tell(
     now: Timestamp,
     context: &Context,
 ) -> Result<(), Failure> {
-    let claims = if observed.claims.is_some() { observed.claims } else { claims::look(&context.client, job).await };
+    let claims = if observed.claims.is_some() { observed.claims } else { volume_claims::look(&context.client, job).await };
     let observed = Observed { claims, ..observed };
     let observed = hanging::explain(&context.client, job, observed, now).await;
-    let account = Account::new(job, &observed, plan, applied, now);
+    let account = ReportContext::new(job, &observed, plan, applied, now);
     let status = report::report(&context.client, &account, &context.recorder).await?;
     if let Some(takeover) = status.takeovers.first().filter(|takeover| account.old().takeovers.first() != Some(takeover)) {
         context.telemetry.metrics.took_over(takeover);

@@ -2,7 +2,7 @@
 //!
 //! A quota, an admission policy or a webhook that refuses an object refuses it again a moment later. The controller therefore asks after a
 //! pause that doubles, and at once where the user has changed the SingletonJob. An API server that is too busy, or does not answer, refuses
-//! nothing: see [`crate::controller::request::Failure::refuses`].
+//! nothing: see [`crate::controller::api_call::Failure::refuses`].
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::api_call::doubled;
 use super::quote;
-use super::request::doubled;
 use crate::api::conditions::reasons;
 
 /// After the first refusal; it doubles with each that follows.

@@ -7,40 +7,40 @@
 
 pub mod blocked;
 pub mod conditions;
-pub mod ends;
 pub mod events;
-pub mod figures;
-pub mod hazards;
+pub mod format;
 pub mod history;
+pub mod job_metrics;
+pub mod outcome;
 pub mod recorder;
 pub mod refused;
 pub mod rollout;
 pub mod status;
+pub mod template_warnings;
 #[cfg(test)]
 #[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
 mod tests;
-pub mod words;
 
 use jiff::Timestamp;
 use kube::{Api, Client, ResourceExt};
 
+use super::api_call::{Failure, in_our_name, with_deadline};
 use super::apply::Applied;
 use super::observe::candidate::Candidate;
-use super::observe::candidate::hindrance::Hindrance;
-use super::observe::{Observed, Seen};
+use super::observe::candidate::start_failure::StartFailure;
+use super::observe::{Observed, ObservedLease};
 use super::plan::candidates::has_made_its_attempt;
 use super::plan::handover::request::{HandoverAnswer, HandoverRequest};
 use super::plan::run_plan::{RunAnswer, RunPlan};
-use super::plan::{Act, Plan, Refusal, clearance, spread};
+use super::plan::{Actions, Plan, Refusal, clearance, spread};
 use super::refusals::{Refused, Step};
-use super::request::{Failure, bounded, in_our_name};
 use crate::api::{SingletonJob, SingletonJobStatus};
 use crate::lease::identity::Identity;
 use crate::lease::record::Record;
 
 /// Everything that a report is made from.
 #[derive(Clone, Debug)]
-pub struct Account<'a> {
+pub struct ReportContext<'a> {
     /// The SingletonJob, with its status as it was.
     pub job: &'a SingletonJob,
     /// What was there.
@@ -65,7 +65,7 @@ pub struct Account<'a> {
     pub now: Timestamp,
 }
 
-impl<'a> Account<'a> {
+impl<'a> ReportContext<'a> {
     /// Takes everything that was done into account.
     pub fn new(job: &'a SingletonJob, observed: &'a Observed, plan: &'a Plan, applied: Applied, now: Timestamp) -> Self {
         // What was made and deleted shows in the candidates when it has happened.
@@ -86,8 +86,8 @@ impl<'a> Account<'a> {
             seal: _,
         } = applied;
         let (refusal, act) = match plan {
-            Plan::Refuse(refusal) => (Some(refusal), None),
-            Plan::LetGo | Plan::Delete => (None, None),
+            Plan::Invalid(refusal) => (Some(refusal), None),
+            Plan::LeaveAlone | Plan::Delete => (None, None),
             Plan::Act(act) => (None, Some(act.as_ref())),
         };
         Self {
@@ -119,7 +119,7 @@ impl<'a> Account<'a> {
     }
 
     /// The Lease.
-    pub fn seen(&self) -> Option<&Seen> {
+    pub fn seen(&self) -> Option<&ObservedLease> {
         self.observed.lease.as_ref()
     }
 
@@ -142,7 +142,7 @@ impl<'a> Account<'a> {
 
     /// Whether it could take over at once. A candidate that may still run is none, heard of or not, and no pod of a one-shot that has made its attempt.
     pub fn is_standby(&self, candidate: &Candidate) -> bool {
-        let takes_part = candidate.is_alive() && candidate.able && !has_made_its_attempt(self.job, candidate);
+        let takes_part = candidate.is_alive() && candidate.can_take_over && !has_made_its_attempt(self.job, candidate);
         takes_part && self.may_still_run().is_none_or(|holder| holder.pod_uid() != Some(candidate.uid.as_str()))
     }
 
@@ -162,12 +162,12 @@ impl<'a> Account<'a> {
     }
 
     /// Why a new pod cannot be made.
-    fn pod_trouble(&self) -> Option<Hindrance> {
+    fn pod_trouble(&self) -> Option<StartFailure> {
         let refused = self.refused.iter().find(|refused| refused.step == Step::MakePod);
-        let hindrance = |reason: &str, message: &String| Hindrance { reason: reason.to_owned(), message: message.clone() };
-        let refused = refused.map(|refused| hindrance("FailedCreate", &refused::of_pod(refused)));
-        let invalid = || self.invalid_template().map(|invalid| hindrance(invalid.step.reason(), &refused::sentence(invalid)));
-        refused.or_else(invalid).or_else(|| self.failed.as_ref().map(|message| hindrance("RequestFailed", message)))
+        let start_failure = |reason: &str, message: &String| StartFailure { reason: reason.to_owned(), message: message.clone() };
+        let refused = refused.map(|refused| start_failure("FailedCreate", &refused::of_pod(refused)));
+        let invalid = || self.invalid_template().map(|invalid| start_failure(invalid.step.reason(), &refused::sentence(invalid)));
+        refused.or_else(invalid).or_else(|| self.failed.as_ref().map(|message| start_failure("RequestFailed", message)))
     }
 
     /// What cannot be made or changed beside new pods.
@@ -176,21 +176,21 @@ impl<'a> Account<'a> {
     }
 
     /// Why some candidate does not start. Nothing waits for the one that is tried on another node.
-    pub fn trouble(&self) -> Option<Hindrance> {
+    pub fn trouble(&self) -> Option<StartFailure> {
         let tried = spread::tried(self.job, self.observed).map(|tried| &tried.uid);
         let alive = self.observed.candidates.iter().filter(|candidate| candidate.is_alive() && Some(&candidate.uid) != tried);
         let mut stuck = alive.filter_map(|candidate| {
-            let hindrance = candidate.hindrance.as_ref()?;
-            Some(Hindrance {
-                reason: hindrance.reason.clone(),
-                message: format!("{}: {}: {}", candidate.name, hindrance.reason, hindrance.message),
+            let start_failure = candidate.start_failure.as_ref()?;
+            Some(StartFailure {
+                reason: start_failure.reason.clone(),
+                message: format!("{}: {}: {}", candidate.name, start_failure.reason, start_failure.message),
             })
         });
-        self.pod_trouble().or_else(|| stuck.next_back()).or_else(|| ends::in_vain(self, self.run.made_for()))
+        self.pod_trouble().or_else(|| stuck.next_back()).or_else(|| outcome::in_vain(self, self.run.made_for()))
     }
 }
 
-fn run(job: &SingletonJob, observed: &Observed, act: Option<&Act>, stored: bool) -> RunPlan {
+fn run(job: &SingletonJob, observed: &Observed, act: Option<&Actions>, stored: bool) -> RunPlan {
     let noted = || RunPlan::noted(job, observed);
     let Some(run) = act.map(|act| &act.run) else { return noted() };
     if stored {
@@ -204,16 +204,16 @@ fn run(job: &SingletonJob, observed: &Observed, act: Option<&Act>, stored: bool)
 ///
 /// # Errors
 /// Where status cannot be written; the whole is then done again. An event that cannot be written is only logged.
-pub async fn report(client: &Client, account: &Account<'_>, recorder: &recorder::Recorder) -> Result<SingletonJobStatus, Failure> {
-    let (old, new) = (account.old(), status::compute(account));
-    if Some(&new) != account.job.status.as_ref() {
-        let jobs: Api<SingletonJob> = Api::namespaced(client.clone(), &account.job.namespace().unwrap_or_default());
-        let mut job = account.job.clone();
+pub async fn report(client: &Client, context: &ReportContext<'_>, recorder: &recorder::Recorder) -> Result<SingletonJobStatus, Failure> {
+    let (old, new) = (context.old(), status::compute(context));
+    if Some(&new) != context.job.status.as_ref() {
+        let jobs: Api<SingletonJob> = Api::namespaced(client.clone(), &context.job.namespace().unwrap_or_default());
+        let mut job = context.job.clone();
         job.metadata.managed_fields = None;
         job.status = Some(new.clone());
         let name = job.name_any();
-        bounded("writing status of SingletonJob", &name, jobs.replace_status(&name, &in_our_name(), &job)).await?;
-        recorder.record(account.job, events::between(account, &old, &new)).await;
+        with_deadline("writing status of SingletonJob", &name, jobs.replace_status(&name, &in_our_name(), &job)).await?;
+        recorder.record(context.job, events::between(context, &old, &new)).await;
     }
     Ok(new)
 }

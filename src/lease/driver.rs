@@ -11,7 +11,7 @@ use super::elector::{Answer, Candidate, Elector, Ending, Fact, Input, Order, Out
 use super::store::{Connection, Event, Failure, Place, Store};
 
 /// The process that owns the workload.
-pub trait Owner {
+pub trait WorkloadHost {
     /// Does what is ordered, before it returns. What happens later is told as a [`Fact`].
     fn carry_out(&mut self, order: Order);
 
@@ -28,7 +28,7 @@ pub async fn run(
     place: Place<'_>,
     candidate: Candidate,
     mut facts: UnboundedReceiver<Fact>,
-    owner: &mut impl Owner,
+    owner: &mut impl WorkloadHost,
 ) -> Result<Ending, kube::Error> {
     let (sender, mut events) = unbounded_channel();
     let mut store = Store::open(connection, place, sender)?;

@@ -18,6 +18,7 @@ mod backoff;
 mod charges;
 mod limits;
 mod local_lease;
+mod messages;
 mod release;
 mod remains;
 mod standby;
@@ -25,7 +26,6 @@ mod succession;
 mod tenure;
 #[cfg(test)]
 mod tests;
-mod vocabulary;
 
 use std::time::Duration;
 
@@ -35,10 +35,10 @@ pub use account::of as account_of;
 pub use charges::settle as with_failed_pods;
 pub use limits::left as time_left;
 use local_lease::{Attempt, LocalLease};
+pub use messages::{Answer, Candidate, Cause, Ending, Fact, Input, Order, Output, Role, Source, Start, View, Write};
 pub use remains::Remains;
 use standby::Standby;
 use tenure::Tenure;
-pub use vocabulary::{Answer, Candidate, Cause, Ending, Fact, Input, Order, Output, Role, Source, Start, View, Write};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Stage {

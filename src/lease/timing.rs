@@ -18,7 +18,7 @@ const REQUEST_SLACK: Duration = Duration::from_millis(100);
 
 /// What a user asked for; what is left out is derived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct TimingSpec {
     /// How long a challenger waits; whole seconds, at least 3.
     pub lease_duration: Duration,
     /// When a holder that cannot renew begins to stop.
@@ -29,7 +29,7 @@ pub struct Wanted {
     pub retry_period: Option<Duration>,
 }
 
-impl Wanted {
+impl TimingSpec {
     /// Everything derived from the lease duration.
     pub fn of(lease_duration: Duration) -> Self {
         Self { lease_duration, renew_deadline: None, grace_period: None, retry_period: None }
@@ -47,7 +47,7 @@ pub struct Timing {
 
 /// Durations that do not fit into one another.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum Misfit {
+pub enum TimingError {
     /// Shorter than any cluster can keep.
     #[error("leaseDurationSeconds {given} is too short or not whole; use a whole number, 3 or more")]
     Lease {
@@ -85,11 +85,11 @@ pub enum Misfit {
 
 impl Timing {
     /// # Errors
-    /// [`Misfit`] names the first rule broken and what would satisfy it.
-    pub fn new(wanted: &Wanted) -> Result<Self, Misfit> {
+    /// [`TimingError`] names the first rule broken and what would satisfy it.
+    pub fn new(wanted: &TimingSpec) -> Result<Self, TimingError> {
         let lease_duration = wanted.lease_duration;
         if lease_duration < SHORTEST_LEASE || lease_duration.subsec_nanos() != 0 {
-            return Err(Misfit::Lease { given: lease_duration.as_secs_f64() });
+            return Err(TimingError::Lease { given: lease_duration.as_secs_f64() });
         }
         let hard = hard_deadline(lease_duration);
         let grace_period = wanted.grace_period.unwrap_or_else(|| default_grace(lease_duration, wanted.renew_deadline));
@@ -164,8 +164,8 @@ fn to_milliseconds(duration: Duration) -> Duration {
     duration - Duration::from_nanos(u64::from(duration.subsec_nanos()) % 1_000_000)
 }
 
-fn deadline_misfit(lease: Duration, renew: Duration, grace: Duration) -> Misfit {
-    Misfit::Deadline {
+fn deadline_misfit(lease: Duration, renew: Duration, grace: Duration) -> TimingError {
+    TimingError::Deadline {
         renew: renew.as_secs_f64(),
         grace: grace.as_secs_f64(),
         lease: lease.as_secs(),
@@ -174,8 +174,8 @@ fn deadline_misfit(lease: Duration, renew: Duration, grace: Duration) -> Misfit 
     }
 }
 
-fn retry_misfit(retry: Duration, renew: Duration) -> Misfit {
-    Misfit::Retry { retry: retry.as_secs_f64(), renew: renew.as_secs_f64(), most: (renew / 3).as_secs_f64() }
+fn retry_misfit(retry: Duration, renew: Duration) -> TimingError {
+    TimingError::Retry { retry: retry.as_secs_f64(), renew: renew.as_secs_f64(), most: (renew / 3).as_secs_f64() }
 }
 
 /// The smallest whole number of seconds whose hard deadline is at least `stop`.
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_lease_of_fifteen_seconds_gives_the_documented_defaults() {
-        let timing = Timing::new(&Wanted::of(seconds(15))).expect("fits");
+        let timing = Timing::new(&TimingSpec::of(seconds(15))).expect("fits");
         assert_eq!(timing.kill_margin(), millis(1500));
         assert_eq!(timing.hard_deadline(), seconds(11));
         assert_eq!(timing.grace_period(), millis(2200));
@@ -215,25 +215,25 @@ mod tests {
 
     #[test]
     fn the_shortest_lease_keeps_no_time_for_a_graceful_stop() {
-        let timing = Timing::new(&Wanted::of(seconds(3))).expect("fits");
+        let timing = Timing::new(&TimingSpec::of(seconds(3))).expect("fits");
         assert_eq!((timing.hard_deadline(), timing.grace_period()), (seconds(2), Duration::ZERO));
     }
 
     #[test]
     fn what_does_not_fit_is_refused_with_the_lease_duration_that_would() {
-        let wanted = Wanted { renew_deadline: Some(seconds(12)), grace_period: Some(seconds(2)), ..Wanted::of(seconds(15)) };
+        let wanted = TimingSpec { renew_deadline: Some(seconds(12)), grace_period: Some(seconds(2)), ..TimingSpec::of(seconds(15)) };
         assert_eq!(
             Timing::new(&wanted).expect_err("14 s do not fit into 11 s").to_string(),
             "renewDeadlineSeconds 12 + gracePeriodSeconds 2 do not fit into leaseDurationSeconds 15 (at most 11.0 s); \
              use leaseDurationSeconds 20 or more"
         );
-        let fitting = Wanted { lease_duration: seconds(20), ..wanted };
+        let fitting = TimingSpec { lease_duration: seconds(20), ..wanted };
         Timing::new(&fitting).expect("the message is right");
     }
 
     #[test]
     fn renewals_that_could_not_be_repeated_are_refused() {
-        let wanted = Wanted { retry_period: Some(seconds(4)), ..Wanted::of(seconds(15)) };
+        let wanted = TimingSpec { retry_period: Some(seconds(4)), ..TimingSpec::of(seconds(15)) };
         assert_eq!(
             Timing::new(&wanted).expect_err("too seldom").to_string(),
             "retryPeriodSeconds 4 is more than a third of renewDeadlineSeconds 8.8; use at most 2.9"
@@ -246,7 +246,7 @@ mod tests {
             lease in 1_u64..3600, renew in proptest::option::of(0_u64..3600), grace in proptest::option::of(0_u64..600),
             retry in proptest::option::of(0_u64..600),
         ) {
-            let wanted = Wanted {
+            let wanted = TimingSpec {
                 lease_duration: seconds(lease), renew_deadline: renew.map(seconds), grace_period: grace.map(seconds),
                 retry_period: retry.map(seconds),
             };
@@ -259,7 +259,7 @@ mod tests {
 
         #[test]
         fn every_lease_of_three_seconds_or_more_has_defaults(lease in 3_u64..100_000) {
-            prop_assert!(Timing::new(&Wanted::of(seconds(lease))).is_ok());
+            prop_assert!(Timing::new(&TimingSpec::of(seconds(lease))).is_ok());
         }
     }
 }

@@ -17,7 +17,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::api::status::Takeover;
-use jobs::{Figures, Jobs};
+use jobs::{JobMetrics, Jobs};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Controller {
@@ -120,7 +120,7 @@ impl Metrics {
     }
 
     /// From now on `source` is asked, whenever metrics are, how each SingletonJob fares.
-    pub fn follow(&self, source: impl Fn() -> Vec<Figures> + Send + Sync + 'static) {
+    pub fn follow(&self, source: impl Fn() -> Vec<JobMetrics> + Send + Sync + 'static) {
         self.jobs.follow(source);
     }
 

@@ -25,7 +25,7 @@ use singletonjob::agent::elector::Container;
 use singletonjob::agent::supervise;
 use singletonjob::contract::exit_codes;
 use singletonjob::lease::clock;
-use singletonjob::lease::driver::Owner;
+use singletonjob::lease::driver::WorkloadHost;
 use singletonjob::lease::elector::{Candidate, Ending, Fact, Order, Role, Start, View};
 use singletonjob::lease::identity::Version;
 use singletonjob::lease::notes::Exit;

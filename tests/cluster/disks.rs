@@ -15,7 +15,7 @@ use singletonjob::api::status::CandidateRole;
 use singletonjob::contract::{exit_codes, labels, paths, pod};
 use singletonjob::lease::identity::Identity;
 use singletonjob::lease::record::Record;
-use singletonjob::lease::timing::{Timing, Wanted};
+use singletonjob::lease::timing::{Timing, TimingSpec};
 use tokio::time::sleep;
 
 use crate::cluster::{Fault, Process};
@@ -90,7 +90,7 @@ fn a_holder_whose_kubelets_disk_is_frozen_goes_on_undisturbed() {
 fn a_stopped_holder_whose_kubelets_disk_is_frozen_is_dead_by_its_deadline_and_followed_within_the_lease() {
     on_own_nodes("frozen-node-stopped", async |scenario| {
         let job = Job::service(scenario, "web").witness(&["--stubborn", "--daemons", "1"]);
-        let timing = Timing::new(&Wanted::of(LEASE)).expect("a lease that fits");
+        let timing = Timing::new(&TimingSpec::of(LEASE)).expect("a lease that fits");
         let (holds, starts) = held_there(scenario, &job).await;
         let agent = processes(scenario, &job, &holds.pod).await;
         let frozen = Frozen::begin(scenario, scenario.nodes[0]);

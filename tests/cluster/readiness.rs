@@ -55,7 +55,7 @@ fn a_plain_service_routes_to_the_active_pod_alone_and_follows_it_while_the_contr
         let lets_go = |budget: Option<&PodDisruptionBudget>| {
             budget.and_then(|budget| budget.spec.as_ref()?.min_available.clone()) == Some(IntOrString::Int(0))
         };
-        await_object(scenario.api(), &names::beside("web"), "a drain may take the holder", SOON, lets_go).await;
+        await_object(scenario.api(), &names::child_name("web"), "a drain may take the holder", SOON, lets_go).await;
 
         let stopped = operator::stop();
         job.delete_pod(&first.pod);

@@ -49,7 +49,7 @@ fn deleted_in_the_background_in_the_foreground_or_with_its_namespace_it_leaves_n
 /// The Role and its binding are the Lease's, and go with it.
 async fn nothing_of_them_is_left(scenario: &Scenario, jobs: &[Job<'_>]) {
     for job in jobs {
-        let name = names::beside(job.name);
+        let name = names::child_name(job.name);
         await_object::<Role, _>(scenario.api(), &name, "the Role is gone", SOON, |role| role.is_none()).await;
         await_object::<RoleBinding, _>(scenario.api(), &name, "the RoleBinding is gone", SOON, |binding| binding.is_none()).await;
     }

@@ -8,8 +8,8 @@ use k8s_openapi::api::coordination::v1::Lease;
 use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
 use singletonjob::controller::build::lease as build;
-use singletonjob::controller::observe::sightings::Look;
-use singletonjob::controller::observe::{Observed, Seen};
+use singletonjob::controller::observe::lease_observations::Observation;
+use singletonjob::controller::observe::{Observed, ObservedLease};
 use singletonjob::controller::plan;
 use singletonjob::controller::plan::directives::Directives;
 use singletonjob::controller::plan::handover::Choice;
@@ -78,7 +78,7 @@ impl<'a> Stage<'a> {
 
     fn directives(&self, handover: Option<Handover>, line: Option<Vec<String>>) -> Directives {
         let there = self.lease.metadata.uid.is_some();
-        let seen = there.then(|| Seen { object: self.lease.clone(), record: self.record(), look: Look::default() });
+        let seen = there.then(|| ObservedLease { object: self.lease.clone(), record: self.record(), observation: Observation::default() });
         let observed = Observed { lease: seen, ..Observed::default() };
         let timing = plan::policy::timing(&self.job).expect("it fits");
         let run = RunPlan::noted(&self.job, &observed);

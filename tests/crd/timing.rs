@@ -5,7 +5,7 @@ use std::time::Duration;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 use singletonjob::api::{LeaseTiming, SingletonJob};
-use singletonjob::lease::timing::{Timing, Wanted};
+use singletonjob::lease::timing::{Timing, TimingSpec};
 
 use super::{Bench, refusal};
 
@@ -24,9 +24,9 @@ fn lease(lease: Value) -> LeaseTiming {
     serde_json::from_value(lease).expect("decodes")
 }
 
-fn wanted(lease: &LeaseTiming) -> Wanted {
+fn wanted(lease: &LeaseTiming) -> TimingSpec {
     let seconds = |seconds: i32| Duration::from_secs(u64::try_from(seconds).expect("not negative"));
-    Wanted {
+    TimingSpec {
         lease_duration: seconds(lease.lease_duration_seconds),
         renew_deadline: lease.renew_deadline_seconds.map(seconds),
         grace_period: lease.grace_period_seconds.map(seconds),

@@ -7,7 +7,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use singletonjob::contract::exit_codes;
 use singletonjob::lease::notes::{CompletionPolicy, keys};
-use singletonjob::lease::timing::{Timing, Wanted};
+use singletonjob::lease::timing::{Timing, TimingSpec};
 use tokio::time::sleep;
 
 use crate::lease;
@@ -130,7 +130,7 @@ fn whoever_knew_a_longer_lease_waits_for_that_after_it_was_shortened() {
         let (active, _standby, _) = scenario.pair(scenario.pod(0).through(wire.address), scenario.pod(1), &[]).await;
         wire.cut().await;
         sleep(SECOND / 2).await;
-        let short = Timing::new(&Wanted::of(SECOND * 3)).expect("a lease that fits");
+        let short = Timing::new(&TimingSpec::of(SECOND * 3)).expect("a lease that fits");
         let mut lease = scenario.lease().await;
         let renewed = boot_time(lease.spec.as_ref().and_then(|spec| spec.renew_time.clone()).expect("held").0);
         let policy = lease::annotations(short, CompletionPolicy::Never, 0).remove(keys::POLICY).expect("a policy");

@@ -22,7 +22,7 @@ use singletonjob::contract;
 use singletonjob::controller::build::rbac::VERBS;
 use singletonjob::lease::notes::CompletionPolicy;
 use singletonjob::lease::record::Record;
-use singletonjob::lease::timing::{Timing, Wanted};
+use singletonjob::lease::timing::{Timing, TimingSpec};
 use tempfile::TempDir;
 use tokio::runtime;
 use tokio::time::sleep;
@@ -119,7 +119,7 @@ impl Scenario {
             // Workloads may run as other users.
             fs::set_permissions(folder, PermissionsExt::from_mode(0o1777)).expect("ours");
         }
-        let timing = Timing::new(&Wanted::of(Duration::from_secs(seconds))).expect("a lease that fits");
+        let timing = Timing::new(&TimingSpec::of(Duration::from_secs(seconds))).expect("a lease that fits");
         let namespace = format!("{name}-{:06x}", fastrand::u32(..1 << 24));
         let client = control_plane.client().await;
         Self { name, namespace, client, records, timing, control_plane, memory, directory }

@@ -128,7 +128,7 @@ impl Server {
 }
 
 impl Filesystem for Server {
-    /// Page by page: what is read ahead is waited for in a way that a signal ends.
+    /// SharedState by page: what is read ahead is waited for in a way that a signal ends.
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
         config.set_max_readahead(1).map(drop).map_err(|_| io::ErrorKind::Unsupported.into())
     }

@@ -249,8 +249,8 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "what cannot be killed is held for ever",
         changes: &[(
             "elector/tenure.rs",
-            "(now.elapsed_for_holder(*killed) >= UNDEAD_AFTER).then_some(Ending::Undead)",
-            "(now.elapsed_for_holder(*killed) >= Duration::MAX).then_some(Ending::Undead)",
+            "(now.elapsed_for_holder(*killed) >= UNKILLABLE_AFTER).then_some(Ending::Unkillable)",
+            "(now.elapsed_for_holder(*killed) >= Duration::MAX).then_some(Ending::Unkillable)",
         )],
         world: "undying",
     },

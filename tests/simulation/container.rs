@@ -99,11 +99,11 @@ impl World {
         let Some(process) = self.processes.get(&who) else { return };
         let (tree, hangs) = (process.tree, process.temper.hangs);
         match (tree, hangs) {
-            (Tree::Undead, _) => return,
+            (Tree::Unkillable, _) => return,
             (Tree::Empty, _) => {}
             (Tree::Running | Tree::Orphaned, None) => self.stops(who, Tree::Empty),
             (Tree::Running | Tree::Orphaned, Some(hangs)) => {
-                self.stops(who, Tree::Undead);
+                self.stops(who, Tree::Unkillable);
                 self.after(hangs, Event::Gone(who));
                 return;
             }
@@ -144,7 +144,7 @@ impl World {
             Ending::Exited(_) => "its workload failed",
             Ending::Lost(_) => "it lost the Lease",
             Ending::Unreadable(_) => "it could not read the Lease",
-            Ending::Undead => "not everything could be killed",
+            Ending::Unkillable => "not everything could be killed",
         };
         self.exits(who, word);
     }

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use singletonjob::api::status::LeaseStatus;
 use singletonjob::api::takeover::CLEARED_HOLDER;
 use singletonjob::api::{LeaseTiming, SingletonJob, SingletonJobStatus, UnreachableHolder, UnreachableHolderPolicy};
-use singletonjob::controller::observe::fate::Fate;
-use singletonjob::controller::observe::sightings::Look;
-use singletonjob::controller::observe::{Observed, Seen};
+use singletonjob::controller::observe::holder_pod::HolderPodState;
+use singletonjob::controller::observe::lease_observations::Observation;
+use singletonjob::controller::observe::{Observed, ObservedLease};
 use singletonjob::controller::plan;
 use singletonjob::controller::plan::clearance;
 use singletonjob::controller::plan::directives::Directives;
@@ -127,7 +127,11 @@ impl Controller {
     fn observe(&mut self, record: Option<&Record>, pods: bool, now: Moment) -> Observed {
         let lease = record.map(|record| {
             let unchanged = self.unchanged(record, now);
-            Seen { object: Lease::default(), record: record.clone(), look: Look { unchanged, ..Look::default() } }
+            ObservedLease {
+                object: Lease::default(),
+                record: record.clone(),
+                observation: Observation { unchanged, ..Observation::default() },
+            }
         });
         Observed { nobody_there: lease.is_none() && !pods, lease, ..Observed::default() }
     }
@@ -228,10 +232,10 @@ impl World {
             let annotations = self.controller.job.metadata.annotations.get_or_insert_default();
             annotations.extend(word.map(|word| (CLEARED_HOLDER.to_owned(), word)));
         }
-        let pod = || Fate::Unproven { pod: "web".to_owned(), node: None };
+        let pod = || HolderPodState::Unproven { pod: "web".to_owned(), node: None };
         let asked = clearance::in_question(&self.controller.job, &observed).is_some();
-        let fate = asked.then(|| if runs { pod() } else { Fate::Gone });
-        Observed { fate, ..observed }
+        let holder_pod_state = asked.then(|| if runs { pod() } else { HolderPodState::Gone });
+        Observed { holder_pod_state, ..observed }
     }
 
     fn directives(&mut self, observed: &Observed, timing: singletonjob::lease::timing::Timing) -> Directives {

@@ -99,10 +99,10 @@ pub const ALL: [Fault; 43] = [
     Fault::ClockDrifts,
 ];
 
-type Wanted = (i32, Option<i32>, Option<i32>, Option<i32>);
+type TimingSpec = (i32, Option<i32>, Option<i32>, Option<i32>);
 
 /// What users may set: `L`, `S`, `G` and `R`.
-const TIMINGS: [Wanted; 7] = [
+const TIMINGS: [TimingSpec; 7] = [
     (3, None, None, None),
     (6, None, None, None),
     (15, None, None, None),

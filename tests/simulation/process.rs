@@ -32,7 +32,7 @@ pub enum Tree {
     /// Its first process ended; others run on.
     Orphaned,
     /// Killed, and hanging in the kernel: it executes nothing, and does not go away.
-    Undead,
+    Unkillable,
 }
 
 /// How the workload takes what is done to it.
@@ -96,7 +96,7 @@ const LEAST_PATIENCE: Duration = Duration::from_millis(125);
 
 /// What PID 1 knows of the elector.
 #[derive(Clone, Copy, Default)]
-pub struct Page {
+pub struct SharedState {
     pub was_candidate: bool,
     pub token: Option<Version>,
     pub exit: Option<Exit>,
@@ -106,7 +106,7 @@ pub struct Page {
     pub kill_margin: Duration,
 }
 
-impl Page {
+impl SharedState {
     /// How long PID 1 waits for everything to be gone.
     pub fn patience(&self) -> Duration {
         (self.kill_margin / 4).max(LEAST_PATIENCE)
@@ -152,7 +152,7 @@ pub struct Process {
     /// What it was last ordered to write, for its last words.
     pub last_write: Option<Rc<Write>>,
     pub armed: Option<Duration>,
-    pub page: Page,
+    pub page: SharedState,
     pub tree: Tree,
     pub temper: Temper,
     /// Which of its wake-ups is meant.
@@ -182,7 +182,7 @@ impl Process {
             calls: BTreeMap::new(),
             last_write: None,
             armed: None,
-            page: Page::default(),
+            page: SharedState::default(),
             tree: Tree::Empty,
             temper,
             wake: 0,

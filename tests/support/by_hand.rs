@@ -14,7 +14,7 @@ use singletonjob::contract::{self, Standing, environment, paths, pod};
 use singletonjob::controller::build::rbac::VERBS;
 use singletonjob::lease::notes::{CompletionPolicy, keys};
 use singletonjob::lease::record::Record;
-use singletonjob::lease::timing::{Timing, Wanted};
+use singletonjob::lease::timing::{Timing, TimingSpec};
 
 use super::cluster::Process;
 use super::job::IMAGE;
@@ -58,7 +58,7 @@ pub struct Candidate<'a> {
 impl<'a> ByHand<'a> {
     /// A Lease of `seconds`, free at once, and the right to use it.
     pub async fn create(scenario: &'a Scenario, seconds: u64, completion_policy: CompletionPolicy, backoff_limit: u32) -> Self {
-        let timing = Timing::new(&Wanted::of(Duration::from_secs(seconds))).expect("a lease that fits");
+        let timing = Timing::new(&TimingSpec::of(Duration::from_secs(seconds))).expect("a lease that fits");
         let job = Self { scenario, timing };
         job.allow().await;
         let annotations = lease::annotations(timing, completion_policy, backoff_limit);

@@ -21,7 +21,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use super::super::page::Page;
+use super::super::shared_state::SharedState;
 use super::super::sys::resident::{self, Taken, resident};
 use crate::contract::exit_codes;
 
@@ -59,7 +59,7 @@ pub(super) struct Guard<'a> {
     /// The elector, as wait(2) numbers it.
     pub(super) elector: i32,
     /// Shared with it.
-    pub(super) page: &'a Page,
+    pub(super) page: &'a SharedState,
 }
 
 /// How it ended.

@@ -6,7 +6,7 @@ use std::ptr;
 
 use nix::errno::Errno;
 
-use super::super::page::Page;
+use super::super::shared_state::SharedState;
 use super::super::sys::{self, resident};
 
 /// Below the frame that locks it: far more than the guard's own frames take.
@@ -27,11 +27,11 @@ pub(super) struct Unlocked(Errno, usize);
 /// # Errors
 /// [`Unlocked`] where the kernel refuses: the guard works all the same, unless its memory has to be waited for.
 #[inline(never)]
-pub(super) fn lock(page: &Page) -> Result<(), Unlocked> {
+pub(super) fn lock(page: &SharedState) -> Result<(), Unlocked> {
     touch_stack();
     let here = ptr::from_ref(&page).addr();
     let shared = ptr::from_ref(page).addr();
-    let parts = [resident::text(), here - STACK_BELOW..here + STACK_ABOVE, shared..shared + size_of::<Page>()];
+    let parts = [resident::text(), here - STACK_BELOW..here + STACK_ABOVE, shared..shared + size_of::<SharedState>()];
     let kibibytes = parts.iter().map(Range::len).sum::<usize>().div_ceil(1024);
     parts.into_iter().try_for_each(sys::lock).map_err(|errno| Unlocked(errno, kibibytes))
 }
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn what_is_locked_fits_into_the_oldest_default_limit() {
-        let total = resident::text().len() + STACK_BELOW + STACK_ABOVE + size_of::<Page>();
+        let total = resident::text().len() + STACK_BELOW + STACK_ABOVE + size_of::<SharedState>();
         // Three parts, each of which may begin and end within a page.
         assert!(total + 6 * 4096 <= 64 << 10, "{total} bytes");
     }

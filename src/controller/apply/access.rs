@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 
 use super::remove;
 use crate::contract::field_managers::CONTROLLER;
+use crate::controller::api_call::{Failure, with_deadline};
 use crate::controller::build::rbac::has_metadata;
-use crate::controller::request::{Failure, bounded};
 
 /// Whether the Role is as it should be.
 pub(super) fn is_granted(is: Option<&Role>, wanted: &Role) -> bool {
@@ -55,7 +55,7 @@ where
     K: Resource + Clone + Debug + Serialize + DeserializeOwned,
 {
     let (name, params) = (object.name_any(), PatchParams::apply(CONTROLLER).force());
-    bounded(act, &name, api.patch(&name, &params, &Patch::Apply(object))).await.map(drop)
+    with_deadline(act, &name, api.patch(&name, &params, &Patch::Apply(object))).await.map(drop)
 }
 
 /// The API server fills in the rest of a subject.

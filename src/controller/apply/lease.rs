@@ -5,10 +5,10 @@ use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
 
 use super::{Applied, tolerate_absence};
+use crate::controller::api_call::{Failure, in_our_name, with_deadline};
 use crate::controller::build;
 use crate::controller::build::lease::says;
 use crate::controller::plan::directives::Directives;
-use crate::controller::request::{Failure, bounded, in_our_name};
 
 /// A directive loses a compare-and-swap only against renewals, which are seconds apart.
 const MOST_SWAPS: usize = 4;
@@ -17,12 +17,12 @@ const MOST_SWAPS: usize = 4;
 /// another client wrote the Lease meanwhile, and then all candidates wait.
 pub(super) async fn create(leases: &Api<Lease>, lease: &Lease, free: bool) -> Result<Lease, Failure> {
     let name = lease.name_any();
-    let lease = bounded("creating Lease", &name, leases.create(&in_our_name(), lease)).await?;
+    let lease = with_deadline("creating Lease", &name, leases.create(&in_our_name(), lease)).await?;
     if !free {
         return Ok(lease);
     }
     let marked = build::lease::marked_free(&lease);
-    bounded("freeing the new Lease", &name, leases.replace(&name, &in_our_name(), &marked)).await
+    with_deadline("freeing the new Lease", &name, leases.replace(&name, &in_our_name(), &marked)).await
 }
 
 /// Makes the Lease of the controllers themselves.
@@ -43,7 +43,7 @@ pub(super) async fn annotate(leases: &Api<Lease>, seen: &Lease, directives: &Dir
     let (mut base, mut swaps) = (seen.clone(), 1);
     loop {
         let Some(next) = build::lease::with_directives(&base, directives) else { return Ok(base) };
-        match bounded("annotating Lease", &name, leases.replace(&name, &in_our_name(), &next)).await {
+        match with_deadline("annotating Lease", &name, leases.replace(&name, &in_our_name(), &next)).await {
             Ok(written) => {
                 let said = says(&base);
                 applied.handover = directives.new_handover(&said).cloned();
@@ -53,7 +53,7 @@ pub(super) async fn annotate(leases: &Api<Lease>, seen: &Lease, directives: &Dir
             }
             Err(failure) if failure.is_conflict() && swaps < MOST_SWAPS => {
                 swaps += 1;
-                base = bounded("reading Lease", &name, leases.get(&name)).await?;
+                base = with_deadline("reading Lease", &name, leases.get(&name)).await?;
                 if base.uid() != uid || !directives.may_follow(&says(seen), &says(&base)) {
                     return Err(failure);
                 }
@@ -72,5 +72,5 @@ pub async fn remove(client: &Client, lease: &Lease) -> Result<(), Failure> {
     let exactly = Preconditions { uid: lease.uid(), resource_version: lease.resource_version() };
     let leases: Api<Lease> = Api::namespaced(client.clone(), &namespace);
     let params = DeleteParams::background().preconditions(exactly);
-    tolerate_absence(bounded("deleting Lease", &name, leases.delete(&name, &params)).await.map(drop))
+    tolerate_absence(with_deadline("deleting Lease", &name, leases.delete(&name, &params)).await.map(drop))
 }

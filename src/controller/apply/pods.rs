@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use super::{Applied, tolerate_absence};
 use crate::api::SingletonJob;
 use crate::contract::labels;
+use crate::controller::api_call::{Failure, in_our_name, merging, with_deadline};
 use crate::controller::build;
 use crate::controller::observe::candidate::{PAST_DEADLINE, PodRef, number};
 use crate::controller::observe::{is_of_earlier, is_owned};
 use crate::controller::plan::candidates::RoleLabel;
-use crate::controller::request::{Failure, bounded, in_our_name, merging};
 
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// A standby costs nothing.
@@ -27,14 +27,14 @@ pub(super) async fn create(pods: &Api<Pod>, job: &SingletonJob, mut pod: Pod, ap
     for number in first..first + MOST_NUMBERS {
         let name = format!("{}-{number}", job.name_any());
         pod.metadata.name = Some(name.clone());
-        match bounded("creating Pod", &name, pods.create(&in_our_name(), &pod)).await {
+        match with_deadline("creating Pod", &name, pods.create(&in_our_name(), &pod)).await {
             Ok(_) => {
                 applied.created.push(name);
                 applied.last_number = Some(number);
                 return Ok(());
             }
             Err(failure) if failure.is_conflict() => {
-                let there = bounded("reading Pod", &name, pods.get_opt(&name)).await?;
+                let there = with_deadline("reading Pod", &name, pods.get_opt(&name)).await?;
                 applied.last_number = Some(number);
                 match there {
                     Some(there) if is_owned(&there, job) => return Ok(()),
@@ -52,14 +52,14 @@ pub(super) async fn create(pods: &Api<Pod>, job: &SingletonJob, mut pod: Pod, ap
 /// Asks the API server to validate `pod` without making it.
 pub(super) async fn validate(pods: &Api<Pod>, pod: &Pod) -> Result<(), Failure> {
     let trial = PostParams { dry_run: true, ..in_our_name() };
-    bounded("validating a pod of", "spec.template", pods.create(&trial, pod)).await.map(drop)
+    with_deadline("validating a pod of", "spec.template", pods.create(&trial, pod)).await.map(drop)
 }
 
 /// Labels a pod with its role.
 pub(super) async fn set_role(pods: &Api<Pod>, job: &SingletonJob, label: &RoleLabel) -> Result<(), Failure> {
     let RoleLabel { pod: PodRef { name, uid, version: _ }, role } = label;
     let patch = role_patch(job, uid, role);
-    let result = bounded("labelling Pod", name, pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
+    let result = with_deadline("labelling Pod", name, pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
     tolerate_absence(result.map(drop))
 }
 
@@ -76,11 +76,11 @@ fn role_patch(job: &SingletonJob, uid: &str, role: &str) -> Value {
 
 /// Ends what still runs in a pod, and keeps the pod with its logs: on the version that was seen, so that of all who see it only one does it.
 /// Where it has changed since, the change will be seen too.
-pub(super) async fn retire(pods: &Api<Pod>, pod: &PodRef, applied: &mut Applied) -> Result<(), Failure> {
+pub(super) async fn stop_sidecars(pods: &Api<Pod>, pod: &PodRef, applied: &mut Applied) -> Result<(), Failure> {
     let PodRef { name, uid, version } = pod;
     let exactly = json!({"uid": uid, "resourceVersion": version});
     let patch = json!({"metadata": exactly, "spec": {"activeDeadlineSeconds": PAST_DEADLINE}});
-    let result = bounded("retiring Pod", name, pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
+    let result = with_deadline("retiring Pod", name, pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
     if result.is_ok() {
         applied.retired.push(name.clone());
     }
@@ -90,12 +90,12 @@ pub(super) async fn retire(pods: &Api<Pod>, pod: &PodRef, applied: &mut Applied)
 /// Lets an ended pod stay when its node is lost: tolerations may be prolonged, and are a list that is written as a whole.
 pub(super) async fn keep(pods: &Api<Pod>, pod: &PodRef) -> Result<(), Failure> {
     let PodRef { name, uid, version: _ } = pod;
-    let found = bounded("reading Pod", name, pods.get_opt(name)).await?.filter(|pod| pod.uid().as_ref() == Some(uid));
+    let found = with_deadline("reading Pod", name, pods.get_opt(name)).await?.filter(|pod| pod.uid().as_ref() == Some(uid));
     let Some(pod) = found else { return Ok(()) };
     let exactly = json!({"uid": uid, "resourceVersion": pod.resource_version()});
     let tolerations = build::pod::lasting(pod.spec.and_then(|spec| spec.tolerations).unwrap_or_default());
     let patch = json!({"metadata": exactly, "spec": {"tolerations": tolerations}});
-    let result = bounded("keeping Pod", name, pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
+    let result = with_deadline("keeping Pod", name, pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
     tolerate_absence(result.map(drop))
 }
 

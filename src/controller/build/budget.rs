@@ -16,7 +16,7 @@ pub fn budget(job: &SingletonJob, min_available: i32) -> PodDisruptionBudget {
     let selected = [(labels::JOB.to_owned(), name.clone())].into();
     PodDisruptionBudget {
         metadata: ObjectMeta {
-            name: Some(names::beside(&name)),
+            name: Some(names::child_name(&name)),
             namespace: job.namespace(),
             labels: Some(names::labels(&name)),
             owner_references: job.controller_owner_ref(&()).map(|owner| vec![owner]),

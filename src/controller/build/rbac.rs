@@ -36,7 +36,7 @@ pub fn binding(job: &SingletonJob, service_accounts: &[String]) -> RoleBinding {
         role_ref: RoleRef {
             api_group: Some("rbac.authorization.k8s.io".into()),
             kind: "Role".into(),
-            name: names::beside(&job.name_any()),
+            name: names::child_name(&job.name_any()),
         },
         subjects: Some(service_accounts.iter().map(subject).collect()),
     }
@@ -44,7 +44,7 @@ pub fn binding(job: &SingletonJob, service_accounts: &[String]) -> RoleBinding {
 
 fn metadata(job: &SingletonJob) -> ObjectMeta {
     ObjectMeta {
-        name: Some(names::beside(&job.name_any())),
+        name: Some(names::child_name(&job.name_any())),
         namespace: job.namespace(),
         labels: Some(names::labels(&job.name_any())),
         ..ObjectMeta::default()

@@ -2,9 +2,9 @@
 
 use kube::{Client, Resource};
 
-use super::{Nodes, Observed, claims, fate, with_room};
+use super::{Nodes, Observed, holder_pod, volume_claims, with_room};
 use crate::api::SingletonJob;
-use crate::controller::request::Failure;
+use crate::controller::api_call::Failure;
 use crate::lease::identity::Identity;
 
 /// What is asked.
@@ -29,10 +29,10 @@ pub async fn answer(
 ) -> Result<Observed, Failure> {
     if let (Some(holder), Some(seen)) = (questions.holder, &observed.lease) {
         let made = seen.object.meta().creation_timestamp.as_ref().map(|time| time.0);
-        observed.fate = Some(Box::pin(fate::look(client, job, &holder, &seen.record, made)).await?);
+        observed.holder_pod_state = Some(Box::pin(holder_pod::look(client, job, &holder, &seen.record, made)).await?);
     }
     if questions.claims {
-        observed.claims = Box::pin(claims::look(client, job)).await;
+        observed.claims = Box::pin(volume_claims::look(client, job)).await;
         observed = with_room(job, observed, nodes);
     }
     Ok(observed)

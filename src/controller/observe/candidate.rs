@@ -1,6 +1,6 @@
 //! What a candidate pod says about itself.
 
-pub mod hindrance;
+pub mod start_failure;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
@@ -10,7 +10,7 @@ use kube::ResourceExt;
 
 use crate::contract::{TERMINATION_PREFIX, exit_codes, labels, paths, pod};
 use crate::controller::names;
-use hindrance::Hindrance;
+use start_failure::StartFailure;
 
 /// A candidate pod of one SingletonJob.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct Candidate {
     /// The role label as it is.
     pub role: Option<String>,
     /// Whether it takes part.
-    pub life: Life,
+    pub phase: Phase,
     /// Whether it is known to have held the Lease.
     pub has_held: bool,
     /// Whether the pod is ready; of the holder, whether its workload has been, too, where its agent reports that.
@@ -43,21 +43,21 @@ pub struct Candidate {
     /// Whether its agent reports in the Lease when its workload has become ready.
     pub reports_readiness: bool,
     /// Whether it could take over, where it does not hold the Lease: its pod is ready, or would be, were standbys to be ready.
-    pub able: bool,
+    pub can_take_over: bool,
     /// Since when the pod is not ready, on its node's clock; `None` if it is, or if the kubelet does not say.
     pub unready_since: Option<Timestamp>,
     /// Why it does not start.
-    pub hindrance: Option<Hindrance>,
+    pub start_failure: Option<StartFailure>,
     /// Since when it is on its node and has not started. `None` if it has, or is on none.
     pub starting_since: Option<Timestamp>,
     /// Whether other containers of the pod run on although its gated one has ended, and have not been told to end.
-    pub lingers: bool,
+    pub has_running_sidecars: bool,
     /// Whether it would leave a node that does not answer after 30 s, as candidates do that have not ended.
     pub fleeting: bool,
     /// Names of the ordinary containers beside its gated one, those that were injected included.
     pub beside: Vec<String>,
     /// The last that its agent had to complain of, while it is not able.
-    pub complaint: Option<Complaint>,
+    pub agent_error: Option<AgentError>,
     /// When it became what it is: ready, started, or made.
     pub since: Option<Timestamp>,
     /// The terminations of its gated container that the kubelet still reports: at most two.
@@ -90,13 +90,13 @@ pub struct Termination {
 
 /// Whether a candidate takes part.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Life {
+pub enum Phase {
     /// It runs, or is going to.
-    Alive,
+    Active,
     /// It is being deleted, or its node is gone and no kubelet can say.
-    Leaving,
+    Terminating,
     /// It has ended and is kept for its log.
-    Ended(End),
+    Terminated(End),
 }
 
 /// How a candidate ended.
@@ -145,7 +145,7 @@ impl End {
 
 /// What an agent said when it ended before it could stand by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Complaint {
+pub struct AgentError {
     /// Whether its workload could not be fenced where it is.
     pub failed_self_test: bool,
     /// One sentence.
@@ -187,7 +187,7 @@ impl Candidate {
         let ready = said.filter(|(holds, _)| *holds);
         let is_ready = ready.is_some();
         let able = is_ready || is_able(&spec, &status, gated);
-        let life = life(pod, &spec, &status, container);
+        let phase = phase(pod, &spec, &status, container);
         Self {
             name: pod.name_any(),
             uid: pod.uid().unwrap_or_default(),
@@ -198,18 +198,18 @@ impl Candidate {
             made_for: pod.labels().get(labels::MADE_FOR_RUN).and_then(|number| number.parse().ok()),
             service_account: spec.service_account_name.clone().unwrap_or_else(|| "default".to_owned()),
             role: pod.labels().get(labels::ROLE).cloned(),
-            lingers: matches!(life, Life::Ended(_)) && lingers(&spec, &status),
-            life,
+            has_running_sidecars: matches!(phase, Phase::Terminated(_)) && has_running_sidecars(&spec, &status),
+            phase,
             beside: spec.containers.iter().map(|container| container.name.clone()).filter(|name| name != gated).collect(),
             fleeting: spec.tolerations.iter().flatten().any(is_ours),
             has_held: false,
             ready: is_ready,
             reports_readiness: pod.annotations().get(labels::READINESS).is_some_and(|who| who == labels::READINESS_REPORTED),
-            able,
+            can_take_over: able,
             unready_since: said.filter(|(holds, _)| !holds).and_then(|(_, since)| since),
-            hindrance: (!able).then(|| hindrance::of(&spec, &status, gated)).flatten(),
+            start_failure: (!able).then(|| start_failure::of(&spec, &status, gated)).flatten(),
             starting_since: starting_since(&spec, &status),
-            complaint: (!able).then(|| complaint(container)).flatten(),
+            agent_error: (!able).then(|| agent_error(container)).flatten(),
             since: match ready {
                 Some((_, since)) => since,
                 None if able => container.and_then(started),
@@ -227,7 +227,7 @@ impl Candidate {
 
     /// Whether it takes part.
     pub fn is_alive(&self) -> bool {
-        self.life == Life::Alive
+        self.phase == Phase::Active
     }
 
     /// Whether it ended without an attempt and without being asked to, whatever its exit code: nothing but the pace of its replacement keeps
@@ -247,9 +247,9 @@ impl Candidate {
 
     /// How it ended, if it did.
     pub fn end(&self) -> Option<&End> {
-        match &self.life {
-            Life::Ended(end) => Some(end),
-            Life::Alive | Life::Leaving => None,
+        match &self.phase {
+            Phase::Terminated(end) => Some(end),
+            Phase::Active | Phase::Terminating => None,
         }
     }
 }
@@ -318,17 +318,17 @@ fn started(container: &ContainerStatus) -> Option<Timestamp> {
 }
 
 /// A one-shot's candidate has ended with its gated container, whatever the others in the pod do; a service's is restarted in place.
-fn life(pod: &Pod, spec: &PodSpec, status: &PodStatus, gated: Option<&ContainerStatus>) -> Life {
+fn phase(pod: &Pod, spec: &PodSpec, status: &PodStatus, gated: Option<&ContainerStatus>) -> Phase {
     if pod.metadata.deletion_timestamp.is_some() {
-        return Life::Leaving;
+        return Phase::Terminating;
     }
     let phase = status.phase.as_deref().unwrap_or("Pending");
     let spent = spec.restart_policy.as_deref() == Some("Never") && gated.and_then(terminated).is_some();
     if !spent && !matches!(phase, "Succeeded" | "Failed") {
-        return Life::Alive;
+        return Phase::Active;
     }
     let ended = gated.and_then(terminated);
-    Life::Ended(End {
+    Phase::Terminated(End {
         succeeded: ended.map_or(phase == "Succeeded", |ended| ended.exit_code == 0),
         exit_code: ended.map(|ended| ended.exit_code),
         reason: ended.and_then(|ended| ended.reason.clone()).or(status.reason.clone()),
@@ -360,7 +360,7 @@ fn is_rejection(reason: &str) -> bool {
 }
 
 /// Sidecars among the init containers are none of these: the kubelet ends them by itself.
-fn lingers(spec: &PodSpec, status: &PodStatus) -> bool {
+fn has_running_sidecars(spec: &PodSpec, status: &PodStatus) -> bool {
     let is_over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
     let runs = |name: &str| container(status, name).and_then(terminated).is_none();
     !is_over && spec.active_deadline_seconds != Some(PAST_DEADLINE) && spec.containers.iter().any(|container| runs(&container.name))
@@ -379,12 +379,12 @@ fn terminations(container: &ContainerStatus) -> Vec<Termination> {
     states.filter_map(|state| state.terminated.as_ref()).filter_map(termination).collect()
 }
 
-fn complaint(container: Option<&ContainerStatus>) -> Option<Complaint> {
+fn agent_error(container: Option<&ContainerStatus>) -> Option<AgentError> {
     let states = [container?.state.as_ref(), container?.last_state.as_ref()];
     let said = |state: &ContainerState| state.terminated.as_ref().and_then(|ended| Some((ended.exit_code, ended.message.clone()?)));
     let (code, message) = states.into_iter().flatten().find_map(said)?;
     let message = message.strip_prefix(TERMINATION_PREFIX)?.to_owned();
-    Some(Complaint { failed_self_test: code == exit_codes::SELF_TEST_FAILED, message })
+    Some(AgentError { failed_self_test: code == exit_codes::SELF_TEST_FAILED, message })
 }
 
 #[cfg(test)]
@@ -468,7 +468,7 @@ mod tests {
     #[test]
     fn a_pod_that_was_just_made_is_alive_and_not_ready() {
         let candidate = candidate("Never", json!({"phase": "Pending"}));
-        assert_eq!((candidate.life, candidate.ready, candidate.number), (Life::Alive, false, 12));
+        assert_eq!((candidate.phase, candidate.ready, candidate.number), (Phase::Active, false, 12));
     }
 
     #[test]
@@ -513,28 +513,34 @@ mod tests {
         };
         let ours = || json!({"exec": {"command": ["x"]}});
         let able = read(ours(), true, true, true);
-        assert!(able.able && !able.ready && able.since == "2026-01-01T00:00:05Z".parse().ok());
-        assert!(!read(json!(null), true, true, true).able, "where standbys are to be ready, only ready ones are able");
-        assert!(!read(ours(), false, true, true).able, "it has not read its Lease");
-        assert!(!read(ours(), true, false, true).able && !read(ours(), true, true, false).able, "something beside it is not ready");
+        assert!(able.can_take_over && !able.ready && able.since == "2026-01-01T00:00:05Z".parse().ok());
+        assert!(!read(json!(null), true, true, true).can_take_over, "where standbys are to be ready, only ready ones are able");
+        assert!(!read(ours(), false, true, true).can_take_over, "it has not read its Lease");
+        assert!(
+            !read(ours(), true, false, true).can_take_over && !read(ours(), true, true, false).can_take_over,
+            "something beside it is not ready"
+        );
     }
 
     #[test]
     fn containers_that_run_on_after_the_workload_are_seen_until_they_are_told_to_end() {
-        let lingers = |deadline: Value, main: Value, side: Value| {
+        let has_running_sidecars = |deadline: Value, main: Value, side: Value| {
             let status = |name, state| json!({"name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
             let pod = json!({
                 "metadata": {"name": "web-12", "uid": "u"},
                 "spec": {"containers": [self::main(), {"name": "side"}], "restartPolicy": "Never", "activeDeadlineSeconds": deadline},
                 "status": {"phase": "Running", "containerStatuses": [status("main", main), status("side", side)]},
             });
-            Candidate::read(&serde_json::from_value(pod).expect("a pod")).lingers
+            Candidate::read(&serde_json::from_value(pod).expect("a pod")).has_running_sidecars
         };
         let (running, ended) = (json!({"running": {}}), json!({"terminated": {"exitCode": 0}}));
-        assert!(lingers(json!(null), ended.clone(), running.clone()) && lingers(json!(600), ended.clone(), running.clone()));
-        assert!(!lingers(json!(PAST_DEADLINE), ended.clone(), running.clone()), "told already");
-        assert!(!lingers(json!(null), running.clone(), ended.clone()), "the workload runs");
-        assert!(!lingers(json!(null), ended.clone(), ended), "nothing runs");
+        assert!(
+            has_running_sidecars(json!(null), ended.clone(), running.clone())
+                && has_running_sidecars(json!(600), ended.clone(), running.clone())
+        );
+        assert!(!has_running_sidecars(json!(PAST_DEADLINE), ended.clone(), running.clone()), "told already");
+        assert!(!has_running_sidecars(json!(null), running.clone(), ended.clone()), "the workload runs");
+        assert!(!has_running_sidecars(json!(null), ended.clone(), ended), "nothing runs");
     }
 
     #[test]
@@ -551,7 +557,7 @@ mod tests {
         let curious = json!({"name": "side", "volumeMounts": [{"name": pod::CREDENTIALS_VOLUME, "mountPath": "/elsewhere"}]});
         for containers in [vec![json!({"name": "side"}), main()], vec![main(), json!({"name": "side"})], vec![curious, main()]] {
             let candidate = read(containers);
-            assert!(candidate.is_alive() && !candidate.lingers, "its attempt goes on");
+            assert!(candidate.is_alive() && !candidate.has_running_sidecars, "its attempt goes on");
         }
     }
 
@@ -559,10 +565,10 @@ mod tests {
     fn an_agent_that_cannot_read_its_lease_is_a_fault_and_no_attempt() {
         let candidate = candidate("Never", ended(exit_codes::LEASE_UNREADABLE, "singletonjob-agent: reading lease a/b at c: refused"));
         assert!(candidate.end().is_some_and(End::is_fault));
-        let complaint = |failed_self_test, message: &str| Some(Complaint { failed_self_test, message: message.into() });
-        assert_eq!(candidate.complaint, complaint(false, "reading lease a/b at c: refused"));
+        let agent_error = |failed_self_test, message: &str| Some(AgentError { failed_self_test, message: message.into() });
+        assert_eq!(candidate.agent_error, agent_error(false, "reading lease a/b at c: refused"));
         let unable = self::candidate("Never", ended(exit_codes::SELF_TEST_FAILED, "singletonjob-agent: the agent has pid 7, not 1"));
-        assert_eq!(unable.complaint, complaint(true, "the agent has pid 7, not 1"));
+        assert_eq!(unable.agent_error, agent_error(true, "the agent has pid 7, not 1"));
         assert!(!self::candidate("Never", ended(exit_codes::LEASE_UNREADABLE, "the workload's own 122")).end().is_some_and(End::is_fault));
     }
 
@@ -601,11 +607,11 @@ mod tests {
             "name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 0,
             "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}},
         }]});
-        let hindrance = candidate("Never", waiting).hindrance.expect("one");
-        assert_eq!((&*hindrance.reason, &*hindrance.message), ("ErrImagePull", "container main: no such image"));
+        let start_failure = candidate("Never", waiting).start_failure.expect("one");
+        assert_eq!((&*start_failure.reason, &*start_failure.message), ("ErrImagePull", "container main: no such image"));
         let unschedulable = json!({"conditions": [
             {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes are available"},
         ]});
-        assert_eq!(candidate("Never", unschedulable).hindrance.expect("one").reason, "Unschedulable");
+        assert_eq!(candidate("Never", unschedulable).start_failure.expect("one").reason, "Unschedulable");
     }
 }

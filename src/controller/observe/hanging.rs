@@ -9,10 +9,10 @@ use kube::{Api, Client, ResourceExt};
 
 use super::Observed;
 use super::candidate::Candidate;
-use super::candidate::hindrance::Hindrance;
+use super::candidate::start_failure::StartFailure;
 use crate::api::SingletonJob;
+use crate::controller::api_call::with_deadline;
 use crate::controller::quote::without_ids;
-use crate::controller::request::bounded;
 
 /// How long a pod that is on a node may take to start before it is asked why.
 pub const HANGS_AFTER: Duration = Duration::from_secs(30);
@@ -23,7 +23,7 @@ const CONTAINERS: [&str; 3] = ["spec.containers", "spec.initContainers", "spec.e
 
 /// How long `candidate` may still take to start on its node before it hangs. `None` if it is not starting, or its status says what hinders it.
 pub fn left(candidate: &Candidate, now: Timestamp) -> Option<Duration> {
-    if !candidate.is_alive() || candidate.hindrance.is_some() {
+    if !candidate.is_alive() || candidate.start_failure.is_some() {
         return None;
     }
     let since = candidate.starting_since?;
@@ -34,9 +34,9 @@ pub fn left(candidate: &Candidate, now: Timestamp) -> Option<Duration> {
 pub async fn explain(client: &Client, job: &SingletonJob, mut observed: Observed, now: Timestamp) -> Observed {
     let hangs = |candidate: &&mut Candidate| left(candidate, now) == Some(Duration::ZERO);
     if let Some(hanging) = observed.candidates.iter_mut().filter(hangs).last() {
-        hanging.hindrance = match warnings(client, job, hanging).await {
+        hanging.start_failure = match warnings(client, job, hanging).await {
             Some(warnings) => newest(warnings, hanging.starting_since),
-            None => Some(Hindrance { reason: NOT_STARTED.to_owned(), message: "the API server does not say why".to_owned() }),
+            None => Some(StartFailure { reason: NOT_STARTED.to_owned(), message: "the API server does not say why".to_owned() }),
         };
     }
     observed
@@ -46,7 +46,7 @@ pub async fn explain(client: &Client, job: &SingletonJob, mut observed: Observed
 async fn warnings(client: &Client, job: &SingletonJob, pod: &Candidate) -> Option<Vec<Event>> {
     let events: Api<Event> = Api::namespaced(client.clone(), &job.namespace().unwrap_or_default());
     let about = ListParams::default().fields(&format!("type=Warning,involvedObject.uid={}", pod.uid));
-    match bounded("listing events about Pod", &pod.name, events.list(&about)).await {
+    match with_deadline("listing events about Pod", &pod.name, events.list(&about)).await {
         Ok(list) => Some(list.items),
         Err(failure) => {
             let advice = if failure.is_denied() { "; apply the operator's manifests again" } else { "" };
@@ -57,11 +57,11 @@ async fn warnings(client: &Client, job: &SingletonJob, pod: &Candidate) -> Optio
 }
 
 /// The newest that was seen `since` the pod began to start: what hindered it before does so no more.
-fn newest(warnings: Vec<Event>, since: Option<Timestamp>) -> Option<Hindrance> {
+fn newest(warnings: Vec<Event>, since: Option<Timestamp>) -> Option<StartFailure> {
     let newest = warnings.into_iter().filter(|event| last_seen(event) >= since).max_by_key(last_seen)?;
     let place = container(&newest).map_or(String::new(), |container| format!("container {container}: "));
     let message = place + &without_ids(newest.message.as_deref().unwrap_or_default());
-    Some(Hindrance { reason: newest.reason.unwrap_or_default(), message })
+    Some(StartFailure { reason: newest.reason.unwrap_or_default(), message })
 }
 
 /// The container that `event` is about: its `fieldPath` reads `spec.containers{web}`. `None` if it is about the whole pod.
@@ -102,7 +102,7 @@ mod tests {
             ),
             event("Failed", "early", json!({"eventTime": precise(4)})),
         ];
-        let reasons = |events: &[Event]| newest(events.to_vec(), None).map(|hindrance| hindrance.reason);
+        let reasons = |events: &[Event]| newest(events.to_vec(), None).map(|start_failure| start_failure.reason);
         assert_eq!(reasons(&events).as_deref(), Some("FailedCreatePodSandBox"));
         assert_eq!(reasons(&events[2..]).as_deref(), Some("Failed"));
         assert_eq!(reasons(&[]), None);

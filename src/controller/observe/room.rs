@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{Node, PodSpec};
 use kube::ResourceExt;
 
 use super::candidate::Candidate;
-use super::claims::{self, Claims};
+use super::volume_claims::{self, VolumeClaims};
 use crate::api::SingletonJob;
 
 /// The label of a node that no other has.
@@ -28,13 +28,13 @@ pub fn since<'a>(job: &SingletonJob, crowded: &str, nodes: impl Iterator<Item = 
 }
 
 /// Whether the template itself says where its pods are, or their volumes do. Claims that were not asked after are those of one node.
-pub fn is_pinned(job: &SingletonJob, known: &Claims) -> bool {
+pub fn is_pinned(job: &SingletonJob, known: &VolumeClaims) -> bool {
     let Some(pod) = &job.spec.template.spec else { return true };
     let has_own_rules = pod.topology_spread_constraints.as_ref().is_some_and(|rules| !rules.is_empty())
         || pod.affinity.as_ref().is_some_and(|affinity| affinity.pod_affinity.is_some() || affinity.pod_anti_affinity.is_some());
     let names_node = pod.node_name.is_some() || pod.node_selector.as_ref().is_some_and(|labels| labels.contains_key(HOSTNAME));
     let of_one_node = |claim: &str| known.get(claim).is_none_or(|modes| !modes.iter().any(|mode| SHARED.contains(&mode.as_str())));
-    has_own_rules || names_node || requires_hostname(pod) || claims::of(job).any(|(_, claim)| of_one_node(&claim.claim_name))
+    has_own_rules || names_node || requires_hostname(pod) || volume_claims::of(job).any(|(_, claim)| of_one_node(&claim.claim_name))
 }
 
 fn requires_hostname(pod: &PodSpec) -> bool {
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_template_that_says_where_its_pods_are_is_left_to_it() {
-        let is_pinned = |pod: Value| is_pinned(&job(pod), &Claims::new());
+        let is_pinned = |pod: Value| is_pinned(&job(pod), &VolumeClaims::new());
         assert!(!is_pinned(json!({})) && !is_pinned(json!({"nodeSelector": {"disk": "ssd"}})));
         let affinity = |kind: &str, rule: Value| json!({"affinity": {kind: rule}});
         let hostname = json!({"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_claim_that_nodes_can_share_pins_nothing() {
         let job = job(json!({"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}));
-        let known = |mode: &str| Claims::from([("data".to_owned(), vec![mode.to_owned()])]);
+        let known = |mode: &str| VolumeClaims::from([("data".to_owned(), vec![mode.to_owned()])]);
         assert!(!is_pinned(&job, &known("ReadWriteMany")) && is_pinned(&job, &known("ReadWriteOnce")));
     }
 }

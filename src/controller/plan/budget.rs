@@ -22,7 +22,7 @@ pub fn min_available(job: &SingletonJob, observed: &Observed) -> Option<i32> {
 /// Whether a candidate could take over that is not drained with the holder.
 fn is_followed(observed: &Observed) -> bool {
     let holder = observed.holder_pod().and_then(|holder| holder.node.as_ref());
-    let is_elsewhere = |standby: &Candidate| standby.able && standby.node.is_some() && standby.node.as_ref() != holder;
+    let is_elsewhere = |standby: &Candidate| standby.can_take_over && standby.node.is_some() && standby.node.as_ref() != holder;
     holder.is_some() && candidates::alive(observed).any(is_elsewhere)
 }
 

@@ -38,7 +38,7 @@ pub fn pace(observed: &Observed, now: Timestamp) -> Duration {
     let is_of_now = |candidate: &&Candidate| candidate.template_hash.as_ref().is_none_or(|hash| *hash == observed.template_hash);
     let ended = || observed.candidates.iter().filter(is_of_now).filter_map(|candidate| Some((candidate, candidate.end()?)));
     let newest_attempt = ended().filter(|(candidate, _)| !candidate.was_in_vain()).map(|(candidate, _)| candidate.number).max();
-    let able = observed.candidates.iter().filter(|candidate| candidate.able).map(|candidate| candidate.number).max();
+    let able = observed.candidates.iter().filter(|candidate| candidate.can_take_over).map(|candidate| candidate.number).max();
     let in_vain = || ended().filter(|(candidate, _)| candidate.was_in_vain());
     let newest = in_vain().filter(|(candidate, _)| Some(candidate.number) > newest_attempt.max(able)).count();
     let Some(exponent) = newest.min(MOST_FAULTS).checked_sub(1) else { return Duration::ZERO };

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use super::super::observe::fate::Fate;
-use super::super::observe::{Observed, Seen};
+use super::super::observe::holder_pod::HolderPodState;
+use super::super::observe::{Observed, ObservedLease};
 use super::policy::{delay_seconds, unreachable_holder};
 use super::request::annotation;
 use super::runs;
@@ -30,7 +30,7 @@ pub enum Block {
         node: Option<String>,
     },
     /// No person has said that it is gone.
-    NoWord {
+    AwaitingConfirmation {
         /// Who fell silent.
         holder: Identity,
         /// What would have to be said.
@@ -59,7 +59,7 @@ pub fn cleared(job: &SingletonJob, observed: &Observed) -> Option<Cleared> {
     let seen = silent(job, observed)?;
     let known = match unreachable_holder(job) {
         UnreachableHolder::AfterLeaseExpiry => return None,
-        UnreachableHolder::AfterPodGone => observed.fate.as_ref().is_some_and(Fate::is_over),
+        UnreachableHolder::AfterPodGone => observed.holder_pod_state.as_ref().is_some_and(HolderPodState::is_over),
         UnreachableHolder::Manual => is_named(job, &suspect(job, seen)),
     };
     let record = &seen.record;
@@ -72,9 +72,9 @@ pub fn block(job: &SingletonJob, observed: &Observed) -> Option<Block> {
 }
 
 /// Whether takeover waits until the cluster or a user confirms that the holder is gone, however long that takes.
-pub fn waits_for_word(job: &SingletonJob, observed: &Observed) -> bool {
+pub fn awaits_confirmation(job: &SingletonJob, observed: &Observed) -> bool {
     let block = block(job, observed).or_else(|| remembered_block(job, observed));
-    matches!(block, Some(Block::PodNotGone { .. } | Block::NoWord { .. }))
+    matches!(block, Some(Block::PodNotGone { .. } | Block::AwaitingConfirmation { .. }))
 }
 
 /// What blocks, as far as status knows, while this controller cannot tell yet: it has begun to look since, and seen no sign of life.
@@ -86,24 +86,24 @@ pub fn remembered_block(job: &SingletonJob, observed: &Observed) -> Option<Block
 /// Whether status says of the very holder of now that it fell silent, and this controller has neither seen a sign of life of it nor looked for
 /// long enough to say so itself. An expired tenure does not come back to life: what is remembered is the better guess.
 pub fn is_remembered_silent(job: &SingletonJob, observed: &Observed) -> bool {
-    let Some(Seen { record, look, .. }) = &observed.lease else { return false };
+    let Some(ObservedLease { record, observation, .. }) = &observed.lease else { return false };
     let same = record.holder.as_ref().is_some_and(|holder| last_holder(job) == Some(holder.as_str()));
     let conditions = job.status.as_ref().map_or(&[][..], |status| &status.conditions);
     let silent = [reasons::EXPIRED, reasons::OUTCOME_RECORDED];
     let held = find_condition(conditions, types::HELD).filter(|held| held.status == "False");
     let expired = held.is_some_and(|held| silent.contains(&held.reason.as_str()));
-    same && expired && !look.seen_alive && !observed.remaining().is_zero()
+    same && expired && !observation.seen_alive && !observed.remaining().is_zero()
 }
 
-fn block_of(job: &SingletonJob, observed: &Observed, seen: &Seen) -> Option<Block> {
+fn block_of(job: &SingletonJob, observed: &Observed, seen: &ObservedLease) -> Option<Block> {
     let clear = seen.record.is_cleared() || cleared(job, observed).is_some();
     let holder = suspect(job, seen);
     match unreachable_holder(job) {
         UnreachableHolder::AfterPodGone if !clear => Some(not_gone(&holder, observed)),
-        UnreachableHolder::Manual if !clear => Some(no_word(job, holder)),
+        UnreachableHolder::Manual if !clear => Some(awaiting_confirmation(job, holder)),
         _ => {
             let delay = Duration::from_secs(delay_seconds(job).into());
-            (seen.look.unchanged < seen.record.lease_duration + delay).then_some(Block::Delay { holder, delay })
+            (seen.observation.unchanged < seen.record.lease_duration + delay).then_some(Block::Delay { holder, delay })
         }
     }
 }
@@ -132,24 +132,24 @@ fn used_up(known: Option<String>, word: &str) -> Option<String> {
 }
 
 /// The Lease of a holder that has let it pass, while anybody wants it.
-fn silent<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Seen> {
+fn silent<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a ObservedLease> {
     if observed.remaining().is_zero() { wanted(job, observed) } else { None }
 }
 
 /// A Lease that was not given back, while anybody wants it.
-fn wanted<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Seen> {
+fn wanted<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a ObservedLease> {
     let wanted = !job.spec.is_stopped() && !runs::is_over(job, observed);
     observed.lease.as_ref().filter(|seen| wanted && !seen.record.is_released())
 }
 
 /// Who may still run: the holder, or the last one before a client emptied the Lease.
-fn suspect(job: &SingletonJob, seen: &Seen) -> Identity {
+fn suspect(job: &SingletonJob, seen: &ObservedLease) -> Identity {
     let last = || last_holder(job).map(Identity::read);
     seen.record.holder.clone().or_else(last).unwrap_or_else(|| Identity::read(Identity::UNKNOWN))
 }
 
 /// Made where no candidate could hold it, and not marked as free for want of a moment.
-fn was_never_held(job: &SingletonJob, seen: &Seen) -> bool {
+fn was_never_held(job: &SingletonJob, seen: &ObservedLease) -> bool {
     seen.record.holder.is_none() && seen.record.acquire_time.is_none() && last_holder(job).is_none()
 }
 
@@ -175,16 +175,16 @@ fn is_used_up(job: &SingletonJob, holder: &Identity) -> bool {
 }
 
 fn not_gone(holder: &Identity, observed: &Observed) -> Block {
-    let (pod, node) = match &observed.fate {
+    let (pod, node) = match &observed.holder_pod_state {
         Some(fate) => (fate.pod().unwrap_or(holder.pod()), fate.node()),
         None => (holder.pod(), None),
     };
     Block::PodNotGone { pod: pod.to_owned(), node: node.map(str::to_owned) }
 }
 
-fn no_word(job: &SingletonJob, holder: Identity) -> Block {
+fn awaiting_confirmation(job: &SingletonJob, holder: Identity) -> Block {
     let word = if is_used_up(job, &holder) { holder.as_str() } else { holder.pod() };
-    Block::NoWord { word: word.to_owned(), said: word_given(job).map(str::to_owned), holder }
+    Block::AwaitingConfirmation { word: word.to_owned(), said: word_given(job).map(str::to_owned), holder }
 }
 
 #[cfg(test)]
@@ -192,7 +192,7 @@ fn no_word(job: &SingletonJob, holder: Identity) -> Block {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::super::observe::sightings::Look;
+    use super::super::super::observe::lease_observations::Observation;
     use super::*;
     use crate::lease::record::Record;
 
@@ -222,16 +222,16 @@ mod tests {
         }))
         .expect("a Lease");
         let record = Record::read(&object).expect("a record");
-        let look = Look { unchanged: Duration::from_secs(unchanged), ..Look::default() };
-        Observed { lease: Some(Seen { object, record, look }), ..Observed::default() }
+        let observation = Observation { unchanged: Duration::from_secs(unchanged), ..Observation::default() };
+        Observed { lease: Some(ObservedLease { object, record, observation }), ..Observed::default() }
     }
 
-    fn silent_for(unchanged: u64, fate: Option<Fate>) -> Observed {
-        Observed { fate, ..lease(Some(HOLDER), json!({}), unchanged) }
+    fn silent_for(unchanged: u64, holder_pod_state: Option<HolderPodState>) -> Observed {
+        Observed { holder_pod_state, ..lease(Some(HOLDER), json!({}), unchanged) }
     }
 
-    fn unproven() -> Fate {
-        Fate::Unproven { pod: "web-2".into(), node: Some("node-a".into()) }
+    fn unproven() -> HolderPodState {
+        HolderPodState::Unproven { pod: "web-2".into(), node: Some("node-a".into()) }
     }
 
     fn word_for(holder: Option<&str>) -> Cleared {
@@ -246,10 +246,10 @@ mod tests {
         let mut suspended = job.clone();
         suspended.spec.suspend = true;
         for (job, observed) in [
-            (&job, silent_for(14, Some(Fate::Gone))),
-            (&job, Observed { fate: Some(Fate::Gone), ..lease(None, released, 60) }),
-            (&suspended, silent_for(60, Some(Fate::Gone))),
-            (&job, Observed { fate: Some(Fate::Gone), ..Observed::default() }),
+            (&job, silent_for(14, Some(HolderPodState::Gone))),
+            (&job, Observed { holder_pod_state: Some(HolderPodState::Gone), ..lease(None, released, 60) }),
+            (&suspended, silent_for(60, Some(HolderPodState::Gone))),
+            (&job, Observed { holder_pod_state: Some(HolderPodState::Gone), ..Observed::default() }),
         ] {
             assert_eq!((in_question(job, &observed), cleared(job, &observed), block(job, &observed)), (None, None, None));
         }
@@ -269,7 +269,7 @@ mod tests {
     fn after_pod_gone_clears_by_every_kind_of_end_and_by_nothing_else() {
         let job = job("AfterPodGone", Some("web-2"), None);
         assert_eq!(in_question(&job, &silent_for(15, None)), Some(Identity::read(HOLDER)));
-        for fate in [Fate::Gone, Fate::Ended, Fate::OutOfService("node-a".into())] {
+        for fate in [HolderPodState::Gone, HolderPodState::Ended, HolderPodState::OutOfService("node-a".into())] {
             assert_eq!(cleared(&job, &silent_for(60, Some(fate.clone()))), Some(word_for(Some(HOLDER))), "{fate:?}");
             assert_eq!(block(&job, &silent_for(60, Some(fate))), None);
         }
@@ -291,7 +291,7 @@ mod tests {
         };
         let looked = |unchanged, seen_alive| {
             let mut observed = silent_for(unchanged, None);
-            observed.lease.as_mut().expect("a Lease").look.seen_alive = seen_alive;
+            observed.lease.as_mut().expect("a Lease").observation.seen_alive = seen_alive;
             observed
         };
         let table = vec![
@@ -353,12 +353,12 @@ mod tests {
     #[test]
     fn a_person_is_told_what_to_write_and_that_what_stands_there_does_nothing() {
         let blocked = |word, handled| block(&job("Manual", word, handled), &silent_for(60, None));
-        let no_word = |word: &str, said: Option<&str>| {
-            Some(Block::NoWord { holder: Identity::read(HOLDER), word: word.into(), said: said.map(str::to_owned) })
+        let awaiting_confirmation = |word: &str, said: Option<&str>| {
+            Some(Block::AwaitingConfirmation { holder: Identity::read(HOLDER), word: word.into(), said: said.map(str::to_owned) })
         };
-        assert_eq!(blocked(None, None), no_word("web-2", None));
-        assert_eq!(blocked(Some("web-1"), None), no_word("web-2", Some("web-1")));
-        assert_eq!(blocked(Some("web-2"), Some(EARLIER)), no_word(HOLDER, Some("web-2")));
+        assert_eq!(blocked(None, None), awaiting_confirmation("web-2", None));
+        assert_eq!(blocked(Some("web-1"), None), awaiting_confirmation("web-2", Some("web-1")));
+        assert_eq!(blocked(Some("web-2"), Some(EARLIER)), awaiting_confirmation(HOLDER, Some("web-2")));
     }
 
     #[test]
@@ -389,7 +389,7 @@ mod tests {
 
     #[test]
     fn of_an_emptied_lease_the_last_holder_is_in_question_and_a_new_one_needs_no_word() {
-        let emptied = Observed { fate: Some(Fate::Gone), ..lease(None, json!({}), 60) };
+        let emptied = Observed { holder_pod_state: Some(HolderPodState::Gone), ..lease(None, json!({}), 60) };
         let job = job("AfterPodGone", None, None);
         assert_eq!(in_question(&job, &emptied), Some(Identity::read(HOLDER)));
         assert_eq!(cleared(&job, &emptied), Some(word_for(None)));

@@ -33,7 +33,7 @@ pub fn left(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<D
     let limit = seconds(job.spec.active_deadline_seconds?);
     let record = &observed.lease.as_ref()?.record;
     let run = runs::noted(job, observed).filter(|run| run.desired == Desired::Run)?;
-    let is_able = observed.candidates.iter().any(|pod| pod.is_alive() && pod.able && !has_made_its_attempt(job, pod));
+    let is_able = observed.candidates.iter().any(|pod| pod.is_alive() && pod.can_take_over && !has_made_its_attempt(job, pod));
     if !record.is_released() || is_able || runs::is_over(job, observed) {
         return None;
     }

@@ -39,7 +39,7 @@ mod tests {
 
     use super::super::tests::{job, lease, pod, settled};
     use super::*;
-    use crate::controller::observe::candidate::{Candidate, End, Fault, Life};
+    use crate::controller::observe::candidate::{Candidate, End, Fault, Phase};
 
     fn failed(number: i64, at_fault: bool) -> Candidate {
         let fault = Fault { reason: "Evicted".into(), message: Some("too much".into()) };
@@ -52,7 +52,7 @@ mod tests {
             fault_of_pod: at_fault.then_some(fault),
             disrupted: false,
         };
-        Candidate { life: Life::Ended(end), ..pod(number, false) }
+        Candidate { phase: Phase::Terminated(end), ..pod(number, false) }
     }
 
     fn observed(tenants: &[(&str, bool)], named: &[&str], candidates: Vec<Candidate>) -> Observed {

@@ -91,7 +91,7 @@ fn hands_back(job: &SingletonJob, observed: &Observed) -> bool {
 /// Of the wanted template before others, or after them where `prefers_old`; on a better node before others; of equals, the one that has not held
 /// for longest, and then the older one.
 fn standbys<'a>(job: &SingletonJob, observed: &'a Observed, holder: &Candidate, prefers_old: bool) -> Vec<&'a Candidate> {
-    let able = candidates::alive(observed).filter(|candidate| candidate.able && candidate.uid != holder.uid);
+    let able = candidates::alive(observed).filter(|candidate| candidate.can_take_over && candidate.uid != holder.uid);
     let mut standbys: Vec<_> = able.collect();
     let better = |standby: &&Candidate| (is_old(observed, standby) != prefers_old, Reverse(score(job, observed, standby)));
     standbys.sort_by_key(|standby| (better(standby), last_turn(observed, standby), standby.number));

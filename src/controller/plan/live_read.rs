@@ -2,7 +2,7 @@
 
 use super::super::observe::Observed;
 use super::super::refusals::{Standing, Step};
-use super::{Act, Plan};
+use super::{Actions, Plan};
 
 impl Plan {
     /// Whether something is about to be made because a cache says that it is missing, or deleted because it says that it is not needed, or over.
@@ -10,12 +10,12 @@ impl Plan {
         match self {
             Self::Act(act) => act.needs_live_read(observed, standing),
             Self::Delete => true,
-            Self::LetGo | Self::Refuse(_) => false,
+            Self::LeaveAlone | Self::Invalid(_) => false,
         }
     }
 }
 
-impl Act {
+impl Actions {
     fn needs_live_read(&self, observed: &Observed, standing: &Standing) -> bool {
         if self.create_lease.is_some() {
             return standing.is_asked(Step::MakeLease);

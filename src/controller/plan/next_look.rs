@@ -43,7 +43,7 @@ impl Plan {
         let look = match self {
             Self::Act(act) if act.remembers_first && is_stored => return AT_ONCE,
             Self::Act(act) => act.next_look,
-            Self::LetGo | Self::Delete | Self::Refuse(_) => REFUSED_PLAN_LOOK,
+            Self::LeaveAlone | Self::Delete | Self::Invalid(_) => REFUSED_PLAN_LOOK,
         };
         match ask_again {
             // Whatever is due waits for the Lease.

@@ -7,7 +7,7 @@ use crate::api::failure::{ExitCodesOperator, FailureAction, FailureRule, LeaseLo
 use crate::api::takeover::UnreachableHolderPolicy;
 use crate::api::{SingletonJob, failure};
 use crate::lease::notes::{self, CompletionPolicy, Policy, UnreachableHolder};
-use crate::lease::timing::{Timing, Wanted};
+use crate::lease::timing::{Timing, TimingSpec};
 
 /// The durations of the spec.
 ///
@@ -18,7 +18,7 @@ pub fn timing(job: &SingletonJob) -> Result<Timing, String> {
         return Err("the template has no container with a command to run; see spec.workloadContainer".to_owned());
     }
     let lease = &job.spec.lease;
-    let wanted = Wanted {
+    let wanted = TimingSpec {
         lease_duration: seconds(lease.lease_duration_seconds),
         renew_deadline: lease.renew_deadline_seconds.map(seconds),
         grace_period: lease.grace_period_seconds.map(seconds),

@@ -40,7 +40,7 @@ pub fn awaited<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<Awaited
         return None;
     }
     let new = || observed.candidates.iter().filter(|candidate| observed.is_current(candidate));
-    let newest_able = new().filter(|candidate| candidate.able).map(|candidate| candidate.number).max().unwrap_or(0);
+    let newest_able = new().filter(|candidate| candidate.can_take_over).map(|candidate| candidate.number).max().unwrap_or(0);
     // One that ended before it was able to take over has been waited for too, until another was in its place.
     let failed = |candidate: &Candidate| candidate.was_in_vain() && candidate.number > newest_able;
     let waits = new().filter(|candidate| !observed.serves(candidate) && (candidate.is_alive() || failed(candidate)));
@@ -63,7 +63,7 @@ mod tests {
     use super::super::tests::{act, job, now, old, one_shot, pod, service, settled, there};
     use super::*;
     use crate::controller::observe::candidate::End;
-    use crate::controller::observe::candidate::Life;
+    use crate::controller::observe::candidate::Phase;
 
     fn ago(seconds: u64) -> Timestamp {
         now() - Duration::from_secs(seconds)
@@ -84,7 +84,7 @@ mod tests {
             fault_of_pod: None,
             disrupted: false,
         };
-        Candidate { life: Life::Ended(end), ..made(number, false, seconds) }
+        Candidate { phase: Phase::Terminated(end), ..made(number, false, seconds) }
     }
 
     fn waits(job: &SingletonJob, candidates: Vec<Candidate>) -> Option<(String, u64)> {
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn a_rollout_waits_for_whoever_of_the_new_template_has_not_been_ready_for_longest() {
         let was_ready = Candidate { unready_since: Some(ago(5)), ..made(3, false, 100_000) };
-        let leaving = Candidate { life: Life::Leaving, ..made(3, false, 700) };
+        let leaving = Candidate { phase: Phase::Terminating, ..made(3, false, 700) };
         let table = vec![
             ("just made", service(2), vec![old(1), old(2), made(3, false, 1)], Some(("web-3", 599))),
             ("for too long", service(2), vec![old(1), old(2), made(3, false, 600)], Some(("web-3", 0))),

@@ -88,7 +88,7 @@ pub fn left_of_job(job: &SingletonJob, observed: &Observed, now: Timestamp) -> O
 
 /// Ended pods that are kept although something in them runs on: of an attempt that is over, nothing should.
 pub fn lingering(observed: &Observed, delete: &[PodRef]) -> Vec<PodRef> {
-    let lingering = observed.candidates.iter().filter(|candidate| candidate.lingers && !delete.contains(&candidate.pod_ref()));
+    let lingering = observed.candidates.iter().filter(|candidate| candidate.has_running_sidecars && !delete.contains(&candidate.pod_ref()));
     lingering.map(Candidate::pod_ref).collect()
 }
 

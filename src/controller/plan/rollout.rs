@@ -54,7 +54,7 @@ impl<'a> Sorted<'a> {
     /// then the youngest.
     fn dispensable(&self, list: &[&'a Candidate]) -> Vec<&'a Candidate> {
         let mut standbys: Vec<_> = list.iter().copied().filter(|candidate| self.is_standby(candidate)).collect();
-        standbys.sort_by_key(|candidate| (candidate.able, self.is_alone(candidate), std::cmp::Reverse(candidate.number)));
+        standbys.sort_by_key(|candidate| (candidate.can_take_over, self.is_alone(candidate), std::cmp::Reverse(candidate.number)));
         standbys
     }
 
@@ -108,7 +108,7 @@ fn delete(job: &SingletonJob, sorted: &Sorted<'_>, target: usize, replicas: usiz
     // The controller deletes a standby that could not take over before its successor is there. It keeps the pod that has handed over, which is
     // about to stand by, and all of them where no successor can be made.
     let has_successor = !template::is_refused(job);
-    let is_unable = |candidate: &&Candidate| !candidate.able && has_successor && (sorted.is_settled() || !candidate.has_held);
+    let is_unable = |candidate: &&Candidate| !candidate.can_take_over && has_successor && (sorted.is_settled() || !candidate.has_held);
     let (unable, able): (Vec<_>, Vec<_>) = sorted.dispensable(&sorted.old).into_iter().partition(is_unable);
     let excess = (serving + sorted.old.len()).saturating_sub(replicas).saturating_sub(unable.len());
     let old = unable.into_iter().chain(able.into_iter().take(excess));

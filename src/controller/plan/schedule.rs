@@ -5,14 +5,14 @@
 //! is lost.
 //!
 //! # Layout
-//! [`expression`]: what is written. [`field`]: what may stand in each of its fields. [`calendar`]: when ticks are. [`memory`]: what is known of
+//! [`expression`]: what is written. [`field`]: what may stand in each of its fields. [`calendar`]: when ticks are. [`state`]: what is known of
 //! them, before anything is decided. [`ticks`]: what becomes of each. [`request`]: runs that a person asks for.
 
 pub mod calendar;
 pub mod expression;
 pub mod field;
-pub mod memory;
 pub mod request;
+pub mod state;
 #[cfg(test)]
 #[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
 mod tests;
@@ -30,7 +30,7 @@ use super::time::seconds;
 use crate::api::SingletonJob;
 use crate::api::schedule::{CandidatesPolicy, Schedule};
 use calendar::Calendar;
-use memory::Memory;
+use state::ScheduleState;
 use ticks::Course;
 
 /// Until status says how a run ended that the controller closed: no tick is heeded before.
@@ -47,7 +47,7 @@ pub fn decide(job: &SingletonJob, schedule: &Schedule, observed: &Observed, now:
     }
     let offset = offset(job, schedule);
     // A job that starts later than its ticks is one whose clock is behind.
-    let mut course = Course::new(schedule, memory::recall(job, schedule, observed, now), before(now, offset));
+    let mut course = Course::new(schedule, state::load(job, schedule, observed, now), before(now, offset));
     course.pause(&calendar, job.spec.suspend || job.spec.replicas == 0);
     course.give_up();
     course.heed(&calendar);
@@ -56,9 +56,9 @@ pub fn decide(job: &SingletonJob, schedule: &Schedule, observed: &Observed, now:
 }
 
 fn conclude(schedule: &Schedule, calendar: &Calendar, course: Course<'_>, request: Option<RunRequest>, offset: Duration) -> RunPlan {
-    let Memory { number, scheduled_time, closed, untold, left, .. } = course.memory;
-    let (now, too_late, goes_on) = (course.now, course.too_late(), course.memory.goes_on());
-    let ticks = course.memory.ticks;
+    let ScheduleState { number, scheduled_time, closed, untold, left, .. } = course.state;
+    let (now, too_late, goes_on) = (course.now, course.too_late(), course.state.goes_on());
+    let ticks = course.state.ticks;
     let next = if ticks.paused { None } else { calendar.after(ticks.settled.max(now)) };
     let lead = if goes_on { None } else { next.map(|next| before(next, seconds(schedule.lead_seconds))) };
     let prepares = match schedule.candidates {

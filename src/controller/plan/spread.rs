@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::super::api_call::doubled;
 use super::super::observe::candidate::Candidate;
 use super::super::observe::{Observed, room};
-use super::super::request::doubled;
 use super::candidates::{alive, has_made_its_attempt};
 use super::run_plan::RunPlan;
 use super::time::left;
@@ -82,7 +82,7 @@ pub fn tried<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Candi
 fn newest_beyond<'a>(job: &SingletonJob, observed: &Observed, standing: &[&'a Candidate]) -> Option<&'a Candidate> {
     let newest = standing.iter().copied().max_by_key(|candidate| candidate.number)?;
     let is_one = standing.len() == wanted(job) + 1 && standing.iter().all(|candidate| observed.is_current(candidate));
-    (is_one && !newest.able).then_some(newest)
+    (is_one && !newest.can_take_over).then_some(newest)
 }
 
 /// The try ends when `tried` has landed beside the others, or has not started in time. The rest until the next one is counted from then: by what

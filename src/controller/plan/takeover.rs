@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::observe::{Observed, Seen};
+use super::super::observe::{Observed, ObservedLease};
 use super::time::seconds;
 use crate::api::SingletonJob;
 use crate::api::status::LeaseStatus;
@@ -41,7 +41,7 @@ pub fn creation(job: &SingletonJob, observed: &Observed, timing: Timing) -> Crea
 pub fn longest(job: &SingletonJob, observed: &Observed) -> Duration {
     let wanted = seconds(job.spec.lease.lease_duration_seconds);
     let remembered = status(job).and_then(|lease| lease.longest_lease_duration_seconds).map_or(Duration::ZERO, seconds);
-    let Some(Seen { record, .. }) = &observed.lease else { return wanted.max(remembered) };
+    let Some(ObservedLease { record, .. }) = &observed.lease else { return wanted.max(remembered) };
     let told = record.notes.policy.as_ref().map_or(remembered, |policy| Duration::from_secs(u64::from(policy.lease_duration_seconds)));
     let recorded = if record.is_released() { Duration::ZERO } else { record.lease_duration };
     let shows = record.acquire_time.is_some() && (record.holder.is_some() || record.is_released());

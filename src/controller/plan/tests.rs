@@ -13,10 +13,10 @@ use super::takeover::Creation;
 use super::*;
 use crate::contract::{exit_codes, labels};
 use crate::controller::build;
-use crate::controller::observe::Seen;
-use crate::controller::observe::candidate::{Candidate, End, Fault, Life};
-use crate::controller::observe::fate::Fate;
-use crate::controller::observe::sightings::Look;
+use crate::controller::observe::ObservedLease;
+use crate::controller::observe::candidate::{Candidate, End, Fault, Phase};
+use crate::controller::observe::holder_pod::HolderPodState;
+use crate::controller::observe::lease_observations::Observation;
 use crate::lease::identity::Identity;
 use crate::lease::notes::{Desired, Reason, Released, UnreachableHolder};
 use crate::lease::record::Record;
@@ -57,19 +57,19 @@ pub(super) fn pod(number: i64, ready: bool) -> Candidate {
         template_hash: Some("new".into()),
         service_account: "default".into(),
         role: Some(labels::ROLE_STANDBY.into()),
-        life: Life::Alive,
+        phase: Phase::Active,
         ready,
-        able: ready,
+        can_take_over: ready,
         reports_readiness: false,
         unready_since: None,
         made_for: None,
         has_held: false,
-        hindrance: None,
+        start_failure: None,
         starting_since: None,
-        lingers: false,
+        has_running_sidecars: false,
         fleeting: false,
         beside: Vec::new(),
-        complaint: None,
+        agent_error: None,
         since: None,
         terminations: Vec::new(),
     }
@@ -89,10 +89,10 @@ fn ended(number: i64, exit_code: Option<i32>, message: Option<&str>) -> Candidat
         fault_of_pod: None,
         disrupted: false,
     };
-    Candidate { has_held: exit_code.is_some() && message.is_none(), life: Life::Ended(end), ..pod(number, false) }
+    Candidate { has_held: exit_code.is_some() && message.is_none(), phase: Phase::Terminated(end), ..pod(number, false) }
 }
 
-pub(super) fn lease(holder: Option<i64>, annotations: Value) -> Seen {
+pub(super) fn lease(holder: Option<i64>, annotations: Value) -> ObservedLease {
     let holder = holder.map(|number| format!("web-{number}_u{number}_0"));
     let object: k8s_openapi::api::coordination::v1::Lease = serde_json::from_value(json!({
         "metadata": {"name": "web", "uid": "l", "resourceVersion": "100", "annotations": annotations},
@@ -100,14 +100,14 @@ pub(super) fn lease(holder: Option<i64>, annotations: Value) -> Seen {
                  "renewTime": "2026-01-01T00:00:00.000000Z"},
     }))
     .expect("a Lease");
-    Seen { record: Record::read(&object).expect("a record"), object, look: Look::default() }
+    ObservedLease { record: Record::read(&object).expect("a record"), object, observation: Observation::default() }
 }
 
 pub(super) fn there(holder: Option<i64>, candidates: Vec<Candidate>) -> Observed {
     Observed { lease: Some(lease(holder, json!({}))), candidates, template_hash: "new".into(), ..Observed::default() }
 }
 
-pub(super) fn act(job: &SingletonJob, observed: &Observed) -> Act {
+pub(super) fn act(job: &SingletonJob, observed: &Observed) -> Actions {
     match plan(job, observed, now()) {
         Plan::Act(act) => *act,
         other => panic!("expected something to do, not {other:?}"),
@@ -118,7 +118,7 @@ fn pod_ref(number: u32) -> PodRef {
     PodRef { name: format!("web-{number}"), uid: format!("u{number}"), version: format!("v{number}") }
 }
 
-fn deleted(act: &Act) -> Vec<&str> {
+fn deleted(act: &Actions) -> Vec<&str> {
     act.delete.iter().map(|pod| pod.name.as_str()).collect()
 }
 
@@ -234,7 +234,7 @@ fn missing_candidates_are_made_under_numbers_never_used() {
 
 #[test]
 fn a_pod_that_is_leaving_does_not_block_its_successor() {
-    let leaving = Candidate { life: Life::Leaving, ..pod(1, true) };
+    let leaving = Candidate { phase: Phase::Terminating, ..pod(1, true) };
     assert_eq!(act(&service(2), &there(Some(1), vec![leaving, pod(2, true)])).create, NewPods { first: 3, count: 1 });
 }
 
@@ -290,7 +290,7 @@ fn a_finished_job_goes_when_its_own_time_is_over_and_status_says_that_it_has_fin
 #[test]
 fn of_what_another_controller_manages_nothing_is_done() {
     let anothers = job(json!({"managedBy": "example.com/other", "ttlSecondsAfterFinished": 0}), json!({}));
-    assert_eq!(plan(&anothers, &Observed { nobody_there: true, ..Observed::default() }, now()), Plan::LetGo);
+    assert_eq!(plan(&anothers, &Observed { nobody_there: true, ..Observed::default() }, now()), Plan::LeaveAlone);
 }
 
 #[test]
@@ -339,7 +339,7 @@ fn a_single_candidate_gets_a_successor_beside_it_before_it_hands_over() {
 #[test]
 fn where_standbys_are_not_ready_a_rollout_waits_for_those_that_could_take_over_and_for_a_holder_that_is_ready() {
     let job = service(2);
-    let able = |candidate: Candidate| Candidate { ready: false, able: true, ..candidate };
+    let able = |candidate: Candidate| Candidate { ready: false, can_take_over: true, ..candidate };
     let waiting = act(&job, &there(Some(1), vec![old(1), able(old(2)), pod(3, false)]));
     assert_eq!((waiting.create.count, deleted(&waiting)), (0, vec![]));
     let replaced = act(&job, &there(Some(1), vec![old(1), able(old(2)), able(pod(3, false))]));
@@ -373,14 +373,14 @@ fn a_request_to_hand_over_is_made_once() {
 fn a_clearance_is_written_into_the_lease_it_is_about_and_into_no_other() {
     let job = job(json!({"completionPolicy": "Never", "takeover": {"unreachableHolder": {"policy": "AfterPodGone"}}}), settled());
     let mut observed = there(Some(1), vec![pod(2, true)]);
-    observed.lease.as_mut().expect("a Lease").look.unchanged = Duration::from_secs(16);
+    observed.lease.as_mut().expect("a Lease").observation.unchanged = Duration::from_secs(16);
     assert_eq!(act(&job, &observed).next_look, next_look::BLOCKED_LOOK, "no watch tells when a node is out of service");
-    observed.fate = Some(Fate::Gone);
+    observed.holder_pod_state = Some(HolderPodState::Gone);
     let directives = act(&job, &observed).directives;
     let word = directives.cleared.clone().expect("it is gone");
     assert_eq!((word.lease_uid.as_str(), word.holder.as_ref().map(Identity::as_str)), ("l", Some("web-1_u1_0")));
     assert_eq!(directives.policy.unreachable_holder, UnreachableHolder::AfterPodGone);
-    let noted = |lease: &Seen| {
+    let noted = |lease: &ObservedLease| {
         let next = build::lease::with_directives(&lease.object, &directives).expect("the policy is new");
         (Record::read(&next).expect("a record").notes.cleared, build::lease::with_directives(&next, &directives))
     };
@@ -448,7 +448,7 @@ fn a_standby_that_the_kubelet_ends_is_replaced_at_a_pace_and_a_holder_at_that_of
     let failed = |has_held| {
         let fault = Fault { reason: "Evicted".into(), message: None };
         let end = End { fault_of_pod: Some(fault), ..ended(2, Some(143), None).end().expect("one").clone() };
-        let candidate = Candidate { has_held, life: Life::Ended(end), ..pod(2, false) };
+        let candidate = Candidate { has_held, phase: Phase::Terminated(end), ..pod(2, false) };
         let act = act(&service(2), &there(Some(1), vec![pod(1, true), candidate]));
         (act.create.count, act.next_look.as_secs())
     };
@@ -462,7 +462,7 @@ fn replacements_of_candidates_that_never_stand_by_wait_10_s_to_6_min() {
         let in_vain = (1..).zip(seconds).map(|(number, seconds)| {
             let at = Some(now() - Duration::from_secs(*seconds));
             let end = End { at, ..ended(number, Some(128), None).end().expect("one").clone() };
-            Candidate { life: Life::Ended(end), ..pod(number, false) }
+            Candidate { phase: Phase::Terminated(end), ..pod(number, false) }
         });
         let observed = Observed { candidates: in_vain.collect(), template_hash: "new".into(), ..Observed::default() };
         assert_eq!(
@@ -493,10 +493,10 @@ fn ended_pods_that_are_kept_stay_when_their_node_is_lost() {
 
 #[test]
 fn of_an_attempt_that_is_over_nothing_goes_on_but_its_log_stays() {
-    let lingering = Candidate { lingers: true, ..ended(1, Some(3), None) };
+    let lingering = Candidate { has_running_sidecars: true, ..ended(1, Some(3), None) };
     let observed = there(None, vec![lingering, ended(2, Some(3), None), pod(3, true), pod(4, true)]);
     let act = act(&one_shot(2), &observed);
-    assert_eq!((act.retire, act.delete), (vec![pod_ref(1)], vec![]));
+    assert_eq!((act.stop_sidecars, act.delete), (vec![pod_ref(1)], vec![]));
 }
 
 #[test]
@@ -527,7 +527,7 @@ fn a_plan_that_was_carried_out_is_empty_when_looked_at_again() {
         build::lease::with_directives(&observed.lease.as_ref().expect("a Lease").object, &before.directives).expect("says nothing yet");
     assert_eq!((before.create.count, before.delete.len(), before.label.len()), (0, 0, 0));
     let record = Record::read(&told).expect("a record");
-    let seen = Seen { object: told.clone(), record, look: Look::default() };
+    let seen = ObservedLease { object: told.clone(), record, observation: Observation::default() };
     let after = act(&job, &Observed { lease: Some(seen), ..observed });
     assert_eq!(build::lease::with_directives(&told, &after.directives), None);
 }
@@ -535,15 +535,15 @@ fn a_plan_that_was_carried_out_is_empty_when_looked_at_again() {
 #[test]
 fn timing_that_does_not_fit_and_a_foreign_object_are_refused() {
     let unfit = job(json!({"lease": {"leaseDurationSeconds": 15, "renewDeadlineSeconds": 14}}), json!({}));
-    let Plan::Refuse(refusal) = plan(&unfit, &Observed::default(), now()) else { panic!("14 s do not fit into 15 s") };
+    let Plan::Invalid(refusal) = plan(&unfit, &Observed::default(), now()) else { panic!("14 s do not fit into 15 s") };
     assert!(refusal.message.starts_with("spec.lease: renewDeadlineSeconds 14"), "{}", refusal.message);
     let foreign = Observed { foreign: Some("the Lease web is not of this SingletonJob".into()), ..Observed::default() };
-    assert!(matches!(plan(&service(2), &foreign, now()), Plan::Refuse(refusal) if refusal.reason == reasons::FOREIGN_OBJECT));
+    assert!(matches!(plan(&service(2), &foreign, now()), Plan::Invalid(refusal) if refusal.reason == reasons::FOREIGN_OBJECT));
 }
 
 #[test]
 fn what_is_being_deleted_is_let_go() {
     let mut job = service(2);
     job.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now()));
-    assert_eq!(plan(&job, &Observed::default(), now()), Plan::LetGo);
+    assert_eq!(plan(&job, &Observed::default(), now()), Plan::LeaveAlone);
 }

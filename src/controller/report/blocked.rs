@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::Account;
+use super::ReportContext;
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, reasons, types};
 use crate::api::takeover::CLEARED_HOLDER;
@@ -23,44 +23,46 @@ const POD_GONE: &str = "candidates take over from a silent holder when its conta
 const USED_UP: &str = "that was written under another policy, or about an earlier process in that pod";
 
 /// `TakeoverBlocked`; none where nothing blocks. A controller that has just begun to look leaves it as it is in status.
-pub fn statement(account: &Account<'_>) -> Option<Statement> {
-    block(account).map(|block| say(account, block)).or_else(|| remembered(account))
+pub fn statement(context: &ReportContext<'_>) -> Option<Statement> {
+    block(context).map(|block| say(context, block)).or_else(|| remembered(context))
 }
 
 /// What there is to say of it in one place of a longer sentence.
-pub fn hint(account: &Account<'_>) -> Option<&'static str> {
-    statement(account).map(|_| "takeover is blocked: see the condition TakeoverBlocked")
+pub fn hint(context: &ReportContext<'_>) -> Option<&'static str> {
+    statement(context).map(|_| "takeover is blocked: see the condition TakeoverBlocked")
 }
 
-fn say(account: &Account<'_>, block: Block) -> Statement {
+fn say(context: &ReportContext<'_>, block: Block) -> Statement {
     let (reason, message) = match block {
-        Block::PodNotGone { pod, node } => (reasons::WAITING_FOR_POD_GONE, not_gone(account, &pod, node.as_deref())),
-        Block::NoWord { holder, word, said } => (reasons::MANUAL_POLICY, no_word(account, holder.pod(), &word, said.as_deref())),
-        Block::Delay { holder, delay } => (reasons::DELAY, delayed(account, holder.pod(), delay)),
+        Block::PodNotGone { pod, node } => (reasons::WAITING_FOR_POD_GONE, not_gone(context, &pod, node.as_deref())),
+        Block::AwaitingConfirmation { holder, word, said } => {
+            (reasons::MANUAL_POLICY, awaiting_confirmation(context, holder.pod(), &word, said.as_deref()))
+        }
+        Block::Delay { holder, delay } => (reasons::DELAY, delayed(context, holder.pod(), delay)),
     };
     Statement::yes(types::TAKEOVER_BLOCKED, reason, message)
 }
 
 /// In the words of the controller that could tell, where the reason would be the same.
-fn remembered(account: &Account<'_>) -> Option<Statement> {
-    if account.refusal.is_some() {
+fn remembered(context: &ReportContext<'_>) -> Option<Statement> {
+    if context.refusal.is_some() {
         return None;
     }
-    let statement = say(account, clearance::remembered_block(account.job, account.observed)?);
-    let known = find_condition(&account.job.status.as_ref()?.conditions, types::TAKEOVER_BLOCKED)?;
+    let statement = say(context, clearance::remembered_block(context.job, context.observed)?);
+    let known = find_condition(&context.job.status.as_ref()?.conditions, types::TAKEOVER_BLOCKED)?;
     (known.reason == statement.reason).then(|| Statement { message: known.message.clone(), ..statement })
 }
 
-fn block(account: &Account<'_>) -> Option<Block> {
-    account.refusal.is_none().then(|| clearance::block(account.job, account.observed))?
+fn block(context: &ReportContext<'_>) -> Option<Block> {
+    context.refusal.is_none().then(|| clearance::block(context.job, context.observed))?
 }
 
-fn silent(account: &Account<'_>, pod: &str) -> String {
-    let lease = account.record().map_or(0, |record| record.lease_duration.as_secs());
+fn silent(context: &ReportContext<'_>, pod: &str) -> String {
+    let lease = context.record().map_or(0, |record| record.lease_duration.as_secs());
     format!("{pod} has not renewed its lease of {lease} s")
 }
 
-fn not_gone(account: &Account<'_>, pod: &str, node: Option<&str>) -> String {
+fn not_gone(context: &ReportContext<'_>, pod: &str, node: Option<&str>) -> String {
     let place = node.map_or(String::new(), |node| format!(" on {node}"));
     let taint = node.map_or(String::new(), |node| {
         format!("when {node} is switched off: kubectl taint node {node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute; ")
@@ -68,20 +70,20 @@ fn not_gone(account: &Account<'_>, pod: &str, node: Option<&str>) -> String {
     format!(
         "{}, and may still run{place}: the policy AfterPodGone blocks takeover until its container is reported as terminated or the \
          pod is gone; {taint}otherwise: kubectl delete pod {pod} --namespace {}, with --force only when nothing of it runs any more",
-        silent(account, pod),
-        account.job.namespace().unwrap_or_default(),
+        silent(context, pod),
+        context.job.namespace().unwrap_or_default(),
     )
 }
 
 /// Why `word` in the annotation has no effect, and what has. `None` if it may have one.
-pub fn no_effect(account: &Account<'_>, word: &str) -> Option<String> {
+pub fn no_effect(context: &ReportContext<'_>, word: &str) -> Option<String> {
     let names = |identity: &&Identity| identity.pod() == word || identity.as_str() == word;
-    let policy = unreachable_holder(account.job);
+    let policy = unreachable_holder(context.job);
     let waits_for = match policy {
         UnreachableHolder::AfterLeaseExpiry => LEASE_EXPIRY,
         UnreachableHolder::AfterPodGone => POD_GONE,
         UnreachableHolder::Manual => {
-            let holder = account.holder().filter(|holder| !names(holder))?;
+            let holder = context.holder().filter(|holder| !names(holder))?;
             return Some(format!("{} holds the Lease: that clears no holder", holder.pod()));
         }
     };
@@ -89,9 +91,9 @@ pub fn no_effect(account: &Account<'_>, word: &str) -> Option<String> {
 }
 
 /// Why `word` names the wrong one, and what to write instead, where the condition says so and did not `before`.
-pub fn misnamed(account: &Account<'_>, word: &str, before: &SingletonJobStatus) -> Option<String> {
+pub fn misnamed(context: &ReportContext<'_>, word: &str, before: &SingletonJobStatus) -> Option<String> {
     let told = find_condition(&before.conditions, types::TAKEOVER_BLOCKED)?;
-    let Some(Block::NoWord { holder, word: right, .. }) = block(account) else { return None };
+    let Some(Block::AwaitingConfirmation { holder, word: right, .. }) = block(context) else { return None };
     let is_new = !told.message.contains(&ignored(holder.pod(), word));
     let why = if word == holder.pod() { USED_UP } else { "that is not the silent holder" };
     is_new.then(|| format!("{why}: write {right} when nothing of it runs any more"))
@@ -102,18 +104,18 @@ fn ignored(pod: &str, said: &str) -> String {
     format!("; the annotation says {said} now, but {why}")
 }
 
-fn no_word(account: &Account<'_>, pod: &str, word: &str, said: Option<&str>) -> String {
+fn awaiting_confirmation(context: &ReportContext<'_>, pod: &str, word: &str, said: Option<&str>) -> String {
     let ignored = said.map_or(String::new(), |said| ignored(pod, said));
     format!(
         "{}: the policy Manual blocks takeover until a user confirms that it is gone; when nothing of it runs any more: kubectl annotate \
          sj {} --namespace {} {CLEARED_HOLDER}={word} --overwrite{ignored}",
-        silent(account, pod),
-        account.job.name_any(),
-        account.job.namespace().unwrap_or_default(),
+        silent(context, pod),
+        context.job.name_any(),
+        context.job.namespace().unwrap_or_default(),
     )
 }
 
-fn delayed(account: &Account<'_>, pod: &str, delay: Duration) -> String {
+fn delayed(context: &ReportContext<'_>, pod: &str, delay: Duration) -> String {
     let field = "spec.takeover.unreachableHolder.delaySeconds";
-    format!("{}: {field} blocks takeover for another {} s", silent(account, pod), delay.as_secs())
+    format!("{}: {field} blocks takeover for another {} s", silent(context, pod), delay.as_secs())
 }

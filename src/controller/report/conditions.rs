@@ -7,8 +7,8 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
-use super::words::{moment, to_seconds};
-use super::{Account, blocked, ends, hazards, refused, rollout, words};
+use super::format::{moment, to_seconds};
+use super::{ReportContext, blocked, format, outcome, refused, rollout, template_warnings};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, is_true, reasons, remove_condition, set_condition, types};
 use crate::api::status::{FinishedRun, RunOutcome};
@@ -34,37 +34,37 @@ struct Verdict {
 }
 
 /// All conditions, each with its transition time kept where its status did not change.
-pub fn all(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<Condition> {
+pub fn all(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Vec<Condition> {
     let mut conditions = old.conditions.clone();
-    let held = held(account);
-    let verdict = verdict(account, old, &held);
+    let held = held(context);
+    let verdict = verdict(context, old, &held);
     let unchanged = verdict.ready.is_none();
     let mut optional = vec![
         (types::STALLED, Some(verdict.stalled.unwrap_or_else(|| Statement::no(types::STALLED, reasons::AS_EXPECTED, NOT_STALLED)))),
-        (types::TAKEOVER_BLOCKED, blocked::statement(account)),
-        (types::OBJECT_REFUSED, refused::statement(account)),
+        (types::TAKEOVER_BLOCKED, blocked::statement(context)),
+        (types::OBJECT_REFUSED, refused::statement(context)),
     ];
-    if hazards::is_known(account.job, account.observed) {
-        optional.push((types::TEMPLATE_HAZARDOUS, hazards::statement(account.job, account.observed)));
+    if template_warnings::is_known(context.job, context.observed) {
+        optional.push((types::TEMPLATE_HAZARDOUS, template_warnings::statement(context.job, context.observed)));
     }
     if verdict.reconciling.is_some() || !unchanged {
         let nothing = || Statement::no(types::RECONCILING, reasons::AS_EXPECTED, "nothing is under way");
         optional.push((types::RECONCILING, Some(verdict.reconciling.unwrap_or_else(nothing))));
     }
-    optional.extend(if account.job.spec.schedule.is_some() { scheduled::last_run(account, old) } else { finished(account, old).into() });
+    optional.extend(if context.job.spec.schedule.is_some() { scheduled::last_run(context, old) } else { finished(context, old).into() });
     let mut statements: Vec<_> = verdict.ready.into_iter().collect();
-    let suspended = account.job.spec.suspend;
+    let suspended = context.job.spec.suspend;
     statements.push(if suspended {
         Statement::yes(types::SUSPENDED, reasons::SUSPENDED, "spec.suspend is true")
     } else {
         Statement::no(types::SUSPENDED, reasons::AS_EXPECTED, "spec.suspend is false")
     });
-    if account.refusal.is_none() {
-        statements.extend([held, healthy(account)]);
-        optional.push((types::STANDBY_AVAILABLE, wants_standbys(account).then(|| standby(account))));
+    if context.refusal.is_none() {
+        statements.extend([held, healthy(context)]);
+        optional.push((types::STANDBY_AVAILABLE, wants_standbys(context).then(|| standby(context))));
     }
-    let generation = account.job.metadata.generation;
-    let now = to_seconds(account.now);
+    let generation = context.job.metadata.generation;
+    let now = to_seconds(context.now);
     for (type_, statement) in optional {
         match statement {
             Some(statement) => statements.push(statement),
@@ -81,20 +81,20 @@ pub fn all(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<Condition> {
 }
 
 /// Of a schedule whose decision the Lease does not say: all as it was, but for what keeps the controller from writing it.
-pub fn of_unstored(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<Condition> {
+pub fn of_unstored(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Vec<Condition> {
     let mut conditions = old.conditions.clone();
-    let refused = refused::statement(account);
+    let refused = refused::statement(context);
     if refused.is_none() {
         remove_condition(&mut conditions, types::OBJECT_REFUSED);
     }
-    let blocked = refused::block(account).map(|refused| stalled(refused.step.reason(), refused::sentence(refused)));
+    let blocked = refused::block(context).map(|refused| stalled(refused.step.reason(), refused::sentence(refused)));
     if blocked.is_none() && find_condition(old.conditions.as_slice(), types::OBJECT_REFUSED).is_some() {
         remove_condition(&mut conditions, types::STALLED);
     }
-    let failed = || account.failed.as_ref().map(|message| progressing("RequestFailed", message));
+    let failed = || context.failed.as_ref().map(|message| progressing("RequestFailed", message));
     let verdict = blocked.or_else(failed).into_iter().flat_map(|verdict| [verdict.ready, verdict.reconciling, verdict.stalled]).flatten();
     for statement in refused.into_iter().chain(verdict) {
-        set_condition(&mut conditions, statement, account.job.metadata.generation, &to_seconds(account.now));
+        set_condition(&mut conditions, statement, context.job.metadata.generation, &to_seconds(context.now));
     }
     conditions
 }
@@ -115,16 +115,16 @@ fn stalled(reason: impl Into<String>, message: impl Into<String>) -> Verdict {
     Verdict { ready: Some(Statement::no(types::READY, reason, message)), reconciling: None, stalled: Some(stalled) }
 }
 
-fn verdict(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
-    let verdict = fares(account, old, held);
-    if let Some(invalid) = account.invalid_template() {
+fn verdict(context: &ReportContext<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
+    let verdict = fares(context, old, held);
+    if let Some(invalid) = context.invalid_template() {
         let stalled = Statement::yes(types::STALLED, invalid.step.reason(), refused::sentence(invalid));
         return Verdict { reconciling: None, stalled: Some(stalled), ..verdict };
     }
-    let Some(complaint) = rollout::complaint(account) else { return rolling_out(account, verdict) };
-    let says = |type_| Some(Statement::yes(type_, reasons::PROGRESS_DEADLINE_EXCEEDED, complaint));
+    let Some(agent_error) = rollout::agent_error(context) else { return rolling_out(context, verdict) };
+    let says = |type_| Some(Statement::yes(type_, reasons::PROGRESS_DEADLINE_EXCEEDED, agent_error));
     // What runs may yet succeed: a run is not given up for a template that it is not made from.
-    let (type_, reconciling, stalled) = if account.job.spec.is_service() {
+    let (type_, reconciling, stalled) = if context.job.spec.is_service() {
         (types::STALLED, None, says(types::STALLED))
     } else {
         (types::RECONCILING, says(types::RECONCILING), None)
@@ -134,12 +134,12 @@ fn verdict(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) ->
 }
 
 /// A service does its work meanwhile, so `Ready` is as it is.
-fn rolling_out(account: &Account<'_>, verdict: Verdict) -> Verdict {
-    if verdict.stalled.is_some() || !account.job.spec.is_service() || account.job.spec.is_stopped() {
+fn rolling_out(context: &ReportContext<'_>, verdict: Verdict) -> Verdict {
+    if verdict.stalled.is_some() || !context.job.spec.is_service() || context.job.spec.is_stopped() {
         return verdict;
     }
-    let rests = || rollout::rest(account).map(|rest| Statement::yes(types::RECONCILING, reasons::BACKOFF, rest));
-    let goes_on = || rollout::under_way(account).map(|step| Statement::yes(types::RECONCILING, reasons::ROLLING_OUT, step));
+    let rests = || rollout::rest(context).map(|rest| Statement::yes(types::RECONCILING, reasons::BACKOFF, rest));
+    let goes_on = || rollout::under_way(context).map(|step| Statement::yes(types::RECONCILING, reasons::ROLLING_OUT, step));
     Verdict { reconciling: verdict.reconciling.or_else(rests).or_else(goes_on), ..verdict }
 }
 
@@ -148,58 +148,58 @@ fn adding(statement: Statement, more: &str) -> Statement {
 }
 
 /// Rollouts apart.
-fn fares(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
-    if let Some(refusal) = account.refusal {
+fn fares(context: &ReportContext<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
+    if let Some(refusal) = context.refusal {
         return stalled(refusal.reason, &refusal.message);
     }
-    let blocked = || refused::block(account).map(|refused| stalled(refused.step.reason(), refused::sentence(refused)));
-    if let Some(schedule) = &account.run.schedule {
-        return blocked().unwrap_or_else(|| scheduled::verdict(account, schedule, held));
+    let blocked = || refused::block(context).map(|refused| stalled(refused.step.reason(), refused::sentence(refused)));
+    if let Some(schedule) = &context.run.schedule {
+        return blocked().unwrap_or_else(|| scheduled::verdict(context, schedule, held));
     }
-    if let Some(run) = over(account, old) {
+    if let Some(run) = over(context, old) {
         return match run.outcome {
-            RunOutcome::Succeeded => ready(Statement::yes(types::READY, reasons::COMPLETE, sentence(account, &run))),
-            RunOutcome::Failed | RunOutcome::Replaced | RunOutcome::Stopped => stalled(reasons::FAILED, sentence(account, &run)),
+            RunOutcome::Succeeded => ready(Statement::yes(types::READY, reasons::COMPLETE, sentence(context, &run))),
+            RunOutcome::Failed | RunOutcome::Replaced | RunOutcome::Stopped => stalled(reasons::FAILED, sentence(context, &run)),
         };
     }
-    if account.job.spec.is_stopped() {
-        return stopped(account);
+    if context.job.spec.is_stopped() {
+        return stopped(context);
     }
     if let Some(blocked) = blocked() {
         return blocked;
     }
-    if account.job.spec.is_service() { service(account, old, held) } else { one_shot(account, held) }
+    if context.job.spec.is_service() { service(context, old, held) } else { one_shot(context, held) }
 }
 
-fn stopped(account: &Account<'_>) -> Verdict {
-    let (reason, why) = if account.job.spec.suspend {
+fn stopped(context: &ReportContext<'_>) -> Verdict {
+    let (reason, why) = if context.job.spec.suspend {
         (reasons::SUSPENDED, "spec.suspend is true")
     } else {
         (reasons::SCALED_TO_ZERO, "spec.replicas is 0")
     };
-    let leaving = account.observed.candidates.iter().filter(|candidate| candidate.end().is_none()).count();
+    let leaving = context.observed.candidates.iter().filter(|candidate| candidate.end().is_none()).count();
     let message = match leaving {
         0 => format!("stopped: {why}"),
-        many => format!("stopping: {why}; {} to go", words::count(many, "candidate has", "candidates have")),
+        many => format!("stopping: {why}; {} to go", format::count(many, "candidate has", "candidates have")),
     };
-    if account.job.spec.suspend || account.job.spec.is_service() {
+    if context.job.spec.suspend || context.job.spec.is_service() {
         let reconciling = (leaving > 0).then(|| Statement::yes(types::RECONCILING, reason, message.clone()));
         return Verdict { ready: Some(Statement::yes(types::READY, reason, message)), reconciling, stalled: None };
     }
     progressing(reason, message)
 }
 
-fn one_shot(account: &Account<'_>, held: &Statement) -> Verdict {
+fn one_shot(context: &ReportContext<'_>, held: &Statement) -> Verdict {
     if held.holds == Some(true) {
-        return progressing(reasons::RUNNING, holder(account));
+        return progressing(reasons::RUNNING, holder(context));
     }
-    if let Some(overdue) = overdue(account) {
-        return progressing(account.trouble().map_or(reasons::PENDING.to_owned(), |trouble| trouble.reason), overdue);
+    if let Some(overdue) = overdue(context) {
+        return progressing(context.trouble().map_or(reasons::PENDING.to_owned(), |trouble| trouble.reason), overdue);
     }
     if held.reason == reasons::BACKOFF {
         return progressing(reasons::BACKOFF, &held.message);
     }
-    match account.trouble() {
+    match context.trouble() {
         Some(trouble) => progressing(trouble.reason, trouble.message),
         None => progressing(reasons::PENDING, format!("waiting for a candidate to take the Lease: {}", held.message)),
     }
@@ -207,46 +207,46 @@ fn one_shot(account: &Account<'_>, held: &Statement) -> Verdict {
 
 /// That the time of a run is over and no candidate is there to write it down: it does so in the write that takes the Lease. The controller
 /// does it where the Lease is free.
-fn overdue(account: &Account<'_>) -> Option<String> {
-    let left = wanted_run::left(account.job, account.observed, &account.run, account.now)?;
-    if !left.is_zero() || account.standbys().next().is_some() {
+fn overdue(context: &ReportContext<'_>) -> Option<String> {
+    let left = wanted_run::left(context.job, context.observed, &context.run, context.now)?;
+    if !left.is_zero() || context.standbys().next().is_some() {
         return None;
     }
-    let limit = account.job.spec.active_deadline_seconds?;
-    let why = account.trouble().map_or_else(|| "no candidate is ready".to_owned(), |trouble| trouble.message);
+    let limit = context.job.spec.active_deadline_seconds?;
+    let why = context.trouble().map_or_else(|| "no candidate is ready".to_owned(), |trouble| trouble.message);
     Some(format!(
         "spec.activeDeadlineSeconds of {limit} has passed: nothing more is started, and the run ends as failed as soon as the Lease is free, \
          or a candidate is there to take it; {why}"
     ))
 }
 
-fn service(account: &Account<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
-    let holder_ready = account.holder_pod().is_some_and(|pod| pod.ready);
+fn service(context: &ReportContext<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
+    let holder_ready = context.holder_pod().is_some_and(|pod| pod.ready);
     if held.holds == Some(true) && holder_ready {
-        return ready(Statement::yes(types::READY, reasons::HELD, holder(account)));
+        return ready(Statement::yes(types::READY, reasons::HELD, holder(context)));
     }
-    if clearance::waits_for_word(account.job, account.observed) {
+    if clearance::awaits_confirmation(context.job, context.observed) {
         return progressing(held.reason.clone(), held.message.clone());
     }
     // Patience is for takeovers of what was ready, and not for what has just been applied.
-    let is_as_before = old.observed_generation == account.job.metadata.generation;
+    let is_as_before = old.observed_generation == context.job.metadata.generation;
     let was_ready = is_as_before && is_true(&old.conditions, types::READY) && is_true_for(old, reasons::HELD);
-    let on_trial = held.holds == Some(true) && plan::trial::is_on_trial(account.observed);
-    if was_ready && !on_trial && held.reason != reasons::BACKOFF && unheld_for(account, old) < patience(account.job) {
+    let on_trial = held.holds == Some(true) && plan::trial::is_on_trial(context.observed);
+    if was_ready && !on_trial && held.reason != reasons::BACKOFF && unheld_for(context, old) < patience(context.job) {
         return Verdict { ready: None, reconciling: None, stalled: None };
     }
     if held.reason == reasons::BACKOFF {
         return progressing(reasons::BACKOFF, &held.message);
     }
-    match account.trouble() {
+    match context.trouble() {
         Some(trouble) => progressing(trouble.reason, trouble.message),
-        None if held.holds == Some(true) => progressing(NOT_READY, format!("{}; {}", holder(account), unready(account))),
+        None if held.holds == Some(true) => progressing(NOT_READY, format!("{}; {}", holder(context), unready(context))),
         None => progressing(held.reason.clone(), held.message.clone()),
     }
 }
 
-fn unready(account: &Account<'_>) -> &'static str {
-    if account.observed.awaits_readiness() { "its workload has not become ready since it took over" } else { "its pod is not ready" }
+fn unready(context: &ReportContext<'_>) -> &'static str {
+    if context.observed.awaits_readiness() { "its workload has not become ready since it took over" } else { "its pod is not ready" }
 }
 
 fn is_true_for(old: &SingletonJobStatus, reason: &str) -> bool {
@@ -254,37 +254,37 @@ fn is_true_for(old: &SingletonJobStatus, reason: &str) -> bool {
 }
 
 /// Since when no candidate has held the Lease, or since when the holder of now has had it.
-fn unheld_for(account: &Account<'_>, old: &SingletonJobStatus) -> Duration {
+fn unheld_for(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Duration {
     let held = find_condition(&old.conditions, types::HELD);
-    let acquired = account.holder().and(account.record()).and_then(|record| record.acquire_time);
+    let acquired = context.holder().and(context.record()).and_then(|record| record.acquire_time);
     let released = held.filter(|held| held.status == "False").map(|held| held.last_transition_time.0);
-    acquired.or(released).map_or(Duration::ZERO, |since| Duration::try_from(account.now.duration_since(since)).unwrap_or_default())
+    acquired.or(released).map_or(Duration::ZERO, |since| Duration::try_from(context.now.duration_since(since)).unwrap_or_default())
 }
 
 /// "held by web-2 on node-a since 2026-01-01T14:03:11Z".
-fn held_by(account: &Account<'_>, identity: &Identity) -> String {
-    let node = account.holder_pod().and_then(|pod| pod.node.as_ref()).map_or(String::new(), |node| format!(" on {node}"));
-    let since = account.record().and_then(|record| record.acquire_time).map_or(String::new(), |time| format!(" since {}", moment(time)));
+fn held_by(context: &ReportContext<'_>, identity: &Identity) -> String {
+    let node = context.holder_pod().and_then(|pod| pod.node.as_ref()).map_or(String::new(), |node| format!(" on {node}"));
+    let since = context.record().and_then(|record| record.acquire_time).map_or(String::new(), |time| format!(" since {}", moment(time)));
     format!("held by {}{node}{since}", identity.pod())
 }
 
 /// "held by web-2 on node-a since 2026-01-01T14:03:11Z, token 48213; 1 standby ready".
-fn holder(account: &Account<'_>) -> String {
-    let Some(identity) = account.holder() else { return "no candidate holds the Lease".to_owned() };
-    let token = account.seen().and_then(|seen| seen.look.token).map(|token| token.to_string()).or_else(|| remembered_token(account));
+fn holder(context: &ReportContext<'_>) -> String {
+    let Some(identity) = context.holder() else { return "no candidate holds the Lease".to_owned() };
+    let token = context.seen().and_then(|seen| seen.observation.token).map(|token| token.to_string()).or_else(|| remembered_token(context));
     let token = token.map_or(String::new(), |token| format!(", token {token}"));
-    let standbys = match account.standbys().count() {
+    let standbys = match context.standbys().count() {
         0 => "no standby ready".to_owned(),
-        many => format!("{} ready", words::count(many, "standby", "standbys")),
+        many => format!("{} ready", format::count(many, "standby", "standbys")),
     };
-    let trouble = account.trouble().map_or(String::new(), |trouble| format!("; {}", trouble.message));
-    format!("{}{token}; {standbys}{trouble}", held_by(account, identity))
+    let trouble = context.trouble().map_or(String::new(), |trouble| format!("; {}", trouble.message));
+    format!("{}{token}; {standbys}{trouble}", held_by(context, identity))
 }
 
 /// Of the same holder, from before this controller looked.
-fn remembered_token(account: &Account<'_>) -> Option<String> {
-    let lease = account.old().lease?;
-    let is_its = lease.last_holder_identity.as_deref() == account.holder().map(Identity::as_str);
+fn remembered_token(context: &ReportContext<'_>) -> Option<String> {
+    let lease = context.old().lease?;
+    let is_its = lease.last_holder_identity.as_deref() == context.holder().map(Identity::as_str);
     if is_its { lease.fencing_token } else { None }
 }
 
@@ -292,34 +292,34 @@ fn never_held() -> Statement {
     Statement::no(types::HELD, reasons::NEVER_HELD, "no candidate has held the Lease yet")
 }
 
-fn held(account: &Account<'_>) -> Statement {
-    let Some(record) = account.record() else {
-        return match account.lease_created {
-            Some(true) => quarantined(account, "was missing and has been made again", takeover::longest(account.job, account.observed)),
+fn held(context: &ReportContext<'_>) -> Statement {
+    let Some(record) = context.record() else {
+        return match context.lease_created {
+            Some(true) => quarantined(context, "was missing and has been made again", takeover::longest(context.job, context.observed)),
             Some(false) | None => never_held(),
         };
     };
-    if account.holder().is_none()
+    if context.holder().is_none()
         && let Some(floor) = record.floor_above()
     {
         return token_too_low(record.version, floor);
     }
     let seconds = record.lease_duration.as_secs();
     match (&record.holder, &record.notes.released) {
-        (Some(_), _) if record.acquire_time.is_none() => quarantined(account, "has been made again", record.lease_duration),
-        (Some(holder), _) if !holder.is_of(&account.job.name_any()) => {
+        (Some(_), _) if record.acquire_time.is_none() => quarantined(context, "has been made again", record.lease_duration),
+        (Some(holder), _) if !holder.is_of(&context.job.name_any()) => {
             let message = format!("the Lease names {holder}, which is no candidate: takeover waits {seconds} s");
             Statement::no(types::HELD, reasons::FOREIGN_HOLDER, message)
         }
-        (Some(holder), _) if record.tells_outcome() => recorded(account, holder, seconds),
-        (Some(holder), _) if account.holder().is_none() => {
-            let then = blocked::hint(account).unwrap_or("the next ready candidate takes over");
+        (Some(holder), _) if record.tells_outcome() => recorded(context, holder, seconds),
+        (Some(holder), _) if context.holder().is_none() => {
+            let then = blocked::hint(context).unwrap_or("the next ready candidate takes over");
             let message = format!("{} has not renewed its lease of {seconds} s; {then}", holder.pod());
             Statement::no(types::HELD, reasons::EXPIRED, message)
         }
-        (Some(holder), _) => Statement::yes(types::HELD, reasons::HELD, held_by(account, holder)),
-        (None, Some(released)) if record.is_released() => free(account, released),
-        (None, _) => quarantined(account, "was emptied by a client that is no candidate", record.lease_duration),
+        (Some(holder), _) => Statement::yes(types::HELD, reasons::HELD, held_by(context, holder)),
+        (None, Some(released)) if record.is_released() => free(context, released),
+        (None, _) => quarantined(context, "was emptied by a client that is no candidate", record.lease_duration),
     }
 }
 
@@ -333,11 +333,11 @@ fn token_too_low(version: Version, floor: Version) -> Statement {
 }
 
 /// The container of `holder` ends with what survives in it; the Lease is left to expire.
-fn recorded(account: &Account<'_>, holder: &Identity, seconds: u64) -> Statement {
-    let wait = runs::progress(account.job, account.observed).map_or(0, |progress| progress.retry_after_seconds);
+fn recorded(context: &ReportContext<'_>, holder: &Identity, seconds: u64) -> Statement {
+    let wait = runs::progress(context.job, context.observed).map_or(0, |progress| progress.retry_after_seconds);
     let more = if wait > 0 { format!(" and {wait} s more") } else { String::new() };
-    let next = blocked::hint(account).map_or_else(|| format!("the next attempt waits {seconds} s{more} from then on"), str::to_owned);
-    let then = if !account.run.goes_on || account.job.spec.is_stopped() { "nothing is to follow".to_owned() } else { next };
+    let next = blocked::hint(context).map_or_else(|| format!("the next attempt waits {seconds} s{more} from then on"), str::to_owned);
+    let then = if !context.run.goes_on || context.job.spec.is_stopped() { "nothing is to follow".to_owned() } else { next };
     let pod = holder.pod();
     let message = format!(
         "{pod} recorded how its attempt ended and could not give the Lease back, because a process in its container survived SIGKILL; {then}"
@@ -345,42 +345,42 @@ fn recorded(account: &Account<'_>, holder: &Identity, seconds: u64) -> Statement
     Statement::no(types::HELD, reasons::OUTCOME_RECORDED, message)
 }
 
-fn quarantined(account: &Account<'_>, how: &str, wait: Duration) -> Statement {
-    let then = blocked::hint(account).map_or(String::new(), |hint| format!("; {hint}"));
+fn quarantined(context: &ReportContext<'_>, how: &str, wait: Duration) -> Statement {
+    let then = blocked::hint(context).map_or(String::new(), |hint| format!("; {hint}"));
     let message = format!("the Lease {how}: takeover waits {} s because its last holder may still run{then}", wait.as_secs());
     Statement::no(types::HELD, reasons::QUARANTINED, message)
 }
 
-fn free(account: &Account<'_>, released: &Released) -> Statement {
+fn free(context: &ReportContext<'_>, released: &Released) -> Statement {
     let by = released.by.pod();
     if released.reason == Reason::Created {
         return never_held();
     }
-    let wait = runs::progress(account.job, account.observed).map_or(0, |progress| progress.retry_after_seconds);
-    if wait > 0 && account.run.goes_on && !account.job.spec.is_stopped() {
-        let setbacks = runs::progress(account.job, account.observed).map_or(0, |progress| progress.setbacks);
+    let wait = runs::progress(context.job, context.observed).map_or(0, |progress| progress.retry_after_seconds);
+    if wait > 0 && context.run.goes_on && !context.job.spec.is_stopped() {
+        let setbacks = runs::progress(context.job, context.observed).map_or(0, |progress| progress.setbacks);
         let often = if setbacks > 1 { format!(", {setbacks} times in a row") } else { String::new() };
         let message = format!("the workload ended in {by}{often}; it is started again {wait} s after that; the log of {by} says why");
         return Statement::no(types::HELD, reasons::BACKOFF, message);
     }
-    Statement::no(types::HELD, reasons::RELEASED, format!("{by} gave the Lease back: {}", words::given_back(released)))
+    Statement::no(types::HELD, reasons::RELEASED, format!("{by} gave the Lease back: {}", format::given_back(released)))
 }
 
 /// Whether candidates are to be there: not of a job that is over or stopped, nor between the runs of a schedule.
-fn wants_standbys(account: &Account<'_>) -> bool {
-    !account.job.spec.is_stopped() && !account.run.is_at_rest()
+fn wants_standbys(context: &ReportContext<'_>) -> bool {
+    !context.job.spec.is_stopped() && !context.run.is_at_rest()
 }
 
 /// Quotes what keeps a candidate from starting in any case: [`super::events`] tells by it what has been told.
-fn standby(account: &Account<'_>) -> Statement {
-    let trouble = account.trouble().map(|trouble| trouble.message);
-    match account.standbys().count() {
-        0 => Statement::no(types::STANDBY_AVAILABLE, "NoneReady", trouble.unwrap_or_else(|| no_standby(account))),
+fn standby(context: &ReportContext<'_>) -> Statement {
+    let trouble = context.trouble().map(|trouble| trouble.message);
+    match context.standbys().count() {
+        0 => Statement::no(types::STANDBY_AVAILABLE, "NoneReady", trouble.unwrap_or_else(|| no_standby(context))),
         many => {
             let trouble = trouble.map_or(String::new(), |trouble| format!("; {trouble}"));
-            let ready = format!("{} ready", words::count(many, "standby is", "standbys are"));
-            match account.observed.crowded() {
-                Some(node) if account.holder().is_some() => {
+            let ready = format!("{} ready", format::count(many, "standby is", "standbys are"));
+            match context.observed.crowded() {
+                Some(node) if context.holder().is_some() => {
                     let message = format!(
                         "{ready}, on the same node as the holder: the loss of {node} stops the workload until a pod is made{trouble}"
                     );
@@ -392,61 +392,62 @@ fn standby(account: &Account<'_>) -> Statement {
     }
 }
 
-fn no_standby(account: &Account<'_>) -> String {
-    match account.job.spec.replicas {
+fn no_standby(context: &ReportContext<'_>) -> String {
+    match context.job.spec.replicas {
         1 => "spec.replicas is 1: there is no standby, and a takeover after a crash waits for a new pod".to_owned(),
         _ => "no standby is ready".to_owned(),
     }
 }
 
 /// What agents say: in the Lease while they hold it, by their termination message where they could not get there.
-fn healthy(account: &Account<'_>) -> Statement {
+fn healthy(context: &ReportContext<'_>) -> Statement {
     let warnings =
-        account.record().and_then(|record| record.notes.health.as_ref()).map(|health| health.warnings.clone()).unwrap_or_default();
-    let candidates = &account.observed.candidates;
-    let newest_good = candidates.iter().filter(|candidate| candidate.able).map(|candidate| candidate.number).max().unwrap_or(0);
-    let relevant = candidates.iter().filter(|candidate| !candidate.able && (candidate.is_alive() || candidate.number > newest_good));
-    let mut complaints = relevant.filter_map(|candidate| Some((&candidate.name, candidate.complaint.as_ref()?)));
-    match (warnings.is_empty(), complaints.next_back()) {
-        (_, Some((pod, complaint))) => {
-            let reason = if complaint.failed_self_test { reasons::SELF_TEST_FAILED } else { reasons::AGENT_FAILED };
-            Statement::no(types::AGENT_HEALTHY, reason, format!("{pod}: {}", complaint.message))
+        context.record().and_then(|record| record.notes.health.as_ref()).map(|health| health.warnings.clone()).unwrap_or_default();
+    let candidates = &context.observed.candidates;
+    let newest_good = candidates.iter().filter(|candidate| candidate.can_take_over).map(|candidate| candidate.number).max().unwrap_or(0);
+    let relevant =
+        candidates.iter().filter(|candidate| !candidate.can_take_over && (candidate.is_alive() || candidate.number > newest_good));
+    let mut agent_errors = relevant.filter_map(|candidate| Some((&candidate.name, candidate.agent_error.as_ref()?)));
+    match (warnings.is_empty(), agent_errors.next_back()) {
+        (_, Some((pod, agent_error))) => {
+            let reason = if agent_error.failed_self_test { reasons::SELF_TEST_FAILED } else { reasons::AGENT_FAILED };
+            Statement::no(types::AGENT_HEALTHY, reason, format!("{pod}: {}", agent_error.message))
         }
         (false, None) => Statement::no(types::AGENT_HEALTHY, reasons::HOLDER_WARNS, warnings.join("; ")),
         (true, None) => Statement::yes(types::AGENT_HEALTHY, reasons::AS_EXPECTED, "no agent complains"),
     }
 }
 
-fn over(account: &Account<'_>, old: &SingletonJobStatus) -> Option<FinishedRun> {
-    super::history::runs(account, old).into_iter().next()
+fn over(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Option<FinishedRun> {
+    super::history::runs(context, old).into_iter().next()
 }
 
-fn sentence(account: &Account<'_>, run: &FinishedRun) -> String {
+fn sentence(context: &ReportContext<'_>, run: &FinishedRun) -> String {
     let message = run.message.clone().unwrap_or_default();
-    let changed = if account.job.spec.schedule.is_none() && is_outdated(account, run) { TEMPLATE_CHANGED } else { "" };
+    let changed = if context.job.spec.schedule.is_none() && is_outdated(context, run) { TEMPLATE_CHANGED } else { "" };
     match run.outcome {
         RunOutcome::Succeeded => format!("succeeded: {message}{changed}"),
         RunOutcome::Failed | RunOutcome::Replaced | RunOutcome::Stopped => {
-            let kept = |pod: &&String| account.observed.candidates.iter().any(|candidate| candidate.name == **pod);
+            let kept = |pod: &&String| context.observed.candidates.iter().any(|candidate| candidate.name == **pod);
             let log = run.pod.as_ref().filter(kept).map_or(String::new(), |pod| format!("; the log of {pod} says why"));
             let how = if run.outcome == RunOutcome::Replaced { "replaced" } else { "failed" };
-            format!("{how} after {}: {message}{log}{changed}", words::count(run.attempts, "attempt", "attempts"))
+            format!("{how} after {}: {message}{log}{changed}", format::count(run.attempts, "attempt", "attempts"))
         }
     }
 }
 
 /// Whether the template is another one than that of the pod that finished the run, as long as that pod is kept.
-fn is_outdated(account: &Account<'_>, run: &FinishedRun) -> bool {
-    let finisher = account.observed.candidates.iter().find(|candidate| Some(&candidate.name) == run.pod.as_ref());
-    finisher.is_some_and(|pod| pod.template_hash.as_ref() != Some(&account.observed.template_hash))
+fn is_outdated(context: &ReportContext<'_>, run: &FinishedRun) -> bool {
+    let last_runner = context.observed.candidates.iter().find(|candidate| Some(&candidate.name) == run.pod.as_ref());
+    last_runner.is_some_and(|pod| pod.template_hash.as_ref() != Some(&context.observed.template_hash))
 }
 
 /// `Complete` and `Failed`, of a one-shot, as batch/v1 has them.
-fn finished(account: &Account<'_>, old: &SingletonJobStatus) -> [(&'static str, Option<Statement>); 2] {
-    let run = over(account, old);
+fn finished(context: &ReportContext<'_>, old: &SingletonJobStatus) -> [(&'static str, Option<Statement>); 2] {
+    let run = over(context, old);
     let of = |outcome, type_, fallback: &str| {
         let run = run.as_ref().filter(|run| run.outcome == outcome)?;
-        Some(Statement::yes(type_, ends::of_condition(run.reason.as_deref().unwrap_or(fallback)), sentence(account, run)))
+        Some(Statement::yes(type_, outcome::of_condition(run.reason.as_deref().unwrap_or(fallback)), sentence(context, run)))
     };
     [
         (types::COMPLETE, of(RunOutcome::Succeeded, types::COMPLETE, reasons::COMPLETE)),

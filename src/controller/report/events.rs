@@ -1,6 +1,6 @@
 //! Events: what was done, and what has come about between two statuses.
 
-use super::{Account, blocked, ends, history, rollout, words};
+use super::{ReportContext, blocked, format, history, outcome, rollout};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, is_true, reasons, types};
 use crate::api::status::{FinishedRun, RunOutcome, Takeover, TakeoverReason};
@@ -57,11 +57,11 @@ pub fn done(applied: &Applied) -> Vec<Event> {
         events.push(warning("LeaseLabelsRestored", LABELS_RESTORED));
     }
     events.extend(applied.handover.as_ref().map(|handover| {
-        let note = format!("{} is asked to hand over: {}", handover.holder.pod(), words::release(handover.reason));
+        let note = format!("{} is asked to hand over: {}", handover.holder.pod(), format::release(handover.reason));
         Event { pod: Some(handover.holder.pod().to_owned()), ..normal("HandoverRequested", note) }
     }));
     events.extend(applied.failed_pods.iter().map(|pod| {
-        let note = format!("{}: its attempt counts as a failure, and the next start may have to wait for it", words::failed_pod(pod));
+        let note = format!("{}: its attempt counts as a failure, and the next start may have to wait for it", format::failed_pod(pod));
         Event { pod: Some(pod.name.clone()), ..warning("PodFailed", note) }
     }));
     events.extend(applied.retired.iter().map(|pod| {
@@ -79,7 +79,7 @@ pub fn done(applied: &Applied) -> Vec<Event> {
 }
 
 /// What has come about.
-pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> {
+pub fn between(context: &ReportContext<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> {
     let mut events = Vec::new();
     events.extend(lost(old, new));
     events.extend(foreign_holder(old, new));
@@ -87,18 +87,18 @@ pub fn between(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJ
     events.extend(once_for_each_message(old, new, types::OBJECT_REFUSED));
     events.extend(once_for_each_message(old, new, types::TEMPLATE_HAZARDOUS));
     if new.takeovers.first() != old.takeovers.first() {
-        events.extend(new.takeovers.first().and_then(|takeover| cut_short(account, takeover)));
+        events.extend(new.takeovers.first().and_then(|takeover| cut_short(context, takeover)));
         events.extend(new.takeovers.first().map(changed_hands).into_iter().flatten());
     }
-    events.extend(account.request.and_then(refused));
-    events.extend(account.run.request.as_ref().and_then(run_refused));
-    events.extend(recorded(account));
-    events.extend(cleared_nobody(account, old, new));
-    events.extend(missed(account, old, new));
-    events.extend(attempts(account, old, new));
-    events.extend(standbys(account, old, new));
+    events.extend(context.request.and_then(refused));
+    events.extend(context.run.request.as_ref().and_then(run_refused));
+    events.extend(recorded(context));
+    events.extend(cleared_nobody(context, old, new));
+    events.extend(missed(context, old, new));
+    events.extend(attempts(context, old, new));
+    events.extend(standbys(context, old, new));
     events.extend(conditions(old, new));
-    events.extend(held_up(account, old, new));
+    events.extend(held_up(context, old, new));
     events
 }
 
@@ -145,12 +145,12 @@ fn once_for_each_message(old: &SingletonJobStatus, new: &SingletonJobStatus, typ
 }
 
 /// The holder before was told to stop, and was cut off before it could give the Lease back.
-fn cut_short(account: &Account<'_>, takeover: &Takeover) -> Option<Event> {
+fn cut_short(context: &ReportContext<'_>, takeover: &Takeover) -> Option<Event> {
     if takeover.reason != TakeoverReason::Expired {
         return None;
     }
-    let before = account.seen()?.look.before.as_ref()?;
-    let (pod, why) = (before.holder.pod().to_owned(), words::release(before.stopping?));
+    let before = context.seen()?.observation.before.as_ref()?;
+    let (pod, why) = (before.holder.pod().to_owned(), format::release(before.stopping?));
     let note = format!(
         "{pod} was told to stop, {why}, and lost the API server before its workload had ended: the attempt does not count as failed, and its \
          successor waited for the lease; keep the network of the pod up until the workload has ended: let a proxy beside it stop last, or keep \
@@ -166,8 +166,8 @@ fn changed_hands(takeover: &Takeover) -> Vec<Event> {
     if let Some(from) = &takeover.from
         && takeover.reason != TakeoverReason::InitialAcquire
     {
-        let gap = takeover.gap_milliseconds.map_or(String::new(), |gap| format!(", {} after its last sign of life", words::duration(gap)));
-        let note = format!("{} took over from {from}: {}{gap}", takeover.to, words::takeover(takeover.reason));
+        let gap = takeover.gap_milliseconds.map_or(String::new(), |gap| format!(", {} after its last sign of life", format::duration(gap)));
+        let note = format!("{} took over from {from}: {}{gap}", takeover.to, format::takeover(takeover.reason));
         events.push(Event { pod, ..normal("TakeoverCompleted", note) });
     }
     events
@@ -179,10 +179,10 @@ fn refused(request: &HandoverRequest) -> Option<Event> {
 }
 
 /// Requests that were there when the controller first looked, as in an object that is restored or applied again.
-fn recorded(account: &Account<'_>) -> Vec<Event> {
+fn recorded(context: &ReportContext<'_>) -> Vec<Event> {
     let handover =
-        account.request.filter(|request| request.answer == HandoverAnswer::Recorded).map(|request| (HANDOVER_REQUESTED_AT, &request.text));
-    let run = account.run.request.as_ref().filter(|request| request.answer == RunAnswer::Recorded);
+        context.request.filter(|request| request.answer == HandoverAnswer::Recorded).map(|request| (HANDOVER_REQUESTED_AT, &request.text));
+    let run = context.run.request.as_ref().filter(|request| request.answer == RunAnswer::Recorded);
     let run = run.map(|request| (RUN_REQUESTED_AT, &request.text));
     let note = |(annotation, text): (&str, &String)| {
         format!(
@@ -193,29 +193,29 @@ fn recorded(account: &Account<'_>) -> Vec<Event> {
 }
 
 /// A word that a holder is gone, and that has no effect: told when status or a condition begins to say so.
-fn cleared_nobody(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
-    let word = annotation(account.job, CLEARED_HOLDER)?;
+fn cleared_nobody(context: &ReportContext<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
+    let word = annotation(context.job, CLEARED_HOLDER)?;
     let handled = new.last_handled_cleared_holder.as_deref() == Some(word);
     let is_new = handled && new.last_handled_cleared_holder != old.last_handled_cleared_holder;
-    let why = if is_new { blocked::no_effect(account, word) } else { blocked::misnamed(account, word, old) };
+    let why = if is_new { blocked::no_effect(context, word) } else { blocked::misnamed(context, word, old) };
     Some(normal("RequestRecorded", format!("{CLEARED_HOLDER} names {word:?}, but {}", why?)))
 }
 
-fn attempts(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> {
+fn attempts(context: &ReportContext<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> {
     let mut events = Vec::new();
     let after = new.run.clone().unwrap_or_default();
     let before = old.run.clone().filter(|run| run.number == after.number).unwrap_or_default();
     let holder = new.lease.as_ref().and_then(|lease| lease.holder.clone());
     if after.failures > before.failures {
-        let (pod, how) = ends::failed(account, old);
-        let attempts = words::count(after.attempts, "attempt has", "attempts have");
-        let limit = account.job.spec.backoff_limit();
+        let (pod, how) = outcome::failed(context, old);
+        let attempts = format::count(after.attempts, "attempt has", "attempts have");
+        let limit = context.job.spec.backoff_limit();
         let of = limit
             .map_or(String::new(), |limit| format!("; {} of {attempts} failed, and spec.backoffLimit forgives {limit}", after.failures));
         events.push(Event { pod, ..warning("WorkloadFailed", how + &of) });
     }
     if after.ignored_failures > before.ignored_failures {
-        let (pod, why) = ends::ignored(account);
+        let (pod, why) = outcome::ignored(context);
         let note = format!("an attempt failed, and does not count towards spec.backoffLimit: {why}");
         events.push(Event { pod, ..normal("WorkloadFailureIgnored", note) });
     }
@@ -223,12 +223,12 @@ fn attempts(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobS
         let place = holder.as_ref().map_or(String::new(), |pod| format!(" in {pod}"));
         events.push(Event { pod: holder, ..normal("WorkloadStarted", format!("attempt {} begins{place}", after.attempts)) });
     }
-    events.extend(new.runs.iter().filter(|run| history::is_new(run, old)).map(|run| ended(account, run)));
+    events.extend(new.runs.iter().filter(|run| history::is_new(run, old)).map(|run| ended(context, run)));
     events
 }
 
-fn ended(account: &Account<'_>, run: &FinishedRun) -> Event {
-    let which = account.job.spec.schedule.as_ref().map_or(String::new(), |_| format!("run {}: ", run.number));
+fn ended(context: &ReportContext<'_>, run: &FinishedRun) -> Event {
+    let which = context.job.spec.schedule.as_ref().map_or(String::new(), |_| format!("run {}: ", run.number));
     let note = which + run.message.as_deref().unwrap_or_default();
     let event = match run.outcome {
         RunOutcome::Succeeded => normal("RunSucceeded", note),
@@ -239,11 +239,11 @@ fn ended(account: &Account<'_>, run: &FinishedRun) -> Event {
 }
 
 /// Ticks that are missed; why is known only where it is decided.
-fn missed(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
+fn missed(context: &ReportContext<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     let more = new.missed_runs.unwrap_or(0).saturating_sub(old.missed_runs.unwrap_or(0));
-    let told = account.run.schedule.as_ref().and_then(|schedule| schedule.missed);
-    let ticks = words::count(more, "tick is missed", "ticks are missed");
-    (more > 0).then(|| warning("RunMissed", told.map_or_else(|| format!("{ticks}: see status.missedRuns"), |told| words::missed(&told))))
+    let told = context.run.schedule.as_ref().and_then(|schedule| schedule.missed);
+    let ticks = format::count(more, "tick is missed", "ticks are missed");
+    (more > 0).then(|| warning("RunMissed", told.map_or_else(|| format!("{ticks}: see status.missedRuns"), |told| format::missed(&told))))
 }
 
 fn run_refused(request: &RunRequest) -> Option<Event> {
@@ -284,24 +284,24 @@ fn conditions(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> 
 }
 
 /// That a rollout does not get on: once, until it does.
-fn held_up(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
+fn held_up(context: &ReportContext<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     if rollout::is_held_up(old) || !rollout::is_held_up(new) {
         return None;
     }
-    Some(warning(reasons::PROGRESS_DEADLINE_EXCEEDED, rollout::complaint(account)?))
+    Some(warning(reasons::PROGRESS_DEADLINE_EXCEEDED, rollout::agent_error(context)?))
 }
 
 /// That no standby is left, or why a candidate does not start: once for every reason.
-fn standbys(account: &Account<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
+fn standbys(context: &ReportContext<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     let told = find_condition(&old.conditions, types::STANDBY_AVAILABLE);
     let tell = find_condition(&new.conditions, types::STANDBY_AVAILABLE)?;
     // The only candidate stands by until its run begins, and none does then; after a run, candidates are made anew.
-    let as_planned = account.job.spec.schedule.is_some() && (account.job.spec.replicas == 1 || account.holder().is_none());
+    let as_planned = context.job.spec.schedule.is_some() && (context.job.spec.replicas == 1 || context.holder().is_none());
     if tell.status == "False" && !as_planned && told.is_some_and(|told| told.status == "True") {
         return Some(warning("StandbyUnavailable", tell.message.clone()));
     }
     // An invalid template is told by itself.
-    let trouble = account.trouble().filter(|trouble| trouble.reason != reasons::INVALID_TEMPLATE)?;
+    let trouble = context.trouble().filter(|trouble| trouble.reason != reasons::INVALID_TEMPLATE)?;
     let is_new = told.is_none_or(|told| !told.message.contains(&trouble.message));
     is_new.then(|| warning("StandbyUnavailable", trouble.message))
 }

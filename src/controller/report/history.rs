@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::words::to_seconds;
-use super::{Account, ends};
+use super::format::to_seconds;
+use super::{ReportContext, outcome};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::status::{FinishedRun, MOST_HISTORY, RunOutcome, Takeover, TakeoverReason};
@@ -16,19 +16,19 @@ use crate::lease::notes::{Finished, Outcome, Policy, Reason, Released};
 use crate::lease::record::Record;
 
 /// How the job's runs ended. What is written here stays, whatever happens to the Lease.
-pub fn runs(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<FinishedRun> {
+pub fn runs(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Vec<FinishedRun> {
     let mut all = old.runs.clone();
-    if let Some(finished) = runs::last_finished(account.job, account.observed) {
+    if let Some(finished) = runs::last_finished(context.job, context.observed) {
         let newest = all.first().map_or(0, |run| run.number);
         match all.iter_mut().find(|run| run.number == i64::from(finished.run)) {
-            Some(known) => learn(known, account, finished),
-            None if i64::from(finished.run) > newest => all.insert(0, run(account, finished, old)),
+            Some(known) => learn(known, context, finished),
+            None if i64::from(finished.run) > newest => all.insert(0, run(context, finished, old)),
             None => {}
         }
     }
-    let replaced = replaced(account, old, &all);
+    let replaced = replaced(context, old, &all);
     all.splice(0..0, replaced);
-    let closed = closed(account, old).filter(|run| all.first().is_none_or(|newest| newest.number < run.number));
+    let closed = closed(context, old).filter(|run| all.first().is_none_or(|newest| newest.number < run.number));
     all.splice(0..0, closed);
     all.truncate(MOST_HISTORY);
     all
@@ -40,9 +40,9 @@ pub fn is_new(run: &FinishedRun, old: &SingletonJobStatus) -> bool {
 }
 
 /// A run that had begun and gave way to another. What never began was missed.
-fn replaced(account: &Account<'_>, old: &SingletonJobStatus, over: &[FinishedRun]) -> Option<FinishedRun> {
-    let before = old.run.as_ref().filter(|run| run.number < i64::from(account.run.number))?;
-    let progress = u32::try_from(before.number).ok().and_then(|number| runs::progress_of(account.job, account.observed, number));
+fn replaced(context: &ReportContext<'_>, old: &SingletonJobStatus, over: &[FinishedRun]) -> Option<FinishedRun> {
+    let before = old.run.as_ref().filter(|run| run.number < i64::from(context.run.number))?;
+    let progress = u32::try_from(before.number).ok().and_then(|number| runs::progress_of(context.job, context.observed, number));
     let attempts = progress.map_or(before.attempts, |progress| i32::try_from(progress.starts).unwrap_or(i32::MAX));
     if attempts == 0 || over.iter().any(|run| run.number >= before.number) {
         return None;
@@ -53,22 +53,22 @@ fn replaced(account: &Account<'_>, old: &SingletonJobStatus, over: &[FinishedRun
         outcome: RunOutcome::Replaced,
         scheduled_time: before.scheduled_time.clone(),
         reason: Some(reasons::REPLACED.to_owned()),
-        message: Some(format!("stopped for run {}, which was due", account.run.number)),
+        message: Some(format!("stopped for run {}, which was due", context.run.number)),
         exit_code: None,
         pod: holder.map(|holder| Identity::read(holder).pod().to_owned()),
         node: old.lease.as_ref().and_then(|lease| lease.node.clone()),
         attempts,
         start_time: before.start_time.clone(),
-        completion_time: Some(to_seconds(account.now)),
+        completion_time: Some(to_seconds(context.now)),
         fencing_token: old.lease.as_ref().and_then(|lease| lease.fencing_token.clone()),
     })
 }
 
 /// A run that no candidate could start, or end, within its deadline: the Lease says so in the controller's own words.
-fn closed(account: &Account<'_>, old: &SingletonJobStatus) -> Option<FinishedRun> {
-    let (job, observed) = (account.job, account.observed);
-    account.run.closed.filter(|closed| *closed == Closed::DeadlineExceeded)?;
-    let number = account.run.number;
+fn closed(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Option<FinishedRun> {
+    let (job, observed) = (context.job, context.observed);
+    context.run.closed.filter(|closed| *closed == Closed::DeadlineExceeded)?;
+    let number = context.run.number;
     let known = old.run.clone().filter(|run| run.number == i64::from(number));
     let progress = runs::progress_of(job, observed, number);
     let attempts = progress.as_ref().map_or(0, |progress| progress.starts);
@@ -78,36 +78,36 @@ fn closed(account: &Account<'_>, old: &SingletonJobStatus) -> Option<FinishedRun
         outcome: RunOutcome::Failed,
         scheduled_time: runs::scheduled_time(job, observed).map(to_seconds),
         reason: Some(Closed::DeadlineExceeded.reason().to_owned()),
-        message: Some(ends::unstarted(account, old)),
+        message: Some(outcome::unstarted(context, old)),
         exit_code: None,
         pod: None,
         node: None,
         attempts: i32::try_from(attempts).unwrap_or(i32::MAX),
         start_time: known.and_then(|run| run.start_time).or(started),
-        completion_time: Some(to_seconds(account.now)),
+        completion_time: Some(to_seconds(context.now)),
         fencing_token: None,
     })
 }
 
 /// The Lease tells of an end sooner than the pod tells why.
-fn learn(known: &mut FinishedRun, account: &Account<'_>, finished: &Finished) {
-    if let Some(cause) = ends::cause(account, finished) {
-        known.reason = Some(ends::word(finished, Some(&cause)));
-        known.message = Some(ends::sentence(finished, Some(&cause), policy(account), ends::failed_pod(account, finished)));
+fn learn(known: &mut FinishedRun, context: &ReportContext<'_>, finished: &Finished) {
+    if let Some(cause) = outcome::cause(context, finished) {
+        known.reason = Some(outcome::word(finished, Some(&cause)));
+        known.message = Some(outcome::sentence(finished, Some(&cause), policy(context), outcome::failed_pod(context, finished)));
     }
 }
 
-fn policy<'a>(account: &'a Account<'_>) -> Option<&'a Policy> {
-    account.record().and_then(|record| record.notes.policy.as_ref())
+fn policy<'a>(context: &'a ReportContext<'_>) -> Option<&'a Policy> {
+    context.record().and_then(|record| record.notes.policy.as_ref())
 }
 
-fn run(account: &Account<'_>, finished: &Finished, old: &SingletonJobStatus) -> FinishedRun {
-    let pod = ends::by_uid(account, &finished.by);
-    let cause = ends::cause(account, finished);
-    let progress = runs::progress_of(account.job, account.observed, finished.run);
+fn run(context: &ReportContext<'_>, finished: &Finished, old: &SingletonJobStatus) -> FinishedRun {
+    let pod = outcome::by_uid(context, &finished.by);
+    let cause = outcome::cause(context, finished);
+    let progress = runs::progress_of(context.job, context.observed, finished.run);
     let known = old.run.as_ref().filter(|run| run.number == i64::from(finished.run));
-    let is_current = is_current(account, finished);
-    let scheduled_time = if is_current { runs::scheduled_time(account.job, account.observed).map(to_seconds) } else { None };
+    let is_current = is_current(context, finished);
+    let scheduled_time = if is_current { runs::scheduled_time(context.job, context.observed).map(to_seconds) } else { None };
     FinishedRun {
         number: i64::from(finished.run),
         scheduled_time: scheduled_time.or_else(|| known.and_then(|run| run.scheduled_time.clone())),
@@ -115,8 +115,8 @@ fn run(account: &Account<'_>, finished: &Finished, old: &SingletonJobStatus) -> 
             Outcome::Succeeded => RunOutcome::Succeeded,
             Outcome::Failed => RunOutcome::Failed,
         },
-        reason: Some(ends::word(finished, cause.as_deref())),
-        message: Some(ends::sentence(finished, cause.as_deref(), policy(account), ends::failed_pod(account, finished))),
+        reason: Some(outcome::word(finished, cause.as_deref())),
+        message: Some(outcome::sentence(finished, cause.as_deref(), policy(context), outcome::failed_pod(context, finished))),
         exit_code: finished.exit.map(crate::lease::notes::Exit::code),
         pod: Some(finished.by.pod().to_owned()),
         node: pod.and_then(|pod| pod.node.clone()),
@@ -127,34 +127,34 @@ fn run(account: &Account<'_>, finished: &Finished, old: &SingletonJobStatus) -> 
     }
 }
 
-fn is_current(account: &Account<'_>, finished: &Finished) -> bool {
-    runs::current(account.job, account.observed) == finished.run
+fn is_current(context: &ReportContext<'_>, finished: &Finished) -> bool {
+    runs::current(context.job, context.observed) == finished.run
 }
 
 /// How the Lease changed hands.
-pub fn takeovers(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<Takeover> {
+pub fn takeovers(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Vec<Takeover> {
     let mut all = old.takeovers.clone();
     let last = old.lease.as_ref().and_then(|lease| lease.last_holder_identity.as_deref());
-    if let Some(record) = account.record()
+    if let Some(record) = context.record()
         && let (Some(holder), Some(_)) = (&record.holder, record.acquire_time)
         && last != Some(holder.as_str())
-        && holder.is_of(&account.job.name_any())
+        && holder.is_of(&context.job.name_any())
     {
-        all.insert(0, takeover(account, record, holder.pod(), last, old));
+        all.insert(0, takeover(context, record, holder.pod(), last, old));
     }
     all.truncate(MOST_HISTORY);
     all
 }
 
-fn takeover(account: &Account<'_>, record: &Record, to: &str, last: Option<&str>, old: &SingletonJobStatus) -> Takeover {
+fn takeover(context: &ReportContext<'_>, record: &Record, to: &str, last: Option<&str>, old: &SingletonJobStatus) -> Takeover {
     let released = record.notes.released.as_ref();
-    let look = account.seen().map(|seen| &seen.look);
+    let look = context.seen().map(|seen| &seen.observation);
     let before = look.and_then(|look| look.before.as_ref());
     let last_sign = match released {
         Some(released) => released.renew_time,
         None => before.and_then(|before| before.renewed),
     };
-    let first = account.run.schedule.is_some() && record.notes.progress.as_ref().is_some_and(|progress| progress.starts == 1);
+    let first = context.run.schedule.is_some() && record.notes.progress.as_ref().is_some_and(|progress| progress.starts == 1);
     let by_time_of_day = record.acquire_time.zip(last_sign).and_then(|(acquired, left)| acquired.duration_since(left).try_into().ok());
     // Times of day of two nodes that contradict each other say nothing.
     let gap: Option<Duration> = by_time_of_day.or_else(|| look.and_then(|look| look.gap));

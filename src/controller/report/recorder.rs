@@ -15,7 +15,7 @@ use kube::{Api, Client, Resource};
 use serde_json::{Value, json};
 
 use super::events::Event;
-use crate::controller::request::{Failure, bounded, in_our_name, merging};
+use crate::controller::api_call::{Failure, in_our_name, merging, with_deadline};
 use memory::{Count, Memory, Telling};
 
 /// `reportingComponent` of all events.
@@ -57,14 +57,14 @@ impl Recorder {
         let telling = self.memory.lock().unwrap_or_else(PoisonError::into_inner).tell(about, &event, event_name(subject, now), now);
         let create = async |count: &Count, event| {
             let event = self.event(regarding, event, count, now);
-            bounded("writing an event about", subject, api.create(&in_our_name(), &event)).await.map(drop)
+            with_deadline("writing an event about", subject, api.create(&in_our_name(), &event)).await.map(drop)
         };
         match telling {
             Telling::Withheld => Ok(()),
             Telling::New(count) => create(&count, event).await,
             Telling::Counted(count) => {
                 let (params, patch) = (merging(), Patch::Merge(again(&event, &count, now)));
-                match bounded("counting an event about", subject, api.patch(&count.name, &params, &patch)).await {
+                match with_deadline("counting an event about", subject, api.patch(&count.name, &params, &patch)).await {
                     // Its time to live has passed.
                     Err(failure) if failure.is_not_found() => create(&count, event).await,
                     result => result.map(drop),

@@ -1,21 +1,21 @@
 //! What the API server refuses, in a sentence for the user.
 
-use super::Account;
+use super::ReportContext;
 use crate::api::conditions::{Statement, types};
 use crate::controller::observe::candidate::Candidate;
 use crate::controller::refusals::{Refused, Step};
 
 /// `ObjectRefused`. `None` if the API server refuses nothing but new pods, which other conditions quote.
-pub fn statement(account: &Account<'_>) -> Option<Statement> {
-    let first = account.refused_objects().next()?;
-    let messages: Vec<_> = account.refused_objects().map(sentence).collect();
+pub fn statement(context: &ReportContext<'_>) -> Option<Statement> {
+    let first = context.refused_objects().next()?;
+    let messages: Vec<_> = context.refused_objects().map(sentence).collect();
     Some(Statement::yes(types::OBJECT_REFUSED, first.step.reason(), messages.join("; ")))
 }
 
 /// What keeps the job from running at all: its first pod cannot be made without it.
-pub fn block<'a>(account: &'a Account<'_>) -> Option<&'a Refused> {
-    let is_first = !account.observed.candidates.iter().any(Candidate::is_alive) && !account.job.spec.is_stopped();
-    account.refused.iter().find(|refused| is_first && refused.step.comes_before_pods())
+pub fn block<'a>(context: &'a ReportContext<'_>) -> Option<&'a Refused> {
+    let is_first = !context.observed.candidates.iter().any(Candidate::is_alive) && !context.job.spec.is_stopped();
+    context.refused.iter().find(|refused| is_first && refused.step.comes_before_pods())
 }
 
 const THEN: &str = "the controller asks again within 5 min, and at once after a change of this SingletonJob";

@@ -1,6 +1,6 @@
 //! What is said of a rollout that does not get on. Pods of the old template hold the Lease meanwhile, or stand by for it.
 
-use super::{Account, words};
+use super::{ReportContext, format};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, reasons, types};
 use crate::controller::observe::candidate::{Candidate, End};
@@ -8,17 +8,17 @@ use crate::controller::plan::progress::{self, Awaited};
 use crate::controller::plan::trial;
 
 /// Who is waited for, for too long, and why it does not start; none while there is time.
-pub fn complaint(account: &Account<'_>) -> Option<String> {
-    if account.refusal.is_some() {
+pub fn agent_error(context: &ReportContext<'_>) -> Option<String> {
+    if context.refusal.is_some() {
         return None;
     }
-    if let Some(taken_back) = taken_back(account) {
+    if let Some(taken_back) = taken_back(context) {
         return Some(taken_back);
     }
-    let awaited = progress::awaited(account.job, account.observed);
-    let Awaited { candidate, since: _ } = awaited.filter(|awaited| awaited.left(account.now).is_zero())?;
+    let awaited = progress::awaited(context.job, context.observed);
+    let Awaited { candidate, since: _ } = awaited.filter(|awaited| awaited.left(context.now).is_zero())?;
     let why = why(candidate).map_or(String::new(), |why| format!(": {why}"));
-    let meanwhile = if account.observed.is_holder(candidate) {
+    let meanwhile = if context.observed.is_holder(candidate) {
         "it holds the Lease, and what is of the old template stands by"
     } else {
         "what is of the old template goes on until then"
@@ -31,10 +31,10 @@ pub fn complaint(account: &Account<'_>) -> Option<String> {
 }
 
 /// That it was tried, and a pod of the template before holds again.
-fn taken_back(account: &Account<'_>) -> Option<String> {
-    let observed = account.observed;
-    let waits = !account.job.spec.is_stopped() && observed.holder_pod().is_some_and(|holder| !observed.is_current(holder));
-    (waits && trial::is_rejected(account.job, observed)).then(|| {
+fn taken_back(context: &ReportContext<'_>) -> Option<String> {
+    let observed = context.observed;
+    let waits = !context.job.spec.is_stopped() && observed.holder_pod().is_some_and(|holder| !observed.is_current(holder));
+    (waits && trial::is_rejected(context.job, observed)).then(|| {
         "the rollout of spec.template was taken back: its workload took over, and ended or did not become ready in time; a pod of the old template \
          holds again, and the controller does not try the new one again by itself: correct spec.template, or put the old one back"
             .to_owned()
@@ -42,17 +42,17 @@ fn taken_back(account: &Account<'_>) -> Option<String> {
 }
 
 /// That the controller does not try the new template now, although its pods are ready for it.
-pub fn rest(account: &Account<'_>) -> Option<String> {
-    let until = trial::rests_until(account.job, account.observed, account.now)?;
+pub fn rest(context: &ReportContext<'_>) -> Option<String> {
+    let until = trial::rests_until(context.job, context.observed, context.now)?;
     Some(format!(
         "the new template had the Lease and could not keep it; the controller hands over to its pods again from {} on",
-        words::moment(until)
+        format::moment(until)
     ))
 }
 
 /// How far a service has come from one template to the next. `None` if no pod of another template runs, not even one that is to end.
-pub fn under_way(account: &Account<'_>) -> Option<String> {
-    let observed = account.observed;
+pub fn under_way(context: &ReportContext<'_>) -> Option<String> {
+    let observed = context.observed;
     let there: Vec<_> = observed.candidates.iter().filter(|candidate| candidate.end().is_none()).collect();
     let new = there.iter().filter(|candidate| observed.is_current(candidate)).count();
     if new == there.len() {
@@ -61,7 +61,7 @@ pub fn under_way(account: &Account<'_>) -> Option<String> {
     let holder = observed.holder_pod().filter(|holder| !observed.is_current(holder));
     let meanwhile =
         holder.map_or(String::new(), |holder| format!("; {} runs the template before until a new standby is ready", holder.name));
-    Some(format!("rolling out spec.template: {new} of {} have it{meanwhile}", words::count(there.len(), "candidate", "candidates")))
+    Some(format!("rolling out spec.template: {new} of {} have it{meanwhile}", format::count(there.len(), "candidate", "candidates")))
 }
 
 /// Whether status says so.
@@ -73,6 +73,8 @@ pub fn is_held_up(status: &SingletonJobStatus) -> bool {
 /// In the words of the component that refuses: the kubelet, the scheduler, its agent.
 fn why(candidate: &Candidate) -> Option<String> {
     let refused = |end: &End| end.message.clone().or_else(|| end.reason.clone());
-    let waits = candidate.hindrance.as_ref().map(|hindrance| format!("{}: {}", hindrance.reason, hindrance.message));
-    waits.or_else(|| candidate.complaint.as_ref().map(|complaint| complaint.message.clone())).or_else(|| candidate.end().and_then(refused))
+    let waits = candidate.start_failure.as_ref().map(|start_failure| format!("{}: {}", start_failure.reason, start_failure.message));
+    waits
+        .or_else(|| candidate.agent_error.as_ref().map(|agent_error| agent_error.message.clone()))
+        .or_else(|| candidate.end().and_then(refused))
 }

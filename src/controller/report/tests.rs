@@ -27,7 +27,7 @@ use crate::api::status::{CandidateRole, LeaseStatus, TakeoverReason};
 use crate::contract;
 use crate::controller::apply;
 use crate::controller::observe::candidate::{self, Candidate};
-use crate::controller::observe::sightings::Look;
+use crate::controller::observe::lease_observations::Observation;
 use crate::controller::plan;
 use crate::lease::identity::Version;
 
@@ -66,7 +66,7 @@ fn pod(number: u32, ready: bool, waiting: Option<&str>) -> Candidate {
     Candidate { template_hash: Some(Observed::default().template_hash), ..Candidate::read(&pod) }
 }
 
-fn seen(holder: Option<&str>, annotations: Value, unchanged: u64) -> Seen {
+fn seen(holder: Option<&str>, annotations: Value, unchanged: u64) -> ObservedLease {
     let annotations: std::collections::BTreeMap<String, String> = annotations
         .as_object()
         .expect("an object")
@@ -79,25 +79,29 @@ fn seen(holder: Option<&str>, annotations: Value, unchanged: u64) -> Seen {
     }))
     .expect("a Lease");
     let record = Record::read(&object).expect("a record");
-    let look =
-        Look { unchanged: Duration::from_secs(unchanged), seen_alive: true, token: holder.map(|_| Version(48213)), ..Look::default() };
-    Seen { object, record, look }
+    let observation = Observation {
+        unchanged: Duration::from_secs(unchanged),
+        seen_alive: true,
+        token: holder.map(|_| Version(48213)),
+        ..Observation::default()
+    };
+    ObservedLease { object, record, observation }
 }
 
-fn held() -> Seen {
+fn held() -> ObservedLease {
     seen(Some("web-2_u2_0"), json!({}), 1)
 }
 
-fn released(progress: &Value, finished: &Value) -> Seen {
+fn released(progress: &Value, finished: &Value) -> ObservedLease {
     let released =
         json!({"leaseUid": "l", "renewTime": "2026-01-01T14:09:59Z", "by": "web-2_u2_0", "reason": "WorkloadFailed", "token": "48213"});
     seen(None, json!({"released": released, "progress": progress, "finished": finished}), 1)
 }
 
-fn compute(job: &SingletonJob, lease: Option<Seen>, candidates: Vec<Candidate>) -> SingletonJobStatus {
+fn compute(job: &SingletonJob, lease: Option<ObservedLease>, candidates: Vec<Candidate>) -> SingletonJobStatus {
     let observed = Observed { lease, candidates, ..Observed::default() };
     let plan = plan::plan(job, &observed, now());
-    status::compute(&Account::new(job, &observed, &plan, apply::nothing(), now()))
+    status::compute(&ReportContext::new(job, &observed, &plan, apply::nothing(), now()))
 }
 
 fn says(status: &SingletonJobStatus, type_: &str) -> Option<(String, String)> {
@@ -131,7 +135,7 @@ fn a_service_whose_holder_is_ready_is_ready_and_says_so_in_one_sentence() {
 fn the_token_shown_is_the_one_that_the_holder_says() {
     let lease = LeaseStatus { fencing_token: Some("48290".into()), ..LeaseStatus::default() };
     let job = job("Never", json!({}), &SingletonJobStatus { lease: Some(lease), ..SingletonJobStatus::default() });
-    let shown = |seen: Seen| compute(&job, Some(seen), vec![pod(2, true, None)]).lease.and_then(|lease| lease.fencing_token);
+    let shown = |seen: ObservedLease| compute(&job, Some(seen), vec![pod(2, true, None)]).lease.and_then(|lease| lease.fencing_token);
     assert_eq!(shown(held()).as_deref(), Some("48213"));
     assert_eq!(shown(seen(None, json!({}), 1)).as_deref(), Some("48290"), "no agent says another");
 }
@@ -153,7 +157,7 @@ fn standbys_that_share_the_node_of_the_holder_are_said_to() {
 #[test]
 fn a_standby_that_is_not_to_be_ready_counts_as_one_that_could_take_over() {
     let job = job("Never", json!({"standbyReadiness": "NotReady"}), &SingletonJobStatus::default());
-    let standby = Candidate { able: true, ..pod(1, false, None) };
+    let standby = Candidate { can_take_over: true, ..pod(1, false, None) };
     let status = compute(&job, Some(held()), vec![standby, pod(2, true, None)]);
     assert_eq!((status.replicas, status.ready_replicas, status.ready_standbys), (Some(2), Some(1), Some(1)));
     assert_eq!(says(&status, types::STANDBY_AVAILABLE), is("True", reasons::AS_EXPECTED));
@@ -172,9 +176,9 @@ fn a_hazard_of_the_template_is_said_once_in_a_condition_and_an_event_and_goes_wi
         let job = job("Never", limited(cpu), before);
         let observed = Observed { lease: Some(held()), candidates: vec![pod(2, true, None)], ..Observed::default() };
         let plan = plan::plan(&job, &observed, now());
-        let account = Account::new(&job, &observed, &plan, apply::nothing(), now());
-        let status = status::compute(&account);
-        let events = events::between(&account, before, &status).into_iter();
+        let context = ReportContext::new(&job, &observed, &plan, apply::nothing(), now());
+        let status = status::compute(&context);
+        let events = events::between(&context, before, &status).into_iter();
         (events.filter(|event| event.reason == "TemplateHazardous").count(), status)
     };
     let (first, status) = told(&SingletonJobStatus::default(), "100m");
@@ -348,9 +352,9 @@ fn what_keeps_a_new_template_from_starting_is_told_once_while_the_old_one_runs()
     let happened = |before: &SingletonJobStatus, candidates: Vec<Candidate>| {
         let observed = Observed { lease: Some(held()), candidates, ..Observed::default() };
         let job = shot(before);
-        let account = Account::new(&job, &observed, &Plan::LetGo, apply::nothing(), now());
-        let after = status::compute(&account);
-        (events::between(&account, before, &after), after)
+        let context = ReportContext::new(&job, &observed, &Plan::LeaveAlone, apply::nothing(), now());
+        let after = status::compute(&context);
+        (events::between(&context, before, &after), after)
     };
     let running = || vec![pod(1, true, None), pod(2, true, None)];
     let (_, before) = happened(&SingletonJobStatus::default(), running());
@@ -385,9 +389,9 @@ fn a_request_to_hand_over_waits_in_status_and_its_refusal_is_told_once() {
     let happened = |before: &SingletonJobStatus, candidates: Vec<Candidate>| {
         let (job, observed) = (requested(before), Observed { lease: Some(held()), candidates, ..Observed::default() });
         let plan = plan::plan(&job, &observed, now());
-        let account = Account::new(&job, &observed, &plan, apply::nothing(), now());
-        let after = status::compute(&account);
-        (events::between(&account, before, &after), after)
+        let context = ReportContext::new(&job, &observed, &plan, apply::nothing(), now());
+        let after = status::compute(&context);
+        (events::between(&context, before, &after), after)
     };
     let before = SingletonJobStatus { observed_generation: Some(1), ..SingletonJobStatus::default() };
     let (_, mut waiting) = happened(&before, vec![pod(1, false, None), pod(2, true, None)]);
@@ -411,7 +415,7 @@ fn a_renewal_changes_nothing() {
     let mut renewed = held();
     renewed.record.version = Version(50_000);
     renewed.record.renew_time = Some(now());
-    renewed.look.unchanged = Duration::ZERO;
+    renewed.observation.unchanged = Duration::ZERO;
     assert_eq!(compute(&shot(&first), Some(renewed), vec![pod(2, true, None)]), first);
 }
 
@@ -444,15 +448,15 @@ fn each_kind_of_complaint_of_an_agent_has_an_event_of_its_own() {
         let lease = seen(Some("web-2_u2_0"), json!({"health": {"warnings": warnings}}), 1);
         let observed = Observed { lease: Some(lease), candidates, ..Observed::default() };
         let job = job("Never", json!({}), &SingletonJobStatus::default());
-        let account = Account::new(&job, &observed, &Plan::LetGo, apply::nothing(), now());
-        let events = events::between(&account, &account.old(), &status::compute(&account));
+        let context = ReportContext::new(&job, &observed, &Plan::LeaveAlone, apply::nothing(), now());
+        let events = events::between(&context, &context.old(), &status::compute(&context));
         let known = ["SelfTestFailed", "LeaseRenewalFailing", "FencingMarginLow"];
         let told = events.into_iter().filter(|event| known.contains(&event.reason)).map(|event| (event.reason, event.note));
         told.collect::<Vec<_>>()
     };
     let complains = |failed_self_test| {
-        let complaint = candidate::Complaint { failed_self_test, message: "no".into() };
-        vec![Candidate { complaint: Some(complaint), ..pod(3, false, None) }]
+        let agent_error = candidate::AgentError { failed_self_test, message: "no".into() };
+        vec![Candidate { agent_error: Some(agent_error), ..pod(3, false, None) }]
     };
     assert_eq!(happened(complains(true), json!([])), [("SelfTestFailed", "web-3: no".to_owned())]);
     assert_eq!(happened(complains(false), json!([])), [("LeaseRenewalFailing", "web-3: no".to_owned())]);

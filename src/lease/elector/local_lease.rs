@@ -40,7 +40,7 @@ pub(super) struct LocalLease {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Reading {
     Idle,
-    Wanted,
+    TimingSpec,
     /// Asked for; the answer is good.
     Asked,
     /// Asked for before the Lease was acquired; the answer is old.
@@ -91,7 +91,7 @@ impl LocalLease {
             longest_lease: Duration::ZERO,
             attempts: Vec::new(),
             in_flight: None,
-            reading: Reading::Wanted,
+            reading: Reading::TimingSpec,
             last_read: now.at,
             urgent: false,
             sent: 0,
@@ -214,12 +214,12 @@ impl LocalLease {
 
     pub(super) fn want_read(&mut self) {
         if self.reading == Reading::Idle {
-            self.reading = Reading::Wanted;
+            self.reading = Reading::TimingSpec;
         }
     }
 
     pub(super) fn read(&mut self, now: Moment, outputs: &mut Vec<Output>) {
-        if self.reading == Reading::Wanted {
+        if self.reading == Reading::TimingSpec {
             self.reading = Reading::Asked;
             self.last_read = now;
             let deadline = self.timing().map_or(DEFAULT_READ_DEADLINE, |timing| timing.request_deadline());

@@ -17,29 +17,29 @@ const HEAD_START: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Standby {
-    sight: Option<Sight>,
+    sight: Option<Snapshot>,
 }
 
 /// A tenure as it was first seen. While this stays the same, no holder has renewed; what else is in the Lease does not matter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Sight {
-    of: Triple,
+struct Snapshot {
+    of: LeaseKey,
     since: Moment,
     /// When contact returned while this was in sight, the first time.
     returned: Option<Moment>,
 }
 
-type Triple = (String, Option<Identity>, Option<Timestamp>);
+type LeaseKey = (String, Option<Identity>, Option<Timestamp>);
 
-fn triple(record: &Record) -> Triple {
+fn lease_key(record: &Record) -> LeaseKey {
     (record.uid.clone(), record.holder.clone(), record.renew_time)
 }
 
 impl Standby {
     pub(super) fn saw(&mut self, now: Moment, record: &Record, returned: bool) {
         match &mut self.sight {
-            Some(sight) if sight.of == triple(record) => sight.returned = sight.returned.or(returned.then_some(now)),
-            sight => *sight = Some(Sight { of: triple(record), since: now, returned: None }),
+            Some(sight) if sight.of == lease_key(record) => sight.returned = sight.returned.or(returned.then_some(now)),
+            sight => *sight = Some(Snapshot { of: lease_key(record), since: now, returned: None }),
         }
     }
 
@@ -137,7 +137,7 @@ fn waiting_period(record: &Record, account: &Progress, policy: &Policy, longest_
 
 /// A candidate that was itself out of contact lets the holder speak first when contact returns, once: its workload may have ended meanwhile, and a
 /// finished run should not be run again for want of a few seconds.
-fn head_start(now: Moment, sight: &Sight, record: &Record, timing: Timing) -> Duration {
+fn head_start(now: Moment, sight: &Snapshot, record: &Record, timing: Timing) -> Duration {
     match sight.returned {
         Some(returned) if record.holder.is_some() => {
             (timing.request_deadline() + HEAD_START).saturating_sub(now.elapsed_for_challenger(returned))

@@ -18,7 +18,7 @@ use phase::{Phase, Readiness, Said, Stopping, Why, Workload};
 use proof::{Armed, Proof};
 
 /// After SIGKILL. A process that cannot be killed for this long hangs in the kernel: the Lease is left to expire.
-const UNDEAD_AFTER: Duration = Duration::from_secs(10);
+const UNKILLABLE_AFTER: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tenure {
     uid: String,
@@ -325,7 +325,7 @@ impl Tenure {
         let over = match &self.phase {
             Phase::Stopping(Stopping { said: Said::Outcome, .. }) => None,
             Phase::Stopping(Stopping { killed: Some(killed), .. }) => {
-                (now.elapsed_for_holder(*killed) >= UNDEAD_AFTER).then_some(Ending::Undead)
+                (now.elapsed_for_holder(*killed) >= UNKILLABLE_AFTER).then_some(Ending::Unkillable)
             }
             Phase::Releasing { why, since, .. } => (now.elapsed_for_holder(*since) >= why.patience(&self.policy)).then(|| self.ending()),
             Phase::Holding | Phase::Stopping(_) | Phase::Over(_) => None,
@@ -419,7 +419,7 @@ impl Tenure {
             Phase::Holding if self.workload == Workload::Unstarted => Duration::ZERO,
             Phase::Holding => self.proof.soft_remaining(now).min(self.left(now).unwrap_or(Duration::MAX)),
             Phase::Stopping(Stopping { said: Said::Outcome, .. }) => Duration::MAX,
-            Phase::Stopping(Stopping { killed: Some(killed), .. }) => UNDEAD_AFTER.saturating_sub(now.elapsed_for_holder(*killed)),
+            Phase::Stopping(Stopping { killed: Some(killed), .. }) => UNKILLABLE_AFTER.saturating_sub(now.elapsed_for_holder(*killed)),
             Phase::Stopping(_) => self.kill_remaining(now),
             Phase::Releasing { why, since, .. } => why.patience(&self.policy).saturating_sub(now.elapsed_for_holder(*since)),
             Phase::Over(_) => Duration::MAX,

@@ -630,7 +630,7 @@ fn what_cannot_be_killed_is_never_released() {
         }
         outputs = bench.tick(now);
     }
-    assert_eq!((orders(&outputs), put(&outputs)), (vec![Order::Exit(Ending::Undead)], None));
+    assert_eq!((orders(&outputs), put(&outputs)), (vec![Order::Exit(Ending::Unkillable)], None));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::super::identity::Version;
-use super::super::timing::{Misfit, Timing, Wanted};
+use super::super::timing::{Timing, TimingError, TimingSpec};
 use super::{Exit, is_default};
 
 /// When a run counts as finished.
@@ -139,10 +139,10 @@ impl Policy {
     /// The durations in force under this policy.
     ///
     /// # Errors
-    /// [`Misfit`], where they do not fit.
-    pub fn timing(&self) -> Result<Timing, Misfit> {
+    /// [`TimingError`], where they do not fit.
+    pub fn timing(&self) -> Result<Timing, TimingError> {
         let milliseconds = |value: u32| Some(Duration::from_millis(u64::from(value)));
-        Timing::new(&Wanted {
+        Timing::new(&TimingSpec {
             lease_duration: Duration::from_secs(u64::from(self.lease_duration_seconds)),
             renew_deadline: milliseconds(self.renew_deadline_milliseconds),
             grace_period: milliseconds(self.grace_period_milliseconds),

@@ -11,7 +11,7 @@ use prometheus_client::metrics::MetricType;
 
 /// How one SingletonJob fares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
+pub struct JobMetrics {
     /// Of the SingletonJob.
     pub namespace: String,
     /// Of the SingletonJob.
@@ -44,14 +44,14 @@ struct Series {
     name: &'static str,
     help: &'static str,
     kind: MetricType,
-    value: fn(&Figures) -> Option<f64>,
+    value: fn(&JobMetrics) -> Option<f64>,
 }
 
-const fn gauge(name: &'static str, help: &'static str, value: fn(&Figures) -> Option<f64>) -> Series {
+const fn gauge(name: &'static str, help: &'static str, value: fn(&JobMetrics) -> Option<f64>) -> Series {
     Series { name, help, kind: MetricType::Gauge, value }
 }
 
-const fn counter(name: &'static str, help: &'static str, value: fn(&Figures) -> Option<f64>) -> Series {
+const fn counter(name: &'static str, help: &'static str, value: fn(&JobMetrics) -> Option<f64>) -> Series {
     Series { name, help, kind: MetricType::Counter, value }
 }
 
@@ -77,31 +77,31 @@ const SERIES: [Series; 11] = [
     counter("singletonjob_missed_runs", "Ticks of a schedule that did not become a run, ever", |job| Some(job.missed_runs.into())),
 ];
 
-type Source = Box<dyn Fn() -> Vec<Figures> + Send + Sync>;
+type Source = Box<dyn Fn() -> Vec<JobMetrics> + Send + Sync>;
 
 /// All SingletonJobs, in the replica that leads; none elsewhere.
 #[derive(Default)]
 pub(super) struct Jobs(Mutex<Option<Source>>);
 
 impl Jobs {
-    pub(super) fn follow(&self, source: impl Fn() -> Vec<Figures> + Send + Sync + 'static) {
+    pub(super) fn follow(&self, source: impl Fn() -> Vec<JobMetrics> + Send + Sync + 'static) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(source));
     }
 
-    fn figures(&self) -> Vec<Figures> {
+    fn job_metrics(&self) -> Vec<JobMetrics> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or_else(Vec::new, |source| source())
     }
 }
 
 impl fmt::Debug for Jobs {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_list().entries(self.figures()).finish()
+        formatter.debug_list().entries(self.job_metrics()).finish()
     }
 }
 
 impl Collector for Jobs {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let all = self.figures();
+        let all = self.job_metrics();
         if all.is_empty() {
             return Ok(());
         }
@@ -109,7 +109,7 @@ impl Collector for Jobs {
     }
 }
 
-fn encode(encoder: &mut DescriptorEncoder, series: &Series, all: &[Figures]) -> fmt::Result {
+fn encode(encoder: &mut DescriptorEncoder, series: &Series, all: &[JobMetrics]) -> fmt::Result {
     let mut family = encoder.encode_descriptor(series.name, series.help, None, series.kind)?;
     for job in all {
         let Some(value) = (series.value)(job) else { continue };

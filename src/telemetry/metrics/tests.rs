@@ -10,9 +10,9 @@ fn takeover() -> Takeover {
     Takeover { acquire_time: None, from: None, to: "web-2".into(), reason, gap_milliseconds: Some(17_000), fencing_token: None }
 }
 
-fn figures() -> Figures {
+fn job_metrics() -> JobMetrics {
     let silence = Some(Duration::from_millis(2_500));
-    Figures { namespace: "shop".into(), name: "web".into(), held: true, transitions: 3, silence, ..Figures::default() }
+    JobMetrics { namespace: "shop".into(), name: "web".into(), held: true, transitions: 3, silence, ..JobMetrics::default() }
 }
 
 /// With at least one sample of everything.
@@ -22,7 +22,7 @@ fn all() -> Metrics {
     metrics.working(1);
     metrics.leads(true);
     metrics.took_over(&takeover());
-    metrics.follow(|| vec![figures()]);
+    metrics.follow(|| vec![job_metrics()]);
     metrics
 }
 

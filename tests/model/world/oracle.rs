@@ -14,7 +14,7 @@ use super::lease::elector::{Cause, Ending, Input, Output, Start, Write};
 use super::lease::identity::Identity;
 use super::lease::notes::{Cleared, Desired, Exit, Health, Outcome, Progress, Provisional, Reason, Released, UnreachableHolder};
 use super::lease::record::Record;
-use super::lease::timing::{Timing, Wanted};
+use super::lease::timing::{Timing, TimingSpec};
 use super::state::{Agent, Dead, Request, State};
 
 /// What a state broke first.
@@ -106,7 +106,7 @@ fn sight(record: &Record) -> Sight {
 
 /// D, as the lease duration alone gives it.
 fn hard(lease: Duration) -> Duration {
-    Timing::new(&Wanted::of(lease)).map_or(Duration::ZERO, |timing| timing.hard_deadline())
+    Timing::new(&TimingSpec::of(lease)).map_or(Duration::ZERO, |timing| timing.hard_deadline())
 }
 
 impl Evidence {

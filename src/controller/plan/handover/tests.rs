@@ -10,7 +10,7 @@ use super::*;
 use crate::api::status::PendingRequest;
 use crate::contract::labels::{HANDOVER_REQUESTED_AT, HANDOVER_TO};
 use crate::controller::build;
-use crate::controller::observe::Seen;
+use crate::controller::observe::ObservedLease;
 use crate::lease::record::Record;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -128,8 +128,8 @@ fn a_request_is_granted_once_and_written_down_with_the_question() {
     let object = build::lease::with_directives(&observed.lease.as_ref().expect("a Lease").object, &before.directives).expect("news");
     let record = Record::read(&object).expect("a record");
     assert_eq!(record.notes.handled_request.as_deref(), Some("noon"));
-    let look = observed.lease.as_ref().expect("a Lease").look.clone();
-    let after = act(&job, &Observed { lease: Some(Seen { object, record, look }), ..observed });
+    let observation = observed.lease.as_ref().expect("a Lease").observation.clone();
+    let after = act(&job, &Observed { lease: Some(ObservedLease { object, record, observation }), ..observed });
     assert_eq!((after.directives.handover, after.request.expect("to be remembered").answer), (None, HandoverAnswer::Past));
 }
 
@@ -210,7 +210,7 @@ fn a_pending_request_of_another_value_does_not_use_up_the_time_of_this_one() {
 #[test]
 fn while_nobody_holds_a_request_waits() {
     let mut observed = held(three());
-    observed.lease.as_mut().expect("a Lease").look.unchanged = seconds(15);
+    observed.lease.as_mut().expect("a Lease").observation.unchanged = seconds(15);
     let choice = choice(&asked(service(json!({})), "noon", None), &observed);
     assert_eq!((choice.handover, choice.look), (None, Some(seconds(30))));
 }
@@ -285,8 +285,8 @@ fn better_places_come_first_in_the_line_and_the_line_is_kept_up_to_date() {
     let object = build::lease::with_directives(&observed.lease.as_ref().expect("a Lease").object, &directives).expect("news");
     let record = Record::read(&object).expect("a record");
     assert_eq!(record.notes.succession, ["u3", "u2"]);
-    let look = observed.lease.as_ref().expect("a Lease").look.clone();
-    let after = act(&job, &Observed { lease: Some(Seen { object: object.clone(), record, look }), ..observed });
+    let observation = observed.lease.as_ref().expect("a Lease").observation.clone();
+    let after = act(&job, &Observed { lease: Some(ObservedLease { object: object.clone(), record, observation }), ..observed });
     assert_eq!(build::lease::with_directives(&object, &after.directives), None, "said already");
 }
 
@@ -350,7 +350,7 @@ fn a_handover_under_way_gives_way_only_to_what_comes_before_it() {
 
 #[test]
 fn a_holder_whose_pod_is_going_is_not_asked() {
-    let leaving = Candidate { life: crate::controller::observe::candidate::Life::Leaving, ..pod(1, true) };
+    let leaving = Candidate { phase: crate::controller::observe::candidate::Phase::Terminating, ..pod(1, true) };
     let choice = choice(&asked(service(json!({})), "noon", None), &held(vec![leaving, pod(2, true)]));
     assert_eq!((why(&choice), choice.look), (None, Some(seconds(30))));
 }

@@ -12,7 +12,7 @@ use crate::api::schedule::ConcurrencyPolicy;
 /// What becomes of the request in the annotations of a job with a schedule; none where there is none, or where that is known.
 pub fn settle(job: &SingletonJob, course: &mut Course<'_>) -> Option<RunRequest> {
     let text = request::to_run(job)?;
-    if course.memory.ticks.request.as_ref() == Some(&text) {
+    if course.state.ticks.request.as_ref() == Some(&text) {
         return Some(RunRequest { text, answer: RunAnswer::Past });
     }
     if !is_looked_after(job) {
@@ -21,21 +21,21 @@ pub fn settle(job: &SingletonJob, course: &mut Course<'_>) -> Option<RunRequest>
     let answer = answer(job, course);
     if answer == RunAnswer::Granted {
         course.begin(None);
-        course.memory.ticks.request = Some(text.clone());
+        course.state.ticks.request = Some(text.clone());
     }
     Some(RunRequest { text, answer })
 }
 
 fn answer(job: &SingletonJob, course: &Course<'_>) -> RunAnswer {
-    if course.memory.untold {
+    if course.state.untold {
         return RunAnswer::Waits;
     }
     if job.spec.replicas == 0 {
         return RunAnswer::Refused("nothing runs while spec.replicas is 0: ask again when it is not".to_owned());
     }
-    match (course.memory.goes_on(), course.concurrency_policy()) {
+    match (course.state.goes_on(), course.concurrency_policy()) {
         (true, ConcurrencyPolicy::Forbid) => {
-            let number = course.memory.number;
+            let number = course.state.number;
             RunAnswer::Refused(format!(
                 "run {number} is going on, and spec.schedule.concurrencyPolicy is Forbid: ask again when it is over"
             ))

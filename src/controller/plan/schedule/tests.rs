@@ -2,17 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::super::super::observe::sightings::Look;
-use super::super::super::observe::{Observed, Seen};
+use super::super::super::observe::lease_observations::Observation;
+use super::super::super::observe::{Observed, ObservedLease};
 use super::super::run_plan::{MissReason, MissedTicks, RunAnswer};
 use super::super::tests::{act, pod};
-use super::super::{Act, Plan, plan, runs};
+use super::super::{Actions, Plan, plan, runs};
 use super::*;
 use crate::api::conditions::reasons;
 use crate::contract::labels::RUN_REQUESTED_AT;
 use crate::controller::build;
 use crate::controller::build::lease::says;
-use crate::controller::observe::candidate::{Candidate, End, Life};
+use crate::controller::observe::candidate::{Candidate, End, Phase};
 use crate::lease::notes::{Desired, Notes, keys};
 use crate::lease::record::Record;
 
@@ -30,7 +30,7 @@ struct Story {
 }
 
 /// Ticks that are missed by this decision.
-fn missed(act: Act) -> Option<MissedTicks> {
+fn missed(act: Actions) -> Option<MissedTicks> {
     act.run.schedule.expect("it has one").missed
 }
 
@@ -54,16 +54,16 @@ impl Story {
 
     fn observed(&self) -> Observed {
         let object: k8s_openapi::api::coordination::v1::Lease = serde_json::from_value(self.lease.clone()).expect("a Lease");
-        let seen = Seen { record: Record::read(&object).expect("a record"), object, look: Look::default() };
+        let seen = ObservedLease { record: Record::read(&object).expect("a record"), object, observation: Observation::default() };
         Observed { lease: Some(seen), candidates: self.candidates.clone(), template_hash: "new".into(), ..Observed::default() }
     }
 
     /// Decides, and writes it down.
-    fn look(&mut self, time: &str) -> Act {
+    fn look(&mut self, time: &str) -> Actions {
         self.look_at(at(time))
     }
 
-    fn look_at(&mut self, now: Timestamp) -> Act {
+    fn look_at(&mut self, now: Timestamp) -> Actions {
         let observed = self.observed();
         let Plan::Act(act) = plan(&self.job, &observed, now) else { panic!("nothing to refuse") };
         if let Some(lease) = build::lease::with_directives(&observed.lease.expect("there").object, &act.directives) {
@@ -340,12 +340,12 @@ fn a_request_runs_once_and_one_that_was_there_before_anybody_looked_never() {
 #[test]
 fn a_request_during_a_run_is_treated_as_a_tick_is() {
     let table = [("Replace", RunAnswer::Granted, (2, None, true, 0)), ("Enqueue", RunAnswer::Waits, run(1, "00:10", 0))];
-    for (policy, fate, says) in table {
+    for (policy, answer, says) in table {
         let mut story = Story::of(json!({"concurrencyPolicy": policy}));
         story.says("00:10");
         story.begins(1);
         story.asks("now");
-        assert_eq!((story.answer("00:11"), story.says("00:11")), (Some(fate), says), "{policy}");
+        assert_eq!((story.answer("00:11"), story.says("00:11")), (Some(answer), says), "{policy}");
         story.ends(1);
         assert_eq!(story.says("00:12"), (2, None, true, 0), "{policy}");
     }
@@ -399,7 +399,7 @@ fn a_schedule_that_cannot_be_read_or_never_comes_is_refused() {
     {
         let mut story = Story::of(json!({}));
         (story.schedule().cron, story.schedule().time_zone) = (cron.into(), Some(zone.into()));
-        let Plan::Refuse(refusal) = plan(&story.job, &story.observed(), at("00:05")) else { panic!("{cron} in {zone}") };
+        let Plan::Invalid(refusal) = plan(&story.job, &story.observed(), at("00:05")) else { panic!("{cron} in {zone}") };
         assert!(refusal.reason == reasons::INVALID_SPEC && refusal.message.contains(advice), "{}", refusal.message);
     }
 }
@@ -408,7 +408,7 @@ fn made_for(number: i64, run: u32) -> Candidate {
     Candidate { made_for: Some(run), ..pod(number, true) }
 }
 
-fn deleted(act: &Act) -> Vec<&str> {
+fn deleted(act: &Actions) -> Vec<&str> {
     act.delete.iter().map(|pod| pod.name.as_str()).collect()
 }
 
@@ -485,7 +485,7 @@ fn ended(number: i64, code: i32, minute: &str) -> Candidate {
         fault_of_pod: None,
         disrupted: false,
     };
-    Candidate { has_held: true, life: Life::Ended(end), ..made_for(number, 1) }
+    Candidate { has_held: true, phase: Phase::Terminated(end), ..made_for(number, 1) }
 }
 
 #[test]
@@ -542,7 +542,7 @@ fn a_decision_is_not_written_over_that_of_another_nor_over_the_end_of_the_run_th
     }
 }
 
-fn act_at(story: &Story, time: &str) -> Act {
+fn act_at(story: &Story, time: &str) -> Actions {
     match plan(&story.job, &story.observed(), at(time)) {
         Plan::Act(act) => *act,
         other => panic!("expected something to do, not {other:?}"),

@@ -9,7 +9,7 @@ fn silent(number: i64) -> Candidate {
 
 /// Told to end, and no kubelet is there to say that it has.
 fn stuck(number: i64) -> Candidate {
-    Candidate { life: Life::Leaving, ..silent(number) }
+    Candidate { phase: Phase::Terminating, ..silent(number) }
 }
 
 /// As the garbage collector of pods leaves it for a moment, or its node for good.
@@ -23,7 +23,7 @@ fn failed(number: i64) -> Candidate {
         fault_of_pod: None,
         disrupted: false,
     };
-    Candidate { life: Life::Ended(end), ..pod(number, false) }
+    Candidate { phase: Phase::Terminated(end), ..pod(number, false) }
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn a_lost_standby_is_replaced_once_when_it_is_told_to_leave_and_nobody_waits_unt
 fn a_lost_holder_is_replaced_beside_its_successor_and_asked_for_nothing() {
     for unchanged in [1, 60] {
         let mut observed = there(Some(1), vec![stuck(1), pod(2, true)]);
-        observed.lease.as_mut().expect("a Lease").look.unchanged = Duration::from_secs(unchanged);
+        observed.lease.as_mut().expect("a Lease").observation.unchanged = Duration::from_secs(unchanged);
         let act = act(&service(2), &observed);
         assert_eq!(
             (act.create, deleted(&act), &act.directives.handover),

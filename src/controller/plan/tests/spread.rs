@@ -53,7 +53,7 @@ fn one_candidate_more_is_made_when_another_node_has_been_ready_for_a_minute() {
 
 #[test]
 fn nothing_is_made_while_anything_else_is_under_way() {
-    let left = Candidate { life: Life::Leaving, ..on("b", pod(3, true)) };
+    let left = Candidate { phase: Phase::Terminating, ..on("b", pod(3, true)) };
     let table = [
         ("apart already", vec![on("a", pod(1, true)), on("b", pod(2, true))]),
         ("a rollout", vec![on("a", pod(1, true)), on("a", old(2))]),
@@ -116,7 +116,7 @@ fn the_first_pod_of_a_new_template_is_no_try() {
 
 #[test]
 fn a_holder_whose_workload_is_not_ready_is_on_its_node_all_the_same() {
-    let unready = Candidate { ready: false, able: false, has_held: true, ..on("b", pod(1, false)) };
+    let unready = Candidate { ready: false, can_take_over: false, has_held: true, ..on("b", pod(1, false)) };
     assert_eq!(decides(&observed(vec![unready.clone(), on("a", pod(2, true)), on("a", pod(3, true))], Some(1000), None)).0, 0, "apart");
     let beside = observed(vec![unready, on("b", pod(2, true))], Some(1000), None);
     assert_eq!(beside.crowded(), Some("b"));

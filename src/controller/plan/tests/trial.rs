@@ -5,12 +5,12 @@ use super::*;
 
 /// The holder, which took over `seconds` ago and was not ready since.
 fn on_trial(number: i64, seconds: u64) -> Candidate {
-    Candidate { ready: false, able: true, unready_since: Some(ago(seconds)), has_held: true, ..pod(number, false) }
+    Candidate { ready: false, can_take_over: true, unready_since: Some(ago(seconds)), has_held: true, ..pod(number, false) }
 }
 
 /// The pod that handed over; its container is being restarted, or stands by again.
-fn handed_over(number: i64, able: bool) -> Candidate {
-    Candidate { ready: able, able, has_held: true, ..old(number) }
+fn handed_over(number: i64, can_take_over: bool) -> Candidate {
+    Candidate { ready: can_take_over, can_take_over, has_held: true, ..old(number) }
 }
 
 fn ago(seconds: u64) -> Timestamp {
@@ -28,7 +28,7 @@ fn held_for(seconds: u64, candidates: Vec<Candidate>, annotations: Value) -> Obs
     observed
 }
 
-fn asked(act: &Act) -> (Option<Reason>, Option<&str>) {
+fn asked(act: &Actions) -> (Option<Reason>, Option<&str>) {
     (act.directives.handover.as_ref().map(|asked| asked.reason), act.directives.handed_back.as_deref())
 }
 
@@ -89,7 +89,7 @@ fn what_the_lease_was_told_of_a_hand_back_is_forgotten_with_the_template() {
 
 #[test]
 fn only_a_holder_of_the_new_template_beside_pods_of_another_is_on_trial() {
-    let leaving = Candidate { life: Life::Leaving, ..old(1) };
+    let leaving = Candidate { phase: Phase::Terminating, ..old(1) };
     let table = [
         ("beside its predecessor", vec![handed_over(1, true), on_trial(3, 5)], true),
         ("whose predecessor is on its way out", vec![leaving, on_trial(3, 5)], true),
@@ -201,7 +201,7 @@ fn pods_of_the_template_before_stay_while_the_new_one_is_invalid() {
                          "lastTransitionTime": "2026-01-01T00:00:00Z"});
     let mut job = job(json!({"completionPolicy": "Never", "replicas": 3}), settled());
     job.status.as_mut().expect("a status").conditions = vec![serde_json::from_value(invalid).expect("a condition")];
-    let candidates = || vec![old(1), old(2), Candidate { able: false, ..old(3) }];
+    let candidates = || vec![old(1), old(2), Candidate { can_take_over: false, ..old(3) }];
     assert_eq!(deleted(&act(&job, &there(Some(1), candidates()))), [""; 0]);
     assert_eq!(deleted(&act(&service(3), &there(Some(1), candidates()))), ["web-3"], "otherwise it makes room");
     job.spec.replicas = 2;

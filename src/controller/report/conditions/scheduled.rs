@@ -2,8 +2,8 @@
 //!
 //! Such a job does what it is for as long as it is ready for its next tick, however the last run ended.
 
-use super::super::words::{self, to_seconds};
-use super::{Account, Verdict, holder, over, progressing, ready, sentence};
+use super::super::format::{self, to_seconds};
+use super::{ReportContext, Verdict, holder, over, progressing, ready, sentence};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, reasons, types};
 use crate::api::status::RunOutcome;
@@ -13,19 +13,19 @@ use crate::controller::plan::run_plan::SchedulePlan;
 use crate::controller::plan::time::left;
 
 /// What is said about the whole.
-pub fn verdict(account: &Account<'_>, schedule: &SchedulePlan, held: &Statement) -> Verdict {
-    if account.job.spec.replicas == 0 {
-        return super::stopped(account);
+pub fn verdict(context: &ReportContext<'_>, schedule: &SchedulePlan, held: &Statement) -> Verdict {
+    if context.job.spec.replicas == 0 {
+        return super::stopped(context);
     }
-    if !account.run.goes_on {
-        return at_rest(account, schedule);
+    if !context.run.goes_on {
+        return at_rest(context, schedule);
     }
-    let run = run(account);
+    let run = run(context);
     let yes = |reason: &str, message: String| ready(Statement::yes(types::READY, reason, message));
-    match account.trouble() {
-        _ if held.holds == Some(true) => yes(reasons::RUNNING, running(account, &run)),
+    match context.trouble() {
+        _ if held.holds == Some(true) => yes(reasons::RUNNING, running(context, &run)),
         _ if held.reason == reasons::BACKOFF => yes(reasons::BACKOFF, format!("{run} waits: {}", held.message)),
-        _ if clearance::waits_for_word(account.job, account.observed) || is_overdue(account, schedule) => {
+        _ if clearance::awaits_confirmation(context.job, context.observed) || is_overdue(context, schedule) => {
             progressing(held.reason.clone(), format!("{run} waits: {}", held.message))
         }
         Some(trouble) => progressing(trouble.reason, format!("{run} cannot start: {}", trouble.message)),
@@ -34,57 +34,57 @@ pub fn verdict(account: &Account<'_>, schedule: &SchedulePlan, held: &Statement)
 }
 
 /// Of a run that replaces another, the holder is the other's until it has stopped.
-fn running(account: &Account<'_>, run: &str) -> String {
-    let begun = account.record().and_then(|record| record.notes.progress.as_ref()).map(|progress| progress.run);
-    match begun.filter(|begun| *begun < account.run.number) {
-        Some(before) => format!("{run} waits until run {before} has stopped, which is being stopped for it; {}", holder(account)),
-        None => format!("{run} {}", holder(account)),
+fn running(context: &ReportContext<'_>, run: &str) -> String {
+    let begun = context.record().and_then(|record| record.notes.progress.as_ref()).map(|progress| progress.run);
+    match begun.filter(|begun| *begun < context.run.number) {
+        Some(before) => format!("{run} waits until run {before} has stopped, which is being stopped for it; {}", holder(context)),
+        None => format!("{run} {}", holder(context)),
     }
 }
 
-fn at_rest(account: &Account<'_>, schedule: &SchedulePlan) -> Verdict {
+fn at_rest(context: &ReportContext<'_>, schedule: &SchedulePlan) -> Verdict {
     let Some(next) = schedule.next else {
         let message = "spec.suspend is true: no tick runs until it is false";
         return ready(Statement::yes(types::READY, reasons::SUSPENDED, message));
     };
     let next = format!("the next run is due at {}", to_seconds(next).0);
-    match account.trouble() {
-        Some(trouble) if account.standbys().next().is_none() => progressing(trouble.reason, format!("{next}; {}", trouble.message)),
+    match context.trouble() {
+        Some(trouble) if context.standbys().next().is_none() => progressing(trouble.reason, format!("{next}; {}", trouble.message)),
         _ => ready(Statement::yes(types::READY, reasons::SCHEDULED, next)),
     }
 }
 
 /// Whether no candidate has held the Lease for longer than the patience, since the run was due. When a run on request was due is not known.
-fn is_overdue(account: &Account<'_>, schedule: &SchedulePlan) -> bool {
-    let held = account.job.status.as_ref().and_then(|status| find_condition(&status.conditions, types::HELD));
+fn is_overdue(context: &ReportContext<'_>, schedule: &SchedulePlan) -> bool {
+    let held = context.job.status.as_ref().and_then(|status| find_condition(&status.conditions, types::HELD));
     let unheld = held.filter(|held| held.status == "False").map(|held| held.last_transition_time.0);
     let since = unheld.zip(schedule.due).map(|(unheld, due)| unheld.max(due));
-    since.is_some_and(|since| left(since, patience(account.job), account.now).is_zero())
+    since.is_some_and(|since| left(since, patience(context.job), context.now).is_zero())
 }
 
-fn run(account: &Account<'_>) -> String {
-    let tick = account.run.scheduled_time.map_or_else(|| "on request".to_owned(), |tick| format!("of {}", to_seconds(tick).0));
-    format!("run {} {tick}", account.run.number)
+fn run(context: &ReportContext<'_>) -> String {
+    let tick = context.run.scheduled_time.map_or_else(|| "on request".to_owned(), |tick| format!("of {}", to_seconds(tick).0));
+    format!("run {} {tick}", context.run.number)
 }
 
 /// How the last run ended.
-pub fn last_run(account: &Account<'_>, old: &SingletonJobStatus) -> Vec<(&'static str, Option<Statement>)> {
-    let statement = over(account, old).map(|run| {
-        let (reason, message) = (run.reason.clone().unwrap_or_else(|| format!("{:?}", run.outcome)), sentence(account, &run));
+pub fn last_run(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Vec<(&'static str, Option<Statement>)> {
+    let statement = over(context, old).map(|run| {
+        let (reason, message) = (run.reason.clone().unwrap_or_else(|| format!("{:?}", run.outcome)), sentence(context, &run));
         let message = format!("run {} {message}", run.number);
         match run.outcome {
             RunOutcome::Succeeded => Statement::yes(types::LAST_RUN_SUCCEEDED, reason, message),
             RunOutcome::Failed | RunOutcome::Replaced | RunOutcome::Stopped => Statement::no(types::LAST_RUN_SUCCEEDED, reason, message),
         }
     });
-    vec![(types::LAST_RUN_SUCCEEDED, Some(statement.unwrap_or_else(|| no_run(account))))]
+    vec![(types::LAST_RUN_SUCCEEDED, Some(statement.unwrap_or_else(|| no_run(context))))]
 }
 
-fn no_run(account: &Account<'_>) -> Statement {
-    let missed = account.run.schedule.as_ref().map_or(0, |schedule| schedule.ticks.missed);
+fn no_run(context: &ReportContext<'_>) -> Statement {
+    let missed = context.run.schedule.as_ref().map_or(0, |schedule| schedule.ticks.missed);
     if missed == 0 {
         return Statement::unknown(types::LAST_RUN_SUCCEEDED, reasons::NO_RUN, "no run has ended yet");
     }
-    let message = format!("no run has ended yet, and {}", words::count(missed, "tick was missed", "ticks were missed"));
+    let message = format!("no run has ended yet, and {}", format::count(missed, "tick was missed", "ticks were missed"));
     Statement::no(types::LAST_RUN_SUCCEEDED, reasons::TICK_MISSED, message)
 }

@@ -5,13 +5,13 @@ use crate::api::takeover::CLEARED_HOLDER;
 use crate::contract::labels::{HANDOVER_REQUESTED_AT, RUN_REQUESTED_AT};
 
 /// What the controller tells by `reason` of a job that carries `annotation`, and the status after that.
-fn told(reason: &str, mut job: SingletonJob, annotation: (&str, &str), lease: Seen) -> (Vec<String>, SingletonJobStatus) {
+fn told(reason: &str, mut job: SingletonJob, annotation: (&str, &str), lease: ObservedLease) -> (Vec<String>, SingletonJobStatus) {
     job.metadata.annotations = Some([(annotation.0.to_owned(), annotation.1.to_owned())].into());
     let observed = Observed { lease: Some(lease), candidates: vec![pod(1, true, None), pod(2, true, None)], ..Observed::default() };
     let plan = plan::plan(&job, &observed, now());
-    let account = Account::new(&job, &observed, &plan, apply::nothing(), now());
-    let status = status::compute(&account);
-    let events = events::between(&account, &account.old(), &status);
+    let context = ReportContext::new(&job, &observed, &plan, apply::nothing(), now());
+    let status = status::compute(&context);
+    let events = events::between(&context, &context.old(), &status);
     let told = events.into_iter().filter(|event| event.reason == reason);
     (told.map(|event| event.note).collect(), status)
 }

@@ -1,7 +1,7 @@
 //! What is said while no candidate may take over from a silent holder.
 
 use super::*;
-use crate::controller::observe::fate::Fate;
+use crate::controller::observe::holder_pod::HolderPodState;
 
 fn with_policy(policy: &str, annotation: Option<&str>, status: &SingletonJobStatus) -> SingletonJob {
     let mut job = job("Never", json!({"takeover": {"unreachableHolder": {"policy": policy, "delaySeconds": 30}}}), status);
@@ -9,20 +9,20 @@ fn with_policy(policy: &str, annotation: Option<&str>, status: &SingletonJobStat
     job
 }
 
-fn report(job: &SingletonJob, unchanged: u64, fate: Option<Fate>) -> (Vec<events::Event>, SingletonJobStatus) {
+fn report(job: &SingletonJob, unchanged: u64, holder_pod_state: Option<HolderPodState>) -> (Vec<events::Event>, SingletonJobStatus) {
     let lease = Some(seen(Some("web-2_u2_0"), json!({}), unchanged));
-    let observed = Observed { lease, candidates: vec![pod(1, true, None)], fate, ..Observed::default() };
-    let account = Account::new(job, &observed, &Plan::LetGo, apply::nothing(), now());
-    let after = status::compute(&account);
-    (events::between(&account, &account.old(), &after), after)
+    let observed = Observed { lease, candidates: vec![pod(1, true, None)], holder_pod_state, ..Observed::default() };
+    let context = ReportContext::new(job, &observed, &Plan::LeaveAlone, apply::nothing(), now());
+    let after = status::compute(&context);
+    (events::between(&context, &context.old(), &after), after)
 }
 
 fn blocked(status: &SingletonJobStatus) -> Option<(String, String)> {
     find_condition(&status.conditions, types::TAKEOVER_BLOCKED).map(|blocked| (blocked.reason.clone(), blocked.message.clone()))
 }
 
-fn on(node: Option<&str>) -> Fate {
-    Fate::Unproven { pod: "web-2".into(), node: node.map(str::to_owned) }
+fn on(node: Option<&str>) -> HolderPodState {
+    HolderPodState::Unproven { pod: "web-2".into(), node: node.map(str::to_owned) }
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_pod_without_a_node_is_not_told_to_be_tainted() {
 fn nothing_blocks_while_the_lease_is_good_or_when_the_holder_is_gone() {
     let none = SingletonJobStatus::default();
     let (_, good) = report(&with_policy("Manual", None, &none), 3, None);
-    let (_, gone) = report(&with_policy("AfterPodGone", None, &none), 60, Some(Fate::Gone));
+    let (_, gone) = report(&with_policy("AfterPodGone", None, &none), 60, Some(HolderPodState::Gone));
     let (_, cleared) = report(&with_policy("Manual", Some("web-2"), &none), 60, None);
     assert_eq!([blocked(&good), blocked(&gone), blocked(&cleared)], [None, None, None]);
     assert_eq!(cleared.last_handled_cleared_holder.as_deref(), Some("web-2_u2_0"));
@@ -97,15 +97,15 @@ fn a_blocked_takeover_is_told_once_for_every_holder_and_taken_back_when_it_is_ov
 
 #[test]
 fn a_controller_that_was_restarted_takes_nothing_back_before_it_can_tell() {
-    let looked = |before: &SingletonJobStatus, policy: &str, unchanged: u64, seen_alive: bool, fate: Option<Fate>| {
+    let looked = |before: &SingletonJobStatus, policy: &str, unchanged: u64, seen_alive: bool, holder_pod_state: Option<HolderPodState>| {
         let mut lease = seen(Some("web-2_u2_0"), json!({}), unchanged);
-        lease.look.seen_alive = seen_alive;
+        lease.observation.seen_alive = seen_alive;
         let candidates = vec![pod(1, true, None), pod(2, false, None)];
-        let observed = Observed { lease: Some(lease), candidates, fate, ..Observed::default() };
+        let observed = Observed { lease: Some(lease), candidates, holder_pod_state, ..Observed::default() };
         let job = with_policy(policy, None, before);
-        let account = Account::new(&job, &observed, &Plan::LetGo, apply::nothing(), now());
-        let after = status::compute(&account);
-        (events::between(&account, before, &after), after)
+        let context = ReportContext::new(&job, &observed, &Plan::LeaveAlone, apply::nothing(), now());
+        let after = status::compute(&context);
+        (events::between(&context, before, &after), after)
     };
     for (policy, fate) in [("Manual", None), ("AfterPodGone", Some(on(Some("node-a"))))] {
         let (_, held) = looked(&SingletonJobStatus::default(), policy, 3, true, None);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::status::RunOutcome;
-use crate::controller::observe::sightings::Sightings;
+use crate::controller::observe::lease_observations::LeaseObservations;
 use crate::lease::clock::Moment;
 
 macro_rules! kept {
@@ -17,8 +17,8 @@ fn told(completion_policy: &str, lease: &str) -> SingletonJobStatus {
     job.metadata.uid = Some("5f0c2f6e-0b1a-4b43-9d2f-3f1c8e7a6d51".to_owned());
     let object = serde_json::from_str(lease).expect("a Lease");
     let record = Record::read(&object).expect("a record");
-    let look = Sightings::default().look("billing", "rollup", &record, Moment::default());
-    compute(&job, Some(Seen { object, record, look }), vec![pod(8, true, None), pod(9, true, None)])
+    let observation = LeaseObservations::default().look("billing", "rollup", &record, Moment::default());
+    compute(&job, Some(ObservedLease { object, record, observation }), vec![pod(8, true, None), pod(9, true, None)])
 }
 
 #[test]

@@ -7,12 +7,12 @@ fn candidates() -> Vec<Candidate> {
     vec![pod(2, true, None), pod(3, false, Some("ErrImagePull"))]
 }
 
-fn look(job: &SingletonJob, lease: Seen) -> (SingletonJobStatus, Vec<events::Event>) {
+fn look(job: &SingletonJob, lease: ObservedLease) -> (SingletonJobStatus, Vec<events::Event>) {
     let observed = Observed { lease: Some(lease), candidates: candidates(), ..Observed::default() };
     let plan = plan::plan(job, &observed, now());
-    let account = Account::new(job, &observed, &plan, apply::nothing(), now());
-    let status = status::compute(&account);
-    let told = events::between(&account, &account.old(), &status);
+    let context = ReportContext::new(job, &observed, &plan, apply::nothing(), now());
+    let status = status::compute(&context);
+    let told = events::between(&context, &context.old(), &status);
     (status, told)
 }
 

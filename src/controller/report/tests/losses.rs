@@ -1,7 +1,7 @@
 //! What is told of an attempt of a service that failed or was lost.
 
 use super::*;
-use crate::controller::observe::sightings::Former;
+use crate::controller::observe::lease_observations::Former;
 use crate::lease::identity::Identity;
 
 /// Pod 1 of a service. Its container was started again at 14:03:12; the kubelet says this of how it had ended.
@@ -33,11 +33,11 @@ fn given_back(exit: Value, unhealthy: bool) -> Value {
            "unhealthy": unhealthy})
 }
 
-fn told(lease: Seen, pod: Candidate) -> (Option<String>, String) {
+fn told(lease: ObservedLease, pod: Candidate) -> (Option<String>, String) {
     let observed = Observed { lease: Some(lease), candidates: vec![pod], ..Observed::default() };
     let job = job("Never", json!({}), &SingletonJobStatus::default());
-    let account = Account::new(&job, &observed, &Plan::LetGo, apply::nothing(), now());
-    let events = events::between(&account, &account.old(), &status::compute(&account));
+    let context = ReportContext::new(&job, &observed, &Plan::LeaveAlone, apply::nothing(), now());
+    let events = events::between(&context, &context.old(), &status::compute(&context));
     let failed = events.into_iter().find(|event| event.reason == "WorkloadFailed").expect("told");
     (failed.pod, failed.note)
 }
@@ -83,7 +83,7 @@ fn a_loss_says_which_node_fell_silent_and_whether_memory_was_the_reason() {
     let lost = |last: Value| {
         let mut lease = seen(Some("web-2_u2_0"), json!({"progress": counted()}), 1);
         let renewed = Some("2026-01-01T14:03:08.7Z".parse().expect("a time"));
-        lease.look.before = Some(Former { holder: Identity::read("web-1_u1_0"), renewed, stopping: None });
+        lease.observation.before = Some(Former { holder: Identity::read("web-1_u1_0"), renewed, stopping: None });
         let (pod, note) = told(lease, restarted(last));
         assert_eq!(pod.as_deref(), Some("web-1"));
         note

@@ -6,9 +6,9 @@ use crate::controller::refusals::{Refused, Step};
 fn happened(job: &SingletonJob, observed: &Observed, refused: &[Refused], failed: Option<&str>) -> (SingletonJobStatus, Vec<&'static str>) {
     let plan = plan::plan(job, observed, now());
     let applied = Applied { refused: refused.to_vec(), failed: failed.map(str::to_owned), ..apply::nothing() };
-    let account = Account::new(job, observed, &plan, applied, now());
-    let status = status::compute(&account);
-    let events = events::between(&account, &account.old(), &status);
+    let context = ReportContext::new(job, observed, &plan, applied, now());
+    let status = status::compute(&context);
+    let events = events::between(&context, &context.old(), &status);
     (status, events.into_iter().map(|event| event.reason).collect())
 }
 
@@ -68,8 +68,8 @@ fn what_the_lease_does_not_say_is_not_said_in_status() {
     let observed = Observed { lease: Some(seen(None, json!({}), 1)), ..Observed::default() };
     let plan = plan::plan(&scheduled, &observed, now());
     let applied = Applied { refused: vec![no(Step::Annotate)], directives_stored: false, ..apply::nothing() };
-    let account = Account::new(&scheduled, &observed, &plan, applied, now());
-    let status = status::compute(&account);
+    let context = ReportContext::new(&scheduled, &observed, &plan, applied, now());
+    let status = status::compute(&context);
     assert_eq!((status.missed_runs, status.next_schedule_time.clone()), (Some(3), None));
     assert_eq!(says(&status, types::OBJECT_REFUSED), is("True", "LeaseRefused"));
 }

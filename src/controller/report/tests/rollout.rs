@@ -1,7 +1,7 @@
 //! What is said of a rollout that does not get on.
 
 use super::*;
-use crate::controller::observe::candidate::Life;
+use crate::controller::observe::candidate::Phase;
 
 /// Made so long before now, from the template of now or an earlier one.
 fn made(number: u32, seconds: u64, is_new: bool) -> Candidate {
@@ -24,10 +24,10 @@ fn a_service_is_reconciling_until_the_last_pod_of_the_old_template_has_gone() {
 
 #[test]
 fn a_rollout_goes_on_while_a_pod_of_the_old_template_is_to_end_and_while_the_lease_is_free() {
-    let compute_from = |before: &SingletonJobStatus, lease: Seen, candidates: Vec<Candidate>| {
+    let compute_from = |before: &SingletonJobStatus, lease: ObservedLease, candidates: Vec<Candidate>| {
         compute(&job("Never", json!({}), before), Some(lease), candidates)
     };
-    let leaving = Candidate { life: Life::Leaving, ..made(2, 5000, false) };
+    let leaving = Candidate { phase: Phase::Terminating, ..made(2, 5000, false) };
     let ends = compute_from(&SingletonJobStatus::default(), held(), vec![leaving, pod(3, true, None)]);
     assert_eq!(says(&ends, types::RECONCILING), is("True", reasons::ROLLING_OUT));
     let before = compute_from(&SingletonJobStatus::default(), held(), vec![pod(2, true, None), pod(3, true, None)]);
@@ -53,9 +53,9 @@ fn happened(kind: &str, before: &SingletonJobStatus, waited: Option<u64>) -> (Ve
     let candidates = candidates.chain(waited.map(|seconds| made(3, seconds, true))).collect();
     let observed = Observed { lease: Some(held()), candidates, ..Observed::default() };
     let job = job(kind, json!({}), before);
-    let account = Account::new(&job, &observed, &Plan::LetGo, apply::nothing(), now());
-    let after = status::compute(&account);
-    (events::between(&account, before, &after), after)
+    let context = ReportContext::new(&job, &observed, &Plan::LeaveAlone, apply::nothing(), now());
+    let after = status::compute(&context);
+    (events::between(&context, before, &after), after)
 }
 
 fn message(status: &SingletonJobStatus, type_: &str) -> String {
@@ -104,18 +104,18 @@ fn a_holder_of_a_new_template_that_does_not_become_ready_exceeds_the_deadline() 
     let happened = |seconds: u64| {
         let mut lease = held();
         lease.record.acquire_time = Some(now() - Duration::from_secs(seconds));
-        let holder = Candidate { ready: false, hindrance: None, unready_since: None, ..made(2, 5000, true) };
+        let holder = Candidate { ready: false, start_failure: None, unready_since: None, ..made(2, 5000, true) };
         let observed = Observed { lease: Some(lease), candidates: vec![made(1, 5000, false), holder], ..Observed::default() };
         let job = job("Never", json!({}), &SingletonJobStatus::default());
-        let account = Account::new(&job, &observed, &Plan::LetGo, apply::nothing(), now());
-        let after = status::compute(&account);
-        let told = events::between(&account, &SingletonJobStatus::default(), &after).into_iter();
+        let context = ReportContext::new(&job, &observed, &Plan::LeaveAlone, apply::nothing(), now());
+        let after = status::compute(&context);
+        let told = events::between(&context, &SingletonJobStatus::default(), &after).into_iter();
         let told: Vec<_> = told.filter(|event| event.reason == reasons::PROGRESS_DEADLINE_EXCEEDED).map(|event| event.note).collect();
         (table(&after)[2].clone(), message(&after, types::STALLED), told)
     };
-    let complaint = "the rollout of spec.template waits: web-2 was not ready within 600 s; it holds the Lease, and what is of the old template \
+    let agent_error = "the rollout of spec.template waits: web-2 was not ready within 600 s; it holds the Lease, and what is of the old template \
                      stands by: correct spec.template, or put the old one back";
     assert_eq!(happened(599), (None, "nothing needs a change by the user".into(), vec![]), "it is counted from when it took over");
-    let exceeded = (is("True", reasons::PROGRESS_DEADLINE_EXCEEDED), complaint.to_owned(), vec![complaint.to_owned()]);
+    let exceeded = (is("True", reasons::PROGRESS_DEADLINE_EXCEEDED), agent_error.to_owned(), vec![agent_error.to_owned()]);
     assert_eq!(happened(600), exceeded);
 }

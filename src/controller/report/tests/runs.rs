@@ -16,7 +16,7 @@ fn progress(ignored: u32, started: &str) -> Value {
 }
 
 /// Held by 2 since 1 gave it back like this, or fell silent.
-fn followed(ignored: u32, exit: Option<i32>) -> Seen {
+fn followed(ignored: u32, exit: Option<i32>) -> ObservedLease {
     let released = exit.map(|code| {
         json!({"leaseUid": "l", "renewTime": "2026-01-01T14:03:10Z", "by": "web-1_u1_0", "reason": "WorkloadFailed", "exit": {"code": code}})
     });
@@ -27,12 +27,12 @@ fn followed(ignored: u32, exit: Option<i32>) -> Seen {
 
 #[test]
 fn a_failure_that_is_ignored_is_told_once_with_the_rule_that_ignores_it() {
-    let happened = |before: &SingletonJobStatus, lease: Seen| {
+    let happened = |before: &SingletonJobStatus, lease: ObservedLease| {
         let observed = Observed { lease: Some(lease), candidates: vec![pod(2, true, None)], ..Observed::default() };
         let job = job("OnSuccess", json!({}), before);
-        let account = Account::new(&job, &observed, &Plan::LetGo, apply::nothing(), now());
-        let after = status::compute(&account);
-        let told = events::between(&account, before, &after).into_iter().filter(|event| event.reason == "WorkloadFailureIgnored");
+        let context = ReportContext::new(&job, &observed, &Plan::LeaveAlone, apply::nothing(), now());
+        let after = status::compute(&context);
+        let told = events::between(&context, before, &after).into_iter().filter(|event| event.reason == "WorkloadFailureIgnored");
         (told.map(|event| (event.warning, event.pod, event.note)).collect::<Vec<_>>(), after)
     };
     let (told, before) = happened(&SingletonJobStatus::default(), followed(0, None));
@@ -79,11 +79,11 @@ fn a_run_whose_time_is_over_says_so_while_nobody_is_there_to_write_it_down() {
 
 #[test]
 fn a_failure_names_its_pod_and_says_how_it_ended() {
-    let told = |kind: &str, lease: Seen, candidates: Vec<Candidate>, before: &SingletonJobStatus| {
+    let told = |kind: &str, lease: ObservedLease, candidates: Vec<Candidate>, before: &SingletonJobStatus| {
         let observed = Observed { lease: Some(lease), candidates, ..Observed::default() };
         let job = job(kind, json!({}), before);
-        let account = Account::new(&job, &observed, &Plan::LetGo, apply::nothing(), now());
-        let events = events::between(&account, before, &status::compute(&account));
+        let context = ReportContext::new(&job, &observed, &Plan::LeaveAlone, apply::nothing(), now());
+        let events = events::between(&context, before, &status::compute(&context));
         let failed = events.into_iter().find(|event| event.reason == "WorkloadFailed").expect("told");
         (failed.pod.unwrap_or_default(), failed.note)
     };

@@ -11,7 +11,7 @@ pub(super) fn hourly(spec: Value, status: &SingletonJobStatus) -> SingletonJob {
     let mut all = json!({"schedule": {"cron": "@hourly"}});
     all.as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
     let mut job = job("OnSuccess", all, status);
-    job.metadata.creation_timestamp = Some(words::to_seconds("2026-01-01T13:30:00Z".parse().expect("a time")));
+    job.metadata.creation_timestamp = Some(format::to_seconds("2026-01-01T13:30:00Z".parse().expect("a time")));
     job
 }
 
@@ -39,18 +39,18 @@ fn ended(outcome: &str) -> Value {
     json!({"finished": finished(outcome, "Completed", 0), "released": released})
 }
 
-pub(super) fn happened(job: &SingletonJob, lease: Seen, candidates: Vec<Candidate>) -> (SingletonJobStatus, Vec<events::Event>) {
+pub(super) fn happened(job: &SingletonJob, lease: ObservedLease, candidates: Vec<Candidate>) -> (SingletonJobStatus, Vec<events::Event>) {
     let observed = Observed { lease: Some(lease), candidates, ..Observed::default() };
     let plan = plan::plan(job, &observed, now());
-    let account = Account::new(job, &observed, &plan, apply::nothing(), now());
-    let status = status::compute(&account);
-    let told = events::between(&account, &account.old(), &status);
+    let context = ReportContext::new(job, &observed, &plan, apply::nothing(), now());
+    let status = status::compute(&context);
+    let told = events::between(&context, &context.old(), &status);
     (status, told)
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "compared with what may be absent")]
 fn time(text: &str) -> Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time> {
-    Some(words::to_seconds(text.parse().expect("a time")))
+    Some(format::to_seconds(text.parse().expect("a time")))
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_standby_is_missed_during_a_run_and_not_when_all_are_made_anew_after_it() {
     let during = || seen(Some("web-2_u2_0"), run.clone(), 1);
     let (running, _) = happened(&job(&SingletonJobStatus::default()), during(), vec![pod(1, true, None), pod(2, true, None)]);
     assert_eq!(says(&running, types::STANDBY_AVAILABLE), is("True", reasons::AS_EXPECTED));
-    let misses = |lease: Seen, candidates: Vec<Candidate>| {
+    let misses = |lease: ObservedLease, candidates: Vec<Candidate>| {
         let (_, told) = happened(&job(&running), lease, candidates);
         told.iter().filter(|told| told.reason == "StandbyUnavailable").count()
     };

@@ -10,7 +10,7 @@ fn both() -> Vec<Candidate> {
     vec![pod(1, true, None), pod(2, true, None)]
 }
 
-fn silent(unchanged: u64) -> Seen {
+fn silent(unchanged: u64) -> ObservedLease {
     seen(Some("web-2_u2_0"), json!({}), unchanged)
 }
 
@@ -91,9 +91,9 @@ fn a_name_that_is_no_candidates_is_told_and_no_holder() {
     let look = |status: &SingletonJobStatus| {
         let job = service(status);
         let observed = Observed { lease: Some(seen(Some("app"), json!({}), 1)), candidates: both(), ..Observed::default() };
-        let account = Account::new(&job, &observed, &Plan::LetGo, apply::nothing(), now());
-        let after = status::compute(&account);
-        (events::between(&account, status, &after), after)
+        let context = ReportContext::new(&job, &observed, &Plan::LeaveAlone, apply::nothing(), now());
+        let after = status::compute(&context);
+        (events::between(&context, status, &after), after)
     };
     let (told, after) = look(&before);
     let message = "the Lease names app, which is no candidate: takeover waits 15 s";
@@ -132,7 +132,7 @@ fn finished_by(more: Value) -> Value {
 }
 
 /// An outcome that web-2 recorded beside something that survives its kill.
-fn recorded(finished: &Value) -> Seen {
+fn recorded(finished: &Value) -> ObservedLease {
     let progress = json!({"uid": "j", "run": 1, "starts": 1, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": false});
     seen(
         Some("web-2_u2_0"),

@@ -1,7 +1,7 @@
 //! Changes of hands between nodes whose times of day contradict each other.
 
 use super::*;
-use crate::controller::observe::sightings::Former;
+use crate::controller::observe::lease_observations::Former;
 use crate::lease::identity::Identity;
 use crate::lease::notes::Reason;
 
@@ -24,7 +24,7 @@ fn a_workload_that_hands_over_by_its_exit_code_is_told_so() {
 fn gap(released: &str, seen_both: Option<Duration>) -> Option<i64> {
     let mark = json!({"leaseUid": "l", "renewTime": released, "by": "web-1_u1_0", "reason": "Drain", "token": "48000"});
     let mut lease = seen(Some("web-2_u2_0"), json!({"released": mark}), 1);
-    lease.look.gap = seen_both;
+    lease.observation.gap = seen_both;
     let before = LeaseStatus { last_holder_identity: Some("web-1_u1_0".into()), ..LeaseStatus::default() };
     let job = job("Never", json!({}), &SingletonJobStatus { lease: Some(before), ..SingletonJobStatus::default() });
     let status = compute(&job, Some(lease), vec![pod(2, true, None)]);
@@ -44,12 +44,12 @@ fn a_taker_whose_clock_is_behind_keeps_its_gap_in_status() {
 fn a_stop_that_was_cut_short_is_told_with_what_to_do() {
     let told = |stopping: Option<Reason>, released: Value| {
         let mut lease = seen(Some("web-2_u2_0"), json!({"released": released}), 1);
-        lease.look.before = Some(Former { holder: Identity::read("web-1_u1_0"), renewed: None, stopping });
+        lease.observation.before = Some(Former { holder: Identity::read("web-1_u1_0"), renewed: None, stopping });
         let before = LeaseStatus { last_holder_identity: Some("web-1_u1_0".into()), ..LeaseStatus::default() };
         let job = job("Never", json!({}), &SingletonJobStatus { lease: Some(before), ..SingletonJobStatus::default() });
         let observed = Observed { lease: Some(lease), ..Observed::default() };
-        let account = Account::new(&job, &observed, &Plan::LetGo, apply::nothing(), now());
-        let events = events::between(&account, &account.old(), &status::compute(&account));
+        let context = ReportContext::new(&job, &observed, &Plan::LeaveAlone, apply::nothing(), now());
+        let events = events::between(&context, &context.old(), &status::compute(&context));
         events.into_iter().find(|event| event.reason == "StopCutShort")
     };
     let event = told(Some(Reason::Drain), Value::Null).expect("told");

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::status::RunOutcome;
-use crate::controller::observe::candidate::{End, Life};
+use crate::controller::observe::candidate::{End, Phase};
 
 /// As the kubelet leaves a container that it cannot start.
 fn unstartable(number: u32) -> Candidate {
@@ -16,7 +16,7 @@ fn unstartable(number: u32) -> Candidate {
         fault_of_pod: None,
         disrupted: false,
     };
-    Candidate { life: Life::Ended(end), ..pod(number, false, None) }
+    Candidate { phase: Phase::Terminated(end), ..pod(number, false, None) }
 }
 
 #[test]
@@ -24,15 +24,15 @@ fn what_keeps_candidates_from_starting_is_said_at_once() {
     let one_shot = job("OnSuccess", json!({}), &SingletonJobStatus::default());
     let observed =
         Observed { lease: Some(seen(None, json!({}), 1)), candidates: vec![unstartable(1), unstartable(2)], ..Observed::default() };
-    let account = Account::new(&one_shot, &observed, &Plan::LetGo, apply::nothing(), now());
-    let status = status::compute(&account);
+    let context = ReportContext::new(&one_shot, &observed, &Plan::LeaveAlone, apply::nothing(), now());
+    let status = status::compute(&context);
     let message = &find_condition(&status.conditions, types::READY).expect("there").message;
     assert_eq!(says(&status, types::READY), is("False", "StartError"));
     assert_eq!(
         message,
         "web-2 ended before it could stand by: exit code 128, StartError: failed to create containerd task: not a directory"
     );
-    let events = events::between(&account, &account.old(), &status);
+    let events = events::between(&context, &context.old(), &status);
     assert_eq!(events.iter().filter(|event| event.reason == "StandbyUnavailable").count(), 1);
 }
 

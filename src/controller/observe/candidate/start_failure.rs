@@ -15,7 +15,7 @@ const CRASHES: &str = "CrashLoopBackOff";
 
 /// Why a candidate does not start, in the words of the kubelet, the scheduler or the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hindrance {
+pub struct StartFailure {
     /// `ErrImagePull`, `Unschedulable`, `FailedCreate`, ...
     pub reason: String,
     /// One sentence.
@@ -23,14 +23,14 @@ pub struct Hindrance {
 }
 
 /// Of a pod that is not able to take over. How its `gated` container ended is another matter: the agent says that.
-pub fn of(spec: &PodSpec, status: &PodStatus, gated: &str) -> Option<Hindrance> {
+pub fn of(spec: &PodSpec, status: &PodStatus, gated: &str) -> Option<StartFailure> {
     let containers = || status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
     let crashes = || containers().filter(|container| container.name != gated).find_map(|container| crashing(spec, container));
     crashes().or_else(|| containers().find_map(waiting)).or_else(|| unschedulable(status))
 }
 
 /// A container that fails, in the same words whether it waits to be started again, runs or has just ended.
-fn crashing(spec: &PodSpec, container: &ContainerStatus) -> Option<Hindrance> {
+fn crashing(spec: &PodSpec, container: &ContainerStatus) -> Option<StartFailure> {
     if container.ready {
         return None;
     }
@@ -39,7 +39,7 @@ fn crashing(spec: &PodSpec, container: &ContainerStatus) -> Option<Hindrance> {
     let said = ended.message.as_deref().and_then(|message| message.lines().next()).map_or(String::new(), |line| format!(": {line}"));
     let message = format!("container {}: exited with code {}{said}", container.name, ended.exit_code);
     let reason = if is_restarted(spec, &container.name) { CRASHES.to_owned() } else { ended.reason.clone().unwrap_or_default() };
-    Some(Hindrance { reason, message })
+    Some(StartFailure { reason, message })
 }
 
 /// By the pod's policy, and a sidecar by its own.
@@ -49,18 +49,18 @@ fn is_restarted(spec: &PodSpec, container: &str) -> bool {
     own.or(spec.restart_policy.as_deref()) != Some("Never")
 }
 
-fn waiting(container: &ContainerStatus) -> Option<Hindrance> {
+fn waiting(container: &ContainerStatus) -> Option<StartFailure> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let reason = waiting.reason.as_deref().filter(|reason| !ON_THE_WAY.contains(reason))?;
     let said = waiting.message.clone().unwrap_or_else(|| format!("container {} is waiting", container.name));
     let (reason, said) = if reason == BACKED_OFF { (PULL_FAILS, why_backed_off(&said)) } else { (reason, said.as_str()) };
-    Some(Hindrance { reason: reason.to_owned(), message: format!("container {}: {}", container.name, without_ids(said)) })
+    Some(StartFailure { reason: reason.to_owned(), message: format!("container {}: {}", container.name, without_ids(said)) })
 }
 
-fn unschedulable(status: &PodStatus) -> Option<Hindrance> {
+fn unschedulable(status: &PodStatus) -> Option<StartFailure> {
     let condition =
         status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
-    Some(Hindrance {
+    Some(StartFailure {
         reason: condition.reason.clone().unwrap_or_else(|| "Unschedulable".to_owned()),
         message: condition.message.clone().unwrap_or_else(|| "no node takes the pod".to_owned()),
     })
@@ -79,19 +79,19 @@ mod tests {
 
     use super::*;
 
-    fn waiting_for(reason: &str, message: &str) -> Hindrance {
+    fn waiting_for(reason: &str, message: &str) -> StartFailure {
         let state = json!({"waiting": {"reason": reason, "message": message}});
         let container = json!({"name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
         let status = serde_json::from_value(json!({"containerStatuses": [container]})).expect("a status");
-        of(&PodSpec::default(), &status, "main").expect("a hindrance")
+        of(&PodSpec::default(), &status, "main").expect("a start_failure")
     }
 
     /// An init container in one state after another.
-    fn initialising(state: Value, last: Value) -> Option<Hindrance> {
+    fn initialising(state: Value, last: Value) -> Option<StartFailure> {
         initialising_in(json!({"containers": []}), state, last)
     }
 
-    fn initialising_in(spec: Value, state: Value, last: Value) -> Option<Hindrance> {
+    fn initialising_in(spec: Value, state: Value, last: Value) -> Option<StartFailure> {
         let container =
             json!({"name": "migrate", "image": "", "imageID": "", "ready": false, "restartCount": 1, "state": state, "lastState": last});
         let status = serde_json::from_value(json!({"initContainerStatuses": [container]})).expect("a status");
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn only_a_container_that_is_started_again_is_said_to_be_in_a_loop() {
         let failed = || json!({"terminated": {"exitCode": 3, "reason": "Error"}});
-        let reason = |spec| initialising_in(spec, failed(), json!({})).map(|hindrance| hindrance.reason);
+        let reason = |spec| initialising_in(spec, failed(), json!({})).map(|start_failure| start_failure.reason);
         let sidecar = json!([{"name": "migrate", "restartPolicy": "Always"}]);
         assert_eq!(reason(json!({"containers": [], "restartPolicy": "Always"})).as_deref(), Some("CrashLoopBackOff"));
         assert_eq!(reason(json!({"containers": [], "restartPolicy": "Never"})).as_deref(), Some("Error"));
@@ -116,7 +116,7 @@ mod tests {
         let failed = json!({"terminated": {"exitCode": 3, "reason": "Error", "message": "no database\nat line 7"}});
         let waits = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container=migrate"}});
         let runs = json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
-        let said = Some(Hindrance {
+        let said = Some(StartFailure {
             reason: "CrashLoopBackOff".to_owned(),
             message: "container migrate: exited with code 3: no database".to_owned(),
         });

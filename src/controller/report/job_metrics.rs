@@ -6,15 +6,15 @@ use kube::ResourceExt;
 
 use crate::api::SingletonJob;
 use crate::api::conditions::{is_true, types};
-use crate::telemetry::metrics::jobs::Figures;
+use crate::telemetry::metrics::jobs::JobMetrics;
 
-/// The figures of `job`, whose holder has not been heard of for so long.
-pub fn of(job: &SingletonJob, silence: Option<Duration>) -> Figures {
+/// The metrics of `job`, whose holder has not been heard of for so long.
+pub fn of(job: &SingletonJob, silence: Option<Duration>) -> JobMetrics {
     let status = job.status.clone().unwrap_or_default();
     let lease = status.lease.clone().unwrap_or_default();
     let idle = if job.spec.schedule.is_some() { status.run.is_none() } else { !status.runs.is_empty() };
     let over = idle || job.spec.is_stopped() || job.metadata.deletion_timestamp.is_some();
-    Figures {
+    JobMetrics {
         namespace: job.namespace().unwrap_or_default(),
         name: job.name_any(),
         held: lease.holder.is_some(),
@@ -42,7 +42,7 @@ mod tests {
 
     use super::*;
 
-    fn figures(spec: Value, status: Value) -> Figures {
+    fn job_metrics(spec: Value, status: Value) -> JobMetrics {
         let mut all = json!({"replicas": 3, "template": {"spec": {"containers": [{"name": "main", "command": ["x"]}]}}});
         all.as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
         let job = json!({
@@ -54,19 +54,19 @@ mod tests {
 
     #[test]
     fn candidates_are_wanted_while_something_should_run() {
-        assert_eq!(figures(json!({}), json!({})).wanted_candidates, 3);
-        assert_eq!(figures(json!({"suspend": true}), json!({})).wanted_candidates, 0);
-        let scheduled = |status: Value| figures(json!({"schedule": {"cron": "@daily"}}), status);
+        assert_eq!(job_metrics(json!({}), json!({})).wanted_candidates, 3);
+        assert_eq!(job_metrics(json!({"suspend": true}), json!({})).wanted_candidates, 0);
+        let scheduled = |status: Value| job_metrics(json!({"schedule": {"cron": "@daily"}}), status);
         assert_eq!(scheduled(json!({"runs": [{"number": 1, "outcome": "Succeeded"}], "missedRuns": 3})).wanted_candidates, 0);
         assert_eq!(scheduled(json!({"run": {"number": 2}})).wanted_candidates, 3);
         let run = json!({"number": 1, "outcome": "Succeeded"});
-        assert_eq!(figures(json!({}), json!({"runs": [run], "succeededRuns": 1})).wanted_candidates, 0);
+        assert_eq!(job_metrics(json!({}), json!({"runs": [run], "succeededRuns": 1})).wanted_candidates, 0);
     }
 
     #[test]
     fn silence_is_a_holders() {
-        let held = figures(json!({}), json!({"lease": {"name": "web", "holder": "web-1", "transitions": 4}}));
+        let held = job_metrics(json!({}), json!({"lease": {"name": "web", "holder": "web-1", "transitions": 4}}));
         assert_eq!((held.held, held.transitions, held.silence), (true, 4, Some(Duration::from_secs(2))));
-        assert_eq!(figures(json!({}), json!({"lease": {"name": "web"}})).silence, None);
+        assert_eq!(job_metrics(json!({}), json!({"lease": {"name": "web"}})).silence, None);
     }
 }

@@ -19,8 +19,8 @@ use tokio::time::sleep;
 
 use super::background::Background;
 use super::notify::News;
-use super::page::Page;
 use super::probe::liveness;
+use super::shared_state::SharedState;
 use super::workload::Workload;
 use super::{notify, sys, whole_file};
 use crate::lease::clock::{self, Moment};
@@ -86,7 +86,7 @@ impl Mark {
 /// Where the kernel refuses to wait for PID 1's bell.
 pub(super) async fn watch_control(
     bell: EventFd,
-    page: &Page,
+    page: &SharedState,
     mark: &Mark,
     workload: &Workload,
     facts: &UnboundedSender<Fact>,

@@ -4,7 +4,7 @@ use crate::api::SingletonJob;
 use crate::api::conditions::{Statement, reasons, types};
 use crate::controller::observe::Observed;
 use crate::controller::observe::candidate::Candidate;
-use crate::controller::observe::claims::{self, Claims};
+use crate::controller::observe::volume_claims::{self, VolumeClaims};
 
 /// Below this limit, in thousandths of a processor, an agent may be too late to renew.
 const LEAST_CPU: f64 = 200.0;
@@ -27,26 +27,26 @@ struct Hazard {
 
 /// Whether all that decides is known: the API server has told how the template's claims may be mounted.
 pub fn is_known(job: &SingletonJob, observed: &Observed) -> bool {
-    observed.claims.is_some() || claims::of(job).next().is_none()
+    observed.claims.is_some() || volume_claims::of(job).next().is_none()
 }
 
 /// `TemplateHazardous`; `None` if there is nothing to say.
 pub fn statement(job: &SingletonJob, observed: &Observed) -> Option<Statement> {
-    let hazards = observed
+    let template_warnings = observed
         .claims
         .iter()
         .flat_map(|claims| shared_claims(job, claims))
         .chain(little_cpu(job))
         .chain(no_kill(job))
         .chain(proxy(observed));
-    let hazards: Vec<_> = hazards.collect();
-    let messages: Vec<_> = hazards.iter().map(|hazard| hazard.message.as_str()).collect();
-    Some(Statement::yes(types::TEMPLATE_HAZARDOUS, hazards.first()?.reason, messages.join("; ")))
+    let template_warnings: Vec<_> = template_warnings.collect();
+    let messages: Vec<_> = template_warnings.iter().map(|hazard| hazard.message.as_str()).collect();
+    Some(Statement::yes(types::TEMPLATE_HAZARDOUS, template_warnings.first()?.reason, messages.join("; ")))
 }
 
-fn shared_claims(job: &SingletonJob, claims: &Claims) -> impl Iterator<Item = Hazard> {
+fn shared_claims(job: &SingletonJob, claims: &VolumeClaims) -> impl Iterator<Item = Hazard> {
     let is_alone = job.spec.replicas < 2;
-    claims::of(job).filter(move |_| !is_alone).filter_map(|(volume, claim)| {
+    volume_claims::of(job).filter(move |_| !is_alone).filter_map(|(volume, claim)| {
         let modes = claims.get(&claim.claim_name)?;
         let may = |mode: &str| modes.iter().any(|is| is == mode);
         let is_shared = may(MANY_NODES) || (may(MANY_READERS) && (claim.read_only == Some(true) || !may(ONE_NODE)));

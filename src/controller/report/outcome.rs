@@ -2,12 +2,12 @@
 
 use nix::sys::signal::Signal;
 
-use super::{Account, words};
+use super::{ReportContext, format};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, reasons, types};
 use crate::contract::exit_codes;
 use crate::controller::observe::candidate::Candidate;
-use crate::controller::observe::candidate::hindrance::Hindrance;
+use crate::controller::observe::candidate::start_failure::StartFailure;
 use crate::lease::identity::Identity;
 use crate::lease::notes::{Exit, FailedPod, FailureAction, Finished, Policy, Reason, Released};
 
@@ -22,11 +22,11 @@ const TELLING: [&str; 2] = [reasons::OOM_KILLED, reasons::UNHEALTHY];
 ///
 /// Of an attempt that was lost only its pod can tell, which is not that of the candidate that found it lost: the last of the others that ended, and only
 /// if memory was the reason, for many things end a pod.
-pub fn cause(account: &Account<'_>, finished: &Finished) -> Option<String> {
+pub fn cause(context: &ReportContext<'_>, finished: &Finished) -> Option<String> {
     if finished.unhealthy {
         return Some(reasons::UNHEALTHY.to_owned());
     }
-    let candidates = &account.observed.candidates;
+    let candidates = &context.observed.candidates;
     let (by, others): (Vec<_>, Vec<_>) = candidates.iter().partition(|candidate| finished.by.pod_uid() == Some(&candidate.uid));
     let last = |candidates: Vec<&Candidate>| {
         let ended = candidates.into_iter().filter_map(Candidate::end).max_by_key(|end| end.at);
@@ -40,19 +40,19 @@ pub fn cause(account: &Account<'_>, finished: &Finished) -> Option<String> {
 }
 
 /// Why the newest candidate ended that was made for `run`, or a later one, and ended before it could stand by. `None` if one was better since, or its agent complains of it itself.
-pub fn in_vain(account: &Account<'_>, run: Option<u32>) -> Option<Hindrance> {
-    let candidates = &account.observed.candidates;
-    let is_good = |candidate: &&Candidate| candidate.able || candidate.has_held;
+pub fn in_vain(context: &ReportContext<'_>, run: Option<u32>) -> Option<StartFailure> {
+    let candidates = &context.observed.candidates;
+    let is_good = |candidate: &&Candidate| candidate.can_take_over || candidate.has_held;
     let newest_good = candidates.iter().filter(is_good).map(|candidate| candidate.number).max().unwrap_or(0);
     let is_of_earlier_run = |candidate: &Candidate| candidate.made_for < run;
-    let is_one = |candidate: &&Candidate| candidate.was_in_vain() && candidate.complaint.is_none() && !is_of_earlier_run(candidate);
+    let is_one = |candidate: &&Candidate| candidate.was_in_vain() && candidate.agent_error.is_none() && !is_of_earlier_run(candidate);
     let in_vain = candidates.iter().filter(is_one);
     let last = in_vain.filter(|candidate| candidate.number > newest_good).max_by_key(|candidate| candidate.number)?;
     let end = last.end()?;
     let reason = end.reason.clone().filter(|reason| !EMPTY.contains(&reason.as_str())).unwrap_or_else(|| CANDIDATE_FAILED.to_owned());
     let code = end.exit_code.map_or(String::new(), |code| format!("exit code {code}, "));
     let words = end.message.as_ref().map_or(String::new(), |message| format!(": {}", message.trim()));
-    Some(Hindrance { message: format!("{} ended before it could stand by: {code}{reason}{words}", last.name), reason })
+    Some(StartFailure { message: format!("{} ended before it could stand by: {code}{reason}{words}", last.name), reason })
 }
 
 /// One word: what batch/v1 would say, or what ended the last attempt where that tells more.
@@ -67,14 +67,14 @@ pub fn of_condition(word: &str) -> &str {
 }
 
 /// One sentence about a run that the controller has closed for its deadline.
-pub fn unstarted(account: &Account<'_>, old: &SingletonJobStatus) -> String {
-    let limit = account.job.spec.active_deadline_seconds.unwrap_or_default();
-    let complaints = || account.observed.candidates.iter().filter_map(|pod| Some((&pod.name, pod.complaint.as_ref()?)));
-    let complaint = || complaints().next_back().map(|(pod, complaint)| format!("{pod}: {}", complaint.message));
-    let trouble = account.trouble().or_else(|| in_vain(account, account.run.schedule.as_ref().map(|_| account.run.number)));
+pub fn unstarted(context: &ReportContext<'_>, old: &SingletonJobStatus) -> String {
+    let limit = context.job.spec.active_deadline_seconds.unwrap_or_default();
+    let agent_errors = || context.observed.candidates.iter().filter_map(|pod| Some((&pod.name, pod.agent_error.as_ref()?)));
+    let agent_error = || agent_errors().next_back().map(|(pod, agent_error)| format!("{pod}: {}", agent_error.message));
+    let trouble = context.trouble().or_else(|| in_vain(context, context.run.schedule.as_ref().map(|_| context.run.number)));
     let told =
         || find_condition(&old.conditions, types::STANDBY_AVAILABLE).filter(|told| told.status == "False").map(|told| told.message.clone());
-    let why = trouble.map(|trouble| trouble.message).or_else(complaint).or_else(told);
+    let why = trouble.map(|trouble| trouble.message).or_else(agent_error).or_else(told);
     let why = why.unwrap_or_else(|| "no candidate was ready".to_owned());
     format!("spec.activeDeadlineSeconds of {limit} passed, and no candidate was there to run the workload: {why}")
 }
@@ -82,7 +82,7 @@ pub fn unstarted(account: &Account<'_>, old: &SingletonJobStatus) -> String {
 /// One sentence. Where `failed_pod` was the last failure, it says more than how the attempt ended that was stopped for it, or that none began.
 pub fn sentence(finished: &Finished, cause: Option<&str>, policy: Option<&Policy>, failed_pod: Option<&FailedPod>) -> String {
     if let Some(pod) = failed_pod {
-        return words::failed_pod(pod);
+        return format::failed_pod(pod);
     }
     let ended = match (finished.exit, cause) {
         (Some(exit), cause) => exited(exit, cause),
@@ -99,8 +99,8 @@ pub fn sentence(finished: &Finished, cause: Option<&str>, policy: Option<&Policy
 }
 
 /// The pod whose failure, found out after its attempt, was the last that the run was allowed: no attempt after it has ended by itself.
-pub fn failed_pod<'a>(account: &'a Account<'_>, finished: &Finished) -> Option<&'a FailedPod> {
-    let notes = &account.record()?.notes;
+pub fn failed_pod<'a>(context: &'a ReportContext<'_>, finished: &Finished) -> Option<&'a FailedPod> {
+    let notes = &context.record()?.notes;
     let run = notes.run.as_ref().filter(|run| run.uid == finished.uid && run.number == finished.run)?;
     let stopped = notes.released.as_ref().is_some_and(|mark| mark.by == finished.by && mark.reason == Reason::Stopped);
     let is_reason = finished.reason == reasons::BACKOFF_LIMIT_EXCEEDED && (stopped || finished.token.is_none());
@@ -108,13 +108,13 @@ pub fn failed_pod<'a>(account: &'a Account<'_>, finished: &Finished) -> Option<&
 }
 
 /// The pod of an attempt that failed and does not count, where the Lease still tells, and why.
-pub fn ignored(account: &Account<'_>) -> (Option<String>, String) {
-    if let Some(record) = account.record().filter(|record| record.tells_outcome()) {
+pub fn ignored(context: &ReportContext<'_>) -> (Option<String>, String) {
+    if let Some(record) = context.record().filter(|record| record.tells_outcome()) {
         let pod = record.holder.as_ref().map(|holder| holder.pod().to_owned());
         return (pod, "spec.failurePolicy ignores how it ended".to_owned());
     }
-    let released = account.record().and_then(|record| record.notes.released.as_ref());
-    let failure_policy = account.record().and_then(|record| record.notes.policy.as_ref()).map(|policy| &policy.failure_policy);
+    let released = context.record().and_then(|record| record.notes.released.as_ref());
+    let failure_policy = context.record().and_then(|record| record.notes.policy.as_ref()).map(|policy| &policy.failure_policy);
     let failed =
         released.filter(|released| released.reason == Reason::WorkloadFailed).and_then(|released| Some((&released.by, released.exit?)));
     let rule = |exit| failure_policy?.rule(exit).filter(|(_, rule)| rule.action == FailureAction::Ignore);
@@ -129,25 +129,25 @@ pub fn ignored(account: &Account<'_>) -> (Option<String>, String) {
 }
 
 /// The pod whose attempt has failed, and how, as far as the Lease and the pods tell.
-pub fn failed(account: &Account<'_>, old: &SingletonJobStatus) -> (Option<String>, String) {
-    if let Some(holder) = account.record().filter(|record| record.tells_outcome()).and_then(|record| record.holder.as_ref()) {
+pub fn failed(context: &ReportContext<'_>, old: &SingletonJobStatus) -> (Option<String>, String) {
+    if let Some(holder) = context.record().filter(|record| record.tells_outcome()).and_then(|record| record.holder.as_ref()) {
         return (Some(holder.pod().to_owned()), format!("the workload failed in {}; its log says why", holder.pod()));
     }
-    let notes = account.record().map(|record| &record.notes);
+    let notes = context.record().map(|record| &record.notes);
     let failures = [Reason::WorkloadFailed, Reason::LeaseLost, Reason::ElectorDied];
     let released = notes.and_then(|notes| notes.released.as_ref());
     if let Some(released) = released.filter(|released| failures.contains(&released.reason)) {
         let pod = released.by.pod();
-        return (Some(pod.to_owned()), format!("the workload failed in {pod}: {}", how(account, released)));
+        return (Some(pod.to_owned()), format!("the workload failed in {pod}: {}", how(context, released)));
     }
     if let Some(pod) = notes.and_then(|notes| notes.run.as_ref()).and_then(|run| run.failed_pods.last()) {
-        return (Some(pod.name.clone()), words::failed_pod(pod));
+        return (Some(pod.name.clone()), format::failed_pod(pod));
     }
-    let silent = account.seen().and_then(|seen| seen.look.before.as_ref()).map(|before| before.holder.pod().to_owned());
+    let silent = context.seen().and_then(|seen| seen.observation.before.as_ref()).map(|before| before.holder.pod().to_owned());
     let silent = silent.or_else(|| old.takeovers.first().map(|takeover| takeover.to.clone()));
     let Some(pod) = silent else { return (None, "an attempt was lost with its holder".to_owned()) };
-    let candidate = account.observed.candidates.iter().find(|candidate| candidate.name == pod);
-    let why = killed_for_memory(account).map_or(String::new(), |why| format!(" ({why})"));
+    let candidate = context.observed.candidates.iter().find(|candidate| candidate.name == pod);
+    let why = killed_for_memory(context).map_or(String::new(), |why| format!(" ({why})"));
     let remembered = || old.lease.as_ref().filter(|lease| lease.holder.as_ref() == Some(&pod))?.node.clone();
     let node = candidate.and_then(|candidate| candidate.node.clone()).or_else(remembered);
     let node = node.map_or(String::new(), |node| format!(" on node {node}"));
@@ -155,28 +155,28 @@ pub fn failed(account: &Account<'_>, old: &SingletonJobStatus) -> (Option<String
 }
 
 /// That memory was the reason why the holder before fell silent, by what the kubelet says of its container.
-fn killed_for_memory<'a>(account: &'a Account<'_>) -> Option<&'a str> {
-    let before = account.seen()?.look.before.as_ref()?;
-    let termination = by_uid(account, &before.holder)?.termination(before.renewed?)?;
+fn killed_for_memory<'a>(context: &'a ReportContext<'_>) -> Option<&'a str> {
+    let before = context.seen()?.observation.before.as_ref()?;
+    let termination = by_uid(context, &before.holder)?.termination(before.renewed?)?;
     termination.reason.as_deref().filter(|reason| *reason == reasons::OOM_KILLED)
 }
 
 /// The candidate of that identity, if its pod is still there.
-pub fn by_uid<'a>(account: &'a Account<'_>, identity: &Identity) -> Option<&'a Candidate> {
-    account.observed.candidates.iter().find(|candidate| identity.pod_uid() == Some(&candidate.uid))
+pub fn by_uid<'a>(context: &'a ReportContext<'_>, identity: &Identity) -> Option<&'a Candidate> {
+    context.observed.candidates.iter().find(|candidate| identity.pod_uid() == Some(&candidate.uid))
 }
 
-fn how(account: &Account<'_>, released: &Released) -> String {
-    let Some(exit) = released.exit else { return words::release(released.reason) };
+fn how(context: &ReportContext<'_>, released: &Released) -> String {
+    let Some(exit) = released.exit else { return format::release(released.reason) };
     let unhealthy = released.unhealthy.then(|| reasons::UNHEALTHY.to_owned());
-    let meaning = unhealthy.or_else(|| by_kubelet(account, released, exit)).or_else(|| meaning(exit));
+    let meaning = unhealthy.or_else(|| by_kubelet(context, released, exit)).or_else(|| meaning(exit));
     format!("{}; its log says why", exited(exit, meaning.as_deref()))
 }
 
 /// The kubelet's reason for the end of the tenure. `None` if it has not reported that yet, or says no more than the exit code. The container of a
 /// service restarts in its pod, so that termination is meant which has the exit code and followed the release.
-fn by_kubelet(account: &Account<'_>, released: &Released, exit: Exit) -> Option<String> {
-    let pod = by_uid(account, &released.by)?;
+fn by_kubelet(context: &ReportContext<'_>, released: &Released, exit: Exit) -> Option<String> {
+    let pod = by_uid(context, &released.by)?;
     let termination =
         released.renew_time.and_then(|moment| pod.termination(moment)).filter(|termination| termination.exit_code == exit.code());
     let reason = pod.end().map_or_else(|| termination.and_then(|termination| termination.reason.clone()), |end| end.reason.clone());

@@ -8,7 +8,7 @@ use kube::{Api, Client, ResourceExt};
 use super::candidate::gated;
 use crate::api::SingletonJob;
 use crate::contract::labels;
-use crate::controller::request::{Failure, bounded};
+use crate::controller::api_call::{Failure, with_deadline};
 use crate::lease::identity::Identity;
 use crate::lease::record::Record;
 
@@ -17,7 +17,7 @@ const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 /// What has become of a holder's pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum HolderPodState {
     /// There is none any more.
     Gone,
     /// The kubelet says that the holder's container has ended.
@@ -33,7 +33,7 @@ pub enum Fate {
     },
 }
 
-impl Fate {
+impl HolderPodState {
     /// Whether nothing of it runs any more, as far as the cluster can tell.
     pub fn is_over(&self) -> bool {
         match self {
@@ -69,36 +69,38 @@ pub async fn look(
     holder: &Identity,
     record: &Record,
     made: Option<Timestamp>,
-) -> Result<Fate, Failure> {
+) -> Result<HolderPodState, Failure> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &job.namespace().unwrap_or_default());
     let name = job.name_any();
     let (true, Some(uid)) = (holder.is_of(&name), holder.pod_uid()) else { return somebody_before(&pods, &name, made).await };
-    let pod = bounded("reading Pod", holder.pod(), pods.get_opt(holder.pod())).await?;
-    let Some(pod) = pod.filter(|pod| pod.uid().as_deref() == Some(uid)) else { return Ok(Fate::Gone) };
+    let pod = with_deadline("reading Pod", holder.pod(), pods.get_opt(holder.pod())).await?;
+    let Some(pod) = pod.filter(|pod| pod.uid().as_deref() == Some(uid)) else { return Ok(HolderPodState::Gone) };
     if has_ended(&pod, began(record)) {
-        return Ok(Fate::Ended);
+        return Ok(HolderPodState::Ended);
     }
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
     match node {
-        Some(node) if is_out_of_service(client, &node).await? => Ok(Fate::OutOfService(node)),
-        node => Ok(Fate::Unproven { pod: pod.name_any(), node }),
+        Some(node) if is_out_of_service(client, &node).await? => Ok(HolderPodState::OutOfService(node)),
+        node => Ok(HolderPodState::Unproven { pod: pod.name_any(), node }),
     }
 }
 
 /// Where it is not known who held the Lease before it was made again, every pod is suspect that is older than it.
-async fn somebody_before(pods: &Api<Pod>, job: &str, made: Option<Timestamp>) -> Result<Fate, Failure> {
+async fn somebody_before(pods: &Api<Pod>, job: &str, made: Option<Timestamp>) -> Result<HolderPodState, Failure> {
     let selector = ListParams::default().labels(&format!("{}={job}", labels::JOB));
-    let pods = bounded("listing pods of", job, pods.list(&selector)).await?.items;
+    let pods = with_deadline("listing pods of", job, pods.list(&selector)).await?.items;
     let older = |pod: &&Pod| made.is_none_or(|made| pod.creation_timestamp().is_none_or(|time| time.0 < made));
     let suspect = pods.iter().filter(older).find(|pod| !has_ended(pod, None));
-    Ok(suspect
-        .map_or(Fate::Gone, |pod| Fate::Unproven { pod: pod.name_any(), node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()) }))
+    Ok(suspect.map_or(HolderPodState::Gone, |pod| HolderPodState::Unproven {
+        pod: pod.name_any(),
+        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+    }))
 }
 
 /// A node that is gone takes its pods with it: then they are asked for in vain.
 async fn is_out_of_service(client: &Client, node: &str) -> Result<bool, Failure> {
     let nodes: Api<Node> = Api::all(client.clone());
-    let node = match bounded("reading Node", node, nodes.get_opt(node)).await {
+    let node = match with_deadline("reading Node", node, nodes.get_opt(node)).await {
         Err(failure) if failure.is_denied() => {
             tracing::warn!(%failure, "a taint out-of-service cannot be seen; apply the operator's manifests again");
             None

@@ -14,7 +14,7 @@ use crate::lease::notes::Ticks;
 
 /// What is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Memory {
+pub struct ScheduleState {
     /// The run that goes on, or else the last one; 0 where none has been due.
     pub number: u32,
     /// The tick that it is the run of.
@@ -42,7 +42,7 @@ pub enum Stage {
     Over,
 }
 
-impl Memory {
+impl ScheduleState {
     /// Whether the run is to be started, or finished.
     pub fn goes_on(&self) -> bool {
         self.stage != Stage::Over
@@ -50,9 +50,9 @@ impl Memory {
 }
 
 /// Everything that is known of `job`.
-pub fn recall(job: &SingletonJob, schedule: &Schedule, observed: &Observed, now: Timestamp) -> Memory {
+pub fn load(job: &SingletonJob, schedule: &Schedule, observed: &Observed, now: Timestamp) -> ScheduleState {
     let begun = runs::progress(job, observed).is_some_and(|progress| progress.starts > 0);
-    Memory {
+    ScheduleState {
         number: runs::current(job, observed),
         scheduled_time: runs::scheduled_time(job, observed),
         stage: match (runs::is_over(job, observed), begun) {

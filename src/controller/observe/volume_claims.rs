@@ -6,10 +6,10 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimVol
 use kube::{Api, Client, ResourceExt};
 
 use crate::api::SingletonJob;
-use crate::controller::request::{Failure, bounded};
+use crate::controller::api_call::{Failure, with_deadline};
 
 /// Access modes by the claim's name; what is not there, or may not be read, is missing.
-pub type Claims = BTreeMap<String, Vec<String>>;
+pub type VolumeClaims = BTreeMap<String, Vec<String>>;
 
 /// Volumes of the template that are claims, by the volume's name.
 pub fn of(job: &SingletonJob) -> impl Iterator<Item = (&str, &PersistentVolumeClaimVolumeSource)> {
@@ -18,20 +18,20 @@ pub fn of(job: &SingletonJob) -> impl Iterator<Item = (&str, &PersistentVolumeCl
 }
 
 /// Asks after all claims of `job`; a single candidate shares none. `None` if the API server does not tell.
-pub async fn look(client: &Client, job: &SingletonJob) -> Option<Claims> {
+pub async fn look(client: &Client, job: &SingletonJob) -> Option<VolumeClaims> {
     let claims = ask(client, job).await;
     claims.inspect_err(|failure| tracing::warn!(%failure, "how a volume may be mounted is not known; trying again")).ok()
 }
 
-async fn ask(client: &Client, job: &SingletonJob) -> Result<Claims, Failure> {
+async fn ask(client: &Client, job: &SingletonJob) -> Result<VolumeClaims, Failure> {
     let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &job.namespace().unwrap_or_default());
-    let mut claims = Claims::new();
+    let mut claims = VolumeClaims::new();
     if job.spec.replicas < 2 {
         return Ok(claims);
     }
     for (_, claim) in of(job) {
         let name = &claim.claim_name;
-        let found = match bounded("reading PersistentVolumeClaim", name, api.get_opt(name)).await {
+        let found = match with_deadline("reading PersistentVolumeClaim", name, api.get_opt(name)).await {
             Err(failure) if failure.is_denied() => {
                 tracing::warn!(%failure, "how a volume may be mounted cannot be seen; apply the operator's manifests again");
                 None

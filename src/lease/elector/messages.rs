@@ -178,7 +178,7 @@ pub enum Ending {
     /// The Lease could never be read, for this reason.
     Unreadable(String),
     /// The process tree could not be emptied.
-    Undead,
+    Unkillable,
 }
 
 /// A compare-and-swap on the Lease: everything it changes. What is not named here stays as it was stored.

@@ -21,7 +21,7 @@ const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The API server, or the way to it.
-    #[error("{act}: {}", words(source))]
+    #[error("{act}: {}", root_cause(source))]
     Request {
         /// What was being done, to what.
         act: String,
@@ -97,7 +97,7 @@ impl Failure {
 }
 
 /// What a person can act on: the API server's own sentence, or "Connection refused" rather than "client error (Connect)".
-pub fn words(error: &(dyn Error + 'static)) -> String {
+pub fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
@@ -112,7 +112,7 @@ pub fn words(error: &(dyn Error + 'static)) -> String {
 ///
 /// # Errors
 /// [`Failure`], naming `act` and `subject`.
-pub async fn bounded<T>(act: &str, subject: &str, request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
+pub async fn with_deadline<T>(act: &str, subject: &str, request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
     let act = || format!("{act} {subject}");
     match timeout(DEADLINE, request).await {
         Ok(result) => result.map_err(|source| Failure::Request { act: act(), source }),

@@ -16,7 +16,7 @@ use crate::lease::notes::{Exit, Reason};
 /// The elector writes and PID 1 reads, the signal apart; the order of writes matters only within one method.
 #[derive(Debug, Default)]
 #[repr(C)]
-pub(super) struct Page {
+pub(super) struct SharedState {
     candidate: AtomicBool,
     finished: AtomicBool,
     deadline_nanoseconds: AtomicU64,
@@ -73,7 +73,7 @@ const LEAST_PATIENCE: Duration = Duration::from_millis(125);
 const CODE: u64 = 1 << 32;
 const SIGNAL: u64 = 2 << 32;
 
-impl Page {
+impl SharedState {
     /// The elector has read its Lease: from now on it may hold it.
     pub(super) fn mark_candidate(&self) {
         self.candidate.store(true, Ordering::Release);
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_page_of_zeroes_says_that_nothing_has_happened() {
-        let page = Page::default();
+        let page = SharedState::default();
         assert_eq!((page.exit(), page.token(), page.doubt()), (None, None, None));
         assert!(!page.was_candidate() && !page.is_finished() && !page.is_overdue(Duration::MAX));
         assert_eq!((page.take_signal(), page.patience()), (None, 125_000_000));
@@ -215,14 +215,14 @@ mod tests {
 
     #[test]
     fn every_signal_is_told_once() {
-        let page = Page::default();
+        let page = SharedState::default();
         page.note_signal(15);
         assert_eq!([page.take_signal(), page.take_signal()], [Some(15), None]);
     }
 
     #[test]
     fn signals_from_inside_are_told_once_each_in_ascending_order() {
-        let page = Page::default();
+        let page = SharedState::default();
         for number in [64, 1, 15, 1] {
             page.note_signal_from_inside(number);
         }
@@ -232,14 +232,14 @@ mod tests {
 
     #[test]
     fn pid_1_is_patient_for_a_quarter_of_the_kill_margin() {
-        let page = Page::default();
+        let page = SharedState::default();
         page.set_kill_margin(Duration::from_millis(1500));
         assert_eq!(page.patience(), 375_000_000);
     }
 
     #[test]
     fn every_exit_and_every_token_comes_back_as_it_was() {
-        let page = Page::default();
+        let page = SharedState::default();
         for exit in [Exit::Code(0), Exit::Code(255), Exit::Code(-1), Exit::Signal(9)] {
             page.set_exit(exit);
             assert_eq!(page.exit(), Some(exit));
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn every_cause_comes_back_as_it_was() {
-        let page = Page::default();
+        let page = SharedState::default();
         assert_eq!(page.cause(), None);
         for cause in CAUSES {
             page.set_cause(cause);
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn an_elector_is_overdue_from_its_deadline_on() {
-        let page = Page::default();
+        let page = SharedState::default();
         page.set_deadline(Some(Duration::from_secs(5)));
         assert!(!page.is_overdue(Duration::from_millis(4_999)));
         assert!(page.is_overdue(Duration::from_secs(5)));

@@ -9,8 +9,8 @@ use futures::FutureExt;
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::api_call::once_reached;
 use super::leadership;
-use super::request::once_reached;
 use super::settings::Agent;
 use crate::lease::elector::Ending;
 use crate::telemetry::{Telemetry, server};
@@ -31,7 +31,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Ok(Ending::Interrupted | Ending::InDoubt(_)) => ExitCode::SUCCESS,
         Ok(Ending::Lost(why)) => failed(&format!("the leader's Lease is lost: {why}; starting again as a standby")),
         Ok(Ending::Unreadable(why)) => failed(&format!("cannot stand by: {why}; starting again")),
-        Ok(ending @ (Ending::Exited(_) | Ending::Undead)) => failed(&format!("reconciling has ended ({ending:?}); starting again")),
+        Ok(ending @ (Ending::Exited(_) | Ending::Unkillable)) => failed(&format!("reconciling has ended ({ending:?}); starting again")),
         Err(error) => failed(&error.to_string()),
     }
 }

@@ -19,7 +19,7 @@ use crate::lease::record::Record;
 
 /// What is known of a Lease beyond its content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Look {
+pub struct Observation {
     /// For how long its holder has not been heard of.
     pub unchanged: Duration,
     /// Whether this controller has itself seen a sign of life of it: only then is what is not unchanged known to be new.
@@ -60,11 +60,11 @@ struct Sighting {
 
 /// All Leases. Cheap to share: locked only for the moment of a look.
 #[derive(Debug, Default)]
-pub struct Sightings {
+pub struct LeaseObservations {
     seen: Mutex<HashMap<(String, String), Sighting>>,
 }
 
-impl Sightings {
+impl LeaseObservations {
     /// Takes a Lease as it came from the watch; whether it says more than that its holder lives.
     pub fn saw(&self, lease: &Lease, now: Moment) -> bool {
         let Ok(record) = Record::read(lease) else { return true };
@@ -84,17 +84,23 @@ impl Sightings {
 
     /// How long `record` has been as it is, to this controller's knowledge, and what is known beyond it. A record that was read directly may
     /// be newer than what the watch has told.
-    pub fn look(&self, namespace: &str, name: &str, record: &Record, now: Moment) -> Look {
-        let fresh = Look { unchanged: Duration::ZERO, seen_alive: false, token: token(record, None), before: None, gap: None };
+    pub fn look(&self, namespace: &str, name: &str, record: &Record, now: Moment) -> Observation {
+        let fresh = Observation { unchanged: Duration::ZERO, seen_alive: false, token: token(record, None), before: None, gap: None };
         let Some(known) = self.of(namespace, name).filter(|known| known.uid == record.uid) else { return fresh };
         if known.holder != record.holder {
             let left = known.former();
             let gap = known.gap(record, now);
-            return Look { before: left.or(known.before), seen_alive: true, gap, ..fresh };
+            return Observation { before: left.or(known.before), seen_alive: true, gap, ..fresh };
         }
         let same = known.renew_time == record.renew_time;
         let unchanged = if same { now.elapsed_for_challenger(known.since) } else { Duration::ZERO };
-        Look { unchanged, seen_alive: known.seen_alive || !same, token: token(record, known.token), before: known.before, gap: known.gap }
+        Observation {
+            unchanged,
+            seen_alive: known.seen_alive || !same,
+            token: token(record, known.token),
+            before: known.before,
+            gap: known.gap,
+        }
     }
 
     /// For how long the holder has not been heard of; `None` if no candidate holds.
@@ -203,69 +209,73 @@ mod tests {
 
     #[test]
     fn a_renewal_is_no_news_but_a_sign_of_life() {
-        let sightings = Sightings::default();
-        assert!(sightings.saw(&lease(10, "a_u_1", 1), at(5)));
-        assert!(!sightings.saw(&lease(11, "a_u_1", 4), at(8)));
-        assert_eq!(sightings.of("shop", "web").expect("seen").since, at(8));
+        let lease_observations = LeaseObservations::default();
+        assert!(lease_observations.saw(&lease(10, "a_u_1", 1), at(5)));
+        assert!(!lease_observations.saw(&lease(11, "a_u_1", 4), at(8)));
+        assert_eq!(lease_observations.of("shop", "web").expect("seen").since, at(8));
     }
 
     #[test]
     fn what_is_seen_again_unchanged_is_as_old_as_before() {
-        let sightings = Sightings::default();
-        sightings.saw(&lease(10, "a_u_1", 1), at(5));
-        sightings.saw(&lease(10, "a_u_1", 1), at(300));
-        assert_eq!(sightings.of("shop", "web").expect("seen").since, at(5));
+        let lease_observations = LeaseObservations::default();
+        lease_observations.saw(&lease(10, "a_u_1", 1), at(5));
+        lease_observations.saw(&lease(10, "a_u_1", 1), at(300));
+        assert_eq!(lease_observations.of("shop", "web").expect("seen").since, at(5));
     }
 
     #[test]
     fn what_is_seen_for_the_first_time_is_no_sign_of_life_and_what_follows_on_it_is() {
-        let sightings = Sightings::default();
-        let look = |lease: &Lease| sightings.look("shop", "web", &Record::read(lease).expect("a record"), at(9)).seen_alive;
+        let lease_observations = LeaseObservations::default();
+        let look = |lease: &Lease| lease_observations.look("shop", "web", &Record::read(lease).expect("a record"), at(9)).seen_alive;
         let (first, renewed, next) = (lease(10, "a_u_1", 1), lease(11, "a_u_1", 4), lease(12, "b_u_1", 5));
         assert!(!look(&first), "no watch has told of it");
-        sightings.saw(&first, at(5));
-        sightings.saw(&first, at(7));
+        lease_observations.saw(&first, at(5));
+        lease_observations.saw(&first, at(7));
         assert_eq!([look(&first), look(&renewed), look(&next)], [false, true, true]);
-        sightings.saw(&renewed, at(8));
+        lease_observations.saw(&renewed, at(8));
         assert!(look(&renewed));
     }
 
     #[test]
     fn the_token_is_known_where_the_acquisition_was_seen() {
-        let sightings = Sightings::default();
-        sightings.saw(&lease(10, "a_u_1", 1), at(5));
-        sightings.saw(&lease(11, "a_u_1", 4), at(8));
-        assert_eq!(sightings.of("shop", "web").expect("seen").token, Some(Version(10)));
-        sightings.saw(&lease(12, "b_u_1", 1), at(9));
-        sightings.saw(&lease(13, "b_u_1", 1), at(9));
-        assert_eq!(sightings.of("shop", "web").expect("seen").token, Some(Version(12)), "a directive was written before its first renewal");
-        let late = Sightings::default();
+        let lease_observations = LeaseObservations::default();
+        lease_observations.saw(&lease(10, "a_u_1", 1), at(5));
+        lease_observations.saw(&lease(11, "a_u_1", 4), at(8));
+        assert_eq!(lease_observations.of("shop", "web").expect("seen").token, Some(Version(10)));
+        lease_observations.saw(&lease(12, "b_u_1", 1), at(9));
+        lease_observations.saw(&lease(13, "b_u_1", 1), at(9));
+        assert_eq!(
+            lease_observations.of("shop", "web").expect("seen").token,
+            Some(Version(12)),
+            "a directive was written before its first renewal"
+        );
+        let late = LeaseObservations::default();
         late.saw(&lease(11, "a_u_1", 4), at(8));
         assert_eq!(late.of("shop", "web").expect("seen").token, None);
     }
 
     #[test]
     fn the_gap_between_two_holders_is_measured_on_one_clock_by_a_controller_that_saw_both() {
-        let sightings = Sightings::default();
-        let gap = |lease: &Lease, now| sightings.look("shop", "web", &Record::read(lease).expect("a record"), at(now)).gap;
-        sightings.saw(&lease(10, "a_u_1", 2), at(5));
+        let lease_observations = LeaseObservations::default();
+        let gap = |lease: &Lease, now| lease_observations.look("shop", "web", &Record::read(lease).expect("a record"), at(now)).gap;
+        lease_observations.saw(&lease(10, "a_u_1", 2), at(5));
         let (unseen, released, next) = (lease(11, "b_u_1", 1), lease(12, "", 30), lease(13, "c_u_1", 2));
         assert_eq!(gap(&unseen, 9), None, "since when the first was silent is not known");
-        sightings.saw(&unseen, at(9));
-        sightings.saw(&released, at(10));
+        lease_observations.saw(&unseen, at(9));
+        lease_observations.saw(&released, at(10));
         assert_eq!(gap(&next, 17), Some(Duration::from_secs(7)), "read before the watch has told");
-        sightings.saw(&next, at(12));
-        sightings.saw(&lease(14, "c_u_1", 5), at(15));
+        lease_observations.saw(&next, at(12));
+        lease_observations.saw(&lease(14, "c_u_1", 5), at(15));
         assert_eq!(gap(&lease(14, "c_u_1", 5), 16), Some(Duration::from_secs(2)), "also after a renewal");
     }
 
     #[test]
     fn who_held_it_before_is_remembered_over_a_release() {
-        let sightings = Sightings::default();
-        sightings.saw(&lease(10, "a_u_1", 2), at(5));
-        sightings.saw(&lease(11, "", 3), at(6));
-        assert!(sightings.saw(&lease(12, "b_u_1", 4), at(7)));
-        let before = sightings.of("shop", "web").expect("seen").before.expect("a holder");
+        let lease_observations = LeaseObservations::default();
+        lease_observations.saw(&lease(10, "a_u_1", 2), at(5));
+        lease_observations.saw(&lease(11, "", 3), at(6));
+        assert!(lease_observations.saw(&lease(12, "b_u_1", 4), at(7)));
+        let before = lease_observations.of("shop", "web").expect("seen").before.expect("a holder");
         assert_eq!(before.holder, Identity::read("a_u_1"));
     }
 }

@@ -11,10 +11,10 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, ResourceExt};
 use tokio::time::sleep;
 
+use super::api_call::{Failure, with_deadline};
 use super::apply;
-use super::observe::sightings::{Look, Sightings};
+use super::observe::lease_observations::{LeaseObservations, Observation};
 use super::observe::{Caches, is_ours};
-use super::request::{Failure, bounded};
 use crate::api::SingletonJob;
 use crate::lease::clock;
 use crate::lease::record::Record;
@@ -22,33 +22,33 @@ use crate::lease::record::Record;
 const ROUND: Duration = Duration::from_secs(5);
 
 /// Removes them, for ever.
-pub async fn sweep(client: Client, caches: Caches, sightings: Arc<Sightings>) {
+pub async fn collect_leases(client: Client, caches: Caches, lease_observations: Arc<LeaseObservations>) {
     loop {
         sleep(ROUND).await;
         for lease in caches.leases.state() {
-            if let Err(failure) = consider(&client, &caches, &sightings, &lease).await {
+            if let Err(failure) = consider(&client, &caches, &lease_observations, &lease).await {
                 tracing::warn!(%failure, "cannot remove the Lease of a SingletonJob that is gone; trying again");
             }
         }
     }
 }
 
-async fn consider(client: &Client, caches: &Caches, sightings: &Sightings, lease: &Lease) -> Result<(), Failure> {
+async fn consider(client: &Client, caches: &Caches, lease_observations: &LeaseObservations, lease: &Lease) -> Result<(), Failure> {
     let (namespace, name) = (lease.namespace().unwrap_or_default(), lease.name_any());
     if !is_ours(lease, &name) || caches.jobs.get(&ObjectRef::new(&name).within(&namespace)).is_some() {
         return Ok(());
     }
     let Ok(record) = Record::read(lease) else { return Ok(()) };
-    let look = sightings.look(&namespace, &name, &record, clock::now().at);
+    let look = lease_observations.look(&namespace, &name, &record, clock::now().at);
     let jobs: Api<SingletonJob> = Api::namespaced(client.clone(), &namespace);
-    if nobody_runs(&record, &look) && bounded("looking for SingletonJob", &name, jobs.get_metadata_opt(&name)).await?.is_none() {
+    if nobody_runs(&record, &look) && with_deadline("looking for SingletonJob", &name, jobs.get_metadata_opt(&name)).await?.is_none() {
         tracing::info!(namespace, name, "removing the Lease of a SingletonJob that is gone");
         apply::lease::remove(client, lease).await?;
     }
     Ok(())
 }
 
-fn nobody_runs(record: &Record, look: &Look) -> bool {
+fn nobody_runs(record: &Record, look: &Observation) -> bool {
     let told = record.notes.policy.as_ref().map_or(Duration::ZERO, |policy| Duration::from_secs(u64::from(policy.lease_duration_seconds)));
     record.is_released() || look.unchanged >= record.lease_duration.max(told)
 }
@@ -67,8 +67,8 @@ mod tests {
         Record::read(&lease).expect("a record")
     }
 
-    fn after(seconds: u64) -> Look {
-        Look { unchanged: Duration::from_secs(seconds), ..Look::default() }
+    fn after(seconds: u64) -> Observation {
+        Observation { unchanged: Duration::from_secs(seconds), ..Observation::default() }
     }
 
     #[test]

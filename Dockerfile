@@ -15,6 +15,7 @@ rm -rf /var/lib/apt/lists/*
 EOF
 WORKDIR /source
 COPY Cargo.toml Cargo.lock ./
+COPY api ./api
 COPY src ./src
 COPY tests ./tests
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/source/target,id=target-${TARGETARCH} <<EOF

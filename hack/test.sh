@@ -73,10 +73,10 @@ lint() {
 quick() {
   local changed tests=() name
   changed=$(git diff --name-only HEAD; git ls-files --others --exclude-standard)
-  stage "formatting" cargo fmt --check
+  stage "formatting" cargo fmt --all --check
   stage "clippy" cargo clippy --locked --all-features --lib --bins -- -D warnings
-  if grep -q '^src/' <<<"$changed"; then tests+=(--lib); fi
-  if grep -qE '^(src|tests/architecture)' <<<"$changed"; then tests+=(--test architecture); fi
+  if grep -qE '^(api|src)/' <<<"$changed"; then tests+=(--lib); fi
+  if grep -qE '^(api|src|tests/architecture)' <<<"$changed"; then tests+=(--test architecture); fi
   if grep -qE '\.md$|^tests/' <<<"$changed"; then tests+=(--test pages); fi
   # Those that need a server, a cluster or many minutes are only compiled.
   while read -r name; do
@@ -91,7 +91,7 @@ quick() {
 }
 
 check() {
-  stage "formatting" cargo fmt --check
+  stage "formatting" cargo fmt --all --check
   lint
   stage "clippy" cargo clippy --locked --all-features --all-targets -- -D warnings
   stage "unit, architecture, page, contract and fuzz tests" \

@@ -12,8 +12,9 @@
 //! `contract -> lease`. `api` and `lease` import nothing of ours.
 
 pub mod agent;
-pub mod api;
 pub mod contract;
 pub mod controller;
 pub mod lease;
 pub mod telemetry;
+
+pub use singletonjob_api as api;

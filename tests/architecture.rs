@@ -1,16 +1,32 @@
 //! The architecture invariants of ARCHITECTURE.md that can be read off the source text.
 
+#[path = "architecture/features.rs"]
+mod features;
 #[path = "architecture/imports.rs"]
 mod imports;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The source files under `src/<root>.rs` and `src/<root>/`, with their code: no comments, no unit tests.
+const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
+/// Of each crate.
+const SOURCES: [&str; 2] = ["src", "api/src"];
+
+/// All files of all crates, unit tests included.
+fn every_file() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for source in SOURCES {
+        collect(&Path::new(CHECKOUT).join(source), &mut files);
+    }
+    files
+}
+
+/// The source files under `src/<root>.rs` and `src/<root>/`, or of the crate `root`, with their code: no comments, no unit tests.
 fn sources(root: &str) -> Vec<(PathBuf, String)> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let source = Path::new(CHECKOUT).join("src");
     let mut files = vec![source.join(format!("{root}.rs"))];
     collect(&source.join(root), &mut files);
+    collect(&Path::new(CHECKOUT).join(root).join("src"), &mut files);
     let existing = files.into_iter().filter(|file| file.is_file() && !file.ends_with("tests.rs"));
     let code: Vec<_> = existing.map(|file| (file.clone(), code(&fs::read_to_string(&file).expect("readable")))).collect();
     assert!(!code.is_empty(), "nothing is called {root}: this test would prove nothing");
@@ -64,11 +80,11 @@ fn decisions_name_no_client_no_runtime_and_no_clock() {
 
 #[test]
 fn imports_go_one_way() {
-    never_name(&["lease", "api"], &["crate::agent", "crate::controller", "crate::contract", "crate::telemetry"]);
-    never_name(&["lease"], &["crate::api"]);
-    never_name(&["api"], &["crate::lease"]);
-    never_name(&["contract"], &["crate::api", "crate::agent", "crate::controller"]);
-    never_name(&["agent"], &["crate::api", "crate::controller"]);
+    let api = ["crate::api", "singletonjob_api"];
+    never_name(&["lease"], &["crate::agent", "crate::controller", "crate::contract", "crate::telemetry"]);
+    never_name(&["lease", "contract", "agent"], &api);
+    never_name(&["contract"], &["crate::agent", "crate::controller", "crate::telemetry"]);
+    never_name(&["agent"], &["crate::controller"]);
     never_name(&["controller"], &["crate::agent"]);
     never_name(&["telemetry"], &["crate::agent", "crate::controller", "crate::contract", "crate::lease"]);
 }
@@ -103,11 +119,7 @@ fn the_lease_client_never_retries_behind_the_electors_back() {
 #[test]
 fn unsafe_code_is_in_one_small_module() {
     for root in ["agent", "api", "contract", "controller", "lease", "telemetry", "bin"] {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        let mut files = vec![source.join(format!("{root}.rs"))];
-        collect(&source.join(root), &mut files);
-        for file in files.iter().filter(|file| file.is_file()) {
-            let text = code(&fs::read_to_string(file).expect("readable"));
+        for (file, text) in sources(root) {
             let has_unsafe = text.contains("unsafe {") || text.contains("allow(unsafe_code)");
             let may = file.ends_with("agent/sys.rs") || file.parent().is_some_and(|folder| folder.ends_with("agent/sys"));
             assert!(!has_unsafe || may, "{} is unsafe", file.display());
@@ -130,9 +142,7 @@ fn the_thread_that_decides_reads_no_file_and_writes_no_log_line() {
 /// `filter` of an Option that ignores its value is an `if` that hides.
 #[test]
 fn an_if_is_written_as_an_if() {
-    let mut files = Vec::new();
-    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
-    for file in files {
+    for file in every_file() {
         let text = fs::read_to_string(&file).expect("readable");
         // Of an iterator it repeats something, which no `if` does.
         let hides = text.lines().any(|line| line.contains(".filter(|_|") && !line.contains("(0..="));
@@ -143,10 +153,8 @@ fn an_if_is_written_as_an_if() {
 /// The component acts, or the user: CONTRIBUTING.md says why. Names in code are left out, because they are one word.
 #[test]
 fn no_sentence_leaves_open_who_acts() {
-    let mut files = Vec::new();
-    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
     let vague = ["whoever", "somebody", "nobody", "everybody"];
-    for file in files {
+    for file in every_file() {
         for (number, line) in fs::read_to_string(&file).expect("readable").lines().enumerate() {
             let words = line.split(|end: char| !end.is_alphanumeric() && end != '_').map(str::to_lowercase);
             let found: Vec<_> = words.filter(|word| vague.contains(&word.as_str())).collect();
@@ -158,7 +166,7 @@ fn no_sentence_leaves_open_who_acts() {
 #[test]
 fn binaries_only_parse_initialise_and_call_the_library() {
     let mut files = Vec::new();
-    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin"), &mut files);
+    collect(&Path::new(CHECKOUT).join("src/bin"), &mut files);
     assert!(files.len() >= 3);
     for file in files {
         let lines = fs::read_to_string(&file).expect("readable").lines().count();

@@ -59,11 +59,12 @@ fn write_crate(scratch: &Path) {
     fs::copy(Path::new(ROOT).join("Cargo.lock"), scratch.join("Cargo.lock")).expect("a lock file");
 }
 
-/// The same dependencies, so that what they were built as fits.
+/// The same dependencies of others, so that what they were built as fits.
 fn manifest() -> String {
     let own = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).expect("a manifest");
     let of_interest = |section: &&str| section.starts_with("dependencies]") || section.starts_with("dev-dependencies]");
-    let sections: Vec<_> = own.split("\n[").filter(of_interest).collect();
+    let of_others = |section: &str| section.lines().filter(|line| !line.contains("path = ")).collect::<Vec<_>>().join("\n");
+    let sections: Vec<_> = own.split("\n[").filter(of_interest).map(of_others).collect();
     let dependencies = format!("[{}\n", sections.join("\n["));
     format!(
         "[package]\nname = \"mutants\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = false\n\n\

@@ -108,7 +108,7 @@ fn properties(schema: &mut Value) -> &mut Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::schema;
+    use crate::schema;
 
     fn pod() -> Value {
         schema::definition()

@@ -4,7 +4,10 @@
 #![allow(clippy::struct_field_names, reason = "a number in the API carries its unit in its name")]
 
 use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
-use kube::{CustomResource, KubeSchema};
+use kube::CustomResource;
+#[cfg(feature = "schema")]
+use kube::KubeSchema;
+#[cfg(feature = "schema")]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +28,8 @@ pub const DEFAULT_BACKOFF_LIMIT: i32 = 6;
 pub const OUR_NAME: &str = "singletonjob.dev/singletonjob-controller";
 
 /// What is asked for: only `template` has no default.
-#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(KubeSchema))]
 #[kube(
     group = "singletonjob.dev",
     version = "v1alpha1",
@@ -55,11 +59,12 @@ pub const OUR_NAME: &str = "singletonjob.dev/singletonjob-controller";
     printcolumn(name = "Schedule", type_ = "string", json_path = ".spec.schedule.cron", priority = 1),
     printcolumn(name = "Next", type_ = "string", json_path = ".status.nextScheduleTime", priority = 1)
 )]
+#[cfg_attr(not(feature = "schema"), kube(schema = "disabled"))]
 #[serde(rename_all = "camelCase")]
 pub struct SingletonJobSpec {
     /// How many candidate pods there are: one runs the workload, the others stand by, warm. 0 stops the workload. Defaults to 2.
     #[serde(default = "default_replicas")]
-    #[schemars(range(min = 0, max = 16))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 16)))]
     pub replicas: i32,
 
     /// When the job is done. `OnSuccess`: the workload is to finish, and exit code 0 finishes it; a failed attempt is followed by another,
@@ -76,20 +81,20 @@ pub struct SingletonJobSpec {
 
     /// How many attempts may fail before the job counts as failed. Only with `completionPolicy: OnSuccess`. Defaults to 6.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub backoff_limit: Option<i32>,
 
     /// How long the pods of a finished job stay for their logs; the SingletonJob itself and its outcome stay in any case, so that applying it
     /// again does not run it again. Left out, they stay as long as the SingletonJob does. Only with `completionPolicy: OnSuccess`.
     #[serde(default, rename = "podTTLSecondsAfterFinished", skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub pod_ttl_seconds_after_finished: Option<i32>,
 
     /// How long the SingletonJob itself stays after it has finished. Then the controller deletes it, with its pods; its Lease goes when no candidate
     /// can hold it any more. A GitOps tool that keeps applying it makes it again, and it runs again. Left out, it stays. Not with a `schedule`, and
     /// only with `completionPolicy: OnSuccess`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub ttl_seconds_after_finished: Option<i32>,
 
     /// Which failures of the workload end the job at once, and which do not count towards `backoffLimit`. Decided where the workload ends, in
@@ -102,7 +107,7 @@ pub struct SingletonJobSpec {
     /// its tick. The time of day of the nodes is what counts: where their clocks differ, so does this. A suspended job
     /// has all its time again when it is resumed, whatever it was at. Only with `completionPolicy: OnSuccess`. Without limit when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub active_deadline_seconds: Option<i32>,
 
     /// When to run, again and again: a run at every tick of a cron expression. Each run has its own attempts, `backoffLimit` and
@@ -130,13 +135,19 @@ pub struct SingletonJobSpec {
     /// Which container of the template is the workload that only one candidate may run; all other containers, and init containers, run in
     /// every candidate. Defaults to the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 63)))]
     pub workload_container: Option<String>,
 
     /// Which controller looks after this SingletonJob, as in batch/v1: a path with a domain before it. This controller writes nothing of one that
     /// names another, its status included. Immutable. Defaults to `singletonjob.dev/singletonjob-controller`, which is this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 3, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$"))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(min = 3, max = 63),
+            regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$")
+        )
+    )]
     pub managed_by: Option<String>,
 
     /// The pod to run, as in a Deployment or a Job. The workload's container needs a `command`. `restartPolicy` may be left out: it is
@@ -145,7 +156,8 @@ pub struct SingletonJobSpec {
 }
 
 /// When a run counts as finished.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub enum CompletionPolicy {
     /// Exit code 0 finishes the run.
     #[default]
@@ -155,29 +167,30 @@ pub enum CompletionPolicy {
 }
 
 /// Timing of the lease. What is left out is derived from `leaseDurationSeconds`.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(KubeSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LeaseTiming {
     /// How long after the holder's last sign of life another candidate may take over. Whole seconds, at least 3. Below 6 every election of
     /// the API server's database stops the workload. Defaults to 15.
     #[serde(default = "default_lease_duration_seconds")]
-    #[schemars(range(min = 3, max = 86400))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 3, max = 86400)))]
     pub lease_duration_seconds: i32,
 
     /// How long the holder goes on without being able to renew before it begins to stop the workload. Derived when left out: 8.8 s of 15.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 86400))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 86400)))]
     pub renew_deadline_seconds: Option<i32>,
 
     /// How long the holder waits between two renewals; at most a third of `renewDeadlineSeconds`, which is what it is when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 86400))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 86400)))]
     pub retry_period_seconds: Option<i32>,
 
     /// From SIGTERM to SIGKILL when the lease is being lost; 0 kills at once. An ordinary stop takes the template's
     /// `terminationGracePeriodSeconds` instead. Derived when left out: 2.2 s of 15.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 86400))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 86400)))]
     pub grace_period_seconds: Option<i32>,
 }
 

@@ -3,7 +3,9 @@
 //! Nothing in here ticks: it changes when something happened, never for a renewal. Times are whole seconds when written.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+#[cfg(feature = "schema")]
 use kube::KubeSchema;
+#[cfg(feature = "schema")]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +15,8 @@ pub const MOST_CANDIDATES: usize = 16;
 pub const MOST_HISTORY: usize = 10;
 
 /// What is the case, as far as the controller has seen.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(KubeSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SingletonJobStatus {
     /// The `metadata.generation` that all of this is about.
@@ -22,8 +25,8 @@ pub struct SingletonJobStatus {
 
     /// The state in short. `Ready` says whether the job does what it is for, in one sentence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".into()]))]
-    #[schemars(length(max = 32))]
+    #[cfg_attr(feature = "schema", x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".into()])))]
+    #[cfg_attr(feature = "schema", schemars(length(max = 32)))]
     pub conditions: Vec<Condition>,
 
     /// Candidate pods there are, ended ones not counted.
@@ -48,7 +51,7 @@ pub struct SingletonJobStatus {
 
     /// The candidate pods, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[cfg_attr(feature = "schema", schemars(length(max = 16)))]
     pub candidates: Vec<Candidate>,
 
     /// The number of the newest candidate pod; no number is used twice.
@@ -66,12 +69,12 @@ pub struct SingletonJobStatus {
 
     /// Runs that ended, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 10))]
+    #[cfg_attr(feature = "schema", schemars(length(max = 10)))]
     pub runs: Vec<FinishedRun>,
 
     /// How the Lease changed hands, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 10))]
+    #[cfg_attr(feature = "schema", schemars(length(max = 10)))]
     pub takeovers: Vec<Takeover>,
 
     /// The last tick of the schedule that became a run.
@@ -119,7 +122,8 @@ pub struct SingletonJobStatus {
 }
 
 /// A request that waits.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PendingRequest {
     /// The value of its annotation.
@@ -130,7 +134,8 @@ pub struct PendingRequest {
 }
 
 /// The Lease, and who holds it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LeaseStatus {
     /// Name of the Lease, in the same namespace.
@@ -182,7 +187,8 @@ pub struct LeaseStatus {
 }
 
 /// A candidate pod.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Candidate {
     /// Name of the pod.
@@ -204,7 +210,8 @@ pub struct Candidate {
 }
 
 /// What a candidate does at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub enum CandidateRole {
     /// Holds the Lease.
     Active,
@@ -217,7 +224,8 @@ pub enum CandidateRole {
 }
 
 /// A run that is going on or waiting to.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CurrentRun {
     /// Counts the runs of this SingletonJob, from 1.
@@ -245,7 +253,8 @@ pub struct CurrentRun {
 }
 
 /// A run that ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FinishedRun {
     /// Counts the runs of this SingletonJob, from 1.
@@ -297,7 +306,8 @@ pub struct FinishedRun {
 }
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub enum RunOutcome {
     /// The workload exited 0.
     Succeeded,
@@ -310,7 +320,8 @@ pub enum RunOutcome {
 }
 
 /// One change of hands.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Takeover {
     /// When the new holder acquired the Lease, on its clock.
@@ -338,7 +349,8 @@ pub struct Takeover {
 }
 
 /// Why the Lease changed hands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub enum TakeoverReason {
     /// It had no holder before.
     InitialAcquire,

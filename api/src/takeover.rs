@@ -1,6 +1,8 @@
 //! Who of the candidates should hold, when the holder should be asked to hand over, and when a silent one is followed.
 
+#[cfg(feature = "schema")]
 use kube::KubeSchema;
+#[cfg(feature = "schema")]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,14 +13,15 @@ pub const CLEARED_HOLDER: &str = "singletonjob.dev/cleared-holder";
 pub const DEFAULT_UNREADY_SECONDS: i32 = 60;
 
 /// Who should hold, when it changes hands although the holder could go on, and what is waited for when the holder fell silent.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(KubeSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct TakeoverPolicy {
     /// Which nodes are the better places, as in a pod's preferred node affinity: the weights of all terms that match a node are added up,
     /// and of several ready standbys the one on the node with the highest sum takes over. It decides between standbys, not where pods are
     /// scheduled: for that, give the template a node affinity too. The candidate that is ready first makes the very first start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[cfg_attr(feature = "schema", schemars(length(max = 16)))]
     pub preferred_nodes: Vec<PreferredNode>,
 
     /// Whether a holder hands over to a ready standby on a node that `preferredNodes` prefers to its own. `Never`: it stays where it is.
@@ -38,7 +41,8 @@ pub struct TakeoverPolicy {
 }
 
 /// Whether a holder gives way to a better placed standby.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub enum Failback {
     /// The holder stays.
     #[default]
@@ -48,7 +52,8 @@ pub enum Failback {
 }
 
 /// What happens when the pod that holds is not ready.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(KubeSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct UnreadyHolder {
     /// `Keep`: it goes on. `HandOver`: it hands over to a ready standby, if there is one; only with `completionPolicy: Never`. From a new
@@ -59,12 +64,13 @@ pub struct UnreadyHolder {
     /// How long the holder's pod has to be not ready, counted at the earliest from when it took over. After such a handover, the next one
     /// for this reason waits 60 s longer than that: two bad pods do not play tennis. Defaults to 60.
     #[serde(default = "default_unready_seconds")]
-    #[schemars(range(min = 1, max = 86400))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 86400)))]
     pub after_seconds: i32,
 }
 
 /// Whether an unready holder hands over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub enum UnreadyPolicy {
     /// It goes on.
     #[default]
@@ -75,7 +81,8 @@ pub enum UnreadyPolicy {
 
 /// What is done about a holder that fell silent. Its own agent has killed the workload before its lease ends, whatever is written here; this
 /// is for users who want another confirmation too, or whose effects are still on their way.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(KubeSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct UnreachableHolder {
     /// What a takeover waits for, after the lease. `AfterLeaseExpiry`: nothing more. `AfterPodGone`: until the containers of the holder's pod
@@ -86,12 +93,13 @@ pub struct UnreachableHolder {
 
     /// How much longer than its lease a silent holder is waited for: for effects that it has sent and that have not arrived. Defaults to 0.
     #[serde(default)]
-    #[schemars(range(min = 0, max = 86400))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 86400)))]
     pub delay_seconds: i32,
 }
 
 /// What the takeover of a silent holder waits for, after its lease.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub enum UnreachableHolderPolicy {
     /// Nothing more.
     #[default]
@@ -103,11 +111,12 @@ pub enum UnreachableHolderPolicy {
 }
 
 /// Some nodes, and how much they are preferred.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(KubeSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PreferredNode {
     /// How much a matching node is preferred, from 1 to 100.
-    #[schemars(range(min = 1, max = 100))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
     pub weight: i32,
 
     /// Which nodes match: those that meet all of its requirements. Without any, none does.
@@ -115,26 +124,28 @@ pub struct PreferredNode {
 }
 
 /// Requirements of a node, all of which it has to meet.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(KubeSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct NodeSelectorTerm {
     /// Requirements by the node's labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[cfg_attr(feature = "schema", schemars(length(max = 16)))]
     pub match_expressions: Vec<NodeSelectorRequirement>,
 
     /// Requirements by the node's fields; the only one is `metadata.name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[cfg_attr(feature = "schema", schemars(length(max = 16)))]
     pub match_fields: Vec<NodeSelectorRequirement>,
 }
 
 /// One requirement of a node.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(KubeSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct NodeSelectorRequirement {
     /// Name of the label, or of the field.
-    #[schemars(length(min = 1, max = 317))]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 317)))]
     pub key: String,
 
     /// How the node's value is compared with `values`.
@@ -142,17 +153,19 @@ pub struct NodeSelectorRequirement {
 
     /// With `In` and `NotIn` at least one; with `Gt` and `Lt` one whole number; with `Exists` and `DoesNotExist` none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[cfg_attr(feature = "schema", schemars(length(max = 64)))]
     pub values: Vec<NodeValue>,
 }
 
 /// What a node's label or field is compared with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(transparent)]
-pub struct NodeValue(#[schemars(length(max = 253))] pub String);
+pub struct NodeValue(#[cfg_attr(feature = "schema", schemars(length(max = 253)))] pub String);
 
 /// How a node's value is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub enum NodeSelectorOperator {
     /// It is one of the values.
     In,

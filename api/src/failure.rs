@@ -1,17 +1,19 @@
 //! What a failure of the workload means, as users say it.
 
+#[cfg(feature = "schema")]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a failed attempt means for the run, as `podFailurePolicy` of a Job says it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FailurePolicy {
     /// Looked at in order whenever the workload ends by itself with an exit code other than 0, or because its liveness probe failed. The
     /// first that matches decides; where none does, the failure counts towards `backoffLimit`. Interruptions (drain, handover, suspension)
     /// never count and no rule is asked about them. At most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20))]
+    #[cfg_attr(feature = "schema", schemars(length(max = 20)))]
     pub rules: Vec<FailureRule>,
 
     /// What it means when an attempt is lost together with its holder: its node or agent died, or it could not renew its lease in time.
@@ -21,7 +23,8 @@ pub struct FailurePolicy {
 }
 
 /// What some exit codes of the workload mean.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FailureRule {
     /// Which exit codes this rule is about.
@@ -33,24 +36,27 @@ pub struct FailureRule {
 }
 
 /// A set of exit codes. A workload that was ended by a signal has 128 plus the signal's number, as in a shell: 137 for SIGKILL.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct OnExitCodes {
     /// `In`: the exit code must be one of `values`. `NotIn`: it must be none of them.
     pub operator: ExitCodesOperator,
 
     /// Exit codes from 0 to 255, at least one and at most 255 of them. 0 is success and may stand only with `NotIn`.
-    #[schemars(length(min = 1, max = 255))]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 255)))]
     pub values: Vec<ExitCode>,
 }
 
 /// An exit code of the workload, 0 to 255.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(transparent)]
-pub struct ExitCode(#[schemars(range(min = 0, max = 255))] pub i32);
+pub struct ExitCode(#[cfg_attr(feature = "schema", schemars(range(min = 0, max = 255)))] pub i32);
 
 /// How an exit code is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub enum ExitCodesOperator {
     /// It is one of the values.
     In,
@@ -59,7 +65,8 @@ pub enum ExitCodesOperator {
 }
 
 /// What follows a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub enum FailureAction {
     /// The run has failed, at once.
     FailRun,
@@ -70,7 +77,8 @@ pub enum FailureAction {
 }
 
 /// What follows when an attempt is lost together with its holder.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub enum LeaseLossAction {
     /// It counts towards `backoffLimit`.
     #[default]

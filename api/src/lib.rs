@@ -15,13 +15,17 @@
 pub mod conditions;
 pub mod failure;
 pub mod readiness;
+#[cfg(feature = "schema")]
 mod rules;
 pub mod schedule;
+#[cfg(feature = "schema")]
 pub mod schema;
 pub mod spec;
 pub mod status;
 pub mod takeover;
+#[cfg(feature = "schema")]
 mod template;
+#[cfg(feature = "schema")]
 mod walk;
 
 pub use readiness::StandbyReadiness;

@@ -203,7 +203,7 @@ pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
+    use k8s_openapi::jiff::Timestamp;
 
     use super::*;
 

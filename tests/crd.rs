@@ -8,6 +8,8 @@ mod as_a_job;
 #[path = "support/control_plane.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod control_plane;
+#[path = "crd/example.rs"]
+mod example;
 #[path = "crd/installation.rs"]
 mod installation;
 #[path = "crd/lease_policy.rs"]

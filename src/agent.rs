@@ -1,10 +1,13 @@
-//! The agent: PID 1 of the gated container. It holds or waits for the Lease, and starts, supervises and kills the workload.
+//! The agent: PID 1 of the gated container. It holds or waits for the Lease, and starts, supervises and kills
+//! the workload.
 //!
 //! # Guarantees
-//! - The workload runs only while the elector holds the Lease, and is dead when the elector's deadline has passed. Three guards see to that: a
-//!   kernel timer kills the elector, whose death kills the workload; PID 1, by a timer of its own, kills everything though the elector cannot
-//!   die; and the end of PID 1 has the kernel kill what is left.
-//! - When the elector dies for whatever reason, nothing in the container outlives it by more than a fraction of the kill margin.
+//! - The workload runs only while the elector holds the Lease, and is dead when the elector's deadline has
+//!   passed. Three guards see to that: a kernel timer kills the elector, whose death kills the workload; PID
+//!   1, by a timer of its own, kills everything though the elector cannot die; and the end of PID 1 has the
+//!   kernel kill what is left.
+//! - When the elector dies for whatever reason, nothing in the container outlives it by more than a fraction
+//!   of the kill margin.
 //! - The Lease is given back only after the process tree is empty.
 //!
 //! # The process tree
@@ -15,12 +18,15 @@
 //! ```
 //!
 //! # Layout
-//! - [`config`]: what the pod tells the agent. [`install`](mod@install): how the agent gets into the container.
-//! - `self_test`: whether this container can be fenced. `fencer`: PID 1. `page`: what the elector leaves behind for it. `deadline`: their two
-//!   timers.
-//! - [`elector`]: the elector process; `monitors`, `workload`, `standing`, `termination`, `log`: its parts. `background`: what may wait. `whole_file`: files
-//!   that are replaced whole. `deputy`: signals to other users' processes.
-//! - [`probe`]: the probes of the gated container; `notify`: how it tells the elector that the workload is ready. `sys`: everything `unsafe`.
+//! - [`config`]: what the pod tells the agent. [`install`](mod@install): how the agent gets into the
+//!   container.
+//! - `self_test`: whether this container can be fenced. `fencer`: PID 1. `page`: what the elector leaves
+//!   behind for it. `deadline`: their two timers.
+//! - [`elector`]: the elector process; `monitors`, `workload`, `standing`, `termination`, `log`: its parts.
+//!   `background`: what may wait. `whole_file`: files that are replaced whole. `deputy`: signals to other
+//!   users' processes.
+//! - [`probe`]: the probes of the gated container; `notify`: how it tells the elector that the workload is
+//!   ready. `sys`: everything `unsafe`.
 
 mod background;
 pub mod config;
@@ -130,8 +136,8 @@ fn run(command: Command) -> i32 {
         Ok(config) => config,
         Err(error) => return usage(&error.to_string()),
     };
-    // The kubelet may ask before the elector is there: the probes would believe what an earlier container has left.
-    // In another process than PID 1 they may be those of a live agent.
+    // The kubelet may ask before the elector is there: the probes would believe what an earlier container has
+    // left. In another process than PID 1 they may be those of a live agent.
     if process::id() == 1 {
         config.leftovers().iter().for_each(|path| drop(fs::remove_file(path)));
     }
@@ -158,7 +164,8 @@ fn place(config: &Config) -> Place<'_> {
 /// Best effort: a Lease that is not released expires.
 fn speak(config: &Config, dead: &Candidate, remains: Remains) {
     let spoken = connection::config().map_err(|error| error.to_string()).and_then(|connection| {
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+        let runtime =
+            Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
         let words = last_words::speak(connection, place(config), dead, remains);
         runtime.block_on(words).map_err(|error| error.to_string())
     });
@@ -167,11 +174,18 @@ fn speak(config: &Config, dead: &Candidate, remains: Remains) {
     }
 }
 
-/// Is PID 1: listens for signals at once, tests the container, runs the elector, which runs `decide`, and after its death `last_words`. The exit code of the container.
+/// Is PID 1: listens for signals at once, tests the container, runs the elector, which runs `decide`, and
+/// after its death `last_words`. The exit code of the container.
 ///
-/// `decide` is given a candidate of its own, what happens in the container, and the container to order about. `last_words` run in a process of
-/// their own, only after an elector died that may have held the Lease, when nothing runs any more.
-pub fn supervise<Decide>(config: &Config, command: Command, decide: Decide, last_words: impl FnOnce(Candidate, Remains)) -> i32
+/// `decide` is given a candidate of its own, what happens in the container, and the container to order about.
+/// `last_words` run in a process of their own, only after an elector died that may have held the Lease, when
+/// nothing runs any more.
+pub fn supervise<Decide>(
+    config: &Config,
+    command: Command,
+    decide: Decide,
+    last_words: impl FnOnce(Candidate, Remains),
+) -> i32
 where
     Decide: AsyncFnOnce(Candidate, UnboundedReceiver<Fact>, &mut Container) -> Ending,
 {
@@ -185,11 +199,14 @@ where
     let dead = candidate.clone();
     let elector = |inheritance| elector::run(inheritance, config, candidate, command, decide);
     let lived = signals.map_err(fencer::Error::from);
-    let lived = lived.and_then(|signals| fencer::run(&signals, message, elector, |remains| last_words(dead, remains)));
+    let lived = lived
+        .and_then(|signals| fencer::run(&signals, message, elector, |remains| last_words(dead, remains)));
     lived.unwrap_or_else(|error| {
         termination::explain(
             message,
-            &format!("starting the agent: {error}; the container's limits on processes or memory may be too low"),
+            &format!(
+                "starting the agent: {error}; the container's limits on processes or memory may be too low"
+            ),
         );
         exit_codes::AGENT_FAILED
     })
@@ -211,7 +228,9 @@ fn refuse(error: &clap::Error) -> i32 {
             print!("{error}");
             0
         }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => usage("what is to be done is missing: install, run or probe"),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            usage("what is to be done is missing: install, run or probe")
+        }
         _ => usage(&first_paragraph(&error.to_string())),
     }
 }
@@ -222,7 +241,8 @@ fn first_paragraph(error: &str) -> String {
     lines.join(" ").trim_start_matches("error: ").to_owned()
 }
 
-/// PID 1 ends its container, so that says why: the controller takes the end for an attempt of the workload otherwise.
+/// PID 1 ends its container, so that says why: the controller takes the end for an attempt of the workload
+/// otherwise.
 fn usage(what: &str) -> i32 {
     let why = format!("{what} (see --help)");
     if process::id() == 1 {
@@ -250,7 +270,8 @@ mod tests {
 
     #[test]
     fn what_follows_the_dashes_is_the_workloads() {
-        let parsed = Arguments::try_parse_from(["singletonjob-agent", "run", "--", "web", "--help", "-v"]).expect("fine");
+        let parsed = Arguments::try_parse_from(["singletonjob-agent", "run", "--", "web", "--help", "-v"])
+            .expect("fine");
         assert!(matches!(parsed.task, Task::Run { command } if command == ["web", "--help", "-v"]));
     }
 }

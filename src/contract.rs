@@ -1,7 +1,7 @@
 //! Every name on which the controller and the agent must agree.
 //!
-//! A pod keeps the agent it was made with: what stands here may be added to, but not changed in meaning. What may change during a pod's life
-//! travels through the Lease instead (see [`crate::lease::notes`]).
+//! A pod keeps the agent it was made with: what stands here may be added to, but not changed in meaning. What
+//! may change during a pod's life travels through the Lease instead (see [`crate::lease::notes`]).
 
 pub mod probe;
 
@@ -22,7 +22,8 @@ pub mod labels {
     pub const ROLE: &str = "singletonjob.dev/role";
     /// Which template a pod was made from.
     pub const TEMPLATE_HASH: &str = "singletonjob.dev/template-hash";
-    /// On pods whose template asks something of the workload before it is ready: that its agent says in the Lease when it first was.
+    /// On pods whose template asks something of the workload before it is ready: that its agent says in the
+    /// Lease when it first was.
     pub const READINESS: &str = "singletonjob.dev/readiness";
     /// Value of [`READINESS`].
     pub const READINESS_REPORTED: &str = "Reported";
@@ -32,7 +33,8 @@ pub mod labels {
     pub const RUN_REQUESTED_AT: &str = "singletonjob.dev/run-requested-at";
     /// On a SingletonJob: the pod that such a request wants as the next holder.
     pub const HANDOVER_TO: &str = "singletonjob.dev/handover-to";
-    /// On pods of a SingletonJob with a schedule: the number of the run that was next, or going on, when the pod was made.
+    /// On pods of a SingletonJob with a schedule: the number of the run that was next, or going on, when the
+    /// pod was made.
     pub const MADE_FOR_RUN: &str = "singletonjob.dev/made-for-run";
     /// Value of [`NAME`].
     pub const NAME_VALUE: &str = "singletonjob";
@@ -52,7 +54,8 @@ pub mod field_managers {
     pub const AGENT: &str = "singletonjob-agent";
 }
 
-/// Environment of the gated container. Only names, and constants of the pod: everything that may change is in the Lease.
+/// Environment of the gated container. Only names, and constants of the pod: everything that may change is in
+/// the Lease.
 pub mod environment {
     /// Name of the SingletonJob and of its Lease. For agent and workload.
     pub const NAME: &str = "SINGLETONJOB_NAME";
@@ -77,7 +80,8 @@ pub mod environment {
     pub const RUN: &str = "SINGLETONJOB_RUN";
     /// Set by the agent for the workload: which attempt of this run, from 1.
     pub const ATTEMPT: &str = "SINGLETONJOB_ATTEMPT";
-    /// Set by the agent for the workload: the tick that this is the run of, in RFC 3339 and UTC; not set where no schedule asked for it.
+    /// Set by the agent for the workload: the tick that this is the run of, in RFC 3339 and UTC; not set
+    /// where no schedule asked for it.
     pub const SCHEDULED_TIME: &str = "SINGLETONJOB_SCHEDULED_TIME";
 }
 
@@ -115,12 +119,13 @@ pub mod exit_codes {
 
     /// A flag, argument or variable that the agent does not understand.
     pub const USAGE: i32 = 64;
-    /// The workload's own, of a service that has run for at least `leaseDurationSeconds`: hand over, I am well. Sooner, or of a one-shot, it is an
-    /// exit code like any other.
+    /// The workload's own, of a service that has run for at least `leaseDurationSeconds`: hand over, I am
+    /// well. Sooner, or of a one-shot, it is an exit code like any other.
     pub const HAND_OVER: i32 = Exit::HAND_OVER.code();
     /// This container cannot be fenced reliably: the termination message says why.
     pub const SELF_TEST_FAILED: i32 = 121;
-    /// The Lease could not be read since the container started: the termination message says at which address, and why.
+    /// The Lease could not be read since the container started: the termination message says at which
+    /// address, and why.
     pub const LEASE_UNREADABLE: i32 = 122;
     /// The Lease was lost; the workload was killed.
     pub const LEASE_LOST: i32 = 123;
@@ -162,14 +167,16 @@ pub struct Standing {
     pub holder: Option<Identity>,
     /// The fencing token, while active.
     pub token: Option<Version>,
-    /// Until when the tenure is proven, in nanoseconds of `CLOCK_BOOTTIME`, while active: act on nothing outside after that.
+    /// Until when the tenure is proven, in nanoseconds of `CLOCK_BOOTTIME`, while active: act on nothing
+    /// outside after that.
     pub valid_until_boottime_nanoseconds: Option<u64>,
     /// When the workload was started, in nanoseconds of `CLOCK_BOOTTIME`.
     pub started_boottime_nanoseconds: Option<u64>,
     /// The workload's first process, in the PID namespace of the container, once it was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload_pid: Option<i32>,
-    /// The tick that the run of this workload is of, once it was started; absent where no schedule asked for it.
+    /// The tick that the run of this workload is of, once it was started; absent where no schedule asked for
+    /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled_time: Option<Timestamp>,
     /// Why the Lease cannot be read or renewed at the moment: address and class of error.

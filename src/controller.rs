@@ -1,14 +1,16 @@
 //! Reconciles SingletonJobs into a Lease, its Role, candidate pods, status and events.
 //!
 //! # Guarantees
-//! - Failover never needs the controller: candidates agree among themselves, and it only writes directives into their Lease.
+//! - Failover never needs the controller: candidates agree among themselves, and it only writes directives
+//!   into their Lease.
 //! - A renewal alone causes neither a reconciliation nor a write.
-//! - Every decision is made from what is there, not from what was done before: it may be restarted between any two requests.
+//! - Every decision is made from what is there, not from what was done before: it may be restarted between
+//!   any two requests.
 //!
 //! # Layout
-//! One file per stage, in this order: [`observe`], [`plan`] (pure), [`build`] (pure), [`apply`], [`report`]; [`reconcile`] strings them
-//! together. Beside them: [`lease_gc`] removes what outlives its SingletonJob, [`leadership`] decides which replica works,
-//! [`names`] is what finds what was made.
+//! One file per stage, in this order: [`observe`], [`plan`] (pure), [`build`] (pure), [`apply`], [`report`];
+//! [`reconcile`] strings them together. Beside them: [`lease_gc`] removes what outlives its SingletonJob,
+//! [`leadership`] decides which replica works, [`names`] is what finds what was made.
 
 pub mod api_call;
 pub mod apply;
@@ -74,16 +76,21 @@ pub async fn configuration() -> Result<Config, kube::Error> {
     Ok(config)
 }
 
-/// The image that this very controller runs from: it contains the agent too. It is that of the container [`OWN_CONTAINER`], because a mesh may have
-/// put another before it; of the first, where none has that name.
+/// The image that this very controller runs from: it contains the agent too. It is that of the container
+/// [`OWN_CONTAINER`], because a mesh may have put another before it; of the first, where none has that name.
 ///
 /// # Errors
 /// Where the pod cannot be read.
-pub async fn own_image(client: &Client, namespace: &str, pod: &str) -> Result<Option<String>, api_call::Failure> {
+pub async fn own_image(
+    client: &Client,
+    namespace: &str,
+    pod: &str,
+) -> Result<Option<String>, api_call::Failure> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let found = api_call::with_deadline("reading the controller's own Pod", pod, pods.get_opt(pod)).await?;
     let containers = found.and_then(|pod| pod.spec).map(|spec| spec.containers).unwrap_or_default();
-    let own = containers.iter().find(|container| container.name == OWN_CONTAINER).or_else(|| containers.first());
+    let own =
+        containers.iter().find(|container| container.name == OWN_CONTAINER).or_else(|| containers.first());
     Ok(own.and_then(|container| container.image.clone()))
 }
 
@@ -98,21 +105,33 @@ pub async fn run(client: Client, agent: Agent, instance: String, telemetry: Arc<
     let (budgets, budgets_writer) = reflector::store();
     let (nodes, nodes_writer) = reflector::store();
     let caches = Caches { jobs: jobs.clone(), pods, leases, roles, bindings, budgets, nodes };
-    let all_budgets = watcher(Api::<PodDisruptionBudget>::all(client.clone()), watcher::Config::default()).default_backoff();
+    let all_budgets = watcher(Api::<PodDisruptionBudget>::all(client.clone()), watcher::Config::default())
+        .default_backoff();
     let beside = caches.clone();
-    let root = watcher(Api::<Guarded>::all(client.clone()), watcher::Config::default()).default_backoff().reflect(jobs_writer);
+    let root = watcher(Api::<Guarded>::all(client.clone()), watcher::Config::default())
+        .default_backoff()
+        .reflect(jobs_writer);
     let asked = |job: &Guarded| Some(refusals::asked(job.meta()) ^ u64::from(job.0.is_ok()));
     let ours = format!("{}={}", labels::MANAGED_BY, labels::MANAGED_BY_VALUE);
-    let controller = Controller::for_stream(root.applied_objects().predicate_filter(asked, PredicateConfig::default()), jobs)
-        .with_config(controller::Config::default().concurrency(CONCURRENCY))
-        .watches_stream(labelled(&client, labels::JOB, pods_writer).touched_objects(), |pod| to_job(&pod))
-        .watches_stream(changed_leases(labelled(&client, &ours, leases_writer), lease_observations.clone()), |lease| to_its_job(&lease))
-        .watches_stream(labelled(&client, &ours, roles_writer).touched_objects(), |role| to_job(&role))
-        .watches_stream(labelled(&client, &ours, bindings_writer).touched_objects(), |binding| to_job(&binding))
-        .watches_stream(all_budgets.reflect(budgets_writer).touched_objects(), move |budget| to_jobs_beside(&budget, &beside.jobs))
-        .watches_stream(self::nodes(&client, nodes_writer).touched_objects(), |_| None::<ObjectRef<Guarded>>);
+    let controller = Controller::for_stream(
+        root.applied_objects().predicate_filter(asked, PredicateConfig::default()),
+        jobs,
+    )
+    .with_config(controller::Config::default().concurrency(CONCURRENCY))
+    .watches_stream(labelled(&client, labels::JOB, pods_writer).touched_objects(), |pod| to_job(&pod))
+    .watches_stream(
+        changed_leases(labelled(&client, &ours, leases_writer), lease_observations.clone()),
+        |lease| to_its_job(&lease),
+    )
+    .watches_stream(labelled(&client, &ours, roles_writer).touched_objects(), |role| to_job(&role))
+    .watches_stream(labelled(&client, &ours, bindings_writer).touched_objects(), |binding| to_job(&binding))
+    .watches_stream(all_budgets.reflect(budgets_writer).touched_objects(), move |budget| {
+        to_jobs_beside(&budget, &beside.jobs)
+    })
+    .watches_stream(self::nodes(&client, nodes_writer).touched_objects(), |_| None::<ObjectRef<Guarded>>);
     let (synced, caches_synced) = watch::channel(false);
-    let leases_collected = collect_leases(client.clone(), caches.clone(), lease_observations.clone(), synced, telemetry.clone());
+    let leases_collected =
+        collect_leases(client.clone(), caches.clone(), lease_observations.clone(), synced, telemetry.clone());
     telemetry.metrics.follow(job_metrics(caches.jobs.clone(), lease_observations.clone()));
     let recorder = Recorder::new(client.clone(), instance);
     let noted = telemetry.clone();
@@ -127,11 +146,13 @@ pub async fn run(client: Client, agent: Agent, instance: String, telemetry: Arc<
         failures: Failures::default(),
         refusals: Refusals::default(),
     });
-    let reconcile = controller.run(reconcile::reconcile, reconcile::on_failure, context).for_each(|outcome| {
-        log_watch_errors(outcome);
-        ready(())
-    });
-    let all = async { tokio::select!(() = reconcile => {}, () = leases_collected => {}, () = heartbeat() => {}) };
+    let reconcile =
+        controller.run(reconcile::reconcile, reconcile::on_failure, context).for_each(|outcome| {
+            log_watch_errors(outcome);
+            ready(())
+        });
+    let all =
+        async { tokio::select!(() = reconcile => {}, () = leases_collected => {}, () = heartbeat() => {}) };
     // On the heap: it is most of what this process ever waits for.
     Box::pin(noted.health.watch(Loop::Reconciliation, all)).await;
 }
@@ -166,28 +187,47 @@ async fn collect_leases(
 }
 
 /// How each SingletonJob fares that decodes.
-fn job_metrics(jobs: Store<Guarded>, lease_observations: Arc<LeaseObservations>) -> impl Fn() -> Vec<JobMetrics> + Send + Sync {
+fn job_metrics(
+    jobs: Store<Guarded>,
+    lease_observations: Arc<LeaseObservations>,
+) -> impl Fn() -> Vec<JobMetrics> + Send + Sync {
     move || {
         let now = clock::now().at;
-        let silence = |job: &SingletonJob| lease_observations.silence(&job.namespace().unwrap_or_default(), &job.name_any(), now);
+        let silence = |job: &SingletonJob| {
+            lease_observations.silence(&job.namespace().unwrap_or_default(), &job.name_any(), now)
+        };
         let all = jobs.state();
         let ours = all.iter().filter_map(|job| job.0.as_ref().ok()).filter(|job| !job.spec.is_anothers());
         ours.map(|job| report::job_metrics::of(job, silence(job))).collect()
     }
 }
 
-/// What of one kind the selector matches, kept in a cache. Of pods it asks for nothing but our own label, because all others are the template's.
-fn labelled<K>(client: &Client, selector: &str, writer: Writer<K>) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static
+/// What of one kind the selector matches, kept in a cache. Of pods it asks for nothing but our own label,
+/// because all others are the template's.
+fn labelled<K>(
+    client: &Client,
+    selector: &str,
+    writer: Writer<K>,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     K::DynamicType: Eq + Hash + Clone + Default,
 {
-    watcher(Api::<K>::all(client.clone()), watcher::Config::default().labels(selector)).default_backoff().reflect(writer)
+    watcher(Api::<K>::all(client.clone()), watcher::Config::default().labels(selector))
+        .default_backoff()
+        .reflect(writer)
 }
 
-/// All nodes, kept in a cache. They wake no reconciliation: who should hold is looked at again at every reconciliation.
-fn nodes(client: &Client, writer: Writer<Node>) -> impl Stream<Item = watcher::Result<Event<Node>>> + Send + 'static {
-    watcher(Api::<Node>::all(client.clone()), watcher::Config::default()).default_backoff().modify(forget_what_is_not_read).reflect(writer)
+/// All nodes, kept in a cache. They wake no reconciliation: who should hold is looked at again at every
+/// reconciliation.
+fn nodes(
+    client: &Client,
+    writer: Writer<Node>,
+) -> impl Stream<Item = watcher::Result<Event<Node>>> + Send + 'static {
+    watcher(Api::<Node>::all(client.clone()), watcher::Config::default())
+        .default_backoff()
+        .modify(forget_what_is_not_read)
+        .reflect(writer)
 }
 
 /// Of a node, its name, labels, taints and conditions are read.
@@ -204,7 +244,9 @@ fn changed_leases(
 ) -> impl Stream<Item = watcher::Result<Lease>> + Send + 'static {
     events.filter_map(move |event| {
         ready(match event {
-            Ok(Event::Apply(lease) | Event::InitApply(lease)) => lease_observations.saw(&lease, clock::now().at).then_some(Ok(lease)),
+            Ok(Event::Apply(lease) | Event::InitApply(lease)) => {
+                lease_observations.saw(&lease, clock::now().at).then_some(Ok(lease))
+            }
             Ok(Event::Delete(lease)) => {
                 lease_observations.forget(&lease);
                 Some(Ok(lease))

@@ -52,7 +52,9 @@ const CHATTERERS: [&str; 2] = ["kube_client", "kube_runtime::watcher"];
 /// Logs to standard error from now on; once per process.
 pub fn log(level: LogLevel, format: LogFormat) {
     let theirs = if level.0 >= LevelFilter::DEBUG { level.0 } else { LevelFilter::OFF };
-    let wanted = CHATTERERS.into_iter().fold(Targets::new().with_default(level.0), |all, target| all.with_target(target, theirs));
+    let wanted = CHATTERERS
+        .into_iter()
+        .fold(Targets::new().with_default(level.0), |all, target| all.with_target(target, theirs));
     let lines = fmt::layer().with_writer(io::stderr).with_ansi(false);
     let lines = match format {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),

@@ -49,7 +49,8 @@ fn assert_kills_in_time(what: &str, outlive: impl Fn() -> Duration) {
     assert!(outlived[2] < USUAL_KILL, "{what}: {outlived:?}");
 }
 
-/// One that is its parent's, one that was forked twice and has left the session, one in the group but without a parent.
+/// One that is its parent's, one that was forked twice and has left the session, one in the group but without
+/// a parent.
 const TREE: &str = "(setsid beat b2 &); (beat b3 &); beat b1";
 const LEAVES: [&str; 3] = ["b1", "b2", "b3"];
 
@@ -62,9 +63,9 @@ fn nothing_outlives_an_elector_that_is_killed() {
         kill(agent.elector(), Signal::SIGKILL).unwrap();
         assert_eq!(agent.exit_code(), exit_codes::AGENT_FAILED);
         assert!(agent.read("message").contains("the elector died"), "{}", agent.read("message"));
-        assert!(
-            agent.read("facts").contains("Remains { token: Some(Version(42)), exit: None, cause: None, overdue: false, in_doubt: None }")
-        );
+        assert!(agent.read("facts").contains(
+            "Remains { token: Some(Version(42)), exit: None, cause: None, overdue: false, in_doubt: None }"
+        ));
         agent.outlived(&LEAVES, killed)
     });
 }
@@ -76,7 +77,10 @@ fn nothing_outlives_the_deadline_of_an_elector_that_is_stopped() {
         agent.await_beats(&LEAVES);
         kill(agent.elector(), Signal::SIGSTOP).unwrap();
         assert_eq!(agent.exit_code(), exit_codes::LEASE_LOST);
-        assert!(agent.last_beat("b1").unwrap() > agent.deadline().saturating_sub(Duration::from_millis(200)), "it ran to the end");
+        assert!(
+            agent.last_beat("b1").unwrap() > agent.deadline().saturating_sub(Duration::from_millis(200)),
+            "it ran to the end"
+        );
         agent.outlived(&LEAVES, agent.deadline())
     });
 }
@@ -85,12 +89,18 @@ fn nothing_outlives_the_deadline_of_an_elector_that_is_stopped() {
 fn an_elector_that_does_not_know_whether_it_holds_the_lease_leaves_the_last_word_to_pid_1() {
     let mut agent = Agent::start(0, 0, &["true"]);
     assert_eq!(agent.exit_code(), exit_codes::INTERRUPTED);
-    assert_eq!(agent.read("facts"), "Remains { token: None, exit: None, cause: None, overdue: false, in_doubt: Some(Version(41)) }\n");
+    assert_eq!(
+        agent.read("facts"),
+        "Remains { token: None, exit: None, cause: None, overdue: false, in_doubt: Some(Version(41)) }\n"
+    );
 }
 
 #[test]
 fn what_a_workload_leaves_behind_is_gone_when_it_is_said_to_be() {
-    let mut agent = Agent::shell(FAR, "(setsid beat b2 &); (beat b3 &); while ! [ -s b2 ] || ! [ -s b3 ]; do sleep 0.01; done");
+    let mut agent = Agent::shell(
+        FAR,
+        "(setsid beat b2 &); (beat b3 &); while ! [ -s b2 ] || ! [ -s b3 ]; do sleep 0.01; done",
+    );
     assert_eq!(agent.exit_code(), 0);
     let facts = agent.read("facts");
     assert!(facts.contains("WorkloadEnded(Code(0))\nTreeEmpty"), "{facts}");
@@ -107,7 +117,9 @@ fn exit_codes_and_signals_of_the_workload_pass_through() {
 
 #[test]
 fn a_command_that_cannot_run_ends_as_in_a_shell_and_says_so() {
-    for (command, code) in [("/no/such/program", exit_codes::NOT_FOUND), ("/etc/passwd", exit_codes::CANNOT_EXECUTE)] {
+    for (command, code) in
+        [("/no/such/program", exit_codes::NOT_FOUND), ("/etc/passwd", exit_codes::CANNOT_EXECUTE)]
+    {
         let mut agent = Agent::start(FAR, 0, &[command]);
         assert_eq!(agent.exit_code(), code);
         let message = agent.read("message");
@@ -118,7 +130,8 @@ fn a_command_that_cannot_run_ends_as_in_a_shell_and_says_so() {
 #[test]
 fn a_signal_from_outside_is_what_the_workload_gets() {
     for (signal, name) in [(Signal::SIGTERM, "TERM"), (Signal::SIGINT, "INT"), (Signal::SIGQUIT, "QUIT")] {
-        let mut agent = Agent::shell(FAR, &format!("trap 'exit 5' {name}; echo > ready; while :; do sleep 0.01; done"));
+        let mut agent =
+            Agent::shell(FAR, &format!("trap 'exit 5' {name}; echo > ready; while :; do sleep 0.01; done"));
         eventually("the trap is set", || agent.path("ready").exists().then_some(()));
         kill(agent.first, signal).unwrap();
         assert_eq!(agent.exit_code(), 5, "{name}");
@@ -128,7 +141,11 @@ fn a_signal_from_outside_is_what_the_workload_gets() {
 #[test]
 fn a_signal_from_inside_to_pid_1_reaches_the_first_process_and_is_no_drain() {
     let traps = "for name in HUP TERM QUIT WINCH RTMIN; do trap \"echo $name >> heard\" $name; done";
-    let mut agent = Agent::start(FAR, 0, &["bash", "-c", &format!("{traps}; echo > ready; until [ -e go ]; do sleep 0.01; done; exit 3")]);
+    let mut agent = Agent::start(
+        FAR,
+        0,
+        &["bash", "-c", &format!("{traps}; echo > ready; until [ -e go ]; do sleep 0.01; done; exit 3")],
+    );
     eventually("the traps are set", || agent.path("ready").exists().then_some(()));
     for name in ["HUP", "TERM", "QUIT", "WINCH", "RTMIN"] {
         agent.inside(&["bash", "-c", &format!("kill -{name} 1")]);
@@ -142,7 +159,10 @@ fn a_signal_from_inside_to_pid_1_reaches_the_first_process_and_is_no_drain() {
 /// As many as it takes for PID 1 to find a signal whenever it looks, and a daemon in its own session.
 fn flooded(deadline: u64, then: &str) -> Agent {
     let flood = format!("{} flood", scripted_agent().display());
-    let agent = Agent::shell(deadline, &format!("trap '' HUP; for _ in 1 2 3 4; do {flood} & done; (setsid beat b2 &); {then}"));
+    let agent = Agent::shell(
+        deadline,
+        &format!("trap '' HUP; for _ in 1 2 3 4; do {flood} & done; (setsid beat b2 &); {then}"),
+    );
     agent.await_beats(&["b2"]);
     agent
 }
@@ -171,7 +191,9 @@ fn a_drain_is_heard_though_pid_1_is_flooded_with_a_lower_signal() {
 fn the_workload_finds_its_first_process_where_it_reads_about_the_lease() {
     let mut agent = Agent::shell(FAR, "echo $$ > mine; until [ -e go ]; do sleep 0.01; done");
     let mine = eventually("it runs", || agent.read("mine").trim().parse::<i32>().ok());
-    let told = eventually("it is told", || serde_json::from_str::<Standing>(&agent.read("lease.json")).ok()?.workload_pid);
+    let told = eventually("it is told", || {
+        serde_json::from_str::<Standing>(&agent.read("lease.json")).ok()?.workload_pid
+    });
     assert_eq!(told, mine);
     fs::write(agent.path("go"), "").unwrap();
     assert_eq!(agent.exit_code(), 0);
@@ -179,8 +201,10 @@ fn the_workload_finds_its_first_process_where_it_reads_about_the_lease() {
 
 #[test]
 fn signals_to_the_agent_and_signals_that_end_nothing_mean_nothing() {
-    let mut agent =
-        Agent::shell(FAR, "kill -TERM 2; kill -STOP 1; kill -KILL 1; echo > sent; while ! [ -e go ]; do sleep 0.01; done; exit 3");
+    let mut agent = Agent::shell(
+        FAR,
+        "kill -TERM 2; kill -STOP 1; kill -KILL 1; echo > sent; while ! [ -e go ]; do sleep 0.01; done; exit 3",
+    );
     eventually("the signals are sent", || agent.path("sent").exists().then_some(()));
     kill(agent.first, Signal::SIGCONT).unwrap();
     kill(agent.first, Signal::SIGWINCH).unwrap();
@@ -200,14 +224,20 @@ fn a_signal_that_comes_before_the_start_is_remembered() {
 
 #[test]
 fn a_drain_is_the_workloads_fault_once_enough_liveness_probes_have_failed() {
-    for (mark, is_its_fault) in [(r#"{"inARow":3,"endTheContainer":true}"#, true), (r#"{"inARow":2,"endTheContainer":false}"#, false)] {
+    for (mark, is_its_fault) in
+        [(r#"{"inARow":3,"endTheContainer":true}"#, true), (r#"{"inARow":2,"endTheContainer":false}"#, false)]
+    {
         let mut agent = Agent::start(FAR, 0, &["sleep", "60"]);
         eventually("the workload runs", || children(agent.elector()).first().copied());
         fs::write(agent.path("unhealthy"), mark).unwrap();
         kill(agent.first, Signal::SIGTERM).unwrap();
         agent.exit_code();
         let facts = agent.read("facts");
-        assert_eq!((facts.contains("Unhealthy\n"), facts.contains("Drain\n")), (is_its_fault, true), "{facts}");
+        assert_eq!(
+            (facts.contains("Unhealthy\n"), facts.contains("Drain\n")),
+            (is_its_fault, true),
+            "{facts}"
+        );
     }
 }
 
@@ -256,7 +286,9 @@ fn a_container_knows_nothing_of_an_earlier_one() {
             fs::write(state.join(name), "left").unwrap();
         }
     });
-    eventually("nothing is left", || ["readiness", "up", "unhealthy"].iter().all(|name| !agent.path(name).exists()).then_some(()));
+    eventually("nothing is left", || {
+        ["readiness", "up", "unhealthy"].iter().all(|name| !agent.path(name).exists()).then_some(())
+    });
     kill(agent.first, Signal::SIGTERM).unwrap();
     agent.exit_code();
     assert!(!agent.read("facts").contains("Unhealthy"));
@@ -275,7 +307,10 @@ fn no_line_of_the_log_looks_like_a_termination_message() {
     let directory = tempfile::tempdir().unwrap();
     let state = directory.path().to_str().unwrap();
     let output = ended(scripted_agent(), &["run", state, "60000", "0", "/no/such/program"], directory.path());
-    let (log, message) = (String::from_utf8_lossy(&output.stderr), fs::read_to_string(directory.path().join("message")).unwrap());
+    let (log, message) = (
+        String::from_utf8_lossy(&output.stderr),
+        fs::read_to_string(directory.path().join("message")).unwrap(),
+    );
     assert!(message.starts_with(TERMINATION_PREFIX), "{message}");
     assert!(log.contains("singletonjob-agent starts") && log.contains("cannot start"), "{log}");
     assert!(log.lines().all(|line| line.starts_with("[singletonjob-agent] ")), "{log}");
@@ -283,7 +318,9 @@ fn no_line_of_the_log_looks_like_a_termination_message() {
 
 #[test]
 fn an_agent_that_does_not_understand_its_pod_says_so_in_the_termination_message() {
-    for (arguments, why) in [(&["run", "--", "true"][..], "is not set"), (&["run", "--faster", "--", "true"], "--faster")] {
+    for (arguments, why) in
+        [(&["run", "--", "true"][..], "is not set"), (&["run", "--faster", "--", "true"], "--faster")]
+    {
         let directory = tempfile::tempdir().unwrap();
         let output = ended(Path::new(env!("CARGO_BIN_EXE_singletonjob-agent")), arguments, directory.path());
         let message = fs::read_to_string(directory.path().join("message")).unwrap();
@@ -296,8 +333,16 @@ fn an_agent_that_does_not_understand_its_pod_says_so_in_the_termination_message(
 fn a_container_that_cannot_be_fenced_says_so_and_ends() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("message"), "").unwrap();
-    let status = Command::new(scripted_agent()).arg("run").arg(directory.path()).args(["1000", "0", "true"]).status().unwrap();
+    let status = Command::new(scripted_agent())
+        .arg("run")
+        .arg(directory.path())
+        .args(["1000", "0", "true"])
+        .status()
+        .unwrap();
     assert_eq!(status.code(), Some(exit_codes::SELF_TEST_FAILED));
     let message = fs::read_to_string(directory.path().join("message")).unwrap();
-    assert!(message.starts_with("singletonjob-agent: the agent has pid ") && message.contains("hostPID"), "{message}");
+    assert!(
+        message.starts_with("singletonjob-agent: the agent has pid ") && message.contains("hostPID"),
+        "{message}"
+    );
 }

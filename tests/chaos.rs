@@ -1,7 +1,8 @@
 //! Several SingletonJobs on a real cluster under random faults, for as long as one likes: `make chaos`.
 //!
-//! `CHAOS_MINUTES` says for how long, `CHAOS_SEED` which faults: the plan is the same for the same seed, what the cluster makes of it is not.
-//! It ends with a table in `target/chaos-report.txt`, and fails where two workloads overlapped, a token fell, or a takeover came late.
+//! `CHAOS_MINUTES` says for how long, `CHAOS_SEED` which faults: the plan is the same for the same seed, what
+//! the cluster makes of it is not. It ends with a table in `target/chaos-report.txt`, and fails where two
+//! workloads overlapped, a token fell, or a takeover came late.
 
 #[path = "support"]
 #[allow(dead_code, reason = "tests/cluster.rs needs the rest of it")]

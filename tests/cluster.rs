@@ -1,6 +1,8 @@
-//! Scenarios on a real cluster of two nodes: what users are promised, measured by a workload that says when it ran.
+//! Scenarios on a real cluster of two nodes: what users are promised, measured by a workload that says when
+//! it ran.
 //!
-//! They need root and the programs that `make cluster-binaries` builds; the cluster is brought up if it is not, and left up.
+//! They need root and the programs that `make cluster-binaries` builds; the cluster is brought up if it is
+//! not, and left up.
 
 #[path = "support"]
 #[allow(dead_code, reason = "tests/chaos.rs needs some of it")]

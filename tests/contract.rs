@@ -1,6 +1,8 @@
-//! What this version and earlier ones say to each other: a pod keeps the agent it was made with, and the controller is replaced before it.
+//! What this version and earlier ones say to each other: a pod keeps the agent it was made with, and the
+//! controller is replaced before it.
 //!
-//! `tests/contract/<version>` holds what that version wrote; `tests/contract/README.md` says how it got there.
+//! `tests/contract/<version>` holds what that version wrote; `tests/contract/README.md` says how it got
+//! there.
 
 mod contract {
     pub mod additions;
@@ -38,8 +40,9 @@ fn leases(version: &str) -> BTreeMap<String, Lease> {
     told.map(|(name, value)| (name, serde_json::from_value(value).expect("a Lease"))).collect()
 }
 
-/// At every point of every story the Lease is as the earlier version wrote it, and what this version makes of it says all that the earlier one
-/// said then. So the agents obey an earlier controller, the controller an earlier agent's reports, and an earlier reader misses nothing.
+/// At every point of every story the Lease is as the earlier version wrote it, and what this version makes of
+/// it says all that the earlier one said then. So the agents obey an earlier controller, the controller an
+/// earlier agent's reports, and an earlier reader misses nothing.
 #[test]
 fn programs_of_this_version_go_on_from_whatever_an_earlier_one_wrote_and_say_all_that_it_said() {
     for version in data::versions() {
@@ -51,13 +54,19 @@ fn programs_of_this_version_go_on_from_whatever_an_earlier_one_wrote_and_say_all
             additions::only(&version, name, then, &serde_json::to_value(&lease).expect("plain data"));
             serde_json::from_value(then.clone()).expect("a Lease")
         });
-        assert_eq!(unplayed, BTreeSet::new(), "version {version} wrote these too: a story that was kept is not changed, only added to");
+        assert_eq!(
+            unplayed,
+            BTreeSet::new(),
+            "version {version} wrote these too: a story that was kept is not changed, only added to"
+        );
     }
 }
 
 #[test]
 fn every_note_of_an_earlier_version_is_understood() {
-    for (version, (name, lease)) in data::versions().iter().flat_map(|version| leases(version).into_iter().map(move |it| (version, it))) {
+    for (version, (name, lease)) in
+        data::versions().iter().flat_map(|version| leases(version).into_iter().map(move |it| (version, it)))
+    {
         let annotations = lease.metadata.annotations.as_ref();
         let Notes {
             policy,
@@ -74,8 +83,15 @@ fn every_note_of_an_earlier_version_is_understood() {
             finished,
             health,
         } = Notes::read(annotations);
-        let directives = [policy.is_some(), run.is_some(), handover.is_some(), cleared.is_some(), !succession.is_empty()];
-        let reports = [progress.is_some(), released.is_some(), finished.is_some(), health.is_some(), handled_request.is_some()];
+        let directives =
+            [policy.is_some(), run.is_some(), handover.is_some(), cleared.is_some(), !succession.is_empty()];
+        let reports = [
+            progress.is_some(),
+            released.is_some(),
+            finished.is_some(),
+            health.is_some(),
+            handled_request.is_some(),
+        ];
         let understood = directives
             .into_iter()
             .chain(reports)
@@ -102,7 +118,11 @@ fn an_earlier_pod_is_a_candidate_of_this_version_and_is_not_replaced() {
         let pod = serde_json::from_value(data::of(&version)[papers::POD].clone()).expect("a Pod");
         let candidate = Candidate::read(&pod);
         assert!(candidate.is_alive(), "{version}");
-        assert_eq!(candidate.template_hash, Some(names::template_hash(&papers::job().spec)), "{version}: every pod would be replaced");
+        assert_eq!(
+            candidate.template_hash,
+            Some(names::template_hash(&papers::job().spec)),
+            "{version}: every pod would be replaced"
+        );
     }
 }
 
@@ -112,7 +132,8 @@ fn an_agent_of_this_version_works_in_a_pod_that_an_earlier_controller_made() {
     for version in data::versions() {
         let gated = papers::gated(&data::of(&version)[papers::POD]);
         let environment = papers::environment(&gated);
-        Config::read(|name| environment.get(name).map(Into::into)).unwrap_or_else(|error| panic!("{version}: {error}"));
+        Config::read(|name| environment.get(name).map(Into::into))
+            .unwrap_or_else(|error| panic!("{version}: {error}"));
         for arguments in papers::calls_of_the_agent(&gated) {
             let output = agent(&arguments, &environment);
             assert_ne!(output.status.code(), Some(exit_codes::USAGE), "{version}: {arguments:?}: {output:?}");
@@ -131,20 +152,26 @@ fn agent(arguments: &[String], environment: &BTreeMap<String, String>) -> std::p
 fn workloads_read_in_lease_json_what_they_read_before_and_so_do_probes() {
     for version in data::versions() {
         for standing in data::of(&version)[papers::STANDING].as_array().expect("a list") {
-            serde_json::from_value::<Standing>(standing.clone()).unwrap_or_else(|error| panic!("{version}: {standing}: {error}"));
+            serde_json::from_value::<Standing>(standing.clone())
+                .unwrap_or_else(|error| panic!("{version}: {standing}: {error}"));
         }
     }
 }
 
 #[test]
 fn a_comparison_finds_what_is_missing_or_has_another_type_or_value() {
-    let then = serde_json::json!({"annotations": {"run": r#"{"number":1}"#}, "env": [{"name": "A", "value": "1"}]});
+    let then =
+        serde_json::json!({"annotations": {"run": r#"{"number":1}"#}, "env": [{"name": "A", "value": "1"}]});
     let differs = |today: Value| !additions::differences(&then, &today).is_empty();
     assert!(!differs(
         serde_json::json!({"annotations": {"run": r#"{"new":0,"number":1}"#}, "env": [{"name": "B"}, {"name": "A", "value": "1"}]})
     ));
-    assert!(differs(serde_json::json!({"annotations": {"run": r#"{"number":"1"}"#}, "env": [{"name": "A", "value": "1"}]})));
-    assert!(differs(serde_json::json!({"annotations": {"run": r#"{"number":1}"#}, "env": [{"name": "A", "value": "2"}]})));
+    assert!(differs(
+        serde_json::json!({"annotations": {"run": r#"{"number":"1"}"#}, "env": [{"name": "A", "value": "1"}]})
+    ));
+    assert!(differs(
+        serde_json::json!({"annotations": {"run": r#"{"number":1}"#}, "env": [{"name": "A", "value": "2"}]})
+    ));
     assert!(differs(serde_json::json!({"annotations": {}, "env": [{"name": "A", "value": "1"}]})));
 }
 

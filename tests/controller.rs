@@ -65,7 +65,11 @@ async fn a_job_gets_a_free_lease_then_a_role_then_its_candidates_and_a_second_lo
     let before = bench.versions().await;
     bench
         .api::<SingletonJob>()
-        .patch("web", &PatchParams::default(), &Patch::Merge(json!({"metadata": {"labels": {"touched": "yes"}}})))
+        .patch(
+            "web",
+            &PatchParams::default(),
+            &Patch::Merge(json!({"metadata": {"labels": {"touched": "yes"}}})),
+        )
         .await
         .expect("stored");
     sleep(QUIET).await;
@@ -77,13 +81,20 @@ fn bench_versions(bench: &Bench) -> Vec<Option<String>> {
     tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(bench.versions()))
 }
 
-/// Fails where anybody else than the controller, the client that applies specs and the agents has written a field of these objects.
+/// Fails where anybody else than the controller, the client that applies specs and the agents has written a
+/// field of these objects.
 fn assert_signed<K: kube::Resource<DynamicType = ()>>(objects: &[K]) {
     let entries = objects.iter().flat_map(|object| object.managed_fields().to_vec());
     let writers: BTreeSet<_> = entries.map(|entry| entry.manager.unwrap_or_default()).collect();
-    let others: Vec<_> =
-        writers.iter().filter(|writer| ![field_managers::CONTROLLER, field_managers::AGENT, USER].contains(&&***writer)).collect();
-    assert!(writers.contains(field_managers::CONTROLLER) && others.is_empty(), "{}: {writers:?}", K::kind(&()));
+    let others: Vec<_> = writers
+        .iter()
+        .filter(|writer| ![field_managers::CONTROLLER, field_managers::AGENT, USER].contains(&&***writer))
+        .collect();
+    assert!(
+        writers.contains(field_managers::CONTROLLER) && others.is_empty(),
+        "{}: {writers:?}",
+        K::kind(&())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,7 +103,9 @@ async fn whatever_the_controller_writes_bears_its_name() {
     bench.apply("web", json!({"completionPolicy": "Never", "replicas": 2})).await;
     bench.settled("web", 2).await;
     bench.hold("web", &bench.pods().await[0], true).await;
-    bench.until("web", "labelled", |job| is_true(&job.status.as_ref().expect("one").conditions, types::HELD)).await;
+    bench
+        .until("web", "labelled", |job| is_true(&job.status.as_ref().expect("one").conditions, types::HELD))
+        .await;
     assert_signed(&[bench.job("web").await]);
     assert_signed(&bench.all::<Lease>().await);
     assert_signed(&bench.all::<Role>().await);
@@ -116,8 +129,13 @@ async fn the_agents_image_is_that_of_the_container_controller() {
     let renamed = json!([container("operator", "mine:1"), container("proxy", "mesh:1")]);
     for (name, containers, expected) in [("meshed", mesh, "singletonjob:1"), ("renamed", renamed, "mine:1")] {
         let pod = json!({"metadata": {"name": name}, "spec": {"containers": containers}});
-        bench.api().create(&PostParams::default(), &serde_json::from_value::<Pod>(pod).expect("a pod")).await.expect("stored");
-        let image = singletonjob::controller::own_image(&bench.client, "image", name).await.expect("an answer");
+        bench
+            .api()
+            .create(&PostParams::default(), &serde_json::from_value::<Pod>(pod).expect("a pod"))
+            .await
+            .expect("stored");
+        let image =
+            singletonjob::controller::own_image(&bench.client, "image", name).await.expect("an answer");
         assert_eq!(image.as_deref(), Some(expected));
     }
 }
@@ -125,12 +143,16 @@ async fn the_agents_image_is_that_of_the_container_controller() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_of_somebody_else_is_left_alone_and_reported() {
     let bench = Bench::new("foreign").await;
-    let theirs = Lease { metadata: ObjectMeta { name: Some("web".into()), ..ObjectMeta::default() }, ..Lease::default() };
+    let theirs = Lease {
+        metadata: ObjectMeta { name: Some("web".into()), ..ObjectMeta::default() },
+        ..Lease::default()
+    };
     let theirs = bench.api::<Lease>().create(&PostParams::default(), &theirs).await.expect("stored");
     bench.apply("web", json!({})).await;
     let stalled = |job: &SingletonJob| {
         let conditions = job.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
-        find_condition(&conditions, types::STALLED).is_some_and(|stalled| stalled.status == "True" && stalled.reason == "ForeignObject")
+        find_condition(&conditions, types::STALLED)
+            .is_some_and(|stalled| stalled.status == "True" && stalled.reason == "ForeignObject")
     };
     bench.until("web", "stalled", stalled).await;
     sleep(QUIET).await;
@@ -149,8 +171,12 @@ async fn the_holder_shows_in_status_and_its_renewals_wake_nobody() {
     sleep(QUIET).await;
     let pod = bench.pods().await.remove(0);
     bench.hold("web", &pod, true).await;
-    let shown =
-        |job: &SingletonJob| job.status.as_ref().and_then(|status| status.lease.as_ref()).is_some_and(|lease| lease.holder.is_some());
+    let shown = |job: &SingletonJob| {
+        job.status
+            .as_ref()
+            .and_then(|status| status.lease.as_ref())
+            .is_some_and(|lease| lease.holder.is_some())
+    };
     let job = bench.until("web", "held", shown).await;
     let status = job.status.expect("a status");
     assert_eq!(status.lease.expect("a Lease").holder.as_deref(), Some("web-1"));
@@ -158,8 +184,12 @@ async fn the_holder_shows_in_status_and_its_renewals_wake_nobody() {
     sleep(QUIET).await;
     let roles: Vec<_> = bench.pods().await.iter().map(|pod| pod.labels()[labels::ROLE].clone()).collect();
     assert_eq!(roles, [labels::ROLE_ACTIVE, labels::ROLE_STANDBY]);
-    let costs: Vec<_> =
-        bench.pods().await.iter().map(|pod| pod.annotations().get("controller.kubernetes.io/pod-deletion-cost").cloned()).collect();
+    let costs: Vec<_> = bench
+        .pods()
+        .await
+        .iter()
+        .map(|pod| pod.annotations().get("controller.kubernetes.io/pod-deletion-cost").cloned())
+        .collect();
     assert_eq!(costs, [Some("1000".to_owned()), None]);
     let (before, reconciles) = (bench.versions().await, bench.reconciles());
     for _ in 0..5 {
@@ -176,8 +206,12 @@ async fn a_lease_that_was_deleted_is_made_again_in_the_name_of_its_holder() {
     bench.settled("web", 2).await;
     let pod = bench.pods().await.remove(0);
     bench.hold("web", &pod, true).await;
-    let shown =
-        |job: &SingletonJob| job.status.as_ref().and_then(|status| status.lease.as_ref()).is_some_and(|lease| lease.holder.is_some());
+    let shown = |job: &SingletonJob| {
+        job.status
+            .as_ref()
+            .and_then(|status| status.lease.as_ref())
+            .is_some_and(|lease| lease.holder.is_some())
+    };
     bench.until("web", "held", shown).await;
     bench.api::<Lease>().delete("web", &DeleteParams::default()).await.expect("deleted");
     let started = Instant::now();
@@ -214,17 +248,21 @@ async fn sidecars_of_an_attempt_that_is_over_are_told_to_end_and_the_pod_stays()
     bench.apply("web", json!({"replicas": 1, "template": {"spec": {"containers": [container("main"), container("side")]}}})).await;
     bench.settled("web", 1).await;
     let status = |name: &str, state: Value| json!({"name": name, "image": "busybox", "imageID": "", "ready": false, "restartCount": 0, "state": state});
-    let containers = [status("main", json!({"terminated": {"exitCode": 0}})), status("side", json!({"running": {}}))];
+    let containers =
+        [status("main", json!({"terminated": {"exitCode": 0}})), status("side", json!({"running": {}}))];
     let ended = json!({"status": {"phase": "Running", "containerStatuses": containers}});
     let pods: Api<Pod> = bench.api();
     pods.patch_status("web-1", &PatchParams::default(), &Patch::Merge(ended)).await.expect("stored");
     let started = Instant::now();
-    let deadline = async || pods.get("web-1").await.expect("it stays").spec.expect("a spec").active_deadline_seconds;
+    let deadline =
+        async || pods.get("web-1").await.expect("it stays").spec.expect("a spec").active_deadline_seconds;
     while deadline().await != Some(1) {
         assert!(started.elapsed() < PATIENCE, "not told to end");
         sleep(Duration::from_millis(50)).await;
     }
-    let leaves = async || pods.get("web-1").await.expect("it stays").spec.and_then(|spec| spec.tolerations).expect("some");
+    let leaves = async || {
+        pods.get("web-1").await.expect("it stays").spec.and_then(|spec| spec.tolerations).expect("some")
+    };
     while leaves().await.iter().any(|toleration| toleration.toleration_seconds.is_some()) {
         assert!(started.elapsed() < PATIENCE, "its log would go with its node");
         sleep(Duration::from_millis(50)).await;
@@ -238,14 +276,21 @@ async fn sidecars_of_an_attempt_that_is_over_are_told_to_end_and_the_pod_stays()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_standby_that_is_not_to_be_ready_is_available_when_it_has_started_and_then_a_drain_may_take_the_holder() {
+async fn a_standby_that_is_not_to_be_ready_is_available_when_it_has_started_and_then_a_drain_may_take_the_holder()
+ {
     let bench = Bench::new("not-ready").await;
     bench.apply("web", json!({"completionPolicy": "Never", "standbyReadiness": "NotReady"})).await;
     bench.settled("web", 2).await;
     let budgets: Api<PodDisruptionBudget> = bench.api();
     let leaves = async |wanted: i32| {
         let started = Instant::now();
-        let says = async || budgets.get_opt("singletonjob-web").await.expect("an answer").and_then(|budget| budget.spec?.min_available);
+        let says = async || {
+            budgets
+                .get_opt("singletonjob-web")
+                .await
+                .expect("an answer")
+                .and_then(|budget| budget.spec?.min_available)
+        };
         while says().await != Some(IntOrString::Int(wanted)) {
             assert!(started.elapsed() < PATIENCE, "{:?} and not {wanted}", says().await);
             sleep(Duration::from_millis(50)).await;
@@ -259,11 +304,21 @@ async fn a_standby_that_is_not_to_be_ready_is_available_when_it_has_started_and_
     let container = json!({"name": "main", "image": "busybox", "imageID": "", "ready": false, "started": true, "restartCount": 0,
         "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}});
     let conditions = json!([{"type": "Ready", "status": "False"}]);
-    let standby = json!({"status": {"phase": "Running", "conditions": conditions, "containerStatuses": [container]}});
-    bench.api::<Pod>().patch_status("web-2", &PatchParams::default(), &Patch::Merge(standby)).await.expect("stored");
-    let available = |job: &SingletonJob| job.status.as_ref().is_some_and(|status| is_true(&status.conditions, types::STANDBY_AVAILABLE));
+    let standby =
+        json!({"status": {"phase": "Running", "conditions": conditions, "containerStatuses": [container]}});
+    bench
+        .api::<Pod>()
+        .patch_status("web-2", &PatchParams::default(), &Patch::Merge(standby))
+        .await
+        .expect("stored");
+    let available = |job: &SingletonJob| {
+        job.status.as_ref().is_some_and(|status| is_true(&status.conditions, types::STANDBY_AVAILABLE))
+    };
     let job = bench.until("web", "able to take over", available).await;
-    assert_eq!(job.status.map(|status| (status.ready_replicas, status.ready_standbys)), Some((Some(1), Some(1))));
+    assert_eq!(
+        job.status.map(|status| (status.ready_replicas, status.ready_standbys)),
+        Some((Some(1), Some(1)))
+    );
     leaves(0).await;
 }
 
@@ -292,8 +347,15 @@ async fn drains_heed_a_budget_of_ours_or_one_of_the_users_and_never_two() {
     let bench = Bench::new("budgets").await;
     bench.apply("web", json!({"completionPolicy": "Never"})).await;
     let budgets: Api<PodDisruptionBudget> = bench.api();
-    let names =
-        async || budgets.list(&ListParams::default()).await.expect("an answer").iter().map(ResourceExt::name_any).collect::<Vec<_>>();
+    let names = async || {
+        budgets
+            .list(&ListParams::default())
+            .await
+            .expect("an answer")
+            .iter()
+            .map(ResourceExt::name_any)
+            .collect::<Vec<_>>()
+    };
     let turn = async |wanted: &[&str]| {
         let started = Instant::now();
         while names().await != wanted {
@@ -322,16 +384,26 @@ async fn a_silent_holder_is_cleared_by_a_persons_word_by_its_pods_end_and_by_a_t
         let annotations = json!({"metadata": {"annotations": {CLEARED_HOLDER: word}}});
         jobs.patch("manual", &PatchParams::default(), &Patch::Merge(annotations)).await.expect("stored");
         if !clears {
-            bench.until("manual", "told what is wrong", |job| says_blocked(job, "manual-2 now, but that is not this holder")).await;
+            bench
+                .until("manual", "told what is wrong", |job| {
+                    says_blocked(job, "manual-2 now, but that is not this holder")
+                })
+                .await;
         }
     }
     bench.cleared("manual").await;
     let holder = bench.record("manual").await.holder.map(|holder| holder.to_string());
-    let handled = |job: &SingletonJob| job.status.as_ref().is_some_and(|status| status.last_handled_cleared_holder == holder);
+    let handled = |job: &SingletonJob| {
+        job.status.as_ref().is_some_and(|status| status.last_handled_cleared_holder == holder)
+    };
     bench.until("manual", "remembered", handled).await;
 
     let pod = bench.silent("gone", "AfterPodGone").await;
-    bench.api::<Pod>().delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await.expect("deleted");
+    bench
+        .api::<Pod>()
+        .delete(&pod.name_any(), &DeleteParams::default().grace_period(0))
+        .await
+        .expect("deleted");
     bench.cleared("gone").await;
 
     let pod = bench.silent("off", "AfterPodGone").await;
@@ -343,7 +415,10 @@ async fn a_silent_holder_is_cleared_by_a_persons_word_by_its_pods_end_and_by_a_t
     bind(&pod, "node-off");
     bench.until("off", "told of its node", |job| says_blocked(job, "taint node node-off")).await;
     let taint = json!({"spec": {"taints": [{"key": "node.kubernetes.io/out-of-service", "value": "x", "effect": "NoExecute"}]}});
-    Api::<Node>::all(bench.client.clone()).patch("node-off", &PatchParams::default(), &Patch::Merge(taint)).await.expect("tainted");
+    Api::<Node>::all(bench.client.clone())
+        .patch("node-off", &PatchParams::default(), &Patch::Merge(taint))
+        .await
+        .expect("tainted");
     bench.cleared("off").await;
 }
 
@@ -361,11 +436,20 @@ async fn a_pod_that_the_kubelet_ended_for_its_own_fault_is_named_once_over_a_res
     bench.report("web", drained(Some("Interrupted"), 0)).await;
     let full = "Usage of EmptyDir volume \"scratch\" exceeds the limit \"1Mi\". ";
     let evicted = json!({"status": {"phase": "Failed", "reason": "Evicted", "message": full}});
-    bench.api::<Pod>().patch_status("web-1", &PatchParams::default(), &Patch::Merge(evicted)).await.expect("stored");
-    let counts = |job: &SingletonJob| job.status.as_ref().and_then(|status| status.run.as_ref()).is_some_and(|run| run.failures == 1);
+    bench
+        .api::<Pod>()
+        .patch_status("web-1", &PatchParams::default(), &Patch::Merge(evicted))
+        .await
+        .expect("stored");
+    let counts = |job: &SingletonJob| {
+        job.status.as_ref().and_then(|status| status.run.as_ref()).is_some_and(|run| run.failures == 1)
+    };
     bench.until("web", "counted", counts).await;
     let named = bench.record("web").await.notes.run.expect("a directive").failed_pods;
-    assert_eq!(named.iter().map(|pod| (pod.name.as_str(), pod.reason.as_str())).collect::<Vec<_>>(), [("web-1", "Evicted")]);
+    assert_eq!(
+        named.iter().map(|pod| (pod.name.as_str(), pod.reason.as_str())).collect::<Vec<_>>(),
+        [("web-1", "Evicted")]
+    );
 
     bench.restart();
     sleep(QUIET).await;
@@ -377,7 +461,10 @@ async fn a_pod_that_the_kubelet_ended_for_its_own_fault_is_named_once_over_a_res
     let events = bench.api::<Event>().list(&ListParams::default()).await.expect("an answer");
     let told: Vec<_> = events.iter().filter(|event| event.reason.as_deref() == Some("PodFailed")).collect();
     let note = told.first().and_then(|event| event.note.as_deref()).unwrap_or_default();
-    assert!(told.len() == 1 && note.starts_with("the kubelet ended web-1 (Evicted: Usage of EmptyDir volume"), "{told:#?}");
+    assert!(
+        told.len() == 1 && note.starts_with("the kubelet ended web-1 (Evicted: Usage of EmptyDir volume"),
+        "{told:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -388,8 +475,7 @@ async fn the_pods_of_quick_failures_stay_until_the_kubelet_has_said_that_they_en
     let pods = bench.pods().await;
     let uid = bench.job("web").await.uid();
     let tenants: Vec<_> = pods.iter().map(|pod| json!({"uid": pod.uid()})).collect();
-    let progress =
-        json!({"uid": "", "run": 1, "starts": 2, "failures": 2, "setbacks": 2, "retryAfterSeconds": 10, "open": false, "tenants": tenants});
+    let progress = json!({"uid": "", "run": 1, "starts": 2, "failures": 2, "setbacks": 2, "retryAfterSeconds": 10, "open": false, "tenants": tenants});
     let by = Identity::new("web-2", &pods[1].uid().expect("stored"), 7);
     let finished = json!({"uid": uid, "run": 1, "outcome": "Failed", "reason": "BackoffLimitExceeded", "exit": {"code": 1}, "attempt": 2,
         "failures": 2, "by": by, "completionTime": "2026-01-01T00:00:00Z"});
@@ -399,7 +485,12 @@ async fn the_pods_of_quick_failures_stay_until_the_kubelet_has_said_that_they_en
     let over = |job: &SingletonJob| job.status.as_ref().is_some_and(|status| !status.runs.is_empty());
     bench.until("web", "over", over).await;
     sleep(QUIET).await;
-    let names: Vec<_> = bench.pods().await.iter().map(|pod| (pod.name_any(), pod.metadata.deletion_timestamp.is_some())).collect();
+    let names: Vec<_> = bench
+        .pods()
+        .await
+        .iter()
+        .map(|pod| (pod.name_any(), pod.metadata.deletion_timestamp.is_some()))
+        .collect();
     assert_eq!(names, [("web-1".to_owned(), false), ("web-2".to_owned(), false)]);
 }
 
@@ -413,15 +504,23 @@ async fn another_workload_container_in_the_template_ends_no_attempt_that_goes_on
     let pod = bench.pods().await.remove(0);
     bench.hold("web", &pod, true).await;
     let status = |name: &str, state: Value| json!({"name": name, "image": "busybox", "imageID": "", "ready": false, "restartCount": 0, "state": state});
-    let containers = [status("main", json!({"running": {}})), status("side", json!({"terminated": {"exitCode": 0}}))];
+    let containers =
+        [status("main", json!({"running": {}})), status("side", json!({"terminated": {"exitCode": 0}}))];
     let runs = json!({"status": {"phase": "Running", "containerStatuses": containers}});
     let pods: Api<Pod> = bench.api();
     pods.patch_status("web-1", &PatchParams::default(), &Patch::Merge(runs)).await.expect("stored");
     bench.apply("web", json!({"replicas": 1, "template": template, "workloadContainer": "side"})).await;
     let generation = bench.job("web").await.metadata.generation;
-    bench.until("web", "seen", |job| job.status.as_ref().is_some_and(|status| status.observed_generation == generation)).await;
+    bench
+        .until("web", "seen", |job| {
+            job.status.as_ref().is_some_and(|status| status.observed_generation == generation)
+        })
+        .await;
     sleep(QUIET).await;
-    assert_eq!(pods.get("web-1").await.expect("it stays").spec.expect("a spec").active_deadline_seconds, None);
+    assert_eq!(
+        pods.get("web-1").await.expect("it stays").spec.expect("a spec").active_deadline_seconds,
+        None
+    );
     assert_eq!(bench.job("web").await.status.and_then(|status| status.replicas), Some(1), "it takes part");
 }
 
@@ -433,11 +532,17 @@ async fn a_lease_that_lost_its_labels_gets_them_back_and_its_holder_is_still_see
     let pods = bench.pods().await;
     bench.hold("web", &pods[0], true).await;
     let held_by = |pod: &'static str| {
-        move |job: &SingletonJob| job.status.as_ref().and_then(|status| status.lease.as_ref()?.holder.as_deref()) == Some(pod)
+        move |job: &SingletonJob| {
+            job.status.as_ref().and_then(|status| status.lease.as_ref()?.holder.as_deref()) == Some(pod)
+        }
     };
     bench.until("web", "held", held_by("web-1")).await;
     let leases: Api<Lease> = bench.api();
-    for lost in [json!({labels::MANAGED_BY: null, labels::JOB: null}), json!({labels::JOB: null}), json!({labels::MANAGED_BY: null})] {
+    for lost in [
+        json!({labels::MANAGED_BY: null, labels::JOB: null}),
+        json!({labels::JOB: null}),
+        json!({labels::MANAGED_BY: null}),
+    ] {
         let patch = json!({"metadata": {"labels": lost}});
         leases.patch("web", &PatchParams::default(), &Patch::Merge(patch)).await.expect("stored");
         let started = Instant::now();
@@ -491,16 +596,26 @@ async fn what_another_controller_manages_is_not_touched() {
     bench.apply("ours", json!({"managedBy": "singletonjob.dev/singletonjob-controller"})).await;
     bench.settled("ours", 2).await;
     bench.hold("ours", &bench.pods().await[0], true).await;
-    bench.until("ours", "told of", |job| job.status.as_ref().is_some_and(|status| !status.takeovers.is_empty())).await;
+    bench
+        .until("ours", "told of", |job| {
+            job.status.as_ref().is_some_and(|status| !status.takeovers.is_empty())
+        })
+        .await;
     sleep(QUIET).await;
     assert_eq!(bench.job("theirs").await.resource_version(), before.resource_version());
-    assert_eq!(before.managed_fields().iter().map(|entry| entry.manager.as_deref()).collect::<Vec<_>>(), [Some(USER)]);
+    assert_eq!(
+        before.managed_fields().iter().map(|entry| entry.manager.as_deref()).collect::<Vec<_>>(),
+        [Some(USER)]
+    );
     let mut made: Vec<_> = bench.pods().await.iter().map(ResourceExt::name_any).collect();
     made.extend(bench.all::<Lease>().await.iter().map(ResourceExt::name_any));
     made.extend(bench.all::<Role>().await.iter().map(ResourceExt::name_any));
     made.extend(bench.all::<RoleBinding>().await.iter().map(ResourceExt::name_any));
     made.extend(bench.all::<PodDisruptionBudget>().await.iter().map(ResourceExt::name_any));
-    assert_eq!(made, ["ours-1", "ours-2", "ours", "singletonjob-ours", "singletonjob-ours", "singletonjob-ours"]);
+    assert_eq!(
+        made,
+        ["ours-1", "ours-2", "ours", "singletonjob-ours", "singletonjob-ours", "singletonjob-ours"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -511,7 +626,9 @@ async fn of_what_another_controller_manages_no_event_and_no_metric_tells() {
     let template = json!({"spec": {"containers": [container]}});
     bench.apply("theirs", json!({"managedBy": "example.com/other", "template": template})).await;
     bench.apply("ours", json!({"template": template})).await;
-    let is_told = |job: &SingletonJob| job.status.as_ref().is_some_and(|status| is_true(&status.conditions, types::TEMPLATE_HAZARDOUS));
+    let is_told = |job: &SingletonJob| {
+        job.status.as_ref().is_some_and(|status| is_true(&status.conditions, types::TEMPLATE_HAZARDOUS))
+    };
     bench.until("ours", "told of", is_told).await;
     sleep(QUIET).await;
     let events = bench.all::<Event>().await;

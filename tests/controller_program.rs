@@ -1,4 +1,5 @@
-//! The controller's program as its Deployment runs it, against a real API server: with its own rights and its probes, from start to end.
+//! The controller's program as its Deployment runs it, against a real API server: with its own rights and its
+//! probes, from start to end.
 
 #[path = "support/audit.rs"]
 mod audit;
@@ -43,7 +44,8 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// Longer than a reconciliation and everything that it sets off.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// An API server with the operator installed but for its pods, and a namespace of users. One at a time: there is one election.
+/// An API server with the operator installed but for its pods, and a namespace of users. One at a time: there
+/// is one election.
 struct Bench {
     control_plane: Arc<ControlPlane>,
     client: Client,
@@ -73,8 +75,17 @@ impl Bench {
     /// Again where the definition is not served yet.
     async fn install(&self) {
         eventually("installed", async || {
-            let applied = self.control_plane.kubectl(&["apply", "--server-side", "--filename", "-"], INSTALL).status.success();
-            applied && self.control_plane.kubectl(&["get", "singletonjobs", "--all-namespaces"], "").status.success()
+            let applied = self
+                .control_plane
+                .kubectl(&["apply", "--server-side", "--filename", "-"], INSTALL)
+                .status
+                .success();
+            applied
+                && self
+                    .control_plane
+                    .kubectl(&["get", "singletonjobs", "--all-namespaces"], "")
+                    .status
+                    .success()
         })
         .await;
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), SYSTEM);
@@ -105,7 +116,8 @@ impl Bench {
     async fn token(&self) -> String {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), SYSTEM);
         let request = TokenRequest { spec: Some(TokenRequestSpec::default()), ..TokenRequest::default() };
-        let answer = accounts.create_token_request(NAME, &PostParams::default(), &request).await.expect("a token");
+        let answer =
+            accounts.create_token_request(NAME, &PostParams::default(), &request).await.expect("a token");
         answer.status.and_then(|status| status.token).expect("answered with a token")
     }
 
@@ -122,7 +134,8 @@ impl Bench {
 
     async fn apply_with(&self, name: &str, more: Value) {
         let secret = json!([{"name": "PASSWORD", "value": PASSWORD}]);
-        let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"], "env": secret});
+        let container =
+            json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"], "env": secret});
         let claimed = json!({"name": "data", "persistentVolumeClaim": {"claimName": "data"}});
         let mut spec = json!({"template": {"spec": {"containers": [container], "volumes": [claimed]}}});
         spec.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
@@ -140,7 +153,8 @@ impl Bench {
         eventually("settled", async || {
             let job = self.api::<SingletonJob>().get(name).await.expect("there");
             let known = job.status.and_then(|status| status.replicas);
-            self.pods().await.len() == replicas && known.is_some_and(|known| usize::try_from(known) == Ok(replicas))
+            self.pods().await.len() == replicas
+                && known.is_some_and(|known| usize::try_from(known) == Ok(replicas))
         })
         .await;
     }
@@ -149,28 +163,48 @@ impl Bench {
     async fn hold(&self, name: &str, pod: &Pod) {
         let now = MicroTime(Timestamp::now());
         let holder = format!("{}_{}_7", pod.name_any(), pod.uid().expect("stored"));
-        let spec = json!({"holderIdentity": holder, "acquireTime": now, "renewTime": now, "leaseTransitions": 1});
+        let spec =
+            json!({"holderIdentity": holder, "acquireTime": now, "renewTime": now, "leaseTransitions": 1});
         let leases: Api<Lease> = self.api();
-        leases.patch(name, &PatchParams::default(), &Patch::Merge(json!({"spec": spec}))).await.expect("nobody else writes");
+        leases
+            .patch(name, &PatchParams::default(), &Patch::Merge(json!({"spec": spec})))
+            .await
+            .expect("nobody else writes");
     }
 
     /// As a scheduler would.
     async fn bind_holder_to_a_node(&self) {
-        let active = self.api::<Pod>().list(&ListParams::default().labels("singletonjob.dev/role=active")).await.expect("an answer").items;
+        let active = self
+            .api::<Pod>()
+            .list(&ListParams::default().labels("singletonjob.dev/role=active"))
+            .await
+            .expect("an answer")
+            .items;
         let pod = active[0].name_any();
         let target = json!({"apiVersion": "v1", "kind": "Node", "name": "node-x"});
-        let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod}, "target": target});
+        let binding =
+            json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod}, "target": target});
         let path = format!("/api/v1/namespaces/{}/pods/{pod}/binding", self.namespace);
-        let output = self.control_plane.kubectl(&["create", "--raw", &path, "--filename", "-"], &binding.to_string());
+        let output =
+            self.control_plane.kubectl(&["create", "--raw", &path, "--filename", "-"], &binding.to_string());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// The kubelet, which is not there, has not started it for a long time.
     async fn let_holder_hang(&self) {
-        let active = self.api::<Pod>().list(&ListParams::default().labels("singletonjob.dev/role=active")).await.expect("an answer").items;
-        let scheduled = json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let active = self
+            .api::<Pod>()
+            .list(&ListParams::default().labels("singletonjob.dev/role=active"))
+            .await
+            .expect("an answer")
+            .items;
+        let scheduled =
+            json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"});
         let status = json!({"status": {"phase": "Pending", "conditions": [scheduled]}});
-        self.api::<Pod>().patch_status(&active[0].name_any(), &PatchParams::default(), &Patch::Merge(status)).await.expect("stored");
+        self.api::<Pod>()
+            .patch_status(&active[0].name_any(), &PatchParams::default(), &Patch::Merge(status))
+            .await
+            .expect("stored");
         let asks = async || {
             self.audit
                 .deeds(USER)
@@ -191,12 +225,14 @@ impl Bench {
         self.api::<Lease>().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("stored");
     }
 
-    /// Takes a label off the Lease, and waits until the controller has put it back: the second time, an Event counts it.
+    /// Takes a label off the Lease, and waits until the controller has put it back: the second time, an Event
+    /// counts it.
     async fn lose_labels(&self, name: &str) {
         let leases = self.api::<Lease>();
         let without = json!({"metadata": {"labels": {labels::MANAGED_BY: null}}});
         leases.patch(name, &PatchParams::default(), &Patch::Merge(without)).await.expect("stored");
-        let is_back = async || leases.get(name).await.expect("there").labels().contains_key(labels::MANAGED_BY);
+        let is_back =
+            async || leases.get(name).await.expect("there").labels().contains_key(labels::MANAGED_BY);
         eventually("labelled again", is_back).await;
     }
 
@@ -211,7 +247,9 @@ impl Bench {
         let role = Api::<ClusterRole>::all(self.client.clone()).get(NAME).await.expect("installed");
         let mut granted = BTreeSet::new();
         for rule in role.rules.unwrap_or_default() {
-            for (group, resource) in pairs(&rule.api_groups.unwrap_or_default(), &rule.resources.unwrap_or_default()) {
+            for (group, resource) in
+                pairs(&rule.api_groups.unwrap_or_default(), &rule.resources.unwrap_or_default())
+            {
                 granted.extend(rule.verbs.iter().map(|verb| (group.clone(), resource.clone(), verb.clone())));
             }
         }
@@ -220,7 +258,10 @@ impl Bench {
 }
 
 fn pairs(groups: &[String], resources: &[String]) -> Vec<(String, String)> {
-    groups.iter().flat_map(|group| resources.iter().map(|resource| (group.clone(), resource.clone()))).collect()
+    groups
+        .iter()
+        .flat_map(|group| resources.iter().map(|resource| (group.clone(), resource.clone())))
+        .collect()
 }
 
 async fn eventually(what: &str, wanted: impl AsyncFn() -> bool) {
@@ -232,8 +273,13 @@ async fn eventually(what: &str, wanted: impl AsyncFn() -> bool) {
 }
 
 async fn leads(program: &Program) {
-    eventually("leading", async || program.get("/metrics").1.contains("leader_election_master_status{name=\"singletonjob-controller\"} 1"))
-        .await;
+    eventually("leading", async || {
+        program
+            .get("/metrics")
+            .1
+            .contains("leader_election_master_status{name=\"singletonjob-controller\"} 1")
+    })
+    .await;
     eventually("ready", async || program.get("/readyz").0 == 200).await;
 }
 
@@ -249,13 +295,26 @@ async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
     leads(&program).await;
     bench.apply("web", 2).await;
     bench.settled("web", 2).await;
-    let agent = bench.pods().await[0].spec.clone().and_then(|spec| spec.init_containers).expect("an installer").remove(0);
-    assert_eq!(agent.image.as_deref(), Some("ghcr.io/singletonjob/singletonjob:0.1.0"), "the controller's own");
+    let agent = bench.pods().await[0]
+        .spec
+        .clone()
+        .and_then(|spec| spec.init_containers)
+        .expect("an installer")
+        .remove(0);
+    assert_eq!(
+        agent.image.as_deref(),
+        Some("ghcr.io/singletonjob/singletonjob:0.1.0"),
+        "the controller's own"
+    );
     bench.hold("web", &bench.pods().await[0]).await;
     let budgets = || bench.api::<PodDisruptionBudget>();
-    eventually("guarded", async || budgets().get_opt("singletonjob-web").await.expect("an answer").is_some()).await;
+    eventually("guarded", async || budgets().get_opt("singletonjob-web").await.expect("an answer").is_some())
+        .await;
     let active = ListParams::default().labels("singletonjob.dev/role=active");
-    eventually("labelled", async || bench.api::<Pod>().list(&active).await.expect("an answer").items.len() == 1).await;
+    eventually("labelled", async || {
+        bench.api::<Pod>().list(&active).await.expect("an answer").items.len() == 1
+    })
+    .await;
     let held = r#"singletonjob_held{namespace="rights",name="web"} 1"#;
     eventually("told of", async || program.get("/metrics").1.contains(held)).await;
     for _twice in 0..2 {
@@ -267,16 +326,25 @@ async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
     let strict = json!({"replicas": 1, "takeover": {"unreachableHolder": {"policy": "AfterPodGone"}}});
     jobs.patch("web", &PatchParams::default(), &patch(&strict)).await.expect("stored");
     bench.settled("web", 1).await;
-    eventually("guarded no more", async || budgets().get_opt("singletonjob-web").await.expect("an answer").is_none()).await;
+    eventually("guarded no more", async || {
+        budgets().get_opt("singletonjob-web").await.expect("an answer").is_none()
+    })
+    .await;
     eventually("asking after the silent holder and its node", async || {
-        let conditions = jobs.get("web").await.expect("there").status.map(|status| status.conditions).unwrap_or_default();
-        find_condition(&conditions, types::TAKEOVER_BLOCKED).is_some_and(|blocked| blocked.message.contains("taint node node-x"))
+        let conditions =
+            jobs.get("web").await.expect("there").status.map(|status| status.conditions).unwrap_or_default();
+        find_condition(&conditions, types::TAKEOVER_BLOCKED)
+            .is_some_and(|blocked| blocked.message.contains("taint node node-x"))
     })
     .await;
     bench.apply_with("gone", json!({"replicas": 0, "ttlSecondsAfterFinished": 0})).await;
-    eventually("made", async || bench.api::<Lease>().get_opt("gone").await.expect("an answer").is_some()).await;
+    eventually("made", async || bench.api::<Lease>().get_opt("gone").await.expect("an answer").is_some())
+        .await;
     bench.finish("gone").await;
-    eventually("cleared away", async || bench.api::<Lease>().get_opt("gone").await.expect("an answer").is_none()).await;
+    eventually("cleared away", async || {
+        bench.api::<Lease>().get_opt("gone").await.expect("an answer").is_none()
+    })
+    .await;
     program.terminate();
     assert_eq!(program.ended_within(PATIENCE), Some(0), "{}", program.log());
     let deeds = bench.audit.deeds(USER);
@@ -285,7 +353,8 @@ async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
     let used: BTreeSet<_> = deeds.iter().flat_map(audit::Deed::needs).collect();
     assert_eq!(used, bench.granted().await);
     let writes_fields = |deed: &&audit::Deed| deed.is_write() && deed.verb != "delete";
-    let unsigned: Vec<_> = deeds.iter().filter(writes_fields).filter(|deed| deed.field_manager() != NAME).collect();
+    let unsigned: Vec<_> =
+        deeds.iter().filter(writes_fields).filter(|deed| deed.field_manager() != NAME).collect();
     assert!(unsigned.is_empty(), "in another name: {unsigned:#?}");
     let log = program.log();
     assert!(log.contains("TRACE") && ![&*token, PASSWORD].iter().any(|secret| log.contains(secret)), "{log}");
@@ -299,9 +368,13 @@ async fn the_operators_own_lease_bears_its_name_alone() {
     let leases: Api<Lease> = Api::namespaced(bench.client.clone(), SYSTEM);
     let acquired = leases.get(NAME).await.expect("there");
     // A renewal is a write too.
-    eventually("renewed", async || leases.get(NAME).await.expect("there").resource_version() != acquired.resource_version()).await;
+    eventually("renewed", async || {
+        leases.get(NAME).await.expect("there").resource_version() != acquired.resource_version()
+    })
+    .await;
     let renewed = leases.get(NAME).await.expect("there");
-    let writers: BTreeSet<_> = renewed.managed_fields().iter().map(|entry| entry.manager.clone().unwrap_or_default()).collect();
+    let writers: BTreeSet<_> =
+        renewed.managed_fields().iter().map(|entry| entry.manager.clone().unwrap_or_default()).collect();
     assert_eq!(writers.iter().collect::<Vec<_>>(), [NAME]);
 }
 
@@ -319,11 +392,20 @@ async fn what_the_operator_is_told_of_the_installer_is_in_the_pods_that_it_makes
     leads(&program).await;
     bench.apply("web", 1).await;
     bench.settled("web", 1).await;
-    let installer = bench.pods().await[0].spec.clone().and_then(|spec| spec.init_containers).expect("an installer").remove(0);
+    let installer = bench.pods().await[0]
+        .spec
+        .clone()
+        .and_then(|spec| spec.init_containers)
+        .expect("an installer")
+        .remove(0);
     assert_eq!(installer.image_pull_policy.as_deref(), Some("Never"));
     let made = serde_json::to_value(installer).expect("JSON");
     let requests = json!({"cpu": "30m", "memory": "32Mi"});
-    assert_eq!(made["resources"], json!({"requests": requests, "limits": resources["limits"]}), "requests are defaulted from limits");
+    assert_eq!(
+        made["resources"],
+        json!({"requests": requests, "limits": resources["limits"]}),
+        "requests are defaulted from limits"
+    );
     assert_eq!(made["securityContext"], context);
 }
 
@@ -378,7 +460,11 @@ async fn a_replica_that_starts_during_an_outage_waits_for_its_end() {
     std::fs::write(kubeconfig.path(), nowhere.to_string()).expect("a temporary file");
     let mut program = Program::start("outage-1", SYSTEM, kubeconfig.path(), &[]);
     eventually("said", async || program.log().contains("the API server is out of reach; asking again")).await;
-    assert_eq!((program.get("/healthz").0, program.get("/readyz").0), (200, 503), "a restart would mend nothing");
+    assert_eq!(
+        (program.get("/healthz").0, program.get("/readyz").0),
+        (200, 503),
+        "a restart would mend nothing"
+    );
     let asked = |log: String| log.matches("asking again").count();
     let before = asked(program.log());
     program.terminate();
@@ -388,7 +474,8 @@ async fn a_replica_that_starts_during_an_outage_waits_for_its_end() {
 
 #[test]
 fn a_variable_of_no_use_is_answered_in_one_line() {
-    let answer = |name, value| Program::answer_to(&[("POD_NAME", "a-1"), ("POD_NAMESPACE", "system"), (name, value)]);
+    let answer =
+        |name, value| Program::answer_to(&[("POD_NAME", "a-1"), ("POD_NAMESPACE", "system"), (name, value)]);
     let table = [
         ("LISTEN_ADDRESS", "foo", r#"LISTEN_ADDRESS "foo": use ADDRESS:PORT, for example 0.0.0.0:8080"#),
         ("LOG_LEVEL", "loud", r#"LOG_LEVEL "loud": use error, warn, info, debug, trace or off"#),

@@ -1,4 +1,5 @@
-//! What a real API server makes of what we install: the definition, the samples, and the policy that guards the Lease.
+//! What a real API server makes of what we install: the definition, the samples, and the policy that guards
+//! the Lease.
 
 #[path = "crd/as_a_candidate.rs"]
 mod as_a_candidate;
@@ -86,7 +87,8 @@ impl Bench {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
         let spec = TokenRequestSpec { bound_object_ref: pod, ..TokenRequestSpec::default() };
         let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
-        let answer = accounts.create_token_request(account, &PostParams::default(), &request).await.expect("a token");
+        let answer =
+            accounts.create_token_request(account, &PostParams::default(), &request).await.expect("a token");
         answer.status.and_then(|status| status.token).expect("answered with a token")
     }
 

@@ -1,4 +1,5 @@
-//! Cron expressions beside the parser of Kubernetes' CronJob itself, robfig/cron v3, which `tests/cron/main.go` runs; in UTC.
+//! Cron expressions beside the parser of Kubernetes' CronJob itself, robfig/cron v3, which
+//! `tests/cron/main.go` runs; in UTC.
 //!
 //! Needs Go. What differs on purpose is in the table of `docs/schedule.md`.
 
@@ -24,7 +25,8 @@ struct Field {
     names: &'static [&'static str],
 }
 
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 const FIELDS: [Field; 5] = [
     Field { least: 0, most: 59, names: &[] },
@@ -42,8 +44,10 @@ const MISTAKES: [&str; 40] = [
     "1.5", "0x5", "1_0", "\u{661}", "99999999999999999999", "*-5", "?-5", "*-x/2", "+5", "*/+5", "1-+5",
     "1jan", "jan1", "1MON", "Mon2", "january", "monday", "Jan-5", "5-Dec", "tue-6", "SUN-sun", "jan-mon",
 ];
-const NICKNAMES: [&str; 9] = ["@yearly", "@annually", "@monthly", "@weekly", "@midnight", "@hourly", "@Daily", " @daily", "@reboot"];
-/// What one of the two takes, as the table "Coming from a CronJob" has it; with an expression, and whether a CronJob is the one that takes it.
+const NICKNAMES: [&str; 9] =
+    ["@yearly", "@annually", "@monthly", "@weekly", "@midnight", "@hourly", "@Daily", " @daily", "@reboot"];
+/// What one of the two takes, as the table "Coming from a CronJob" has it; with an expression, and whether a
+/// CronJob is the one that takes it.
 const TAKEN_BY_ONE: [(&str, &str, bool); 11] = [
     ("`@every 1h`", "@every 1h", true),
     ("`1,,2`", "0 1,,2 * * *", true),
@@ -147,7 +151,10 @@ fn by_us(cron: &str) -> Option<Vec<i64>> {
     let schedule = serde_json::from_value(serde_json::json!({"cron": cron})).expect("a schedule");
     let calendar = Calendar::read(&schedule).ok()?;
     let begin: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
-    let all: Vec<_> = successors(Some(begin), |tick| calendar.after(*tick)).take(TICKS + 1).map(Timestamp::as_second).collect();
+    let all: Vec<_> = successors(Some(begin), |tick| calendar.after(*tick))
+        .take(TICKS + 1)
+        .map(Timestamp::as_second)
+        .collect();
     let near = all.windows(2).take_while(|pair| pair[1] - pair[0] < LOOKED_AHEAD_SECONDS);
     Some(near.map(|pair| pair[1]).collect())
 }
@@ -168,7 +175,8 @@ fn by_robfig(all: &[String]) -> Vec<Option<Vec<i64>>> {
     writes.join().expect("no panic").expect("it reads to the end");
     assert!(output.status.success(), "go run failed");
     let text = String::from_utf8(output.stdout).expect("numbers");
-    let seconds = |line: &str| line.split_whitespace().map(|number| number.parse().expect("a number")).collect();
+    let seconds =
+        |line: &str| line.split_whitespace().map(|number| number.parse().expect("a number")).collect();
     text.lines().map(|line| (line != "refused").then(|| seconds(line))).collect()
 }
 
@@ -189,7 +197,11 @@ fn thousands_of_expressions_mean_what_they_mean_in_a_cron_job() {
         if is_refused_on_purpose(cron) { by_us(cron).is_some() } else { by_us(cron) != *theirs }
     };
     let differ: Vec<_> = all.iter().zip(theirs).filter(|(cron, theirs)| differ(cron, theirs)).collect();
-    let some: Vec<_> = differ.iter().take(10).map(|(cron, theirs)| format!("{cron}: {:?}, and theirs {theirs:?}", by_us(cron))).collect();
+    let some: Vec<_> = differ
+        .iter()
+        .take(10)
+        .map(|(cron, theirs)| format!("{cron}: {:?}, and theirs {theirs:?}", by_us(cron)))
+        .collect();
     assert!(differ.is_empty(), "{} of {MANY} differ:\n{}", differ.len(), some.join("\n"));
 }
 

@@ -1,7 +1,8 @@
-//! How soon a workload is dead when its deadline has passed and its elector does not lift a finger; in a program of its own, so that nothing
-//! else is measured along.
+//! How soon a workload is dead when its deadline has passed and its elector does not lift a finger; in a
+//! program of its own, so that nothing else is measured along.
 //!
-//! Needs root, for namespaces and control groups; fails where it is not. Medians and worst cases go to `target/deadline-report.txt`.
+//! Needs root, for namespaces and control groups; fails where it is not. Medians and worst cases go to
+//! `target/deadline-report.txt`.
 
 #[path = "support/cgroup.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
@@ -58,7 +59,11 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 /// What `run` returns, by several threads, until `enough` says so; sorted.
-fn repeat<T: Ord + Send>(threads: usize, enough: impl Fn(&[T]) -> bool + Sync, run: impl Fn() -> T + Sync) -> Vec<T> {
+fn repeat<T: Ord + Send>(
+    threads: usize,
+    enough: impl Fn(&[T]) -> bool + Sync,
+    run: impl Fn() -> T + Sync,
+) -> Vec<T> {
     scripted_agent();
     let all = Mutex::new(Vec::new());
     let results = || all.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,7 +82,8 @@ fn repeat<T: Ord + Send>(threads: usize, enough: impl Fn(&[T]) -> bool + Sync, r
     all
 }
 
-/// As every container has one; without it the kernel would schedule the agent together with this test, and its workload on its own.
+/// As every container has one; without it the kernel would schedule the agent together with this test, and
+/// its workload on its own.
 fn admit(cgroup: &Cgroup, agent: &Agent) {
     let elector = agent.elector();
     let workload = eventually("the workload runs", || children(elector).first().copied());
@@ -113,12 +119,19 @@ fn a_workload_is_dead_5_ms_after_the_deadline_of_its_stopped_elector_in_100_of_1
     report::at_most("elector-stopped", "worst of all, disturbed or not (K)", worst, SMALLEST_KILL_MARGIN);
     let (number, good) = (all.len(), undisturbed(&all));
     assert!(good >= RUNS, "the machine is too busy to measure on: of {number} runs {good} were undisturbed");
-    let measured: Vec<_> = all.into_iter().filter(|(_, disturbed)| !disturbed).map(|(outlived, _)| outlived).collect();
+    let measured: Vec<_> =
+        all.into_iter().filter(|(_, disturbed)| !disturbed).map(|(outlived, _)| outlived).collect();
     report::noted("elector-stopped", "deadline to last instruction, median", measured[measured.len() / 2]);
-    report::at_most("elector-stopped", "deadline to last instruction, worst of 100", measured[measured.len() - 1], KILL);
+    report::at_most(
+        "elector-stopped",
+        "deadline to last instruction, worst of 100",
+        measured[measured.len() - 1],
+        KILL,
+    );
 }
 
-/// Agents of which only PID 1 can keep the deadline, and the disk that their electors wait for; it goes on before they are waited for.
+/// Agents of which only PID 1 can keep the deadline, and the disk that their electors wait for; it goes on
+/// before they are waited for.
 struct Hung {
     disk: FrozenDisk,
     agents: Mutex<Vec<(Agent, Cgroup)>>,
@@ -162,10 +175,21 @@ fn a_workload_is_dead_5_ms_after_the_deadline_of_an_elector_that_cannot_die_in_2
     let all = repeat(2, |runs| undisturbed(runs) >= HUNG_RUNS || runs.len() >= HUNG_RUNS * 3, || hung.run());
     let worst = all.iter().map(|(outlived, _)| *outlived).max().expect("there were runs");
     report::at_most("elector-unkillable", "worst of all, disturbed or not (K)", worst, SMALLEST_KILL_MARGIN);
-    let good: Vec<_> = all.iter().filter(|(_, disturbed)| !disturbed).map(|(outlived, _)| *outlived).collect();
-    assert!(good.len() >= HUNG_RUNS, "the machine is too busy to measure on: of {} runs {} were undisturbed", all.len(), good.len());
+    let good: Vec<_> =
+        all.iter().filter(|(_, disturbed)| !disturbed).map(|(outlived, _)| *outlived).collect();
+    assert!(
+        good.len() >= HUNG_RUNS,
+        "the machine is too busy to measure on: of {} runs {} were undisturbed",
+        all.len(),
+        good.len()
+    );
     report::noted("elector-unkillable", "deadline to last instruction, median", good[good.len() / 2]);
-    report::at_most("elector-unkillable", "deadline to last instruction, worst of 20", good[good.len() - 1], KILL);
+    report::at_most(
+        "elector-unkillable",
+        "deadline to last instruction, worst of 20",
+        good[good.len() - 1],
+        KILL,
+    );
     hung.disk.thaw();
 }
 
@@ -174,7 +198,12 @@ fn a_workload_of_16_busy_threads_with_a_fifth_of_a_processor_is_dead_within_the_
     let _alone = alone();
     let all = repeat(4, |runs| runs.len() >= STARVED_RUNS, starved);
     report::noted("cpu-200m", "deadline to last instruction, median", all[all.len() / 2]);
-    report::at_most("cpu-200m", "deadline to last instruction, worst of 12 (K)", all[all.len() - 1], SMALLEST_KILL_MARGIN);
+    report::at_most(
+        "cpu-200m",
+        "deadline to last instruction, worst of 12 (K)",
+        all[all.len() - 1],
+        SMALLEST_KILL_MARGIN,
+    );
 }
 
 fn starved() -> Duration {

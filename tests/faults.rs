@@ -1,7 +1,9 @@
-//! Real agents, each as PID 1 of a container of its own, against a real API server, while everything between and around them fails.
+//! Real agents, each as PID 1 of a container of its own, against a real API server, while everything between
+//! and around them fails.
 //!
-//! Needs root (namespaces, cgroups, mounts) and the programs that `make cluster-binaries` builds. `docs/scenarios.md` has the table of all
-//! scenarios; every one here ends with the witness's verdict: no two workloads ran at once, and tokens rose.
+//! Needs root (namespaces, cgroups, mounts) and the programs that `make cluster-binaries` builds.
+//! `docs/scenarios.md` has the table of all scenarios; every one here ends with the witness's verdict: no two
+//! workloads ran at once, and tokens rose.
 
 #[path = "support/audit.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]

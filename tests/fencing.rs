@@ -1,4 +1,5 @@
-//! The recipes of docs/fencing.md, taken from that page and run against the real servers: a stale holder is refused.
+//! The recipes of docs/fencing.md, taken from that page and run against the real servers: a stale holder is
+//! refused.
 //!
 //! `hack/stores.sh` installs what they need; without it every test that needs a server fails and says so.
 
@@ -26,8 +27,10 @@ fn no_recipe_is_left_untried() {
     let tests = [tests, [include_str!("fencing/redis.rs"), include_str!("fencing/s3.rs")]].concat();
     let names: Vec<_> = recipe::all().map(|recipe| recipe.name).collect();
     for name in &names {
-        let is_named =
-            |text: &str| text.contains(&format!("\"{name}\"")) || names.iter().any(|by| by != name && recipe::text(by).contains(name));
+        let is_named = |text: &str| {
+            text.contains(&format!("\"{name}\""))
+                || names.iter().any(|by| by != name && recipe::text(by).contains(name))
+        };
         assert!(tests.iter().any(|test| is_named(test)), "no test runs {name}");
     }
     assert!(names.len() >= 10, "the page has lost its recipes: {names:?}");

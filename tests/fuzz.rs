@@ -1,7 +1,9 @@
-//! What others wrote is never a reason to crash: everything that is parsed, and what is decided from it, under arbitrary input.
+//! What others wrote is never a reason to crash: everything that is parsed, and what is decided from it,
+//! under arbitrary input.
 //!
-//! Anybody with rights on Leases can write anything into one, and a candidate that crashed over it would take the others with it.
-//! `make fuzz CASES=1000000` goes on for longer; a failing input is printed in its smallest form.
+//! Anybody with rights on Leases can write anything into one, and a candidate that crashed over it would take
+//! the others with it. `make fuzz CASES=1000000` goes on for longer; a failing input is printed in its
+//! smallest form.
 
 #[path = "fuzz/leases.rs"]
 mod leases;
@@ -28,9 +30,9 @@ use singletonjob::lease::record::Record;
 
 /// For all that is asked of one schedule, on a busy machine.
 const LONGEST_SEARCH: Duration = Duration::from_secs(2);
-/// Characters of cron in any order, fields of numbers, fields with a name or an extension in any place, and any text.
-const CRON: &str =
-    r"[-0-9*/,?LW#+@ ]{0,20}|([-0-9*/,]{1,5} ){4}[-0-9*/,#L]{1,5}|([-0-9*/,]{0,3}(JAN|Sun|[LW0-9*])[-0-9*/,#LW]{0,3} ){5}|.*";
+/// Characters of cron in any order, fields of numbers, fields with a name or an extension in any place, and
+/// any text.
+const CRON: &str = r"[-0-9*/,?LW#+@ ]{0,20}|([-0-9*/,]{1,5} ){4}[-0-9*/,#L]{1,5}|([-0-9*/,]{0,3}(JAN|Sun|[LW0-9*])[-0-9*/,#LW]{0,3} ){5}|.*";
 
 /// One thing after another that a candidate may meet.
 #[derive(Clone, Debug)]
@@ -64,7 +66,8 @@ struct Life {
 impl Life {
     fn new() -> Self {
         let boot = Duration::from_secs(1000);
-        let now = Now { at: Moment { boot, raw: boot }, wall: "2026-11-21T12:00:00Z".parse().expect("a time") };
+        let now =
+            Now { at: Moment { boot, raw: boot }, wall: "2026-11-21T12:00:00Z".parse().expect("a time") };
         Self { elector: Elector::new(candidate(), now), now, started: false, seen: None, asked: Vec::new() }
     }
 
@@ -85,7 +88,9 @@ impl Life {
             }
             Event::Gone => self.step(Input::Missing),
             Event::Answered(how) => self.answer(how),
-            Event::Ended(code) if self.started => self.step(Input::Told(Fact::WorkloadEnded(Exit::Code(code)))),
+            Event::Ended(code) if self.started => {
+                self.step(Input::Told(Fact::WorkloadEnded(Exit::Code(code))));
+            }
             Event::Ended(_) => {}
             Event::Waits(milliseconds) => self.wait(Duration::from_millis(u64::from(milliseconds))),
         }

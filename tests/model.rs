@@ -1,7 +1,8 @@
 //! Every order in which things can happen to a few candidates, within bounds, against the elector itself.
 //!
-//! What is claimed of it is in `model/world/oracle.rs`, the bounds are in `model/worlds.rs`. That each rule of the elector is needed for that
-//! is shown in `mutants.rs`; here, that each assumption about the environment is.
+//! What is claimed of it is in `model/world/oracle.rs`, the bounds are in `model/worlds.rs`. That each rule
+//! of the elector is needed for that is shown in `mutants.rs`; here, that each assumption about the
+//! environment is.
 
 mod model {
     use singletonjob::lease;
@@ -23,7 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// For each larger world, in seconds, unless `MODEL_SECONDS` says otherwise.
 const LARGER_PATIENCE: u64 = 1800;
 
-/// Searches them one after the other, and says what was found; demands that nothing is broken, and that something happened.
+/// Searches them one after the other, and says what was found; demands that nothing is broken, and that
+/// something happened.
 fn hold_in(worlds: &[World], patience: Duration) -> Vec<Found> {
     let found: Vec<_> = worlds
         .iter()
@@ -34,7 +36,8 @@ fn hold_in(worlds: &[World], patience: Duration) -> Vec<Found> {
         })
         .collect();
     let failed = |found: &Found| found.broken.is_some() || found.is_empty();
-    let failures: Vec<_> = worlds.iter().zip(&found).filter(|(_, found)| failed(found)).map(|(world, _)| world.name).collect();
+    let failures: Vec<_> =
+        worlds.iter().zip(&found).filter(|(_, found)| failed(found)).map(|(world, _)| world.name).collect();
     assert!(failures.is_empty(), "broken, or nothing happened: {failures:?}");
     found
 }
@@ -49,12 +52,16 @@ fn every_claim_holds_in_every_world() {
 #[test]
 #[ignore = "takes hours and much memory: make model"]
 fn every_claim_holds_in_larger_worlds() {
-    let patience = std::env::var("MODEL_SECONDS").map_or(LARGER_PATIENCE, |seconds| seconds.parse().expect("seconds"));
+    let patience =
+        std::env::var("MODEL_SECONDS").map_or(LARGER_PATIENCE, |seconds| seconds.parse().expect("seconds"));
     let larger: Vec<_> = worlds::all().iter().flat_map(worlds::larger).collect();
     let found = hold_in(&larger, Duration::from_secs(patience));
     let states: usize = found.iter().map(|found| found.states).sum();
     let exhausted = found.iter().filter(|found| found.exhausted).count();
-    println!("{states} states in {} worlds, {exhausted} of them searched to their ends; every claim holds", found.len());
+    println!(
+        "{states} states in {} worlds, {exhausted} of them searched to their ends; every claim holds",
+        found.len()
+    );
 }
 
 fn is_caught(world: &str, breach: Breach) {

@@ -1,8 +1,9 @@
 //! Every rule of the elector is needed: without it the model notices.
 //!
-//! A mutant is a change of the elector's source text. Each is compiled as a module of one scratch crate, together with a copy of the model, so
-//! that the very same worlds drive it; production code has no switches for that. The scratch crate has the dependencies of this one, by the
-//! same lock file, features, profile and target directory: nothing but itself is compiled, and only where something has changed.
+//! A mutant is a change of the elector's source text. Each is compiled as a module of one scratch crate,
+//! together with a copy of the model, so that the very same worlds drive it; production code has no switches
+//! for that. The scratch crate has the dependencies of this one, by the same lock file, features, profile and
+//! target directory: nothing but itself is compiled, and only where something has changed.
 //!
 //! That the elector as it is breaks nothing in these worlds is what `model.rs` shows.
 
@@ -35,7 +36,8 @@ fn every_rule_of_the_elector_is_needed() {
     write_crate(&scratch);
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target directory");
     let mut cargo = Command::new(env!("CARGO"));
-    // What cargo tells this test of its package would make build scripts run anew, and what depends on them be compiled twice every time.
+    // What cargo tells this test of its package would make build scripts run anew, and what depends on them
+    // be compiled twice every time.
     for (name, _) in env::vars_os().filter(|(name, _)| is_of_the_package(name)) {
         cargo.env_remove(name);
     }
@@ -44,7 +46,10 @@ fn every_rule_of_the_elector_is_needed() {
         .arg(scratch.join("Cargo.toml"))
         .arg("--target-dir")
         .arg(target);
-    assert!(cargo.status().expect("cargo runs").success(), "a mutant does not compile, or was not noticed: see above");
+    assert!(
+        cargo.status().expect("cargo runs").success(),
+        "a mutant does not compile, or was not noticed: see above"
+    );
 }
 
 fn is_of_the_package(variable: &OsStr) -> bool {
@@ -62,8 +67,11 @@ fn write_crate(scratch: &Path) {
 /// The same dependencies of others, so that what they were built as fits.
 fn manifest() -> String {
     let own = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).expect("a manifest");
-    let of_interest = |section: &&str| section.starts_with("dependencies]") || section.starts_with("dev-dependencies]");
-    let of_others = |section: &str| section.lines().filter(|line| !line.contains("path = ")).collect::<Vec<_>>().join("\n");
+    let of_interest =
+        |section: &&str| section.starts_with("dependencies]") || section.starts_with("dev-dependencies]");
+    let of_others = |section: &str| {
+        section.lines().filter(|line| !line.contains("path = ")).collect::<Vec<_>>().join("\n")
+    };
     let sections: Vec<_> = own.split("\n[").filter(of_interest).map(of_others).collect();
     let dependencies = format!("[{}\n", sections.join("\n["));
     format!(
@@ -78,7 +86,8 @@ fn program() -> String {
     let mut modules = format!("mod sound {{ {MODULES_BELOW} }}\n");
     let mut hunts = String::new();
     for Mutant { name, breaks, world, .. } in MUTANTS {
-        writeln!(modules, "mod {name} {{ pub mod lease; pub mod search; pub mod world; pub mod worlds; }}").expect("to memory");
+        writeln!(modules, "mod {name} {{ pub mod lease; pub mod search; pub mod world; pub mod worlds; }}")
+            .expect("to memory");
         writeln!(hunts, "        hunt!({name}, {breaks:?}, {world:?}),").expect("to memory");
     }
     format!(
@@ -98,7 +107,8 @@ macro_rules! hunt {
 }
 ";
 
-/// What is below the elector is its own only where it is changed: compiling it takes longer than compiling the elector.
+/// What is below the elector is its own only where it is changed: compiling it takes longer than compiling
+/// the elector.
 fn write_module(folder: &Path, mutant: &Mutant) {
     let change = |path: &Path, text: String| mutated(path, text, mutant);
     write_lease(&ELECTOR, &folder.join("lease"), &change);

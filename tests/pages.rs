@@ -8,7 +8,8 @@ const SCENARIOS: &str = include_str!("../docs/scenarios.md");
 const HOW_MANY_SCENARIOS: u32 = 62;
 const COMING_FROM: &str = include_str!("../docs/coming-from.md");
 /// Systems that people come from: each has a section.
-const SYSTEMS: [&str; 8] = ["Pulsar", "Redlock", "Spring", "Curator", "Hazelcast", "etcd", "Database locks", "Redisson"];
+const SYSTEMS: [&str; 8] =
+    ["Pulsar", "Redlock", "Spring", "Curator", "Hazelcast", "etcd", "Database locks", "Redisson"];
 
 /// Names of functions below `folder`, or in that file, that follow `#[test]` or `#[tokio::test]`.
 fn tests_in(folder: &str) -> BTreeSet<String> {
@@ -38,7 +39,8 @@ fn existing() -> BTreeSet<String> {
 fn named(text: &str) -> BTreeSet<String> {
     let quoted = text.split('`').skip(1).step_by(2);
     let names = quoted.filter(|word| {
-        word.matches('_').count() > 1 && word.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        word.matches('_').count() > 1
+            && word.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase() || byte.is_ascii_digit())
     });
     names.map(str::to_owned).collect()
 }
@@ -59,7 +61,8 @@ fn every_test_that_is_named_exists() {
 
 #[test]
 fn every_scenario_is_there_once_and_in_order() {
-    let rows = SCENARIOS.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse::<u32>().ok());
+    let rows =
+        SCENARIOS.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse::<u32>().ok());
     assert!(rows.eq(1..=HOW_MANY_SCENARIOS));
 }
 
@@ -74,7 +77,9 @@ fn every_test_of_faults_is_a_scenario() {
 fn every_system_that_people_come_from_has_a_section_and_every_row_names_a_test_in_its_last_column() {
     let sections: Vec<_> = COMING_FROM.split("\n## ").skip(1).collect();
     for system in SYSTEMS {
-        let of_it = sections.iter().find(|section| section.lines().next().is_some_and(|heading| heading.contains(system)));
+        let of_it = sections
+            .iter()
+            .find(|section| section.lines().next().is_some_and(|heading| heading.contains(system)));
         let section = of_it.unwrap_or_else(|| panic!("docs/coming-from.md has no section about {system}"));
         assert!(section.contains("](https://"), "{system}: no link to its own documentation");
     }

@@ -1,5 +1,5 @@
-//! The controller under everything that can happen to it between two requests: killed, refused, left without an answer, told late. Whatever it
-//! is, in the end there is what would have been there without it.
+//! The controller under everything that can happen to it between two requests: killed, refused, left without
+//! an answer, told late. Whatever it is, in the end there is what would have been there without it.
 
 #[path = "robustness/agents.rs"]
 mod agents;
@@ -48,18 +48,28 @@ fn plans(fault: Fault, stride: usize) -> Vec<(String, Plan)> {
 /// Tells each story with its plan, and demands the end that it has without one.
 async fn tell_all(theatre: &Theatre, plans: Vec<(String, Plan)>) -> Vec<Told> {
     let (undisturbed, _) = theatre.undisturbed().await;
-    let stories = stream::iter(plans).map(|(namespace, plan)| theatre.tell(namespace, plan, undisturbed.clone()));
+    let stories =
+        stream::iter(plans).map(|(namespace, plan)| theatre.tell(namespace, plan, undisturbed.clone()));
     let told: Vec<_> = stories.buffer_unordered(ABREAST).collect().await;
     let failed: Vec<_> = told.iter().filter_map(|story| story.as_ref().err()).map(String::as_str).collect();
     assert!(failed.is_empty(), "{} of {} went wrong:\n{}", failed.len(), told.len(), failed.join("\n"));
     told.into_iter().flatten().collect()
 }
 
-/// One line for whoever reads the log of a run; demands that `faults` have happened to nearly all requests that an undisturbed story needs.
+/// One line for whoever reads the log of a run; demands that `faults` have happened to nearly all requests
+/// that an undisturbed story needs.
 fn count(told: &[Told], faults: &[Fault], undisturbed: usize) {
-    let pairs: BTreeSet<_> = told.iter().flat_map(|story| &story.faults).map(|(number, fault)| (*number, format!("{fault:?}"))).collect();
+    let pairs: BTreeSet<_> = told
+        .iter()
+        .flat_map(|story| &story.faults)
+        .map(|(number, fault)| (*number, format!("{fault:?}")))
+        .collect();
     let requests: usize = told.iter().map(|story| story.requests).sum();
-    eprintln!("{faults:?}: {} stories, {requests} requests, of which {} were hit, each at another place", told.len(), pairs.len());
+    eprintln!(
+        "{faults:?}: {} stories, {requests} requests, of which {} were hit, each at another place",
+        told.len(),
+        pairs.len()
+    );
     let early = pairs.iter().filter(|(number, _)| *number <= undisturbed).count();
     assert!(early * 10 >= undisturbed * faults.len() * 9, "{early} places among the first {undisturbed}");
 }

@@ -1,4 +1,5 @@
-//! A schedule, on a real API server: its ticks, and what a person asks for in between, while controllers die and are two.
+//! A schedule, on a real API server: its ticks, and what a person asks for in between, while controllers die
+//! and are two.
 
 #[path = "controller/bench.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
@@ -69,7 +70,11 @@ impl Asked {
             if run.number >= number {
                 seen.get_or_insert_with(Instant::now);
             }
-            assert!(seen.is_some() || started.elapsed() < patience, "run {number} is not asked for: {:?}", self.0);
+            assert!(
+                seen.is_some() || started.elapsed() < patience,
+                "run {number} is not asked for: {:?}",
+                self.0
+            );
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -87,7 +92,11 @@ async fn finish(bench: &Bench, number: u32) {
 
 async fn ask(bench: &Bench, text: &str) {
     let asked = json!({"metadata": {"annotations": {RUN_REQUESTED_AT: text}}});
-    bench.api::<SingletonJob>().patch("web", &PatchParams::default(), &Patch::Merge(asked)).await.expect("stored");
+    bench
+        .api::<SingletonJob>()
+        .patch("web", &PatchParams::default(), &Patch::Merge(asked))
+        .await
+        .expect("stored");
 }
 
 /// Waits where the next full minute is too near to look before it at what comes then.
@@ -100,7 +109,8 @@ async fn clear_of_a_tick() {
 
 fn ready(job: &SingletonJob, reason: &str) -> bool {
     let conditions = job.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
-    find_condition(&conditions, types::READY).is_some_and(|ready| ready.status == "True" && ready.reason == reason)
+    find_condition(&conditions, types::READY)
+        .is_some_and(|ready| ready.status == "True" && ready.reason == reason)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -109,13 +119,18 @@ async fn a_tick_and_a_request_become_one_run_each_although_controllers_die_and_a
     clear_of_a_tick().await;
     bench.apply("web", json!({"schedule": {"cron": "* * * * *"}})).await;
     let next = |job: &SingletonJob| job.status.as_ref().and_then(|status| status.next_schedule_time.clone());
-    let Time(tick) = next(&bench.until("web", "waiting for its tick", |job| next(job).is_some()).await).expect("just seen");
+    let Time(tick) = next(&bench.until("web", "waiting for its tick", |job| next(job).is_some()).await)
+        .expect("just seen");
     bench.controller.abort();
     let _both = [Duration::ZERO, LIFE / 2].map(|first| Dying(dying(&bench, first)));
     let mut asked = Asked::default();
     asked.until(&bench, 1, Duration::from_secs(70)).await;
     finish(&bench, 1).await;
-    bench.until("web", "told of the end", |job| job.status.as_ref().is_some_and(|status| status.succeeded_runs == Some(1))).await;
+    bench
+        .until("web", "told of the end", |job| {
+            job.status.as_ref().is_some_and(|status| status.succeeded_runs == Some(1))
+        })
+        .await;
     ask(&bench, "once").await;
     asked.until(&bench, 2, PATIENCE).await;
     assert_eq!(asked.0, [(0, None), (1, Some(tick)), (2, None)]);
@@ -123,8 +138,14 @@ async fn a_tick_and_a_request_become_one_run_each_although_controllers_die_and_a
         job.status.as_ref().is_some_and(|status| status.last_handled_run_request.as_deref() == Some("once"))
     });
     let status = job.await.status.expect("a status");
-    assert_eq!((status.last_schedule_time, status.runs[0].scheduled_time.clone()), (Some(Time(tick)), Some(Time(tick))));
-    assert_eq!((status.succeeded_runs, status.runs.len(), status.run.map(|run| run.number)), (Some(1), 1, Some(2)));
+    assert_eq!(
+        (status.last_schedule_time, status.runs[0].scheduled_time.clone()),
+        (Some(Time(tick)), Some(Time(tick)))
+    );
+    assert_eq!(
+        (status.succeeded_runs, status.runs.len(), status.run.map(|run| run.number)),
+        (Some(1), 1, Some(2))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -141,9 +162,16 @@ async fn a_schedule_waits_in_peace_is_corrected_suspended_and_run_on_request() {
     assert_eq!(bench.pods().await.len(), 0);
     bench.apply("web", schedule("0 0 1 1 *")).await;
     let job = bench.until("web", "scheduled", |job| ready(job, "Scheduled")).await;
-    assert!(job.status.as_ref().is_some_and(|status| status.next_schedule_time.is_some() && status.missed_runs == Some(0)));
+    assert!(
+        job.status
+            .as_ref()
+            .is_some_and(|status| status.next_schedule_time.is_some() && status.missed_runs == Some(0))
+    );
     bench.settled("web", 2).await;
-    assert!(bench.pods().await.iter().all(|pod| pod.labels()[MADE_FOR_RUN] == "1"), "made for the run to come");
+    assert!(
+        bench.pods().await.iter().all(|pod| pod.labels()[MADE_FOR_RUN] == "1"),
+        "made for the run to come"
+    );
     let mut suspended = schedule("0 0 1 1 *");
     suspended["suspend"] = json!(true);
     bench.apply("web", suspended).await;

@@ -77,7 +77,13 @@ fn simulate(settings: Settings, duration: Duration) -> Result<Coverage, String> 
 /// All that a seed stands for.
 fn settings(seed: u64) -> Settings {
     let agents = 2 + usize::try_from(seed % 4).expect("small");
-    Settings { seed, agents, climate: Climate::of(seed), unreachable: unreachable(seed), mutant: Mutant::Nothing }
+    Settings {
+        seed,
+        agents,
+        climate: Climate::of(seed),
+        unreachable: unreachable(seed),
+        mutant: Mutant::Nothing,
+    }
 }
 
 /// What is done about silent holders: mostly the default.
@@ -100,7 +106,9 @@ fn hour(seed: u64) -> Coverage {
 
 fn number(variable: &str, default: u64) -> u64 {
     let set = std::env::var(variable).ok();
-    set.map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{variable}={value} is not a number")))
+    set.map_or(default, |value| {
+        value.parse().unwrap_or_else(|_| panic!("{variable}={value} is not a number"))
+    })
 }
 
 /// `SIMULATION_HOURS` says how many, `SIMULATION_SEED` from which seed on.
@@ -137,14 +145,24 @@ fn the_same_seed_plays_the_same_story() {
 fn kept_seeds_do_what_they_are_kept_for() {
     for (seed, why, shows) in KEPT {
         let other = || (1..=HOURS).find(|seed| shows(&hour(*seed)));
-        assert!(shows(&hour(seed)), "seed {seed} is kept for this, and does not show it any more: {why}; {:?} does", other());
+        assert!(
+            shows(&hour(seed)),
+            "seed {seed} is kept for this, and does not show it any more: {why}; {:?} does",
+            other()
+        );
     }
 }
 
 /// Until a broken world shows it: what was found.
 fn found(mutant: Mutant, faults: &[Fault]) -> String {
     let climate = || Climate::only(faults, (5_000, 60_000));
-    let settings = |seed| Settings { seed, agents: 3, climate: climate(), unreachable: UnreachableHolder::default(), mutant };
+    let settings = |seed| Settings {
+        seed,
+        agents: 3,
+        climate: climate(),
+        unreachable: UnreachableHolder::default(),
+        mutant,
+    };
     let story = (1..=20).find_map(|seed| simulate(settings(seed), 10 * MINUTE).err());
     let story = story.unwrap_or_else(|| panic!("{mutant:?} was not found out"));
     story.lines().next_back().unwrap_or_default().to_owned()
@@ -178,7 +196,13 @@ fn candidates_that_sleep_or_spin_are_found_out() {
 /// In a world without faults but one, `at` a time.
 fn world_of(seed: u64, lease_seconds: i32) -> World {
     let unreachable = UnreachableHolder::default();
-    let mut world = World::new(Settings { seed, agents: 3, climate: Climate::quiet(), unreachable, mutant: Mutant::Nothing });
+    let mut world = World::new(Settings {
+        seed,
+        agents: 3,
+        climate: Climate::quiet(),
+        unreachable,
+        mutant: Mutant::Nothing,
+    });
     world.controller.set_timing(controller::timing(lease_seconds, None, None, None));
     world
 }
@@ -191,7 +215,8 @@ fn seeds() -> impl Iterator<Item = u64> {
 fn all_crash(policy: UnreachableHolderPolicy) -> World {
     let unreachable = UnreachableHolder { policy, delay_seconds: 0 };
     let climate = Climate::quiet();
-    let mut world = World::new(Settings { seed: 1, agents: 3, climate, unreachable, mutant: Mutant::Nothing });
+    let mut world =
+        World::new(Settings { seed: 1, agents: 3, climate, unreachable, mutant: Mutant::Nothing });
     world.controller.set_timing(controller::timing(15, None, None, None));
     world.run(5 * MINUTE).expect("nothing happens");
     world.controller.away_until = 10 * MINUTE;
@@ -201,7 +226,9 @@ fn all_crash(policy: UnreachableHolderPolicy) -> World {
 
 #[test]
 fn under_a_stricter_policy_nobody_starts_while_nobody_says_that_the_holder_is_gone() {
-    for (policy, running) in [(UnreachableHolderPolicy::AfterLeaseExpiry, 1), (UnreachableHolderPolicy::AfterPodGone, 0)] {
+    for (policy, running) in
+        [(UnreachableHolderPolicy::AfterLeaseExpiry, 1), (UnreachableHolderPolicy::AfterPodGone, 0)]
+    {
         let mut world = all_crash(policy);
         let verdict = world.run(10 * MINUTE - Duration::from_secs(1));
         assert_eq!(verdict, Ok(()), "{}", world.judge.trace.story("without a controller"));
@@ -215,13 +242,34 @@ fn under_a_stricter_policy_nobody_starts_while_nobody_says_that_the_holder_is_go
 /// Some have heard of the last change, some of the one before, and some are new and know of the last alone.
 #[test]
 fn a_lease_that_is_made_shorter_and_longer_again_and_again_is_safe_at_every_step() {
-    let faults = [Fault::TimingChanged, Fault::TimingChanged, Fault::NodeCut, Fault::AnswersLost, Fault::ElectorStopped];
-    let more = [Fault::TimingChanged, Fault::ContainerKilled, Fault::CacheLags, Fault::LeaseDeleted, Fault::ControllerAway];
+    let faults = [
+        Fault::TimingChanged,
+        Fault::TimingChanged,
+        Fault::NodeCut,
+        Fault::AnswersLost,
+        Fault::ElectorStopped,
+    ];
+    let more = [
+        Fault::TimingChanged,
+        Fault::ContainerKilled,
+        Fault::CacheLags,
+        Fault::LeaseDeleted,
+        Fault::ControllerAway,
+    ];
     for seed in seeds() {
         let climate = Climate::only(&[faults, more].concat(), (500, 15_000));
-        let settings = Settings { seed, agents: 4, climate, unreachable: UnreachableHolder::default(), mutant: Mutant::Nothing };
+        let settings = Settings {
+            seed,
+            agents: 4,
+            climate,
+            unreachable: UnreachableHolder::default(),
+            mutant: Mutant::Nothing,
+        };
         let coverage = simulate(settings, HOUR / 4).unwrap_or_else(|story| panic!("seed {seed}\n{story}"));
-        assert!(coverage.faults[&Fault::TimingChanged] > 10 && coverage.takeovers.contains_key("expired"), "seed {seed}");
+        assert!(
+            coverage.faults[&Fault::TimingChanged] > 10 && coverage.takeovers.contains_key("expired"),
+            "seed {seed}"
+        );
     }
 }
 
@@ -231,7 +279,13 @@ fn a_candidate_that_ends_without_knowing_whether_it_holds_the_lease_gives_it_bac
     let faults = [Fault::AnswersLost, Fault::Drain, Fault::Drain, Fault::ContainerKilled];
     let ended = |seed| {
         let climate = Climate::only(&faults, (500, 8_000));
-        let settings = Settings { seed, agents: 4, climate, unreachable: UnreachableHolder::default(), mutant: Mutant::Nothing };
+        let settings = Settings {
+            seed,
+            agents: 4,
+            climate,
+            unreachable: UnreachableHolder::default(),
+            mutant: Mutant::Nothing,
+        };
         let coverage = simulate(settings, HOUR / 2).unwrap_or_else(|story| panic!("seed {seed}\n{story}"));
         coverage.endings.get(coverage::IN_DOUBT).copied().unwrap_or(0)
     };

@@ -1,4 +1,5 @@
-//! The witness itself: what it writes must be what happened, or nothing that is measured with it means anything.
+//! The witness itself: what it writes must be what happened, or nothing that is measured with it means
+//! anything.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -16,7 +17,10 @@ mod witness;
 fn start(directory: &Path, arguments: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_witness"));
     command.args(arguments).env("WITNESS_DIRECTORY", directory).stdout(Stdio::null());
-    command.env("SINGLETONJOB_FENCING_TOKEN", "41").env("SINGLETONJOB_RUN", "1").env("SINGLETONJOB_ATTEMPT", "2");
+    command
+        .env("SINGLETONJOB_FENCING_TOKEN", "41")
+        .env("SINGLETONJOB_RUN", "1")
+        .env("SINGLETONJOB_ATTEMPT", "2");
     command.spawn().expect("the witness starts")
 }
 
@@ -78,7 +82,10 @@ fn a_killed_witness_leaves_its_last_instruction_behind() {
     signal(&child, Signal::SIGKILL);
     child.wait().expect("it is dead");
     let record = only(directory.path());
-    assert!(record.last >= beats && beats > early && record.last < boot(), "{record:?}, and seen at {beats:?}");
+    assert!(
+        record.last >= beats && beats > early && record.last < boot(),
+        "{record:?}, and seen at {beats:?}"
+    );
     assert_eq!(record.exit, None);
 }
 

@@ -32,7 +32,8 @@ pub mod types {
     pub const LAST_RUN_SUCCEEDED: &str = "LastRunSucceeded";
 }
 
-/// Condition reasons. Those that quote another program (`ErrImagePull`, `Unschedulable`) pass through and are not listed.
+/// Condition reasons. Those that quote another program (`ErrImagePull`, `Unschedulable`) pass through and are
+/// not listed.
 pub mod reasons {
     /// The controller has not looked yet; the schema's default status says so.
     pub const PENDING: &str = "Pending";
@@ -66,7 +67,8 @@ pub mod reasons {
     pub const HELD: &str = "Held";
     /// The holder fell silent; its lease has run out.
     pub const EXPIRED: &str = "Expired";
-    /// The holder recorded how its attempt ended, and could not give the Lease back: a process in its container survived SIGKILL.
+    /// The holder recorded how its attempt ended, and could not give the Lease back: a process in its
+    /// container survived SIGKILL.
     pub const OUTCOME_RECORDED: &str = "OutcomeRecorded";
     /// The Lease's `resourceVersion` is not above the highest fencing token known: no candidate acquires it.
     pub const TOKEN_TOO_LOW: &str = "TokenTooLow";
@@ -168,10 +170,17 @@ impl Statement {
     }
 }
 
-/// Puts `statement` into `conditions`, in the place of the one of that type. `lastTransitionTime` is `now` only where the status changed.
-pub fn set_condition(conditions: &mut Vec<Condition>, statement: Statement, generation: Option<i64>, now: &Time) {
+/// Puts `statement` into `conditions`, in the place of the one of that type. `lastTransitionTime` is `now`
+/// only where the status changed.
+pub fn set_condition(
+    conditions: &mut Vec<Condition>,
+    statement: Statement,
+    generation: Option<i64>,
+    now: &Time,
+) {
     let known = conditions.iter().position(|condition| condition.type_ == statement.type_);
-    let since = known.map(|index| &conditions[index]).filter(|condition| condition.status == statement.status());
+    let since =
+        known.map(|index| &conditions[index]).filter(|condition| condition.status == statement.status());
     let condition = Condition {
         last_transition_time: since.map_or(now, |condition| &condition.last_transition_time).clone(),
         status: statement.status().to_owned(),
@@ -213,7 +222,12 @@ mod tests {
 
     fn held(second: i64) -> Vec<Condition> {
         let mut conditions = Vec::new();
-        set_condition(&mut conditions, Statement::yes(types::HELD, reasons::HELD, "by a"), Some(1), &at(second));
+        set_condition(
+            &mut conditions,
+            Statement::yes(types::HELD, reasons::HELD, "by a"),
+            Some(1),
+            &at(second),
+        );
         conditions
     }
 
@@ -229,7 +243,12 @@ mod tests {
     #[test]
     fn another_status_moves_the_transition_time() {
         let mut conditions = held(10);
-        set_condition(&mut conditions, Statement::no(types::HELD, reasons::RELEASED, "free"), Some(1), &at(20));
+        set_condition(
+            &mut conditions,
+            Statement::no(types::HELD, reasons::RELEASED, "free"),
+            Some(1),
+            &at(20),
+        );
         assert_eq!((&*conditions[0].status, &conditions[0].last_transition_time), ("False", &at(20)));
         assert!(!is_true(&conditions, types::HELD));
     }
@@ -237,7 +256,12 @@ mod tests {
     #[test]
     fn conditions_keep_their_order_and_one_that_no_longer_applies_goes() {
         let mut conditions = held(10);
-        set_condition(&mut conditions, Statement::unknown(types::READY, reasons::PENDING, "waiting"), None, &at(11));
+        set_condition(
+            &mut conditions,
+            Statement::unknown(types::READY, reasons::PENDING, "waiting"),
+            None,
+            &at(11),
+        );
         set_condition(&mut conditions, Statement::yes(types::HELD, reasons::HELD, "by c"), None, &at(12));
         let order: Vec<_> = conditions.iter().map(|condition| condition.type_.as_str()).collect();
         assert_eq!(order, [types::HELD, types::READY]);

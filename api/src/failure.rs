@@ -9,15 +9,17 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FailurePolicy {
-    /// Looked at in order whenever the workload ends by itself with an exit code other than 0, or because its liveness probe failed. The
-    /// first that matches decides; where none does, the failure counts towards `backoffLimit`. Interruptions (drain, handover, suspension)
-    /// never count and no rule is asked about them. At most 20.
+    /// Looked at in order whenever the workload ends by itself with an exit code other than 0, or because its
+    /// liveness probe failed. The first that matches decides; where none does, the failure counts towards
+    /// `backoffLimit`. Interruptions (drain, handover, suspension) never count and no rule is asked about
+    /// them. At most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(length(max = 20)))]
     pub rules: Vec<FailureRule>,
 
-    /// What it means when an attempt is lost together with its holder: its node or agent died, or it could not renew its lease in time.
-    /// `Count`: it counts towards `backoffLimit`. `Ignore`: it does not. Defaults to `Count`.
+    /// What it means when an attempt is lost together with its holder: its node or agent died, or it could
+    /// not renew its lease in time. `Count`: it counts towards `backoffLimit`. `Ignore`: it does not.
+    /// Defaults to `Count`.
     #[serde(default)]
     pub on_lease_loss: LeaseLossAction,
 }
@@ -30,12 +32,14 @@ pub struct FailureRule {
     /// Which exit codes this rule is about.
     pub on_exit_codes: OnExitCodes,
 
-    /// What follows. `FailRun`: the run has failed, at once. `Ignore`: the failure does not count towards `backoffLimit`; the next attempt
-    /// waits for its back-off all the same. `Count`: it counts, as without a rule.
+    /// What follows. `FailRun`: the run has failed, at once. `Ignore`: the failure does not count towards
+    /// `backoffLimit`; the next attempt waits for its back-off all the same. `Count`: it counts, as without a
+    /// rule.
     pub action: FailureAction,
 }
 
-/// A set of exit codes. A workload that was ended by a signal has 128 plus the signal's number, as in a shell: 137 for SIGKILL.
+/// A set of exit codes. A workload that was ended by a signal has 128 plus the signal's number, as in a
+/// shell: 137 for SIGKILL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -43,7 +47,8 @@ pub struct OnExitCodes {
     /// `In`: the exit code must be one of `values`. `NotIn`: it must be none of them.
     pub operator: ExitCodesOperator,
 
-    /// Exit codes from 0 to 255, at least one and at most 255 of them. 0 is success and may stand only with `NotIn`.
+    /// Exit codes from 0 to 255, at least one and at most 255 of them. 0 is success and may stand only with
+    /// `NotIn`.
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 255)))]
     pub values: Vec<ExitCode>,
 }

@@ -1,16 +1,18 @@
 //! What users write and read: the `SingletonJob` of `singletonjob.dev/v1alpha1`.
 //!
 //! # Guarantees
-//! - Every default and every rule is in the schema itself: a client that reads an object from the API server reads a valid one. What the schema
-//!   accepts is obeyed; a field without behaviour does not exist.
+//! - Every default and every rule is in the schema itself: a client that reads an object from the API server
+//!   reads a valid one. What the schema accepts is obeyed; a field without behaviour does not exist.
 //! - Nothing here does I/O, reads a clock or knows a client.
 //!
 //! # Layout
-//! - [`spec`]: what the user asks for, and the meaning of what was left out; [`failure`] is the part about failures, [`takeover`] the one
-//!   about who should hold and when another candidate takes over, [`readiness`] the one about which candidates a Service routes to.
+//! - [`spec`]: what the user asks for, and the meaning of what was left out; [`failure`] is the part about
+//!   failures, [`takeover`] the one about who should hold and when another candidate takes over,
+//!   [`readiness`] the one about which candidates a Service routes to.
 //! - [`status`]: what the controller answers.
 //! - [`conditions`]: their types and reasons, and how a list of them is kept.
-//! - [`schema`]: the definition that is installed; `rules` are what it refuses, `template` what it makes of the pod.
+//! - [`schema`]: the definition that is installed; `rules` are what it refuses, `template` what it makes of
+//!   the pod.
 
 pub mod conditions;
 pub mod failure;

@@ -1,14 +1,16 @@
 //! What is refused at admission, and what each refusal tells the user to write instead.
 //!
-//! The rules run in the API server, in CEL. They know nothing but the object, so the names and the arithmetic that other modules own are
-//! written out here once more; `tests/crd.rs` holds both against each other on a real API server.
+//! The rules run in the API server, in CEL. They know nothing but the object, so the names and the arithmetic
+//! that other modules own are written out here once more; `tests/crd.rs` holds both against each other on a
+//! real API server.
 
 use kube::core::{Message, Rule};
 
 const ROOT: &str = "";
 const SPEC: &str = "/properties/spec";
 const COMPLETION_POLICY: &str = "/properties/spec/properties/completionPolicy";
-const EXIT_CODES: &str = "/properties/spec/properties/failurePolicy/properties/rules/items/properties/onExitCodes";
+const EXIT_CODES: &str =
+    "/properties/spec/properties/failurePolicy/properties/rules/items/properties/onExitCodes";
 const CONCURRENCY_POLICY: &str = "/properties/spec/properties/schedule/properties/concurrencyPolicy";
 const LEASE: &str = "/properties/spec/properties/lease";
 const TAKEOVER: &str = "/properties/spec/properties/takeover";
@@ -16,19 +18,22 @@ const MATCH_EXPRESSION: &str = "/properties/spec/properties/takeover/properties/
                                 /properties/matchExpressions/items";
 const MATCH_FIELD: &str = "/properties/spec/properties/takeover/properties/preferredNodes/items/properties/preference\
                            /properties/matchFields/items";
-const TEMPLATE_ANNOTATIONS: &str = "/properties/spec/properties/template/properties/metadata/properties/annotations";
+const TEMPLATE_ANNOTATIONS: &str =
+    "/properties/spec/properties/template/properties/metadata/properties/annotations";
 const TEMPLATE_LABELS: &str = "/properties/spec/properties/template/properties/metadata/properties/labels";
 const POD: &str = "/properties/spec/properties/template/properties/spec";
 
 /// Name of the gated container, seen from the spec.
-const WORKLOAD: &str = "(has(self.workloadContainer) ? self.workloadContainer : self.template.spec.containers[0].name)";
+const WORKLOAD: &str =
+    "(has(self.workloadContainer) ? self.workloadContainer : self.template.spec.containers[0].name)";
 /// The `restartPolicy` that the completion policy implies, seen from the spec.
 const RESTART_POLICY: &str = "(self.completionPolicy == 'Never' ? 'Always' : 'Never')";
 const CONTAINERS: &str = ".template.spec.containers";
 
 /// Each rule with the place in the schema where it stands.
 pub(super) fn all() -> Vec<(&'static str, Rule)> {
-    let mut rules = vec![(ROOT, name()), (COMPLETION_POLICY, completion_policy()), (EXIT_CODES, exit_codes())];
+    let mut rules =
+        vec![(ROOT, name()), (COMPLETION_POLICY, completion_policy()), (EXIT_CODES, exit_codes())];
     rules.extend(of_spec().map(|rule| (SPEC, rule)));
     rules.extend(of_service().map(|rule| (SPEC, rule)));
     rules.extend(of_schedule().map(|rule| (SPEC, rule)));
@@ -62,20 +67,25 @@ fn name() -> Rule {
 }
 
 fn completion_policy() -> Rule {
-    Rule::new("self == oldSelf").message("completionPolicy cannot be changed: delete this SingletonJob first, or use another name")
+    Rule::new("self == oldSelf")
+        .message("completionPolicy cannot be changed: delete this SingletonJob first, or use another name")
 }
 
 fn concurrency_policy() -> Rule {
-    Rule::new("self != 'Allow'").message("use Forbid, Replace or Enqueue: runs of a SingletonJob never overlap")
+    Rule::new("self != 'Allow'")
+        .message("use Forbid, Replace or Enqueue: runs of a SingletonJob never overlap")
 }
 
 fn of_another_domain(what: &str) -> Rule {
-    let message = format!("use {what} of another domain: those under singletonjob.dev/ are the operator's, which sets them on every pod");
+    let message = format!(
+        "use {what} of another domain: those under singletonjob.dev/ are the operator's, which sets them on every pod"
+    );
     Rule::new("!self.exists(key, key.startsWith('singletonjob.dev/'))").message(Message::Message(message))
 }
 
 fn exit_codes() -> Rule {
-    let message = "leave 0 out of values, or use operator NotIn: exit code 0 is success, and no rule is asked about it";
+    let message =
+        "leave 0 out of values, or use operator NotIn: exit code 0 is success, and no rule is asked about it";
     rule("self.operator != 'In' || !(0 in self.values)", ".values", message)
 }
 
@@ -92,7 +102,9 @@ fn of_spec() -> [Rule; 4] {
             "managedBy cannot be changed: delete this SingletonJob first, or use another name",
         ),
         telling(
-            format!("!has(self.template.spec.restartPolicy) || self.template.spec.restartPolicy == {RESTART_POLICY}"),
+            format!(
+                "!has(self.template.spec.restartPolicy) || self.template.spec.restartPolicy == {RESTART_POLICY}"
+            ),
             ".template.spec.restartPolicy",
             format!(
                 "'leave restartPolicy out or write ' + {RESTART_POLICY} + ': it follows from completionPolicy ' + self.completionPolicy"
@@ -137,7 +149,8 @@ fn of_service() -> [Rule; 5] {
     ]
 }
 
-/// A one-shot that became a scheduled job would run again, and a scheduled job that became a one-shot would be done.
+/// A one-shot that became a scheduled job would run again, and a scheduled job that became a one-shot would
+/// be done.
 fn of_schedule() -> [Rule; 4] {
     [
         rule(
@@ -189,7 +202,10 @@ fn of_workload() -> [Rule; 5] {
             "leave lifecycle.postStart out of the workload's container, where it would run on standbys too: do it at the start of command",
         ),
         rule(
-            of_gated(&format!("!has(c.volumeMounts) || c.volumeMounts.all(m, !({}))", is_ours("m.mountPath"))),
+            of_gated(&format!(
+                "!has(c.volumeMounts) || c.volumeMounts.all(m, !({}))",
+                is_ours("m.mountPath")
+            )),
             CONTAINERS,
             "mount volumes elsewhere: /singletonjob, /var/run/singletonjob and /var/run/secrets/singletonjob.dev are the operator's \
              in the workload's container",
@@ -199,7 +215,8 @@ fn of_workload() -> [Rule; 5] {
 
 /// Asked through the agent, a probe that asks nothing would always succeed.
 fn has_handler(kind: &str) -> String {
-    let handlers = ["exec", "httpGet", "tcpSocket", "grpc"].map(|handler| format!("has(c.{kind}Probe.{handler})"));
+    let handlers =
+        ["exec", "httpGet", "tcpSocket", "grpc"].map(|handler| format!("has(c.{kind}Probe.{handler})"));
     format!("(!has(c.{kind}Probe) || {})", handlers.join(" || "))
 }
 
@@ -226,7 +243,11 @@ fn of_pod() -> [Rule; 6] {
             ".shareProcessNamespace",
             "leave shareProcessNamespace out: a PID namespace of its own is what makes sure that the workload can be killed",
         ),
-        rule("self.?os.name.orValue('linux') == 'linux'", ".os", "leave os out or write linux: candidates run on Linux"),
+        rule(
+            "self.?os.name.orValue('linux') == 'linux'",
+            ".os",
+            "leave os out or write linux: candidates run on Linux",
+        ),
         rule(
             "!has(self.volumes) || self.volumes.all(v, !(v.name in ['singletonjob-agent', 'singletonjob-credentials', 'singletonjob-state']))",
             ".volumes",
@@ -251,7 +272,8 @@ fn of_lease() -> [Rule; 3] {
 }
 
 /// `D`: five sixths of the lease, less the kill margin.
-const HARD: &str = "[self.leaseDurationSeconds].map(l, l * 5000 / 6 - (l < 5 ? 500 : (l > 20 ? 2000 : l * 100)))[0]";
+const HARD: &str =
+    "[self.leaseDurationSeconds].map(l, l * 5000 / 6 - (l < 5 ? 500 : (l > 20 ? 2000 : l * 100)))[0]";
 
 /// `S`, derived where it is left out: what `G` leaves of `D`.
 fn renew() -> String {
@@ -266,7 +288,8 @@ fn tenths(milliseconds: &str) -> String {
     format!("{milliseconds} / 1000, {milliseconds} % 1000 / 100")
 }
 
-/// The smallest lease whose `D` is at least `stop` seconds: the inverse of [`HARD`], piece by piece, rounded up.
+/// The smallest lease whose `D` is at least `stop` seconds: the inverse of [`HARD`], piece by piece, rounded
+/// up.
 fn smallest_lease(stop: &str) -> String {
     format!("[{stop}].map(s, s <= 2 ? 3 : (s <= 14 ? (s * 15 + 10) / 11 : (s * 6 + 16) / 5))[0]")
 }
@@ -280,7 +303,11 @@ fn renew_deadline() -> Rule {
         "has(self.gracePeriodSeconds) ? 'renewDeadlineSeconds %d + gracePeriodSeconds %d do {rest}'.format([{both}, {values}]) : \
          'renewDeadlineSeconds %d does {rest}'.format([{alone}, {values}])"
     );
-    telling(format!("!has(self.renewDeadlineSeconds) || ({stop}) * 1000 <= {HARD}"), ".renewDeadlineSeconds", message)
+    telling(
+        format!("!has(self.renewDeadlineSeconds) || ({stop}) * 1000 <= {HARD}"),
+        ".renewDeadlineSeconds",
+        message,
+    )
 }
 
 fn grace_period() -> Rule {
@@ -289,7 +316,9 @@ fn grace_period() -> Rule {
          .format([self.gracePeriodSeconds, self.leaseDurationSeconds, {}])",
         smallest_lease("self.gracePeriodSeconds + 1"),
     );
-    let condition = format!("has(self.renewDeadlineSeconds) || !has(self.gracePeriodSeconds) || self.gracePeriodSeconds * 1000 < {HARD}");
+    let condition = format!(
+        "has(self.renewDeadlineSeconds) || !has(self.gracePeriodSeconds) || self.gracePeriodSeconds * 1000 < {HARD}"
+    );
     telling(condition, ".gracePeriodSeconds", message)
 }
 
@@ -302,7 +331,9 @@ fn retry_period() -> Rule {
         "{renew} < 3000 ? '{too_much}; leave it out'.format([{values}]) : \
          '{too_much}; use %d or less'.format([{values}, {renew} / 3000])"
     );
-    let condition = format!("!has(self.retryPeriodSeconds) || [{renew}].all(s, s <= 0 || self.retryPeriodSeconds * 3000 <= s)");
+    let condition = format!(
+        "!has(self.retryPeriodSeconds) || [{renew}].all(s, s <= 0 || self.retryPeriodSeconds * 3000 <= s)"
+    );
     telling(condition, ".retryPeriodSeconds", message)
 }
 
@@ -359,7 +390,8 @@ mod tests {
             let message = match rule.message.expect("a message") {
                 Message::Message(text) | Message::Expression(text) => text,
             };
-            let advises = ["use ", "leave ", "delete ", "copy ", "mount "].iter().any(|verb| message.contains(verb));
+            let advises =
+                ["use ", "leave ", "delete ", "copy ", "mount "].iter().any(|verb| message.contains(verb));
             assert!(advises, "{place}: {message}");
         }
     }

@@ -1,8 +1,11 @@
-//! The CustomResourceDefinition: what the types say, made into what an API server, `kubectl` and GitOps tools get along with.
+//! The CustomResourceDefinition: what the types say, made into what an API server, `kubectl` and GitOps tools
+//! get along with.
 //!
 //! # Guarantees
-//! - Small enough for client-side `kubectl apply`, whose annotation holds at most 262144 bytes: the template's descriptions are left out.
-//! - Applying the same file twice changes nothing: no default stands below any `items`, and an explicit null counts as left out.
+//! - Small enough for client-side `kubectl apply`, whose annotation holds at most 262144 bytes: the
+//!   template's descriptions are left out.
+//! - Applying the same file twice changes nothing: no default stands below any `items`, and an explicit null
+//!   counts as left out.
 //! - Until the controller has seen an object its status says so, and clients that wait for it wait.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -22,10 +25,13 @@ const CONCURRENCY_POLICIES: &str = "/properties/spec/properties/schedule/propert
 /// The definition as it is applied, in JSON.
 ///
 /// # Panics
-/// Where the types do not serialise, or [`rules`] name a place that the types do not have: the test of drift runs this.
+/// Where the types do not serialise, or [`rules`] name a place that the types do not have: the test of drift
+/// runs this.
 pub fn definition() -> Value {
     let mut definition = serde_json::to_value(SingletonJob::crd()).expect("plain data");
-    let schema = definition.pointer_mut("/spec/versions/0/schema/openAPIV3Schema").expect("one version, with a schema");
+    let schema = definition
+        .pointer_mut("/spec/versions/0/schema/openAPIV3Schema")
+        .expect("one version, with a schema");
     tidy(schema);
     template::settle(place(schema, TEMPLATE));
     // A value of CronJobs, which a rule refuses in more words than an enumeration could.
@@ -33,7 +39,8 @@ pub fn definition() -> Value {
     without_defaults(place(schema, STATUS));
     place(schema, STATUS)["default"] = default_status();
     // The only part of the metadata that a definition may speak of: declared, so that a rule can point at it.
-    schema["properties"]["metadata"] = json!({"type": "object", "properties": {"name": {"type": "string", "maxLength": 253}}});
+    schema["properties"]["metadata"] =
+        json!({"type": "object", "properties": {"name": {"type": "string", "maxLength": 253}}});
     install_rules(schema);
     definition
 }
@@ -129,7 +136,9 @@ mod tests {
 
     #[test]
     fn nothing_is_nullable_so_null_means_left_out() {
-        each_schema(&mut schema(), &mut |keywords| assert!(!keywords.contains_key("nullable"), "{keywords:?}"));
+        each_schema(&mut schema(), &mut |keywords| {
+            assert!(!keywords.contains_key("nullable"), "{keywords:?}");
+        });
     }
 
     #[test]

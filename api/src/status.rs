@@ -1,6 +1,7 @@
 //! What the controller answers.
 //!
-//! Nothing in here ticks: it changes when something happened, never for a renewal. Times are whole seconds when written.
+//! Nothing in here ticks: it changes when something happened, never for a renewal. Times are whole seconds
+//! when written.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 #[cfg(feature = "schema")]
@@ -33,11 +34,13 @@ pub struct SingletonJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
 
-    /// Candidate pods that are ready: the holder included, and without standbys where `spec.standbyReadiness` is `NotReady`.
+    /// Candidate pods that are ready: the holder included, and without standbys where `spec.standbyReadiness`
+    /// is `NotReady`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
 
-    /// Candidates that could take over at once, whatever their pods' readiness is to be by `spec.standbyReadiness`.
+    /// Candidates that could take over at once, whatever their pods' readiness is to be by
+    /// `spec.standbyReadiness`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_standbys: Option<i32>,
 
@@ -58,8 +61,8 @@ pub struct SingletonJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_candidate_number: Option<i64>,
 
-    /// The holder that the annotation `singletonjob.dev/cleared-holder` cleared last, or what the user wrote there without effect. A pod's name acts once:
-    /// who holds in that pod later is another.
+    /// The holder that the annotation `singletonjob.dev/cleared-holder` cleared last, or what the user wrote
+    /// there without effect. A pod's name acts once: who holds in that pod later is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_cleared_holder: Option<String>,
 
@@ -81,12 +84,13 @@ pub struct SingletonJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_schedule_time: Option<Time>,
 
-    /// When the next run is due: the next tick of the schedule, with the offset of jitterSeconds. Absent while ticks are suspended.
+    /// When the next run is due: the next tick of the schedule, with the offset of jitterSeconds. Absent
+    /// while ticks are suspended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_schedule_time: Option<Time>,
 
-    /// Ticks that should have become a run and did not, ever: the controller was away, another run was going on, or nothing could start
-    /// within `startingDeadlineSeconds`. An event `RunMissed` says of each why.
+    /// Ticks that should have become a run and did not, ever: the controller was away, another run was going
+    /// on, or nothing could start within `startingDeadlineSeconds`. An event `RunMissed` says of each why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missed_runs: Option<i64>,
 
@@ -110,13 +114,13 @@ pub struct SingletonJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_handover_request: Option<PendingRequest>,
 
-    /// The last value of the annotation `singletonjob.dev/handover-requested-at` that was acted on, refused, or there before anybody looked;
-    /// it does nothing any more.
+    /// The last value of the annotation `singletonjob.dev/handover-requested-at` that was acted on, refused,
+    /// or there before anybody looked; it does nothing any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_handover_request: Option<String>,
 
-    /// The last value of the annotation `singletonjob.dev/run-requested-at` that was acted on, refused, or there before anybody looked; it does
-    /// nothing any more.
+    /// The last value of the annotation `singletonjob.dev/run-requested-at` that was acted on, refused, or
+    /// there before anybody looked; it does nothing any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_run_request: Option<String>,
 }
@@ -161,7 +165,8 @@ pub struct LeaseStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transitions: Option<i32>,
 
-    /// The last known `holderIdentity`, kept when it was given back: a Lease that was deleted is made again in this name.
+    /// The last known `holderIdentity`, kept when it was given back: a Lease that was deleted is made again
+    /// in this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_holder_identity: Option<String>,
 
@@ -169,7 +174,8 @@ pub struct LeaseStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_duration_seconds: Option<i32>,
 
-    /// The longest lease by which any candidate may still hold; larger than `leaseDurationSeconds` until a reduction has arrived.
+    /// The longest lease by which any candidate may still hold; larger than `leaseDurationSeconds` until a
+    /// reduction has arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub longest_lease_duration_seconds: Option<i32>,
 
@@ -267,8 +273,9 @@ pub struct FinishedRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled_time: Option<Time>,
 
-    /// Why, in one word: `Completed`, `Replaced`, `FailurePolicy`, `DeadlineExceeded` or `BackoffLimitExceeded`; instead of the last `OOMKilled` or
-    /// `Unhealthy`, where that is how the last attempt ended.
+    /// Why, in one word: `Completed`, `Replaced`, `FailurePolicy`, `DeadlineExceeded` or
+    /// `BackoffLimitExceeded`; instead of the last `OOMKilled` or `Unhealthy`, where that is how the last
+    /// attempt ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 
@@ -338,8 +345,8 @@ pub struct Takeover {
     /// Why it changed hands.
     pub reason: TakeoverReason,
 
-    /// How long it had no holder: from the release, or from the last renewal, to the acquisition, each by its writer's time of day;
-    /// by the controller's clock if these contradict each other.
+    /// How long it had no holder: from the release, or from the last renewal, to the acquisition, each by its
+    /// writer's time of day; by the controller's clock if these contradict each other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap_milliseconds: Option<i64>,
 

@@ -1,4 +1,5 @@
-//! Who of the candidates should hold, when the holder should be asked to hand over, and when a silent one is followed.
+//! Who of the candidates should hold, when the holder should be asked to hand over, and when a silent one is
+//! followed.
 
 #[cfg(feature = "schema")]
 use kube::KubeSchema;
@@ -6,36 +7,41 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// On a SingletonJob: a person says that this holder is gone for good. A pod's name, or a whole `holderIdentity`.
+/// On a SingletonJob: a person says that this holder is gone for good. A pod's name, or a whole
+/// `holderIdentity`.
 pub const CLEARED_HOLDER: &str = "singletonjob.dev/cleared-holder";
 
 /// `unreadyHolder.afterSeconds` where it is left out.
 pub const DEFAULT_UNREADY_SECONDS: i32 = 60;
 
-/// Who should hold, when it changes hands although the holder could go on, and what is waited for when the holder fell silent.
+/// Who should hold, when it changes hands although the holder could go on, and what is waited for when the
+/// holder fell silent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(KubeSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct TakeoverPolicy {
-    /// Which nodes are the better places, as in a pod's preferred node affinity: the weights of all terms that match a node are added up,
-    /// and of several ready standbys the one on the node with the highest sum takes over. It decides between standbys, not where pods are
-    /// scheduled: for that, give the template a node affinity too. The candidate that is ready first makes the very first start.
+    /// Which nodes are the better places, as in a pod's preferred node affinity: the weights of all terms
+    /// that match a node are added up, and of several ready standbys the one on the node with the highest sum
+    /// takes over. It decides between standbys, not where pods are scheduled: for that, give the template a
+    /// node affinity too. The candidate that is ready first makes the very first start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(length(max = 16)))]
     pub preferred_nodes: Vec<PreferredNode>,
 
-    /// Whether a holder hands over to a ready standby on a node that `preferredNodes` prefers to its own. `Never`: it stays where it is.
-    /// `WhenAvailable`: it hands over, at the earliest 60 s after it took over; 10 minutes where it took over because the one before was
-    /// unready; not at all where it took over on request. Only with `completionPolicy: Never`. Defaults to `Never`.
+    /// Whether a holder hands over to a ready standby on a node that `preferredNodes` prefers to its own.
+    /// `Never`: it stays where it is. `WhenAvailable`: it hands over, at the earliest 60 s after it took
+    /// over; 10 minutes where it took over because the one before was unready; not at all where it took over
+    /// on request. Only with `completionPolicy: Never`. Defaults to `Never`.
     #[serde(default)]
     pub failback: Failback,
 
-    /// What happens when the pod that holds is not ready, or its workload has not become ready since it took over, although its lease is in order
-    /// and the workload runs.
+    /// What happens when the pod that holds is not ready, or its workload has not become ready since it took
+    /// over, although its lease is in order and the workload runs.
     #[serde(default)]
     pub unready_holder: UnreadyHolder,
 
-    /// What is done about a holder that fell silent without giving the Lease back: its node is cut off, has lost power, or hangs.
+    /// What is done about a holder that fell silent without giving the Lease back: its node is cut off, has
+    /// lost power, or hangs.
     #[serde(default)]
     pub unreachable_holder: UnreachableHolder,
 }
@@ -56,13 +62,15 @@ pub enum Failback {
 #[cfg_attr(feature = "schema", derive(KubeSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct UnreadyHolder {
-    /// `Keep`: it goes on. `HandOver`: it hands over to a ready standby, if there is one; only with `completionPolicy: Never`. From a new
-    /// template back to the one before it does so once, and that template is not rolled out again by itself. Defaults to `Keep`.
+    /// `Keep`: it goes on. `HandOver`: it hands over to a ready standby, if there is one; only with
+    /// `completionPolicy: Never`. From a new template back to the one before it does so once, and that
+    /// template is not rolled out again by itself. Defaults to `Keep`.
     #[serde(default)]
     pub policy: UnreadyPolicy,
 
-    /// How long the holder's pod has to be not ready, counted at the earliest from when it took over. After such a handover, the next one
-    /// for this reason waits 60 s longer than that: two bad pods do not play tennis. Defaults to 60.
+    /// How long the holder's pod has to be not ready, counted at the earliest from when it took over. After
+    /// such a handover, the next one for this reason waits 60 s longer than that: two bad pods do not play
+    /// tennis. Defaults to 60.
     #[serde(default = "default_unready_seconds")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 86400)))]
     pub after_seconds: i32,
@@ -79,19 +87,22 @@ pub enum UnreadyPolicy {
     HandOver,
 }
 
-/// What is done about a holder that fell silent. Its own agent has killed the workload before its lease ends, whatever is written here; this
-/// is for users who want another confirmation too, or whose effects are still on their way.
+/// What is done about a holder that fell silent. Its own agent has killed the workload before its lease ends,
+/// whatever is written here; this is for users who want another confirmation too, or whose effects are still
+/// on their way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(KubeSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct UnreachableHolder {
-    /// What a takeover waits for, after the lease. `AfterLeaseExpiry`: nothing more. `AfterPodGone`: until the containers of the holder's pod
-    /// are reported as terminated, the pod is gone, or its node has the taint `node.kubernetes.io/out-of-service`. `Manual`: until a person
-    /// names the holder's pod in the annotation `singletonjob.dev/cleared-holder`. Defaults to `AfterLeaseExpiry`.
+    /// What a takeover waits for, after the lease. `AfterLeaseExpiry`: nothing more. `AfterPodGone`: until
+    /// the containers of the holder's pod are reported as terminated, the pod is gone, or its node has the
+    /// taint `node.kubernetes.io/out-of-service`. `Manual`: until a person names the holder's pod in the
+    /// annotation `singletonjob.dev/cleared-holder`. Defaults to `AfterLeaseExpiry`.
     #[serde(default)]
     pub policy: UnreachableHolderPolicy,
 
-    /// How much longer than its lease a silent holder is waited for: for effects that it has sent and that have not arrived. Defaults to 0.
+    /// How much longer than its lease a silent holder is waited for: for effects that it has sent and that
+    /// have not arrived. Defaults to 0.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 86400)))]
     pub delay_seconds: i32,
@@ -151,7 +162,8 @@ pub struct NodeSelectorRequirement {
     /// How the node's value is compared with `values`.
     pub operator: NodeSelectorOperator,
 
-    /// With `In` and `NotIn` at least one; with `Gt` and `Lt` one whole number; with `Exists` and `DoesNotExist` none.
+    /// With `In` and `NotIn` at least one; with `Gt` and `Lt` one whole number; with `Exists` and
+    /// `DoesNotExist` none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(length(max = 64)))]
     pub values: Vec<NodeValue>,

@@ -1,9 +1,10 @@
 //! The schema of the pod template: what Kubernetes says of a pod, within limits.
 //!
-//! Every list, map and string has a limit from the first day, far above what a pod can use: the API server estimates the cost of a rule
-//! from them, and a limit cannot be introduced later without refusing what was accepted before. Lists that Kubernetes merges by key are
-//! merged by key here too, so that two field managers can share a template; not those whose key needs a default (`ports`,
-//! `imagePullSecrets`), which would make every second apply show a difference, nor those in which charts name a key twice (`env`,
+//! Every list, map and string has a limit from the first day, far above what a pod can use: the API server
+//! estimates the cost of a rule from them, and a limit cannot be introduced later without refusing what was
+//! accepted before. Lists that Kubernetes merges by key are merged by key here too, so that two field
+//! managers can share a template; not those whose key needs a default (`ports`, `imagePullSecrets`), which
+//! would make every second apply show a difference, nor those in which charts name a key twice (`env`,
 //! `hostAliases`), which a Deployment takes.
 
 use serde_json::{Map, Value, json};
@@ -31,13 +32,17 @@ const MAPS: [(&str, &[&str]); 8] = [
     ("schedulingGates", &["name"]),
 ];
 
-/// Of the template's metadata, what reaches the pods; and what manifests of Jobs carry, where it means nothing either.
-const METADATA: [&str; 6] = ["annotations", "creationTimestamp", "generateName", "labels", "name", "namespace"];
+/// Of the template's metadata, what reaches the pods; and what manifests of Jobs carry, where it means
+/// nothing either.
+const METADATA: [&str; 6] =
+    ["annotations", "creationTimestamp", "generateName", "labels", "name", "namespace"];
 
 /// What `resources` accept: a number with an optional suffix, as the API server parses it.
-const QUANTITY: &str = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+))?$";
+const QUANTITY: &str =
+    r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+))?$";
 
-/// Makes the schema that the types give into the one that is installed. Its own description stays; those below it would be 270 kB.
+/// Makes the schema that the types give into the one that is installed. Its own description stays; those
+/// below it would be 270 kB.
 pub(super) fn settle(template: &mut Value) {
     let description = template["description"].take();
     each_schema(template, &mut |keywords| drop(keywords.remove("description")));
@@ -69,13 +74,18 @@ fn settle_property(name: &str, property: &mut Value) {
         property["x-kubernetes-list-type"] = json!("map");
         property["x-kubernetes-list-map-keys"] = json!(keys);
     }
-    let holder = if property.get("additionalProperties").is_some() { &mut property["additionalProperties"] } else { property };
+    let holder = if property.get("additionalProperties").is_some() {
+        &mut property["additionalProperties"]
+    } else {
+        property
+    };
     if name != "port" && holder.get("x-kubernetes-int-or-string").is_some() {
         *holder = quantity();
     }
 }
 
-/// A number or a string, as the API server reads it. No structural schema has a type for that: what is neither is excluded by other means.
+/// A number or a string, as the API server reads it. No structural schema has a type for that: what is
+/// neither is excluded by other means.
 fn quantity() -> Value {
     json!({
         "x-kubernetes-preserve-unknown-fields": true,
@@ -112,7 +122,9 @@ mod tests {
 
     fn pod() -> Value {
         schema::definition()
-            .pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/template/properties/spec")
+            .pointer(
+                "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/template/properties/spec",
+            )
             .expect("the template has a spec")
             .clone()
     }
@@ -133,7 +145,9 @@ mod tests {
     #[test]
     fn keys_of_list_maps_are_required_so_that_none_needs_a_default() {
         each_schema(&mut pod(), &mut |keywords| {
-            let Some(keys) = keywords.get("x-kubernetes-list-map-keys").and_then(Value::as_array) else { return };
+            let Some(keys) = keywords.get("x-kubernetes-list-map-keys").and_then(Value::as_array) else {
+                return;
+            };
             let required = keywords["items"]["required"].as_array().expect("a required key");
             assert!(keys.iter().all(|key| required.contains(key)), "{keys:?} of {required:?}");
         });
@@ -143,8 +157,12 @@ mod tests {
     fn lists_whose_key_may_be_left_out_or_repeated_are_replaced_as_a_whole() {
         let pod = pod();
         let of_container = |list: &str| format!("/properties/containers/items/properties/{list}");
-        let lists =
-            ["/properties/imagePullSecrets".to_owned(), "/properties/hostAliases".to_owned(), of_container("ports"), of_container("env")];
+        let lists = [
+            "/properties/imagePullSecrets".to_owned(),
+            "/properties/hostAliases".to_owned(),
+            of_container("ports"),
+            of_container("env"),
+        ];
         for pointer in &lists {
             let list = pod.pointer(pointer).expect("there");
             assert!(list.get("x-kubernetes-list-type").is_none(), "{pointer}");

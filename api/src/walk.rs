@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-/// Calls `change` with the keywords of `schema` and of everything below it, never with a map of properties or a default.
+/// Calls `change` with the keywords of `schema` and of everything below it, never with a map of properties or
+/// a default.
 pub(super) fn each_schema(schema: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>)) {
     let Some(keywords) = schema.as_object_mut() else { return };
     change(keywords);

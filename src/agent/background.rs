@@ -1,6 +1,8 @@
-//! Threads for what can wait: a disk, or the reader of a pipe. The thread that renews and decides never waits for them.
+//! Threads for what can wait: a disk, or the reader of a pipe. The thread that renews and decides never waits
+//! for them.
 //!
-//! A thread of the elector, and not a process: a process that hangs in the kernel would keep the container from ever being empty.
+//! A thread of the elector, and not a process: a process that hangs in the kernel would keep the container
+//! from ever being empty.
 
 use std::io;
 use std::sync::mpsc::{SyncSender, TrySendError, channel, sync_channel};
@@ -27,7 +29,10 @@ impl Background {
     /// Where the kernel refuses a thread.
     pub(super) fn start(name: &str) -> io::Result<Self> {
         let (jobs, todo) = sync_channel::<Job>(CAPACITY);
-        thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(move || todo.into_iter().for_each(|job| job()))?;
+        thread::Builder::new()
+            .name(name.to_owned())
+            .stack_size(STACK)
+            .spawn(move || todo.into_iter().for_each(|job| job()))?;
         Ok(Self { jobs })
     }
 

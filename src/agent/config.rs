@@ -1,4 +1,5 @@
-//! What the agent is told by its pod: names, and constants of the pod. Everything that may change is in the Lease.
+//! What the agent is told by its pod: names, and constants of the pod. Everything that may change is in the
+//! Lease.
 
 use std::ffi::OsString;
 use std::fs;
@@ -60,7 +61,8 @@ impl Config {
     /// # Errors
     /// The first variable that is missing or wrong.
     pub fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
-        let required = |name| text(&lookup, name)?.filter(|value| !value.is_empty()).ok_or(Error::Missing(name));
+        let required =
+            |name| text(&lookup, name)?.filter(|value| !value.is_empty()).ok_or(Error::Missing(name));
         Ok(Self {
             namespace: required(environment::NAMESPACE)?,
             name: required(environment::NAME)?,
@@ -94,7 +96,8 @@ impl Config {
         self.state_directory.join(UNHEALTHY_MARK)
     }
 
-    /// What the agent and the probes of an earlier container of this pod have left: it speaks of a workload that runs no more.
+    /// What the agent and the probes of an earlier container of this pod have left: it speaks of a workload
+    /// that runs no more.
     pub(super) fn leftovers(&self) -> [PathBuf; 4] {
         let of_probes = |name| self.state_directory.join(name);
         [self.standing(), self.unhealthy_mark(), of_probes(STARTUP_MARK), of_probes(READINESS_COUNT)]
@@ -106,7 +109,8 @@ pub(super) fn standing_in(state_directory: &Path) -> PathBuf {
     state_directory.join(Path::new(paths::STANDING).file_name().unwrap_or_default())
 }
 
-/// In the state directory: what the failures of the liveness probe have come to, while the last one has failed.
+/// In the state directory: what the failures of the liveness probe have come to, while the last one has
+/// failed.
 pub(super) const UNHEALTHY_MARK: &str = "unhealthy";
 /// In the state directory: the start of the workload that the startup probe has seen to come up.
 pub(super) const STARTUP_MARK: &str = "up";
@@ -118,8 +122,8 @@ pub(super) fn termination_message(lookup: impl Fn(&str) -> Option<OsString>) -> 
     lookup(environment::TERMINATION_MESSAGE_PATH).unwrap_or_else(|| paths::TERMINATION_MESSAGE.into()).into()
 }
 
-/// The kernel's name for what its clocks count, such as `tsc` or `kvm-clock`: it decides which pauses of a virtual machine they leave out.
-/// `None` if the kernel does not say.
+/// The kernel's name for what its clocks count, such as `tsc` or `kvm-clock`: it decides which pauses of a
+/// virtual machine they leave out. `None` if the kernel does not say.
 fn clock_source() -> Option<String> {
     let name = fs::read_to_string(CLOCK_SOURCE).ok()?;
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
@@ -133,7 +137,8 @@ fn text(lookup: impl Fn(&str) -> Option<OsString>, name: &'static str) -> Result
 fn grace_period(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Duration, Error> {
     let name = environment::TERMINATION_GRACE_PERIOD_SECONDS;
     let Some(value) = text(lookup, name)? else { return Ok(DEFAULT_TERMINATION_GRACE_PERIOD) };
-    let invalid = |_| Error::Invalid { name, value: value.clone().into(), wanted: "a whole number of seconds" };
+    let invalid =
+        |_| Error::Invalid { name, value: value.clone().into(), wanted: "a whole number of seconds" };
     value.parse::<u32>().map(|seconds| Duration::from_secs(u64::from(seconds))).map_err(invalid)
 }
 
@@ -165,7 +170,10 @@ mod tests {
     #[test]
     fn all_that_probes_and_agent_remember_is_left_over_for_the_next_container() {
         let config = Config { state_directory: "/state".into(), ..Config::read(lookup).expect("complete") };
-        assert_eq!(config.leftovers(), ["lease.json", "unhealthy", "up", "readiness"].map(|name| Path::new("/state").join(name)));
+        assert_eq!(
+            config.leftovers(),
+            ["lease.json", "unhealthy", "up", "readiness"].map(|name| Path::new("/state").join(name))
+        );
     }
 
     #[test]
@@ -177,10 +185,15 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_wrong_is_named() {
-        let without = |missing: &'static str| move |name: &str| if name == missing { None } else { lookup(name) };
+        let without =
+            |missing: &'static str| move |name: &str| if name == missing { None } else { lookup(name) };
         assert_eq!(Config::read(without(environment::POD_UID)), Err(Error::Missing(environment::POD_UID)));
         let wrong = |name: &str| {
-            if name == environment::TERMINATION_GRACE_PERIOD_SECONDS { Some("30s".into()) } else { lookup(name) }
+            if name == environment::TERMINATION_GRACE_PERIOD_SECONDS {
+                Some("30s".into())
+            } else {
+                lookup(name)
+            }
         };
         assert_eq!(
             Config::read(wrong).expect_err("30s").to_string(),
@@ -191,6 +204,10 @@ mod tests {
     #[test]
     fn the_clock_source_is_one_word_wherever_the_kernel_names_one() {
         assert_eq!(clock_source().is_some(), fs::exists(CLOCK_SOURCE).expect("/sys can be looked at"));
-        assert!(clock_source().is_none_or(|name| !name.is_empty() && !name.contains(char::is_whitespace)), "{:?}", clock_source());
+        assert!(
+            clock_source().is_none_or(|name| !name.is_empty() && !name.contains(char::is_whitespace)),
+            "{:?}",
+            clock_source()
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! How the agent reaches the API server: by the pod's own variables, with credentials of the agent's own.
 //!
-//! Everything is read from files by a thread of its own, now and then, and kept in memory: a renewal reads no file, and no name service.
+//! Everything is read from files by a thread of its own, now and then, and kept in memory: a renewal reads no
+//! file, and no name service.
 
 use std::env;
 use std::fs;
@@ -20,7 +21,8 @@ use crate::lease::store::Connection;
 
 const HOST: &str = "KUBERNETES_SERVICE_HOST";
 const PORT: &str = "KUBERNETES_SERVICE_PORT";
-/// The kubelet replaces a token when a fifth of its time is left: twelve minutes of an hour. A name is asked for as often.
+/// The kubelet replaces a token when a fifth of its time is left: twelve minutes of an hour. A name is asked
+/// for as often.
 const REFRESH: Duration = Duration::from_secs(30);
 
 /// What is missing to reach the API server.
@@ -32,7 +34,9 @@ pub(super) enum Error {
     )]
     NoServer,
     /// The controller mounts them.
-    #[error("reading the agent's credentials at {path}: {source}; the controller mounts them, the template must not mount over them")]
+    #[error(
+        "reading the agent's credentials at {path}: {source}; the controller mounts them, the template must not mount over them"
+    )]
     Credentials {
         /// Where they should be.
         path: PathBuf,
@@ -40,7 +44,9 @@ pub(super) enum Error {
         source: io::Error,
     },
     /// It is no list of certificates.
-    #[error("the certificates at {path} cannot be read: {source}; the controller mounts them, the template must not mount over them")]
+    #[error(
+        "the certificates at {path} cannot be read: {source}; the controller mounts them, the template must not mount over them"
+    )]
     Certificates {
         /// Where they are.
         path: PathBuf,
@@ -172,7 +178,9 @@ mod tests {
 
     #[test]
     fn the_server_is_where_the_kubelet_says() {
-        let uri = |host, port| server(host, port).map(|server| server.config(known(server.address())).cluster_url.to_string());
+        let uri = |host, port| {
+            server(host, port).map(|server| server.config(known(server.address())).cluster_url.to_string())
+        };
         assert_eq!(uri("10.96.0.1", "443").as_deref(), Some("https://10.96.0.1:443/"));
         assert_eq!(uri("fd00::1", "6443").as_deref(), Some("https://[fd00::1]:6443/"));
         assert_eq!(uri("10.96.0.1", "https"), None);

@@ -1,13 +1,15 @@
 //! The two kernel timers that outlive every bug of ours: the elector's own, and the one that PID 1 waits for.
 //!
-//! The elector's is a POSIX timer on CLOCK_BOOTTIME that sends SIGKILL to this very process: it fires though every thread of the process is
-//! stopped or hung. A process that sleeps uninterruptibly in the kernel does not die of it. PID 1's is a timerfd on the same clock, which the
-//! two processes share: PID 1 then kills the workload by itself.
+//! The elector's is a POSIX timer on CLOCK_BOOTTIME that sends SIGKILL to this very process: it fires though
+//! every thread of the process is stopped or hung. A process that sleeps uninterruptibly in the kernel does
+//! not die of it. PID 1's is a timerfd on the same clock, which the two processes share: PID 1 then kills the
+//! workload by itself.
 //!
 //! # Guarantees
 //! PID 1's timer never stands later than the elector's own, not even between two system calls.
 //!
-//! PID 1 of a PID namespace is immune to its own POSIX timer, so that one must belong to another process. Timers do not survive an exec.
+//! PID 1 of a PID namespace is immune to its own POSIX timer, so that one must belong to another process.
+//! Timers do not survive an exec.
 
 use std::time::Duration;
 
@@ -56,12 +58,13 @@ impl Deadline {
     /// Where the kernel, or a seccomp profile, refuses `timer_create`.
     pub(super) fn new(shared: TimerFd) -> Result<Self, Error> {
         let kill = SigEvent::new(SigevNotify::SigevSignal { signal: Signal::SIGKILL, si_value: 0 });
-        let own = Timer::new(ClockId::CLOCK_BOOTTIME, kill).map_err(|source| Error { act: "creating", source })?;
+        let own =
+            Timer::new(ClockId::CLOCK_BOOTTIME, kill).map_err(|source| Error { act: "creating", source })?;
         Ok(Self { own, shared, armed: None })
     }
 
-    /// Arms or moves both timers: the process dies at `boot`, a reading of CLOCK_BOOTTIME, or at once where that has passed. `None` disarms
-    /// them, because nothing is left that would have to die.
+    /// Arms or moves both timers: the process dies at `boot`, a reading of CLOCK_BOOTTIME, or at once where
+    /// that has passed. `None` disarms them, because nothing is left that would have to die.
     ///
     /// # Errors
     /// Where the kernel refuses to set a timer.

@@ -1,7 +1,9 @@
-//! A process that signals where its agent may not: root without CAP_KILL cannot signal a workload that has become another user.
+//! A process that signals where its agent may not: root without CAP_KILL cannot signal a workload that has
+//! become another user.
 //!
-//! The agent executes itself anew for it, without any of its open files, keys or variables, because the deputy takes the workload's user id and
-//! is at its mercy then. The agent never waits for it: the workload may stop or kill it.
+//! The agent executes itself anew for it, without any of its open files, keys or variables, because the
+//! deputy takes the workload's user id and is at its mercy then. The agent never waits for it: the workload
+//! may stop or kill it.
 
 use std::fs;
 
@@ -64,7 +66,10 @@ fn lacks_kill(status: &str) -> bool {
 }
 
 fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
-    status.lines().find_map(|line| line.strip_prefix(name)).and_then(|values| values.split_whitespace().next())
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .and_then(|values| values.split_whitespace().next())
 }
 
 fn effective_user(status: &str) -> Option<u32> {
@@ -116,7 +121,10 @@ fn become_and_signal(user: u32, meant: &[Process], number: i32) -> i32 {
 }
 
 fn complain(user: u32, error: Errno) -> bool {
-    eprintln!("{}cannot signal processes of user {user}: {error}; add the capability KILL, or SETUID, to the container", log::PREFIX);
+    eprintln!(
+        "{}cannot signal processes of user {user}: {error}; add the capability KILL, or SETUID, to the container",
+        log::PREFIX
+    );
     false
 }
 
@@ -145,7 +153,9 @@ mod tests {
 
     #[test]
     fn only_root_without_cap_kill_needs_a_deputy() {
-        let status = |user: u32, capabilities: &str| format!("Name:\tx\nUid:\t{user}\t{user}\t{user}\t{user}\nCapEff:\t{capabilities}\n");
+        let status = |user: u32, capabilities: &str| {
+            format!("Name:\tx\nUid:\t{user}\t{user}\t{user}\t{user}\nCapEff:\t{capabilities}\n")
+        };
         assert!(lacks_kill(&status(0, "00000000000000c0")), "SETUID and SETGID");
         assert!(!lacks_kill(&status(0, "00000000000000e0")));
         assert!(!lacks_kill(&status(1000, "0000000000000000")), "it could not become anybody");

@@ -1,5 +1,6 @@
-//! The elector process: decides about the Lease, and owns the workload. Everything that counts runs on its main thread, which never waits for
-//! a file or a pipe: what can wait is done in the [`background`](super::background).
+//! The elector process: decides about the Lease, and owns the workload. Everything that counts runs on its
+//! main thread, which never waits for a file or a pipe: what can wait is done in the
+//! [`background`](super::background).
 
 use std::io;
 use std::ops::AsyncFnOnce;
@@ -68,7 +69,10 @@ impl WorkloadHost for Container {
             self.page.set_token(token);
         }
         self.board.post(view);
-        tell_trouble(self.last_view.as_ref().and_then(|view| view.trouble.as_deref()), view.trouble.as_deref());
+        tell_trouble(
+            self.last_view.as_ref().and_then(|view| view.trouble.as_deref()),
+            view.trouble.as_deref(),
+        );
         self.last_view = Some(view.clone());
     }
 }
@@ -82,7 +86,8 @@ impl Container {
     }
 }
 
-/// Logs a trouble with the Lease when it begins, becomes another and is over: what fails again and again in the same way is one news.
+/// Logs a trouble with the Lease when it begins, becomes another and is over: what fails again and again in
+/// the same way is one news.
 fn tell_trouble(before: Option<&str>, now: Option<&str>) {
     match now {
         Some(trouble) if before != now => tracing::warn!("the Lease cannot be read or written: {trouble}"),
@@ -92,7 +97,13 @@ fn tell_trouble(before: Option<&str>, now: Option<&str>) {
 }
 
 /// The whole life of the elector process; its exit code.
-pub(super) fn run<Decide>(inheritance: Inheritance, config: &Config, candidate: Candidate, command: Command, decide: Decide) -> i32
+pub(super) fn run<Decide>(
+    inheritance: Inheritance,
+    config: &Config,
+    candidate: Candidate,
+    command: Command,
+    decide: Decide,
+) -> i32
 where
     Decide: AsyncFnOnce(Candidate, UnboundedReceiver<Fact>, &mut Container) -> Ending,
 {
@@ -118,7 +129,8 @@ where
 
 /// Nothing is held yet, so there is time to say so.
 fn cannot_begin(config: &Config, error: &io::Error) -> i32 {
-    let why = format!("starting the agent: {error}; the container's limits on processes or memory may be too low");
+    let why =
+        format!("starting the agent: {error}; the container's limits on processes or memory may be too low");
     termination::explain(&config.termination_message, &why);
     exit_codes::AGENT_FAILED
 }
@@ -176,11 +188,16 @@ fn end(config: &Config, page: &SharedState, explainer: &Explainer, ending: &Endi
             explainer.finish();
             return exit.code();
         }
-        Ending::Lost(why) => (exit_codes::LEASE_LOST, format!("lost the Lease {}/{}: {why}", config.namespace, config.name)),
-        Ending::Unreadable(why) => {
-            (exit_codes::LEASE_UNREADABLE, format!("cannot read the Lease {}/{}: {why}", config.namespace, config.name))
+        Ending::Lost(why) => {
+            (exit_codes::LEASE_LOST, format!("lost the Lease {}/{}: {why}", config.namespace, config.name))
         }
-        Ending::Unkillable => (exit_codes::AGENT_FAILED, "not everything could be killed: the kernel kills the rest".to_owned()),
+        Ending::Unreadable(why) => (
+            exit_codes::LEASE_UNREADABLE,
+            format!("cannot read the Lease {}/{}: {why}", config.namespace, config.name),
+        ),
+        Ending::Unkillable => {
+            (exit_codes::AGENT_FAILED, "not everything could be killed: the kernel kills the rest".to_owned())
+        }
     };
     explainer.explain(why);
     explainer.finish();
@@ -196,8 +213,14 @@ mod tests {
     /// What the log says while these are the troubles, one after the other.
     fn said(troubles: &[Option<&str>]) -> Vec<String> {
         let mut file = tempfile::tempfile().unwrap();
-        let log = tracing_subscriber::fmt().with_writer(file.try_clone().unwrap()).without_time().with_target(false).with_ansi(false);
-        tracing::subscriber::with_default(log.finish(), || troubles.windows(2).for_each(|pair| tell_trouble(pair[0], pair[1])));
+        let log = tracing_subscriber::fmt()
+            .with_writer(file.try_clone().unwrap())
+            .without_time()
+            .with_target(false)
+            .with_ansi(false);
+        tracing::subscriber::with_default(log.finish(), || {
+            troubles.windows(2).for_each(|pair| tell_trouble(pair[0], pair[1]));
+        });
         let mut text = String::new();
         file.rewind().unwrap();
         file.read_to_string(&mut text).unwrap();

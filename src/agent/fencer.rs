@@ -1,21 +1,27 @@
 //! PID 1: it outlives the elector, and nothing outlives it.
 //!
 //! # Guarantees
-//! - At the deadline, and whenever the elector dies, everything else in the container is killed, and the container ends.
+//! - At the deadline, and whenever the elector dies, everything else in the container is killed, and the
+//!   container ends.
 //! - The deadline holds though the elector cannot die: PID 1 has a timer of its own for it.
-//! - Every signal from outside that means an end reaches the elector, though it may come before the elector is up. The one exception: of two
-//!   equal signals that wait, the kernel keeps the first, so one that a process of the container has just sent to PID 1 hides it.
+//! - Every signal from outside that means an end reaches the elector, though it may come before the elector
+//!   is up. The one exception: of two equal signals that wait, the kernel keeps the first, so one that a
+//!   process of the container has just sent to PID 1 hides it.
 //! - From the elector's start until nothing else is left, PID 1 makes no call that can wait: see [`guard`].
 //!
 //! # What may wait
-//! Before the fork nothing is held yet. After [`guard::stand`] nothing runs any more, and the last words, with all that is written about
-//! them, are another process's: one that hangs is left to the kernel after [`LAST_WORDS`].
+//! Before the fork nothing is held yet. After [`guard::stand`] nothing runs any more, and the last words,
+//! with all that is written about them, are another process's: one that hangs is left to the kernel after
+//! [`LAST_WORDS`].
 //!
-//! Of the elector, between its last renewal and its end, only the deciding thread matters, because its death kills the workload; and it does
-//! not matter to PID 1. That thread reads and writes sockets (that of the readiness probe among them), eventfds and signalfds, all non-blocking, waits in `epoll_wait`, sets two timers
-//! (`timer_settime`, `timerfd_settime`), sends signals (`kill`), collects its children (`wait4` with `WNOHANG`) and forks the workload, and
-//! deputies that signal for it, without waiting for their exec (`fork`). It allocates memory (`brk`, `mmap`), which can wait for reclaim, and its code is not locked: where it waits,
-//! PID 1 keeps the deadline. Everything else is done by threads that it never waits for: see [`background`](super::background).
+//! Of the elector, between its last renewal and its end, only the deciding thread matters, because its death
+//! kills the workload; and it does not matter to PID 1. That thread reads and writes sockets (that of the
+//! readiness probe among them), eventfds and signalfds, all non-blocking, waits in `epoll_wait`, sets two
+//! timers (`timer_settime`, `timerfd_settime`), sends signals (`kill`), collects its children (`wait4` with
+//! `WNOHANG`) and forks the workload, and deputies that signal for it, without waiting for their exec
+//! (`fork`). It allocates memory (`brk`, `mmap`), which can wait for reclaim, and its code is not locked:
+//! where it waits, PID 1 keeps the deadline. Everything else is done by threads that it never waits for: see
+//! [`background`](super::background).
 
 mod guard;
 mod memory;
@@ -79,10 +85,11 @@ pub(super) enum Error {
     Timer(#[from] deadline::Error),
 }
 
-/// Becomes the fencer: runs `elector` in a process of its own, survives it, and returns the exit code of the container.
+/// Becomes the fencer: runs `elector` in a process of its own, survives it, and returns the exit code of the
+/// container.
 ///
-/// After a death of the elector that was not its own end, and after an end in doubt about its acquisition, `last_words` run in another process, for a
-/// few seconds at most.
+/// After a death of the elector that was not its own end, and after an end in doubt about its acquisition,
+/// `last_words` run in another process, for a few seconds at most.
 ///
 /// # Errors
 /// Where the kernel refuses what is needed at start-up.
@@ -145,7 +152,8 @@ fn stand_guard(watched: &Watched<'_>, elector: Pid) -> End {
     guard::stand(&guard)
 }
 
-/// From now on signals are read, not obeyed; those that come early wait. Before, the kernel drops them, for this is PID 1.
+/// From now on signals are read, not obeyed; those that come early wait. Before, the kernel drops them, for
+/// this is PID 1.
 ///
 /// # Errors
 /// Where the kernel refuses.
@@ -155,24 +163,29 @@ pub(super) fn take_signals() -> nix::Result<SignalFd> {
     SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
 }
 
-/// Best effort: neither is needed where the machine is well and the workload means well. What was refused, in a sentence.
+/// Best effort: neither is needed where the machine is well and the workload means well. What was refused, in
+/// a sentence.
 fn harden(page: &SharedState) -> Vec<String> {
     let _ = prctl::set_dumpable(false);
     memory::lock(page).err().map(|refused| refused.to_string()).into_iter().collect()
 }
 
-/// The elector was done. Where it does not know whether it holds the Lease it has started nothing: another look is taken, and the Lease given
-/// back.
+/// The elector was done. Where it does not know whether it holds the Lease it has started nothing: another
+/// look is taken, and the Lease given back.
 fn settle_doubt(signals: &SignalFd, page: &SharedState, last_words: impl FnOnce(Remains)) {
     if let in_doubt @ Some(_) = page.doubt() {
-        in_another_process(signals, || last_words(Remains { token: None, exit: None, cause: None, overdue: false, in_doubt }));
+        in_another_process(signals, || {
+            last_words(Remains { token: None, exit: None, cause: None, overdue: false, in_doubt });
+        });
     }
 }
 
-/// The elector is dead, and nothing of what it started is left: has that said, and returns the exit code of the container.
+/// The elector is dead, and nothing of what it started is left: has that said, and returns the exit code of
+/// the container.
 fn conclude(signals: &SignalFd, page: &SharedState, message: &Path, last_words: impl FnOnce(Remains)) -> i32 {
     let overdue = page.is_overdue(clock::now().at.boot);
-    let remains = Remains { token: page.token(), exit: page.exit(), cause: page.cause(), overdue, in_doubt: None };
+    let remains =
+        Remains { token: page.token(), exit: page.exit(), cause: page.cause(), overdue, in_doubt: None };
     let (code, why) = epitaph(remains);
     let speak = || {
         if page.was_candidate() {
@@ -186,23 +199,33 @@ fn conclude(signals: &SignalFd, page: &SharedState, message: &Path, last_words: 
     code
 }
 
-/// The exit code of a container whose elector died, and why it did; nothing where the workload had ended before, or was asked to.
+/// The exit code of a container whose elector died, and why it did; nothing where the workload had ended
+/// before, or was asked to.
 fn epitaph(remains: Remains) -> (i32, Option<&'static str>) {
     match remains {
         Remains { cause: Some(Cause::Exceeded), .. } => (exit_codes::INTERRUPTED, None),
-        Remains { cause: Some(Cause::Release(reason)), .. } if reason != Reason::LeaseLost => (exit_codes::INTERRUPTED, None),
+        Remains { cause: Some(Cause::Release(reason)), .. } if reason != Reason::LeaseLost => {
+            (exit_codes::INTERRUPTED, None)
+        }
         Remains { cause: Some(Cause::Release(_)), exit: Some(_), .. } => {
             (exit_codes::LEASE_LOST, Some("the Lease could not be renewed in time"))
         }
         Remains { exit: Some(exit), .. } => (exit.code(), None),
-        Remains { overdue: true, .. } => {
-            (exit_codes::LEASE_LOST, Some("the Lease could not be renewed in time and the workload did not stop by itself: it was killed"))
-        }
-        Remains { .. } => (exit_codes::AGENT_FAILED, Some("the elector died: everything was killed; its log, just before, may say why")),
+        Remains { overdue: true, .. } => (
+            exit_codes::LEASE_LOST,
+            Some(
+                "the Lease could not be renewed in time and the workload did not stop by itself: it was killed",
+            ),
+        ),
+        Remains { .. } => (
+            exit_codes::AGENT_FAILED,
+            Some("the elector died: everything was killed; its log, just before, may say why"),
+        ),
     }
 }
 
-/// Waits for the end of `words`, which comes in time or is made. Nothing is said where the kernel refuses the process: the Lease expires.
+/// Waits for the end of `words`, which comes in time or is made. Nothing is said where the kernel refuses the
+/// process: the Lease expires.
 fn in_another_process(signals: &SignalFd, words: impl FnOnce()) {
     match sys::fork() {
         Ok(ForkResult::Child) => {
@@ -213,7 +236,8 @@ fn in_another_process(signals: &SignalFd, words: impl FnOnce()) {
             let until = clock::now().at.boot + LAST_WORDS;
             while !has_ended(child) && clock::now().at.boot < until {
                 // Interrupted or not, what counts is looked at afterwards.
-                let _ = poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], poll_timeout(LOOK_AGAIN));
+                let _ =
+                    poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], poll_timeout(LOOK_AGAIN));
                 // One, however many there are: the next poll finds the others.
                 let _ = signals.read_signal();
             }

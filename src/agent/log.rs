@@ -1,5 +1,6 @@
-//! The elector's log, next to the workload's own: so no more than an administrator needs, of the libraries only warnings, and every line with
-//! the agent's prefix; and never waited for, because a pipe that is full waits for its reader.
+//! The elector's log, next to the workload's own: so no more than an administrator needs, of the libraries
+//! only warnings, and every line with the agent's prefix; and never waited for, because a pipe that is full
+//! waits for its reader.
 
 use std::io;
 use std::panic;
@@ -15,8 +16,9 @@ use tracing_subscriber::{fmt, registry};
 
 use super::background::Background;
 
-/// How every line begins that the agent's processes write beside the workload's. A termination message begins otherwise, because with the
-/// `terminationMessagePolicy` FallbackToLogsOnError the kubelet takes the end of the log for one, which is no complaint of the agent.
+/// How every line begins that the agent's processes write beside the workload's. A termination message begins
+/// otherwise, because with the `terminationMessagePolicy` FallbackToLogsOnError the kubelet takes the end of
+/// the log for one, which is no complaint of the agent.
 pub(super) const PREFIX: &str = "[singletonjob-agent] ";
 
 /// It tells of every request that fails; the agent says when that begins and when it is over.
@@ -38,7 +40,8 @@ impl Log {
     /// Where the kernel refuses a thread.
     pub(super) fn begin() -> io::Result<Self> {
         let log = Self { background: Background::start("log")? };
-        let wanted = Targets::new().with_default(Level::WARN).with_target(env!("CARGO_CRATE_NAME"), Level::INFO);
+        let wanted =
+            Targets::new().with_default(Level::WARN).with_target(env!("CARGO_CRATE_NAME"), Level::INFO);
         let wanted = wanted.with_target(CHATTERER, LevelFilter::OFF);
         let lines = fmt::layer().with_writer(log.clone()).with_ansi(false).with_target(false);
         // One that is there already is a test's.

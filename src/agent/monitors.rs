@@ -1,4 +1,5 @@
-//! What the elector process notices by itself: the end of its child, signals that PID 1 passes on, words of probes and hooks, and its own lateness.
+//! What the elector process notices by itself: the end of its child, signals that PID 1 passes on, words of
+//! probes and hooks, and its own lateness.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -50,7 +51,8 @@ pub(super) async fn watch_children(workload: &Workload) -> io::Result<Infallible
     }
 }
 
-/// Removes, some time, what an earlier container of this pod has left: before anything that `files` is given later.
+/// Removes, some time, what an earlier container of this pod has left: before anything that `files` is given
+/// later.
 pub(super) fn forget(leftovers: impl IntoIterator<Item = PathBuf> + Send + 'static, files: &Background) {
     files.give(move || leftovers.into_iter().for_each(|path| whole_file::remove(&path)));
 }
@@ -79,8 +81,8 @@ impl Mark {
     }
 }
 
-/// Turns signals from outside into a drain, passes those from inside on to the workload, and tells if the liveness probe has failed. Returns only
-/// with an error.
+/// Turns signals from outside into a drain, passes those from inside on to the workload, and tells if the
+/// liveness probe has failed. Returns only with an error.
 ///
 /// # Errors
 /// Where the kernel refuses to wait for PID 1's bell.
@@ -106,8 +108,8 @@ pub(super) async fn watch_control(
     }
 }
 
-/// Tells whenever a probe says of the workload, as it was started last, that it is ready, and listens to hooks. Where no probe can say so, the
-/// workload runs all the same.
+/// Tells whenever a probe says of the workload, as it was started last, that it is ready, and listens to
+/// hooks. Where no probe can say so, the workload runs all the same.
 pub(super) async fn watch_probes(
     directory: PathBuf,
     files: &Background,
@@ -133,7 +135,8 @@ pub(super) async fn watch_probes(
     pending().await
 }
 
-/// Tells once that each start is ready, because facts come before everything else that the elector hears: a workload that sends without end would starve it.
+/// Tells once that each start is ready, because facts come before everything else that the elector hears: a
+/// workload that sends without end would starve it.
 ///
 /// # Errors
 /// Where the kernel refuses to wait for the socket, or to read it.
@@ -181,8 +184,9 @@ pub(super) async fn watch_lateness(facts: &UnboundedSender<Fact>) -> Infallible 
 
 /// How late a sleep of one heartbeat ended that began at `before`.
 ///
-/// A suspension of the machine is no lateness: the sleep and CLOCK_MONOTONIC_RAW stood still, and CLOCK_BOOTTIME went on. What counts is the time
-/// that the machine was awake. Slewing makes a difference between the two as well, of at most 0.05 %.
+/// A suspension of the machine is no lateness: the sleep and CLOCK_MONOTONIC_RAW stood still, and
+/// CLOCK_BOOTTIME went on. What counts is the time that the machine was awake. Slewing makes a difference
+/// between the two as well, of at most 0.05 %.
 fn late(before: Moment, now: Moment) -> Duration {
     now.elapsed_for_challenger(before).saturating_sub(HEARTBEAT)
 }
@@ -197,7 +201,8 @@ struct Lateness {
 impl Lateness {
     fn add(&mut self, now: Duration, late: Duration) -> Duration {
         let steps = u32::try_from(late.as_nanos() / FINEST_STEP.as_nanos()).unwrap_or(u32::MAX);
-        let late = if steps == 0 { Duration::ZERO } else { FINEST_STEP.saturating_mul(steps.saturating_add(1)) };
+        let late =
+            if steps == 0 { Duration::ZERO } else { FINEST_STEP.saturating_mul(steps.saturating_add(1)) };
         self.worst.retain(|(at, earlier)| now.saturating_sub(*at) < MEMORY && *earlier > late);
         self.worst.push_back((now, late));
         self.worst.front().map_or(late, |(_, worst)| *worst)
@@ -223,7 +228,10 @@ mod tests {
             for start in [7_u64, 8] {
                 started.set(start);
                 (0..5).for_each(|_| assert!(probe.send(&start.to_ne_bytes()).is_ok()));
-                assert!(matches!((facts.recv().await, facts.try_recv()), (Some(Fact::Ready), Err(_))), "{start}");
+                assert!(
+                    matches!((facts.recv().await, facts.try_recv()), (Some(Fact::Ready), Err(_))),
+                    "{start}"
+                );
             }
         };
         tokio::select! {
@@ -241,7 +249,8 @@ mod tests {
         forget([old, directory.path().join("never there"), new.clone()], &files);
         files.give(move || fs::write(new, "new").unwrap());
         files.finish(Duration::from_secs(20));
-        let names: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let names: Vec<_> =
+            fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["lease.json"]);
     }
 

@@ -1,9 +1,12 @@
-//! The probes of the gated container: they mean what they mean where the workload runs, and succeed on a standby.
+//! The probes of the gated container: they mean what they mean where the workload runs, and succeed on a
+//! standby.
 //!
-//! The kubelet runs them beside the agent. They know the candidate's role from [`paths::STANDING`](crate::contract::paths::STANDING), and
-//! count from the workload's start what a template counts from the container's. A template's startup probe is asked by the other two, until
-//! the workload has come up; the kubelet's own is asked once in a container's life, which on a standby is before the workload's start. The
-//! readiness probe counts by the template's thresholds, see [`readiness`], and liveness for the agent, see [`liveness`].
+//! The kubelet runs them beside the agent. They know the candidate's role from
+//! [`paths::STANDING`](crate::contract::paths::STANDING), and count from the workload's start what a template
+//! counts from the container's. A template's startup probe is asked by the other two, until the workload has
+//! come up; the kubelet's own is asked once in a container's life, which on a standby is before the
+//! workload's start. The readiness probe counts by the template's thresholds, see [`readiness`], and liveness
+//! for the agent, see [`liveness`].
 
 mod attempt;
 mod grpc;
@@ -78,7 +81,8 @@ enum Verdict {
     Ask(Start),
 }
 
-/// Probes once; the exit code. It ends within the probe's own timeouts and three quarters of a second, whatever it reads or starts.
+/// Probes once; the exit code. It ends within the probe's own timeouts and three quarters of a second,
+/// whatever it reads or starts.
 pub fn run(kind: Kind, probe: &Probe) -> i32 {
     let question = Question { kind, probe, directory: Path::new(paths::STATE_DIRECTORY) };
     let limit = probe.timeout() + SLACK;
@@ -112,10 +116,12 @@ impl Question<'_> {
         self.conclude(patience, |start| self.probe.answer(self.kind, start, self.directory))
     }
 
-    /// A question without an answer is one failure, which counts as one that the handler gives. What hung may hang again: then the probe fails at
-    /// once. Where there can be no other process this one counts, because it is better to hang than to fail for what was not asked.
+    /// A question without an answer is one failure, which counts as one that the handler gives. What hung may
+    /// hang again: then the probe fails at once. Where there can be no other process this one counts, because
+    /// it is better to hang than to fail for what was not asked.
     fn count_as_failure(&self, why: &Unanswered) -> i32 {
-        let unanswered = |start| self.probe.forgive(self.kind, start, self.directory, Failure::NotReady(why.to_string()));
+        let unanswered =
+            |start| self.probe.forgive(self.kind, start, self.directory, Failure::NotReady(why.to_string()));
         let count = || report(self.conclude(Duration::ZERO, unanswered));
         attempt::within(COUNTED_WITHIN, count).unwrap_or_else(|uncounted| match uncounted {
             Unanswered::Refused(_) => count(),
@@ -124,19 +130,24 @@ impl Question<'_> {
     }
 
     /// What the probe says, where the workload itself has said `answer` if it is to be asked.
-    fn conclude(&self, patience: Duration, answer: impl FnOnce(Start) -> Result<(), Failure>) -> Result<(), Failure> {
+    fn conclude(
+        &self,
+        patience: Duration,
+        answer: impl FnOnce(Start) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let standing = settled_standing(&standing_in(self.directory), patience);
-        let (answer, counts_from) = match judge(self.kind, self.probe, standing.as_ref(), clock::now().at.boot) {
-            Verdict::Succeed => (Ok(()), Some(readiness::STANDBY)),
-            Verdict::Fail(why) => {
-                let stands_by = standing.is_some_and(|standing| standing.role == Role::Standby);
-                (Err(Failure::NotReady(why)), stands_by.then_some(readiness::STANDBY))
-            }
-            Verdict::Ask(start) => {
-                self.announce(start);
-                (self.marked(answer(start)), Some(start.at))
-            }
-        };
+        let (answer, counts_from) =
+            match judge(self.kind, self.probe, standing.as_ref(), clock::now().at.boot) {
+                Verdict::Succeed => (Ok(()), Some(readiness::STANDBY)),
+                Verdict::Fail(why) => {
+                    let stands_by = standing.is_some_and(|standing| standing.role == Role::Standby);
+                    (Err(Failure::NotReady(why)), stands_by.then_some(readiness::STANDBY))
+                }
+                Verdict::Ask(start) => {
+                    self.announce(start);
+                    (self.marked(answer(start)), Some(start.at))
+                }
+            };
         match (self.probe.thresholds, counts_from) {
             (Some(thresholds), Some(start)) => readiness::counted(answer, start, thresholds, self.directory),
             _ => answer,
@@ -159,12 +170,15 @@ impl Question<'_> {
     }
 }
 
-/// Waits, within `patience`, until an agent that has just started has read its Lease: a first probe that comes too early is no news.
+/// Waits, within `patience`, until an agent that has just started has read its Lease: a first probe that
+/// comes too early is no news.
 fn settled_standing(path: &Path, patience: Duration) -> Option<Standing> {
     let end = clock::now().at.boot + patience;
     loop {
         let standing = read_standing(path);
-        let is_settled = standing.as_ref().is_some_and(|standing| standing.role != Role::Pending || standing.trouble.is_some());
+        let is_settled = standing
+            .as_ref()
+            .is_some_and(|standing| standing.role != Role::Pending || standing.trouble.is_some());
         if is_settled || clock::now().at.boot >= end {
             return standing;
         }
@@ -178,7 +192,9 @@ fn read_standing(path: &Path) -> Option<Standing> {
 }
 
 fn judge(kind: Kind, probe: &Probe, standing: Option<&Standing>, now: Duration) -> Verdict {
-    let fail = |kinds: &[Kind], why: &str| if kinds.contains(&kind) { Verdict::Fail(why.to_owned()) } else { Verdict::Succeed };
+    let fail = |kinds: &[Kind], why: &str| {
+        if kinds.contains(&kind) { Verdict::Fail(why.to_owned()) } else { Verdict::Succeed }
+    };
     let is_unable = |why: &str| fail(&[Kind::Readiness, Kind::Startup], why);
     let is_not_ready = |why: &str| fail(&[Kind::Readiness], why);
     let Some(standing) = standing else { return is_unable("the agent is starting") };
@@ -187,7 +203,9 @@ fn judge(kind: Kind, probe: &Probe, standing: Option<&Standing>, now: Duration) 
         (Role::Pending, None, _) => is_unable("the Lease has not been read yet"),
         (Role::Standby, None, _) => match probe.standby {
             StandbyReadiness::Ready => Verdict::Succeed,
-            StandbyReadiness::NotReady => is_not_ready("standing by: with standbyReadiness NotReady only the active pod is ready"),
+            StandbyReadiness::NotReady => {
+                is_not_ready("standing by: with standbyReadiness NotReady only the active pod is ready")
+            }
         },
         (Role::Active | Role::Stopping, _, None) => is_not_ready("the workload is about to start"),
         (Role::Stopping, _, Some(_)) => is_not_ready("the workload is stopping"),
@@ -217,7 +235,8 @@ impl Probe {
 
     /// Liveness is patient with a workload that comes up within its budget; readiness waits for it.
     fn answer(&self, kind: Kind, start: Start, directory: &Path) -> Result<(), Failure> {
-        match self.startup.as_ref().map_or(Ok(()), |startup| startup::has_come_up(startup, start, directory)) {
+        match self.startup.as_ref().map_or(Ok(()), |startup| startup::has_come_up(startup, start, directory))
+        {
             Ok(()) => self.own.handler_answers(),
             Err(_) if self.is_patient(kind, start) => Ok(()),
             Err(why) => Err(why),
@@ -255,7 +274,9 @@ impl TemplateProbe {
             Some(Handler::TcpSocket(action)) => {
                 let what = format!("connecting to {}", tcp::address(action.host.as_deref(), &action.port));
                 let (host, port) = (tcp::host(action.host.as_deref()), tcp::port(&action.port));
-                tcp::connect(&host, &port, deadline).map(drop).map_err(|source| Failure::Unreachable { what, source })
+                tcp::connect(&host, &port, deadline)
+                    .map(drop)
+                    .map_err(|source| Failure::Unreachable { what, source })
             }
         }
     }
@@ -273,7 +294,8 @@ fn exec(action: &ExecAction, deadline: Deadline) -> Result<(), Failure> {
             Some(status) => return Err(Failure::Refused { what, answer: status.to_string() }),
             None => {
                 if let Err(late) = deadline.left() {
-                    // Should it end by itself now, that is too late as well. One that hangs in the kernel is not waited for.
+                    // Should it end by itself now, that is too late as well. One that hangs in the kernel is
+                    // not waited for.
                     let _ = child.kill();
                     return Err(failed(late));
                 }

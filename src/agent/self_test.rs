@@ -19,7 +19,9 @@ const HARMLESS: Signal = Signal::SIGCHLD;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// Nothing that outlives PID 1 would be killed with it.
-    #[error("the agent has pid {0}, not 1: it must be the container's first process; remove hostPID and shareProcessNamespace")]
+    #[error(
+        "the agent has pid {0}, not 1: it must be the container's first process; remove hostPID and shareProcessNamespace"
+    )]
     NotFirst(i32),
     /// `kill(-1)` would reach the whole machine.
     #[error("the container shares the node's PID namespace; remove hostPID")]
@@ -31,7 +33,9 @@ pub(super) enum Failure {
     #[error(transparent)]
     Timer(#[from] deadline::Error),
     /// The workload would outlive the agent.
-    #[error("the kernel does not keep PR_SET_PDEATHSIG ({0}); use a container runtime that does, such as runc")]
+    #[error(
+        "the kernel does not keep PR_SET_PDEATHSIG ({0}); use a container runtime that does, such as runc"
+    )]
     ParentDeathSignal(Errno),
 }
 
@@ -52,7 +56,9 @@ fn first_process() -> Result<(), Failure> {
 }
 
 fn own_namespace() -> Result<(), Failure> {
-    if fs::read_link("/proc/self/ns/pid").is_ok_and(|namespace| namespace == Path::new(NAMESPACE_OF_THE_MACHINE)) {
+    if fs::read_link("/proc/self/ns/pid")
+        .is_ok_and(|namespace| namespace == Path::new(NAMESPACE_OF_THE_MACHINE))
+    {
         return Err(Failure::NamespaceOfTheMachine);
     }
     match fs::read_link("/proc/self") {

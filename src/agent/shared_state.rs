@@ -1,6 +1,8 @@
-//! The page of memory that the elector shares with PID 1: what must be known of it even when it is dead, and which signals have come.
+//! The page of memory that the elector shares with PID 1: what must be known of it even when it is dead, and
+//! which signals have come.
 //!
-//! PID 1 locks it in memory. What PID 1 reads or writes while it stands guard is inlined there: see `fencer::guard`.
+//! PID 1 locks it in memory. What PID 1 reads or writes while it stands guard is inlined there: see
+//! `fencer::guard`.
 
 #![expect(clippy::inline_always, reason = "for PID 1, which must not leave the memory that it has locked")]
 
@@ -112,7 +114,8 @@ impl SharedState {
         self.patience_nanoseconds.store(quarter, Ordering::Release);
     }
 
-    /// How long PID 1 waits for everything to be gone before it leaves the rest to the kernel: a quarter of `K`, in nanoseconds.
+    /// How long PID 1 waits for everything to be gone before it leaves the rest to the kernel: a quarter of
+    /// `K`, in nanoseconds.
     #[inline(always)]
     pub(super) fn patience(&self) -> u32 {
         const LEAST: u32 = LEAST_PATIENCE.subsec_nanos();
@@ -137,7 +140,8 @@ impl SharedState {
         self.signals_inside.fetch_or(1 << ((number.wrapping_sub(1)) & 63), Ordering::AcqRel);
     }
 
-    /// The signals that processes of the container have sent to PID 1, in ascending order; each is told once, however often it came meanwhile.
+    /// The signals that processes of the container have sent to PID 1, in ascending order; each is told once,
+    /// however often it came meanwhile.
     pub(super) fn take_signals_from_inside(&self) -> impl Iterator<Item = i32> + use<> {
         let signals = self.signals_inside.swap(0, Ordering::AcqRel);
         (1..=64).filter(move |number| signals & (1 << (number - 1)) != 0)
@@ -153,7 +157,8 @@ impl SharedState {
         self.tenure.get()
     }
 
-    /// The elector ends without a start, and does not know whether its acquisition, based on `version`, was stored.
+    /// The elector ends without a start, and does not know whether its acquisition, based on `version`, was
+    /// stored.
     pub(super) fn set_doubt(&self, version: Version) {
         self.doubt.set(version);
     }

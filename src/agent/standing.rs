@@ -13,7 +13,8 @@ use crate::contract::{Role, Standing};
 use crate::lease::elector::{self, View};
 use crate::lease::identity::Identity;
 
-/// Writes [`Standing`] to a file, atomically, whenever it changes: in the background, and the newest where it falls behind.
+/// Writes [`Standing`] to a file, atomically, whenever it changes: in the background, and the newest where it
+/// falls behind.
 #[derive(Debug)]
 pub(super) struct Board {
     identity: Identity,
@@ -79,7 +80,8 @@ impl File {
 
     fn write_next(&self) {
         let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let written = next.map_or(Ok(()), |standing| whole_file::write(&self.path, &serde_json::to_vec(&standing)?));
+        let written =
+            next.map_or(Ok(()), |standing| whole_file::write(&self.path, &serde_json::to_vec(&standing)?));
         if let Err(error) = written {
             tracing::warn!(path = %self.path.display(), %error, "cannot write what the workload may read about its lease");
         }
@@ -122,7 +124,10 @@ mod tests {
         background.finish(Duration::from_secs(20));
         let read: Standing = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         assert_eq!((read.role, read.token, read.identity), (Role::Active, Some(Version(48_213)), identity));
-        assert_eq!((read.started_boottime_nanoseconds, read.valid_until_boottime_nanoseconds), (Some(5), Some(11)));
+        assert_eq!(
+            (read.started_boottime_nanoseconds, read.valid_until_boottime_nanoseconds),
+            (Some(5), Some(11))
+        );
         assert_eq!((read.workload_pid, read.scheduled_time), (Some(17), Some(tick)));
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }

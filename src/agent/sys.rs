@@ -29,12 +29,14 @@ const LINKS_OF_ONE_THREAD: libc::nlink_t = 3;
 /// A copy of this process.
 ///
 /// # Errors
-/// As fork(2); [`Errno::EBUSY`] in a process with several threads, whose copy could not even allocate memory safely.
+/// As fork(2); [`Errno::EBUSY`] in a process with several threads, whose copy could not even allocate memory
+/// safely.
 pub(super) fn fork() -> nix::Result<ForkResult> {
     if stat("/proc/self/task")?.st_nlink != LINKS_OF_ONE_THREAD {
         return Err(Errno::EBUSY);
     }
-    // SAFETY: the only thread of this process is the calling one, so nothing is left half done or locked in the copy.
+    // SAFETY: the only thread of this process is the calling one, so nothing is left half done or locked in
+    // the copy.
     unsafe { nix::unistd::fork() }
 }
 
@@ -47,7 +49,8 @@ pub(super) fn map_page() -> nix::Result<&'static SharedState> {
     let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
     // SAFETY: a new anonymous mapping, at an address of the kernel's choice, disturbs no other.
     let start = unsafe { mmap_anonymous(None, LENGTH, access, MapFlags::MAP_SHARED)? };
-    // SAFETY: the mapping is aligned, long enough, zeroed and never unmapped; a `SharedState` holds atomics only, for which zero is a value.
+    // SAFETY: the mapping is aligned, long enough, zeroed and never unmapped; a `SharedState` holds atomics
+    // only, for which zero is a value.
     Ok(unsafe { start.cast::<SharedState>().as_ref() })
 }
 
@@ -77,7 +80,8 @@ pub(super) fn signal(child: Pid, number: i32) -> nix::Result<()> {
     Errno::result(unsafe { libc::kill(child.as_raw(), number) }).map(drop)
 }
 
-/// Sends a signal, real-time ones included, to the process group that `leader` founds, or to it alone where it has not come to that yet.
+/// Sends a signal, real-time ones included, to the process group that `leader` founds, or to it alone where
+/// it has not come to that yet.
 ///
 /// # Errors
 /// As kill(2).

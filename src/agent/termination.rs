@@ -34,7 +34,8 @@ impl Explainer {
     pub(super) fn explain(&self, why: String) {
         self.log.say(&why);
         let path = self.path.clone();
-        // A message for which there is no room comes after hundreds of others: the first is the one that counts.
+        // A message for which there is no room comes after hundreds of others: the first is the one that
+        // counts.
         self.background.give(move || write_or_log(&path, &why));
     }
 

@@ -1,22 +1,27 @@
-//! Files that the agent and its probes replace whole: a process that reads one, or opened it earlier, finds what was written at one time.
+//! Files that the agent and its probes replace whole: a process that reads one, or opened it earlier, finds
+//! what was written at one time.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process;
 
-/// Replaces the file at `path`, or makes it. Processes that write it at the same time do not disturb each other: the last one counts.
+/// Replaces the file at `path`, or makes it. Processes that write it at the same time do not disturb each
+/// other: the last one counts.
 ///
 /// # Errors
 /// Where its directory cannot be written. What was there before is there still, and nothing beside it.
 pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let new = beside(path);
-    fs::write(&new, content).and_then(|()| fs::rename(&new, path)).inspect_err(|_| drop(fs::remove_file(&new)))
+    fs::write(&new, content)
+        .and_then(|()| fs::rename(&new, path))
+        .inspect_err(|_| drop(fs::remove_file(&new)))
 }
 
 /// Removes the file at `path`, and what writers that were killed have left beside it. Best effort.
 pub(super) fn remove(path: &Path) {
-    let unfinished = fs::read_dir(path.parent().unwrap_or(path)).into_iter().flatten().flatten().map(|entry| entry.path());
+    let unfinished =
+        fs::read_dir(path.parent().unwrap_or(path)).into_iter().flatten().flatten().map(|entry| entry.path());
     for file in unfinished.filter(|file| is_beside(file, path)).chain([path.to_owned()]) {
         drop(fs::remove_file(file));
     }
@@ -55,7 +60,8 @@ mod tests {
             fs::write(directory.path().join(name), "").unwrap();
         }
         remove(&directory.path().join("up"));
-        let mut left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut left: Vec<_> =
+            fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, ["up.old.new", "upper.17.new"]);
     }

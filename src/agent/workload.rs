@@ -111,12 +111,14 @@ impl Workload {
         }
     }
 
-    /// What [`Self::terminate`] sends: the signal that came from outside, which is the one that the image's maker chose.
+    /// What [`Self::terminate`] sends: the signal that came from outside, which is the one that the image's
+    /// maker chose.
     pub(super) fn set_stop_signal(&self, number: i32) {
         self.stop_signal.set(number);
     }
 
-    /// Starts it, unless the time allowed for that has passed; `None` if it was not started. Does not wait for its program to be found and read.
+    /// Starts it, unless the time allowed for that has passed; `None` if it was not started. Does not wait
+    /// for its program to be found and read.
     pub(super) fn start(&self, start: &Start) -> Option<Started> {
         match Program::new(&self.command, environment_of(start)) {
             Ok(program) => self.fork(&program, start),
@@ -148,24 +150,35 @@ impl Workload {
 
     fn start_process(&self, program: &Program) -> nix::Result<First> {
         let (failure, tell_failure) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-        let ties = Ties { lifeline: self.lifeline.as_fd(), failure: tell_failure.as_fd(), oom_score_adj: &self.oom_score_adj };
+        let ties = Ties {
+            lifeline: self.lifeline.as_fd(),
+            failure: tell_failure.as_fd(),
+            oom_score_adj: &self.oom_score_adj,
+        };
         Ok(First { pid: sys::start(program, &ties)?, failure })
     }
 
     /// Reported as a shell does: no program is an end like any other.
     fn fail(&self, error: &io::Error) -> Option<Started> {
         self.explain(error);
-        let code = if error.kind() == io::ErrorKind::NotFound { exit_codes::NOT_FOUND } else { exit_codes::CANNOT_EXECUTE };
+        let code = if error.kind() == io::ErrorKind::NotFound {
+            exit_codes::NOT_FOUND
+        } else {
+            exit_codes::CANNOT_EXECUTE
+        };
         self.ended(Exit::Code(code));
         None
     }
 
     fn explain(&self, error: &io::Error) {
         let program = self.command.first().map(|program| program.to_string_lossy()).unwrap_or_default();
-        self.explainer.explain(format!("cannot start {program:?}: {error}; correct `command` in the template, or the image"));
+        self.explainer.explain(format!(
+            "cannot start {program:?}: {error}; correct `command` in the template, or the image"
+        ));
     }
 
-    /// The kubelet ends the container, beginning with a hook: if the workload ends now, it has not ended by itself.
+    /// The kubelet ends the container, beginning with a hook: if the workload ends now, it has not ended by
+    /// itself.
     pub(super) fn expect_end(&self) {
         self.is_expected_to_end.set(true);
     }
@@ -185,11 +198,13 @@ impl Workload {
         self.send_deputy(self.stop_signal.get(), Target::Group(leader.as_raw()));
     }
 
-    /// Sends its first process what was meant for it and sent to PID 1: it is not PID 1 itself. Nothing where it does not run.
+    /// Sends its first process what was meant for it and sent to PID 1: it is not PID 1 itself. Nothing where
+    /// it does not run.
     pub(super) fn pass_on(&self, number: i32) {
         let Some(first) = self.first.borrow().as_ref().map(|first| first.pid) else { return };
         match sys::signal(first, number) {
-            // One at a time: a process that signals without end must not use up what the pod may have of processes.
+            // One at a time: a process that signals without end must not use up what the pod may have of
+            // processes.
             Err(Errno::EPERM) if self.needs_deputy && self.deputies.borrow().is_empty() => {
                 self.send_deputy(number, Target::Process(first.as_raw()));
             }
@@ -203,8 +218,10 @@ impl Workload {
         if !self.needs_deputy {
             return;
         }
-        let arguments = ["singletonjob-agent", "signal", &number.to_string(), &target.number().to_string()].map(OsString::from);
-        let started = Program::new(&arguments, std::iter::empty()).and_then(|program| Ok(sys::start_deputy(&program)?));
+        let arguments = ["singletonjob-agent", "signal", &number.to_string(), &target.number().to_string()]
+            .map(OsString::from);
+        let started =
+            Program::new(&arguments, std::iter::empty()).and_then(|program| Ok(sys::start_deputy(&program)?));
         match started {
             Ok(deputy) => self.deputies.borrow_mut().push(deputy),
             Err(error) => {
@@ -289,7 +306,8 @@ impl Workload {
     }
 }
 
-/// Whether a workload that ended by itself may have expected to be PID 1. One that asks to hand over has not failed.
+/// Whether a workload that ended by itself may have expected to be PID 1. One that asks to hand over has not
+/// failed.
 fn may_miss_pid_1(exit: Exit, ran: Duration) -> bool {
     ran < SOON && !exit.is_success() && exit != Exit::HAND_OVER
 }
@@ -321,13 +339,15 @@ fn environment_of(start: &Start) -> impl Iterator<Item = (OsString, OsString)> +
     ours.extend(start.scheduled_time.map(|time| (environment::SCHEDULED_TIME, time.to_string())));
     let named = |name: &OsString, names: &[&str]| names.iter().any(|other| name == other);
     let own: Vec<_> = ours.iter().map(|(name, _)| *name).collect();
-    let given = env::vars_os().filter(move |(name, _)| !named(name, &NOT_FOR_THE_WORKLOAD) && !named(name, &own));
+    let given =
+        env::vars_os().filter(move |(name, _)| !named(name, &NOT_FOR_THE_WORKLOAD) && !named(name, &own));
     given.chain(ours.into_iter().map(|(name, value)| (name.into(), value.into())))
 }
 
 /// Higher than this process's own. Where that cannot be read, the workload keeps what it gets.
 fn preferred_oom_score() -> String {
-    let own = fs::read_to_string("/proc/self/oom_score_adj").ok().and_then(|text| text.trim().parse::<i32>().ok());
+    let own =
+        fs::read_to_string("/proc/self/oom_score_adj").ok().and_then(|text| text.trim().parse::<i32>().ok());
     own.map_or_else(String::new, |own| (own + OOM_SCORE_STEP).min(MOST_OOM_SCORE).to_string())
 }
 

@@ -1,7 +1,6 @@
-//! Prints the CustomResourceDefinition; with `--write` brings every generated file below the current directory up to date.
-
+//! Prints the CustomResourceDefinition; with `--write` brings every generated file up to date.
+use std::fs;
 use std::io::{self, Write};
-use std::{fs, process::ExitCode};
 
 use singletonjob::api::schema;
 
@@ -14,27 +13,28 @@ const PARTS: [&str; 5] = [
     include_str!("../../manifests/deployment.yaml"),
 ];
 
-fn main() -> ExitCode {
+fn main() -> Result<(), String> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => io::stdout().write_all(crd().as_bytes()).map_err(|error| format!("cannot print: {error}")),
         ["--write"] => write(),
         _ => Err("usage: crdgen [--write]".to_owned()),
-    };
-    let Err(error) = outcome else { return ExitCode::SUCCESS };
-    eprintln!("crdgen: {error}");
-    ExitCode::FAILURE
+    }
 }
 
 fn crd() -> String {
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
-    GENERATED.to_owned() + &serde_saphyr::to_string_with_options(&schema::definition(), options).expect("plain data")
+    let text = serde_saphyr::to_string_with_options(&schema::definition(), options);
+    format!("{GENERATED}{}", text.expect("plain data"))
 }
 
 fn write() -> Result<(), String> {
-    let operator = format!("{GENERATED}{}", PARTS.join("---\n"));
-    let install = format!("{}---\n{}", crd(), PARTS.join("---\n"));
-    let files = [("crds/singletonjobs.singletonjob.dev", crd()), ("manifests/operator", operator), ("manifests/install", install)];
-    let put = |(path, text)| fs::write(format!("{path}.yaml"), text).map_err(|error| format!("cannot write {path}.yaml: {error}"));
-    files.into_iter().try_for_each(put)
+    let (crd, parts) = (crd(), PARTS.join("---\n"));
+    put("manifests/install.yaml", format!("{crd}---\n{parts}"))?;
+    put("manifests/operator.yaml", format!("{GENERATED}{parts}"))?;
+    put("crds/singletonjobs.singletonjob.dev.yaml", crd)
+}
+
+fn put(path: &str, text: String) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("cannot write {path}: {error}"))
 }

@@ -1,4 +1,5 @@
-//! The probes of the gated container: the controller passes each on to the agent, as an argument of the command that the kubelet runs.
+//! The probes of the gated container: the controller passes each on to the agent, as an argument of the
+//! command that the kubelet runs.
 
 use k8s_openapi::api::core::v1::{ExecAction, GRPCAction, HTTPGetAction, TCPSocketAction};
 use serde::{Deserialize, Serialize};
@@ -38,13 +39,15 @@ pub struct Probe {
     /// The template's startup probe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub startup: Option<TemplateProbe>,
-    /// How many seconds liveness waits for that to succeed; where it is not told, how long it waits in any case.
+    /// How many seconds liveness waits for that to succeed; where it is not told, how long it waits in any
+    /// case.
     #[serde(default)]
     pub startup_budget_seconds: u32,
     /// What readiness says on a standby.
     #[serde(default)]
     pub standby: StandbyReadiness,
-    /// Of readiness. `None` if every answer counts: the template asks nothing of the workload, or this is a hook.
+    /// Of readiness. `None` if every answer counts: the template asks nothing of the workload, or this is a
+    /// hook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thresholds: Option<Thresholds>,
     /// Whether this is a `preStop` hook, which may end the workload.

@@ -48,9 +48,11 @@ impl Failure {
         }
     }
 
-    /// The API server's words, where it will refuse the same request again: a quota, a policy, a webhook, rights that are missing.
+    /// The API server's words, where it will refuse the same request again: a quota, a policy, a webhook,
+    /// rights that are missing.
     ///
-    /// `None` if it was too busy, something else was written first, the object is gone, or its namespace is about to go.
+    /// `None` if it was too busy, something else was written first, the object is gone, or its namespace is
+    /// about to go.
     pub fn refuses(&self) -> Option<String> {
         let (code, message) = self.refusal()?;
         let is_passing = matches!(code, 401 | 404 | 408 | 409 | 429) || !(400..500).contains(&code);
@@ -64,7 +66,8 @@ impl Failure {
         causes.into_iter().any(|cause| cause.reason == NAMESPACE_TERMINATING)
     }
 
-    /// Whether the API server's own validation found fields at fault. A policy that denies a request names none.
+    /// Whether the API server's own validation found fields at fault. A policy that denies a request names
+    /// none.
     pub fn is_invalid(&self) -> bool {
         let Self::Request { source: kube::Error::Api(status), .. } = self else { return false };
         let causes = status.details.iter().flat_map(|details| &details.causes);
@@ -96,7 +99,8 @@ impl Failure {
     }
 }
 
-/// What a person can act on: the API server's own sentence, or "Connection refused" rather than "client error (Connect)".
+/// What a person can act on: the API server's own sentence, or "Connection refused" rather than "client error
+/// (Connect)".
 pub fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
@@ -112,7 +116,11 @@ pub fn root_cause(error: &(dyn Error + 'static)) -> String {
 ///
 /// # Errors
 /// [`Failure`], naming `act` and `subject`.
-pub async fn with_deadline<T>(act: &str, subject: &str, request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
+pub async fn with_deadline<T>(
+    act: &str,
+    subject: &str,
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<T, Failure> {
     let act = || format!("{act} {subject}");
     match timeout(DEADLINE, request).await {
         Ok(result) => result.map_err(|source| Failure::Request { act: act(), source }),
@@ -120,7 +128,8 @@ pub async fn with_deadline<T>(act: &str, subject: &str, request: impl Future<Out
     }
 }
 
-/// Asks again while the API server is out of reach: a program that starts during an outage waits for its end. What is refused is refused for good.
+/// Asks again while the API server is out of reach: a program that starts during an outage waits for its end.
+/// What is refused is refused for good.
 ///
 /// # Errors
 /// The API server's refusal.
@@ -136,7 +145,8 @@ pub async fn once_reached<T>(ask: impl AsyncFn() -> Result<T, Failure>) -> Resul
     }
 }
 
-/// The pause before a request is repeated for the `times`th time: `first`, doubled each time, `longest` at most.
+/// The pause before a request is repeated for the `times`th time: `first`, doubled each time, `longest` at
+/// most.
 pub fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
     first.saturating_mul(2_u32.saturating_pow(times.saturating_sub(1))).min(longest)
 }
@@ -169,7 +179,10 @@ mod tests {
 
     #[test]
     fn a_refusal_is_said_in_the_api_servers_own_words() {
-        assert_eq!(refused().to_string(), "creating Pod web-1: pods \"web-1\" is forbidden: exceeded quota (403)");
+        assert_eq!(
+            refused().to_string(),
+            "creating Pod web-1: pods \"web-1\" is forbidden: exceeded quota (403)"
+        );
         assert!(refused().is_denied() && !refused().is_conflict());
     }
 
@@ -200,7 +213,11 @@ mod tests {
         let asked = Cell::new(0);
         let answer = once_reached(async || {
             asked.set(asked.get() + 1);
-            if asked.get() < 3 { Err::<(), _>(Failure::Timeout { act: "reading Pod".into() }) } else { Err(refused()) }
+            if asked.get() < 3 {
+                Err::<(), _>(Failure::Timeout { act: "reading Pod".into() })
+            } else {
+                Err(refused())
+            }
         });
         assert!(answer.await.is_err_and(|failure| failure.is_denied()));
         assert_eq!(asked.get(), 3);

@@ -3,7 +3,8 @@
 //! # Guarantees
 //! - The Lease comes before the pods: while it cannot be made or read, no pod is made.
 //! - A Lease is written with uid and resourceVersion, and never its spec: candidates own that.
-//! - Pods are made by name and deleted by uid and resourceVersion, as they were read: of two controllers that do the same at once, one is told no.
+//! - Pods are made by name and deleted by uid and resourceVersion, as they were read: of two controllers that
+//!   do the same at once, one is told no.
 //! - What another made under a name that is needed is left alone, and reported.
 //! - What the API server refuses is remembered, and nothing that needs it is asked for. The rest goes on.
 
@@ -65,8 +66,8 @@ pub struct Applied {
     pub seal: Seal,
 }
 
-/// Deletes a SingletonJob that has finished, exactly as it was read: what was changed since then stays. The garbage collector removes its pods, and
-/// its Lease goes as that of any SingletonJob that is gone.
+/// Deletes a SingletonJob that has finished, exactly as it was read: what was changed since then stays. The
+/// garbage collector removes its pods, and its Lease goes as that of any SingletonJob that is gone.
 ///
 /// # Errors
 /// Where it has changed, or the request fails.
@@ -75,7 +76,11 @@ pub async fn delete(client: &Client, job: &SingletonJob) -> Result<(), Failure> 
     let jobs: Api<SingletonJob> = Api::namespaced(client.clone(), &namespace);
     let exactly = Preconditions { uid: job.uid(), resource_version: job.resource_version() };
     let params = DeleteParams::background().preconditions(exactly);
-    tracing::info!(namespace, name, "deleting a SingletonJob that has finished, by its spec.ttlSecondsAfterFinished");
+    tracing::info!(
+        namespace,
+        name,
+        "deleting a SingletonJob that has finished, by its spec.ttlSecondsAfterFinished"
+    );
     match with_deadline("deleting SingletonJob", &name, jobs.delete(&name, &params)).await {
         Err(failure) if failure.is_not_found() => Ok(()),
         result => result.map(drop),
@@ -112,8 +117,9 @@ pub fn nothing() -> Applied {
     Applied::nothing()
 }
 
-/// Carries out a plan, in the order that its safety needs. What is not there to be deleted is no failure. Whatever becomes of the whole, what
-/// was done is done, and the caller reports it. Nothing is asked for that is in `standing`.
+/// Carries out a plan, in the order that its safety needs. What is not there to be deleted is no failure.
+/// Whatever becomes of the whole, what was done is done, and the caller reports it. Nothing is asked for that
+/// is in `standing`.
 ///
 /// # Errors
 /// The first request that failed and without which the rest must not be done.
@@ -125,7 +131,8 @@ pub async fn apply(
     objects: Objects,
 ) -> (Applied, Result<(), Failure>) {
     let applied = Applied { directives_stored: false, ..Applied::nothing() };
-    let mut work = Work { apis: Apis::of(client, &job.namespace().unwrap_or_default()), job, standing, applied };
+    let mut work =
+        Work { apis: Apis::of(client, &job.namespace().unwrap_or_default()), job, standing, applied };
     let result = Box::pin(work.in_order(observed, objects)).await;
     (work.applied, result)
 }
@@ -160,7 +167,19 @@ struct Work<'a> {
 
 impl Work<'_> {
     async fn in_order(&mut self, observed: &Observed, objects: Objects) -> Result<(), Failure> {
-        let Objects { lease, directives, role, binding, budget, template, pods, delete, label, keep, stop_sidecars } = objects;
+        let Objects {
+            lease,
+            directives,
+            role,
+            binding,
+            budget,
+            template,
+            pods,
+            delete,
+            label,
+            keep,
+            stop_sidecars,
+        } = objects;
         let lease = match (&observed.lease, lease) {
             (None, Some((lease, free))) => self.make_lease(&lease, free).await?,
             (Some(ObservedLease { object, .. }), _) => Some(self.annotate(object, &directives).await?),
@@ -200,7 +219,12 @@ impl Work<'_> {
     }
 
     /// `None` if the API server refuses it: the rest goes on, and status says why.
-    fn unless_refused<T>(&mut self, step: Step, subject: &str, result: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    fn unless_refused<T>(
+        &mut self,
+        step: Step,
+        subject: &str,
+        result: Result<T, Failure>,
+    ) -> Result<Option<T>, Failure> {
         match result {
             Ok(done) => Ok(Some(done)),
             Err(failure) => {
@@ -215,7 +239,8 @@ impl Work<'_> {
         if self.is_refused(Step::MakeLease, "") {
             return Ok(None);
         }
-        let made = self.unless_refused(Step::MakeLease, "", lease::create(&self.apis.leases, lease, free).await)?;
+        let made =
+            self.unless_refused(Step::MakeLease, "", lease::create(&self.apis.leases, lease, free).await)?;
         self.applied.lease_created = made.as_ref().map(|_| !free);
         self.applied.directives_stored = made.is_some();
         Ok(made)
@@ -235,8 +260,15 @@ impl Work<'_> {
         Ok(written.unwrap_or_else(|| seen.clone()))
     }
 
-    /// Whether candidates have what they need; an earlier Role or RoleBinding that must not be changed will do.
-    async fn grant(&mut self, observed: &Observed, lease: &Lease, mut role: Role, mut binding: RoleBinding) -> Result<bool, Failure> {
+    /// Whether candidates have what they need; an earlier Role or RoleBinding that must not be changed will
+    /// do.
+    async fn grant(
+        &mut self,
+        observed: &Observed,
+        lease: &Lease,
+        mut role: Role,
+        mut binding: RoleBinding,
+    ) -> Result<bool, Failure> {
         build::rbac::owned_by(&mut role.metadata, lease);
         build::rbac::owned_by(&mut binding.metadata, lease);
         let (earlier, bound) = (observed.role.as_ref(), observed.binding.as_ref());
@@ -253,7 +285,11 @@ impl Work<'_> {
         Ok(has_role && is_bound)
     }
 
-    async fn guard_drains(&mut self, is: Option<&PodDisruptionBudget>, wanted: Option<PodDisruptionBudget>) -> Result<(), Failure> {
+    async fn guard_drains(
+        &mut self,
+        is: Option<&PodDisruptionBudget>,
+        wanted: Option<PodDisruptionBudget>,
+    ) -> Result<(), Failure> {
         if access::is_guarded(is, wanted.as_ref()) || self.is_refused(Step::GuardDrains, "") {
             return Ok(());
         }
@@ -261,7 +297,8 @@ impl Work<'_> {
         self.unless_refused(Step::GuardDrains, "", result).map(drop)
     }
 
-    /// Whether the API server takes a pod of the template, or says nothing about the template itself: a quota or a policy is asked of real pods.
+    /// Whether the API server takes a pod of the template, or says nothing about the template itself: a quota
+    /// or a policy is asked of real pods.
     async fn validate(&mut self, template: Option<Pod>) -> Result<bool, Failure> {
         let Some(template) = template else { return Ok(true) };
         if self.is_refused(Step::ValidateTemplate, "") {
@@ -272,7 +309,9 @@ impl Work<'_> {
             return Ok(true);
         }
         let answer = match pods::validate(&self.apis.pods, &template).await {
-            Err(failure) if failure.is_invalid() || (failure.is_outage() && !self.job.spec.is_stopped()) => Err(failure),
+            Err(failure) if failure.is_invalid() || (failure.is_outage() && !self.job.spec.is_stopped()) => {
+                Err(failure)
+            }
             Ok(()) | Err(_) => Ok(()),
         };
         Ok(self.unless_refused(Step::ValidateTemplate, "", answer)?.is_some())

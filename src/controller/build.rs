@@ -57,10 +57,16 @@ fn made_for(mut pod: Pod, act: &Actions) -> Pod {
 /// Turns decisions into objects.
 pub fn objects(job: &SingletonJob, act: &Actions, template_hash: &str, agent: &Agent) -> Objects {
     let NewPods { first, count } = act.create;
-    let pods =
-        (first..).take(count).map(|number| pod::candidate(job, number, template_hash, agent)).map(|pod| made_for(pod, act)).collect();
+    let pods = (first..)
+        .take(count)
+        .map(|number| pod::candidate(job, number, template_hash, agent))
+        .map(|pod| made_for(pod, act))
+        .collect();
     Objects {
-        lease: act.create_lease.as_ref().map(|creation| (lease::new(job, creation, &act.directives), *creation == Creation::First)),
+        lease: act
+            .create_lease
+            .as_ref()
+            .map(|creation| (lease::new(job, creation, &act.directives), *creation == Creation::First)),
         directives: act.directives.clone(),
         role: rbac::role(job),
         binding: rbac::binding(job, &act.service_accounts),
@@ -99,7 +105,9 @@ mod tests {
     fn made() -> Objects {
         let (job, agent) = (tracked(), Agent { image: "agent".into(), ..Agent::default() });
         let observed = crate::controller::observe::Observed { nobody_there: true, ..Default::default() };
-        let Plan::Act(act) = plan::plan(&job, &observed, jiff::Timestamp::UNIX_EPOCH + Duration::from_secs(1)) else {
+        let Plan::Act(act) =
+            plan::plan(&job, &observed, jiff::Timestamp::UNIX_EPOCH + Duration::from_secs(1))
+        else {
             panic!("something to do")
         };
         objects(&job, &act, "hash", &agent)
@@ -113,19 +121,25 @@ mod tests {
         for labels in [lease.labels(), made.role.labels(), made.binding.labels(), budget.labels()] {
             assert_eq!(*labels, names::labels("web"));
         }
-        assert!(
-            made.pods.iter().all(|pod| !pod.labels().contains_key("team") && !pod.labels().contains_key("argocd.argoproj.io/instance"))
-        );
+        assert!(made.pods.iter().all(|pod| !pod.labels().contains_key("team")
+            && !pod.labels().contains_key("argocd.argoproj.io/instance")));
     }
 
     #[test]
     fn the_labels_of_the_template_are_the_pods_own() {
         let made = made();
         for pod in &made.pods {
-            let ours = pod.labels().keys().filter(|label| !label.starts_with("singletonjob.dev/")).collect::<Vec<_>>();
+            let ours = pod
+                .labels()
+                .keys()
+                .filter(|label| !label.starts_with("singletonjob.dev/"))
+                .collect::<Vec<_>>();
             assert_eq!(ours, ["app.kubernetes.io/managed-by", "app.kubernetes.io/name"]);
             assert_eq!(
-                (pod.labels()["app.kubernetes.io/name"].as_str(), pod.labels()["app.kubernetes.io/managed-by"].as_str()),
+                (
+                    pod.labels()["app.kubernetes.io/name"].as_str(),
+                    pod.labels()["app.kubernetes.io/managed-by"].as_str()
+                ),
                 ("mine", "Helm")
             );
         }

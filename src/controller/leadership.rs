@@ -1,7 +1,8 @@
 //! Which of the controllers reconciles: elected as candidates are, by the same code.
 //!
-//! Two at once would do no harm, for every write is a compare-and-swap or is addressed by uid; one at a time is quieter. A process leads at
-//! most once: when its leadership is over it ends, and is started again as a standby.
+//! Two at once would do no harm, for every write is a compare-and-swap or is addressed by uid; one at a time
+//! is quieter. A process leads at most once: when its leadership is over it ends, and is started again as a
+//! standby.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +33,8 @@ use crate::telemetry::health::{Loop, Part};
 const NAME: &str = "singletonjob-controller";
 const LEASE_DURATION: Duration = Duration::from_secs(15);
 const STOP_GRACE: Duration = Duration::from_secs(10);
-/// How long giving the Lease back may take: longer than an answer of a working API server, shorter than anybody waits for a process to end.
+/// How long giving the Lease back may take: longer than an answer of a working API server, shorter than
+/// anybody waits for a process to end.
 const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 const SIGTERM: i32 = 15;
@@ -51,7 +53,8 @@ pub enum Error {
     Timing(#[from] crate::lease::timing::TimingError),
 }
 
-/// Leads, when its turn comes, and runs `work` while it does. Ends when leadership is over, or soon after `drain`.
+/// Leads, when its turn comes, and runs `work` while it does. Ends when leadership is over, or soon after
+/// `drain`.
 ///
 /// # Errors
 /// [`Error`], where it could not stand by.
@@ -82,7 +85,8 @@ where
         warnings: Vec::new(),
         clock_source: None,
     };
-    let mut leader = Leader { work: Some(work), task: None, facts, telemetry: telemetry.clone(), published: None };
+    let mut leader =
+        Leader { work: Some(work), task: None, facts, telemetry: telemetry.clone(), published: None };
     let place = Place { namespace, name: NAME, field_manager: field_managers::CONTROLLER };
     let election = driver::run(store::unchanging(config), place, candidate, told, &mut leader);
     tokio::select! {
@@ -91,18 +95,22 @@ where
     }
 }
 
-/// Asks for the end when it is time, and gives up on giving the Lease back where that takes long or cannot be.
+/// Asks for the end when it is time, and gives up on giving the Lease back where that takes long or cannot
+/// be.
 async fn leave(drain: impl Future<Output = ()>, facts: mpsc::UnboundedSender<Fact>, leases: Api<Lease>) {
     drain.await;
     // The replica no longer listens when leadership has ended by itself.
     drop(facts.send(Fact::Drain));
     let why = timeout(LEAVE_WITHIN, out_of_reach(&leases)).await;
     let why = why.unwrap_or_else(|_| format!("no answer within {} s", LEAVE_WITHIN.as_secs()));
-    tracing::warn!(why, "leaving without giving the Lease {NAME} back; the other replica waits until it expires");
+    tracing::warn!(
+        why,
+        "leaving without giving the Lease {NAME} back; the other replica waits until it expires"
+    );
 }
 
-/// Why the Lease cannot be given back any more, as soon as that is so: it is gone, or is not ours to touch. An operator that is uninstalled
-/// loses its rights first.
+/// Why the Lease cannot be given back any more, as soon as that is so: it is gone, or is not ours to touch.
+/// An operator that is uninstalled loses its rights first.
 async fn out_of_reach(leases: &Api<Lease>) -> String {
     loop {
         match with_deadline("reading Lease", NAME, leases.get_opt(NAME)).await {
@@ -119,7 +127,11 @@ fn own_lease(namespace: &str) -> Result<Lease, Error> {
     let policy = Policy::new(timing, CompletionPolicy::Never);
     let directives = Directives::new(policy, Run::first(NAME));
     // No label of a SingletonJob: this Lease belongs to none.
-    let metadata = ObjectMeta { name: Some(NAME.into()), namespace: Some(namespace.to_owned()), ..ObjectMeta::default() };
+    let metadata = ObjectMeta {
+        name: Some(NAME.into()),
+        namespace: Some(namespace.to_owned()),
+        ..ObjectMeta::default()
+    };
     Ok(build::lease::bare(metadata, &Creation::First, &directives))
 }
 
@@ -185,7 +197,8 @@ where
 {
     fn carry_out(&mut self, order: Order) {
         match order {
-            // The kernel's timer cannot kill PID 1, which this process is; and it need not, for two at once do no harm.
+            // The kernel's timer cannot kill PID 1, which this process is; and it need not, for two at once
+            // do no harm.
             Order::ArmDeadline { .. } | Order::DisarmDeadline => {}
             Order::Stop(_) => {}
             Order::Start(_) => self.start(),
@@ -208,7 +221,9 @@ where
             let holder = view.holder.as_ref().map_or("none", Identity::pod);
             match &view.trouble {
                 None => tracing::info!(role = ?view.role, holder, "the part of this replica in the election"),
-                Some(trouble) => tracing::warn!(role = ?view.role, holder, trouble, "this replica cannot see or renew the leader's Lease"),
+                Some(trouble) => {
+                    tracing::warn!(role = ?view.role, holder, trouble, "this replica cannot see or renew the leader's Lease");
+                }
             }
             self.tell_of(view.role);
             self.published = Some(view);

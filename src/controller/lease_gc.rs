@@ -1,7 +1,8 @@
 //! Leases that have outlived their SingletonJob.
 //!
-//! Such a Lease tells the next SingletonJob of that name who may still be running. It can go when no process can be: it was given back, or has
-//! not been renewed for as long as it lasts, on this controller's own clock.
+//! Such a Lease tells the next SingletonJob of that name who may still be running. It can go when no process
+//! can be: it was given back, or has not been renewed for as long as it lasts, on this controller's own
+//! clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +34,12 @@ pub async fn collect_leases(client: Client, caches: Caches, lease_observations: 
     }
 }
 
-async fn consider(client: &Client, caches: &Caches, lease_observations: &LeaseObservations, lease: &Lease) -> Result<(), Failure> {
+async fn consider(
+    client: &Client,
+    caches: &Caches,
+    lease_observations: &LeaseObservations,
+    lease: &Lease,
+) -> Result<(), Failure> {
     let (namespace, name) = (lease.namespace().unwrap_or_default(), lease.name_any());
     if !is_ours(lease, &name) || caches.jobs.get(&ObjectRef::new(&name).within(&namespace)).is_some() {
         return Ok(());
@@ -41,7 +47,9 @@ async fn consider(client: &Client, caches: &Caches, lease_observations: &LeaseOb
     let Ok(record) = Record::read(lease) else { return Ok(()) };
     let look = lease_observations.look(&namespace, &name, &record, clock::now().at);
     let jobs: Api<SingletonJob> = Api::namespaced(client.clone(), &namespace);
-    if nobody_runs(&record, &look) && with_deadline("looking for SingletonJob", &name, jobs.get_metadata_opt(&name)).await?.is_none() {
+    if nobody_runs(&record, &look)
+        && with_deadline("looking for SingletonJob", &name, jobs.get_metadata_opt(&name)).await?.is_none()
+    {
         tracing::info!(namespace, name, "removing the Lease of a SingletonJob that is gone");
         apply::lease::remove(client, lease).await?;
     }
@@ -49,7 +57,11 @@ async fn consider(client: &Client, caches: &Caches, lease_observations: &LeaseOb
 }
 
 fn nobody_runs(record: &Record, look: &Observation) -> bool {
-    let told = record.notes.policy.as_ref().map_or(Duration::ZERO, |policy| Duration::from_secs(u64::from(policy.lease_duration_seconds)));
+    let told = record
+        .notes
+        .policy
+        .as_ref()
+        .map_or(Duration::ZERO, |policy| Duration::from_secs(u64::from(policy.lease_duration_seconds)));
     record.is_released() || look.unchanged >= record.lease_duration.max(told)
 }
 

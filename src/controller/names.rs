@@ -19,7 +19,8 @@ pub const UNREACHABLE: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubern
 /// How long a candidate stays on a node that is not ready or not reachable: it is replaced elsewhere by then.
 const TOLERATION_SECONDS: i64 = 30;
 
-/// How candidates tolerate `taint`, where the template does not say: for 30 s, or once they have ended without end.
+/// How candidates tolerate `taint`, where the template does not say: for 30 s, or once they have ended
+/// without end.
 pub fn toleration(taint: &str, has_ended: bool) -> Toleration {
     Toleration {
         key: Some(taint.to_owned()),
@@ -32,19 +33,25 @@ pub fn toleration(taint: &str, has_ended: bool) -> Toleration {
 
 /// The labels of everything that is made for the SingletonJob of that name, but for its pods.
 pub fn labels(job: &str) -> BTreeMap<String, String> {
-    let pairs = [(labels::NAME, labels::NAME_VALUE), (labels::MANAGED_BY, labels::MANAGED_BY_VALUE), (labels::JOB, job)];
+    let pairs = [
+        (labels::NAME, labels::NAME_VALUE),
+        (labels::MANAGED_BY, labels::MANAGED_BY_VALUE),
+        (labels::JOB, job),
+    ];
     pairs.into_iter().map(|(label, value)| (label.to_owned(), value.to_owned())).collect()
 }
 
-/// The labels of every candidate pod, but for those that change: the template's, which Services, policies and affinities of the user select by,
-/// and of ours only what is in our own domain.
+/// The labels of every candidate pod, but for those that change: the template's, which Services, policies and
+/// affinities of the user select by, and of ours only what is in our own domain.
 pub fn pod_labels(job: &SingletonJob) -> BTreeMap<String, String> {
-    let template = job.spec.template.metadata.clone().and_then(|metadata| metadata.labels).unwrap_or_default();
+    let template =
+        job.spec.template.metadata.clone().and_then(|metadata| metadata.labels).unwrap_or_default();
     template.into_iter().chain([(labels::JOB.to_owned(), job.name_any())]).collect()
 }
 
-/// What a pod is made from, in ten digits. The agent's image is no part of it: an upgrade of the operator replaces no pod. Nor is a default:
-/// what did not exist when a pod was made is left out where it changes nothing.
+/// What a pod is made from, in ten digits. The agent's image is no part of it: an upgrade of the operator
+/// replaces no pod. Nor is a default: what did not exist when a pod was made is left out where it changes
+/// nothing.
 ///
 /// # Panics
 /// Never: a template is plain data.
@@ -59,7 +66,8 @@ pub fn template_hash(spec: &SingletonJobSpec) -> String {
     format!("{:016x}", fnv1a(text.as_bytes()))[..10].to_owned()
 }
 
-/// The part of `most` by which a job of this namespace and name is late: the same whenever it is made, and for each job another.
+/// The part of `most` by which a job of this namespace and name is late: the same whenever it is made, and
+/// for each job another.
 pub fn offset(namespace: &str, name: &str, most: Duration) -> Duration {
     let hash = mixed(fnv1a(format!("{namespace}/{name}").as_bytes()));
     Duration::from_secs(hash % (most.as_secs() + 1))
@@ -74,7 +82,9 @@ fn mixed(hash: u64) -> u64 {
 
 /// FNV-1a: the same in every version of every program, which std's hasher does not promise.
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -98,17 +108,25 @@ mod tests {
     #[test]
     fn the_offsets_of_many_jobs_are_spread_and_stay_the_same() {
         let most = Duration::from_secs(59);
-        let offsets: Vec<_> = (0..6000).map(|number| offset("shop", &format!("report-{number}"), most).as_secs()).collect();
+        let offsets: Vec<_> =
+            (0..6000).map(|number| offset("shop", &format!("report-{number}"), most).as_secs()).collect();
         let of = |second: u64| offsets.iter().filter(|offset| **offset == second).count();
-        assert!((0..60).all(|second| (60..=140).contains(&of(second))), "{:?}", (0..60).map(of).collect::<Vec<_>>());
+        assert!(
+            (0..60).all(|second| (60..=140).contains(&of(second))),
+            "{:?}",
+            (0..60).map(of).collect::<Vec<_>>()
+        );
         assert_eq!(offset("shop", "web", Duration::ZERO), Duration::ZERO);
-        let known = [("shop", "web"), ("web", "shop")].map(|(namespace, name)| offset(namespace, name, most).as_secs());
+        let known = [("shop", "web"), ("web", "shop")]
+            .map(|(namespace, name)| offset(namespace, name, most).as_secs());
         assert_ne!(known[0], known[1]);
     }
 
     #[test]
     fn another_workload_or_readiness_of_standbys_is_another_template() {
-        let hashes = [json!({}), json!({"workloadContainer": "side"}), json!({"standbyReadiness": "NotReady"})].map(|extra| hash(&extra));
+        let hashes =
+            [json!({}), json!({"workloadContainer": "side"}), json!({"standbyReadiness": "NotReady"})]
+                .map(|extra| hash(&extra));
         assert!(hashes[0] != hashes[1] && hashes[0] != hashes[2] && hashes[1] != hashes[2], "{hashes:?}");
     }
 }

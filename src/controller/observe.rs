@@ -1,8 +1,9 @@
 //! What is there: read from the caches, or from the API server itself before anything is made or deleted.
 //!
-//! A cache may be old. For most of what is decided that does no harm, for it is looked at again; but a controller that makes a pod or a Lease because
-//! it is missing must not be told so by a cache, nor one that deletes a standby, which may hold the Lease by now. Therefore a plan that makes
-//! or deletes something is made twice: the second time on [`live`] data.
+//! A cache may be old. For most of what is decided that does no harm, for it is looked at again; but a
+//! controller that makes a pod or a Lease because it is missing must not be told so by a cache, nor one that
+//! deletes a standby, which may hold the Lease by now. Therefore a plan that makes or deletes something is
+//! made twice: the second time on [`live`] data.
 
 pub mod answer;
 pub mod candidate;
@@ -59,14 +60,17 @@ pub struct Caches {
     pub nodes: Nodes,
 }
 
-/// All nodes: looked at only for a SingletonJob that prefers some of them, or whose candidates are all on one.
+/// All nodes: looked at only for a SingletonJob that prefers some of them, or whose candidates are all on
+/// one.
 pub type Nodes = Store<Node>;
 
 impl Caches {
-    /// Waits until the watches have told of everything that was made for SingletonJobs; false where one has ended. The cache of SingletonJobs
-    /// themselves is waited for by the runtime, and no reconciliation waits for nodes: one that is not known is not preferred.
+    /// Waits until the watches have told of everything that was made for SingletonJobs; false where one has
+    /// ended. The cache of SingletonJobs themselves is waited for by the runtime, and no reconciliation waits
+    /// for nodes: one that is not known is not preferred.
     ///
-    /// Only one may wait at a time: kube keeps a single waker for each store, and a task that waited before would never hear of it.
+    /// Only one may wait at a time: kube keeps a single waker for each store, and a task that waited before
+    /// would never hear of it.
     pub async fn synced(&self) -> bool {
         let Self { jobs: _, pods, leases, roles, bindings, budgets, nodes: _ } = self;
         let all = tokio::try_join!(
@@ -106,7 +110,8 @@ pub struct Observed {
     pub other_budget: Option<String>,
     /// Its pods, by number.
     pub candidates: Vec<Candidate>,
-    /// Labels of the nodes that its pods are on, by the nodes' names, where it prefers some; what is not known is missing.
+    /// Labels of the nodes that its pods are on, by the nodes' names, where it prefers some; what is not
+    /// known is missing.
     pub nodes: BTreeMap<String, BTreeMap<String, String>>,
     /// Since when another node could take a candidate, where all are on one and may be elsewhere.
     pub room: Option<Timestamp>,
@@ -118,7 +123,8 @@ pub struct Observed {
     pub foreign: Option<String>,
     /// What has become of a silent holder's pod, where that was asked.
     pub holder_pod_state: Option<HolderPodState>,
-    /// How the claims that its candidates share may be mounted. `None` if that was not asked, or the API server did not tell.
+    /// How the claims that its candidates share may be mounted. `None` if that was not asked, or the API
+    /// server did not tell.
     pub claims: Option<VolumeClaims>,
 }
 
@@ -151,7 +157,8 @@ impl Observed {
         candidate.template_hash.as_deref() == Some(&self.template_hash)
     }
 
-    /// Whether `candidate` does what it is there for: a holder whose workload is ready, or a standby that could take over.
+    /// Whether `candidate` does what it is there for: a holder whose workload is ready, or a standby that
+    /// could take over.
     pub fn serves(&self, candidate: &Candidate) -> bool {
         if self.is_holder(candidate) { candidate.ready } else { candidate.can_take_over }
     }
@@ -168,12 +175,17 @@ impl Observed {
 
     /// Whether the holder's agent has yet to say that its workload is ready.
     pub fn awaits_readiness(&self) -> bool {
-        self.lease.as_ref().zip(self.holder_pod()).is_some_and(|(seen, holder)| awaits_readiness(holder, &seen.record))
+        self.lease
+            .as_ref()
+            .zip(self.holder_pod())
+            .is_some_and(|(seen, holder)| awaits_readiness(holder, &seen.record))
     }
 
     /// How long the Lease is good for if nothing more is heard; on this controller's clock.
     pub fn remaining(&self) -> Duration {
-        self.lease.as_ref().map_or(Duration::ZERO, |seen| seen.record.lease_duration.saturating_sub(seen.observation.unchanged))
+        self.lease.as_ref().map_or(Duration::ZERO, |seen| {
+            seen.record.lease_duration.saturating_sub(seen.observation.unchanged)
+        })
     }
 }
 
@@ -181,25 +193,42 @@ impl Observed {
 ///
 /// # Errors
 /// A Lease that no candidate could work with either.
-pub fn cached(job: &SingletonJob, caches: &Caches, lease_observations: &LeaseObservations, now: Moment) -> Result<Observed, Failure> {
+pub fn cached(
+    job: &SingletonJob,
+    caches: &Caches,
+    lease_observations: &LeaseObservations,
+    now: Moment,
+) -> Result<Observed, Failure> {
     let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
     let pods: Vec<_> = caches.pods.state_filter(|pod| is_named(pod, &namespace, &name));
     let lease = caches.leases.get(&ObjectRef::new(&name).within(&namespace));
     let rbac = ObjectRef::new(&names::child_name(&name)).within(&namespace);
-    let budgets = caches.budgets.state_filter(|budget| budget.metadata.namespace.as_deref() == Some(&namespace));
+    let budgets =
+        caches.budgets.state_filter(|budget| budget.metadata.namespace.as_deref() == Some(&namespace));
     let (budget, other_budget) = sort_out(job, budgets.iter().map(AsRef::as_ref));
     let observed = Observed {
         budget,
         other_budget,
         role: caches.roles.get(&rbac).map(|role| (*role).clone()),
-        binding: caches.bindings.get(&ObjectRef::new(&names::child_name(&name)).within(&namespace)).map(|binding| (*binding).clone()),
+        binding: caches
+            .bindings
+            .get(&ObjectRef::new(&names::child_name(&name)).within(&namespace))
+            .map(|binding| (*binding).clone()),
         ..Observed::default()
     };
-    let observed = complete(job, observed, lease.map(|lease| (*lease).clone()), pods.iter().map(AsRef::as_ref), lease_observations, now)?;
+    let observed = complete(
+        job,
+        observed,
+        lease.map(|lease| (*lease).clone()),
+        pods.iter().map(AsRef::as_ref),
+        lease_observations,
+        now,
+    )?;
     Ok(with_nodes(job, observed, &caches.nodes))
 }
 
-/// What the API server itself says, and the SingletonJob as it is now; none where that is gone. Of nodes, what the cache says.
+/// What the API server itself says, and the SingletonJob as it is now; none where that is gone. Of nodes,
+/// what the cache says.
 ///
 /// # Errors
 /// Where a request fails.
@@ -227,13 +256,20 @@ pub async fn live(
     let selector = ListParams::default().labels(&format!("{}={name}", labels::JOB));
     let pods = api_call::with_deadline("listing pods of", &name, pods.list(&selector)).await?.items;
     let budgets: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), &namespace);
-    let budgets = api_call::with_deadline("listing PodDisruptionBudgets beside", &name, budgets.list(&ListParams::default())).await?.items;
+    let budgets = api_call::with_deadline(
+        "listing PodDisruptionBudgets beside",
+        &name,
+        budgets.list(&ListParams::default()),
+    )
+    .await?
+    .items;
     let (budget, other_budget) = sort_out(&job, budgets.iter());
     let observed = Observed {
         budget,
         other_budget,
         nobody_there: lease.is_none() && pods.is_empty(),
-        foreign: foreign(role.as_ref(), "Role", &name).or_else(|| foreign(binding.as_ref(), "RoleBinding", &name)),
+        foreign: foreign(role.as_ref(), "Role", &name)
+            .or_else(|| foreign(binding.as_ref(), "RoleBinding", &name)),
         role,
         binding,
         ..Observed::default()
@@ -243,8 +279,8 @@ pub async fn live(
     Ok(Some((job, observed)))
 }
 
-/// The PodDisruptionBudget of `job` among those of its namespace, and the name of one that another client made for the same pods, or
-/// under the same name.
+/// The PodDisruptionBudget of `job` among those of its namespace, and the name of one that another client
+/// made for the same pods, or under the same name.
 fn sort_out<'a>(
     job: &SingletonJob,
     budgets: impl Iterator<Item = &'a PodDisruptionBudget>,
@@ -252,11 +288,16 @@ fn sort_out<'a>(
     let labels = names::pod_labels(job);
     let stands_in_the_way = |budget: &&PodDisruptionBudget| {
         let selector = budget.spec.as_ref().and_then(|spec| spec.selector.clone());
-        let selects = selector.and_then(|selector| Selector::try_from(selector).ok()).is_some_and(|selector| selector.matches(&labels));
+        let selects = selector
+            .and_then(|selector| Selector::try_from(selector).ok())
+            .is_some_and(|selector| selector.matches(&labels));
         selects || budget.name_any() == names::child_name(&job.name_any())
     };
     let (own, others): (Vec<_>, Vec<_>) = budgets.partition(|budget| is_ours(*budget, &job.name_any()));
-    (own.first().map(|budget| (*budget).clone()), others.into_iter().find(stands_in_the_way).map(ResourceExt::name_any))
+    (
+        own.first().map(|budget| (*budget).clone()),
+        others.into_iter().find(stands_in_the_way).map(ResourceExt::name_any),
+    )
 }
 
 fn with_nodes(job: &SingletonJob, observed: Observed, known: &Nodes) -> Observed {
@@ -303,19 +344,29 @@ fn complete<'a>(
             candidate.unready_since = candidate.unready_since.or(record.acquire_time);
         }
     }
-    Ok(Observed { lease: seen, candidates, template_hash: names::template_hash(&job.spec), foreign, ..observed })
+    Ok(Observed {
+        lease: seen,
+        candidates,
+        template_hash: names::template_hash(&job.spec),
+        foreign,
+        ..observed
+    })
 }
 
-/// Whether it holds the Lease, and its agent has yet to say that the workload is ready: its pod may be so still, from when it stood by.
+/// Whether it holds the Lease, and its agent has yet to say that the workload is ready: its pod may be so
+/// still, from when it stood by.
 fn awaits_readiness(candidate: &Candidate, record: &Record) -> bool {
     let holds = record.holder.as_ref().and_then(Identity::pod_uid) == Some(&candidate.uid);
-    holds && candidate.reports_readiness && record.notes.health.as_ref().is_none_or(|health| health.workload_ready.is_none())
+    holds
+        && candidate.reports_readiness
+        && record.notes.health.as_ref().is_none_or(|health| health.workload_ready.is_none())
 }
 
 /// As the Lease has it; status knows of pods whose agents do not write that down.
 fn has_held(candidate: &Candidate, job: &SingletonJob, record: Option<&Record>) -> bool {
     let notes = record.map(|record| &record.notes);
-    let tenants = notes.and_then(|notes| notes.progress.as_ref()).into_iter().flat_map(|progress| &progress.tenants);
+    let tenants =
+        notes.and_then(|notes| notes.progress.as_ref()).into_iter().flat_map(|progress| &progress.tenants);
     let holders = [
         record.and_then(|record| record.holder.as_ref()),
         notes.and_then(|notes| notes.released.as_ref()).map(|released| &released.by),
@@ -327,19 +378,28 @@ fn has_held(candidate: &Candidate, job: &SingletonJob, record: Option<&Record>) 
         || takeovers.into_iter().any(|takeover| takeover.to == candidate.name)
 }
 
-fn see(object: Lease, job: &SingletonJob, lease_observations: &LeaseObservations, now: Moment) -> Result<ObservedLease, Failure> {
+fn see(
+    object: Lease,
+    job: &SingletonJob,
+    lease_observations: &LeaseObservations,
+    now: Moment,
+) -> Result<ObservedLease, Failure> {
     let record = Record::read(&object).map_err(|malformed| Failure::Unusable(malformed.to_string()))?;
-    let observation = lease_observations.look(&job.namespace().unwrap_or_default(), &job.name_any(), &record, now);
+    let observation =
+        lease_observations.look(&job.namespace().unwrap_or_default(), &job.name_any(), &record, now);
     Ok(ObservedLease { object, record, observation })
 }
 
 /// Whether `object` carries the labels of what is made for the SingletonJob of that name.
 pub fn is_ours(object: &impl Resource, job: &str) -> bool {
-    let has = |label: &str, value: &str| object.meta().labels.as_ref().and_then(|labels| labels.get(label)).is_some_and(|is| is == value);
+    let has = |label: &str, value: &str| {
+        object.meta().labels.as_ref().and_then(|labels| labels.get(label)).is_some_and(|is| is == value)
+    };
     has(labels::MANAGED_BY, labels::MANAGED_BY_VALUE) && has(labels::JOB, job)
 }
 
-/// Whether the notes of `lease` name this very SingletonJob: then it is its own, whatever has become of the labels.
+/// Whether the notes of `lease` name this very SingletonJob: then it is its own, whatever has become of the
+/// labels.
 fn is_about(lease: &Lease, job: &SingletonJob) -> bool {
     let notes = Notes::read(lease.metadata.annotations.as_ref());
     let uids = [
@@ -364,20 +424,26 @@ fn foreign<K: Resource>(object: Option<&K>, kind: &str, job: &str) -> Option<Str
 }
 
 fn is_named(pod: &Pod, namespace: &str, job: &str) -> bool {
-    pod.metadata.namespace.as_deref() == Some(namespace) && pod.labels().get(labels::JOB).is_some_and(|name| name == job)
+    pod.metadata.namespace.as_deref() == Some(namespace)
+        && pod.labels().get(labels::JOB).is_some_and(|name| name == job)
 }
 
 /// Whether the controlling owner is this very SingletonJob.
 pub fn is_owned(pod: &Pod, job: &SingletonJob) -> bool {
     let uid = job.uid();
-    pod.owner_references().iter().any(|owner| owner.controller == Some(true) && Some(&owner.uid) == uid.as_ref())
+    pod.owner_references()
+        .iter()
+        .any(|owner| owner.controller == Some(true) && Some(&owner.uid) == uid.as_ref())
 }
 
-/// Whether the controlling owner is a SingletonJob of that name that is gone: the garbage collector removes it.
+/// Whether the controlling owner is a SingletonJob of that name that is gone: the garbage collector removes
+/// it.
 pub fn is_of_earlier(pod: &Pod, job: &SingletonJob) -> bool {
     let (name, uid) = (job.name_any(), job.uid());
     let is_named = pod.labels().get(labels::JOB) == Some(&name);
-    let is_one = |owner: &OwnerReference| owner.controller == Some(true) && owner.kind == SingletonJob::kind(&()) && owner.name == name;
+    let is_one = |owner: &OwnerReference| {
+        owner.controller == Some(true) && owner.kind == SingletonJob::kind(&()) && owner.name == name
+    };
     is_named && pod.owner_references().iter().any(|owner| is_one(owner) && Some(&owner.uid) != uid.as_ref())
 }
 
@@ -403,9 +469,11 @@ mod tests {
         };
         assert_eq!(kinds("SingletonJob", "web", "j", "web"), (true, false));
         assert_eq!(kinds("SingletonJob", "web", "i", "web"), (false, true));
-        for stranger in
-            [kinds("SingletonJob", "other", "i", "web"), kinds("Job", "web", "i", "web"), kinds("SingletonJob", "web", "i", "x")]
-        {
+        for stranger in [
+            kinds("SingletonJob", "other", "i", "web"),
+            kinds("Job", "web", "i", "web"),
+            kinds("SingletonJob", "web", "i", "x"),
+        ] {
             assert_eq!(stranger, (false, false));
         }
     }
@@ -421,8 +489,7 @@ mod tests {
                               "tenants": [{"uid": "u1"}, {"uid": "u3"}]});
         let mark = json!({"leaseUid": "l", "renewTime": null, "by": "web-2_u2_7", "reason": "Drain"});
         let notes = json!({keys::PROGRESS: progress.to_string(), keys::RELEASED: mark.to_string()});
-        let lease =
-            json!({"metadata": {"uid": "l", "resourceVersion": "7", "annotations": notes}, "spec": {"holderIdentity": "web-4_u4_7"}});
+        let lease = json!({"metadata": {"uid": "l", "resourceVersion": "7", "annotations": notes}, "spec": {"holderIdentity": "web-4_u4_7"}});
         let record = Record::read(&serde_json::from_value(lease).expect("a Lease")).expect("a record");
         let pod = |number: u32| {
             let pod = json!({"metadata": {"name": format!("web-{number}"), "uid": format!("u{number}")}});
@@ -439,8 +506,7 @@ mod tests {
         }))
         .expect("a SingletonJob");
         let pod = |number: u32, readiness: &str| -> Pod {
-            let owner =
-                json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "name": "web", "uid": "j", "controller": true});
+            let owner = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "name": "web", "uid": "j", "controller": true});
             serde_json::from_value(json!({
                 "metadata": {"name": format!("web-{number}"), "uid": format!("u{number}"), "ownerReferences": [owner],
                              "annotations": {labels::READINESS: readiness}},
@@ -458,15 +524,28 @@ mod tests {
             });
             let lease = serde_json::from_value(lease).expect("a Lease");
             let pods = [pod(1, readiness), pod(2, readiness)];
-            let observed = complete(&job, Observed::default(), Some(lease), pods.iter(), &LeaseObservations::default(), Moment::default());
+            let observed = complete(
+                &job,
+                Observed::default(),
+                Some(lease),
+                pods.iter(),
+                &LeaseObservations::default(),
+                Moment::default(),
+            );
             let observed = observed.expect("a record");
-            assert!(observed.candidates[1].ready && observed.candidates[1].unready_since.is_none(), "a standby is none of this");
+            assert!(
+                observed.candidates[1].ready && observed.candidates[1].unready_since.is_none(),
+                "a standby is none of this"
+            );
             let Candidate { ready, unready_since, .. } = observed.candidates[0].clone();
             (ready, unready_since, observed.awaits_readiness())
         };
         let waits = (false, "2026-01-01T00:01:00Z".parse().ok(), true);
         assert_eq!(holder(labels::READINESS_REPORTED, json!({"token": "7"})), waits);
-        assert_eq!(holder(labels::READINESS_REPORTED, json!({"workloadReady": "2026-01-01T00:01:03Z"})), (true, None, false));
+        assert_eq!(
+            holder(labels::READINESS_REPORTED, json!({"workloadReady": "2026-01-01T00:01:03Z"})),
+            (true, None, false)
+        );
         assert_eq!(holder("", json!({})), (true, None, false), "an agent that does not report");
     }
 
@@ -478,15 +557,23 @@ mod tests {
         .expect("a SingletonJob");
         let seen = |labels: serde_json::Value, uid: &str| {
             let run = json!({"uid": uid, "number": 1, "desired": "Run"});
-            let metadata =
-                json!({"name": "web", "uid": "l", "resourceVersion": "7", "labels": labels, "annotations": {keys::RUN: run.to_string()}});
+            let metadata = json!({"name": "web", "uid": "l", "resourceVersion": "7", "labels": labels, "annotations": {keys::RUN: run.to_string()}});
             let lease = serde_json::from_value(json!({"metadata": metadata})).expect("a Lease");
-            let observed =
-                complete(&job, Observed::default(), Some(lease), [].into_iter(), &LeaseObservations::default(), Moment::default());
+            let observed = complete(
+                &job,
+                Observed::default(),
+                Some(lease),
+                [].into_iter(),
+                &LeaseObservations::default(),
+                Moment::default(),
+            );
             observed.expect("a record").foreign
         };
         let both = || json!({labels::MANAGED_BY: labels::MANAGED_BY_VALUE, labels::JOB: "web"});
-        assert_eq!([seen(both(), "earlier"), seen(json!({}), "j"), seen(json!({labels::JOB: "web"}), "j")], [None, None, None]);
+        assert_eq!(
+            [seen(both(), "earlier"), seen(json!({}), "j"), seen(json!({labels::JOB: "web"}), "j")],
+            [None, None, None]
+        );
         let said = seen(json!({labels::JOB: "web"}), "earlier").expect("foreign");
         for label in ["app.kubernetes.io/managed-by=singletonjob-controller", "singletonjob.dev/name=web"] {
             assert!(said.contains(label), "{said}");

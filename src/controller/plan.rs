@@ -71,7 +71,8 @@ use takeover::Creation;
 /// What should be done about one SingletonJob.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
-    /// Nothing: it is being deleted, and the garbage collector does the rest; or another controller looks after it.
+    /// Nothing: it is being deleted, and the garbage collector does the rest; or another controller looks
+    /// after it.
     LeaveAlone,
     /// The SingletonJob itself goes: it has finished, and has stayed for as long as it is to.
     Delete,
@@ -134,7 +135,9 @@ pub fn plan(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Plan {
     let decided = policy::timing(job).and_then(|timing| Ok((timing, decide(job, observed, now)?)));
     match (decided, &observed.foreign) {
         (Err(message), _) => Plan::Invalid(Refusal { reason: reasons::INVALID_SPEC, message }),
-        (Ok(_), Some(message)) => Plan::Invalid(Refusal { reason: reasons::FOREIGN_OBJECT, message: message.clone() }),
+        (Ok(_), Some(message)) => {
+            Plan::Invalid(Refusal { reason: reasons::FOREIGN_OBJECT, message: message.clone() })
+        }
         (Ok((timing, run)), None) => Plan::Act(Box::new(act(job, observed, timing, run, now))),
     }
 }
@@ -151,7 +154,8 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, run: RunPlan, no
     let number = candidates::next_number(job, observed);
     let time_to_live = retention::time_to_live(job, observed, now);
     let spreading = spread::decide(job, observed, &run, now);
-    let Step { create, delete, rolls_out } = pods::pods(job, observed, &run, time_to_live, spreading.surplus, now);
+    let Step { create, delete, rolls_out } =
+        pods::pods(job, observed, &run, time_to_live, spreading.surplus, now);
     let choice = handover::choose(job, observed, rolls_out, now);
     let awaited = progress::awaited(job, observed).map(|awaited| awaited.left(now));
     let is_free = observed.holder().is_none();
@@ -160,8 +164,17 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, run: RunPlan, no
     let hangs = observed.candidates.iter().filter_map(|candidate| hanging::left(candidate, now)).min();
     // Nothing wakes the controller when another event is written about a pod that hangs.
     let hangs = hangs.map(|left| if left.is_zero() { hanging::HANGS_AFTER } else { left });
-    let due =
-        [Some(pace), hangs, spreading.look, retention::left_of_job(job, observed, now), time_to_live, choice.look, awaited, left, run.look];
+    let due = [
+        Some(pace),
+        hangs,
+        spreading.look,
+        retention::left_of_job(job, observed, now),
+        time_to_live,
+        choice.look,
+        awaited,
+        left,
+        run.look,
+    ];
     Actions {
         create_lease: observed.lease.is_none().then(|| takeover::creation(job, observed, timing)),
         directives: Directives::decide(job, observed, timing, &run, &choice, spreading.note, now),

@@ -22,16 +22,24 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub fn run(arguments: Arguments) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return failed(&format!("starting threads: {error}; the container's limits on processes or memory may be too low")),
+        Err(error) => {
+            return failed(&format!(
+                "starting threads: {error}; the container's limits on processes or memory may be too low"
+            ));
+        }
     };
     let ending = runtime.block_on(serve(arguments));
     // A name that is being resolved does not delay the end.
     runtime.shutdown_background();
     match ending {
         Ok(Ending::Interrupted | Ending::InDoubt(_)) => ExitCode::SUCCESS,
-        Ok(Ending::Lost(why)) => failed(&format!("the leader's Lease is lost: {why}; starting again as a standby")),
+        Ok(Ending::Lost(why)) => {
+            failed(&format!("the leader's Lease is lost: {why}; starting again as a standby"))
+        }
         Ok(Ending::Unreadable(why)) => failed(&format!("cannot stand by: {why}; starting again")),
-        Ok(ending @ (Ending::Exited(_) | Ending::Unkillable)) => failed(&format!("reconciling has ended ({ending:?}); starting again")),
+        Ok(ending @ (Ending::Exited(_) | Ending::Unkillable)) => {
+            failed(&format!("reconciling has ended ({ending:?}); starting again"))
+        }
         Err(error) => failed(&error.to_string()),
     }
 }
@@ -65,8 +73,14 @@ fn asked_to_end() -> Result<impl Future<Output = ()> + Clone, Failure> {
     .shared())
 }
 
-async fn stand_by(arguments: Arguments, drain: impl Future<Output = ()> + Clone, telemetry: Arc<Telemetry>) -> Result<Ending, Failure> {
-    let config = super::configuration().await.map_err(|error| format!("{error}; run in a cluster, or set KUBECONFIG"))?;
+async fn stand_by(
+    arguments: Arguments,
+    drain: impl Future<Output = ()> + Clone,
+    telemetry: Arc<Telemetry>,
+) -> Result<Ending, Failure> {
+    let config = super::configuration()
+        .await
+        .map_err(|error| format!("{error}; run in a cluster, or set KUBECONFIG"))?;
     let client = Client::try_from(config.clone())?;
     let agent = tokio::select! {
         agent = agent(&client, &arguments) => agent?,
@@ -83,7 +97,10 @@ async fn stand_by(arguments: Arguments, drain: impl Future<Output = ()> + Clone,
 async fn agent(client: &Client, arguments: &Arguments) -> Result<Agent, Failure> {
     let mut agent = arguments.agent();
     if agent.image.is_empty() {
-        let image = once_reached(async || super::own_image(client, &arguments.pod_namespace, &arguments.pod_name).await).await?;
+        let image = once_reached(async || {
+            super::own_image(client, &arguments.pod_namespace, &arguments.pod_name).await
+        })
+        .await?;
         agent.image = image.ok_or_else(|| {
             let Arguments { pod_name, pod_namespace, .. } = arguments;
             format!("there is no pod {pod_name} in {pod_namespace} to take the agent's image from; set POD_NAME right, or AGENT_IMAGE")

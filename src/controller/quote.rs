@@ -1,9 +1,11 @@
-//! What other programs say, for status: it reads the same for each try, and two tries that say the same are known to.
+//! What other programs say, for status: it reads the same for each try, and two tries that say the same are
+//! known to.
 
 /// A word with so many hexadecimal digits names something that was made for one try.
 const SHORTEST_ID: usize = 16;
 
-/// `message` without what was made for one try: status is not written because a sandbox has another name, or a connection another port.
+/// `message` without what was made for one try: status is not written because a sandbox has another name, or
+/// a connection another port.
 pub fn without_ids(message: &str) -> String {
     let message = without_own_ports(message.trim());
     let words = message.split_inclusive(|end: char| !is_of_word(end));
@@ -26,7 +28,8 @@ fn without_own_ports(message: &str) -> String {
     parts.into_iter().map(bare).chain([last.to_owned()]).collect()
 }
 
-/// Whether the two say the same but for numbers and ids: a port, a duration, the id of a request, the number in a name.
+/// Whether the two say the same but for numbers and ids: a port, a duration, the id of a request, the number
+/// in a name.
 pub fn is_the_same(one: &str, other: &str) -> bool {
     telling(one).eq(telling(other))
 }
@@ -35,7 +38,9 @@ pub fn is_the_same(one: &str, other: &str) -> bool {
 fn telling(message: &str) -> impl Iterator<Item = String> {
     let words = message.split(|end: char| !is_of_word(end)).filter(|word| !is_id(word));
     let parts = words.flat_map(|word| word.split('-')).filter(|part| !is_number(part));
-    parts.map(|part| part.chars().filter(|character| !character.is_ascii_digit()).collect::<String>()).filter(|part| !part.is_empty())
+    parts
+        .map(|part| part.chars().filter(|character| !character.is_ascii_digit()).collect::<String>())
+        .filter(|part| !part.is_empty())
 }
 
 /// Decimal or hexadecimal: `10`, `7f3ac9`.
@@ -59,9 +64,16 @@ mod tests {
     fn what_was_made_for_one_try_is_not_quoted() {
         let said = "Failed to create pod sandbox: plugin failed for \"4b825dc642cb6eb9a060e54bf8d69288fbee4904\": no IP; pod web-1, uid \
                     5f0c2f6e-0b1a-4b43-9d2f-3f1c8e7a6d51.";
-        assert_eq!(without_ids(said), "Failed to create pod sandbox: plugin failed for \"...\": no IP; pod web-1, uid ....");
-        let timeout = "lookup registry on 10.96.0.10:53: read udp 10.244.0.5:43211->10.96.0.10:53: i/o timeout";
-        assert_eq!(without_ids(timeout), "lookup registry on 10.96.0.10:53: read udp 10.244.0.5->10.96.0.10:53: i/o timeout");
+        assert_eq!(
+            without_ids(said),
+            "Failed to create pod sandbox: plugin failed for \"...\": no IP; pod web-1, uid ...."
+        );
+        let timeout =
+            "lookup registry on 10.96.0.10:53: read udp 10.244.0.5:43211->10.96.0.10:53: i/o timeout";
+        assert_eq!(
+            without_ids(timeout),
+            "lookup registry on 10.96.0.10:53: read udp 10.244.0.5->10.96.0.10:53: i/o timeout"
+        );
         assert_eq!(without_ids("a -> b, 5->6"), "a -> b, 5->6");
         let plain = "MountVolume.SetUp failed for volume \"settings\" : configmap \"nowhere\" not found";
         assert_eq!(without_ids(plain), plain);
@@ -70,8 +82,14 @@ mod tests {
     #[test]
     fn two_tries_say_the_same_whatever_their_ports_ids_and_durations() {
         let same = [
-            ("read tcp 10.0.0.1:53422->10.0.0.2:443: connection reset", "read tcp 10.0.0.1:40110->10.0.0.2:443: connection reset"),
-            ("denied (request 5f0c2f6e-0b1a-4b43-9d2f-3f1c8e7a6d51)", "denied (request 0a1b2c3d-0b1a-4b43-9d2f-3f1c8e7a6d51)"),
+            (
+                "read tcp 10.0.0.1:53422->10.0.0.2:443: connection reset",
+                "read tcp 10.0.0.1:40110->10.0.0.2:443: connection reset",
+            ),
+            (
+                "denied (request 5f0c2f6e-0b1a-4b43-9d2f-3f1c8e7a6d51)",
+                "denied (request 0a1b2c3d-0b1a-4b43-9d2f-3f1c8e7a6d51)",
+            ),
             ("denied (request cafe01)", "denied (request 17)"),
             ("no answer in 10.2s", "no answer in 9.8s"),
             ("pods web-1 exceed the quota: used 3", "pods web-22 exceed the quota: used 4"),
@@ -80,7 +98,10 @@ mod tests {
             assert!(is_the_same(one, other), "{one}");
         }
         assert!(!is_the_same("exceeded quota: pods", "exceeded quota: memory"));
-        assert!(!is_the_same("denied the request: 缺少标签", "denied the request: 镜像仓库不允许"), "whatever the language");
+        assert!(
+            !is_the_same("denied the request: 缺少标签", "denied the request: 镜像仓库不允许"),
+            "whatever the language"
+        );
         assert!(!is_the_same("", "denied"));
     }
 }

@@ -83,8 +83,8 @@ impl Failures {
         self.lock().get(key).map_or(0, |row| row.failures)
     }
 
-    /// What to tell of a failure: the words that were told before, where they say the same. So status says nothing new because the controller
-    /// has tried again.
+    /// What to tell of a failure: the words that were told before, where they say the same. So status says
+    /// nothing new because the controller has tried again.
     fn words(&self, key: (String, String), message: String) -> String {
         let mut rows = self.lock();
         let told = &mut rows.entry(key).or_default().told;
@@ -107,7 +107,10 @@ impl Failures {
 ///
 /// # Errors
 /// The first request that failed and without which the rest must not be done.
-pub async fn reconcile(guarded: Arc<DeserializeGuard<SingletonJob>>, context: Arc<Context>) -> Result<Action, Failure> {
+pub async fn reconcile(
+    guarded: Arc<DeserializeGuard<SingletonJob>>,
+    context: Arc<Context>,
+) -> Result<Action, Failure> {
     if context.caches_synced.clone().wait_for(|caches_synced| *caches_synced).await.is_err() {
         // The controller is being stopped.
         return Ok(Action::await_change());
@@ -131,7 +134,11 @@ pub async fn reconcile(guarded: Arc<DeserializeGuard<SingletonJob>>, context: Ar
 
 /// When to try again; logs why.
 #[expect(clippy::needless_pass_by_value, reason = "the signature is the runtime's")]
-pub fn on_failure(guarded: Arc<DeserializeGuard<SingletonJob>>, failure: &Failure, context: Arc<Context>) -> Action {
+pub fn on_failure(
+    guarded: Arc<DeserializeGuard<SingletonJob>>,
+    failure: &Failure,
+    context: Arc<Context>,
+) -> Action {
     let key = key(guarded.meta());
     if failure.is_of_terminating_namespace() {
         tracing::debug!(namespace = key.0, name = key.1, %failure, "the namespace is being deleted; the SingletonJob is left alone");
@@ -160,14 +167,22 @@ async fn report_undecodable(
     }
     let (namespace, name) = key(&invalid.metadata);
     let error = &invalid.error;
-    tracing::warn!(namespace, name, error, "a SingletonJob cannot be read; it is left alone until it is applied again");
-    let note = format!("this version of the controller cannot read this SingletonJob: {error}; apply it again, or upgrade the operator");
+    tracing::warn!(
+        namespace,
+        name,
+        error,
+        "a SingletonJob cannot be read; it is left alone until it is applied again"
+    );
+    let note = format!(
+        "this version of the controller cannot read this SingletonJob: {error}; apply it again, or upgrade the operator"
+    );
     let event = Event { reason: "InvalidSpec", warning: true, note, pod: None };
     context.recorder.record(guarded, vec![event]).await;
     Ok(Action::await_change())
 }
 
-/// Plans. The search for a tick that is years away leaves the other reconciliations of its worker to another thread.
+/// Plans. The search for a tick that is years away leaves the other reconciliations of its worker to another
+/// thread.
 fn plan_one(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Plan {
     let has_workers = Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
     if job.spec.schedule.is_some() && has_workers {
@@ -196,10 +211,15 @@ async fn reconcile_job(job: &SingletonJob, context: &Context) -> Result<Action, 
 }
 
 async fn live(job: &SingletonJob, context: &Context) -> Result<Option<(SingletonJob, Observed)>, Failure> {
-    observe::live(job, &context.client, &context.caches.nodes, &context.lease_observations, clock::now().at).await
+    observe::live(job, &context.client, &context.caches.nodes, &context.lease_observations, clock::now().at)
+        .await
 }
 
-async fn with_answers(job: &SingletonJob, observed: Observed, context: &Context) -> Result<Observed, Failure> {
+async fn with_answers(
+    job: &SingletonJob,
+    observed: Observed,
+    context: &Context,
+) -> Result<Observed, Failure> {
     let questions = questions(job, &observed);
     answer(&context.client, job, observed, questions, &context.caches.nodes).await
 }
@@ -223,7 +243,8 @@ async fn execute(
             (applied, result)
         }
     };
-    let ask_again = context.refusals.note(&key(&job.metadata), asked, standing, &mut applied.refused, Instant::now());
+    let ask_again =
+        context.refusals.note(&key(&job.metadata), asked, standing, &mut applied.refused, Instant::now());
     if let Err(failure) = result {
         Box::pin(tell_failure(job, observed, &plan, applied, &failure, now, context)).await;
         return Err(failure);
@@ -236,7 +257,8 @@ async fn execute(
     Ok(Action::requeue(look.saturating_sub(spent)))
 }
 
-/// Deletes what has finished; where the API server refuses that, an event says so, because status says how the job ended.
+/// Deletes what has finished; where the API server refuses that, an event says so, because status says how
+/// the job ended.
 async fn delete(job: &SingletonJob, context: &Context) -> Result<Action, Failure> {
     let Err(failure) = apply::delete(&context.client, job).await else { return Ok(Action::await_change()) };
     let Some(message) = failure.refuses() else { return Err(failure) };
@@ -253,18 +275,25 @@ async fn tell(
     now: Timestamp,
     context: &Context,
 ) -> Result<(), Failure> {
-    let claims = if observed.claims.is_some() { observed.claims } else { volume_claims::look(&context.client, job).await };
+    let claims = if observed.claims.is_some() {
+        observed.claims
+    } else {
+        volume_claims::look(&context.client, job).await
+    };
     let observed = Observed { claims, ..observed };
     let observed = hanging::explain(&context.client, job, observed, now).await;
     let account = ReportContext::new(job, &observed, plan, applied, now);
     let status = report::report(&context.client, &account, &context.recorder).await?;
-    if let Some(takeover) = status.takeovers.first().filter(|takeover| account.old().takeovers.first() != Some(takeover)) {
+    if let Some(takeover) =
+        status.takeovers.first().filter(|takeover| account.old().takeovers.first() != Some(takeover))
+    {
         context.telemetry.metrics.took_over(takeover);
     }
     Ok(())
 }
 
-/// Says in status that one request fails again and again, as it does while a webhook is down. What is over in a moment is not said.
+/// Says in status that one request fails again and again, as it does while a webhook is down. What is over in
+/// a moment is not said.
 async fn tell_failure(
     job: &SingletonJob,
     observed: Observed,

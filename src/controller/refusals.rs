@@ -1,8 +1,9 @@
 //! What the API server refuses to have made or changed, and when the controller asks again.
 //!
-//! A quota, an admission policy or a webhook that refuses an object refuses it again a moment later. The controller therefore asks after a
-//! pause that doubles, and at once where the user has changed the SingletonJob. An API server that is too busy, or does not answer, refuses
-//! nothing: see [`crate::controller::api_call::Failure::refuses`].
+//! A quota, an admission policy or a webhook that refuses an object refuses it again a moment later. The
+//! controller therefore asks after a pause that doubles, and at once where the user has changed the
+//! SingletonJob. An API server that is too busy, or does not answer, refuses nothing: see
+//! [`crate::controller::api_call::Failure::refuses`].
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -71,7 +72,9 @@ impl Step {
     pub fn purpose(self) -> &'static str {
         match self {
             Self::MakeLease => "candidates agree through the Lease which of them runs the workload",
-            Self::Annotate => "changes of the spec and requests to hand over reach the candidates through the Lease",
+            Self::Annotate => {
+                "changes of the spec and requests to hand over reach the candidates through the Lease"
+            }
             Self::GrantRole => "the Role lets candidates read and renew the Lease",
             Self::BindRole => "the RoleBinding gives the pods' service account the right to renew the Lease",
             Self::GuardDrains => "the PodDisruptionBudget makes a drain wait until a standby is ready",
@@ -143,13 +146,25 @@ impl Refusals {
         Standing(waits.map(|repeated| repeated.refused.clone()).collect())
     }
 
-    /// Remembers what was `refused`, `standing` included, and nothing else; how long until the controller asks again. A refusal with other
-    /// names and numbers keeps its first words, so that status says nothing new because the controller asked again.
-    pub fn note(&self, key: &(String, String), asked: u64, standing: &Standing, refused: &mut [Refused], now: Instant) -> Option<Duration> {
+    /// Remembers what was `refused`, `standing` included, and nothing else; how long until the controller
+    /// asks again. A refusal with other names and numbers keeps its first words, so that status says nothing
+    /// new because the controller asked again.
+    pub fn note(
+        &self,
+        key: &(String, String),
+        asked: u64,
+        standing: &Standing,
+        refused: &mut [Refused],
+        now: Instant,
+    ) -> Option<Duration> {
         let mut memories = self.lock();
         memories.retain(|_, memory| memory.refused.iter().any(|repeated| repeated.again + FORGOTTEN > now));
-        let before = memories.remove(key).filter(|memory| memory.asked == asked).map_or_else(Vec::new, |memory| memory.refused);
-        let after: Vec<_> = refused.iter_mut().map(|refused| repeated(&before, standing, refused, now)).collect();
+        let before = memories
+            .remove(key)
+            .filter(|memory| memory.asked == asked)
+            .map_or_else(Vec::new, |memory| memory.refused);
+        let after: Vec<_> =
+            refused.iter_mut().map(|refused| repeated(&before, standing, refused, now)).collect();
         let next = after.iter().map(|repeated| repeated.again.saturating_duration_since(now)).min();
         if !after.is_empty() {
             memories.insert(key.clone(), Memory { asked, refused: after });
@@ -159,7 +174,9 @@ impl Refusals {
 }
 
 fn repeated(before: &[Repeated], standing: &Standing, refused: &mut Refused, now: Instant) -> Repeated {
-    let known = before.iter().find(|known| known.refused.step == refused.step && known.refused.subject == refused.subject);
+    let known = before
+        .iter()
+        .find(|known| known.refused.step == refused.step && known.refused.subject == refused.subject);
     if let Some(known) = known
         && standing.find(refused.step, &refused.subject).is_some()
     {
@@ -172,7 +189,8 @@ fn repeated(before: &[Repeated], standing: &Standing, refused: &mut Refused, now
     Repeated { refused: refused.clone(), times, again: now + doubled(FIRST_PAUSE, times, LONGEST_PAUSE) }
 }
 
-/// What users ask of an object: everything of it but its status, as one number. The controller is woken by its change, and by no other.
+/// What users ask of an object: everything of it but its status, as one number. The controller is woken by
+/// its change, and by no other.
 pub fn asked(metadata: &ObjectMeta) -> u64 {
     let mut hasher = DefaultHasher::new();
     let ObjectMeta { uid, generation, labels, annotations, deletion_timestamp, .. } = metadata;
@@ -239,14 +257,25 @@ mod tests {
     fn jobs_that_are_gone_are_forgotten() {
         let (refusals, now) = (Refusals::default(), Instant::now());
         refusals.note(&key(), 1, &Standing::default(), &mut [quota()], now);
-        refusals.note(&("shop".into(), "other".into()), 1, &Standing::default(), &mut [], now + FIRST_PAUSE + FORGOTTEN);
+        refusals.note(
+            &("shop".into(), "other".into()),
+            1,
+            &Standing::default(),
+            &mut [],
+            now + FIRST_PAUSE + FORGOTTEN,
+        );
         assert!(refusals.lock().is_empty());
     }
 
     #[test]
     fn a_status_or_another_writer_asks_for_nothing() {
-        let before = ObjectMeta { generation: Some(1), resource_version: Some("7".into()), ..ObjectMeta::default() };
-        let after = ObjectMeta { resource_version: Some("8".into()), managed_fields: Some(Vec::new()), ..before.clone() };
+        let before =
+            ObjectMeta { generation: Some(1), resource_version: Some("7".into()), ..ObjectMeta::default() };
+        let after = ObjectMeta {
+            resource_version: Some("8".into()),
+            managed_fields: Some(Vec::new()),
+            ..before.clone()
+        };
         assert_eq!(asked(&before), asked(&after));
         let labelled = ObjectMeta { labels: Some(std::collections::BTreeMap::new()), ..before.clone() };
         assert_ne!(asked(&before), asked(&labelled));

@@ -1,7 +1,7 @@
 //! What users are told: status and events, computed from what was applied, written only when they changed.
 //!
-//! Of what was done, events tell at once: it is done, whether status can be written or not. Of what has come about, they tell when status
-//! says it, for of several who see it only one writes that status.
+//! Of what was done, events tell at once: it is done, whether status can be written or not. Of what has come
+//! about, they tell when status says it, for of several who see it only one writes that status.
 //!
 //! Nothing in a status ticks: a renewal changes none of it, so it causes no write.
 
@@ -67,7 +67,13 @@ pub struct ReportContext<'a> {
 
 impl<'a> ReportContext<'a> {
     /// Takes everything that was done into account.
-    pub fn new(job: &'a SingletonJob, observed: &'a Observed, plan: &'a Plan, applied: Applied, now: Timestamp) -> Self {
+    pub fn new(
+        job: &'a SingletonJob,
+        observed: &'a Observed,
+        plan: &'a Plan,
+        applied: Applied,
+        now: Timestamp,
+    ) -> Self {
         // What was made and deleted shows in the candidates when it has happened.
         let Applied {
             lease_created,
@@ -123,10 +129,12 @@ impl<'a> ReportContext<'a> {
         self.observed.lease.as_ref()
     }
 
-    /// Who holds the Lease, by all that is known: see [`clearance::is_remembered_silent`]. An attempt that has told how it ended holds no more.
+    /// Who holds the Lease, by all that is known: see [`clearance::is_remembered_silent`]. An attempt that
+    /// has told how it ended holds no more.
     pub fn holder(&self) -> Option<&Identity> {
         let tells_outcome = self.record().is_some_and(Record::tells_outcome);
-        let holder = self.observed.holder().filter(|holder| holder.is_of(&self.job.name_any()) && !tells_outcome);
+        let holder =
+            self.observed.holder().filter(|holder| holder.is_of(&self.job.name_any()) && !tells_outcome);
         if clearance::is_remembered_silent(self.job, self.observed) { None } else { holder }
     }
 
@@ -140,15 +148,19 @@ impl<'a> ReportContext<'a> {
         self.observed.candidates.iter().filter(|candidate| self.is_standby(candidate))
     }
 
-    /// Whether it could take over at once. A candidate that may still run is none, heard of or not, and no pod of a one-shot that has made its attempt.
+    /// Whether it could take over at once. A candidate that may still run is none, heard of or not, and no
+    /// pod of a one-shot that has made its attempt.
     pub fn is_standby(&self, candidate: &Candidate) -> bool {
-        let takes_part = candidate.is_alive() && candidate.can_take_over && !has_made_its_attempt(self.job, candidate);
-        takes_part && self.may_still_run().is_none_or(|holder| holder.pod_uid() != Some(candidate.uid.as_str()))
+        let takes_part =
+            candidate.is_alive() && candidate.can_take_over && !has_made_its_attempt(self.job, candidate);
+        takes_part
+            && self.may_still_run().is_none_or(|holder| holder.pod_uid() != Some(candidate.uid.as_str()))
     }
 
     /// Who holds the Lease, heard of or not; where it is missing or was emptied, who held it last.
     fn may_still_run(&self) -> Option<Identity> {
-        let last = || self.job.status.as_ref()?.lease.as_ref()?.last_holder_identity.clone().map(Identity::read);
+        let last =
+            || self.job.status.as_ref()?.lease.as_ref()?.last_holder_identity.clone().map(Identity::read);
         match self.record() {
             Some(record) if record.is_released() => None,
             Some(record) => record.holder.clone().or_else(last),
@@ -164,10 +176,18 @@ impl<'a> ReportContext<'a> {
     /// Why a new pod cannot be made.
     fn pod_trouble(&self) -> Option<StartFailure> {
         let refused = self.refused.iter().find(|refused| refused.step == Step::MakePod);
-        let start_failure = |reason: &str, message: &String| StartFailure { reason: reason.to_owned(), message: message.clone() };
+        let start_failure = |reason: &str, message: &String| StartFailure {
+            reason: reason.to_owned(),
+            message: message.clone(),
+        };
         let refused = refused.map(|refused| start_failure("FailedCreate", &refused::of_pod(refused)));
-        let invalid = || self.invalid_template().map(|invalid| start_failure(invalid.step.reason(), &refused::sentence(invalid)));
-        refused.or_else(invalid).or_else(|| self.failed.as_ref().map(|message| start_failure("RequestFailed", message)))
+        let invalid = || {
+            self.invalid_template()
+                .map(|invalid| start_failure(invalid.step.reason(), &refused::sentence(invalid)))
+        };
+        refused
+            .or_else(invalid)
+            .or_else(|| self.failed.as_ref().map(|message| start_failure("RequestFailed", message)))
     }
 
     /// What cannot be made or changed beside new pods.
@@ -178,7 +198,11 @@ impl<'a> ReportContext<'a> {
     /// Why some candidate does not start. Nothing waits for the one that is tried on another node.
     pub fn trouble(&self) -> Option<StartFailure> {
         let tried = spread::tried(self.job, self.observed).map(|tried| &tried.uid);
-        let alive = self.observed.candidates.iter().filter(|candidate| candidate.is_alive() && Some(&candidate.uid) != tried);
+        let alive = self
+            .observed
+            .candidates
+            .iter()
+            .filter(|candidate| candidate.is_alive() && Some(&candidate.uid) != tried);
         let mut stuck = alive.filter_map(|candidate| {
             let start_failure = candidate.start_failure.as_ref()?;
             Some(StartFailure {
@@ -186,7 +210,9 @@ impl<'a> ReportContext<'a> {
                 message: format!("{}: {}: {}", candidate.name, start_failure.reason, start_failure.message),
             })
         });
-        self.pod_trouble().or_else(|| stuck.next_back()).or_else(|| outcome::in_vain(self, self.run.made_for()))
+        self.pod_trouble()
+            .or_else(|| stuck.next_back())
+            .or_else(|| outcome::in_vain(self, self.run.made_for()))
     }
 }
 
@@ -203,16 +229,27 @@ fn run(job: &SingletonJob, observed: &Observed, act: Option<&Actions>, stored: b
 /// Writes status, if it changed, and tells what happened.
 ///
 /// # Errors
-/// Where status cannot be written; the whole is then done again. An event that cannot be written is only logged.
-pub async fn report(client: &Client, context: &ReportContext<'_>, recorder: &recorder::Recorder) -> Result<SingletonJobStatus, Failure> {
+/// Where status cannot be written; the whole is then done again. An event that cannot be written is only
+/// logged.
+pub async fn report(
+    client: &Client,
+    context: &ReportContext<'_>,
+    recorder: &recorder::Recorder,
+) -> Result<SingletonJobStatus, Failure> {
     let (old, new) = (context.old(), status::compute(context));
     if Some(&new) != context.job.status.as_ref() {
-        let jobs: Api<SingletonJob> = Api::namespaced(client.clone(), &context.job.namespace().unwrap_or_default());
+        let jobs: Api<SingletonJob> =
+            Api::namespaced(client.clone(), &context.job.namespace().unwrap_or_default());
         let mut job = context.job.clone();
         job.metadata.managed_fields = None;
         job.status = Some(new.clone());
         let name = job.name_any();
-        with_deadline("writing status of SingletonJob", &name, jobs.replace_status(&name, &in_our_name(), &job)).await?;
+        with_deadline(
+            "writing status of SingletonJob",
+            &name,
+            jobs.replace_status(&name, &in_our_name(), &job),
+        )
+        .await?;
         recorder.record(context.job, events::between(context, &old, &new)).await;
     }
     Ok(new)

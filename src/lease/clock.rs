@@ -1,8 +1,9 @@
 //! The only source of time for deadlines.
 //!
-//! `CLOCK_MONOTONIC` (std's and tokio's `Instant`) stands still while the machine is suspended: a suspended holder would believe that its
-//! lease is fresh. `CLOCK_BOOTTIME` counts on, but NTP may slew it; `CLOCK_MONOTONIC_RAW` is never slewed, but stops in suspend. A holder takes
-//! the larger of the two elapsed times and a challenger the smaller, so that both errors fall on the safe side.
+//! `CLOCK_MONOTONIC` (std's and tokio's `Instant`) stands still while the machine is suspended: a suspended
+//! holder would believe that its lease is fresh. `CLOCK_BOOTTIME` counts on, but NTP may slew it;
+//! `CLOCK_MONOTONIC_RAW` is never slewed, but stops in suspend. A holder takes the larger of the two elapsed
+//! times and a challenger the smaller, so that both errors fall on the safe side.
 
 use std::time::Duration;
 
@@ -30,8 +31,8 @@ impl Moment {
     }
 }
 
-/// The time of one step: durations are measured with `at`; `wall` is written down. It is compared for one purpose only, which no promise rests
-/// on: how long a run has taken over several nodes.
+/// The time of one step: durations are measured with `at`; `wall` is written down. It is compared for one
+/// purpose only, which no promise rests on: how long a run has taken over several nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Now {
     /// For every decision about a lease.

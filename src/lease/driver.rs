@@ -1,6 +1,7 @@
 //! The loop that feeds the elector and carries out what it orders.
 //!
-//! It decides nothing: it reads the clock, hands over what arrived, and does what it is told, in that order and on one thread.
+//! It decides nothing: it reads the clock, hands over what arrived, and does what it is told, in that order
+//! and on one thread.
 
 use k8s_openapi::api::coordination::v1::Lease;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};

@@ -1,16 +1,19 @@
 //! Who may run, until when, and what to do next: the decisions of one candidate.
 //!
-//! A pure state machine: it reads no clock, does no I/O and never blocks; the same inputs always give the same outputs. The model checker, the
-//! tests and the agent drive this very code.
+//! A pure state machine: it reads no clock, does no I/O and never blocks; the same inputs always give the
+//! same outputs. The model checker, the tests and the agent drive this very code.
 //!
-//! Its life is a line: a candidate stands by, may acquire the Lease once, holds it, stops, releases it, and is done. One process, one tenure.
-//! A step first takes in what was told ([`Input`]) and then looks at all that is due, so that nothing depends on the order of arrival.
+//! Its life is a line: a candidate stands by, may acquire the Lease once, holds it, stops, releases it, and
+//! is done. One process, one tenure. A step first takes in what was told ([`Input`]) and then looks at all
+//! that is due, so that nothing depends on the order of arrival.
 //!
 //! # Guarantees
-//! - A workload is started only while holding, with the deadline armed, before the renew deadline, and at most once.
-//! - The deadline moves later only by proof that an own write was stored, to the moment before that write was sent plus `D`.
-//! - A takeover is sent only on a record that was released, or that was seen unchanged for the longest lease duration known and the policy's
-//!   delay, and whose holder is cleared where the policy asks for that.
+//! - A workload is started only while holding, with the deadline armed, before the renew deadline, and at
+//!   most once.
+//! - The deadline moves later only by proof that an own write was stored, to the moment before that write was
+//!   sent plus `D`.
+//! - A takeover is sent only on a record that was released, or that was seen unchanged for the longest lease
+//!   duration known and the policy's delay, and whose holder is cleared where the policy asks for that.
 //! - A release is sent only when the process tree is empty.
 
 mod account;
@@ -35,7 +38,9 @@ pub use account::of as account_of;
 pub use charges::settle as with_failed_pods;
 pub use limits::left as time_left;
 use local_lease::{Attempt, LocalLease};
-pub use messages::{Answer, Candidate, Cause, Ending, Fact, Input, Order, Output, Role, Source, Start, View, Write};
+pub use messages::{
+    Answer, Candidate, Cause, Ending, Fact, Input, Order, Output, Role, Source, Start, View, Write,
+};
 pub use remains::Remains;
 use standby::Standby;
 use tenure::Tenure;
@@ -165,14 +170,18 @@ impl Elector {
             (Fact::TreeEmpty, Stage::Tenure(tenure)) => tenure.tree_empty(now),
             (Fact::Ready, Stage::Tenure(tenure)) => tenure.ready(now.wall),
             // Without a tenure there is no workload that could be ready, or end.
-            (Fact::NotStarted | Fact::WorkloadEnded(_) | Fact::TreeEmpty | Fact::Ready, Stage::Standby(_) | Stage::Done) => {}
+            (
+                Fact::NotStarted | Fact::WorkloadEnded(_) | Fact::TreeEmpty | Fact::Ready,
+                Stage::Standby(_) | Stage::Done,
+            ) => {}
         }
     }
 
     fn decide(&mut self, now: Now, outputs: &mut Vec<Output>) {
         match &mut self.stage {
             Stage::Standby(standby) => {
-                let exit = standby.decide(now, &self.candidate, self.drain, self.lateness, &mut self.lease, outputs);
+                let exit =
+                    standby.decide(now, &self.candidate, self.drain, self.lateness, &mut self.lease, outputs);
                 self.finish(exit, outputs);
             }
             Stage::Tenure(tenure) => {

@@ -1,11 +1,13 @@
-//! What names a holder and a state of a Lease: the identity of a process, and the version that a write gave the object.
+//! What names a holder and a state of a Lease: the identity of a process, and the version that a write gave
+//! the object.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A resourceVersion: an integer that grows with every write to the cluster's store (KEP-5504), over deletion and recreation too.
+/// A resourceVersion: an integer that grows with every write to the cluster's store (KEP-5504), over deletion
+/// and recreation too.
 ///
 /// The version of the PUT that acquired a Lease is the *fencing token* of the tenure it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,7 +15,9 @@ pub struct Version(pub u128);
 
 /// Not the decimal number without leading zeros that Kubernetes 1.35 and later promise.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("resourceVersion {0:?} is not a decimal number: this API server's versions cannot be compared (KEP-5504)")]
+#[error(
+    "resourceVersion {0:?} is not a decimal number: this API server's versions cannot be compared (KEP-5504)"
+)]
 pub struct NotComparable(String);
 
 impl FromStr for Version {
@@ -47,7 +51,8 @@ impl<'de> Deserialize<'de> for Version {
     }
 }
 
-/// A `holderIdentity`: `<pod>_<podUID>_<16 hex, new per process>`. Never shared by two processes, not even two of one container.
+/// A `holderIdentity`: `<pod>_<podUID>_<16 hex, new per process>`. Never shared by two processes, not even
+/// two of one container.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Identity(String);
@@ -84,7 +89,9 @@ impl Identity {
     /// Whether it was written by a candidate of this job: anybody may write a `holderIdentity`.
     pub fn is_of(&self, job: &str) -> bool {
         let number = self.parts().and_then(|(pod, _)| pod.strip_prefix(job)?.strip_prefix('-'));
-        number.is_some_and(|number| !number.is_empty() && !number.starts_with('0') && number.bytes().all(|byte| byte.is_ascii_digit()))
+        number.is_some_and(|number| {
+            !number.is_empty() && !number.starts_with('0') && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
     }
 
     fn parts(&self) -> Option<(&str, &str)> {

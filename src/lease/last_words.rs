@@ -1,8 +1,9 @@
-//! Giving a Lease back in the name of a holder that died, by the process that knows that nothing of it runs any more.
+//! Giving a Lease back in the name of a holder that died, by the process that knows that nothing of it runs
+//! any more.
 //!
 //! # Guarantees
-//! Only a Lease that the dead one still holds is released: an identity belongs to one process alone. One that its acquisition may still come to
-//! hold is waited for, and its start is taken back.
+//! Only a Lease that the dead one still holds is released: an identity belongs to one process alone. One that
+//! its acquisition may still come to hold is waited for, and its start is taken back.
 
 use std::time::Duration;
 
@@ -19,11 +20,17 @@ use super::store::{self, Event, Place, Store};
 const REQUEST_DEADLINE: Duration = Duration::from_secs(2);
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(200);
 
-/// Releases the Lease, unless it is no longer the dead candidate's. Tries again until that is certain: it is for the caller to limit it.
+/// Releases the Lease, unless it is no longer the dead candidate's. Tries again until that is certain: it is
+/// for the caller to limit it.
 ///
 /// # Errors
 /// Where `config` cannot be made into a client: bad certificates or credentials.
-pub async fn speak(config: Config, place: Place<'_>, dead: &Candidate, remains: Remains) -> Result<(), kube::Error> {
+pub async fn speak(
+    config: Config,
+    place: Place<'_>,
+    dead: &Candidate,
+    remains: Remains,
+) -> Result<(), kube::Error> {
     let (sender, mut events) = unbounded_channel();
     let mut store = Store::open(store::unchanging(config), place, sender)?;
     store.read(REQUEST_DEADLINE);
@@ -41,7 +48,9 @@ pub async fn speak(config: Config, place: Place<'_>, dead: &Candidate, remains: 
                     }
                 }
             }
-            Event::Read(Err(store::Failure::NotFound)) | Event::Written { result: Ok(_), .. } => return Ok(()),
+            Event::Read(Err(store::Failure::NotFound)) | Event::Written { result: Ok(_), .. } => {
+                return Ok(());
+            }
             Event::Read(Err(_)) | Event::Written { result: Err(_), .. } => {
                 sleep(BETWEEN_ATTEMPTS).await;
                 store.reconnect();

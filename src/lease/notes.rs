@@ -1,7 +1,8 @@
 //! The annotations in which the controller and the candidates speak to each other through their Lease.
 //!
-//! The controller writes *directives* and candidates write *reports*; neither touches what the other writes. A note that does not parse is kept
-//! as it is, reported, and treated as absent: its writer is of another version or no part of this protocol.
+//! The controller writes *directives* and candidates write *reports*; neither touches what the other writes.
+//! A note that does not parse is kept as it is, reported, and treated as absent: its writer is of another
+//! version or no part of this protocol.
 
 mod policy;
 
@@ -12,7 +13,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::identity::{Identity, Version};
-pub use policy::{CompletionPolicy, FailureAction, FailurePolicy, FailureRule, Operator, Policy, UnreachableHolder};
+pub use policy::{
+    CompletionPolicy, FailureAction, FailurePolicy, FailureRule, Operator, Policy, UnreachableHolder,
+};
 
 /// Names of the annotations.
 pub mod keys {
@@ -55,12 +58,15 @@ pub struct Notes {
     pub handover: Option<Handover>,
     /// Directive: the holder is gone for good.
     pub cleared: Option<Cleared>,
-    /// Directive: pod uids in the order in which they should take over; empty where candidates rank themselves.
+    /// Directive: pod uids in the order in which they should take over; empty where candidates rank
+    /// themselves.
     pub succession: Vec<String>,
-    /// The controller's own: the last request to hand over that was granted, written together with its [`Handover`].
+    /// The controller's own: the last request to hand over that was granted, written together with its
+    /// [`Handover`].
     pub handled_request: Option<String>,
-    /// The controller's own: the hash of the template whose holder was asked to hand back to one of the template before, because its workload
-    /// was not ready. Written together with that [`Handover`], so that it is asked once.
+    /// The controller's own: the hash of the template whose holder was asked to hand back to one of the
+    /// template before, because its workload was not ready. Written together with that [`Handover`], so that
+    /// it is asked once.
     pub handed_back: Option<String>,
     /// The controller's own: what it has tried to have candidates on several nodes.
     pub spread: Option<Spread>,
@@ -100,7 +106,9 @@ impl Notes {
 
 fn read<T: DeserializeOwned>(annotations: &BTreeMap<String, String>, key: &str) -> Option<T> {
     let text = annotations.get(key)?;
-    serde_json::from_str(text).inspect_err(|error| tracing::warn!(key, %error, "cannot read an annotation of the Lease")).ok()
+    serde_json::from_str(text)
+        .inspect_err(|error| tracing::warn!(key, %error, "cannot read an annotation of the Lease"))
+        .ok()
 }
 
 /// Sets or removes one annotation.
@@ -156,7 +164,8 @@ pub struct Run {
     /// Since when candidates may start it, where it has a deadline: from when it was wanted, or resumed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// Pods whose attempts candidates count as failures: the kubelet ended them for their own fault. See [`Tenant::provisional`].
+    /// Pods whose attempts candidates count as failures: the kubelet ended them for their own fault. See
+    /// [`Tenant::provisional`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_pods: Vec<FailedPod>,
 }
@@ -191,15 +200,16 @@ impl Run {
         }
     }
 
-    /// Whether the holder that runs it by this account should go on: it has not been stopped since, nor followed by another.
+    /// Whether the holder that runs it by this account should go on: it has not been stopped since, nor
+    /// followed by another.
     pub fn goes_on(&self, progress: &Progress) -> bool {
         let same = self.uid == progress.uid && self.number == progress.run;
         same && self.desired == Desired::Run && self.resumptions <= progress.resumptions
     }
 }
 
-/// What has become of the ticks of a schedule. It changes only together with [`Run`], by compare-and-swap: so a tick becomes at most one run,
-/// which candidate looks, and however often.
+/// What has become of the ticks of a schedule. It changes only together with [`Run`], by compare-and-swap: so
+/// a tick becomes at most one run, which candidate looks, and however often.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ticks {
@@ -245,7 +255,8 @@ pub struct Handover {
     pub reason: Reason,
 }
 
-/// The holder that this names is gone for good: its expired lease may be taken where the policy asks for that. It frees nothing sooner.
+/// The holder that this names is gone for good: its expired lease may be taken where the policy asks for
+/// that. It frees nothing sooner.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cleared {
@@ -298,11 +309,21 @@ impl Reason {
         }
     }
 
-    /// Whether a running workload is told to stop for this reason, which then neither succeeds nor fails by its exit.
+    /// Whether a running workload is told to stop for this reason, which then neither succeeds nor fails by
+    /// its exit.
     pub fn is_interruption(self) -> bool {
         match self {
-            Self::Handover | Self::Unready | Self::Failback | Self::RolledOut | Self::Drain | Self::Stopped => true,
-            Self::Created | Self::WorkloadSucceeded | Self::WorkloadFailed | Self::LeaseLost | Self::ElectorDied => false,
+            Self::Handover
+            | Self::Unready
+            | Self::Failback
+            | Self::RolledOut
+            | Self::Drain
+            | Self::Stopped => true,
+            Self::Created
+            | Self::WorkloadSucceeded
+            | Self::WorkloadFailed
+            | Self::LeaseLost
+            | Self::ElectorDied => false,
         }
     }
 }
@@ -319,13 +340,15 @@ pub struct Progress {
     pub starts: u32,
     /// Attempts that count against the limit.
     pub failures: u32,
-    /// Ends of the workload, or of its agent, in a row: each makes the wait before the next start longer. A lost lease is none.
+    /// Ends of the workload, or of its agent, in a row: each makes the wait before the next start longer. A
+    /// lost lease is none.
     pub setbacks: u32,
     /// The next start not sooner than this after first sight.
     pub retry_after_seconds: u32,
     /// Whether the last start has no outcome yet.
     pub open: bool,
-    /// When the first attempt began, on that holder's clock; of a run that can end. None again once it was stopped on purpose.
+    /// When the first attempt began, on that holder's clock; of a run that can end. None again once it was
+    /// stopped on purpose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Timestamp>,
     /// How often the run had been resumed when this was last begun or taken over: see [`Run::resumptions`].
@@ -339,7 +362,8 @@ pub struct Progress {
     pub tenants: Vec<Tenant>,
 }
 
-/// How many pods of a run are remembered. More do not end at the same time without the kubelet's having said so.
+/// How many pods of a run are remembered. More do not end at the same time without the kubelet's having said
+/// so.
 pub const MOST_TENANTS: usize = 16;
 
 /// A pod that has held the Lease in a run.
@@ -348,7 +372,8 @@ pub const MOST_TENANTS: usize = 16;
 pub struct Tenant {
     /// The pod's uid.
     pub uid: String,
-    /// How its last attempt was counted, where that is not final: the kubelet may have ended the pod for its own fault.
+    /// How its last attempt was counted, where that is not final: the kubelet may have ended the pod for its
+    /// own fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provisional: Option<Provisional>,
     /// Whether that attempt ran for so long that earlier setbacks are forgiven.
@@ -450,7 +475,8 @@ pub struct Finished {
     pub run: u32,
     /// How it ended.
     pub outcome: Outcome,
-    /// One `CamelCase` word, as in batch/v1: `Completed`, `BackoffLimitExceeded`, `DeadlineExceeded`, `FailurePolicy`.
+    /// One `CamelCase` word, as in batch/v1: `Completed`, `BackoffLimitExceeded`, `DeadlineExceeded`,
+    /// `FailurePolicy`.
     pub reason: String,
     /// Of the last attempt; none where that was lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -480,21 +506,24 @@ pub struct Health {
     /// The fencing token in force: the acquiring write could not name itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Version>,
-    /// When the holder's agent started, by its node's time of day: to be compared with what the kubelet of that node says, and with nothing
-    /// else. `None` if an earlier version wrote this.
+    /// When the holder's agent started, by its node's time of day: to be compared with what the kubelet of
+    /// that node says, and with nothing else. `None` if an earlier version wrote this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_started: Option<Timestamp>,
-    /// When the workload's readiness probe first succeeded in this tenure, by its node's time of day. `None` until then, if the template has
-    /// neither a readiness nor a startup probe, and if an earlier version wrote this.
+    /// When the workload's readiness probe first succeeded in this tenure, by its node's time of day. `None`
+    /// until then, if the template has neither a readiness nor a startup probe, and if an earlier version
+    /// wrote this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload_ready: Option<Timestamp>,
-    /// Why the holder was told to stop, since it was: what falls silent after that was cut short and has not failed.
+    /// Why the holder was told to stop, since it was: what falls silent after that was cut short and has not
+    /// failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopping: Option<Reason>,
     /// What an administrator should know, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// The kernel's name for what the clocks of the holder's node count; `None` if that is not known. No decision depends on it.
+    /// The kernel's name for what the clocks of the holder's node count; `None` if that is not known. No
+    /// decision depends on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_source: Option<String>,
 }

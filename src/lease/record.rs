@@ -21,7 +21,8 @@ pub struct Record {
     pub lease_duration: Duration,
     /// When the holder acquired it, on the holder's clock.
     pub acquire_time: Option<Timestamp>,
-    /// Strictly increasing from write to write of one tenure; which write this is, not when it was. A new tenure begins with the time of day.
+    /// Strictly increasing from write to write of one tenure; which write this is, not when it was. A new
+    /// tenure begins with the time of day.
     pub renew_time: Option<Timestamp>,
     /// How often it changed hands; for people, never a token.
     pub transitions: i32,
@@ -48,9 +49,15 @@ impl Record {
         let spec = lease.spec.clone().unwrap_or_default();
         Ok(Self {
             uid: metadata.uid.clone().ok_or(Malformed::Missing("uid"))?,
-            version: metadata.resource_version.as_deref().ok_or(Malformed::Missing("resourceVersion"))?.parse()?,
+            version: metadata
+                .resource_version
+                .as_deref()
+                .ok_or(Malformed::Missing("resourceVersion"))?
+                .parse()?,
             holder: spec.holder_identity.filter(|holder| !holder.is_empty()).map(Identity::read),
-            lease_duration: Duration::from_secs(spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok()).unwrap_or(0)),
+            lease_duration: Duration::from_secs(
+                spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok()).unwrap_or(0),
+            ),
             acquire_time: spec.acquire_time.map(|time| time.0),
             renew_time: spec.renew_time.map(|time| time.0),
             transitions: spec.lease_transitions.unwrap_or(0),
@@ -60,30 +67,40 @@ impl Record {
 
     /// Whether an empty Lease is free at once: released by its holder, and untouched since.
     pub fn is_released(&self) -> bool {
-        let marked = |mark: &super::notes::Released| mark.lease_uid == self.uid && mark.renew_time == self.renew_time;
+        let marked =
+            |mark: &super::notes::Released| mark.lease_uid == self.uid && mark.renew_time == self.renew_time;
         self.holder.is_none() && self.notes.released.as_ref().is_some_and(marked)
     }
 
-    /// Whether the holder has recorded how its attempt ended, and given nothing back: something in its container survives SIGKILL. An
-    /// acquisition that has counted no start names no token yet.
+    /// Whether the holder has recorded how its attempt ended, and given nothing back: something in its
+    /// container survives SIGKILL. An acquisition that has counted no start names no token yet.
     pub fn tells_outcome(&self) -> bool {
-        let holds = self.holder.is_some() && self.notes.health.as_ref().is_some_and(|health| health.token.is_some());
+        let holds =
+            self.holder.is_some() && self.notes.health.as_ref().is_some_and(|health| health.token.is_some());
         holds && self.notes.progress.as_ref().is_some_and(|progress| !progress.open)
     }
 
-    /// The highest fencing token known, where a start on this version would get a lower one: no candidate acquires it.
+    /// The highest fencing token known, where a start on this version would get a lower one: no candidate
+    /// acquires it.
     pub fn floor_above(&self) -> Option<Version> {
-        self.notes.policy.as_ref().and_then(|policy| policy.token_floor).filter(|floor| self.version <= *floor)
+        self.notes
+            .policy
+            .as_ref()
+            .and_then(|policy| policy.token_floor)
+            .filter(|floor| self.version <= *floor)
     }
 
-    /// Whether this holder of this very Lease is known to be gone for good; where it is empty, the one that held it before.
+    /// Whether this holder of this very Lease is known to be gone for good; where it is empty, the one that
+    /// held it before.
     pub fn is_cleared(&self) -> bool {
-        let meant = |cleared: &super::notes::Cleared| cleared.lease_uid == self.uid && cleared.holder == self.holder;
+        let meant =
+            |cleared: &super::notes::Cleared| cleared.lease_uid == self.uid && cleared.holder == self.holder;
         self.notes.cleared.as_ref().is_some_and(meant)
     }
 
-    /// The renewTime of a write that follows `previous`: greater, so that the write is never byte-identical to what is stored and every write
-    /// can be told by it. Where nothing is greater, the clock's: a person wrote the end of time into the Lease.
+    /// The renewTime of a write that follows `previous`: greater, so that the write is never byte-identical
+    /// to what is stored and every write can be told by it. Where nothing is greater, the clock's: a person
+    /// wrote the end of time into the Lease.
     pub fn next_renew_time(previous: Option<Timestamp>, wall: Timestamp) -> Timestamp {
         let next = previous.and_then(|previous| previous.checked_add(Duration::from_micros(1)).ok());
         next.map_or(wall, |next| next.max(wall))

@@ -1,13 +1,15 @@
 //! The only code of a candidate that touches a Lease over the network.
 //!
 //! # Guarantees
-//! - Every write is a PUT with uid and resourceVersion. Nothing is retried here: the elector decides about repetitions.
-//! - Every request has a deadline. After one that was not answered in time the next uses a new connection, for the old one may be dead
-//!   without anybody having been told.
+//! - Every write is a PUT with uid and resourceVersion. Nothing is retried here: the elector decides about
+//!   repetitions.
+//! - Every request has a deadline. After one that was not answered in time the next uses a new connection,
+//!   for the old one may be dead without anybody having been told.
 //! - A result that may have been stored is never reported as one that was not.
 //!
 //! # Assumptions
-//! Everything the elector sees comes through one store, so that its writes are laid over the very object that they are based on.
+//! Everything the elector sees comes through one store, so that its writes are laid over the very object that
+//! they are based on.
 
 use std::time::Duration;
 
@@ -106,15 +108,30 @@ impl Store {
     ///
     /// # Errors
     /// Where the connection cannot be made into a client: bad certificates or credentials.
-    pub fn open(mut connection: Connection, place: Place<'_>, events: UnboundedSender<Event>) -> Result<Self, kube::Error> {
+    pub fn open(
+        mut connection: Connection,
+        place: Place<'_>,
+        events: UnboundedSender<Event>,
+    ) -> Result<Self, kube::Error> {
         let Place { namespace, name, field_manager } = place;
         let api = connect(&mut connection, namespace)?;
         let watch = tokio::spawn(watch(api.clone(), name.to_owned(), None, events.clone()));
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        Ok(Self { connection, namespace, name, field_manager, api, events, newest: None, watched: None, watch })
+        Ok(Self {
+            connection,
+            namespace,
+            name,
+            field_manager,
+            api,
+            events,
+            newest: None,
+            watched: None,
+            watch,
+        })
     }
 
-    /// Decodes an observation and remembers it as a base for writes. An older one is decoded all the same: the elector knows what to do.
+    /// Decodes an observation and remembers it as a base for writes. An older one is decoded all the same:
+    /// the elector knows what to do.
     ///
     /// # Errors
     /// [`Malformed`] where the object is of no use.
@@ -137,7 +154,8 @@ impl Store {
     /// Sends a linearizable read.
     pub fn read(&mut self, deadline: Duration) {
         self.follow_credentials();
-        let (api, name, events, at) = (self.api.clone(), self.name.clone(), self.events.clone(), self.at("reading"));
+        let (api, name, events, at) =
+            (self.api.clone(), self.name.clone(), self.events.clone(), self.at("reading"));
         tokio::spawn(async move {
             let result = bounded(deadline, &at, api.get(&name)).await;
             // The elector no longer listens once the process is about to end.
@@ -148,9 +166,15 @@ impl Store {
     /// Sends a compare-and-swap.
     pub fn put(&mut self, attempt: u64, write: &Write, deadline: Duration) {
         self.follow_credentials();
-        let (api, name, events, at) = (self.api.clone(), self.name.clone(), self.events.clone(), self.at("writing"));
-        let params = PostParams { field_manager: Some(self.field_manager.to_owned()), ..PostParams::default() };
-        let lease = self.newest.as_ref().filter(|(version, _)| *version == write.base).map(|(_, base)| overlay(base, write));
+        let (api, name, events, at) =
+            (self.api.clone(), self.name.clone(), self.events.clone(), self.at("writing"));
+        let params =
+            PostParams { field_manager: Some(self.field_manager.to_owned()), ..PostParams::default() };
+        let lease = self
+            .newest
+            .as_ref()
+            .filter(|(version, _)| *version == write.base)
+            .map(|(_, base)| overlay(base, write));
         tokio::spawn(async move {
             let result = match lease {
                 Some(lease) => bounded(deadline, &at, api.replace(&name, &params, &lease)).await,
@@ -186,7 +210,8 @@ impl Store {
 
     fn rewatch(&mut self) {
         self.watch.abort();
-        self.watch = tokio::spawn(watch(self.api.clone(), self.name.clone(), self.watched, self.events.clone()));
+        self.watch =
+            tokio::spawn(watch(self.api.clone(), self.name.clone(), self.watched, self.events.clone()));
     }
 
     fn subject(&self) -> String {
@@ -211,7 +236,11 @@ fn connect(connection: &mut Connection, namespace: &str) -> Result<Api<Lease>, k
     Ok(Api::namespaced(Client::try_from(config)?, namespace))
 }
 
-async fn bounded<T>(deadline: Duration, at: &str, request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
+async fn bounded<T>(
+    deadline: Duration,
+    at: &str,
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<T, Failure> {
     match timeout(deadline, request).await {
         Ok(result) => result.map_err(|error| failure(at, &error)),
         Err(_) => Err(Failure::Unknown(format!("{at}: no answer within {:.1} s", deadline.as_secs_f64()))),
@@ -238,7 +267,8 @@ fn innermost(error: &kube::Error) -> String {
     cause.to_string()
 }
 
-/// What is sent: `write` laid over `base`. Labels, directives and whatever else others put there stay as they are.
+/// What is sent: `write` laid over `base`. Labels, directives and whatever else others put there stay as they
+/// are.
 pub fn overlay(base: &Lease, write: &Write) -> Lease {
     let mut lease = base.clone();
     lease.metadata.managed_fields = None;
@@ -363,7 +393,11 @@ mod tests {
         let after = overlay(&lease(), &write());
         let annotations = after.metadata.annotations.expect("annotations");
         assert_eq!(annotations["example.com/note"], "kept");
-        assert_eq!(annotations[keys::POLICY], "{\"future\":1}", "a directive of another version is not ours to reword");
+        assert_eq!(
+            annotations[keys::POLICY],
+            "{\"future\":1}",
+            "a directive of another version is not ours to reword"
+        );
         assert!(!annotations.contains_key(keys::HANDOVER) && !annotations.contains_key(keys::CLEARED));
         assert_eq!(after.metadata.labels.expect("labels")["team"], "billing");
         assert_eq!(after.spec.expect("spec").strategy.as_deref(), Some("example.com/x"));
@@ -372,7 +406,10 @@ mod tests {
     #[test]
     fn a_write_carries_uid_and_resource_version() {
         let after = overlay(&lease(), &write());
-        assert_eq!((after.metadata.uid.as_deref(), after.metadata.resource_version.as_deref()), (Some("u1"), Some("10")));
+        assert_eq!(
+            (after.metadata.uid.as_deref(), after.metadata.resource_version.as_deref()),
+            (Some("u1"), Some("10"))
+        );
     }
 
     #[test]
@@ -387,7 +424,9 @@ mod tests {
     #[test]
     fn only_what_certainly_was_not_stored_counts_as_refused() {
         let status = |code: u16| {
-            kube::Error::Api(Box::new(serde_json::from_value(serde_json::json!({"code": code, "message": "m"})).expect("a status")))
+            kube::Error::Api(Box::new(
+                serde_json::from_value(serde_json::json!({"code": code, "message": "m"})).expect("a status"),
+            ))
         };
         assert_eq!(failure("x", &status(409)), Failure::Conflict);
         assert!(matches!(failure("x", &status(403)), Failure::Refused(_)));

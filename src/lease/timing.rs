@@ -1,9 +1,9 @@
 //! When a holder must stop, and when a challenger may start.
 //!
 //! # Guarantees
-//! For any two clocks whose rates differ by less than 1.2 : 1, a holder that has stopped by [`Timing::hard_deadline`] plus
-//! [`Timing::kill_margin`], counted from before its last confirmed renewal was sent, has stopped before any challenger that waits
-//! [`Timing::lease_duration`] from first sight may start.
+//! For any two clocks whose rates differ by less than 1.2 : 1, a holder that has stopped by
+//! [`Timing::hard_deadline`] plus [`Timing::kill_margin`], counted from before its last confirmed renewal was
+//! sent, has stopped before any challenger that waits [`Timing::lease_duration`] from first sight may start.
 //!
 //! # Not guaranteed
 //! Anything about effects that already left the pod: those need the fencing token.
@@ -72,7 +72,9 @@ pub enum TimingError {
         fits: u64,
     },
     /// Too few renewals before the holder must stop.
-    #[error("retryPeriodSeconds {retry} is more than a third of renewDeadlineSeconds {renew:.1}; use at most {most:.1}")]
+    #[error(
+        "retryPeriodSeconds {retry} is more than a third of renewDeadlineSeconds {renew:.1}; use at most {most:.1}"
+    )]
     Retry {
         /// In seconds, as are all fields here.
         retry: f64,
@@ -92,7 +94,8 @@ impl Timing {
             return Err(TimingError::Lease { given: lease_duration.as_secs_f64() });
         }
         let hard = hard_deadline(lease_duration);
-        let grace_period = wanted.grace_period.unwrap_or_else(|| default_grace(lease_duration, wanted.renew_deadline));
+        let grace_period =
+            wanted.grace_period.unwrap_or_else(|| default_grace(lease_duration, wanted.renew_deadline));
         let renew_deadline = wanted.renew_deadline.unwrap_or(hard.saturating_sub(grace_period));
         if renew_deadline.is_zero() || renew_deadline + grace_period > hard {
             return Err(deadline_misfit(lease_duration, renew_deadline, grace_period));
@@ -175,15 +178,24 @@ fn deadline_misfit(lease: Duration, renew: Duration, grace: Duration) -> TimingE
 }
 
 fn retry_misfit(retry: Duration, renew: Duration) -> TimingError {
-    TimingError::Retry { retry: retry.as_secs_f64(), renew: renew.as_secs_f64(), most: (renew / 3).as_secs_f64() }
+    TimingError::Retry {
+        retry: retry.as_secs_f64(),
+        renew: renew.as_secs_f64(),
+        most: (renew / 3).as_secs_f64(),
+    }
 }
 
 /// The smallest whole number of seconds whose hard deadline is at least `stop`.
 fn smallest_lease_for(stop: Duration) -> u64 {
-    let (mut seconds, mut longest) = (SHORTEST_LEASE.as_secs(), stop.as_secs() * 2 + SHORTEST_LEASE.as_secs());
+    let (mut seconds, mut longest) =
+        (SHORTEST_LEASE.as_secs(), stop.as_secs() * 2 + SHORTEST_LEASE.as_secs());
     while seconds < longest {
         let middle = seconds.midpoint(longest);
-        if hard_deadline(Duration::from_secs(middle)) >= stop { longest = middle } else { seconds = middle + 1 }
+        if hard_deadline(Duration::from_secs(middle)) >= stop {
+            longest = middle;
+        } else {
+            seconds = middle + 1;
+        }
     }
     seconds
 }
@@ -221,7 +233,11 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused_with_the_lease_duration_that_would() {
-        let wanted = TimingSpec { renew_deadline: Some(seconds(12)), grace_period: Some(seconds(2)), ..TimingSpec::of(seconds(15)) };
+        let wanted = TimingSpec {
+            renew_deadline: Some(seconds(12)),
+            grace_period: Some(seconds(2)),
+            ..TimingSpec::of(seconds(15))
+        };
         assert_eq!(
             Timing::new(&wanted).expect_err("14 s do not fit into 11 s").to_string(),
             "renewDeadlineSeconds 12 + gracePeriodSeconds 2 do not fit into leaseDurationSeconds 15 (at most 11.0 s); \

@@ -1,8 +1,9 @@
 //! Whether this process does its work, told from facts and the moments at which they were last so.
 //!
-//! `/healthz` asks for what only a restart can mend: a loop that gets no turn any more, or a reconciliation that does not end. An API server
-//! out of reach is no such thing: every request has a deadline, so the loops go round all the same. What has died needs no probe, for the
-//! process ends with it. `/readyz` asks whether this replica does what it is for: it stands by, or it leads and knows what is there.
+//! `/healthz` asks for what only a restart can mend: a loop that gets no turn any more, or a reconciliation
+//! that does not end. An API server out of reach is no such thing: every request has a deadline, so the loops
+//! go round all the same. What has died needs no probe, for the process ends with it. `/readyz` asks whether
+//! this replica does what it is for: it stands by, or it leads and knows what is there.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -10,7 +11,8 @@ use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Longer than a machine short of everything keeps a loop waiting that takes its turn at least every [`LONGEST_PAUSE`].
+/// Longer than a machine short of everything keeps a loop waiting that takes its turn at least every
+/// [`LONGEST_PAUSE`].
 const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 /// How often a loop is to take its turn, even with nothing to do.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -50,11 +52,19 @@ struct Facts {
 
 impl Facts {
     fn alive(&self, now: Instant) -> Result<(), String> {
-        let silent = |turn: Instant| Some(now.saturating_duration_since(turn)).filter(|silence| *silence > LONGEST_SILENCE);
-        if let Some((which, silence)) = self.turns.iter().find_map(|(which, turn)| Some((which, silent(*turn)?))) {
+        let silent = |turn: Instant| {
+            Some(now.saturating_duration_since(turn)).filter(|silence| *silence > LONGEST_SILENCE)
+        };
+        if let Some((which, silence)) =
+            self.turns.iter().find_map(|(which, turn)| Some((which, silent(*turn)?)))
+        {
             return Err(format!("the loop {which:?} has had no turn for {} s", silence.as_secs()));
         }
-        let oldest = self.under_way.values().min().map_or(Duration::ZERO, |since| now.saturating_duration_since(*since));
+        let oldest = self
+            .under_way
+            .values()
+            .min()
+            .map_or(Duration::ZERO, |since| now.saturating_duration_since(*since));
         if oldest > LONGEST_RECONCILIATION {
             return Err(format!("a reconciliation has been under way for {} s", oldest.as_secs()));
         }
@@ -64,7 +74,9 @@ impl Facts {
     fn ready(&self) -> Result<(), String> {
         match (self.part, self.caches_filled) {
             (Part::Standby, _) | (Part::Leader, true) => Ok(()),
-            (Part::None, _) => Err("the Lease by which replicas are elected has not been read yet".to_owned()),
+            (Part::None, _) => {
+                Err("the Lease by which replicas are elected has not been read yet".to_owned())
+            }
             (Part::Leader, false) => Err("leading, but not all that is there has been listed yet".to_owned()),
         }
     }

@@ -1,4 +1,5 @@
-//! What is counted. Names of the machinery are those that existing dashboards know; `docs/metrics.md` lists all.
+//! What is counted. Names of the machinery are those that existing dashboards know; `docs/metrics.md` lists
+//! all.
 
 pub mod jobs;
 #[cfg(test)]
@@ -77,18 +78,46 @@ impl Default for Metrics {
 impl Metrics {
     fn registered(mut self) -> Self {
         let registry = &mut self.registry;
-        registry.register("controller_runtime_reconcile", "Reconciliations that ended, by result", self.reconciles.clone());
-        registry.register("controller_runtime_reconcile_errors", "Reconciliations that failed", self.reconcile_errors.clone());
-        registry.register("controller_runtime_reconcile_time_seconds", "How long a reconciliation took", self.reconcile_seconds.clone());
-        registry.register("controller_runtime_active_workers", "Reconciliations under way", self.workers.clone());
-        registry.register("leader_election_master_status", "1 in the replica that leads, otherwise 0", self.leader.clone());
-        registry.register("singletonjob_takeovers", "Changes of hands that this replica saw, by reason", self.takeovers.clone());
+        registry.register(
+            "controller_runtime_reconcile",
+            "Reconciliations that ended, by result",
+            self.reconciles.clone(),
+        );
+        registry.register(
+            "controller_runtime_reconcile_errors",
+            "Reconciliations that failed",
+            self.reconcile_errors.clone(),
+        );
+        registry.register(
+            "controller_runtime_reconcile_time_seconds",
+            "How long a reconciliation took",
+            self.reconcile_seconds.clone(),
+        );
+        registry.register(
+            "controller_runtime_active_workers",
+            "Reconciliations under way",
+            self.workers.clone(),
+        );
+        registry.register(
+            "leader_election_master_status",
+            "1 in the replica that leads, otherwise 0",
+            self.leader.clone(),
+        );
+        registry.register(
+            "singletonjob_takeovers",
+            "Changes of hands that this replica saw, by reason",
+            self.takeovers.clone(),
+        );
         registry.register(
             "singletonjob_takeover_gap_seconds",
             "How long a Lease had no holder before a candidate took it",
             self.takeover_gap.clone(),
         );
-        registry.register("singletonjob_build", "1, with the version as a label", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register(
+            "singletonjob_build",
+            "1, with the version as a label",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
         registry.register_collector(Box::new(self.jobs.clone()));
         self
     }

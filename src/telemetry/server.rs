@@ -1,6 +1,7 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 //!
-//! Any pod of the cluster may be able to connect. A client that sends nothing, or takes nothing, costs one of few connections for a short time.
+//! Any pod of the cluster may be able to connect. A client that sends nothing, or takes nothing, costs one of
+//! few connections for a short time.
 
 use std::convert::Infallible;
 use std::io;
@@ -130,6 +131,10 @@ mod tests {
         silent[0].write_all(b"GET /metrics HTTP/1.1\r\nHost: ").await.expect("written");
         let answered = timeout(LONGEST_EXCHANGE * 2, ask(address)).await.expect("in time");
         assert!(answered.starts_with("HTTP/1.1 200 OK"), "{answered}");
-        assert_eq!(silent[0].read(&mut [0; 64]).await.ok().filter(|read| *read > 0), None, "it was sent away");
+        assert_eq!(
+            silent[0].read(&mut [0; 64]).await.ok().filter(|read| *read > 0),
+            None,
+            "it was sent away"
+        );
     }
 }

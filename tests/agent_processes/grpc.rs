@@ -24,7 +24,12 @@ impl Etcd {
         let data = tempfile::tempdir().expect("a temporary directory");
         let [clients, peers] = [port, peers].map(|port| format!("http://127.0.0.1:{port}"));
         let mut command = Command::new(programs().join("etcd"));
-        command.arg("--data-dir").arg(data.path()).args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients]);
+        command.arg("--data-dir").arg(data.path()).args([
+            "--listen-client-urls",
+            &clients,
+            "--advertise-client-urls",
+            &clients,
+        ]);
         command.args([
             "--listen-peer-urls",
             &peers,
@@ -33,7 +38,8 @@ impl Etcd {
             "--initial-cluster",
             &format!("default={peers}"),
         ]);
-        let process = command.args(["--log-level", "error"]).spawn().expect("make cluster-binaries builds it");
+        let process =
+            command.args(["--log-level", "error"]).spawn().expect("make cluster-binaries builds it");
         Self { process, port, _data: data }
     }
 }
@@ -46,7 +52,8 @@ impl Drop for Etcd {
 }
 
 fn programs() -> PathBuf {
-    let default = || PathBuf::from(env::var_os("HOME").expect("HOME is set")).join(".cache/singletonjob-cluster");
+    let default =
+        || PathBuf::from(env::var_os("HOME").expect("HOME is set")).join(".cache/singletonjob-cluster");
     env::var_os("CLUSTER_HOME").map_or_else(default, PathBuf::from).join("bin")
 }
 
@@ -58,7 +65,12 @@ fn free_port() -> u16 {
 fn a_grpc_probe_succeeds_where_the_health_service_serves() {
     let (container, etcd) = (Container::new(), Etcd::start());
     let ask = |port: u16, service: &str| {
-        let answer = container.asks(&[], "readiness", &json!({"grpc": {"port": port, "service": service}}), &json!({}));
+        let answer = container.asks(
+            &[],
+            "readiness",
+            &json!({"grpc": {"port": port, "service": service}}),
+            &json!({}),
+        );
         (answer.status.success(), String::from_utf8_lossy(&answer.stdout).into_owned())
     };
     eventually("etcd serves", || ask(etcd.port, "").0.then_some(()));

@@ -19,10 +19,12 @@ fn recipe(first: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-/// A script of that content in the agent's directory, where this agent keeps what is in /var/run/singletonjob otherwise.
+/// A script of that content in the agent's directory, where this agent keeps what is in /var/run/singletonjob
+/// otherwise.
 fn script(agent: &Agent, name: &str, content: &str) -> String {
     let path = agent.path(name);
-    let content = content.replace(paths::STATE_DIRECTORY, agent.path("").to_str().unwrap().trim_end_matches('/'));
+    let content =
+        content.replace(paths::STATE_DIRECTORY, agent.path("").to_str().unwrap().trim_end_matches('/'));
     fs::write(&path, format!("#!/bin/sh\n{content}")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     path.to_str().unwrap().to_owned()
@@ -30,7 +32,8 @@ fn script(agent: &Agent, name: &str, content: &str) -> String {
 
 #[test]
 fn the_workloads_output_and_environment_are_found_by_its_pid_and_not_by_pid_1() {
-    let workload = "exec > output; until [ -e go ]; do sleep 0.01; done; test $$ = $(./workload-pid.sh) && exit 3";
+    let workload =
+        "exec > output; until [ -e go ]; do sleep 0.01; done; test $$ = $(./workload-pid.sh) && exit 3";
     let mut agent = Agent::start(FAR, 0, &["env", "MINE=yes", "sh", "-c", workload]);
     eventually("it is told", || agent.read("lease.json").contains("workloadPid").then_some(()));
     let pid = script(&agent, "workload-pid.sh", &recipe("# workload-pid.sh"));
@@ -39,7 +42,8 @@ fn the_workloads_output_and_environment_are_found_by_its_pid_and_not_by_pid_1() 
     assert_eq!(agent.read("output"), "dump done\n");
     agent.inside(&["sh", "-c", &format!("xargs -0 < /proc/$({pid})/environ | grep -q MINE=yes")]);
     agent.inside(&["sh", "-c", "! xargs -0 < /proc/1/environ | grep -q MINE=yes"]);
-    let without_ptrace = "exec setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace sh -c '! (echo > /proc/1/fd/1)'";
+    let without_ptrace =
+        "exec setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace sh -c '! (echo > /proc/1/fd/1)'";
     agent.inside(&["sh", "-c", without_ptrace]);
     fs::write(agent.path("go"), "").unwrap();
     assert_eq!(agent.exit_code(), 3);
@@ -48,7 +52,11 @@ fn the_workloads_output_and_environment_are_found_by_its_pid_and_not_by_pid_1() 
 #[test]
 fn a_hook_that_signals_pid_1_ends_the_workload_as_it_means_to() {
     let traps = "trap 'echo graceful; exit 0' QUIT; trap 'echo hard; exit 0' TERM";
-    let mut agent = Agent::start(FAR, 0, &["sh", "-c", &format!("exec > output; {traps}; echo > ready; while :; do sleep 0.01; done")]);
+    let mut agent = Agent::start(
+        FAR,
+        0,
+        &["sh", "-c", &format!("exec > output; {traps}; echo > ready; while :; do sleep 0.01; done")],
+    );
     eventually("the traps are set", || agent.path("ready").exists().then_some(()));
     agent.inside(&["sh", "-c", "kill -QUIT 1"]);
     assert_eq!((agent.exit_code(), agent.read("output").as_str()), (0, "graceful\n"));
@@ -56,7 +64,8 @@ fn a_hook_that_signals_pid_1_ends_the_workload_as_it_means_to() {
 
 #[test]
 fn a_workload_that_its_hook_ends_has_been_drained_and_has_not_ended_by_itself() {
-    let mut agent = Agent::start(FAR, 0, &["sh", "-c", "trap 'exit 0' QUIT; echo > ready; while :; do sleep 0.01; done"]);
+    let mut agent =
+        Agent::start(FAR, 0, &["sh", "-c", "trap 'exit 0' QUIT; echo > ready; while :; do sleep 0.01; done"]);
     eventually("the trap is set", || agent.path("ready").exists().then_some(()));
     eventually("it is told", || agent.read("lease.json").contains("workloadPid").then_some(()));
     let hook = r#"{"isHook": true, "probe": {"exec": {"command": ["sh", "-c", "kill -QUIT 1"]}}, "timeoutSeconds": 5}"#;

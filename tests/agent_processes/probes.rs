@@ -1,4 +1,5 @@
-//! Probes that have no answer, each asked as the kubelet asks it: of a program in the container, about a workload that runs.
+//! Probes that have no answer, each asked as the kubelet asks it: of a program in the container, about a
+//! workload that runs.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -20,7 +21,8 @@ pub(super) const INSIDE: &str = r#"mount -t tmpfs none /run && mkdir /run/single
 /// The agent, where every user finds it.
 pub(super) const PROGRAM: &str = "/run/agent";
 /// The same as a user of its own, who can have one process.
-const ALONE: &str = r#"chmod 777 /run/singletonjob; exec setpriv --reuid 54321 --clear-groups prlimit --nproc=1 "$@""#;
+const ALONE: &str =
+    r#"chmod 777 /run/singletonjob; exec setpriv --reuid 54321 --clear-groups prlimit --nproc=1 "$@""#;
 /// The command's parent is the process that was to answer.
 const STOPS: &str = "kill -STOP $PPID; sleep 60";
 const DIES: &str = "kill -KILL $PPID; sleep 60";
@@ -42,7 +44,8 @@ impl Container {
             scheduled_time: None,
             trouble: None,
         };
-        fs::write(container.path().join("lease.json"), serde_json::to_vec(&standing).expect("JSON")).expect("a writable directory");
+        fs::write(container.path().join("lease.json"), serde_json::to_vec(&standing).expect("JSON"))
+            .expect("a writable directory");
         container
     }
 
@@ -72,7 +75,10 @@ impl Container {
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", INSIDE]).arg(self.path()).args(starter).arg(PROGRAM);
         command.env("AGENT", env!("CARGO_BIN_EXE_singletonjob-agent"));
-        command.args(["probe", kind, &probe.to_string()]).output().expect("unshare of util-linux is installed")
+        command
+            .args(["probe", kind, &probe.to_string()])
+            .output()
+            .expect("unshare of util-linux is installed")
     }
 }
 
@@ -80,8 +86,14 @@ impl Container {
 fn a_readiness_attempt_without_an_answer_is_one_failure_of_several() {
     for hangs in [STOPS, DIES] {
         let container = Container::new();
-        let is_ready = |script| container.succeeds("readiness", script, &json!({"thresholds": {"success": 1, "failure": 3}}));
-        assert_eq!(["true", hangs, hangs, hangs, "true"].map(is_ready), [true, true, true, false, true], "{hangs}");
+        let is_ready = |script| {
+            container.succeeds("readiness", script, &json!({"thresholds": {"success": 1, "failure": 3}}))
+        };
+        assert_eq!(
+            ["true", hangs, hangs, hangs, "true"].map(is_ready),
+            [true, true, true, false, true],
+            "{hangs}"
+        );
     }
 }
 
@@ -95,7 +107,11 @@ fn a_liveness_attempt_without_an_answer_counts_once_the_workload_had_its_time_to
     let says = |startup: &str, seconds: u32| {
         let container = Container::new();
         let startup = json!({"probe": {"exec": {"command": ["sh", "-c", startup]}}, "timeoutSeconds": 1});
-        let is_alive = container.succeeds("liveness", STOPS, &json!({"startup": startup, "startupBudgetSeconds": seconds}));
+        let is_alive = container.succeeds(
+            "liveness",
+            STOPS,
+            &json!({"startup": startup, "startupBudgetSeconds": seconds}),
+        );
         (is_alive, container.path().join("unhealthy").exists())
     };
     assert_eq!(says(STOPS, 600), (true, false), "it may come up yet");
@@ -118,8 +134,14 @@ fn a_command_that_says_something_without_end_has_no_answer_in_time() {
 #[test]
 fn a_readiness_probe_that_cannot_start_a_process_is_one_failure_of_several() {
     let container = Container::new();
-    let is_ready =
-        |starter: &[&str]| container.succeeds_by(starter, "readiness", "true", &json!({"thresholds": {"success": 1, "failure": 3}}));
+    let is_ready = |starter: &[&str]| {
+        container.succeeds_by(
+            starter,
+            "readiness",
+            "true",
+            &json!({"thresholds": {"success": 1, "failure": 3}}),
+        )
+    };
     let alone: &[&str] = &["sh", "-c", ALONE, "sh"];
     assert_eq!([&[], alone, alone, alone].map(is_ready), [true, true, true, false]);
 }
@@ -128,20 +150,27 @@ fn a_readiness_probe_that_cannot_start_a_process_is_one_failure_of_several() {
 fn await_end(file: &Path) {
     let pid: i32 = fs::read_to_string(file).expect("it was written").trim().parse().expect("a number");
     let stat = format!("/proc/{pid}/stat");
-    eventually("the process is dead", || fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z ")).then_some(()));
+    eventually("the process is dead", || {
+        fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z ")).then_some(())
+    });
 }
 
 #[test]
 fn what_a_killed_attempt_has_started_is_killed_too() {
     let container = Container::new();
-    assert!(!container.succeeds("readiness", "echo $$ > /run/singletonjob/command; kill -KILL $PPID; exec sleep 60", &json!({})));
+    assert!(!container.succeeds(
+        "readiness",
+        "echo $$ > /run/singletonjob/command; kill -KILL $PPID; exec sleep 60",
+        &json!({})
+    ));
     await_end(&container.path().join("command"));
 }
 
 #[test]
 fn an_attempt_does_not_outlive_its_probe() {
     let container = Container::new();
-    let kill_probe = "echo $PPID > /run/singletonjob/attempt; kill -KILL $(cut -d' ' -f4 /proc/$PPID/stat); sleep 20";
+    let kill_probe =
+        "echo $PPID > /run/singletonjob/attempt; kill -KILL $(cut -d' ' -f4 /proc/$PPID/stat); sleep 20";
     let output = container.asked_by(&[], "readiness", kill_probe, &json!({"timeoutSeconds": 20}));
     assert_eq!(output.status.signal(), Some(libc::SIGKILL), "{output:?}");
     await_end(&container.path().join("attempt"));
@@ -150,17 +179,34 @@ fn an_attempt_does_not_outlive_its_probe() {
 /// How many files are there after an agent was started that finds no credentials.
 fn left_after_a_start(namespaces: &[&str]) -> usize {
     let container = Container::new();
-    let variables = ["NAMESPACE", "NAME", "UID", "POD_NAME", "POD_UID"].map(|name| (format!("SINGLETONJOB_{name}"), "x"));
+    let variables =
+        ["NAMESPACE", "NAME", "UID", "POD_NAME", "POD_UID"].map(|name| (format!("SINGLETONJOB_{name}"), "x"));
     let mut command = Command::new("unshare");
-    command.args(namespaces).args(["sh", "-c", INSIDE]).arg(container.path()).arg(PROGRAM).args(["run", "--", "true"]);
+    command
+        .args(namespaces)
+        .args(["sh", "-c", INSIDE])
+        .arg(container.path())
+        .arg(PROGRAM)
+        .args(["run", "--", "true"]);
     command.env("AGENT", env!("CARGO_BIN_EXE_singletonjob-agent")).envs(variables);
-    let output = command.env("SINGLETONJOB_TERMINATION_MESSAGE_PATH", "/run/message").output().expect("unshare of util-linux is installed");
-    assert_eq!(output.status.code(), Some(exit_codes::LEASE_UNREADABLE), "there are no credentials: {output:?}");
+    let output = command
+        .env("SINGLETONJOB_TERMINATION_MESSAGE_PATH", "/run/message")
+        .output()
+        .expect("unshare of util-linux is installed");
+    assert_eq!(
+        output.status.code(),
+        Some(exit_codes::LEASE_UNREADABLE),
+        "there are no credentials: {output:?}"
+    );
     fs::read_dir(container.path()).expect("it is there").count()
 }
 
 #[test]
 fn what_an_earlier_container_has_left_is_gone_before_the_api_server_is_asked() {
     assert_eq!(left_after_a_start(&["--mount", "--pid", "--fork"]), 0);
-    assert_eq!(left_after_a_start(&["--mount"]), 1, "a second agent in a container takes nothing from the first");
+    assert_eq!(
+        left_after_a_start(&["--mount"]),
+        1,
+        "a second agent in a container takes nothing from the first"
+    );
 }

@@ -1,10 +1,10 @@
 //! The agent's processes with a script in place of the Lease, and a workload that leaves a trace.
 //!
-//! `scripted-agent run DIRECTORY DEADLINE_MS START_AFTER_MS COMMAND...` is PID 1: it arms the deadline, starts the command, and notes in
-//! `DIRECTORY/facts` what it hears. Once `DIRECTORY/hang` names a file, its elector writes there, which on a frozen disk does not return.
-//! With a deadline of zero it starts nothing and ends without knowing whether it holds the Lease.
-//! `scripted-agent beat FILE` writes the time to the file, over and over.
-//! `scripted-agent flood` sends SIGHUP to PID 1, over and over.
+//! `scripted-agent run DIRECTORY DEADLINE_MS START_AFTER_MS COMMAND...` is PID 1: it arms the deadline,
+//! starts the command, and notes in `DIRECTORY/facts` what it hears. Once `DIRECTORY/hang` names a file, its
+//! elector writes there, which on a frozen disk does not return. With a deadline of zero it starts nothing
+//! and ends without knowing whether it holds the Lease. `scripted-agent beat FILE` writes the time to the
+//! file, over and over. `scripted-agent flood` sends SIGHUP to PID 1, over and over.
 
 use std::env;
 use std::ffi::OsString;
@@ -64,9 +64,12 @@ fn flood() -> ! {
 }
 
 fn run(arguments: &[OsString]) -> i32 {
-    let milliseconds = |at: usize| Duration::from_millis(arguments[at].to_str().and_then(|text| text.parse().ok()).expect("a number"));
+    let milliseconds = |at: usize| {
+        Duration::from_millis(arguments[at].to_str().and_then(|text| text.parse().ok()).expect("a number"))
+    };
     let directory = PathBuf::from(&arguments[0]);
-    let script = Script { directory: directory.clone(), deadline: milliseconds(1), start_after: milliseconds(2) };
+    let script =
+        Script { directory: directory.clone(), deadline: milliseconds(1), start_after: milliseconds(2) };
     let config = Config {
         namespace: "tests".into(),
         name: "scripted".into(),
@@ -77,7 +80,9 @@ fn run(arguments: &[OsString]) -> i32 {
         termination_message: directory.join("message"),
         state_directory: directory.clone(),
     };
-    let decide = async |candidate: Candidate, facts, container: &mut Container| script.play(candidate, facts, container).await;
+    let decide = async |candidate: Candidate, facts, container: &mut Container| {
+        script.play(candidate, facts, container).await
+    };
     supervise(&config, arguments[3..].to_vec(), decide, |_, remains| note(&directory, &remains))
 }
 
@@ -88,13 +93,24 @@ struct Script {
 }
 
 impl Script {
-    async fn play(&self, candidate: Candidate, mut facts: UnboundedReceiver<Fact>, container: &mut Container) -> Ending {
+    async fn play(
+        &self,
+        candidate: Candidate,
+        mut facts: UnboundedReceiver<Fact>,
+        container: &mut Container,
+    ) -> Ending {
         if self.deadline.is_zero() {
             return Ending::InDoubt(Version(41));
         }
         let now = clock::now().at;
         let (token, valid_until) = (Some(Version(42)), Some(now.boot + self.deadline));
-        container.publish(&View { role: Role::Active, holder: Some(candidate.identity), token, valid_until, trouble: None });
+        container.publish(&View {
+            role: Role::Active,
+            holder: Some(candidate.identity),
+            token,
+            valid_until,
+            trouble: None,
+        });
         container.carry_out(Order::ArmDeadline { at: now.boot + self.deadline, kill_margin: KILL_MARGIN });
         note(&self.directory, &format!("deadline {}", (now.boot + self.deadline).as_nanos()));
         sleep(self.start_after).await;
@@ -140,6 +156,10 @@ async fn hang_on_request(request: PathBuf) {
 
 /// In one piece, because tests read while this writes.
 fn note(directory: &Path, what: &dyn Debug) {
-    let mut file = OpenOptions::new().append(true).create(true).open(directory.join("facts")).expect("a writable directory");
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(directory.join("facts"))
+        .expect("a writable directory");
     file.write_all(format!("{what:?}\n").as_bytes()).expect("a writable file");
 }

@@ -1,4 +1,5 @@
-//! What the programs are compiled with: the same, whichever other crates of the workspace are built with them.
+//! What the programs are compiled with: the same, whichever other crates of the workspace are built with
+//! them.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -6,11 +7,26 @@ use std::process::Command;
 /// The features of every crate that these packages are linked with, by its name and version.
 fn features(packages: &[&str]) -> BTreeMap<String, String> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none", "--no-dedupe", "--format", "{p}|{f}"]);
+    cargo.args([
+        "tree",
+        "--offline",
+        "--locked",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--no-dedupe",
+        "--format",
+        "{p}|{f}",
+    ]);
     let output = cargo.args(packages).current_dir(super::CHECKOUT).output().expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout).expect("plain text");
-    lines.lines().filter_map(|line| line.split_once('|')).map(|(name, features)| (name.to_owned(), features.to_owned())).collect()
+    lines
+        .lines()
+        .filter_map(|line| line.split_once('|'))
+        .map(|(name, features)| (name.to_owned(), features.to_owned()))
+        .collect()
 }
 
 #[test]

@@ -46,7 +46,8 @@ impl Paths {
 }
 
 fn is_test(attribute: &Attribute) -> bool {
-    attribute.path().is_ident("cfg") && attribute.parse_args::<syn::Path>().is_ok_and(|condition| condition.is_ident("test"))
+    attribute.path().is_ident("cfg")
+        && attribute.parse_args::<syn::Path>().is_ok_and(|condition| condition.is_ident("test"))
 }
 
 /// All modules below `folder`, each with the paths in its code.
@@ -57,7 +58,9 @@ fn modules(folder: &Path, parent: &[String], found: &mut BTreeMap<Name, Vec<Name
         let name = [parent, &[stem]].concat();
         if path.is_dir() {
             modules(&path, &name, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") && !name.contains(&"tests".to_owned()) {
+        } else if path.extension().is_some_and(|extension| extension == "rs")
+            && !name.contains(&"tests".to_owned())
+        {
             let code = syn::parse_file(&fs::read_to_string(&path).expect("readable")).expect("Rust");
             let mut paths = Paths::default();
             paths.visit_file(&code);
@@ -94,7 +97,11 @@ fn siblings(known: &BTreeMap<Name, Vec<Name>>) -> BTreeMap<Name, Siblings> {
         for there in paths.iter().filter_map(|path| resolve(here, path, known)) {
             let shared = here.iter().zip(&there).take_while(|(one, other)| one == other).count();
             if let (Some(from), Some(to)) = (here.get(shared), there.get(shared)) {
-                all.entry(here[..shared].to_vec()).or_default().entry(from.clone()).or_default().insert(to.clone());
+                all.entry(here[..shared].to_vec())
+                    .or_default()
+                    .entry(from.clone())
+                    .or_default()
+                    .insert(to.clone());
             }
         }
     }
@@ -119,7 +126,10 @@ fn no_two_modules_import_each_other_however_long_the_way() {
         let mut known = BTreeMap::new();
         modules(&Path::new(super::CHECKOUT).join(source), &[], &mut known);
         let all = siblings(&known);
-        assert!(all.values().map(BTreeMap::len).sum::<usize>() > 1, "the imports of {source} are not read: this test would prove nothing");
+        assert!(
+            all.values().map(BTreeMap::len).sum::<usize>() > 1,
+            "the imports of {source} are not read: this test would prove nothing"
+        );
         for (parent, siblings) in all {
             let circle = circle(siblings);
             assert!(circle.is_empty(), "{source}, below {}: {circle:#?}", parent.join("::"));

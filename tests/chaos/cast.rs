@@ -1,7 +1,8 @@
-//! Who plays: services with short, middling and default leases, and a one-shot that is made anew whenever it is finished.
+//! Who plays: services with short, middling and default leases, and a one-shot that is made anew whenever it
+//! is finished.
 //!
-//! Services are made anew as well, after every setback: the second in ten minutes makes a job pause before it starts again, and it is not the
-//! pause that is measured here.
+//! Services are made anew as well, after every setback: the second in ten minutes makes a job pause before it
+//! starts again, and it is not the pause that is measured here.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -37,7 +38,8 @@ const RUNS_AGAIN: Duration = Duration::from_secs(90);
 const SETTLED: Duration = Duration::from_secs(150);
 /// For a one-shot, whatever happens to it meanwhile.
 const FINISHED: Duration = Duration::from_secs(300);
-/// For so many witnesses: beating as fast as they can they would keep two processors busy, and it would be that that is measured.
+/// For so many witnesses: beating as fast as they can they would keep two processors busy, and it would be
+/// that that is measured.
 const CALM: [&str; 2] = ["--pause-microseconds", "400"];
 const ONE_SHOT: &str = "batch";
 
@@ -80,7 +82,9 @@ impl<'a> Cast<'a> {
     /// Makes all services, and waits for none.
     pub async fn begin(scenario: &'a Scenario) -> Self {
         let service = |name, seconds, replicas, witness: &[&str]| {
-            let job = Job::service(scenario, name).witness(&[witness, &CALM].concat()).with(json!({"replicas": replicas}));
+            let job = Job::service(scenario, name)
+                .witness(&[witness, &CALM].concat())
+                .with(json!({"replicas": replicas}));
             let job = job.pod(&json!({"terminationGracePeriodSeconds": 4}));
             Member::new(scenario, job, seconds)
         };
@@ -91,8 +95,9 @@ impl<'a> Cast<'a> {
             service("default", 15, 2, &[]),
         ];
         join_all(services.iter().map(Member::make)).await;
-        let one_shot =
-            Job::one_shot(scenario, ONE_SHOT).witness(&[&["--seconds", "8"], &CALM[..]].concat()).with(json!({"backoffLimit": 100}));
+        let one_shot = Job::one_shot(scenario, ONE_SHOT)
+            .witness(&[&["--seconds", "8"], &CALM[..]].concat())
+            .with(json!({"backoffLimit": 100}));
         Self { services: services.into(), one_shot: Member::new(scenario, one_shot, 6) }
     }
 
@@ -109,7 +114,8 @@ impl<'a> Cast<'a> {
         positions
     }
 
-    /// The same positions, moments later: by the records alone, for nothing is quicker. Jobs that do not run now are left out.
+    /// The same positions, moments later: by the records alone, for nothing is quicker. Jobs that do not run
+    /// now are left out.
     pub fn still(&self, positions: Vec<Position>) -> Vec<Position> {
         let members = self.services.iter().chain([&self.one_shot]);
         members.zip(positions).filter_map(|(member, position)| position.now(&member.tenure()?)).collect()
@@ -140,7 +146,12 @@ impl<'a> Member<'a> {
 
     fn account(&self) -> Account {
         let testimony = testimony(&self.job.records);
-        Account { job: self.job.name, lease: self.lease, tenures: testimony.tenures(), violations: testimony.violations() }
+        Account {
+            job: self.job.name,
+            lease: self.lease,
+            tenures: testimony.tenures(),
+            violations: testimony.violations(),
+        }
     }
 
     /// What runs of this incarnation.
@@ -171,7 +182,9 @@ impl<'a> Member<'a> {
                 sleep(LOOK).await;
             }
         };
-        timeout(deadline, wait).await.unwrap_or_else(|_| panic!("{}: {what}: not within {deadline:?}", self.job.name))
+        timeout(deadline, wait)
+            .await
+            .unwrap_or_else(|_| panic!("{}: {what}: not within {deadline:?}", self.job.name))
     }
 
     /// None where nothing runs, or the API server does not answer.
@@ -188,7 +201,9 @@ impl<'a> Member<'a> {
     /// By what its agent says to the workload, which is newer than what the API server knows of the pod.
     fn stands_by(&self, candidate: &Candidate, holder: &str) -> bool {
         let folder = self.scenario.cluster.empty_dir(&candidate.node, &candidate.uid, pod::STATE_VOLUME);
-        let standing = std::fs::read(folder.join("lease.json")).ok().and_then(|file| serde_json::from_slice::<Standing>(&file).ok());
+        let standing = std::fs::read(folder.join("lease.json"))
+            .ok()
+            .and_then(|file| serde_json::from_slice::<Standing>(&file).ok());
         standing.is_some_and(|standing| {
             let sees = standing.holder.as_ref().map(Identity::pod);
             standing.role == Role::Standby && standing.trouble.is_none() && sees == Some(holder)
@@ -199,7 +214,8 @@ impl<'a> Member<'a> {
     async fn make(&self) {
         self.incarnations.set(self.incarnations.get() + 1);
         let job = self.job.clone().labelled(&self.label()).resource();
-        let made = async || timeout(ANSWER, self.jobs().create(&PostParams::default(), &job)).await.ok()?.ok();
+        let made =
+            async || timeout(ANSWER, self.jobs().create(&PostParams::default(), &job)).await.ok()?.ok();
         self.eventually("it is made", SETTLED, made).await;
     }
 
@@ -216,7 +232,8 @@ impl<'a> Member<'a> {
     /// The next incarnation after a setback.
     async fn renew(&self) {
         let setbacks = async || {
-            let lease = timeout(ANSWER, self.scenario.api::<Lease>().get_opt(self.job.name)).await.ok()?.ok()?;
+            let lease =
+                timeout(ANSWER, self.scenario.api::<Lease>().get_opt(self.job.name)).await.ok()?.ok()?;
             let progress = lease.and_then(|lease| Record::read(&lease).ok()?.notes.progress);
             Some(progress.map_or(0, |progress| progress.setbacks))
         };
@@ -227,7 +244,8 @@ impl<'a> Member<'a> {
     }
 
     async fn await_completion(&self) {
-        let over = |job: &SingletonJob| [types::COMPLETE, types::FAILED].iter().any(|type_| is_true(job, type_));
+        let over =
+            |job: &SingletonJob| [types::COMPLETE, types::FAILED].iter().any(|type_| is_true(job, type_));
         let finished = async || timeout(ANSWER, self.jobs().get(self.job.name)).await.ok()?.ok().filter(over);
         let done = self.eventually("it is finished", FINISHED, finished).await;
         assert!(is_true(&done, types::COMPLETE), "{}: it failed: {done:#?}", self.job.name);
@@ -244,7 +262,8 @@ impl Position {
         if self.token == tenure.token {
             return Some(self);
         }
-        let (now, standbys): (Vec<_>, _) = self.standbys.into_iter().partition(|candidate| candidate.name == tenure.pod);
+        let (now, standbys): (Vec<_>, _) =
+            self.standbys.into_iter().partition(|candidate| candidate.name == tenure.pod);
         Some(Self { token: tenure.token, active: now.into_iter().next()?, standbys, ..self })
     }
 }

@@ -50,8 +50,8 @@ impl Broken {
     }
 }
 
-/// Something that is about to be done to a pod. All that takes the machine's time is done before: the fault itself must not be what makes
-/// those slow who have to deal with it.
+/// Something that is about to be done to a pod. All that takes the machine's time is done before: the fault
+/// itself must not be what makes those slow who have to deal with it.
 pub struct Blow {
     pub cause: Cause,
     pod: Candidate,
@@ -88,7 +88,9 @@ pub async fn delete_pod(scenario: &Scenario, name: &str, grace_period_seconds: O
     let how = DeleteParams { grace_period_seconds, ..DeleteParams::default() };
     match scenario.api::<Pod>().delete(name, &how).await {
         Ok(_) => {}
-        Err(kube::Error::Api(status)) if status.code == 404 => scenario.remark(&format!("{name} was gone already")),
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            scenario.remark(&format!("{name} was gone already"));
+        }
         Err(error) => panic!("deleting {name}: {error}"),
     }
     Broken::Nothing
@@ -117,7 +119,9 @@ fn fencer(processes: &[Process]) -> Option<&Process> {
 
 fn elector(processes: &[Process]) -> Option<&Process> {
     let fencer = fencer(processes)?;
-    processes.iter().find(|process| process.parent == fencer.pid && process.command.starts_with("singletonjob"))
+    processes
+        .iter()
+        .find(|process| process.parent == fencer.pid && process.command.starts_with("singletonjob"))
 }
 
 fn workload(processes: &[Process]) -> Option<&Process> {
@@ -136,6 +140,15 @@ pub fn strike_api_server(cluster: &Cluster, cause: Cause) -> Fault {
 
 /// Kills all replicas of the controller; they come again by themselves.
 pub fn restart_controllers(cluster: &Cluster) {
-    let delete = ["--namespace", operator::NAMESPACE, "delete", "pods", "--selector", operator::SELECTOR, "--force", "--grace-period=0"];
+    let delete = [
+        "--namespace",
+        operator::NAMESPACE,
+        "delete",
+        "pods",
+        "--selector",
+        operator::SELECTOR,
+        "--force",
+        "--grace-period=0",
+    ];
     crate::support::cluster::said(&delete, &cluster.kubectl(&delete));
 }

@@ -60,12 +60,19 @@ impl Cause {
         Self::PodFrozen,
         Self::PodCutOff,
     ];
-    const OF_THE_API_SERVER: [Self; 3] = [Self::ApiServerKilled, Self::ApiServerHung, Self::ApiServerRefusing];
+    const OF_THE_API_SERVER: [Self; 3] =
+        [Self::ApiServerKilled, Self::ApiServerHung, Self::ApiServerRefusing];
 
     pub fn kind(self) -> Kind {
         match self {
-            Self::PodDeleted | Self::PodDeletedByForce | Self::WorkloadKilled | Self::ElectorKilled | Self::DiskFrozen => Kind::Ending,
-            Self::ElectorStopped | Self::AgentKilled | Self::PodFrozen | Self::PodCutOff | Self::NodeCut => Kind::Crash,
+            Self::PodDeleted
+            | Self::PodDeletedByForce
+            | Self::WorkloadKilled
+            | Self::ElectorKilled
+            | Self::DiskFrozen => Kind::Ending,
+            Self::ElectorStopped | Self::AgentKilled | Self::PodFrozen | Self::PodCutOff | Self::NodeCut => {
+                Kind::Crash
+            }
             Self::ApiServerKilled | Self::ApiServerHung | Self::ApiServerRefusing => Kind::Outage,
         }
     }
@@ -99,7 +106,8 @@ const NODES: [&str; 2] = ["node-a", "node-b"];
 /// A disk is frozen for no longer: a kubelet that cannot write for minutes gives its node up.
 pub const LONGEST_FREEZE: Duration = Duration::from_secs(30);
 
-/// As many as are drawn for, whether all of them run at the moment or not: so the plan depends on nothing but the seed.
+/// As many as are drawn for, whether all of them run at the moment or not: so the plan depends on nothing but
+/// the seed.
 pub const JOBS: usize = 5;
 
 /// What is broken in a round.
@@ -162,8 +170,15 @@ impl Plan {
         let target = self.target();
         let (without_controller, time) = (self.0.u8(..3) == 0, self.time());
         match target {
-            Target::Disk(_) => Round { target, without_controller, on_frozen_disk: None, time: time.min(LONGEST_FREEZE) },
-            _ => Round { target, without_controller, on_frozen_disk: self.disk().filter(|_| time <= LONGEST_FREEZE), time },
+            Target::Disk(_) => {
+                Round { target, without_controller, on_frozen_disk: None, time: time.min(LONGEST_FREEZE) }
+            }
+            _ => Round {
+                target,
+                without_controller,
+                on_frozen_disk: self.disk().filter(|_| time <= LONGEST_FREEZE),
+                time,
+            },
         }
     }
 
@@ -225,7 +240,8 @@ mod tests {
     fn disks_are_frozen_alone_and_beside_other_faults_and_never_for_long() {
         let mut plan = Plan::new(7);
         let rounds: Vec<_> = (0..200).map(|_| plan.round()).collect();
-        let frozen = |round: &Round| matches!(round.target, Target::Disk(_)) || round.on_frozen_disk.is_some();
+        let frozen =
+            |round: &Round| matches!(round.target, Target::Disk(_)) || round.on_frozen_disk.is_some();
         assert!(rounds.iter().filter(|round| frozen(round)).all(|round| round.time <= LONGEST_FREEZE));
         let alone = rounds.iter().filter(|round| matches!(round.target, Target::Disk(_))).count();
         let beside = rounds.iter().filter(|round| round.on_frozen_disk.is_some()).count();

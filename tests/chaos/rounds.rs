@@ -73,7 +73,9 @@ impl<'a> Rounds<'a> {
         let mut blows = Vec::new();
         for (stroke, position) in strokes.into_iter().zip(positions) {
             match stroke {
-                Stroke::Active(cause) => blows.push((position, Blow::prepare(self.scenario.cluster, cause, &position.active))),
+                Stroke::Active(cause) => {
+                    blows.push((position, Blow::prepare(self.scenario.cluster, cause, &position.active)));
+                }
                 Stroke::Standby => self.delete_standby(position).await,
                 Stroke::Spared => {}
             }
@@ -99,7 +101,12 @@ impl<'a> Rounds<'a> {
         let fault = self.scenario.cluster.cut(node);
         for position in positions.iter().filter(|position| position.active.node == node) {
             let all_hit = position.standbys.iter().all(|standby| standby.node == node);
-            self.hit(position, Cause::NodeCut, fault.before, if all_hit { Standby::HitToo } else { Standby::Ready });
+            self.hit(
+                position,
+                Cause::NodeCut,
+                fault.before,
+                if all_hit { Standby::HitToo } else { Standby::Ready },
+            );
         }
         vec![Broken::Cluster(fault)]
     }

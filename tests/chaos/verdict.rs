@@ -1,4 +1,5 @@
-//! What the records say against what was done: who took over because of what, how long nobody ran, and whether that was in time.
+//! What the records say against what was done: who took over because of what, how long nobody ran, and
+//! whether that was in time.
 
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ const SLACK: Duration = Duration::from_secs(1);
 const USUAL_SLACK: f64 = 0.3;
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 60);
-/// What daemons of a pod that was frozen as a whole may run for when it is continued: see "What is not promised" in `docs/safety.md`.
+/// What daemons of a pod that was frozen as a whole may run for when it is continued: see "What is not
+/// promised" in `docs/safety.md`.
 const LAST_MOMENTS: Duration = Duration::from_millis(50);
 /// Fewer crashes than these have no middle to speak of.
 const ENOUGH: usize = 5;
@@ -65,7 +67,8 @@ pub struct Takeover {
 }
 
 impl Takeover {
-    /// How long after its lease had passed, counted from the crash, somebody took over who was ready to; in seconds, for it may be sooner.
+    /// How long after its lease had passed, counted from the crash, somebody took over who was ready to; in
+    /// seconds, for it may be sooner.
     pub fn crash_seconds_over(&self) -> Option<f64> {
         let crashed = |hit: &&Hit| hit.cause.kind() == Kind::Crash && hit.standby == Standby::Ready;
         self.hit.as_ref().filter(|hit| crashed(hit) && self.pause.is_zero())?;
@@ -80,7 +83,8 @@ impl Takeover {
 /// What is to be said.
 pub struct Verdict {
     pub takeovers: Vec<Takeover>,
-    /// Runs that were finished twice, for a holder that was hit may not have been able to say that it had finished.
+    /// Runs that were finished twice, for a holder that was hit may not have been able to say that it had
+    /// finished.
     pub repeated: Vec<Violation>,
     /// Daemons that executed once more when their pod was continued, before its PID 1 had killed them.
     pub continued: Vec<Violation>,
@@ -91,13 +95,17 @@ pub struct Verdict {
 /// Judges all jobs.
 pub fn of(accounts: &[Account], hits: &[Hit]) -> Verdict {
     let takeovers: Vec<_> = accounts.iter().flat_map(|account| takeovers(account, hits)).collect();
-    let violations = accounts.iter().flat_map(|account| account.violations.iter().map(move |what| (account.job, what)));
-    let (repeated, violations): (Vec<_>, Vec<_>) = violations.partition(|(job, what)| is_repeated(job, what, hits));
-    let (continued, violations): (Vec<_>, Vec<_>) = violations.into_iter().partition(|(job, what)| is_continued(job, what, accounts, hits));
+    let violations =
+        accounts.iter().flat_map(|account| account.violations.iter().map(move |what| (account.job, what)));
+    let (repeated, violations): (Vec<_>, Vec<_>) =
+        violations.partition(|(job, what)| is_repeated(job, what, hits));
+    let (continued, violations): (Vec<_>, Vec<_>) =
+        violations.into_iter().partition(|(job, what)| is_continued(job, what, accounts, hits));
     let violations = violations.into_iter().map(|(job, what)| format!("{job}: {what}"));
     let late = takeovers.iter().filter(|takeover| takeover.is_late()).map(|late| format!("late: {late:?}"));
     let objections = violations.chain(late).chain(usually_late(&takeovers)).collect();
-    let [repeated, continued] = [repeated, continued].map(|excused| excused.into_iter().map(|(_, what)| what.clone()).collect());
+    let [repeated, continued] =
+        [repeated, continued].map(|excused| excused.into_iter().map(|(_, what)| what.clone()).collect());
     Verdict { takeovers, repeated, continued, objections }
 }
 
@@ -107,12 +115,17 @@ fn is_repeated(job: &str, what: &Violation, hits: &[Hit]) -> bool {
     hits.iter().any(|hit| hit.job == job && hit.token == *first)
 }
 
-/// Whether the earlier of two that overlap was frozen as a whole, and executed last in the moment of its thaw.
+/// Whether the earlier of two that overlap was frozen as a whole, and executed last in the moment of its
+/// thaw.
 fn is_continued(job: &str, what: &Violation, accounts: &[Account], hits: &[Hit]) -> bool {
     let Violation::Overlap(earlier, _, _) = what else { return false };
     let tenures = accounts.iter().filter(|account| account.job == job).flat_map(|account| &account.tenures);
-    let Some(tenure) = tenures.filter(|tenure| tenure.token == *earlier).max_by_key(|tenure| tenure.last) else { return false };
-    let mut frozen = hits.iter().filter(|hit| hit.job == job && hit.token == *earlier && hit.cause == Cause::PodFrozen);
+    let Some(tenure) = tenures.filter(|tenure| tenure.token == *earlier).max_by_key(|tenure| tenure.last)
+    else {
+        return false;
+    };
+    let mut frozen =
+        hits.iter().filter(|hit| hit.job == job && hit.token == *earlier && hit.cause == Cause::PodFrozen);
     frozen.any(|hit| {
         let only_daemons = tenure.main_last <= hit.at + LAST_MOMENTS;
         only_daemons && hit.healed.is_some_and(|thaw| tenure.last.abs_diff(thaw) <= LAST_MOMENTS)
@@ -137,11 +150,18 @@ fn takeovers(account: &Account, hits: &[Hit]) -> Vec<Takeover> {
 
 /// As an elector does: none after the first setback, then longer and longer.
 fn pause(setbacks: u32) -> Duration {
-    let doubled = setbacks.checked_sub(2).map_or(Duration::ZERO, |more| FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(more)));
+    let doubled = setbacks
+        .checked_sub(2)
+        .map_or(Duration::ZERO, |more| FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(more)));
     doubled.min(LONGEST_PAUSE)
 }
 
-fn takeover(account: &Account, (old, new): (&Tenure, &Tenure), hit: Option<Hit>, pause: Duration) -> Takeover {
+fn takeover(
+    account: &Account,
+    (old, new): (&Tenure, &Tenure),
+    hit: Option<Hit>,
+    pause: Duration,
+) -> Takeover {
     let healed = hit.as_ref().and_then(|hit| hit.healed).unwrap_or_default();
     let counts_from = match &hit {
         Some(hit) if pause.is_zero() || hit.standby == Standby::Missing => counts_from(hit, old),
@@ -149,10 +169,18 @@ fn takeover(account: &Account, (old, new): (&Tenure, &Tenure), hit: Option<Hit>,
         _ => Some(old.last.max(healed)),
     };
     let since = |from: Duration| new.first.saturating_sub(from);
-    Takeover { job: account.job, lease: account.lease, gap: since(old.last), wait: counts_from.map(since), pause, hit }
+    Takeover {
+        job: account.job,
+        lease: account.lease,
+        gap: since(old.last),
+        wait: counts_from.map(since),
+        pause,
+        hit,
+    }
 }
 
-/// The last moment at which the Lease may have been renewed, as far as anybody can say who is there to take over.
+/// The last moment at which the Lease may have been renewed, as far as anybody can say who is there to take
+/// over.
 fn counts_from(hit: &Hit, old: &Tenure) -> Option<Duration> {
     match (hit.cause.kind(), hit.standby) {
         (_, Standby::Missing) => None,
@@ -165,7 +193,10 @@ fn counts_from(hit: &Hit, old: &Tenure) -> Option<Duration> {
 fn usually_late(takeovers: &[Takeover]) -> Option<String> {
     let over = sorted(takeovers.iter().filter_map(Takeover::crash_seconds_over));
     let usual = median(&over).filter(|usual| over.len() >= ENOUGH && *usual > USUAL_SLACK)?;
-    Some(format!("half of {} crash takeovers came {usual:.3} s or more after the lease had passed", over.len()))
+    Some(format!(
+        "half of {} crash takeovers came {usual:.3} s or more after the lease had passed",
+        over.len()
+    ))
 }
 
 /// Seconds, ascending.
@@ -234,7 +265,11 @@ mod tests {
     #[test]
     fn where_the_standby_had_to_be_made_first_nothing_is_promised() {
         let missing = Hit { standby: Standby::Missing, ..hit(Cause::WorkloadKilled, 10_000) };
-        assert!(verdict(&[ran(7, 0, 10_000), ran(9, 60_000, 70_000)], std::slice::from_ref(&missing)).objections.is_empty());
+        assert!(
+            verdict(&[ran(7, 0, 10_000), ran(9, 60_000, 70_000)], std::slice::from_ref(&missing))
+                .objections
+                .is_empty()
+        );
         let again = Hit { token: 9, at: ms(70_000), ..missing.clone() };
         let twice = [ran(7, 0, 10_000), ran(9, 60_000, 70_000), ran(11, 160_000, 170_000)];
         assert!(verdict(&twice, &[missing, again]).objections.is_empty(), "nor at its second setback");
@@ -267,10 +302,18 @@ mod tests {
 
     #[test]
     fn crashes_that_are_usually_late_are_objected_to_though_none_is_by_a_second() {
-        let labelled = |token, first, n: u64| Tenure { label: n.to_string(), ..ran(token, first, first + 3500) };
-        let pair = |n: u64| [labelled(u128::from(n) * 10, n * 20_000, n), labelled(u128::from(n) * 10 + 1, n * 20_000 + 10_000, n)];
+        let labelled =
+            |token, first, n: u64| Tenure { label: n.to_string(), ..ran(token, first, first + 3500) };
+        let pair = |n: u64| {
+            [
+                labelled(u128::from(n) * 10, n * 20_000, n),
+                labelled(u128::from(n) * 10 + 1, n * 20_000 + 10_000, n),
+            ]
+        };
         let tenures: Vec<_> = (1..6).flat_map(pair).collect();
-        let hits: Vec<_> = (1..6).map(|n| Hit { token: u128::from(n) * 10, ..hit(Cause::PodFrozen, n * 20_000 + 3500) }).collect();
+        let hits: Vec<_> = (1..6)
+            .map(|n| Hit { token: u128::from(n) * 10, ..hit(Cause::PodFrozen, n * 20_000 + 3500) })
+            .collect();
         let objections = verdict(&tenures, &hits).objections;
         assert!(objections.len() == 1 && objections[0].starts_with("half of 5"), "{objections:?}");
     }
@@ -288,20 +331,31 @@ mod tests {
     fn only_in_the_moment_of_its_thaw_may_a_frozen_pod_execute_beside_another() {
         let overlap = |main_last, last, cause| {
             let violations = vec![Violation::Overlap(7, 9, ms(1))];
-            let tenures = vec![Tenure { main_last: ms(main_last), ..ran(7, 0, last) }, ran(9, 17_000, 40_000)];
-            let judged = of(&[Account { job: "web", lease: LEASE, tenures, violations }], &[hit(cause, 10_000)]);
+            let tenures =
+                vec![Tenure { main_last: ms(main_last), ..ran(7, 0, last) }, ran(9, 17_000, 40_000)];
+            let judged =
+                of(&[Account { job: "web", lease: LEASE, tenures, violations }], &[hit(cause, 10_000)]);
             (judged.objections.len(), judged.continued.len())
         };
         assert_eq!(overlap(10_000, 19_050, Cause::PodFrozen), (0, 1));
         assert_eq!(overlap(10_000, 19_051, Cause::PodFrozen), (1, 0));
         assert_eq!(overlap(10_000, 18_000, Cause::PodFrozen), (1, 0), "it was not continued yet");
-        assert_eq!(overlap(19_050, 19_050, Cause::PodFrozen), (1, 0), "the workload itself does not run again");
+        assert_eq!(
+            overlap(19_050, 19_050, Cause::PodFrozen),
+            (1, 0),
+            "the workload itself does not run again"
+        );
         assert_eq!(overlap(10_000, 19_050, Cause::ElectorStopped), (1, 0));
     }
 
     #[test]
     fn violations_are_objections() {
         let violations = vec![Violation::TokenShared(7)];
-        assert_eq!(of(&[Account { job: "web", lease: LEASE, tenures: Vec::new(), violations }], &[]).objections.len(), 1);
+        assert_eq!(
+            of(&[Account { job: "web", lease: LEASE, tenures: Vec::new(), violations }], &[])
+                .objections
+                .len(),
+            1
+        );
     }
 }

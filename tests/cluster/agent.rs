@@ -20,8 +20,8 @@ const LEASE_SECONDS: u64 = 15;
 const SHORT_LEASE_SECONDS: u64 = 6;
 const HANDOVER: Duration = Duration::from_millis(300);
 const ELECTOR_DEATH: Duration = Duration::from_millis(500);
-/// A kubelet that found no API server asks again after a minute at most (client-go's reflector waits 30 s, and by its jitter up to twice that),
-/// and then starts a pod.
+/// A kubelet that found no API server asks again after a minute at most (client-go's reflector waits 30 s,
+/// and by its jitter up to twice that), and then starts a pod.
 const KUBELET_BACKOFF: Duration = Duration::from_secs(90);
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -58,7 +58,11 @@ fn one_candidate_runs_and_the_other_stands_by() {
         let standby = job.candidate(1, "node-b", &[]).await;
         standby.await_role(Role::Standby).await;
         let standing = active.await_role(Role::Active).await;
-        assert_eq!(standing.token.map(|token| token.0), Some(first.token), "the workload and its file are told the same token");
+        assert_eq!(
+            standing.token.map(|token| token.0),
+            Some(first.token),
+            "the workload and its file are told the same token"
+        );
         assert_eq!(job.record().await.holder, Some(standing.identity));
         nothing_starts(&scenario.records, 1, job.timing.lease_duration() + SECOND).await;
         let later = tenure(&scenario.records, first.token);
@@ -100,7 +104,10 @@ fn the_agent_is_small_on_disk_and_in_memory() {
         let job = brief_service(scenario).await;
         let (active, standby, _) = job.pair(&[]).await;
         for candidate in [&active, &standby] {
-            let agent = candidate.processes().into_iter().filter(|process| process.command.starts_with("singletonjob"));
+            let agent = candidate
+                .processes()
+                .into_iter()
+                .filter(|process| process.command.starts_with("singletonjob"));
             let pids: Vec<i32> = agent.map(|process| process.pid).collect();
             assert_eq!(pids.len(), 2, "PID 1 and the elector");
             let resident = pids.iter().map(|pid| proportional_memory_kib(*pid)).sum::<u64>();
@@ -127,7 +134,11 @@ fn deleting_the_active_pod_hands_over() {
             let new = await_tenure(&scenario.records, round, Duration::from_secs(10)).await;
             let ended = tenure(&scenario.records, old.token);
             assert_eq!(new.pod, standby.name);
-            assert_eq!(ended.signals.first().map(|(signal, _)| *signal), Some(15), "SIGTERM comes before SIGKILL");
+            assert_eq!(
+                ended.signals.first().map(|(signal, _)| *signal),
+                Some(15),
+                "SIGTERM comes before SIGKILL"
+            );
             scenario.at_most("last to first instruction", gap(&ended, &new), HANDOVER);
             let node = active.node;
             let next = job.candidate(u32::try_from(round).expect("few"), node, &["--daemons", "1"]).await;
@@ -147,8 +158,16 @@ fn a_holder_that_is_cut_off_is_dead_before_the_deadline_and_replaced_within_the_
         let new = await_tenure(&scenario.records, 2, Duration::from_secs(30)).await;
         let ended = tenure(&scenario.records, old.token);
         assert_eq!(new.pod, standby.name);
-        scenario.at_most("last renewal to last instruction (D)", ended.last - last_renewal, job.timing.hard_deadline());
-        scenario.at_most("cut to first instruction (L + 1 s)", new.first - fault.before, job.timing.lease_duration() + SECOND);
+        scenario.at_most(
+            "last renewal to last instruction (D)",
+            ended.last - last_renewal,
+            job.timing.hard_deadline(),
+        );
+        scenario.at_most(
+            "cut to first instruction (L + 1 s)",
+            new.first - fault.before,
+            job.timing.lease_duration() + SECOND,
+        );
         scenario.noted("last to first instruction", gap(&ended, &new));
         fault.mend();
         active.await_end(Duration::from_secs(60)).await;
@@ -167,8 +186,16 @@ fn a_stubborn_workload_that_is_cut_off_is_killed_at_the_deadline() {
         let last_renewal = renewed(&job).await;
         let new = await_tenure(&scenario.records, 2, Duration::from_secs(30)).await;
         let ended = tenure(&scenario.records, old.token);
-        scenario.at_most("last renewal to last instruction (D)", ended.last - last_renewal, job.timing.hard_deadline());
-        scenario.at_most("cut to first instruction (L + 1 s)", new.first - fault.before, job.timing.lease_duration() + SECOND);
+        scenario.at_most(
+            "last renewal to last instruction (D)",
+            ended.last - last_renewal,
+            job.timing.hard_deadline(),
+        );
+        scenario.at_most(
+            "cut to first instruction (L + 1 s)",
+            new.first - fault.before,
+            job.timing.lease_duration() + SECOND,
+        );
     });
 }
 
@@ -201,13 +228,18 @@ fn a_stopped_elector_is_dead_by_the_deadline_with_all_it_started() {
         let new = await_tenure(&scenario.records, 2, Duration::from_secs(30)).await;
         let ended = tenure(&scenario.records, old.token);
         assert_eq!(new.pod, standby.name);
-        scenario.at_most("last renewal to last instruction (D)", ended.last - last_renewal, job.timing.hard_deadline());
+        scenario.at_most(
+            "last renewal to last instruction (D)",
+            ended.last - last_renewal,
+            job.timing.hard_deadline(),
+        );
         scenario.noted("last to first instruction", gap(&ended, &new));
     });
 }
 
-/// Of the process group, orphans included: the kernel alone kills it, though PID 1 is stopped as well. What left the group has to wait until PID 1
-/// is continued, and may be continued before it: see "What is not" in the README.
+/// Of the process group, orphans included: the kernel alone kills it, though PID 1 is stopped as well. What
+/// left the group has to wait until PID 1 is continued, and may be continued before it: see "What is not" in
+/// the README.
 #[test]
 fn what_was_stopped_past_the_deadline_and_continued_executes_nothing_any_more() {
     without_operator("stop-everything", async |scenario| {
@@ -218,7 +250,11 @@ fn what_was_stopped_past_the_deadline_and_continued_executes_nothing_any_more() 
         let stopped = now();
         let new = await_tenure(&scenario.records, 2, Duration::from_secs(30)).await;
         assert_eq!(new.pod, standby.name);
-        scenario.at_most("stop to first instruction elsewhere (L + 1 s)", new.first - stopped, job.timing.lease_duration() + SECOND);
+        scenario.at_most(
+            "stop to first instruction elsewhere (L + 1 s)",
+            new.first - stopped,
+            job.timing.lease_duration() + SECOND,
+        );
         for process in &processes {
             process.signal_if_there(Signal::SIGCONT);
         }
@@ -233,11 +269,20 @@ fn an_api_server_that_is_gone_for_5_s_is_not_noticed() {
     without_operator_alone("api-server-5-s", async |scenario| {
         let job = service(scenario).await;
         let (_active, _standby, old) = job.pair(&[]).await;
-        // The outage and what it takes to mend it fit between one renewal and the soft deadline only from its beginning on.
+        // The outage and what it takes to mend it fit between one renewal and the soft deadline only from its
+        // beginning on.
         let before = job.record().await.renew_time;
-        await_object::<Lease, _>(scenario.api(), NAME, "a fresh renewal", job.timing.lease_duration(), |lease| {
-            lease.is_some_and(|lease| lease.spec.as_ref().and_then(|spec| spec.renew_time.as_ref()).map(|time| time.0) > before)
-        })
+        await_object::<Lease, _>(
+            scenario.api(),
+            NAME,
+            "a fresh renewal",
+            job.timing.lease_duration(),
+            |lease| {
+                lease.is_some_and(|lease| {
+                    lease.spec.as_ref().and_then(|spec| spec.renew_time.as_ref()).map(|time| time.0) > before
+                })
+            },
+        )
         .await;
         let fault = scenario.cluster.refuse_api_server();
         nothing_starts(&scenario.records, 1, Duration::from_secs(5)).await;
@@ -258,7 +303,11 @@ fn an_api_server_that_is_gone_for_20_s_ends_the_workload_by_the_deadline_and_one
         nothing_starts(&scenario.records, 1, Duration::from_secs(20)).await;
         let ended = tenure(&scenario.records, old.token);
         // A renewal between that look and the stop would only make this look worse than it was.
-        scenario.at_most("last renewal to last instruction (D)", ended.last - last_renewal, job.timing.hard_deadline());
+        scenario.at_most(
+            "last renewal to last instruction (D)",
+            ended.last - last_renewal,
+            job.timing.hard_deadline(),
+        );
         let back = fault.mend();
         let new = await_tenure(&scenario.records, 2, Duration::from_secs(30)).await;
         scenario.at_most(
@@ -296,7 +345,11 @@ fn a_lease_cleared_by_hand_ends_the_holder_at_once_and_nobody_starts_before_it_w
         let (active, _standby, old) = job.pair(&[]).await;
         let cleared = now();
         let patch = Patch::Merge(json!({"spec": {"holderIdentity": ""}}));
-        scenario.api::<Lease>().patch(NAME, &PatchParams::default(), &patch).await.expect("an administrator may");
+        scenario
+            .api::<Lease>()
+            .patch(NAME, &PatchParams::default(), &patch)
+            .await
+            .expect("an administrator may");
         after_the_lease_was_lost(scenario, &job, &old, cleared).await;
         let (code, message) = active.await_end(Duration::from_secs(10)).await;
         assert_eq!(code, exit_codes::LEASE_LOST, "{message}");
@@ -320,7 +373,10 @@ fn a_workload_that_exits_0_is_finished_and_never_started_again() {
         let record = job.record().await;
         let finished = record.notes.finished.clone().expect("written with the release");
         assert!(record.is_released() && record.is_finished());
-        assert_eq!((finished.outcome, finished.token.map(|token| token.0)), (Outcome::Succeeded, Some(old.token)));
+        assert_eq!(
+            (finished.outcome, finished.token.map(|token| token.0)),
+            (Outcome::Succeeded, Some(old.token))
+        );
         nothing_starts(&scenario.records, 1, job.timing.lease_duration() + SECOND).await;
     });
 }
@@ -335,10 +391,22 @@ fn a_workload_that_exits_0_as_its_node_is_cut_off_is_finished_once() {
         nothing_starts(&scenario.records, 1, Duration::from_secs(8)).await;
         fault.mend();
         let finished = |lease: Option<&Lease>| {
-            lease.and_then(|lease| singletonjob::lease::record::Record::read(lease).ok()).is_some_and(|record| record.is_finished())
+            lease
+                .and_then(|lease| singletonjob::lease::record::Record::read(lease).ok())
+                .is_some_and(|record| record.is_finished())
         };
-        await_object(scenario.api::<Lease>(), NAME, "the run is recorded as finished", Duration::from_secs(10), finished).await;
-        assert_eq!(job.record().await.notes.finished.and_then(|finished| finished.token).map(|token| token.0), Some(old.token));
+        await_object(
+            scenario.api::<Lease>(),
+            NAME,
+            "the run is recorded as finished",
+            Duration::from_secs(10),
+            finished,
+        )
+        .await;
+        assert_eq!(
+            job.record().await.notes.finished.and_then(|finished| finished.token).map(|token| token.0),
+            Some(old.token)
+        );
         nothing_starts(&scenario.records, 1, job.timing.lease_duration() + SECOND).await;
     });
 }
@@ -347,7 +415,8 @@ fn a_workload_that_exits_0_as_its_node_is_cut_off_is_finished_once() {
 fn a_workload_that_exits_1_is_tried_again_until_the_limit() {
     without_operator("exit-1", async |scenario| {
         let job = one_shot(scenario, 1).await;
-        let fail = |file: &str| std::fs::write(scenario.records.join(file), "").expect("shared memory is writable");
+        let fail =
+            |file: &str| std::fs::write(scenario.records.join(file), "").expect("shared memory is writable");
         let active = job.candidate(0, "node-a", &["--until", "first", "--exit", "1"]).await;
         let first = await_tenure(&scenario.records, 1, Duration::from_secs(20)).await;
         let standby = job.candidate(1, "node-b", &["--until", "second", "--exit", "1"]).await;
@@ -361,7 +430,10 @@ fn a_workload_that_exits_1_is_tried_again_until_the_limit() {
         fail("second");
         assert_eq!(standby.await_end(Duration::from_secs(20)).await.0, 1);
         let finished = job.record().await.notes.finished.expect("the limit is reached");
-        assert_eq!((finished.outcome, finished.reason.as_str(), finished.failures), (Outcome::Failed, "BackoffLimitExceeded", 2));
+        assert_eq!(
+            (finished.outcome, finished.reason.as_str(), finished.failures),
+            (Outcome::Failed, "BackoffLimitExceeded", 2)
+        );
         nothing_starts(&scenario.records, 2, Duration::from_secs(15)).await;
     });
 }

@@ -41,8 +41,10 @@ fn a_missing_image_is_quoted() {
 #[test]
 fn a_template_that_fits_no_node_is_quoted() {
     side_by_side("unschedulable", async |scenario| {
-        let job = Job::one_shot(scenario, "report").pod(&json!({"nodeSelector": {"example.com/disk": "none"}}));
-        ends_in_a_condition_and_an_event(&job, "Unschedulable", "didn't match Pod's node affinity/selector").await;
+        let job =
+            Job::one_shot(scenario, "report").pod(&json!({"nodeSelector": {"example.com/disk": "none"}}));
+        ends_in_a_condition_and_an_event(&job, "Unschedulable", "didn't match Pod's node affinity/selector")
+            .await;
     });
 }
 
@@ -54,8 +56,9 @@ fn a_pod_that_hangs_on_its_node_says_why() {
         let job = Job::service(scenario, "web").pod(&nowhere).container(json!({"volumeMounts": mount}));
         job.apply();
         let quoted = |job: &SingletonJob| {
-            condition(job, types::READY)
-                .is_some_and(|is| is.reason == "FailedMount" && is.message.contains("configmap \"nowhere\" not found"))
+            condition(job, types::READY).is_some_and(|is| {
+                is.reason == "FailedMount" && is.message.contains("configmap \"nowhere\" not found")
+            })
         };
         job.within(HANGS, "the kubelet is quoted", quoted).await;
         job.await_complaint(types::STANDBY_AVAILABLE, "configmap \"nowhere\" not found").await;
@@ -71,7 +74,10 @@ fn an_init_container_that_crashes_is_quoted_with_its_exit_code_and_once() {
         let crash = job.await_complaint(types::READY, "container migrate: exited with code 3").await;
         assert_eq!(crash.reason, "CrashLoopBackOff");
         // The words are those of the youngest that crashes.
-        job.await_pods("both have crashed", |pods| pods.len() == 2 && pods.iter().all(|pod| restarts_of_init(pod) > 0)).await;
+        job.await_pods("both have crashed", |pods| {
+            pods.len() == 2 && pods.iter().all(|pod| restarts_of_init(pod) > 0)
+        })
+        .await;
         let before = job.at_rest().await;
         job.await_pods("it crashes again", |pods| pods.iter().any(|pod| restarts_of_init(pod) > 1)).await;
         assert_eq!(job.at_rest().await.resource_version(), before.resource_version(), "the same words");
@@ -96,7 +102,8 @@ fn a_quota_is_quoted_and_raised_it_lets_the_job_run() {
 }
 
 fn restrict(scenario: &Scenario) {
-    let arguments = ["label", "namespace", &scenario.namespace, "pod-security.kubernetes.io/enforce=restricted"];
+    let arguments =
+        ["label", "namespace", &scenario.namespace, "pod-security.kubernetes.io/enforce=restricted"];
     said(&arguments, &scenario.cluster.kubectl(&arguments));
 }
 
@@ -105,13 +112,19 @@ fn pod_security_is_quoted_and_a_template_that_keeps_to_it_runs() {
     side_by_side("pod-security", async |scenario| {
         restrict(scenario);
         let job = Job::service(scenario, "web");
-        ends_in_a_condition_and_an_event(&job, "FailedCreate", "violates PodSecurity \"restricted:latest\"").await;
+        ends_in_a_condition_and_an_event(&job, "FailedCreate", "violates PodSecurity \"restricted:latest\"")
+            .await;
         for sample in ["service", "batch-job"] {
             scenario.must(&["apply", "--filename", &operator::manifest(&format!("samples/{sample}.yaml"))]);
         }
         scenario.must(&["wait", "sj/ticker", "sj/report", "--for=condition=Held", "--timeout=60s"]);
-        let log =
-            scenario.must(&["logs", "--selector", "singletonjob.dev/name=ticker,singletonjob.dev/role=active", "--container", "ticker"]);
+        let log = scenario.must(&[
+            "logs",
+            "--selector",
+            "singletonjob.dev/name=ticker,singletonjob.dev/role=active",
+            "--container",
+            "ticker",
+        ]);
         assert!(log.contains("is the only one that runs"), "{log}");
     });
 }
@@ -130,23 +143,35 @@ fn a_singletonjob_that_does_not_decode_is_reported_and_does_not_stop_the_others(
         let anything = json!({"x-kubernetes-preserve-unknown-fields": true});
         let field = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/template/properties/spec/properties/priority";
         let before = definitions.get(name).await.expect("installed");
-        let was = serde_json::to_value(&before).expect("JSON").pointer(field).cloned().expect("the field is there");
+        let was =
+            serde_json::to_value(&before).expect("JSON").pointer(field).cloned().expect("the field is there");
         let set = |value: &serde_json::Value| {
             let patch = json!([{"op": "replace", "path": field, "value": value}]);
             Patch::<()>::Json(serde_json::from_value(patch).expect("a patch"))
         };
         definitions.patch(name, &PatchParams::default(), &set(&anything)).await.expect("a looser schema");
         let patch = json!({"spec": {"template": {"spec": {"priority": "much"}}}}).to_string();
-        let accepted = |name| scenario.kubectl(&["patch", "sj", name, "--type=merge", "--patch", &patch]).status.success().then_some(());
+        let accepted = |name| {
+            scenario
+                .kubectl(&["patch", "sj", name, "--type=merge", "--patch", &patch])
+                .status
+                .success()
+                .then_some(())
+        };
         eventually("the looser schema comes into force", SOON, || accepted("theirs")).await;
         eventually("it is in force for the other too", SOON, || accepted("odd")).await;
         odd.await_event("InvalidSpec", "cannot read this SingletonJob").await;
-        let told = scenario.must(&["get", "events", "--field-selector=involvedObject.name=theirs", "--output=name"]);
+        let told =
+            scenario.must(&["get", "events", "--field-selector=involvedObject.name=theirs", "--output=name"]);
         assert_eq!(told, "", "another controller's is left alone");
 
         sound.delete_pod(&tenure.pod);
         await_tenure(&sound.records, 2, SOON).await;
-        sound.await_pods("it gets a new candidate", |pods| pods.len() == 2 && pods.iter().all(|pod| pod.name_any() != tenure.pod)).await;
+        sound
+            .await_pods("it gets a new candidate", |pods| {
+                pods.len() == 2 && pods.iter().all(|pod| pod.name_any() != tenure.pod)
+            })
+            .await;
         sound.await_true(types::STANDBY_AVAILABLE).await;
         nothing_starts(&odd.records, 1, SECOND).await;
         assert!(odd.tenures()[0].signals.is_empty(), "what runs goes on");
@@ -154,7 +179,8 @@ fn a_singletonjob_that_does_not_decode_is_reported_and_does_not_stop_the_others(
         let sane = json!({"spec": {"template": {"spec": {"priority": null}}}}).to_string();
         scenario.must(&["patch", "sj", "odd", "--type=merge", "--patch", &sane]);
         odd.until("it is looked after again", |job| {
-            condition(job, types::READY).is_some_and(|ready| ready.observed_generation == job.metadata.generation)
+            condition(job, types::READY)
+                .is_some_and(|ready| ready.observed_generation == job.metadata.generation)
         })
         .await;
         definitions.patch(name, &PatchParams::default(), &set(&was)).await.expect("the schema as it was");

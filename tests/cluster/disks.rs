@@ -1,4 +1,5 @@
-//! What candidates need of their node's disks, and of its memory: a disk that stands still, a small limit, a reboot.
+//! What candidates need of their node's disks, and of its memory: a disk that stands still, a small limit, a
+//! reboot.
 
 use std::fs::{read_to_string, write};
 use std::thread::{self, JoinHandle};
@@ -59,7 +60,8 @@ async fn processes(scenario: &Scenario, job: &Job<'_>, name: &str) -> Vec<Proces
 }
 
 async fn record(scenario: &Scenario, job: &Job<'_>) -> Record {
-    Record::read(&scenario.api::<Lease>().get(job.name).await.expect("the Lease is there")).expect("a Lease of ours")
+    Record::read(&scenario.api::<Lease>().get(job.name).await.expect("the Lease is there"))
+        .expect("a Lease of ours")
 }
 
 /// A pair whose holder is on the scenario's first node.
@@ -81,7 +83,10 @@ fn a_holder_whose_kubelets_disk_is_frozen_goes_on_undisturbed() {
         frozen.thaw();
         nothing_starts(&job.records, starts, LEASE).await;
         let later = job.tenure(holds.token);
-        assert!(now().saturating_sub(later.last) < SECOND && later.signals.is_empty(), "it was disturbed: {later:?}");
+        assert!(
+            now().saturating_sub(later.last) < SECOND && later.signals.is_empty(),
+            "it was disturbed: {later:?}"
+        );
         job.await_true(types::STANDBY_AVAILABLE).await;
     });
 }
@@ -106,12 +111,18 @@ fn a_stopped_holder_whose_kubelets_disk_is_frozen_is_dead_by_its_deadline_and_fo
         let ended = job.tenure(holds.token);
         let deadline = renewed + timing.hard_deadline();
         scenario.at_most("deadline to last instruction", ended.last.saturating_sub(deadline), KILL);
-        scenario.at_most("last renewal to first instruction (L + 1 s)", new.first.saturating_sub(renewed), LEASE + SECOND);
+        scenario.at_most(
+            "last renewal to first instruction (L + 1 s)",
+            new.first.saturating_sub(renewed),
+            LEASE + SECOND,
+        );
         assert_ne!(new.pod, holds.pod);
         nothing_starts(&job.records, starts + 1, FREEZE.saturating_sub(now() - frozen.fault.before)).await;
         frozen.thaw();
         let ended = |pod: Option<&Pod>| pod.and_then(last_exit_code).is_some();
-        let ended = await_object(scenario.api::<Pod>(), &holds.pod, "the kubelet knows of its end", SOON, ended).await;
+        let ended =
+            await_object(scenario.api::<Pod>(), &holds.pod, "the kubelet knows of its end", SOON, ended)
+                .await;
         assert_eq!(ended.as_ref().and_then(last_exit_code), Some(exit_codes::LEASE_LOST));
         job.await_true(types::STANDBY_AVAILABLE).await;
         nothing_starts(&job.records, starts + 1, SECOND).await;
@@ -133,7 +144,8 @@ fn last_exit_code(pod: &Pod) -> Option<i32> {
 #[test]
 fn a_candidate_with_a_limit_of_32_mi_starts_holds_and_hands_over_from_memory() {
     side_by_side("small-limit", async |scenario| {
-        let job = Job::service(scenario, "web").container(json!({"resources": {"limits": {"memory": "32Mi"}}}));
+        let job =
+            Job::service(scenario, "web").container(json!({"resources": {"limits": {"memory": "32Mi"}}}));
         let old = job.pair().await;
         for pod in job.pods().await {
             let agent = &processes(scenario, &job, &pod.name_any()).await[0];
@@ -176,7 +188,8 @@ fn after_a_reboot_of_its_node_a_candidate_is_installed_again_or_replaced_and_sta
         // Spread over nodes by rule, not by favour: otherwise no other node might have a standby to move to.
         let standing = Job::service(scenario, "standing").pod(&apart("standing"));
         let held = Job::service(scenario, "held").pod(&apart("held"));
-        let one_shot = Job::one_shot(scenario, "one-shot").witness(&["--until", "end"]).pod(&apart("one-shot"));
+        let one_shot =
+            Job::one_shot(scenario, "one-shot").witness(&["--until", "end"]).pod(&apart("one-shot"));
         let jobs = [&standing, &held, &one_shot];
         for (job, place) in jobs.into_iter().zip([other, node, other]) {
             job.pair().await;
@@ -206,7 +219,8 @@ fn after_a_reboot_of_its_node_a_candidate_is_installed_again_or_replaced_and_sta
     });
 }
 
-/// At most one candidate on each node: the scheduler spreads them only where it can, and the node that is free may not be ready yet.
+/// At most one candidate on each node: the scheduler spreads them only where it can, and the node that is
+/// free may not be ready yet.
 fn apart(job: &str) -> Value {
     let term = json!({"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {labels::JOB: job}}});
     json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}})
@@ -216,9 +230,12 @@ fn apart(job: &str) -> Value {
 async fn there(job: &Job<'_>, node: &str) -> Pod {
     let on_it = |pod: &Pod| {
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        pod.spec.as_ref().is_some_and(|spec| spec.node_name.as_deref() == Some(node)) && phase == Some("Running")
+        pod.spec.as_ref().is_some_and(|spec| spec.node_name.as_deref() == Some(node))
+            && phase == Some("Running")
     };
-    let pods = job.await_pods("one runs on the node", |pods| pods.iter().filter(|pod| on_it(pod)).count() == 1).await;
+    let pods = job
+        .await_pods("one runs on the node", |pods| pods.iter().filter(|pod| on_it(pod)).count() == 1)
+        .await;
     pods.into_iter().find(on_it).expect("just seen")
 }
 

@@ -20,7 +20,14 @@ const NODES: [&str; 2] = ["node-a", "node-b"];
 fn drain(scenario: &Scenario, node: &str, seconds: u32) -> Result<(), String> {
     let timeout = format!("--timeout={seconds}s");
     let selector = format!("--pod-selector=singletonjob.dev/name=web,drained={}", scenario.namespace);
-    let drained = scenario.kubectl(&["drain", node, "--delete-emptydir-data", "--ignore-daemonsets", &timeout, &selector]);
+    let drained = scenario.kubectl(&[
+        "drain",
+        node,
+        "--delete-emptydir-data",
+        "--ignore-daemonsets",
+        &timeout,
+        &selector,
+    ]);
     if drained.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&drained.stderr).into_owned()) }
 }
 
@@ -40,14 +47,20 @@ impl Drop for Cordons<'_> {
 fn a_drain_hands_over_and_waits_until_there_is_somebody_to_hand_over_to() {
     with_operator("drain", async |scenario| {
         let _cordons = Cordons(scenario);
-        let labels = serde_json::json!({"template": {"metadata": {"labels": {"drained": scenario.namespace}}}});
+        let labels =
+            serde_json::json!({"template": {"metadata": {"labels": {"drained": scenario.namespace}}}});
         let job = Job::service(scenario, "web").with(labels);
         let first = job.pair().await;
-        let node = job.await_lease("a holder on a known node", |lease| lease.node.is_some()).await.node.expect("just seen");
+        let node = job
+            .await_lease("a holder on a known node", |lease| lease.node.is_some())
+            .await
+            .node
+            .expect("just seen");
         let other = NODES.into_iter().find(|other| *other != node).expect("there are two");
 
         scenario.must(&["cordon", other]);
-        let standby = job.pods().await.into_iter().filter_map(|pod| pod.metadata.name).find(|name| *name != first.pod);
+        let standby =
+            job.pods().await.into_iter().filter_map(|pod| pod.metadata.name).find(|name| *name != first.pod);
         job.delete_pod(&standby.expect("a standby"));
         job.await_complaint(types::STANDBY_AVAILABLE, "").await;
         assert_eq!(job.await_true(types::STANDBY_AVAILABLE).await.reason, reasons::SAME_NODE);
@@ -57,9 +70,14 @@ fn a_drain_hands_over_and_waits_until_there_is_somebody_to_hand_over_to() {
 
         scenario.must(&["uncordon", other]);
         let apart = |job: &SingletonJob| {
-            let nodes: BTreeSet<_> =
-                job.status.iter().flat_map(|status| &status.candidates).map(|candidate| candidate.node.clone()).collect();
-            condition(job, types::STANDBY_AVAILABLE).is_some_and(|is| is.reason == reasons::AS_EXPECTED) && nodes.len() == 2
+            let nodes: BTreeSet<_> = job
+                .status
+                .iter()
+                .flat_map(|status| &status.candidates)
+                .map(|candidate| candidate.node.clone())
+                .collect();
+            condition(job, types::STANDBY_AVAILABLE).is_some_and(|is| is.reason == reasons::AS_EXPECTED)
+                && nodes.len() == 2
         };
         job.within(SPREADS, "candidates are on both nodes", apart).await;
         job.await_pods("one standby went for it", |pods| pods.len() == 2).await;
@@ -72,7 +90,11 @@ fn a_drain_hands_over_and_waits_until_there_is_somebody_to_hand_over_to() {
         })
         .await;
         for pair in job.tenures().windows(2) {
-            scenario.at_most("drained: last to first instruction", pair[1].first.saturating_sub(pair[0].last), HANDOVER);
+            scenario.at_most(
+                "drained: last to first instruction",
+                pair[1].first.saturating_sub(pair[0].last),
+                HANDOVER,
+            );
         }
         assert_eq!(job.await_takeover(last.token).await.reason, TakeoverReason::Drain);
     });

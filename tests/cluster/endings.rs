@@ -15,26 +15,45 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Puts a process of root into the container of the workload, as an administrator does who looks for a fault.
 async fn debug(scenario: &Scenario, pod: &str) {
     let image = format!("--image={IMAGE}");
-    scenario.must(&["debug", pod, &image, "--image-pull-policy=Never", "--target=main", "--container=debugger", "--", "/bin/sleep", "600"]);
+    scenario.must(&[
+        "debug",
+        pod,
+        &image,
+        "--image-pull-policy=Never",
+        "--target=main",
+        "--container=debugger",
+        "--",
+        "/bin/sleep",
+        "600",
+    ]);
     let running = |pod: &Pod| {
         let statuses = pod.status.as_ref().and_then(|status| status.ephemeral_container_statuses.as_ref());
         let state = statuses.and_then(|statuses| statuses.first()).and_then(|status| status.state.as_ref());
         state.is_some_and(|state| state.running.is_some())
     };
-    await_object(scenario.api(), pod, "the debugger runs", SOON, |pod: Option<&Pod>| pod.is_some_and(running)).await;
+    await_object(scenario.api(), pod, "the debugger runs", SOON, |pod: Option<&Pod>| {
+        pod.is_some_and(running)
+    })
+    .await;
 }
 
 #[test]
 fn a_run_that_succeeds_while_root_debugs_it_is_complete_and_not_run_again() {
     side_by_side("debugged", async |scenario| {
         let ordinary = json!({"runAsUser": 65534, "runAsGroup": 65534});
-        let job = Job::one_shot(scenario, "report").container(json!({"securityContext": ordinary})).witness(&["--until", "end"]);
+        let job = Job::one_shot(scenario, "report")
+            .container(json!({"securityContext": ordinary}))
+            .witness(&["--until", "end"]);
         let tenure = job.pair().await;
         debug(scenario, &tenure.pod).await;
         job.let_end();
         job.await_true(types::COMPLETE).await;
-        let run = job.read().await.status.and_then(|status| status.runs.into_iter().next()).expect("it ended");
-        assert_eq!((run.exit_code, run.attempts, run.pod.as_deref()), (Some(0), 1, Some(tenure.pod.as_str())));
+        let run =
+            job.read().await.status.and_then(|status| status.runs.into_iter().next()).expect("it ended");
+        assert_eq!(
+            (run.exit_code, run.attempts, run.pod.as_deref()),
+            (Some(0), 1, Some(tenure.pod.as_str()))
+        );
         nothing_starts(&job.records, 1, LEASE + SECOND).await;
     });
 }
@@ -48,7 +67,8 @@ fn a_holder_that_the_kubelet_ends_for_its_own_deadline_has_failed_and_is_counted
         let failed = job.await_true(types::FAILED).await;
         assert_eq!(failed.reason, reasons::BACKOFF_LIMIT_EXCEEDED);
         job.await_event("PodFailed", &format!("the kubelet ended {} (DeadlineExceeded", tenure.pod)).await;
-        let run = job.read().await.status.and_then(|status| status.runs.into_iter().next()).expect("it ended");
+        let run =
+            job.read().await.status.and_then(|status| status.runs.into_iter().next()).expect("it ended");
         assert_eq!(run.reason.as_deref(), Some(reasons::BACKOFF_LIMIT_EXCEEDED), "{run:?}");
     });
 }

@@ -16,9 +16,11 @@ use crate::scenario::{on_own_nodes, with_operator};
 
 const HANDOVER: Duration = Duration::from_millis(300);
 const SECOND: Duration = Duration::from_secs(1);
-/// How long pods stay on a node that is gone: the cluster's default of 5 min, or the operator's of 30 s, would only be waited for.
+/// How long pods stay on a node that is gone: the cluster's default of 5 min, or the operator's of 30 s,
+/// would only be waited for.
 const TOLERATION_SECONDS: u32 = 2;
-/// For the cluster to notice that a node is gone (20 s here), for pods to leave it, and for others to come, with room for a busy machine.
+/// For the cluster to notice that a node is gone (20 s here), for pods to leave it, and for others to come,
+/// with room for a busy machine.
 const NODE_GONE: Duration = Duration::from_secs(120);
 /// Longer than a node is gone here.
 const PATIENT_LEASE: u64 = 200;
@@ -54,18 +56,30 @@ fn what_runs_on_a_node_that_is_cut_off_is_taken_over_and_replaced_or_finished_or
             let new = await_tenure(&job.records, starts[index] + 1, SOON).await;
             let what = format!("{}: cut to first instruction (L + 1 s)", job.name);
             let ended = job.tenure(old[index].token);
-            scenario.noted(&format!("{}: cut to last instruction", job.name), ended.last.saturating_sub(fault.before));
+            scenario.noted(
+                &format!("{}: cut to last instruction", job.name),
+                ended.last.saturating_sub(fault.before),
+            );
             if job.name == "removed" {
                 assert_eq!(new.label, "again");
                 scenario.noted(&what, new.first - fault.before);
                 continue;
             }
             scenario.at_most(&what, new.first - fault.before, LEASE + SECOND);
-            let takeover = job.within(NODE_GONE, "the takeover is told", |job| has_takeover(job, new.token)).await;
-            let takeover = takeover.status.and_then(|status| status.takeovers.into_iter().next()).expect("just seen");
-            assert_eq!((takeover.reason, takeover.from), (TakeoverReason::Expired, Some(old[index].pod.clone())));
+            let takeover =
+                job.within(NODE_GONE, "the takeover is told", |job| has_takeover(job, new.token)).await;
+            let takeover =
+                takeover.status.and_then(|status| status.takeovers.into_iter().next()).expect("just seen");
+            assert_eq!(
+                (takeover.reason, takeover.from),
+                (TakeoverReason::Expired, Some(old[index].pod.clone()))
+            );
         }
-        assert_eq!(one_shot.tenures().pop().map(|new| new.attempt), Some(old[1].attempt + 1), "a lost attempt counts");
+        assert_eq!(
+            one_shot.tenures().pop().map(|new| new.attempt),
+            Some(old[1].attempt + 1),
+            "a lost attempt counts"
+        );
         for job in [&service, &one_shot, &again] {
             job.within(NODE_GONE, "a new standby beside the new holder", |job| is_replaced(job, other)).await;
         }
@@ -75,8 +89,13 @@ fn what_runs_on_a_node_that_is_cut_off_is_taken_over_and_replaced_or_finished_or
         finishing.within(SOON, "its end is told", |job| is_true(job, types::COMPLETE)).await;
         for (job, before) in [&service, &one_shot, &again].into_iter().zip(&before) {
             nothing_starts(&job.records, before.len(), SECOND * 4).await;
-            let (now, new) = (job.tenure(before.last().expect("it runs").token), before.last().expect("it runs"));
-            assert!(now.signals.is_empty() && now.last > new.last, "{}: the new one does not notice: {now:?}", job.name);
+            let (now, new) =
+                (job.tenure(before.last().expect("it runs").token), before.last().expect("it runs"));
+            assert!(
+                now.signals.is_empty() && now.last > new.last,
+                "{}: the new one does not notice: {now:?}",
+                job.name
+            );
         }
         assert_eq!(finishing.tenures().len(), starts[3], "it is finished once");
     });
@@ -88,8 +107,11 @@ fn under_a_stricter_policy_nobody_follows_a_holder_that_is_cut_off_before_somebo
         let [node, _] = scenario.nodes;
         let lost = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute"});
         let stay = json!({"tolerations": [lost("node.kubernetes.io/unreachable"), lost("node.kubernetes.io/not-ready")]});
-        let strict =
-            |name, policy| Job::service(scenario, name).pod(&stay).with(json!({"takeover": {"unreachableHolder": {"policy": policy}}}));
+        let strict = |name, policy| {
+            Job::service(scenario, name)
+                .pod(&stay)
+                .with(json!({"takeover": {"unreachableHolder": {"policy": policy}}}))
+        };
         let jobs = [strict("manual", "Manual"), strict("pod-gone", "AfterPodGone")];
         for job in &jobs {
             job.pair().await;
@@ -101,7 +123,10 @@ fn under_a_stricter_policy_nobody_follows_a_holder_that_is_cut_off_before_somebo
 
         let fault = scenario.cluster.cut(node);
         let annotation = format!("singletonjob.dev/cleared-holder={}", old[0].pod);
-        let advice = [format!("kubectl annotate sj manual --namespace {} {annotation}", scenario.namespace), format!("taint node {node}")];
+        let advice = [
+            format!("kubectl annotate sj manual --namespace {} {annotation}", scenario.namespace),
+            format!("taint node {node}"),
+        ];
         for ((job, reason), advice) in jobs.iter().zip(["ManualPolicy", "WaitingForPodGone"]).zip(&advice) {
             let blocked = job.await_true(types::TAKEOVER_BLOCKED).await;
             assert!(blocked.reason == reason && blocked.message.contains(advice), "{blocked:?}");
@@ -117,7 +142,11 @@ fn under_a_stricter_policy_nobody_follows_a_holder_that_is_cut_off_before_somebo
         }];
         for (index, job) in jobs.iter().enumerate() {
             let new = await_tenure(&job.records, starts[index] + 1, SOON).await;
-            scenario.at_most(&format!("{}: cleared to first instruction", job.name), new.first.saturating_sub(said[0]), SOON);
+            scenario.at_most(
+                &format!("{}: cleared to first instruction", job.name),
+                new.first.saturating_sub(said[0]),
+                SOON,
+            );
             assert_eq!(job.await_takeover(new.token).await.reason, TakeoverReason::Expired);
             let over = |job: &SingletonJob| crate::job::condition(job, types::TAKEOVER_BLOCKED).is_none();
             job.until("nothing blocks any more", over).await;
@@ -141,8 +170,10 @@ fn is_true(job: &SingletonJob, type_: &str) -> bool {
 /// Both take part and are on this node.
 pub fn is_replaced(job: &SingletonJob, on: &str) -> bool {
     let candidates = job.status.iter().flat_map(|status| &status.candidates);
-    let part = candidates.filter(|candidate| matches!(candidate.role, CandidateRole::Active | CandidateRole::Standby));
-    let nodes: Vec<_> = part.filter(|candidate| candidate.ready).map(|candidate| candidate.node.as_deref()).collect();
+    let part = candidates
+        .filter(|candidate| matches!(candidate.role, CandidateRole::Active | CandidateRole::Standby));
+    let nodes: Vec<_> =
+        part.filter(|candidate| candidate.ready).map(|candidate| candidate.node.as_deref()).collect();
     nodes == [Some(on); 2]
 }
 
@@ -167,7 +198,8 @@ fn without_a_controller_a_standby_takes_over_all_the_same_and_is_found_by_the_co
 #[test]
 fn a_lease_deleted_or_cleared_by_hand_ends_the_holder_and_nobody_starts_before_it_would_have_passed() {
     with_operator("lease-by-hand", async |scenario| {
-        let jobs = ["deleted", "cleared"].map(|name| Job::service(scenario, name).witness(&["--daemons", "1"]));
+        let jobs =
+            ["deleted", "cleared"].map(|name| Job::service(scenario, name).witness(&["--daemons", "1"]));
         let mut old = Vec::new();
         for job in &jobs {
             old.push(job.pair().await);
@@ -183,8 +215,16 @@ fn a_lease_deleted_or_cleared_by_hand_ends_the_holder_and_nobody_starts_before_i
         for (index, job) in jobs.iter().enumerate() {
             let new = await_tenure(&job.records, 2, SOON).await;
             let ended = job.tenure(old[index].token);
-            scenario.at_most(&format!("{}: to last instruction", job.name), ended.last.saturating_sub(lost[index]), HANDOVER);
-            scenario.at_least(&format!("{}: to first instruction (L)", job.name), new.first - lost[index], LEASE);
+            scenario.at_most(
+                &format!("{}: to last instruction", job.name),
+                ended.last.saturating_sub(lost[index]),
+                HANDOVER,
+            );
+            scenario.at_least(
+                &format!("{}: to first instruction (L)", job.name),
+                new.first - lost[index],
+                LEASE,
+            );
             assert!(new.token > old[index].token);
             assert_eq!(job.await_takeover(new.token).await.reason, TakeoverReason::Cleared);
         }

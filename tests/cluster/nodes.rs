@@ -1,4 +1,5 @@
-//! Nodes that are lost: what ran there is replaced elsewhere, whether somebody says that the node is gone, or nobody does.
+//! Nodes that are lost: what ran there is replaced elsewhere, whether somebody says that the node is gone, or
+//! nobody does.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,7 +21,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const NODE_MONITOR: Duration = Duration::from_secs(20 + 5);
 /// How long candidates stay on a node that is lost.
 const TOLERATION: Duration = Duration::from_secs(30);
-/// How long pods of a node that does not exist are left to be explained, and how often the garbage collector of pods looks.
+/// How long pods of a node that does not exist are left to be explained, and how often the garbage collector
+/// of pods looks.
 const POD_GARBAGE: Duration = Duration::from_secs(40 + 20);
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
@@ -29,7 +31,12 @@ struct Tainted<'a>(&'a Scenario);
 
 impl<'a> Tainted<'a> {
     fn as_out_of_service(scenario: &'a Scenario) -> Self {
-        scenario.must(&["taint", "node", scenario.nodes[0], &format!("{OUT_OF_SERVICE}=nodeshutdown:NoExecute")]);
+        scenario.must(&[
+            "taint",
+            "node",
+            scenario.nodes[0],
+            &format!("{OUT_OF_SERVICE}=nodeshutdown:NoExecute"),
+        ]);
         Self(scenario)
     }
 }
@@ -41,7 +48,8 @@ impl Drop for Tainted<'_> {
     }
 }
 
-/// A node whose object is deleted and whose kubelet runs on. It is made again when this is dropped: a kubelet registers only when it starts.
+/// A node whose object is deleted and whose kubelet runs on. It is made again when this is dropped: a kubelet
+/// registers only when it starts.
 struct Unregistered<'a> {
     scenario: &'a Scenario,
     node: String,
@@ -51,7 +59,11 @@ impl<'a> Unregistered<'a> {
     async fn begin(scenario: &'a Scenario) -> Self {
         let nodes: Api<Node> = Api::all(scenario.client.clone());
         let mut node = nodes.get(scenario.nodes[0]).await.expect("the node is registered");
-        node.metadata = kube::core::ObjectMeta { name: node.metadata.name, labels: node.metadata.labels, ..Default::default() };
+        node.metadata = kube::core::ObjectMeta {
+            name: node.metadata.name,
+            labels: node.metadata.labels,
+            ..Default::default()
+        };
         let node = serde_json::to_string(&Node { status: None, ..node }).expect("plain data");
         scenario.must(&["delete", "node", scenario.nodes[0]]);
         Self { scenario, node }
@@ -68,17 +80,21 @@ impl Drop for Unregistered<'_> {
 }
 
 fn on<'a>(pods: &'a [Pod], node: &str) -> Vec<&'a Pod> {
-    pods.iter().filter(|pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(node)).collect()
+    pods.iter()
+        .filter(|pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(node))
+        .collect()
 }
 
 #[test]
-fn a_standby_of_a_lost_node_is_replaced_in_time_and_a_holder_there_is_followed_when_the_node_is_out_of_service() {
+fn a_standby_of_a_lost_node_is_replaced_in_time_and_a_holder_there_is_followed_when_the_node_is_out_of_service()
+ {
     on_own_nodes("lost-node", async |scenario| {
         let [node, other] = scenario.nodes;
         let lost = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute"});
         let stay = json!({"tolerations": [lost("node.kubernetes.io/unreachable"), lost("node.kubernetes.io/not-ready")]});
         let strict = json!({"takeover": {"unreachableHolder": {"policy": "AfterPodGone"}}});
-        let (bereft, blocked) = (Job::service(scenario, "bereft"), Job::service(scenario, "blocked").pod(&stay).with(strict));
+        let (bereft, blocked) =
+            (Job::service(scenario, "bereft"), Job::service(scenario, "blocked").pod(&stay).with(strict));
         for (job, place) in [(&bereft, other), (&blocked, node)] {
             job.pair().await;
             job.move_to(place).await;
@@ -89,13 +105,28 @@ fn a_standby_of_a_lost_node_is_replaced_in_time_and_a_holder_there_is_followed_w
         assert_eq!(on(&bereft.pods().await, node).len(), 1, "candidates are spread over the nodes");
 
         let fault = scenario.cluster.cut(node);
-        bereft.within(NODE_MONITOR + TOLERATION + SOON, "a new standby beside the holder", |job| is_replaced(job, other)).await;
+        bereft
+            .within(NODE_MONITOR + TOLERATION + SOON, "a new standby beside the holder", |job| {
+                is_replaced(job, other)
+            })
+            .await;
         let pods = bereft.pods().await;
-        let made = on(&pods, other).iter().filter_map(|pod| pod.creation_timestamp()).map(|time| boot_time(time.0)).max();
+        let made = on(&pods, other)
+            .iter()
+            .filter_map(|pod| pod.creation_timestamp())
+            .map(|time| boot_time(time.0))
+            .max();
         let replaced = made.expect("it has pods").saturating_sub(fault.before);
-        scenario.at_most("node cut off to the new standby's pod (grace + 30 s)", replaced, NODE_MONITOR + TOLERATION + SECOND * 5);
+        scenario.at_most(
+            "node cut off to the new standby's pod (grace + 30 s)",
+            replaced,
+            NODE_MONITOR + TOLERATION + SECOND * 5,
+        );
         let stuck = on(&pods, node);
-        assert!(stuck.len() == 1 && stuck[0].metadata.deletion_timestamp.is_some(), "nobody can say that it has ended: {stuck:?}");
+        assert!(
+            stuck.len() == 1 && stuck[0].metadata.deletion_timestamp.is_some(),
+            "nobody can say that it has ended: {stuck:?}"
+        );
         nothing_starts(&bereft.records, starts[0], SECOND).await;
         assert!(bereft.tenure(holds.token).signals.is_empty(), "the holder does not notice");
 
@@ -135,7 +166,10 @@ fn what_was_on_a_node_whose_object_is_deleted_is_replaced_when_its_pods_are_gone
         let unregistered = Unregistered::begin(scenario).await;
         let began = now();
         for (job, what) in [(&bereft, "standby"), (&moved, "holder")] {
-            job.within(POD_GARBAGE + SOON, "two beside each other on the node that is left", |job| is_replaced(job, other)).await;
+            job.within(POD_GARBAGE + SOON, "two beside each other on the node that is left", |job| {
+                is_replaced(job, other)
+            })
+            .await;
             scenario.noted(&format!("node deleted to its {what} replaced"), now() - began);
         }
         await_tenure(&moved.records, starts[1] + 1, SOON).await;
@@ -150,11 +184,16 @@ fn what_was_on_a_node_whose_object_is_deleted_is_replaced_when_its_pods_are_gone
 #[test]
 fn the_operators_own_pods_are_on_two_nodes() {
     side_by_side("operator-apart", async |scenario| {
-        let columns = "--output=jsonpath={range .items[*]}{.spec.nodeName} {.metadata.deletionTimestamp}{\"\\n\"}{end}";
-        let question = ["--namespace", operator::NAMESPACE, "get", "pods", "--selector", operator::SELECTOR, columns];
+        let columns =
+            "--output=jsonpath={range .items[*]}{.spec.nodeName} {.metadata.deletionTimestamp}{\"\\n\"}{end}";
+        let question =
+            ["--namespace", operator::NAMESPACE, "get", "pods", "--selector", operator::SELECTOR, columns];
         let are_apart = || {
             let told = said(&question, &scenario.cluster.kubectl(&question));
-            let nodes: BTreeSet<_> = told.lines().filter_map(|line| line.split_once(' ')?.1.is_empty().then_some(line.trim())).collect();
+            let nodes: BTreeSet<_> = told
+                .lines()
+                .filter_map(|line| line.split_once(' ')?.1.is_empty().then_some(line.trim()))
+                .collect();
             (nodes.len() == 2 && !nodes.contains("")).then_some(())
         };
         eventually("two pods on two nodes", SOON, are_apart).await;

@@ -26,12 +26,20 @@ fn exit_0_completes_it_removes_the_standbys_and_nothing_starts_again() {
         let tenure = job.pair().await;
         job.let_end();
         scenario.must(&["wait", "sj/report", "--for=condition=Complete", "--timeout=30s"]);
-        let left = job.await_pods("the standby is gone", |pods| pods.len() == 1 && phase(&pods[0]) == Some("Succeeded")).await;
+        let left = job
+            .await_pods("the standby is gone", |pods| pods.len() == 1 && phase(&pods[0]) == Some("Succeeded"))
+            .await;
         assert_eq!(left[0].name_any(), tenure.pod, "whoever finished it stays, for its log");
         let done = job.read().await;
-        assert_eq!(condition(&done, types::READY).map(|ready| ready.reason.as_str()), Some(reasons::COMPLETE));
+        assert_eq!(
+            condition(&done, types::READY).map(|ready| ready.reason.as_str()),
+            Some(reasons::COMPLETE)
+        );
         let run = done.status.and_then(|status| status.runs.into_iter().next()).expect("it ended");
-        assert_eq!((run.outcome, run.exit_code, run.pod.as_deref()), (RunOutcome::Succeeded, Some(0), Some(tenure.pod.as_str())));
+        assert_eq!(
+            (run.outcome, run.exit_code, run.pod.as_deref()),
+            (RunOutcome::Succeeded, Some(0), Some(tenure.pod.as_str()))
+        );
         assert_eq!(run.fencing_token, Some(tenure.token.to_string()));
         nothing_starts(&job.records, 1, LEASE + SECOND).await;
         assert_eq!(job.pods().await.len(), 1);
@@ -41,10 +49,15 @@ fn exit_0_completes_it_removes_the_standbys_and_nothing_starts_again() {
 #[test]
 fn the_pods_of_a_finished_job_go_when_their_time_is_over_and_its_outcome_stays() {
     side_by_side("pod-ttl", async |scenario| {
-        let job = Job::one_shot(scenario, "report").with(json!({"podTTLSecondsAfterFinished": 5})).witness(&["--seconds", "1"]);
+        let job = Job::one_shot(scenario, "report")
+            .with(json!({"podTTLSecondsAfterFinished": 5}))
+            .witness(&["--seconds", "1"]);
         job.apply();
         job.await_true(types::COMPLETE).await;
-        job.await_pods("the log is there to read", |pods| pods.iter().any(|pod| phase(pod) == Some("Succeeded"))).await;
+        job.await_pods("the log is there to read", |pods| {
+            pods.iter().any(|pod| phase(pod) == Some("Succeeded"))
+        })
+        .await;
         job.await_pods("they are gone", <[Pod]>::is_empty).await;
         assert!(job.apply().contains("unchanged"));
         nothing_starts(&job.records, 1, LEASE + SECOND).await;
@@ -55,7 +68,12 @@ fn the_pods_of_a_finished_job_go_when_their_time_is_over_and_its_outcome_stays()
 #[test]
 fn exit_1_is_tried_again_with_a_higher_token_until_backoff_limit_and_the_failed_pods_keep_their_logs() {
     side_by_side("failed", async |scenario| {
-        let job = Job::one_shot(scenario, "report").with(json!({"backoffLimit": 1})).witness(&["--seconds", "2", "--exit", "1"]);
+        let job = Job::one_shot(scenario, "report").with(json!({"backoffLimit": 1})).witness(&[
+            "--seconds",
+            "2",
+            "--exit",
+            "1",
+        ]);
         job.apply();
         let failed = job.await_true(types::FAILED).await;
         assert_eq!(failed.reason, reasons::BACKOFF_LIMIT_EXCEEDED);
@@ -85,8 +103,12 @@ fn an_exit_code_of_the_failure_policy_fails_it_at_once_and_names_the_rule() {
         assert!(failed.message.contains(says), "{}", failed.message);
         job.await_event("RunFailed", says).await;
         nothing_starts(&job.records, 1, LEASE + SECOND).await;
-        let run = job.read().await.status.and_then(|status| status.runs.into_iter().next()).expect("it ended");
-        assert_eq!((run.outcome, run.reason.as_deref(), run.exit_code), (RunOutcome::Failed, Some(reasons::FAILURE_POLICY), Some(42)));
+        let run =
+            job.read().await.status.and_then(|status| status.runs.into_iter().next()).expect("it ended");
+        assert_eq!(
+            (run.outcome, run.reason.as_deref(), run.exit_code),
+            (RunOutcome::Failed, Some(reasons::FAILURE_POLICY), Some(42))
+        );
     });
 }
 
@@ -94,7 +116,8 @@ fn an_exit_code_of_the_failure_policy_fails_it_at_once_and_names_the_rule() {
 fn a_workload_that_takes_all_its_memory_loses_its_attempt_and_status_says_why() {
     side_by_side("memory", async |scenario| {
         let limits = json!({"limits": {"memory": "48Mi"}});
-        let greedy = json!({"command": ["/bin/sh", "-c", "exec tail /dev/zero"], "args": null, "resources": limits});
+        let greedy =
+            json!({"command": ["/bin/sh", "-c", "exec tail /dev/zero"], "args": null, "resources": limits});
         let job = Job::one_shot(scenario, "report").with(json!({"backoffLimit": 0})).container(greedy);
         job.apply();
         assert_eq!(job.await_true(types::FAILED).await.reason, reasons::BACKOFF_LIMIT_EXCEEDED);
@@ -109,13 +132,19 @@ fn a_workload_that_takes_all_its_memory_loses_its_attempt_and_status_says_why() 
 #[test]
 fn its_deadline_counts_over_takeovers_and_stops_whoever_runs_then() {
     side_by_side("deadline", async |scenario| {
-        let job = Job::one_shot(scenario, "report").with(json!({"activeDeadlineSeconds": 30})).witness(&["--until", "end"]);
+        let job = Job::one_shot(scenario, "report")
+            .with(json!({"activeDeadlineSeconds": 30}))
+            .witness(&["--until", "end"]);
         let first = job.pair().await;
         job.delete_pod(&first.pod);
         let second = await_tenure(&job.records, 2, SOON).await;
         let failed = job.await_true(types::FAILED).await;
         assert_eq!(failed.reason, reasons::DEADLINE_EXCEEDED);
-        assert!(failed.message.contains("the run took longer than spec.activeDeadlineSeconds of 30"), "{}", failed.message);
+        assert!(
+            failed.message.contains("the run took longer than spec.activeDeadlineSeconds of 30"),
+            "{}",
+            failed.message
+        );
         let second = job.tenure(second.token);
         let signals: Vec<_> = second.signals.iter().map(|(signal, _)| *signal).collect();
         assert_eq!(signals, [15], "stopped as by a drain");
@@ -135,7 +164,9 @@ fn a_new_template_leaves_the_running_attempt_alone_and_is_what_starts_next() {
         let before = job.pods().await.iter().find_map(hash);
         let job = job.labelled("new");
         job.apply();
-        let replaced = |pods: &[Pod]| pods.len() == 2 && pods.iter().all(|pod| (hash(pod) == before) == (pod.name_any() == old.pod));
+        let replaced = |pods: &[Pod]| {
+            pods.len() == 2 && pods.iter().all(|pod| (hash(pod) == before) == (pod.name_any() == old.pod))
+        };
         job.await_pods("the standby is of the new template, the active one of the old", replaced).await;
         job.await_true(types::STANDBY_AVAILABLE).await;
         nothing_starts(&job.records, 1, SECOND * 3).await;

@@ -13,10 +13,12 @@ use crate::job::{IMAGE, Job, LEASE, SOON};
 use crate::observe::{await_tenure, eventually, nothing_starts};
 use crate::scenario::side_by_side;
 
-/// Of busybox: leaves a file in the shared volume and another where the test sees it, and does what is said next.
+/// Of busybox: leaves a file in the shared volume and another where the test sees it, and does what is said
+/// next.
 fn helper(name: &str, then: &str) -> Value {
     let script = format!("touch /shared/{name}; touch /witness/{name}-$(hostname); {then}");
-    let mounts = json!([{"name": "shared", "mountPath": "/shared"}, {"name": "records", "mountPath": "/witness"}]);
+    let mounts =
+        json!([{"name": "shared", "mountPath": "/shared"}, {"name": "records", "mountPath": "/witness"}]);
     json!({"name": name, "image": IMAGE, "imagePullPolicy": "Never", "command": ["/bin/sh", "-c", script], "volumeMounts": mounts})
 }
 
@@ -28,14 +30,16 @@ fn has_ended(pod: &Pod) -> bool {
 fn labels_of_the_template_are_what_services_and_affinities_select_by() {
     side_by_side("labels", async |scenario| {
         let mine = json!({"app.kubernetes.io/name": "mine"});
-        let apart = json!([{"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": mine}}]);
+        let apart =
+            json!([{"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": mine}}]);
         let job = Job::service(scenario, "web").with(json!({"template": {"metadata": {"labels": mine}}}));
         let one_node = json!({"nodeSelector": {"kubernetes.io/hostname": "node-a"},
                               "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": apart}}});
         let job = job.pod(&one_node);
         job.apply();
         job.await_complaint(types::STANDBY_AVAILABLE, "didn't match pod anti-affinity rules").await;
-        let selected = scenario.must(&["get", "pods", "--selector", "app.kubernetes.io/name=mine", "--output", "name"]);
+        let selected =
+            scenario.must(&["get", "pods", "--selector", "app.kubernetes.io/name=mine", "--output", "name"]);
         assert_eq!(selected.lines().count(), 2, "{selected}");
     });
 }
@@ -59,7 +63,8 @@ fn what_is_beside_the_workload_runs_in_every_candidate_and_ends_with_the_run() {
     side_by_side("beside", async |scenario| {
         let on = "trap 'exit 0' TERM; sleep 3600 & wait";
         let job = Job::one_shot(scenario, "report");
-        let main = serde_json::to_value(job.resource().spec.workload().expect("the witness")).expect("plain data");
+        let main =
+            serde_json::to_value(job.resource().spec.workload().expect("the witness")).expect("plain data");
         let records = json!({"name": "records", "hostPath": {"path": job.records, "type": "Directory"}});
         let mut proxy = helper("proxy", on);
         proxy["restartPolicy"] = json!("Always");
@@ -68,8 +73,10 @@ fn what_is_beside_the_workload_runs_in_every_candidate_and_ends_with_the_run() {
             "containers": [main, helper("beside", on)],
             "volumes": [records, {"name": "shared", "emptyDir": {}}],
         }));
-        let needs = "test -e /shared/once && test -e /shared/proxy && until test -e /shared/beside; do sleep 1; done";
-        let mounts = json!([{"name": "shared", "mountPath": "/shared"}, {"name": "records", "mountPath": "/witness"}]);
+        let needs =
+            "test -e /shared/once && test -e /shared/proxy && until test -e /shared/beside; do sleep 1; done";
+        let mounts =
+            json!([{"name": "shared", "mountPath": "/shared"}, {"name": "records", "mountPath": "/witness"}]);
         let command = json!(["/bin/sh", "-c", format!("{needs} && exec /bin/witness --until end")]);
         let job = job.container(json!({"command": command, "volumeMounts": mounts}));
         job.apply();
@@ -78,7 +85,8 @@ fn what_is_beside_the_workload_runs_in_every_candidate_and_ends_with_the_run() {
         for pod in job.pods().await {
             for name in ["once", "proxy", "beside"] {
                 let file = job.records.join(format!("{name}-{}", pod.name_any()));
-                eventually(&format!("{} to be there", file.display()), SOON, || file.exists().then_some(())).await;
+                eventually(&format!("{} to be there", file.display()), SOON, || file.exists().then_some(()))
+                    .await;
             }
         }
         job.let_end();
@@ -109,7 +117,8 @@ fn a_native_sidecar_carries_the_agents_connection_until_its_workload_has_ended()
             {"name": "KUBERNETES_SERVICE_PORT", "value": "16443"},
             {"name": "WITNESS_PAUSE_MICROSECONDS", "value": scenario.pause_microseconds.to_string()},
         ]);
-        let job = Job::service(scenario, "web").witness(&["--linger-milliseconds", &linger.as_millis().to_string()]);
+        let job = Job::service(scenario, "web")
+            .witness(&["--linger-milliseconds", &linger.as_millis().to_string()]);
         let job = job.container(json!({"env": through})).pod(&json!({
             "initContainers": [proxy()], "terminationGracePeriodSeconds": 60,
             "hostAliases": [{"ip": "127.0.0.1", "hostnames": ["kubernetes.default.svc"]}],
@@ -117,7 +126,11 @@ fn a_native_sidecar_carries_the_agents_connection_until_its_workload_has_ended()
         let tenure = job.pair().await;
         job.delete_pod(&tenure.pod);
         let second = await_tenure(&job.records, 2, linger + SOON).await;
-        assert_eq!(job.await_takeover(second.token).await.reason, TakeoverReason::Drain, "it renewed to its end");
+        assert_eq!(
+            job.await_takeover(second.token).await.reason,
+            TakeoverReason::Drain,
+            "it renewed to its end"
+        );
         let ended = job.tenure(tenure.token);
         let (number, asked) = ended.signals[0];
         assert_eq!(number, libc::SIGTERM);
@@ -132,9 +145,14 @@ fn what_is_written_to_pid_1_fails_with_a_line_that_says_what_differs() {
         let job = Job::one_shot(scenario, "backup").container(writes).with(json!({"backoffLimit": 0}));
         job.apply();
         job.await_true(types::FAILED).await;
-        let left = job.await_pods("only the failed one is left", |pods| pods.len() == 1 && has_ended(&pods[0])).await;
+        let left = job
+            .await_pods("only the failed one is left", |pods| pods.len() == 1 && has_ended(&pods[0]))
+            .await;
         let log = scenario.must(&["logs", &left[0].name_any()]);
-        for part in ["/proc/1/fd/1: Permission denied", "it is not PID 1 of its container: docs/not-pid-1.md says what differs"] {
+        for part in [
+            "/proc/1/fd/1: Permission denied",
+            "it is not PID 1 of its container: docs/not-pid-1.md says what differs",
+        ] {
             assert!(log.contains(part), "{part} is missing in: {log}");
         }
     });

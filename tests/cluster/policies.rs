@@ -41,9 +41,18 @@ fn on_request_it_hands_over_once_to_the_named_of_three_and_what_cannot_be_done_i
         let job = Job::service(scenario, "web").with(json!({"replicas": 3}));
         let first = job.pair().await;
         job.until("two stand by", |job| standbys(job) == Some(2)).await;
-        let named = job.pods().await.iter().map(ResourceExt::name_any).rfind(|name| *name != first.pod).expect("three");
+        let named = job
+            .pods()
+            .await
+            .iter()
+            .map(ResourceExt::name_any)
+            .rfind(|name| *name != first.pod)
+            .expect("three");
         let ask = |when: &str, to: &str| {
-            let (when, to) = (format!("singletonjob.dev/handover-requested-at={when}"), format!("singletonjob.dev/handover-to={to}"));
+            let (when, to) = (
+                format!("singletonjob.dev/handover-requested-at={when}"),
+                format!("singletonjob.dev/handover-to={to}"),
+            );
             scenario.must(&["annotate", "sj/web", "--overwrite", &when, &to]);
         };
         ask("noon", &named);
@@ -70,7 +79,8 @@ fn the_workload_comes_back_to_the_preferred_node_when_that_is_ready_again_and_no
         job.apply();
         for round in ["to where it belongs", "and again after it was driven away"] {
             let failed_back = |job: &SingletonJob| {
-                let is_there = job.status.as_ref().and_then(|status| status.lease.as_ref()?.node.as_deref()) == Some(PREFERRED);
+                let is_there = job.status.as_ref().and_then(|status| status.lease.as_ref()?.node.as_deref())
+                    == Some(PREFERRED);
                 is_there && last(job).is_some_and(|takeover| takeover.reason == TakeoverReason::Failback)
             };
             let back = job.within(REST + SOON, round, failed_back).await;
@@ -79,7 +89,10 @@ fn the_workload_comes_back_to_the_preferred_node_when_that_is_ready_again_and_no
             let rested = Duration::try_from(acquired(0).duration_since(acquired(1))).expect("newest first");
             assert!(rested + SECOND >= REST, "{round}: after {rested:?}");
             job.move_to(OTHER).await;
-            job.until("it runs on the other node", |job| last(job).is_some_and(|takeover| takeover.reason == TakeoverReason::Drain)).await;
+            job.until("it runs on the other node", |job| {
+                last(job).is_some_and(|takeover| takeover.reason == TakeoverReason::Drain)
+            })
+            .await;
         }
     });
 }
@@ -92,7 +105,10 @@ fn a_holder_that_is_not_ready_hands_over_and_two_of_them_do_not_play_tennis() {
         let job = Job::service(scenario, "web").container(json!({"readinessProbe": probe})).with(policy);
         let first = job.pair().await;
         job.await_true(types::READY).await;
-        let sicken = |pod: &str| std::fs::write(job.records.join(format!("unready-{pod}")), "").expect("shared memory is writable");
+        let sicken = |pod: &str| {
+            std::fs::write(job.records.join(format!("unready-{pod}")), "")
+                .expect("shared memory is writable");
+        };
         sicken(&first.pod);
         let second = await_tenure(&job.records, 2, SOON).await;
         assert_ne!(second.pod, first.pod);

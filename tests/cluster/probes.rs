@@ -1,5 +1,5 @@
-//! Probes of the gated container, asked by a real kubelet: a standby is ready without being asked, whoever runs is asked, and replaced when
-//! it says that it is not alive.
+//! Probes of the gated container, asked by a real kubelet: a standby is ready without being asked, whoever
+//! runs is asked, and replaced when it says that it is not alive.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,8 +27,11 @@ fn probed(scenario: &Scenario, probe: impl Fn(&str) -> Value) -> Job<'_> {
         probe
     };
     let apart = json!([{"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"singletonjob.dev/name": "web"}}}]);
-    let apart = json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": apart}}});
-    Job::service(scenario, "web").container(json!({"livenessProbe": of("live"), "readinessProbe": of("ready")})).pod(&apart)
+    let apart =
+        json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": apart}}});
+    Job::service(scenario, "web")
+        .container(json!({"livenessProbe": of("live"), "readinessProbe": of("ready")}))
+        .pod(&apart)
 }
 
 /// Whom probes came from, as far as whoever was asked can tell.
@@ -67,7 +70,8 @@ async fn replaced_when_not_alive(
 #[test]
 fn a_command_is_asked_only_where_the_workload_runs_and_its_no_hands_over() {
     side_by_side("probe-exec", async |scenario| {
-        let command = |kind: &str| format!("touch /witness/{kind}-$(hostname); test ! -e /witness/sick-$(hostname)");
+        let command =
+            |kind: &str| format!("touch /witness/{kind}-$(hostname); test ! -e /witness/sick-$(hostname)");
         let job = probed(scenario, |kind| json!({"exec": {"command": ["/bin/sh", "-c", command(kind)]}}));
         let asked = |kind: &str| {
             let files = std::fs::read_dir(&job.records).expect("the folder is there").flatten();
@@ -75,7 +79,9 @@ fn a_command_is_asked_only_where_the_workload_runs_and_its_no_hands_over() {
             names.filter_map(|name| name.strip_prefix(kind).map(str::to_owned)).collect::<BTreeSet<_>>()
         };
         let by = || asked("live-").intersection(&asked("ready-")).cloned().collect();
-        let sicken = |pod: &str| std::fs::write(job.records.join(format!("sick-{pod}")), "").expect("shared memory is writable");
+        let sicken = |pod: &str| {
+            std::fs::write(job.records.join(format!("sick-{pod}")), "").expect("shared memory is writable");
+        };
         replaced_when_not_alive(scenario, &job, Asked { of: ResourceExt::name_any, by, sicken }).await;
     });
 }
@@ -85,10 +91,14 @@ fn an_https_server_is_asked_only_where_the_workload_runs_and_its_no_hands_over()
     side_by_side("probe-https", async |scenario| {
         let server = Server::start(scenario.cluster);
         let (host, port) = (server.address.ip(), server.address.port());
-        let job = probed(scenario, |kind| json!({"httpGet": {"scheme": "HTTPS", "host": host, "port": port, "path": format!("/{kind}")}}));
+        let job = probed(
+            scenario,
+            |kind| json!({"httpGet": {"scheme": "HTTPS", "host": host, "port": port, "path": format!("/{kind}")}}),
+        );
         let of = |pod: &Pod| pod.status.as_ref().and_then(|status| status.host_ip.clone()).expect("it runs");
         let by = || server.asked("/live").intersection(&server.asked("/ready")).cloned().collect();
-        replaced_when_not_alive(scenario, &job, Asked { of, by, sicken: |node: &str| server.refuse(node) }).await;
+        replaced_when_not_alive(scenario, &job, Asked { of, by, sicken: |node: &str| server.refuse(node) })
+            .await;
     });
 }
 
@@ -96,12 +106,11 @@ fn an_https_server_is_asked_only_where_the_workload_runs_and_its_no_hands_over()
 fn a_workload_that_is_slow_to_start_survives_a_takeover_and_its_impatient_liveness_probe() {
     side_by_side("probe-slow", async |scenario| {
         let start = SECOND * 20;
-        let script = format!("(sleep {}; touch /witness/up-$(hostname)) & exec /bin/witness", start.as_secs());
+        let script =
+            format!("(sleep {}; touch /witness/up-$(hostname)) & exec /bin/witness", start.as_secs());
         let command = ["/bin/sh", "-c", "test -e /witness/up-$(hostname)"];
-        let is_up =
-            |failures: u32| json!({"exec": {"command": command}, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": failures});
-        let slow =
-            json!({"command": ["/bin/sh", "-c", script], "startupProbe": is_up(60), "livenessProbe": is_up(2), "readinessProbe": is_up(1)});
+        let is_up = |failures: u32| json!({"exec": {"command": command}, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": failures});
+        let slow = json!({"command": ["/bin/sh", "-c", script], "startupProbe": is_up(60), "livenessProbe": is_up(2), "readinessProbe": is_up(1)});
         let job = Job::service(scenario, "web").container(slow);
         let first = job.pair().await;
         nothing_starts(&job.records, 1, start / 2).await;
@@ -122,9 +131,12 @@ fn a_workload_that_is_not_alive_is_taken_over_and_each_time_counts_as_a_failure_
     side_by_side("probe-failure", async |scenario| {
         let command = ["/bin/sh", "-c", "test ! -e /witness/sick-$(hostname)"];
         let probe = json!({"exec": {"command": command}, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 2});
-        let job = Job::one_shot(scenario, "report").with(json!({"backoffLimit": 1})).witness(&["--until", "end"]);
+        let job =
+            Job::one_shot(scenario, "report").with(json!({"backoffLimit": 1})).witness(&["--until", "end"]);
         let job = job.container(json!({"livenessProbe": probe}));
-        let sicken = |pod: &str| std::fs::write(job.records.join(format!("sick-{pod}")), "").expect("shared memory is writable");
+        let sicken = |pod: &str| {
+            std::fs::write(job.records.join(format!("sick-{pod}")), "").expect("shared memory is writable");
+        };
         let first = job.pair().await;
         sicken(&first.pod);
         let second = await_tenure(&job.records, 2, SOON).await;
@@ -136,7 +148,11 @@ fn a_workload_that_is_not_alive_is_taken_over_and_each_time_counts_as_a_failure_
         .await;
         sicken(&second.pod);
         assert_eq!(job.await_true(types::FAILED).await.reason, reasons::BACKOFF_LIMIT_EXCEEDED);
-        let run = job.read().await.status.and_then(|status| status.runs.into_iter().next()).expect("it ended");
-        assert_eq!((run.outcome, run.reason.as_deref(), run.attempts), (RunOutcome::Failed, Some(reasons::UNHEALTHY), 2));
+        let run =
+            job.read().await.status.and_then(|status| status.runs.into_iter().next()).expect("it ended");
+        assert_eq!(
+            (run.outcome, run.reason.as_deref(), run.attempts),
+            (RunOutcome::Failed, Some(reasons::UNHEALTHY), 2)
+        );
     });
 }

@@ -26,7 +26,9 @@ async fn routed_to(scenario: &Scenario) -> BTreeSet<String> {
     let selector = ListParams::default().labels("kubernetes.io/service-name=web");
     let slices = scenario.api::<EndpointSlice>().list(&selector).await.expect("slices can be listed").items;
     let endpoints = slices.into_iter().flat_map(|slice| slice.endpoints.into_iter().flatten());
-    let ready = endpoints.filter(|endpoint| endpoint.conditions.as_ref().is_some_and(|conditions| conditions.ready == Some(true)));
+    let ready = endpoints.filter(|endpoint| {
+        endpoint.conditions.as_ref().is_some_and(|conditions| conditions.ready == Some(true))
+    });
     ready.filter_map(|endpoint| endpoint.target_ref?.name).collect()
 }
 
@@ -50,18 +52,29 @@ fn a_plain_service_routes_to_the_active_pod_alone_and_follows_it_while_the_contr
         let first = job.pair().await;
         await_route(scenario, &first.pod).await;
         job.await_true(types::READY).await;
-        let ready = job.pods().await.iter().filter(|pod| is_ready(pod)).map(ResourceExt::name_any).collect::<Vec<_>>();
+        let ready = job
+            .pods()
+            .await
+            .iter()
+            .filter(|pod| is_ready(pod))
+            .map(ResourceExt::name_any)
+            .collect::<Vec<_>>();
         assert_eq!(ready, [first.pod.as_str()]);
         let lets_go = |budget: Option<&PodDisruptionBudget>| {
             budget.and_then(|budget| budget.spec.as_ref()?.min_available.clone()) == Some(IntOrString::Int(0))
         };
-        await_object(scenario.api(), &names::child_name("web"), "a drain may take the holder", SOON, lets_go).await;
+        await_object(scenario.api(), &names::child_name("web"), "a drain may take the holder", SOON, lets_go)
+            .await;
 
         let stopped = operator::stop();
         job.delete_pod(&first.pod);
         let second = await_tenure(&job.records, 2, SOON).await;
         await_route(scenario, &second.pod).await;
-        scenario.at_most("from its first instruction to where the Service routes", now().saturating_sub(second.first), FOLLOWS);
+        scenario.at_most(
+            "from its first instruction to where the Service routes",
+            now().saturating_sub(second.first),
+            FOLLOWS,
+        );
         drop(stopped);
         job.await_true(types::STANDBY_AVAILABLE).await;
         nothing_starts(&job.records, 2, Duration::from_secs(3)).await;

@@ -23,7 +23,8 @@ fn deleted_in_the_background_in_the_foreground_or_with_its_namespace_it_leaves_n
     side_by_side("deletion", async |scenario| {
         // For longer than one kubelet may be behind the other: a standby that is not told yet would start.
         let graceful = ["--linger-milliseconds", "4000", "--daemons", "1"];
-        let jobs = ["background", "foreground", "with-namespace"].map(|name| Job::service(scenario, name).witness(&graceful));
+        let jobs = ["background", "foreground", "with-namespace"]
+            .map(|name| Job::service(scenario, name).witness(&graceful));
         let mut running = Vec::new();
         for job in &jobs {
             running.push(job.pair().await);
@@ -32,9 +33,22 @@ fn deleted_in_the_background_in_the_foreground_or_with_its_namespace_it_leaves_n
             scenario.must(&["delete", "sj", job.name, &format!("--cascade={}", job.name)]);
             job.await_pods("no pods are left", <[_]>::is_empty).await;
             let ended = job.tenure(tenure.token);
-            assert_eq!(ended.signals.first().map(|(signal, _)| *signal), Some(15), "{}: SIGTERM: {ended:?}", job.name);
-            assert_eq!(ended.exit.map(|(code, _)| code), Some(143), "{}: it had its grace: {ended:?}", job.name);
-            await_object::<Lease, _>(scenario.api(), job.name, "its Lease is gone", SOON, |lease| lease.is_none()).await;
+            assert_eq!(
+                ended.signals.first().map(|(signal, _)| *signal),
+                Some(15),
+                "{}: SIGTERM: {ended:?}",
+                job.name
+            );
+            assert_eq!(
+                ended.exit.map(|(code, _)| code),
+                Some(143),
+                "{}: it had its grace: {ended:?}",
+                job.name
+            );
+            await_object::<Lease, _>(scenario.api(), job.name, "its Lease is gone", SOON, |lease| {
+                lease.is_none()
+            })
+            .await;
         }
         nothing_of_them_is_left(scenario, &jobs[..2]).await;
         let arguments = ["delete", "namespace", &scenario.namespace, "--timeout=60s"];
@@ -51,7 +65,10 @@ async fn nothing_of_them_is_left(scenario: &Scenario, jobs: &[Job<'_>]) {
     for job in jobs {
         let name = names::child_name(job.name);
         await_object::<Role, _>(scenario.api(), &name, "the Role is gone", SOON, |role| role.is_none()).await;
-        await_object::<RoleBinding, _>(scenario.api(), &name, "the RoleBinding is gone", SOON, |binding| binding.is_none()).await;
+        await_object::<RoleBinding, _>(scenario.api(), &name, "the RoleBinding is gone", SOON, |binding| {
+            binding.is_none()
+        })
+        .await;
     }
 }
 
@@ -66,7 +83,8 @@ async fn is_silent(job: &Job<'_>, token: u128) {
 }
 
 #[test]
-fn without_the_operator_workloads_run_and_fail_over_and_uninstalling_removes_everything_without_a_controller() {
+fn without_the_operator_workloads_run_and_fail_over_and_uninstalling_removes_everything_without_a_controller()
+{
     uninstalling("uninstall-without", async |scenario| {
         let job = Job::service(scenario, "web");
         let old = job.pair().await;
@@ -78,7 +96,11 @@ fn without_the_operator_workloads_run_and_fail_over_and_uninstalling_removes_eve
         assert!(silence(&going) < SECOND && going.signals.is_empty(), "it runs on: {going:?}");
         job.delete_pod(&old.pod);
         let new = await_tenure(&job.records, 2, SOON).await;
-        scenario.at_most("last to first instruction", new.first.saturating_sub(job.tenure(old.token).last), HANDOVER);
+        scenario.at_most(
+            "last to first instruction",
+            new.first.saturating_sub(job.tenure(old.token).last),
+            HANDOVER,
+        );
         uninstalled(scenario, &job, new.token).await;
     });
 }
@@ -104,9 +126,17 @@ async fn uninstalled(scenario: &Scenario, job: &Job<'_>, token: u128) {
     assert_eq!(ended.signals.first().map(|(signal, _)| *signal), Some(15), "SIGTERM: {ended:?}");
     let rest = ["delete", "leases", "-A", "-l", "app.kubernetes.io/managed-by=singletonjob-controller"];
     said(&rest, &scenario.cluster.kubectl(&rest));
-    await_object::<Lease, _>(scenario.api(), job.name, "its Lease is gone", SOON, |lease| lease.is_none()).await;
+    await_object::<Lease, _>(scenario.api(), job.name, "its Lease is gone", SOON, |lease| lease.is_none())
+        .await;
     nothing_of_them_is_left(scenario, std::slice::from_ref(job)).await;
-    for kind in ["crd", "clusterrole", "clusterrolebinding", "validatingadmissionpolicy", "validatingadmissionpolicybinding", "namespace"] {
+    for kind in [
+        "crd",
+        "clusterrole",
+        "clusterrolebinding",
+        "validatingadmissionpolicy",
+        "validatingadmissionpolicybinding",
+        "namespace",
+    ] {
         let left = said(&["get", kind], &scenario.cluster.kubectl(&["get", kind, "--output", "name"]));
         let ours: Vec<_> = left.lines().filter(|name| name.contains("/singletonjob")).collect();
         assert!(ours.is_empty(), "left: {ours:?}");

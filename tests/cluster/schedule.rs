@@ -49,8 +49,13 @@ fn with_candidates_ready_each_tick_starts_within_a_second_and_sees_the_configura
         let first = await_tenure(&job.records, 1, MINUTE + SOON).await;
         configure(scenario, "tuesday");
         let second = await_tenure(&job.records, 2, MINUTE + SOON).await;
-        assert_eq!((first.run, first.label.as_str(), second.run, second.label.as_str()), (1, "monday", 2, "tuesday"));
-        let ended = |job: &SingletonJob| runs(job).len() == 2 && runs(job).iter().all(|run| run.outcome == RunOutcome::Succeeded);
+        assert_eq!(
+            (first.run, first.label.as_str(), second.run, second.label.as_str()),
+            (1, "monday", 2, "tuesday")
+        );
+        let ended = |job: &SingletonJob| {
+            runs(job).len() == 2 && runs(job).iter().all(|run| run.outcome == RunOutcome::Succeeded)
+        };
         let done = job.until("both have succeeded", ended).await;
         for (run, tenure) in runs(&done).iter().zip([&second, &first]) {
             let tick = run.scheduled_time.as_ref().expect("a tick").0;
@@ -73,8 +78,16 @@ fn on_request<'a>(scenario: &'a Scenario, name: &'static str, policy: &str) -> J
 }
 
 async fn ask(scenario: &Scenario, job: &Job<'_>, text: &str) {
-    job.until("somebody has looked", |job| job.status.as_ref().is_some_and(|status| status.observed_generation.is_some())).await;
-    scenario.must(&["annotate", &format!("sj/{}", job.name), "--overwrite", &format!("singletonjob.dev/run-requested-at={text}")]);
+    job.until("somebody has looked", |job| {
+        job.status.as_ref().is_some_and(|status| status.observed_generation.is_some())
+    })
+    .await;
+    scenario.must(&[
+        "annotate",
+        &format!("sj/{}", job.name),
+        "--overwrite",
+        &format!("singletonjob.dev/run-requested-at={text}"),
+    ]);
 }
 
 async fn until_runs(job: &Job<'_>, outcomes: &[RunOutcome]) {

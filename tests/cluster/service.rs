@@ -38,7 +38,8 @@ fn undisturbed(tenure: &Tenure) -> bool {
 }
 
 #[test]
-fn applied_one_of_it_runs_within_5_s_and_deleting_its_pod_hands_over_within_300_ms_and_kubectl_tells_the_story() {
+fn applied_one_of_it_runs_within_5_s_and_deleting_its_pod_hands_over_within_300_ms_and_kubectl_tells_the_story()
+ {
     with_operator("story", async |scenario| {
         let job = Job::service(scenario, "web").with(json!({"lease": null}));
         let applied = now();
@@ -63,7 +64,10 @@ fn applied_one_of_it_runs_within_5_s_and_deleting_its_pod_hands_over_within_300_
         sigterm(&ended);
         scenario.at_most("last to first instruction", second.first.saturating_sub(ended.last), HANDOVER);
         let takeover = job.await_takeover(second.token).await;
-        assert_eq!((takeover.reason, takeover.from.as_ref(), &takeover.to), (TakeoverReason::Drain, Some(&old), &second.pod));
+        assert_eq!(
+            (takeover.reason, takeover.from.as_ref(), &takeover.to),
+            (TakeoverReason::Drain, Some(&old), &second.pod)
+        );
         let gap = takeover.gap_milliseconds.and_then(|gap| u64::try_from(gap).ok()).expect("told");
         assert!(Duration::from_millis(gap) <= HANDOVER, "status tells a gap of {gap} ms");
         acquired_just_before(&second, takeover.acquire_time.as_ref().expect("told").0);
@@ -78,7 +82,10 @@ fn applied_one_of_it_runs_within_5_s_and_deleting_its_pod_hands_over_within_300_
             }
         };
         let (count, seconds) = timeout(SOON, measured).await.expect("the metrics tell of it");
-        assert!(seconds >= Duration::from_millis(gap).as_secs_f64() - 0.001, "{count} gaps of {seconds} s in all");
+        assert!(
+            seconds >= Duration::from_millis(gap).as_secs_f64() - 0.001,
+            "{count} gaps of {seconds} s in all"
+        );
         job.await_true(types::STANDBY_AVAILABLE).await;
         the_story_is_told(scenario, &job, &old, &second).await;
     });
@@ -88,14 +95,20 @@ fn applied_one_of_it_runs_within_5_s_and_deleting_its_pod_hands_over_within_300_
 fn acquired_just_before(tenure: &Tenure, acquired: Timestamp) {
     let first = Timestamp::now() - now().saturating_sub(tenure.first);
     let ahead = first.duration_since(acquired);
-    assert!(ahead.as_millis() >= -1 && ahead < SignedDuration::from_secs(2), "{ahead} from acquireTime to the first instruction");
+    assert!(
+        ahead.as_millis() >= -1 && ahead < SignedDuration::from_secs(2),
+        "{ahead} from acquireTime to the first instruction"
+    );
 }
 
 /// How many gaps between two holders the replicas have measured, and their sum in seconds.
 async fn gaps(scenario: &Scenario) -> (f64, f64) {
     let all = metrics(scenario).await;
     let sum = |name: &str| -> f64 {
-        let lines = all.iter().flat_map(|metrics| metrics.lines()).filter_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+        let lines = all
+            .iter()
+            .flat_map(|metrics| metrics.lines())
+            .filter_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
         lines.sum()
     };
     (sum("singletonjob_takeover_gap_seconds_count"), sum("singletonjob_takeover_gap_seconds_sum"))
@@ -108,17 +121,31 @@ async fn the_story_is_told(scenario: &Scenario, job: &Job<'_>, old: &str, second
     for part in ["LeaseAcquired", "TakeoverCompleted", "Drain", "held by", &second.pod, &token] {
         assert!(told.contains(part), "{part} is missing in: {told}");
     }
-    let active =
-        scenario.must(&["get", "pods", "--selector", "singletonjob.dev/name=web,singletonjob.dev/role=active", "--output", "name"]);
+    let active = scenario.must(&[
+        "get",
+        "pods",
+        "--selector",
+        "singletonjob.dev/name=web,singletonjob.dev/role=active",
+        "--output",
+        "name",
+    ]);
     assert_eq!(active.trim(), format!("pod/{}", second.pod));
-    let found = scenario.must(&["get", "sj", "--field-selector", &format!("status.lease.holder={}", second.pod), "--output", "name"]);
+    let found = scenario.must(&[
+        "get",
+        "sj",
+        "--field-selector",
+        &format!("status.lease.holder={}", second.pod),
+        "--output",
+        "name",
+    ]);
     assert_eq!(found.trim(), "singletonjob.singletonjob.dev/web");
 }
 
 #[test]
 fn renewals_cause_neither_reconciliations_nor_writes_of_status() {
     with_operator("quiet", async |scenario| {
-        let job = Job::service(scenario, "web").with(json!({"lease": {"leaseDurationSeconds": 30, "retryPeriodSeconds": 1}}));
+        let job = Job::service(scenario, "web")
+            .with(json!({"lease": {"leaseDurationSeconds": 30, "retryPeriodSeconds": 1}}));
         // By itself it looks again once in a lease, which is longer than all of this takes.
         job.pair().await;
         // What the last change of a pod still sets off.
@@ -133,7 +160,11 @@ fn renewals_cause_neither_reconciliations_nor_writes_of_status() {
             renewals > 8
         })
         .await;
-        assert_eq!(reconciliations(scenario).await, done, "reconciliations of this and every other SingletonJob there is");
+        assert_eq!(
+            reconciliations(scenario).await,
+            done,
+            "reconciliations of this and every other SingletonJob there is"
+        );
         assert_eq!(job.read().await.resource_version(), before.resource_version());
     });
 }
@@ -141,7 +172,10 @@ fn renewals_cause_neither_reconciliations_nor_writes_of_status() {
 /// By all replicas, ever.
 async fn reconciliations(scenario: &Scenario) -> u64 {
     let all = metrics(scenario).await;
-    let counts = all.iter().flat_map(|metrics| metrics.lines()).filter(|line| line.starts_with("controller_runtime_reconcile_total{"));
+    let counts = all
+        .iter()
+        .flat_map(|metrics| metrics.lines())
+        .filter(|line| line.starts_with("controller_runtime_reconcile_total{"));
     let sum = counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>();
     assert!(sum > 0, "it was reconciled at least once");
     sum
@@ -182,13 +216,16 @@ fn a_new_template_replaces_the_standby_first_then_hands_over_once_and_the_old_ac
         let job = Job::service(scenario, "web").labelled("old");
         let old = job.pair().await;
         let before = job.pods().await;
-        let standby = before.iter().map(ResourceExt::name_any).find(|name| *name != old.pod).expect("a standby");
-        let leaving = await_object::<Pod, _>(scenario.api(), &standby, "the old standby leaves", SOON, |pod| {
-            pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_some())
-        });
-        let asking = await_object::<Lease, _>(scenario.api(), "web", "a handover is asked for", SOON, |lease| {
-            lease.is_some_and(|lease| lease.annotations().contains_key(keys::HANDOVER))
-        });
+        let standby =
+            before.iter().map(ResourceExt::name_any).find(|name| *name != old.pod).expect("a standby");
+        let leaving =
+            await_object::<Pod, _>(scenario.api(), &standby, "the old standby leaves", SOON, |pod| {
+                pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_some())
+            });
+        let asking =
+            await_object::<Lease, _>(scenario.api(), "web", "a handover is asked for", SOON, |lease| {
+                lease.is_some_and(|lease| lease.annotations().contains_key(keys::HANDOVER))
+            });
         let job = job.labelled("new");
         assert!(job.apply().contains("configured"));
         let (left, asked) = tokio::join!(leaving, asking);
@@ -218,7 +255,8 @@ fn a_template_that_cannot_start_leaves_the_old_one_running_and_says_so() {
         let broken = job.container(json!({"image": "localhost/nowhere:1"}));
         broken.apply();
         let said = |job: &singletonjob::api::SingletonJob| {
-            condition(job, types::READY).is_some_and(|ready| ready.status == "True" && ready.message.contains("ErrImageNeverPull"))
+            condition(job, types::READY)
+                .is_some_and(|ready| ready.status == "True" && ready.message.contains("ErrImageNeverPull"))
         };
         let job = broken;
         job.until("the condition quotes the kubelet", said).await;
@@ -245,10 +283,13 @@ fn a_change_of_lease_timing_reaches_the_agents_and_restarts_nothing() {
         for seconds in [9, 5] {
             job = job.with(json!({"lease": {"leaseDurationSeconds": seconds}}));
             assert!(job.apply().contains("configured"));
-            let renewed = |lease: Option<&Lease>| lease.and_then(|lease| lease.spec.as_ref()?.lease_duration_seconds) == Some(seconds);
+            let renewed = |lease: Option<&Lease>| {
+                lease.and_then(|lease| lease.spec.as_ref()?.lease_duration_seconds) == Some(seconds)
+            };
             await_object(scenario.api(), job.name, "the holder renews by it", SOON, renewed).await;
             job.await_lease("status says so, and that nobody holds for longer", |lease| {
-                lease.lease_duration_seconds == Some(seconds) && lease.longest_lease_duration_seconds == Some(seconds)
+                lease.lease_duration_seconds == Some(seconds)
+                    && lease.longest_lease_duration_seconds == Some(seconds)
             })
             .await;
         }
@@ -271,15 +312,20 @@ fn suspended_it_stops_gracefully_and_resumed_it_runs_again() {
         let ended = job.tenure(tenure.token);
         sigterm(&ended);
         assert_eq!(ended.exit.map(|(code, _)| code), Some(143), "it came to its end by itself");
-        job.until("Ready tells why nothing runs", |job| condition(job, types::READY).is_some_and(|is| is.reason == reasons::SUSPENDED))
-            .await;
+        job.until("Ready tells why nothing runs", |job| {
+            condition(job, types::READY).is_some_and(|is| is.reason == reasons::SUSPENDED)
+        })
+        .await;
         nothing_starts(&job.records, 1, LEASE + SECOND).await;
         let job = job.with(json!({"suspend": false}));
         job.apply();
         let again = await_tenure(&job.records, 2, SOON).await;
         assert!(again.token > tenure.token);
         job.await_true(types::READY).await;
-        job.until("it is no longer suspended", |job| condition(job, types::SUSPENDED).is_some_and(|is| is.status == "False")).await;
+        job.until("it is no longer suspended", |job| {
+            condition(job, types::SUSPENDED).is_some_and(|is| is.status == "False")
+        })
+        .await;
     });
 }
 
@@ -290,12 +336,24 @@ fn kubectl_scale_adds_and_removes_standbys_and_stops_the_workload_at_0() {
         let tenure = job.pair().await;
         let scale = |replicas: u32| scenario.must(&["scale", "sj/web", &format!("--replicas={replicas}")]);
         scale(3);
-        job.until("three are ready", |job| job.status.as_ref().is_some_and(|status| status.ready_replicas == Some(3))).await;
+        job.until("three are ready", |job| {
+            job.status.as_ref().is_some_and(|status| status.ready_replicas == Some(3))
+        })
+        .await;
         scale(1);
         let left = job.await_pods("one is left", |pods| pods.len() == 1).await;
         assert_eq!(left[0].name_any(), tenure.pod, "the active one stays");
         assert!(undisturbed(&job.tenure(tenure.token)));
-        assert_eq!(scenario.must(&["get", "sj/web", "--subresource=scale", "--output", "jsonpath={.status.replicas}"]), "1");
+        assert_eq!(
+            scenario.must(&[
+                "get",
+                "sj/web",
+                "--subresource=scale",
+                "--output",
+                "jsonpath={.status.replicas}"
+            ]),
+            "1"
+        );
         scale(0);
         job.await_pods("none is left", <[Pod]>::is_empty).await;
         sigterm(&job.tenure(tenure.token));
@@ -306,7 +364,10 @@ fn kubectl_scale_adds_and_removes_standbys_and_stops_the_workload_at_0() {
         nothing_starts(&job.records, 1, SECOND * 2).await;
         scale(2);
         let again = await_tenure(&job.records, 2, SOON).await;
-        job.until("one is active, the other stands by", |job| roles(job) == [CandidateRole::Active, CandidateRole::Standby]).await;
+        job.until("one is active, the other stands by", |job| {
+            roles(job) == [CandidateRole::Active, CandidateRole::Standby]
+        })
+        .await;
         assert_eq!(lease(&job.read().await).and_then(|lease| lease.holder.clone()), Some(again.pod));
         for pod in job.pods().await {
             assert!(pod.labels().contains_key(labels::ROLE));
@@ -315,7 +376,8 @@ fn kubectl_scale_adds_and_removes_standbys_and_stops_the_workload_at_0() {
 }
 
 fn roles(job: &singletonjob::api::SingletonJob) -> Vec<CandidateRole> {
-    let mut roles: Vec<_> = job.status.iter().flat_map(|status| &status.candidates).map(|candidate| candidate.role).collect();
+    let mut roles: Vec<_> =
+        job.status.iter().flat_map(|status| &status.candidates).map(|candidate| candidate.role).collect();
     roles.sort_by_key(|role| *role != CandidateRole::Active);
     roles
 }

@@ -17,10 +17,13 @@ const NEARLY_ALL: Duration = Duration::from_millis(300);
 
 fn handovers() -> usize {
     let set = std::env::var("HANDOVERS").ok();
-    set.map_or(HANDOVERS, |number| number.parse().unwrap_or_else(|_| panic!("HANDOVERS={number} is not a number")))
+    set.map_or(HANDOVERS, |number| {
+        number.parse().unwrap_or_else(|_| panic!("HANDOVERS={number} is not a number"))
+    })
 }
 
-/// Of sorted values, the one that all but one in a hundred do not exceed; of fewer than a hundred, all but one: the worst says nothing of them.
+/// Of sorted values, the one that all but one in a hundred do not exceed; of fewer than a hundred, all but
+/// one: the worst says nothing of them.
 fn nearly_all(sorted: &[Duration]) -> Duration {
     sorted[sorted.len() - 1 - sorted.len().div_ceil(100)]
 }
@@ -32,12 +35,16 @@ fn hands_change_within_100_ms_mostly_and_within_300_ms_nearly_always() {
         job.apply();
         let mut holder = await_tenure(&job.records, 1, SOON).await;
         for number in 2..=handovers() + 1 {
-            job.until("a standby is ready", |job| job.status.as_ref().and_then(|status| status.ready_standbys) >= Some(2)).await;
+            job.until("a standby is ready", |job| {
+                job.status.as_ref().and_then(|status| status.ready_standbys) >= Some(2)
+            })
+            .await;
             job.delete_pod(&holder.pod);
             holder = await_tenure(&job.records, number, SOON).await;
         }
         let tenures = testimony(&job.records).tenures();
-        let mut gaps: Vec<_> = tenures.windows(2).map(|pair| pair[1].first.saturating_sub(pair[0].last)).collect();
+        let mut gaps: Vec<_> =
+            tenures.windows(2).map(|pair| pair[1].first.saturating_sub(pair[0].last)).collect();
         gaps.sort_unstable();
         scenario.at_most("last to first instruction, median", gaps[gaps.len() / 2], MEDIAN);
         scenario.at_most("last to first instruction, p99", nearly_all(&gaps), NEARLY_ALL);

@@ -43,9 +43,18 @@ fn a_job_is_ready_when_its_workload_is_and_not_because_its_pod_stood_by() {
         let job = Job::service(scenario, "web").container(ready_by("ready"));
         let tenure = job.pair().await;
         let unready = |pod: Option<&Pod>| pod.is_some_and(|pod| !is_ready(pod));
-        await_object::<Pod, _>(scenario.api(), &tenure.pod, "not ready, after one answer of sixty", ONE_PERIOD, unready).await;
+        await_object::<Pod, _>(
+            scenario.api(),
+            &tenure.pod,
+            "not ready, after one answer of sixty",
+            ONE_PERIOD,
+            unready,
+        )
+        .await;
         let status = job.until("the probe is named", |job| {
-            condition(job, types::READY).is_some_and(|ready| ready.message.contains("its workload has not become ready since it took over"))
+            condition(job, types::READY).is_some_and(|ready| {
+                ready.message.contains("its workload has not become ready since it took over")
+            })
         });
         assert!(is(&status.await, types::READY, "False"));
         nothing_starts(&job.records, 1, SECOND * 5).await;
@@ -74,7 +83,10 @@ fn a_rollout_keeps_the_old_pod_until_the_new_workload_is_ready() {
         assert_eq!((names.contains(&old.pod), names.len()), (true, 2), "{names:?}");
         let_be_ready(&job, "new");
         job.within(ONE_PERIOD, "ready", |job| is(job, types::READY, "True")).await;
-        job.await_pods("both are new", |pods| pods.len() == 2 && pods.iter().all(|pod| pod.name_any() != old.pod)).await;
+        job.await_pods("both are new", |pods| {
+            pods.len() == 2 && pods.iter().all(|pod| pod.name_any() != old.pod)
+        })
+        .await;
         nothing_starts(&job.records, 2, SECOND * 2).await;
     });
 }
@@ -87,7 +99,8 @@ fn a_new_template_that_crashes_before_it_is_ready_takes_over_once_and_the_old_on
         let old = job.pair().await;
         job.await_true(types::READY).await;
         let job = job.labelled("new").container(ready_by("new")).witness(&["--seconds", "15", "--exit", "3"]);
-        // By then the old pod stands by again: its container ended with the handover, and the kubelet starts it anew.
+        // By then the old pod stands by again: its container ended with the handover, and the kubelet starts
+        // it anew.
         job.apply();
         let back = await_tenure(&job.records, 3, SOON * 2).await;
         assert_eq!((back.label.as_str(), &back.pod), ("old", &old.pod));
@@ -121,6 +134,9 @@ fn a_new_template_that_is_not_ready_is_handed_back_once_where_that_is_the_policy
         job.apply();
         let better = await_tenure(&job.records, 4, SOON).await;
         assert_eq!(better.label, "better");
-        job.until("no longer stalled", |job| condition(job, types::STALLED).is_some_and(|stalled| stalled.status == "False")).await;
+        job.until("no longer stalled", |job| {
+            condition(job, types::STALLED).is_some_and(|stalled| stalled.status == "False")
+        })
+        .await;
     });
 }

@@ -1,11 +1,18 @@
-//! Whether something says all that an earlier version said, with the same types and the same values, whatever else it says.
+//! Whether something says all that an earlier version said, with the same types and the same values, whatever
+//! else it says.
 
 use serde_json::Value;
 
-/// What means something else since then, on purpose: version, file, path, and why an earlier reader is served all the same.
+/// What means something else since then, on purpose: version, file, path, and why an earlier reader is served
+/// all the same.
 const CHANGED: [(&str, &str, &str, &str); 6] = [
     ("0.0.0", "service/17-lease-lost", "/metadata/annotations/singletonjob.dev/progress/setbacks", LOSS),
-    ("0.0.0", "service/17-lease-lost", "/metadata/annotations/singletonjob.dev/progress/retryAfterSeconds", LOSS),
+    (
+        "0.0.0",
+        "service/17-lease-lost",
+        "/metadata/annotations/singletonjob.dev/progress/retryAfterSeconds",
+        LOSS,
+    ),
     ("0.0.0", "pod", "/metadata/labels/app.kubernetes.io/managed-by", LABELS),
     ("0.0.0", "pod", "/metadata/labels/app.kubernetes.io/name", LABELS),
     ("0.0.0", "pod", "/spec/containers/0/livenessProbe/timeoutSeconds", PATIENCE),
@@ -21,7 +28,9 @@ const PATIENCE: &str = "the kubelet waits for the startup probe's answer too, an
 /// Names what `today` lacks of `then`.
 pub fn only(version: &str, name: &str, then: &Value, today: &Value) {
     let known = |difference: &&String| {
-        !CHANGED.iter().any(|(of, file, path, _)| *of == version && *file == name && difference.starts_with(&format!("{path}: ")))
+        !CHANGED.iter().any(|(of, file, path, _)| {
+            *of == version && *file == name && difference.starts_with(&format!("{path}: "))
+        })
     };
     let all = differences(then, today);
     let unknown: Vec<_> = all.iter().filter(known).collect();
@@ -66,7 +75,9 @@ fn list(path: &str, then: &[Value], today: &[Value], found: &mut Vec<String>) {
 fn text(path: &str, then: &str, today: &str, found: &mut Vec<String>) {
     let json = |text: &str| serde_json::from_str::<Value>(text).ok();
     match (json(then), json(today)) {
-        (Some(then @ (Value::Object(_) | Value::Array(_))), Some(today)) => compare(path, &then, &today, found),
+        (Some(then @ (Value::Object(_) | Value::Array(_))), Some(today)) => {
+            compare(path, &then, &today, found);
+        }
         _ if then == today => {}
         _ => found.push(format!("{path}: {then:?}, and today {today:?}")),
     }

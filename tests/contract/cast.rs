@@ -1,4 +1,5 @@
-//! The controller and the candidates of a story, and the Lease between them. Nothing in here is random: the same story gives the same writes.
+//! The controller and the candidates of a story, and the Lease between them. Nothing in here is random: the
+//! same story gives the same writes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,7 +17,9 @@ use singletonjob::controller::plan::handover::Choice;
 use singletonjob::controller::plan::run_plan::RunPlan;
 use singletonjob::controller::plan::takeover::Creation;
 use singletonjob::lease::clock::{Moment, Now};
-use singletonjob::lease::elector::{Answer, Candidate, Elector, Fact, Input, Order, Output, Remains, Source, Write};
+use singletonjob::lease::elector::{
+    Answer, Candidate, Elector, Fact, Input, Order, Output, Remains, Source, Write,
+};
 use singletonjob::lease::identity::{Identity, Version};
 use singletonjob::lease::notes::{Exit, Handover, Reason};
 use singletonjob::lease::record::Record;
@@ -28,7 +31,8 @@ pub type Shelf<'a> = &'a mut dyn FnMut(&str, Lease) -> Lease;
 const JOB_UID: &str = "5f0c2f6e-0b1a-4b43-9d2f-3f1c8e7a6d51";
 
 fn job(spec: &Value) -> SingletonJob {
-    let mut all = json!({"template": {"spec": {"containers": [{"name": "main", "command": ["/usr/bin/rollup"]}]}}});
+    let mut all =
+        json!({"template": {"spec": {"containers": [{"name": "main", "command": ["/usr/bin/rollup"]}]}}});
     all.as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
     let job = json!({
         "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob",
@@ -78,7 +82,11 @@ impl<'a> Stage<'a> {
 
     fn directives(&self, handover: Option<Handover>, line: Option<Vec<String>>) -> Directives {
         let there = self.lease.metadata.uid.is_some();
-        let seen = there.then(|| ObservedLease { object: self.lease.clone(), record: self.record(), observation: Observation::default() });
+        let seen = there.then(|| ObservedLease {
+            object: self.lease.clone(),
+            record: self.record(),
+            observation: Observation::default(),
+        });
         let observed = Observed { lease: seen, ..Observed::default() };
         let timing = plan::policy::timing(&self.job).expect("it fits");
         let run = RunPlan::noted(&self.job, &observed);
@@ -95,7 +103,9 @@ impl<'a> Stage<'a> {
     /// It was deleted under its holder.
     pub fn makes_again(&mut self, name: &str) {
         let holder = self.record().holder.expect("held");
-        self.remembers(&json!({"lastHolderIdentity": holder, "fencingToken": self.lease.metadata.resource_version}));
+        self.remembers(
+            &json!({"lastHolderIdentity": holder, "fencingToken": self.lease.metadata.resource_version}),
+        );
         self.lease = Lease::default();
         let creation = Creation::Again { holder, longest_lease: Duration::from_secs(15) };
         self.store(name, build::new(&self.job, &creation, &self.directives(None, None)));
@@ -155,7 +165,12 @@ impl Agent {
             warnings: Vec::new(),
             clock_source: None,
         };
-        Self { elector: Elector::new(candidate.clone(), stage.now()), candidate, token: None, orders: Vec::new() }
+        Self {
+            elector: Elector::new(candidate.clone(), stage.now()),
+            candidate,
+            token: None,
+            orders: Vec::new(),
+        }
     }
 
     /// One step, with every read answered at once; the write that came of it.
@@ -164,7 +179,9 @@ impl Agent {
         while let Some(input) = inputs.pop_front() {
             for output in self.elector.step(stage.now(), input) {
                 match output {
-                    Output::Read { .. } => inputs.push_back(Input::Saw(Box::new(stage.record()), Source::Read)),
+                    Output::Read { .. } => {
+                        inputs.push_back(Input::Saw(Box::new(stage.record()), Source::Read));
+                    }
                     Output::Put { attempt, write, .. } => put = Some((attempt, *write)),
                     Output::Order(order) => self.orders.push(order),
                 }
@@ -174,7 +191,8 @@ impl Agent {
     }
 
     fn writes(&mut self, stage: &mut Stage<'_>, name: &str, input: Input) {
-        let (attempt, write) = self.told(stage, input).unwrap_or_else(|| panic!("{}/{name} is not written", stage.story));
+        let (attempt, write) =
+            self.told(stage, input).unwrap_or_else(|| panic!("{}/{name} is not written", stage.story));
         stage.store(name, store::overlay(&stage.lease, &write));
         let answer = Answer::Stored(Box::new(stage.record()));
         assert!(self.told(stage, Input::Answered { attempt, answer }).is_none());
@@ -190,7 +208,12 @@ impl Agent {
         self.looks(stage);
         stage.pass(1000);
         self.writes(stage, name, Input::Told(Fact::Lateness(Duration::ZERO)));
-        assert!(self.orders.iter().any(|order| matches!(order, Order::Start(_))), "{}/{name}: {:?}", stage.story, self.orders);
+        assert!(
+            self.orders.iter().any(|order| matches!(order, Order::Start(_))),
+            "{}/{name}: {:?}",
+            stage.story,
+            self.orders
+        );
         self.token = Some(stage.record().version);
     }
 
@@ -206,8 +229,15 @@ impl Agent {
     /// And that is lost on its way: these stories are older than the agents that say so.
     fn says_at_most_that_it_stops(&mut self, stage: &Stage<'_>, input: Input) {
         if let Some((attempt, write)) = self.told(stage, input) {
-            assert!(write.health.is_some_and(|health| health.stopping.is_some()), "{}: nothing is to be written", stage.story);
-            assert!(self.told(stage, Input::Answered { attempt, answer: Answer::Unknown("lost".to_owned()) }).is_none());
+            assert!(
+                write.health.is_some_and(|health| health.stopping.is_some()),
+                "{}: nothing is to be written",
+                stage.story
+            );
+            assert!(
+                self.told(stage, Input::Answered { attempt, answer: Answer::Unknown("lost".to_owned()) })
+                    .is_none()
+            );
         }
     }
 
@@ -227,7 +257,12 @@ impl Agent {
         self.is_told(stage, Fact::WorkloadEnded(exit));
         assert_eq!(self.orders.last(), Some(&Order::Kill), "{}/{name}", stage.story);
         self.writes(stage, name, Input::Told(Fact::TreeEmpty));
-        assert!(matches!(self.orders.last(), Some(Order::Exit(_))), "{}/{name}: {:?}", stage.story, self.orders);
+        assert!(
+            matches!(self.orders.last(), Some(Order::Exit(_))),
+            "{}/{name}: {:?}",
+            stage.story,
+            self.orders
+        );
     }
 
     pub fn stops(&mut self, stage: &mut Stage<'_>, name: &str) {
@@ -241,7 +276,10 @@ impl Agent {
             stage.pass(500);
             let mut put = self.told(stage, Input::Tick);
             while let Some((attempt, _)) = put {
-                put = self.told(stage, Input::Answered { attempt, answer: Answer::Unknown("no answer".to_owned()) });
+                put = self.told(
+                    stage,
+                    Input::Answered { attempt, answer: Answer::Unknown("no answer".to_owned()) },
+                );
             }
         }
     }
@@ -256,10 +294,18 @@ impl Agent {
     /// For so long and not longer: then it would take the Lease, which is not stored.
     pub fn waits(&mut self, stage: &mut Stage<'_>, seconds: u64) {
         for _ in 0..seconds {
-            assert!(self.told(stage, Input::Tick).is_none(), "{}: it does not wait for {seconds} s", stage.story);
+            assert!(
+                self.told(stage, Input::Tick).is_none(),
+                "{}: it does not wait for {seconds} s",
+                stage.story
+            );
             stage.pass(1000);
         }
-        assert!(self.told(stage, Input::Tick).is_some(), "{}: it waits for longer than {seconds} s", stage.story);
+        assert!(
+            self.told(stage, Input::Tick).is_some(),
+            "{}: it waits for longer than {seconds} s",
+            stage.story
+        );
     }
 
     pub fn takes_nothing(&mut self, stage: &mut Stage<'_>) {

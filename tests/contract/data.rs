@@ -16,7 +16,8 @@ fn root() -> PathBuf {
 /// Where there are none.
 pub fn versions() -> Vec<String> {
     let folders = fs::read_dir(root()).expect("readable").flatten().filter(|entry| entry.path().is_dir());
-    let mut versions: Vec<_> = folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut versions: Vec<_> =
+        folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     versions.sort();
     assert!(!versions.is_empty(), "nothing was kept: this test would prove nothing");
     versions
@@ -33,7 +34,8 @@ pub fn of(version: &str) -> BTreeMap<String, Value> {
         } else {
             let name = path.strip_prefix(&folder).expect("below it").with_extension("");
             let text = fs::read_to_string(&path).expect("readable");
-            let value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let value =
+                serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             found.insert(name.to_string_lossy().into_owned(), value);
         }
     }

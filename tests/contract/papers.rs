@@ -45,12 +45,14 @@ fn candidate() -> Value {
     let agent = Agent { image: "ghcr.io/singletonjob/singletonjob:any".to_owned(), ..Agent::default() };
     let pod = pod::candidate(&job(), 3, &names::template_hash(&job().spec), &agent);
     let pod = serde_json::to_value(pod).expect("plain data");
-    let metadata = ["name", "namespace", "labels", "ownerReferences"].map(|key| (key, pod["metadata"][key].clone()));
+    let metadata =
+        ["name", "namespace", "labels", "ownerReferences"].map(|key| (key, pod["metadata"][key].clone()));
     let container = gated(&pod);
     let seen = ["name", "command", "env", "volumeMounts", "livenessProbe", "readinessProbe", "lifecycle"];
     let container: BTreeMap<_, _> = seen.into_iter().map(|key| (key, container[key].clone())).collect();
     let installer = &pod["spec"]["initContainers"][0];
-    let installer: BTreeMap<_, _> = ["name", "command", "volumeMounts"].into_iter().map(|key| (key, installer[key].clone())).collect();
+    let installer: BTreeMap<_, _> =
+        ["name", "command", "volumeMounts"].into_iter().map(|key| (key, installer[key].clone())).collect();
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": BTreeMap::from(metadata),
         "spec": {"containers": [container], "initContainers": [installer], "volumes": pod["spec"]["volumes"]},
@@ -64,15 +66,26 @@ pub fn gated(pod: &Value) -> Value {
 
 /// As the kubelet fills it in.
 pub fn environment(gated: &Value) -> BTreeMap<String, String> {
-    let filled = |variable: &Value| variable["value"].as_str().unwrap_or("filled-in-by-the-kubelet").to_owned();
+    let filled =
+        |variable: &Value| variable["value"].as_str().unwrap_or("filled-in-by-the-kubelet").to_owned();
     let variables = gated["env"].as_array().expect("a list");
-    variables.iter().map(|variable| (variable["name"].as_str().expect("a name").to_owned(), filled(variable))).collect()
+    variables
+        .iter()
+        .map(|variable| (variable["name"].as_str().expect("a name").to_owned(), filled(variable)))
+        .collect()
 }
 
 /// The arguments of every call of the agent in that container.
 pub fn calls_of_the_agent(gated: &Value) -> Vec<Vec<String>> {
-    let calls = ["/command", "/livenessProbe/exec/command", "/readinessProbe/exec/command", "/lifecycle/preStop/exec/command"];
-    let words = |call: &str| serde_json::from_value::<Vec<String>>(gated.pointer(call).expect("there").clone()).expect("words");
+    let calls = [
+        "/command",
+        "/livenessProbe/exec/command",
+        "/readinessProbe/exec/command",
+        "/lifecycle/preStop/exec/command",
+    ];
+    let words = |call: &str| {
+        serde_json::from_value::<Vec<String>>(gated.pointer(call).expect("there").clone()).expect("words")
+    };
     let calls: Vec<_> = calls.into_iter().map(words).collect();
     assert!(calls.iter().all(|words| words[0] == paths::AGENT), "{calls:?}");
     calls.into_iter().map(|words| words[1..].to_vec()).collect()
@@ -91,7 +104,12 @@ fn standings() -> Value {
         scheduled_time: None,
         trouble: Some("reading lease billing/rollup at https://10.0.0.1:443: Connection refused".to_owned()),
     };
-    let standby = Standing { role: Role::Standby, holder: Some(Identity::new("rollup-2", "77aa", 9)), trouble: None, ..pending.clone() };
+    let standby = Standing {
+        role: Role::Standby,
+        holder: Some(Identity::new("rollup-2", "77aa", 9)),
+        trouble: None,
+        ..pending.clone()
+    };
     let active = Standing {
         role: Role::Active,
         holder: Some(me),
@@ -106,8 +124,23 @@ fn standings() -> Value {
 }
 
 fn all_names() -> Value {
-    let by_agents = [environment::FENCING_TOKEN, environment::RUN, environment::ATTEMPT, environment::NAME, environment::NAMESPACE];
-    let notes = [keys::POLICY, keys::RUN, keys::HANDOVER, keys::SUCCESSION, keys::PROGRESS, keys::RELEASED, keys::FINISHED, keys::HEALTH];
+    let by_agents = [
+        environment::FENCING_TOKEN,
+        environment::RUN,
+        environment::ATTEMPT,
+        environment::NAME,
+        environment::NAMESPACE,
+    ];
+    let notes = [
+        keys::POLICY,
+        keys::RUN,
+        keys::HANDOVER,
+        keys::SUCCESSION,
+        keys::PROGRESS,
+        keys::RELEASED,
+        keys::FINISHED,
+        keys::HEALTH,
+    ];
     let rights: BTreeMap<_, _> = rbac::VERBS.into_iter().map(|verb| (verb, "granted")).collect();
     json!({
         "labels": {

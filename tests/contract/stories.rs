@@ -1,6 +1,7 @@
 //! Stories in which every kind of note is written at default settings.
 //!
-//! What was kept is compared write by write: a story is not changed any more once a version was kept with it. What is new goes into a new one.
+//! What was kept is compared write by write: a story is not changed any more once a version was kept with it.
+//! What is new goes into a new one.
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ const CUT_SHORT: &str = "cut-short";
 
 /// Whether what is kept under `name` is part of a story.
 pub fn is_told(name: &str) -> bool {
-    name.split_once('/').is_some_and(|(story, _)| [SERVICE, ONE_SHOT, LIMIT, TIMING, CUT_SHORT].contains(&story))
+    name.split_once('/')
+        .is_some_and(|(story, _)| [SERVICE, ONE_SHOT, LIMIT, TIMING, CUT_SHORT].contains(&story))
 }
 
 pub fn play_all(shelf: Shelf<'_>) {

@@ -49,7 +49,8 @@ pub struct Bench {
 fn define(control_plane: &ControlPlane) {
     static DEFINING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = DEFINING.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_served = || control_plane.kubectl(&["get", "singletonjobs", "--all-namespaces"], "").status.success();
+    let is_served =
+        || control_plane.kubectl(&["get", "singletonjobs", "--all-namespaces"], "").status.success();
     if is_served() {
         return;
     }
@@ -78,7 +79,8 @@ impl Bench {
         Self::on(ControlPlane::shared(), namespace).await
     }
 
-    /// On an API server of its own: the controllers of other tests look after every namespace, and so would this one.
+    /// On an API server of its own: the controllers of other tests look after every namespace, and so would
+    /// this one.
     pub async fn alone(namespace: &'static str) -> Self {
         Self::on(Arc::new(ControlPlane::start()), namespace).await
     }
@@ -91,7 +93,10 @@ impl Bench {
         Api::all(client.clone()).create(&PostParams::default(), &created).await.expect("a namespace");
         // No controller manager makes it here, and pods are not admitted without it.
         let account = ServiceAccount { metadata: named("default"), ..ServiceAccount::default() };
-        Api::namespaced(client.clone(), namespace).create(&PostParams::default(), &account).await.expect("a service account");
+        Api::namespaced(client.clone(), namespace)
+            .create(&PostParams::default(), &account)
+            .await
+            .expect("a service account");
         let telemetry = Arc::new(Telemetry::default());
         let controller = start(&client, &telemetry);
         Self { client, namespace, telemetry, controller, control_plane }
@@ -107,7 +112,10 @@ impl Bench {
     /// All objects of one kind in the namespace.
     pub async fn all<K>(&self) -> Vec<K>
     where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
     {
         self.api::<K>().list(&ListParams::default()).await.expect("an answer").items
     }
@@ -129,7 +137,12 @@ impl Bench {
     }
 
     /// Waits until the SingletonJob is as `wanted`.
-    pub async fn until(&self, name: &str, what: &str, wanted: impl Fn(&SingletonJob) -> bool) -> SingletonJob {
+    pub async fn until(
+        &self,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&SingletonJob) -> bool,
+    ) -> SingletonJob {
         let started = Instant::now();
         loop {
             let job = self.job(name).await;
@@ -142,7 +155,10 @@ impl Bench {
     }
 
     pub async fn settled(&self, name: &str, replicas: i32) -> SingletonJob {
-        self.until(name, "settled", |job| job.status.as_ref().is_some_and(|status| status.replicas == Some(replicas))).await
+        self.until(name, "settled", |job| {
+            job.status.as_ref().is_some_and(|status| status.replicas == Some(replicas))
+        })
+        .await
     }
 
     /// resourceVersions of everything that was made.
@@ -171,12 +187,14 @@ impl Bench {
         let now = MicroTime(Timestamp::now());
         let spec = lease.spec.get_or_insert_default();
         if acquire {
-            spec.holder_identity = Some(Identity::new(&pod.name_any(), &pod.uid().expect("stored"), 7).to_string());
+            spec.holder_identity =
+                Some(Identity::new(&pod.name_any(), &pod.uid().expect("stored"), 7).to_string());
             spec.acquire_time = Some(now.clone());
             spec.lease_transitions = Some(1);
         }
         spec.renew_time = Some(now);
-        let params = PostParams { field_manager: Some(field_managers::AGENT.to_owned()), ..PostParams::default() };
+        let params =
+            PostParams { field_manager: Some(field_managers::AGENT.to_owned()), ..PostParams::default() };
         leases.replace(name, &params, &lease).await
     }
 
@@ -185,7 +203,8 @@ impl Bench {
         progress["uid"] = json!(self.job(name).await.uid());
         let leases: Api<Lease> = self.api();
         let patch = json!({"metadata": {"annotations": {keys::PROGRESS: progress.to_string()}}});
-        let params = PatchParams { field_manager: Some(field_managers::AGENT.to_owned()), ..PatchParams::default() };
+        let params =
+            PatchParams { field_manager: Some(field_managers::AGENT.to_owned()), ..PatchParams::default() };
         leases.patch(name, &params, &Patch::Merge(patch)).await.expect("stored");
     }
 
@@ -198,11 +217,17 @@ impl Bench {
     /// A SingletonJob under `policy` whose holder has fallen silent, as status says; the holder's pod.
     pub async fn silent(&self, name: &str, policy: &str) -> Pod {
         let takeover = json!({"unreachableHolder": {"policy": policy}});
-        self.apply(name, json!({"completionPolicy": "Never", "lease": {"leaseDurationSeconds": 3}, "takeover": takeover})).await;
+        self.apply(
+            name,
+            json!({"completionPolicy": "Never", "lease": {"leaseDurationSeconds": 3}, "takeover": takeover}),
+        )
+        .await;
         self.settled(name, 2).await;
         let pod = self.api::<Pod>().get(&format!("{name}-1")).await.expect("there");
         self.hold(name, &pod, true).await;
-        let blocked = |job: &SingletonJob| job.status.as_ref().is_some_and(|status| is_true(&status.conditions, types::TAKEOVER_BLOCKED));
+        let blocked = |job: &SingletonJob| {
+            job.status.as_ref().is_some_and(|status| is_true(&status.conditions, types::TAKEOVER_BLOCKED))
+        };
         self.until(name, "blocked", blocked).await;
         assert!(!self.record(name).await.is_cleared());
         pod
@@ -219,22 +244,37 @@ impl Bench {
             assert!(started.elapsed() < PATIENCE, "not cleared: {:#?}", self.job(name).await.status);
             sleep(Duration::from_millis(50)).await;
         }
-        let free = |job: &SingletonJob| job.status.as_ref().is_some_and(|status| !is_true(&status.conditions, types::TAKEOVER_BLOCKED));
+        let free = |job: &SingletonJob| {
+            job.status.as_ref().is_some_and(|status| !is_true(&status.conditions, types::TAKEOVER_BLOCKED))
+        };
         self.until(name, "free to be taken", free).await;
     }
 
     /// Plays the scheduler and the kubelet: `pod` is ready on a node of its own in this zone.
     pub async fn place(&self, pod: &Pod, zone: &str) {
         let (name, node) = (pod.name_any(), format!("{}-{zone}", self.namespace));
-        let object = serde_json::from_value(json!({"metadata": {"name": node, "labels": {"zone": zone}}})).expect("a Node");
-        Api::<Node>::all(self.client.clone()).create(&PostParams::default(), &object).await.expect("a new node");
+        let object = serde_json::from_value(json!({"metadata": {"name": node, "labels": {"zone": zone}}}))
+            .expect("a Node");
+        Api::<Node>::all(self.client.clone())
+            .create(&PostParams::default(), &object)
+            .await
+            .expect("a new node");
         bind(pod, &node);
-        let ready = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
-        self.api::<Pod>().patch_status(&name, &PatchParams::default(), &Patch::Merge(ready)).await.expect("ready");
+        let ready =
+            json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+        self.api::<Pod>()
+            .patch_status(&name, &PatchParams::default(), &Patch::Merge(ready))
+            .await
+            .expect("ready");
     }
 
     pub fn reconciles(&self) -> String {
-        self.telemetry.metrics.encode().lines().filter(|line| line.starts_with("controller_runtime_reconcile_total")).collect()
+        self.telemetry
+            .metrics
+            .encode()
+            .lines()
+            .filter(|line| line.starts_with("controller_runtime_reconcile_total"))
+            .collect()
     }
 }
 
@@ -242,8 +282,10 @@ impl Bench {
 pub fn bind(pod: &Pod, node: &str) {
     let (namespace, name) = (pod.namespace().expect("stored"), pod.name_any());
     let target = json!({"apiVersion": "v1", "kind": "Node", "name": node});
-    let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target});
+    let binding =
+        json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target});
     let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/binding");
-    let output = ControlPlane::shared().kubectl(&["create", "--raw", &path, "--filename", "-"], &binding.to_string());
+    let output =
+        ControlPlane::shared().kubectl(&["create", "--raw", &path, "--filename", "-"], &binding.to_string());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -22,7 +22,8 @@ impl Bench {
         let started = Instant::now();
         loop {
             let events = self.all::<Event>().await;
-            let is_one = |event: &Event| event.reason.as_deref() == Some(reason) && event.count == Some(count);
+            let is_one =
+                |event: &Event| event.reason.as_deref() == Some(reason) && event.count == Some(count);
             if let Some(event) = events.into_iter().find(is_one) {
                 return event;
             }
@@ -40,7 +41,16 @@ impl Bench {
     /// Names and times, as `kubectl get events --sort-by=.lastTimestamp` has them.
     fn sorted(&self) -> Vec<(String, String)> {
         let columns = "custom-columns=NAME:.metadata.name,LAST:.lastTimestamp";
-        let arguments = ["get", "events", "--sort-by=.lastTimestamp", "--no-headers", "--output", columns, "--namespace", self.namespace];
+        let arguments = [
+            "get",
+            "events",
+            "--sort-by=.lastTimestamp",
+            "--no-headers",
+            "--output",
+            columns,
+            "--namespace",
+            self.namespace,
+        ];
         let output = self.control_plane.kubectl(&arguments, "");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let lines = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -58,8 +68,14 @@ async fn an_event_says_when_by_whom_and_how_often() {
     let first = bench.told(RESTORED, 1).await;
     assert_eq!(first.reporting_component.as_deref(), Some("singletonjob.dev/controller"));
     assert_eq!(first.reporting_instance.as_deref(), Some("controller-0"));
-    assert_eq!((first.type_.as_deref(), first.involved_object.name.as_deref()), (Some("Warning"), Some("web")));
-    assert!(first.event_time.is_some() && first.first_timestamp.is_some() && first.last_timestamp.is_some(), "{first:#?}");
+    assert_eq!(
+        (first.type_.as_deref(), first.involved_object.name.as_deref()),
+        (Some("Warning"), Some("web"))
+    );
+    assert!(
+        first.event_time.is_some() && first.first_timestamp.is_some() && first.last_timestamp.is_some(),
+        "{first:#?}"
+    );
     assert_eq!(first.series, None);
     sleep(NEXT_SECOND).await;
     bench.lose_label("web").await;
@@ -70,7 +86,10 @@ async fn an_event_says_when_by_whom_and_how_often() {
     );
     assert!(again.last_timestamp > first.last_timestamp);
     let series = again.series.expect("it counts");
-    assert!(series.count == Some(2) && series.last_observed_time.map(|time| time.0) > first.event_time.map(|time| time.0));
+    assert!(
+        series.count == Some(2)
+            && series.last_observed_time.map(|time| time.0) > first.event_time.map(|time| time.0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,7 +22,10 @@ async fn a_limit_range_with_a_minimum_and_a_maximum_admits_the_installer() {
     strict::limit(&bench.control_plane, bench.namespace);
     let mut small = strict::admitted();
     small["containers"][0]["resources"]["requests"]["cpu"] = json!("10m");
-    assert!(strict::refused(&bench.control_plane, bench.namespace, &small).contains("minimum cpu usage per Container is 20m"));
+    assert!(
+        strict::refused(&bench.control_plane, bench.namespace, &small)
+            .contains("minimum cpu usage per Container is 20m")
+    );
     bench.apply("web", service()).await;
     bench.settled("web", 2).await;
     assert!(bench.pods().await.iter().all(has_installer));

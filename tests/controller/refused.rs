@@ -24,7 +24,8 @@ fn conditions(job: &SingletonJob) -> &[Condition] {
 }
 
 fn says(job: &SingletonJob, type_: &str, reason: &str) -> bool {
-    find_condition(conditions(job), type_).is_some_and(|condition| condition.status == "True" && condition.reason == reason)
+    find_condition(conditions(job), type_)
+        .is_some_and(|condition| condition.status == "True" && condition.reason == reason)
 }
 
 fn is_ready_for(job: &SingletonJob, reason: &str) -> bool {
@@ -35,23 +36,35 @@ impl Bench {
     /// As the quota controller leaves it.
     async fn allow_pods(&self, many: &str) {
         let quota: ResourceQuota =
-            serde_json::from_value(json!({"metadata": {"name": "few"}, "spec": {"hard": {"pods": many}}})).expect("a quota");
+            serde_json::from_value(json!({"metadata": {"name": "few"}, "spec": {"hard": {"pods": many}}}))
+                .expect("a quota");
         let quotas: Api<ResourceQuota> = self.api();
         let applied = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": quota.spec});
-        quotas.patch("few", &PatchParams::apply("user").force(), &Patch::Apply(applied)).await.expect("stored");
+        quotas
+            .patch("few", &PatchParams::apply("user").force(), &Patch::Apply(applied))
+            .await
+            .expect("stored");
         let status = json!({"status": {"hard": {"pods": many}, "used": {"pods": "0"}}});
         quotas.patch_status("few", &PatchParams::default(), &Patch::Merge(status)).await.expect("stored");
     }
 
     /// Refuses to have objects like `probe` made or changed in this namespace, from when this returns.
     async fn refuse(&self, name: &str, resource: &str, probe: Value) {
-        let group = probe["apiVersion"].as_str().and_then(|version| version.split('/').next()).expect("a group");
+        let group =
+            probe["apiVersion"].as_str().and_then(|version| version.split('/').next()).expect("a group");
         let create = ["create", "--namespace", self.namespace, "--dry-run=server", "--filename", "-"];
         self.deny(name, &["CREATE", "UPDATE"], (group, resource), (&create, &probe.to_string())).await;
     }
 
-    /// Refuses what `operations` does to objects of this kind in this namespace, from when this returns: then kubectl cannot `try_out` either.
-    pub async fn deny(&self, name: &str, operations: &[&str], (group, resource): (&str, &str), try_out: (&[&str], &str)) {
+    /// Refuses what `operations` does to objects of this kind in this namespace, from when this returns: then
+    /// kubectl cannot `try_out` either.
+    pub async fn deny(
+        &self,
+        name: &str,
+        operations: &[&str],
+        (group, resource): (&str, &str),
+        try_out: (&[&str], &str),
+    ) {
         let rule = json!({"apiGroups": [group], "apiVersions": ["*"], "operations": operations, "resources": [resource]});
         let validation = json!({"expression": "false", "message": format!("no {resource} here")});
         let policy = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},
@@ -107,7 +120,10 @@ impl Bench {
 
     async fn touch(&self, name: &str) {
         let patch = json!({"metadata": {"annotations": {"touched": "yes"}}});
-        self.api::<SingletonJob>().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("stored");
+        self.api::<SingletonJob>()
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .expect("stored");
     }
 
     async fn events(&self, reason: &str) -> usize {
@@ -133,7 +149,10 @@ async fn a_refused_pod_is_asked_for_once_and_uses_up_no_number() {
     bench.allow_pods("9").await;
     bench.touch("web").await;
     bench.settled("web", 3).await;
-    assert_eq!(bench.pods().await.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), ["web-1", "web-2", "web-3"]);
+    assert_eq!(
+        bench.pods().await.iter().map(ResourceExt::name_any).collect::<Vec<_>>(),
+        ["web-1", "web-2", "web-3"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,7 +162,8 @@ async fn pods_that_no_retry_makes_acceptable_are_each_quoted() {
     let limits: LimitRange = serde_json::from_value(limits).expect("a LimitRange");
     bench.api().create(&PostParams::default(), &limits).await.expect("stored");
     let resources = json!({"limits": {"memory": "64Mi"}});
-    let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"], "resources": resources});
+    let container =
+        json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"], "resources": resources});
     let with = |extra: Value| {
         let mut spec = json!({"containers": [container]});
         spec.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
@@ -151,9 +171,13 @@ async fn pods_that_no_retry_makes_acceptable_are_each_quoted() {
     };
     bench.apply("large", with(json!({}))).await;
     bench.apply("nobody", with(json!({"serviceAccountName": "nobody"}))).await;
-    for (job, words) in [("large", "maximum memory usage per Container is 1Mi"), ("nobody", "serviceaccount \"nobody\" not found")] {
+    for (job, words) in [
+        ("large", "maximum memory usage per Container is 1Mi"),
+        ("nobody", "serviceaccount \"nobody\" not found"),
+    ] {
         let quotes = |job: &SingletonJob| {
-            find_condition(conditions(job), types::STANDBY_AVAILABLE).is_some_and(|standby| standby.message.contains(words))
+            find_condition(conditions(job), types::STANDBY_AVAILABLE)
+                .is_some_and(|standby| standby.message.contains(words))
         };
         bench.until(job, words, quotes).await;
     }
@@ -163,7 +187,8 @@ async fn pods_that_no_retry_makes_acceptable_are_each_quoted() {
 /// Its probe, which is the agent's business in the pods that are made, names no port.
 fn with_port(port: u32, suspend: bool) -> Value {
     let probe = json!({"httpGet": {"path": "/", "port": port}});
-    let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"], "livenessProbe": probe});
+    let container =
+        json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"], "livenessProbe": probe});
     json!({"completionPolicy": "Never", "suspend": suspend, "template": {"spec": {"containers": [container]}}})
 }
 
@@ -174,12 +199,22 @@ async fn a_template_that_no_job_could_have_stalls_the_singletonjob_in_the_api_se
     bench.apply("later", with_port(70_000, true)).await;
     for name in ["web", "later"] {
         let job = bench.until(name, "stalled", |job| says(job, types::STALLED, "InvalidTemplate")).await;
-        let stalled = find_condition(&job.status.expect("a status").conditions, types::STALLED).expect("just seen").message.clone();
-        assert!(stalled.contains("livenessProbe.httpGet.port") && stalled.contains("correct spec.template"), "{stalled}");
+        let stalled = find_condition(&job.status.expect("a status").conditions, types::STALLED)
+            .expect("just seen")
+            .message
+            .clone();
+        assert!(
+            stalled.contains("livenessProbe.httpGet.port") && stalled.contains("correct spec.template"),
+            "{stalled}"
+        );
     }
     sleep(QUIET).await;
     assert_eq!((bench.pods().await.len(), bench.asked_to_make("pods"), bench.asked_to_validate()), (0, 0, 2));
-    assert_eq!((bench.events("InvalidTemplate").await, bench.events("StandbyUnavailable").await), (2, 0), "each is told once");
+    assert_eq!(
+        (bench.events("InvalidTemplate").await, bench.events("StandbyUnavailable").await),
+        (2, 0),
+        "each is told once"
+    );
     // It would be validated again while others are counted.
     bench.api::<SingletonJob>().delete("later", &DeleteParams::default()).await.expect("deleted");
     bench.apply("web", with_port(8080, false)).await;
@@ -206,21 +241,31 @@ async fn an_invalid_template_stalls_a_job_within_two_seconds() {
     bench.apply("web", with_port(70_000, false)).await;
     let job = bench.until("web", "stalled", |job| says(job, types::STALLED, "InvalidTemplate")).await;
     let stalled = find_condition(conditions(&job), types::STALLED).expect("just seen");
-    let took = stalled.last_transition_time.0.duration_since(job.metadata.creation_timestamp.as_ref().expect("stored").0);
+    let took = stalled
+        .last_transition_time
+        .0
+        .duration_since(job.metadata.creation_timestamp.as_ref().expect("stored").0);
     assert!(took.as_secs().unsigned_abs() <= most, "{took}, in whole seconds");
-    assert!(stalled.message.contains("must be between 1 and 65535"), "the API server's words: {}", stalled.message);
+    assert!(
+        stalled.message.contains("must be between 1 and 65535"),
+        "the API server's words: {}",
+        stalled.message
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_invalid_template_of_a_schedule_or_behind_another_objects_name_makes_no_pod() {
     let bench = Bench::alone("invalid-later").await;
     let probe = json!({"tcpSocket": {"port": 70_000}});
-    let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"], "livenessProbe": probe});
+    let container =
+        json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"], "livenessProbe": probe});
     let template = json!({"spec": {"containers": [container]}});
     bench.apply("nightly", json!({"schedule": {"cron": "0 0 1 1 *"}, "template": template})).await;
     bench.until("nightly", "stalled", |job| says(job, types::STALLED, "InvalidTemplate")).await;
     let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "web"}});
-    let output = bench.control_plane.kubectl(&["create", "--namespace", bench.namespace, "--filename", "-"], &lease.to_string());
+    let output = bench
+        .control_plane
+        .kubectl(&["create", "--namespace", bench.namespace, "--filename", "-"], &lease.to_string());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     bench.apply("web", json!({"completionPolicy": "Never", "template": template})).await;
     bench.until("web", "stalled", |job| says(job, types::STALLED, "ForeignObject")).await;
@@ -234,10 +279,17 @@ async fn an_invalid_template_of_a_schedule_or_behind_another_objects_name_makes_
 async fn what_a_limit_range_admits_of_the_workload_it_admits_of_the_installer() {
     let bench = Bench::new("ratio").await;
     let limits = json!({"metadata": {"name": "ratio"}, "spec": {"limits": [{"type": "Container", "maxLimitRequestRatio": {"cpu": "4"}}]}});
-    bench.api().create(&PostParams::default(), &serde_json::from_value::<LimitRange>(limits).expect("a LimitRange")).await.expect("stored");
+    bench
+        .api()
+        .create(&PostParams::default(), &serde_json::from_value::<LimitRange>(limits).expect("a LimitRange"))
+        .await
+        .expect("stored");
     let resources = json!({"requests": {"cpu": "100m"}, "limits": {"cpu": "300m"}});
-    let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"], "resources": resources});
-    bench.apply("web", json!({"completionPolicy": "Never", "template": {"spec": {"containers": [container]}}})).await;
+    let container =
+        json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"], "resources": resources});
+    bench
+        .apply("web", json!({"completionPolicy": "Never", "template": {"spec": {"containers": [container]}}}))
+        .await;
     bench.settled("web", 2).await;
 }
 
@@ -245,8 +297,7 @@ async fn what_a_limit_range_admits_of_the_workload_it_admits_of_the_installer() 
 async fn a_job_that_cannot_have_its_role_binding_is_stalled_and_says_what_to_do() {
     let bench = Bench::alone("unbound").await;
     let role = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "probe"});
-    let probe =
-        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "probe"}, "roleRef": role});
+    let probe = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "probe"}, "roleRef": role});
     bench.refuse("unbound", "rolebindings", probe).await;
     bench.apply("web", json!({"completionPolicy": "Never"})).await;
     let job = bench.until("web", "stalled", |job| says(job, types::STALLED, "RoleBindingRefused")).await;
@@ -266,7 +317,8 @@ async fn a_job_that_cannot_have_its_role_binding_is_stalled_and_says_what_to_do(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_lease_stalls_the_job_and_a_refused_budget_does_not() {
     let bench = Bench::new("unleased").await;
-    let probe = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "probe"}});
+    let probe =
+        json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "probe"}});
     bench.refuse("no-leases", "leases", probe).await;
     bench.apply("web", json!({"completionPolicy": "Never"})).await;
     bench.until("web", "stalled", |job| says(job, types::STALLED, "LeaseRefused")).await;
@@ -289,7 +341,10 @@ async fn a_namespace_that_is_being_deleted_is_left_alone() {
     bench.apply("web", json!({"completionPolicy": "Never"})).await;
     bench.settled("web", 2).await;
     // No controller manager takes its content away here.
-    Api::<Namespace>::all(bench.client.clone()).delete("leaving", &DeleteParams::default()).await.expect("accepted");
+    Api::<Namespace>::all(bench.client.clone())
+        .delete("leaving", &DeleteParams::default())
+        .await
+        .expect("accepted");
     sleep(QUIET).await;
     let (before, asked) = (conditions(&bench.job("web").await).to_vec(), bench.asked_to_make("pods"));
     bench.api::<RoleBinding>().delete("singletonjob-web", &DeleteParams::default()).await.expect("deleted");
@@ -298,7 +353,10 @@ async fn a_namespace_that_is_being_deleted_is_left_alone() {
         bench.api::<Pod>().delete(&pod.name_any(), &at_once).await.expect("deleted");
     }
     sleep(FIRST_PAUSE).await;
-    assert!(bench.asked_to_make("pods") <= asked + 1 && bench.asked_to_make("events") <= 2, "it is asked for nothing more");
+    assert!(
+        bench.asked_to_make("pods") <= asked + 1 && bench.asked_to_make("events") <= 2,
+        "it is asked for nothing more"
+    );
     assert_eq!(conditions(&bench.job("web").await), before, "nothing is said of what cannot be made there");
 }
 
@@ -310,7 +368,11 @@ async fn the_controllers_own_status_wakes_nothing() {
     sleep(QUIET).await;
     let before = bench.reconciles();
     let status = json!({"status": {"missedRuns": 7}});
-    bench.api::<SingletonJob>().patch_status("web", &PatchParams::default(), &Patch::Merge(status)).await.expect("stored");
+    bench
+        .api::<SingletonJob>()
+        .patch_status("web", &PatchParams::default(), &Patch::Merge(status))
+        .await
+        .expect("stored");
     sleep(QUIET).await;
     assert_eq!(bench.reconciles(), before);
     bench.touch("web").await;

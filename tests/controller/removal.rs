@@ -28,7 +28,9 @@ impl Bench {
     /// At which revision of the whole store the object, which was there at `version`, is deleted.
     async fn deleted_at<K>(&self, name: &str, version: Option<String>) -> u64
     where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug,
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + std::fmt::Debug,
         K: serde::de::DeserializeOwned + Send + 'static,
     {
         let params = WatchParams::default().fields(&format!("metadata.name={name}")).timeout(280);
@@ -38,7 +40,10 @@ impl Bench {
             WatchEvent::Deleted(object) => object.meta().resource_version.as_ref()?.parse().ok(),
             _ => None,
         });
-        tokio::time::timeout(PATIENCE, std::pin::pin!(deletions).next()).await.expect("in time").expect("a deletion")
+        tokio::time::timeout(PATIENCE, std::pin::pin!(deletions).next())
+            .await
+            .expect("in time")
+            .expect("a deletion")
     }
 }
 

@@ -27,7 +27,10 @@ impl Program {
     /// It logs all that it ever may: what it says at other levels is in there.
     pub fn start(pod: &str, namespace: &str, kubeconfig: &Path, variables: &[(&str, String)]) -> Self {
         let log = NamedTempFile::new().expect("a temporary file");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
         let address = format!("127.0.0.1:{port}");
         let process = Command::new(PROGRAM)
             .env_clear()
@@ -54,7 +57,10 @@ impl Program {
         let Ok(mut stream) = TcpStream::connect(&self.address) else { return (0, String::new()) };
         let request = format!("GET {path} HTTP/1.1\r\nHost: controller\r\nConnection: close\r\n\r\n");
         let mut answer = String::new();
-        stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer)).expect("an answer");
+        stream
+            .write_all(request.as_bytes())
+            .and_then(|()| stream.read_to_string(&mut answer))
+            .expect("an answer");
         let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
         (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
     }

@@ -1,4 +1,5 @@
-//! Candidates of templates: whatever is taken of a template, the API server takes the pod that the controller makes of it.
+//! Candidates of templates: whatever is taken of a template, the API server takes the pod that the controller
+//! makes of it.
 
 use serde_json::{Value, json};
 use singletonjob::api::{CompletionPolicy, SingletonJob, StandbyReadiness};
@@ -44,9 +45,15 @@ fn containers() -> Vec<Value> {
         container(limits(json!({"hugepages-2Mi": "2Mi", "memory": "64Mi"}))),
         container(limits(json!({"cpu": "1", "nvidia.com/gpu": "1", "memory": "64Mi"}))),
         within_the_pods,
-        container(json!({"securityContext": {"runAsUser": 0, "runAsNonRoot": false, "readOnlyRootFilesystem": true}})),
-        container(json!({"env": [{"name": "SINGLETONJOB_NAME", "value": "mine"}, {"name": "POD", "value": "$(SINGLETONJOB_POD_NAME)"}]})),
-        container(json!({"terminationMessagePath": "/tmp/message", "lifecycle": {"preStop": {"sleep": {"seconds": 5}}}})),
+        container(
+            json!({"securityContext": {"runAsUser": 0, "runAsNonRoot": false, "readOnlyRootFilesystem": true}}),
+        ),
+        container(
+            json!({"env": [{"name": "SINGLETONJOB_NAME", "value": "mine"}, {"name": "POD", "value": "$(SINGLETONJOB_POD_NAME)"}]}),
+        ),
+        container(
+            json!({"terminationMessagePath": "/tmp/message", "lifecycle": {"preStop": {"sleep": {"seconds": 5}}}}),
+        ),
     ]
 }
 
@@ -54,21 +61,30 @@ fn pods() -> Vec<Value> {
     let sidecar = json!({"name": "proxy", "image": "proxy", "restartPolicy": "Always", "startupProbe": {"exec": {"command": ["true"]}}});
     vec![
         pod(json!({"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}})),
-        pod(json!({"securityContext": {"runAsUser": 0, "runAsNonRoot": false, "supplementalGroups": [7], "fsGroup": 7}})),
+        pod(
+            json!({"securityContext": {"runAsUser": 0, "runAsNonRoot": false, "supplementalGroups": [7], "fsGroup": 7}}),
+        ),
         pod(json!({"initContainers": [sidecar, {"name": "first", "image": "first"}]})),
         pod(json!({"terminationGracePeriodSeconds": 0})),
         pod(json!({"terminationGracePeriodSeconds": 86_400_000})),
-        pod(json!({"nodeName": "node-1", "hostNetwork": true, "hostIPC": true, "dnsPolicy": "ClusterFirstWithHostNet"})),
+        pod(
+            json!({"nodeName": "node-1", "hostNetwork": true, "hostIPC": true, "dnsPolicy": "ClusterFirstWithHostNet"}),
+        ),
         pod(json!({"hostUsers": false, "automountServiceAccountToken": false, "enableServiceLinks": false})),
-        pod(json!({"os": {"name": "linux"}, "setHostnameAsFQDN": true, "hostname": "pi", "subdomain": "math"})),
-        pod(json!({"imagePullSecrets": [{"name": "a"}, {"name": "a"}], "readinessGates": [{"conditionType": "example.com/ready"}]})),
+        pod(
+            json!({"os": {"name": "linux"}, "setHostnameAsFQDN": true, "hostname": "pi", "subdomain": "math"}),
+        ),
+        pod(
+            json!({"imagePullSecrets": [{"name": "a"}, {"name": "a"}], "readinessGates": [{"conditionType": "example.com/ready"}]}),
+        ),
         pod(json!({"tolerations": [{"operator": "Exists"}]})),
         volume(json!({"name": "v", "image": {"reference": "data:1"}})),
     ]
 }
 
 impl Bench {
-    /// Of a one-shot, and of a service whose standbys are not ready: their pods differ in restarts and probes.
+    /// Of a one-shot, and of a service whose standbys are not ready: their pods differ in restarts and
+    /// probes.
     async fn as_candidates(&self, job: &SingletonJob) -> Result<(), String> {
         let mut service = job.clone();
         service.spec.completion_policy = CompletionPolicy::Never;

@@ -1,4 +1,5 @@
-//! Templates, each as a Job and as a SingletonJob: what a Job takes is taken, and what a Job refuses is refused, but for the documented exceptions.
+//! Templates, each as a Job and as a SingletonJob: what a Job takes is taken, and what a Job refuses is
+//! refused, but for the documented exceptions.
 
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
@@ -15,12 +16,17 @@ use super::as_a_candidate::rewritten;
 const DRY: PostParams = PostParams { dry_run: true, field_manager: None };
 const PAGE: &str = include_str!("../../docs/pod-template.md");
 
-/// `base` with `change` merged into it: objects by key, and a list of as many items by index. `null` takes a field away.
+/// `base` with `change` merged into it: objects by key, and a list of as many items by index. `null` takes a
+/// field away.
 pub(super) fn merge(base: &mut Value, change: &Value) {
     match (base, change) {
         (Value::Object(base), Value::Object(change)) => {
             for (key, value) in change {
-                if value.is_null() { drop(base.remove(key)) } else { merge(base.entry(key).or_insert(Value::Null), value) }
+                if value.is_null() {
+                    drop(base.remove(key));
+                } else {
+                    merge(base.entry(key).or_insert(Value::Null), value);
+                }
             }
         }
         (Value::Array(base), Value::Array(change)) if base.len() == change.len() => {
@@ -78,9 +84,13 @@ fn of_containers() -> Vec<Value> {
         variable(json!({"name": "", "value": "1"})),
         variable(json!({"name": "with space", "value": "1"})),
         variable(json!({"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.nowhere"}}})),
-        variable(json!({"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": 1}}})),
+        variable(
+            json!({"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": 1}}}),
+        ),
         container(json!({"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]})),
-        container(json!({"envFrom": [{"configMapRef": {"name": "settings"}}, {"prefix": "S_", "secretRef": {"name": "secrets"}}]})),
+        container(
+            json!({"envFrom": [{"configMapRef": {"name": "settings"}}, {"prefix": "S_", "secretRef": {"name": "secrets"}}]}),
+        ),
         port(json!({"containerPort": 8080})),
         port(json!({"containerPort": 8080, "name": "http", "protocol": "TCP"})),
         port(json!({"containerPort": 0})),
@@ -121,7 +131,9 @@ fn of_probes() -> Vec<Value> {
         probe(json!({"grpc": {"port": 80, "service": "db"}})),
         probe(json!({"grpc": {"port": 0}})),
         probe(json!({"periodSeconds": 3})),
-        container(json!({"readinessProbe": {"exec": {"command": ["true"]}, "terminationGracePeriodSeconds": 3}})),
+        container(
+            json!({"readinessProbe": {"exec": {"command": ["true"]}, "terminationGracePeriodSeconds": 3}}),
+        ),
     ]
 }
 
@@ -137,7 +149,9 @@ fn of_pods() -> Vec<Value> {
         pod(json!({"containers": [{}, {"name": "main", "image": "b"}]})),
         pod(json!({"initContainers": [{"name": "main", "image": "b"}]})),
         pod(json!({"initContainers": [sidecar]})),
-        pod(json!({"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["a"]}, {"ip": "10.0.0.1", "hostnames": ["b"]}]})),
+        pod(
+            json!({"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["a"]}, {"ip": "10.0.0.1", "hostnames": ["b"]}]}),
+        ),
         pod(json!({"hostAliases": [{"ip": "nowhere", "hostnames": ["a"]}]})),
         pod(json!({"nodeSelector": {"disk": "ssd"}, "priorityClassName": "system-node-critical"})),
         pod(json!({"serviceAccountName": "Not A Name"})),
@@ -145,10 +159,14 @@ fn of_pods() -> Vec<Value> {
         pod(json!({"tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]})),
         pod(json!({"tolerations": [{"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30}]})),
         pod(json!({"topologySpreadConstraints": [spread]})),
-        pod(json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": ""}]}}})),
+        pod(
+            json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": ""}]}}}),
+        ),
         pod(json!({"dnsPolicy": "None"})),
         pod(json!({"dnsConfig": {"options": [{"name": "ndots", "value": "2"}]}})),
-        pod(json!({"securityContext": {"fsGroup": 1000, "sysctls": [{"name": "net.core.somaxconn", "value": "1"}]}})),
+        pod(
+            json!({"securityContext": {"fsGroup": 1000, "sysctls": [{"name": "net.core.somaxconn", "value": "1"}]}}),
+        ),
         pod(json!({"hostNetwork": true, "containers": [{"ports": [{"containerPort": 80, "hostPort": 81}]}]})),
         pod(json!({"schedulingGates": [{"name": "example.com/later"}]})),
         pod(json!({"restartPolicy": "Sometimes"})),
@@ -173,12 +191,18 @@ fn exceptions() -> Vec<(&'static str, Value)> {
     let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": "u"});
     vec![
         ("`command`", container(json!({"command": null}))),
-        ("`lifecycle.postStart`", container(json!({"lifecycle": {"postStart": {"exec": {"command": ["true"]}}}}))),
+        (
+            "`lifecycle.postStart`",
+            container(json!({"lifecycle": {"postStart": {"exec": {"command": ["true"]}}}})),
+        ),
         ("`hostPID`", pod(json!({"hostPID": true}))),
         ("`shareProcessNamespace`", pod(json!({"shareProcessNamespace": true}))),
         ("`activeDeadlineSeconds`", pod(json!({"activeDeadlineSeconds": 60}))),
         ("`restartPolicy: OnFailure`", pod(json!({"restartPolicy": "OnFailure"}))),
-        ("`restartPolicy` and `restartPolicyRules` of the workload's container", container(json!({"restartPolicy": "Always"}))),
+        (
+            "`restartPolicy` and `restartPolicyRules` of the workload's container",
+            container(json!({"restartPolicy": "Always"})),
+        ),
         ("`metadata.finalizers`", json!({"metadata": {"finalizers": ["example.com/keep"]}})),
         ("`metadata.ownerReferences`", json!({"metadata": {"ownerReferences": [owner]}})),
         ("labels under `singletonjob.dev/`", json!({"metadata": {"labels": {"singletonjob.dev/name": "x"}}})),
@@ -187,34 +211,50 @@ fn exceptions() -> Vec<(&'static str, Value)> {
             json!({"spec": {
             "containers": [{"volumeMounts": [{"name": "v", "mountPath": "/singletonjob"}]}], "volumes": [{"name": "v", "emptyDir": {}}]}}),
         ),
-        ("containers and volumes whose names begin with `singletonjob-`", volume(json!({"name": "singletonjob-agent", "emptyDir": {}}))),
+        (
+            "containers and volumes whose names begin with `singletonjob-`",
+            volume(json!({"name": "singletonjob-agent", "emptyDir": {}})),
+        ),
         ("`os: windows`", pod(json!({"os": {"name": "windows"}}))),
     ]
 }
 
 impl Bench {
-    /// Strictly, as kubectl and Argo CD have the API server validate: a field that it does not know is refused, not dropped.
-    async fn dry_run(&self, api_version: &str, kind: &str, template: &Value) -> Result<DynamicObject, String> {
+    /// Strictly, as kubectl and Argo CD have the API server validate: a field that it does not know is
+    /// refused, not dropped.
+    async fn dry_run(
+        &self,
+        api_version: &str,
+        kind: &str,
+        template: &Value,
+    ) -> Result<DynamicObject, String> {
         let (group, version) = api_version.split_once('/').expect("a group");
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
         let object = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "pi"}, "spec": {"template": template}});
         let path = DynamicObject::url_path(&resource, Some(&self.namespace));
-        let mut request = Request::new(path).create(&DRY, object.to_string().into_bytes()).expect("a request");
+        let mut request =
+            Request::new(path).create(&DRY, object.to_string().into_bytes()).expect("a request");
         *request.uri_mut() = format!("{}&fieldValidation=Strict", request.uri()).parse().expect("a URI");
         self.client.request(request).await.map_err(|error| error.to_string())
     }
 
     async fn as_a_job(&self, template: &Value) -> Result<(), String> {
         let mut template = template.clone();
-        template["spec"].as_object_mut().expect("a pod").entry("restartPolicy").or_insert_with(|| json!("Never"));
+        template["spec"]
+            .as_object_mut()
+            .expect("a pod")
+            .entry("restartPolicy")
+            .or_insert_with(|| json!("Never"));
         self.dry_run("batch/v1", "Job", &template).await.map(drop)
     }
 
-    /// The API server takes it, the controller reads it, and the API server takes what the controller shows it before it makes a pod.
+    /// The API server takes it, the controller reads it, and the API server takes what the controller shows
+    /// it before it makes a pod.
     pub(super) async fn as_a_singletonjob(&self, template: &Value) -> Result<SingletonJob, String> {
         let taken = self.dry_run("singletonjob.dev/v1alpha1", "SingletonJob", template).await?;
         let value = serde_json::to_value(&taken).expect("JSON");
-        let job: SingletonJob = serde_json::from_value(value).map_err(|error| format!("not readable: {error}"))?;
+        let job: SingletonJob =
+            serde_json::from_value(value).map_err(|error| format!("not readable: {error}"))?;
         self.validate(&build::pod::template(&job)).await.map(|()| job)
     }
 
@@ -226,7 +266,8 @@ impl Bench {
 
 pub(super) async fn bench(namespace: &str) -> Bench {
     let bench = Bench::new(namespace).await;
-    let account: ServiceAccount = serde_json::from_value(json!({"metadata": {"name": "default"}})).expect("an account");
+    let account: ServiceAccount =
+        serde_json::from_value(json!({"metadata": {"name": "default"}})).expect("an account");
     let accounts: Api<ServiceAccount> = Api::namespaced(bench.client.clone(), namespace);
     drop(accounts.create(&PostParams::default(), &account).await);
     bench
@@ -239,14 +280,19 @@ async fn what_a_job_takes_is_taken_and_what_a_job_refuses_is_refused() {
     let (mut taken, mut differences) = (0, Vec::new());
     for change in &templates {
         let template = template(change);
-        let (job, singleton) = (bench.as_a_job(&template).await, bench.as_a_singletonjob(&template).await.map(drop));
+        let (job, singleton) =
+            (bench.as_a_job(&template).await, bench.as_a_singletonjob(&template).await.map(drop));
         taken += usize::from(job.is_ok());
         if job.is_ok() != singleton.is_ok() {
             differences.push(format!("{change}\n  Job: {job:?}\n  SingletonJob: {singleton:?}"));
         }
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
-    assert!(templates.len() >= 60 && taken >= 25 && templates.len() - taken >= 25, "{taken} of {} are taken", templates.len());
+    assert!(
+        templates.len() >= 60 && taken >= 25 && templates.len() - taken >= 25,
+        "{taken} of {} are taken",
+        templates.len()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -263,7 +309,10 @@ async fn the_exceptions_are_those_of_the_table() {
     let exceptions = exceptions();
     for (words, change) in &exceptions {
         let template = template(change);
-        assert!(rows.iter().any(|row| row.starts_with(&format!("| {words}"))), "{words}: no row of {rows:#?}");
+        assert!(
+            rows.iter().any(|row| row.starts_with(&format!("| {words}"))),
+            "{words}: no row of {rows:#?}"
+        );
         assert!(bench.as_a_job(&template).await.is_ok(), "{words}: a Job refuses it too");
         assert!(bench.as_a_singletonjob(&template).await.is_err(), "{words}: it is taken");
     }

@@ -13,7 +13,8 @@ const INSTALL: &str = include_str!("../../manifests/install.yaml");
 const BATCH_JOB: &str = include_str!("../../manifests/samples/batch-job.yaml");
 const TUNED_LEASE: &str = include_str!("../../manifests/samples/tuned-lease.yaml");
 const NIGHTLY: &str = include_str!("../../manifests/samples/nightly.yaml");
-const GENERATED: [&str; 3] = ["crds/singletonjobs.singletonjob.dev.yaml", "manifests/operator.yaml", "manifests/install.yaml"];
+const GENERATED: [&str; 3] =
+    ["crds/singletonjobs.singletonjob.dev.yaml", "manifests/operator.yaml", "manifests/install.yaml"];
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -25,11 +26,18 @@ fn generated_files_are_current() {
     for directory in ["crds", "manifests"] {
         fs::create_dir(elsewhere.path().join(directory)).expect("a new directory");
     }
-    let written = Command::new(env!("CARGO_BIN_EXE_crdgen")).arg("--write").current_dir(elsewhere.path()).status().expect("crdgen starts");
+    let written = Command::new(env!("CARGO_BIN_EXE_crdgen"))
+        .arg("--write")
+        .current_dir(elsewhere.path())
+        .status()
+        .expect("crdgen starts");
     assert!(written.success());
     for file in GENERATED {
         let read = |root: &Path| fs::read_to_string(root.join(file)).unwrap_or_default();
-        assert!(read(repository()) == read(elsewhere.path()), "{file} is out of date: run `make manifests` and commit");
+        assert!(
+            read(repository()) == read(elsewhere.path()),
+            "{file} is out of date: run `make manifests` and commit"
+        );
     }
 }
 
@@ -42,7 +50,9 @@ async fn the_installation_is_accepted_without_warnings_and_again_changes_nothing
     let first = apply(INSTALL);
     assert!(first.status.success(), "{}", text(&first.stderr));
     let versions = "jsonpath={.items[*].metadata.resourceVersion}";
-    let stored = || text(&bench.control_plane.kubectl(&["get", "--filename", "-", "--output", versions], INSTALL).stdout);
+    let stored = || {
+        text(&bench.control_plane.kubectl(&["get", "--filename", "-", "--output", versions], INSTALL).stdout)
+    };
     let before = stored();
     let second = apply(INSTALL);
     assert_eq!(text(&second.stderr), "", "Pod Security and deprecations speak up here");
@@ -82,7 +92,11 @@ async fn kustomize_sets_the_image() {
     fs::write(overlay.path().join("kustomization.yaml"), kustomization).expect("a writable directory");
     let rendered = bench.kubectl(&["kustomize", overlay.path().to_str().expect("a readable path")], "");
     assert!(rendered.contains("image: registry.example/sj:v9") && !rendered.contains("ghcr.io"));
-    assert_eq!(rendered.matches("\nkind: ").count(), INSTALL.matches("\nkind: ").count(), "the same objects as install.yaml");
+    assert_eq!(
+        rendered.matches("\nkind: ").count(),
+        INSTALL.matches("\nkind: ").count(),
+        "the same objects as install.yaml"
+    );
 }
 
 #[tokio::test]
@@ -99,7 +113,15 @@ async fn kustomize_moves_the_operator_to_another_namespace() {
 /// The pod of the operator's Deployment, as it is installed.
 fn operators_pod(bench: &Bench) -> Value {
     bench.install();
-    let arguments = ["get", "deployment", "singletonjob-controller", "--namespace", "singletonjob-system", "--output", "json"];
+    let arguments = [
+        "get",
+        "deployment",
+        "singletonjob-controller",
+        "--namespace",
+        "singletonjob-system",
+        "--output",
+        "json",
+    ];
     let output = bench.control_plane.kubectl(&arguments, "");
     let deployment: Value = serde_json::from_slice(&output.stdout).expect("a Deployment");
     deployment["spec"]["template"]["spec"].clone()
@@ -118,7 +140,8 @@ async fn the_operators_pod_is_admitted_where_clusters_are_strict() {
     assert_eq!(strict::refused(&bench.control_plane, &bench.namespace, &pod), "");
 }
 
-/// Where Pod Security asks for `runAsNonRoot`, the kubelet starts an image whose user is a number, and no other.
+/// Where Pod Security asks for `runAsNonRoot`, the kubelet starts an image whose user is a number, and no
+/// other.
 #[test]
 fn the_image_of_the_operator_has_a_user_with_a_number_and_the_deployment_names_none() {
     let user = "65532:65532";
@@ -136,7 +159,8 @@ fn the_image_of_the_operator_has_a_user_with_a_number_and_the_deployment_names_n
     assert!(!OPERATOR.contains("runAsUser") && !OPERATOR.contains("runAsGroup"));
 }
 
-/// `(verb, resource)` of what the controller could do much harm with. That it may do what it does is seen where it does it.
+/// `(verb, resource)` of what the controller could do much harm with. That it may do what it does is seen
+/// where it does it.
 const MISDEEDS: [(&str, &str); 7] = [
     ("update", "singletonjobs.singletonjob.dev"),
     ("delete", "roles.rbac.authorization.k8s.io"),
@@ -154,14 +178,18 @@ async fn the_controller_may_not_do_what_it_has_no_need_to() {
     let may = |verb: &str, resource: &str| {
         let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let controller = "--as=system:serviceaccount:singletonjob-system:singletonjob-controller";
-        bench.try_kubectl(&["auth", "can-i", verb, resource, "--subresource", subresource, controller], "").status.success()
+        bench
+            .try_kubectl(&["auth", "can-i", verb, resource, "--subresource", subresource, controller], "")
+            .status
+            .success()
     };
     assert!(may("watch", "singletonjobs.singletonjob.dev"), "the question is put right");
     let surplus: Vec<_> = MISDEEDS.into_iter().filter(|(verb, resource)| may(verb, resource)).collect();
     assert_eq!(surplus, vec![]);
 }
 
-/// The API server lets nobody grant what they do not have: the controller's own rights must cover a candidate's.
+/// The API server lets nobody grant what they do not have: the controller's own rights must cover a
+/// candidate's.
 #[tokio::test]
 async fn the_controller_can_give_candidates_their_role() {
     let bench = Bench::new("grants").await;

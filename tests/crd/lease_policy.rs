@@ -40,7 +40,11 @@ impl Scene {
         scene.create::<Role>(json!({"metadata": {"name": "web"}, "rules": [rule]})).await;
         let granted = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "web"});
         let subject = json!({"kind": "ServiceAccount", "name": "default", "namespace": namespace});
-        scene.create::<RoleBinding>(json!({"metadata": {"name": "web"}, "roleRef": granted, "subjects": [subject]})).await;
+        scene
+            .create::<RoleBinding>(
+                json!({"metadata": {"name": "web"}, "roleRef": granted, "subjects": [subject]}),
+            )
+            .await;
         scene
     }
 
@@ -71,7 +75,8 @@ impl Scene {
     /// A pod, and its agent's token as the kubelet would fetch it.
     async fn pod(&self, name: &str) -> Actor {
         let container = json!({"name": "main", "image": "busybox:1.37"});
-        let pod: Pod = self.create(json!({"metadata": {"name": name}, "spec": {"containers": [container]}})).await;
+        let pod: Pod =
+            self.create(json!({"metadata": {"name": name}, "spec": {"containers": [container]}})).await;
         let uid = pod.metadata.uid.expect("stored");
         let bound = BoundObjectReference {
             api_version: Some("v1".to_owned()),
@@ -79,7 +84,10 @@ impl Scene {
             name: Some(name.to_owned()),
             uid: Some(uid.clone()),
         };
-        Actor { identity: Identity::new(name, &uid, 1).to_string(), ..self.account("default", Some(bound)).await }
+        Actor {
+            identity: Identity::new(name, &uid, 1).to_string(),
+            ..self.account("default", Some(bound)).await
+        }
     }
 
     /// A service account of this scene; its token bound to `pod`, if to anything.
@@ -88,7 +96,10 @@ impl Scene {
     }
 
     async fn actor(&self, token: &str) -> Actor {
-        Actor { leases: self.leases(self.bench.control_plane.client_with_token(token).await), identity: String::new() }
+        Actor {
+            leases: self.leases(self.bench.control_plane.client_with_token(token).await),
+            identity: String::new(),
+        }
     }
 
     fn admin(&self) -> Actor {
@@ -127,7 +138,8 @@ impl Scene {
 
 impl Actor {
     async fn hold(&self, holder: &str) -> Result<Lease, Error> {
-        self.change(|lease| lease.spec.get_or_insert_default().holder_identity = Some(holder.to_owned())).await
+        self.change(|lease| lease.spec.get_or_insert_default().holder_identity = Some(holder.to_owned()))
+            .await
     }
 
     /// A renewal, in the own name, that also sets this annotation or removes it.
@@ -153,7 +165,8 @@ impl Actor {
 #[tokio::test]
 async fn a_candidate_takes_renews_and_gives_back_the_lease_in_its_own_name() {
     let scene = Scene::new("own-name").await;
-    let (first, second, stranger) = (scene.pod("web-1").await, scene.pod("web-2").await, scene.pod("other").await);
+    let (first, second, stranger) =
+        (scene.pod("web-1").await, scene.pod("web-2").await, scene.pod("other").await);
     scene.await_force(&stranger).await;
     first.hold(&first.identity).await.expect("a free lease may be taken");
     first.hold(&first.identity).await.expect("it may be renewed");
@@ -165,7 +178,8 @@ async fn a_candidate_takes_renews_and_gives_back_the_lease_in_its_own_name() {
 #[tokio::test]
 async fn nobody_takes_clears_or_releases_the_lease_in_anothers_place() {
     let scene = Scene::new("others").await;
-    let (first, second, stranger) = (scene.pod("web-1").await, scene.pod("web-2").await, scene.pod("other").await);
+    let (first, second, stranger) =
+        (scene.pod("web-1").await, scene.pod("web-2").await, scene.pod("other").await);
     scene.await_force(&stranger).await;
     scene.lease(&first.identity).await;
     let said = refusal(second.hold("").await);
@@ -203,18 +217,32 @@ async fn directives_and_labels_are_the_controllers() {
         candidate.annotate(report, Some("{}")).await.expect("a report");
         candidate.annotate(report, None).await.expect("a report taken back");
     }
-    for key in [keys::POLICY, keys::RUN, keys::HANDOVER, keys::CLEARED, keys::SUCCESSION, "example.com/note", "example.com/new"] {
+    for key in [
+        keys::POLICY,
+        keys::RUN,
+        keys::HANDOVER,
+        keys::CLEARED,
+        keys::SUCCESSION,
+        "example.com/note",
+        "example.com/new",
+    ] {
         let said = refusal(candidate.annotate(key, Some("{\"mine\":1}")).await);
         assert!(said.contains("all other annotations are not theirs"), "{key}: {said}");
     }
     refusal(candidate.annotate(keys::POLICY, None).await);
-    candidate.annotate(keys::HANDOVER, None).await.expect("a handover is taken away by the one that took over");
+    candidate
+        .annotate(keys::HANDOVER, None)
+        .await
+        .expect("a handover is taken away by the one that took over");
     candidate.annotate(keys::CLEARED, None).await.expect("and a clearance");
     let unlabelled = candidate.change(|lease| {
         lease.spec.get_or_insert_default().holder_identity = Some(candidate.identity.clone());
         lease.metadata.labels = None;
     });
-    assert!(refusal(unlabelled.await).contains("labels, owners and finalizers of the Lease are not the candidates'"));
+    assert!(
+        refusal(unlabelled.await)
+            .contains("labels, owners and finalizers of the Lease are not the candidates'")
+    );
 }
 
 #[tokio::test]
@@ -238,7 +266,8 @@ async fn the_controller_is_known_in_whatever_namespace_it_is_installed() {
     for account in ["singletonjob-controller", "may-everything"] {
         scene.create::<ServiceAccount>(json!({"metadata": {"name": account}})).await;
     }
-    let (controller, mighty) = (scene.account("singletonjob-controller", None).await, scene.account("may-everything", None).await);
+    let (controller, mighty) =
+        (scene.account("singletonjob-controller", None).await, scene.account("may-everything", None).await);
     scene.bind("Role", "web", "singletonjob-controller");
     let said = refusal(controller.annotate(keys::POLICY, Some("{\"new\":1}")).await);
     assert!(said.contains("only candidate pods"), "a name is no right: {said}");
@@ -268,8 +297,12 @@ async fn only_the_controller_makes_a_lease_and_whoever_may_write_leases_can_stil
     let editor = scene.account("editor", None).await;
     scene.bind("ClusterRole", "system:aggregate-to-edit", "editor");
     let lease = |labelled: bool| -> Lease {
-        let labels = labelled.then(|| json!({labels::MANAGED_BY: labels::MANAGED_BY_VALUE, labels::JOB: "web"}));
-        serde_json::from_value(json!({"metadata": {"name": "web", "labels": labels}, "spec": {"holderIdentity": ""}})).expect("a Lease")
+        let labels =
+            labelled.then(|| json!({labels::MANAGED_BY: labels::MANAGED_BY_VALUE, labels::JOB: "web"}));
+        serde_json::from_value(
+            json!({"metadata": {"name": "web", "labels": labels}, "spec": {"holderIdentity": ""}}),
+        )
+        .expect("a Lease")
     };
     let started = Instant::now();
     while editor.leases.delete("web", &DeleteParams::default()).await.is_err() {
@@ -277,13 +310,22 @@ async fn only_the_controller_makes_a_lease_and_whoever_may_write_leases_can_stil
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let said = refusal(editor.leases.create(&PostParams::default(), &lease(true)).await);
-    let message =
-        "only the controller makes the Lease of a SingletonJob, which web is by its labels; this is system:serviceaccount:makers:editor";
+    let message = "only the controller makes the Lease of a SingletonJob, which web is by its labels; this is system:serviceaccount:makers:editor";
     assert!(said.contains(message), "{said}");
-    editor.leases.create(&PostParams::default(), &lease(false)).await.expect("without labels it is not known by them");
+    editor
+        .leases
+        .create(&PostParams::default(), &lease(false))
+        .await
+        .expect("without labels it is not known by them");
     let labelled = editor.change(|it| it.metadata.labels = lease(true).metadata.labels);
     assert!(refusal(labelled.await).contains("only candidate pods"), "nor does it become ours");
     editor.leases.delete("web", &DeleteParams::default()).await.expect("a deletion is left to RBAC");
     let token = scene.bench.token("singletonjob-system", "singletonjob-controller", None).await;
-    scene.actor(&token).await.leases.create(&PostParams::default(), &lease(true)).await.expect("the controller");
+    scene
+        .actor(&token)
+        .await
+        .leases
+        .create(&PostParams::default(), &lease(true))
+        .await
+        .expect("the controller");
 }

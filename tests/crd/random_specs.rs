@@ -1,4 +1,5 @@
-//! A thousand specs of all sorts: whatever the definition accepts is understood, and no good template becomes a bad pod.
+//! A thousand specs of all sorts: whatever the definition accepts is understood, and no good template becomes
+//! a bad pod.
 
 use std::fmt::Debug;
 
@@ -55,7 +56,8 @@ fn action() -> BoxedStrategy<Value> {
         json!({"exec": {}}),
         json!({}),
     ];
-    prop_oneof![9 => prop::sample::select(actions[..4].to_vec()), 1 => prop::sample::select(actions.to_vec())].boxed()
+    prop_oneof![9 => prop::sample::select(actions[..4].to_vec()), 1 => prop::sample::select(actions.to_vec())]
+        .boxed()
 }
 
 fn probe() -> BoxedStrategy<Value> {
@@ -107,11 +109,32 @@ fn container() -> BoxedStrategy<Value> {
         ),
         ("command", some(&[json!(["sleep", "9"]), json!([]), json!(["sh", "-c", "exit 1"]), json!([""])])),
         ("args", some(&[json!(["$(HOME)", "--all"])])),
-        ("env", some(&[json!([{"name": "A", "value": "1"}]), json!([{"name": "SINGLETONJOB_NAME", "value": "mine"}])])),
-        ("ports", some(&[json!([{"name": "web", "containerPort": 8080}]), json!([{"containerPort": 70000}])])),
-        ("resources", some(&[json!({"limits": {"cpu": "200m"}}), json!({"requests": {"cpu": 1, "memory": "1e3"}})])),
-        ("volumeMounts", some(&[json!([{"name": "data", "mountPath": "/data"}]), json!([{"name": "data", "mountPath": "/singletonjob"}])])),
-        ("securityContext", some(&[json!({"runAsNonRoot": true, "runAsUser": 7}), json!({"readOnlyRootFilesystem": true})])),
+        (
+            "env",
+            some(&[
+                json!([{"name": "A", "value": "1"}]),
+                json!([{"name": "SINGLETONJOB_NAME", "value": "mine"}]),
+            ]),
+        ),
+        (
+            "ports",
+            some(&[json!([{"name": "web", "containerPort": 8080}]), json!([{"containerPort": 70000}])]),
+        ),
+        (
+            "resources",
+            some(&[json!({"limits": {"cpu": "200m"}}), json!({"requests": {"cpu": 1, "memory": "1e3"}})]),
+        ),
+        (
+            "volumeMounts",
+            some(&[
+                json!([{"name": "data", "mountPath": "/data"}]),
+                json!([{"name": "data", "mountPath": "/singletonjob"}]),
+            ]),
+        ),
+        (
+            "securityContext",
+            some(&[json!({"runAsNonRoot": true, "runAsUser": 7}), json!({"readOnlyRootFilesystem": true})]),
+        ),
         ("livenessProbe", sometimes(probe())),
         ("readinessProbe", sometimes(probe())),
         ("startupProbe", sometimes(probe())),
@@ -159,12 +182,19 @@ fn pod() -> BoxedStrategy<Value> {
 }
 
 fn metadata() -> BoxedStrategy<Option<Value>> {
-    some(&[json!({"labels": {"app": "web"}}), json!({"labels": {"singletonjob.dev/role": "active"}}), json!({"annotations": {"a": "b"}})])
+    some(&[
+        json!({"labels": {"app": "web"}}),
+        json!({"labels": {"singletonjob.dev/role": "active"}}),
+        json!({"annotations": {"a": "b"}}),
+    ])
 }
 
 fn lease() -> BoxedStrategy<Value> {
     object(vec![
-        ("leaseDurationSeconds", some(&[json!(15), json!(3), json!(2), json!(6), json!(3600), json!(i32::MAX)])),
+        (
+            "leaseDurationSeconds",
+            some(&[json!(15), json!(3), json!(2), json!(6), json!(3600), json!(i32::MAX)]),
+        ),
         ("renewDeadlineSeconds", some(&[json!(9), json!(1), json!(0), json!(100)])),
         ("gracePeriodSeconds", some(&[json!(2), json!(0), json!(100)])),
         ("retryPeriodSeconds", some(&[json!(3), json!(0), json!(100)])),
@@ -182,8 +212,14 @@ fn takeover() -> BoxedStrategy<Value> {
     object(vec![
         ("preferredNodes", some(&[term(exists), json!([]), term(json!({})), json!([{}]), json!(null)])),
         ("failback", some(&[json!("Never"), json!("WhenAvailable"), json!("Always")])),
-        ("unreadyHolder", some(&[json!({"afterSeconds": 5}), json!({"policy": "HandOver"}), json!({"afterSeconds": -1})])),
-        ("unreachableHolder", some(&[json!({"policy": "Manual"}), json!({"delaySeconds": 30}), json!({"delaySeconds": -1})])),
+        (
+            "unreadyHolder",
+            some(&[json!({"afterSeconds": 5}), json!({"policy": "HandOver"}), json!({"afterSeconds": -1})]),
+        ),
+        (
+            "unreachableHolder",
+            some(&[json!({"policy": "Manual"}), json!({"delaySeconds": 30}), json!({"delaySeconds": -1})]),
+        ),
     ])
 }
 
@@ -201,10 +237,23 @@ fn spec() -> BoxedStrategy<Value> {
         ("completionPolicy", some(&[json!("OnSuccess"), json!("Never"), json!("Always")])),
         ("backoffLimit", some(&[json!(6), json!(0), json!(-1), json!(i32::MAX)])),
         ("podTTLSecondsAfterFinished", some(&[json!(60), json!(0), json!(-1), json!(i32::MAX)])),
-        ("ttlSecondsAfterFinished", prop::option::weighted(0.05, prop::sample::select(vec![json!(60), json!(-1)])).boxed()),
-        ("managedBy", prop::option::weighted(0.05, prop::sample::select(vec![json!("example.com/other"), json!("no-domain")])).boxed()),
+        (
+            "ttlSecondsAfterFinished",
+            prop::option::weighted(0.05, prop::sample::select(vec![json!(60), json!(-1)])).boxed(),
+        ),
+        (
+            "managedBy",
+            prop::option::weighted(
+                0.05,
+                prop::sample::select(vec![json!("example.com/other"), json!("no-domain")]),
+            )
+            .boxed(),
+        ),
         ("activeDeadlineSeconds", some(&[json!(3600), json!(0)])),
-        ("failurePolicy", some(&[failure_policy("In", 42), failure_policy("In", 0), failure_policy("NotIn", 0), json!({})])),
+        (
+            "failurePolicy",
+            some(&[failure_policy("In", 42), failure_policy("In", 0), failure_policy("NotIn", 0), json!({})]),
+        ),
         ("schedule", prop::option::weighted(0.1, prop::sample::select(schedules)).boxed()),
         ("suspend", some(&[json!(true), json!(false)])),
         ("standbyReadiness", some(&[json!("Ready"), json!("NotReady"), json!("Sometimes")])),
@@ -219,7 +268,8 @@ fn spec() -> BoxedStrategy<Value> {
 enum Fate {
     /// By the definition.
     Refused,
-    /// By Kubernetes, as it would be in a Deployment: candidates cannot be created, and a condition quotes why.
+    /// By Kubernetes, as it would be in a Deployment: candidates cannot be created, and a condition quotes
+    /// why.
     BadTemplate,
     /// Its candidates can be created.
     Good,
@@ -248,20 +298,30 @@ impl Server {
     fn new(bench: &Bench) -> Self {
         let kind = GroupVersionKind::gvk("singletonjob.dev", "v1alpha1", "SingletonJob");
         let client: Client = bench.client.clone();
-        let jobs = Api::namespaced_with(client.clone(), &bench.namespace, &ApiResource::from_gvk_with_plural(&kind, "singletonjobs"));
+        let jobs = Api::namespaced_with(
+            client.clone(),
+            &bench.namespace,
+            &ApiResource::from_gvk_with_plural(&kind, "singletonjobs"),
+        );
         Self { jobs, pods: Api::namespaced(client, &bench.namespace) }
     }
 
     async fn judge(&self, spec: Value) -> Fate {
         let job = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "web"}, "spec": spec});
         let object = serde_json::from_value(job).expect("an object");
-        let Some(stored) = accepted(&spec, self.jobs.create(&dry_run(), &object).await) else { return Fate::Refused };
-        let job: SingletonJob =
-            serde_json::from_value(serde_json::to_value(stored).expect("JSON")).expect("what is accepted is understood");
+        let Some(stored) = accepted(&spec, self.jobs.create(&dry_run(), &object).await) else {
+            return Fate::Refused;
+        };
+        let job: SingletonJob = serde_json::from_value(serde_json::to_value(stored).expect("JSON"))
+            .expect("what is accepted is understood");
         assert!(plan::policy::timing(&job).is_ok(), "accepted, and cannot be obeyed: {:?}", job.spec.lease);
         let plain = self.create(&template(&job)).await;
-        let candidate = self.create(&build::pod::candidate(&job, 1, &names::template_hash(&job.spec), &agent())).await;
-        assert!(plain.is_err() || candidate.is_ok(), "a good template became a bad pod: {candidate:?}: {spec:#}");
+        let candidate =
+            self.create(&build::pod::candidate(&job, 1, &names::template_hash(&job.spec), &agent())).await;
+        assert!(
+            plain.is_err() || candidate.is_ok(),
+            "a good template became a bad pod: {candidate:?}: {spec:#}"
+        );
         match candidate {
             Ok(pod) => {
                 understood_by_the_agent(&pod);
@@ -283,8 +343,11 @@ impl Server {
 /// Probes are written by the controller and read by the agent.
 fn understood_by_the_agent(pod: &Pod) {
     let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-    let probes =
-        containers.flat_map(|container| [&container.liveness_probe, &container.readiness_probe, &container.startup_probe]).flatten();
+    let probes = containers
+        .flat_map(|container| {
+            [&container.liveness_probe, &container.readiness_probe, &container.startup_probe]
+        })
+        .flatten();
     let commands = probes.filter_map(|probe| probe.exec.as_ref()?.command.as_ref());
     for command in commands.filter(|command| command.first().is_some_and(|program| program == paths::AGENT)) {
         serde_json::from_str::<Probe>(&command[3]).unwrap_or_else(|error| panic!("{error}: {command:?}"));
@@ -305,12 +368,19 @@ fn template(job: &SingletonJob) -> Pod {
 #[tokio::test]
 async fn what_is_accepted_is_understood_and_no_good_template_becomes_a_bad_pod() {
     let bench = Bench::new("random-specs").await;
-    let account =
-        ServiceAccount { metadata: ObjectMeta { name: Some("default".into()), ..ObjectMeta::default() }, ..ServiceAccount::default() };
-    Api::<ServiceAccount>::namespaced(bench.client.clone(), &bench.namespace).create(&PostParams::default(), &account).await.expect("made");
+    let account = ServiceAccount {
+        metadata: ObjectMeta { name: Some("default".into()), ..ObjectMeta::default() },
+        ..ServiceAccount::default()
+    };
+    Api::<ServiceAccount>::namespaced(bench.client.clone(), &bench.namespace)
+        .create(&PostParams::default(), &account)
+        .await
+        .expect("made");
     let (server, mut runner) = (Server::new(&bench), TestRunner::deterministic());
-    let specs: Vec<Value> = (0..SPECS).map(|_| spec().new_tree(&mut runner).expect("no filter").current()).collect();
-    let fates: Vec<Fate> = stream::iter(specs).map(|spec| server.judge(spec)).buffer_unordered(AT_ONCE).collect().await;
+    let specs: Vec<Value> =
+        (0..SPECS).map(|_| spec().new_tree(&mut runner).expect("no filter").current()).collect();
+    let fates: Vec<Fate> =
+        stream::iter(specs).map(|spec| server.judge(spec)).buffer_unordered(AT_ONCE).collect().await;
     for fate in [Fate::Refused, Fate::BadTemplate, Fate::Good] {
         let number = fates.iter().filter(|is| **is == fate).count();
         eprintln!("{number} {fate:?}");

@@ -51,12 +51,18 @@ async fn timing_that_does_not_fit_is_refused_with_what_would() {
             json!({"gracePeriodSeconds": 11}),
             "gracePeriodSeconds 11 leaves no time to renew within leaseDurationSeconds 15; use leaseDurationSeconds 17 or more",
         ),
-        (json!({"retryPeriodSeconds": 4}), "retryPeriodSeconds 4 is more than a third of renewDeadlineSeconds 8.8; use 2 or less"),
+        (
+            json!({"retryPeriodSeconds": 4}),
+            "retryPeriodSeconds 4 is more than a third of renewDeadlineSeconds 8.8; use 2 or less",
+        ),
         (
             json!({"leaseDurationSeconds": 3, "retryPeriodSeconds": 1}),
             "retryPeriodSeconds 1 is more than a third of renewDeadlineSeconds 2.0; leave it out",
         ),
-        (json!({"leaseDurationSeconds": 2}), "spec.lease.leaseDurationSeconds in body should be greater than or equal to 3"),
+        (
+            json!({"leaseDurationSeconds": 2}),
+            "spec.lease.leaseDurationSeconds in body should be greater than or equal to 3",
+        ),
     ];
     for (given, message) in table {
         let said = refusal(bench.jobs().create(&DRY, &job(&lease(given))).await);
@@ -80,12 +86,15 @@ fn around_the_edges() -> Vec<LeaseTiming> {
     }
     let positive = |value: &Option<i32>| value.is_none_or(|value| value >= 1);
     cases.retain(|(_, renew, _, retry)| positive(renew) && positive(retry));
-    let lease = |(lease_duration_seconds, renew_deadline_seconds, grace_period_seconds, retry_period_seconds)| LeaseTiming {
-        lease_duration_seconds,
-        renew_deadline_seconds,
-        retry_period_seconds,
-        grace_period_seconds,
-    };
+    let lease =
+        |(lease_duration_seconds, renew_deadline_seconds, grace_period_seconds, retry_period_seconds)| {
+            LeaseTiming {
+                lease_duration_seconds,
+                renew_deadline_seconds,
+                retry_period_seconds,
+                grace_period_seconds,
+            }
+        };
     cases.into_iter().map(lease).collect()
 }
 
@@ -114,9 +123,14 @@ async fn the_lease_duration_that_the_message_names_is_the_smallest_that_fits() {
             retry_period_seconds: None,
         };
         let said = refusal(bench.jobs().create(&DRY, &job(&given)).await);
-        let named: i32 =
-            said.split("use leaseDurationSeconds ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).expect("a number");
-        let fits = |lease_duration_seconds| Timing::new(&wanted(&LeaseTiming { lease_duration_seconds, ..given.clone() })).is_ok();
+        let named: i32 = said
+            .split("use leaseDurationSeconds ")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next()?.parse().ok())
+            .expect("a number");
+        let fits = |lease_duration_seconds| {
+            Timing::new(&wanted(&LeaseTiming { lease_duration_seconds, ..given.clone() })).is_ok()
+        };
         assert!(fits(named) && !fits(named - 1), "renewDeadlineSeconds {stop}: {said}");
     }
 }

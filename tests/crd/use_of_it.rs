@@ -25,15 +25,20 @@ async fn the_second_apply_changes_nothing() {
 }
 
 fn version(bench: &Bench) -> String {
-    bench.kubectl(&["get", "sj", "ticker", "--output", "jsonpath={.metadata.resourceVersion} {.metadata.generation}"], "")
+    bench.kubectl(
+        &["get", "sj", "ticker", "--output", "jsonpath={.metadata.resourceVersion} {.metadata.generation}"],
+        "",
+    )
 }
 
 #[tokio::test]
 async fn a_takeover_policy_without_its_delay_is_applied_twice_without_a_change() {
     let bench = Bench::new("policy").await;
-    let strict = SERVICE.replace("  replicas: 3", "  replicas: 3\n  takeover: {unreachableHolder: {policy: Manual}}");
+    let strict =
+        SERVICE.replace("  replicas: 3", "  replicas: 3\n  takeover: {unreachableHolder: {policy: Manual}}");
     bench.kubectl(&APPLY, &strict);
-    let wanted = "jsonpath={.spec.takeover.unreachableHolder.policy} {.spec.takeover.unreachableHolder.delaySeconds}";
+    let wanted =
+        "jsonpath={.spec.takeover.unreachableHolder.policy} {.spec.takeover.unreachableHolder.delaySeconds}";
     assert_eq!(bench.kubectl(&["get", "sj", "ticker", "--output", wanted], ""), "Manual 0");
     let said = bench.kubectl(&APPLY, &strict);
     assert!(said.contains("unchanged"), "{said}");
@@ -50,15 +55,33 @@ async fn the_definition_can_be_applied_by_the_client_and_again() {
 async fn explain_tells_users_what_each_field_is() {
     let bench = Bench::new("explain").await;
     let spec = bench.kubectl(&["explain", "sj.spec"], "");
-    for line in
-        ["replicas", "How many candidate pods there are", "completionPolicy", "enum: OnSuccess, Never", "template\t<Object> -required-"]
-    {
+    for line in [
+        "replicas",
+        "How many candidate pods there are",
+        "completionPolicy",
+        "enum: OnSuccess, Never",
+        "template\t<Object> -required-",
+    ] {
         assert!(spec.contains(line), "{line:?} is not in\n{spec}");
     }
-    assert!(bench.kubectl(&["explain", "sj.spec.lease.leaseDurationSeconds"], "").contains("Whole seconds, at least 3"));
-    assert!(bench.kubectl(&["explain", "sj.spec.takeover.unreachableHolder.policy"], "").contains("What a takeover waits for"));
-    assert!(bench.kubectl(&["explain", "sj.spec.schedule.concurrencyPolicy"], "").contains("What a tick does while a run is going on"));
-    assert!(bench.kubectl(&["explain", "sj.status.takeovers.gapMilliseconds"], "").contains("it had no holder"));
+    assert!(
+        bench
+            .kubectl(&["explain", "sj.spec.lease.leaseDurationSeconds"], "")
+            .contains("Whole seconds, at least 3")
+    );
+    assert!(
+        bench
+            .kubectl(&["explain", "sj.spec.takeover.unreachableHolder.policy"], "")
+            .contains("What a takeover waits for")
+    );
+    assert!(
+        bench
+            .kubectl(&["explain", "sj.spec.schedule.concurrencyPolicy"], "")
+            .contains("What a tick does while a run is going on")
+    );
+    assert!(
+        bench.kubectl(&["explain", "sj.status.takeovers.gapMilliseconds"], "").contains("it had no holder")
+    );
     bench.kubectl(&["explain", "sj.spec.template.spec.containers.env"], "");
 }
 
@@ -68,7 +91,10 @@ async fn before_the_controller_has_looked_everybody_waits() {
     bench.kubectl(&APPLY, SERVICE);
     let condition = "jsonpath={.status.conditions[0].type} {.status.conditions[0].status} {.status.conditions[0].reason}: \
                      {.status.conditions[0].message}";
-    assert_eq!(bench.kubectl(&["get", "sj", "ticker", "--output", condition], ""), "Ready Unknown Pending: Waiting for the controller");
+    assert_eq!(
+        bench.kubectl(&["get", "sj", "ticker", "--output", condition], ""),
+        "Ready Unknown Pending: Waiting for the controller"
+    );
     let waited = bench.try_kubectl(&["wait", "sj/ticker", "--for=condition=Ready", "--timeout=1s"], "");
     assert!(!waited.status.success());
 }
@@ -86,8 +112,16 @@ async fn with_status(bench: &Bench) {
         "lease": {"name": "ticker", "holder": "ticker-2", "node": "node-a", "fencingToken": "48213", "leaseDurationSeconds": 15,
                   "transitions": 7, "acquireTime": LONG_AGO},
     }});
-    let patched = bench.jobs().patch_status("ticker", &PatchParams::default(), &Patch::Merge(status)).await.expect("a status");
-    assert_eq!(patched.status.expect("stored").lease.expect("stored").holder.as_deref(), Some("ticker-2"), "nothing is pruned");
+    let patched = bench
+        .jobs()
+        .patch_status("ticker", &PatchParams::default(), &Patch::Merge(status))
+        .await
+        .expect("a status");
+    assert_eq!(
+        patched.status.expect("stored").lease.expect("stored").holder.as_deref(),
+        Some("ticker-2"),
+        "nothing is pruned"
+    );
 }
 
 #[tokio::test]
@@ -97,7 +131,13 @@ async fn get_tells_the_story_in_one_line() {
     let columns = |output: &str| {
         output
             .lines()
-            .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect::<Vec<_>>())
+            .map(|line| {
+                line.split("  ")
+                    .map(str::trim)
+                    .filter(|cell| !cell.is_empty())
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            })
             .collect::<Vec<_>>()
     };
     let wide = columns(&bench.kubectl(&["get", "sj", "ticker", "--output", "wide"], ""));
@@ -161,10 +201,16 @@ async fn two_field_managers_share_a_template() {
     ]);
     let more = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "ticker"},
                       "spec": {"template": {"spec": {"containers": containers}}}});
-    bench.kubectl(&["apply", "--server-side", "--field-manager", "injector", "--filename", "-"], &more.to_string());
+    bench.kubectl(
+        &["apply", "--server-side", "--field-manager", "injector", "--filename", "-"],
+        &more.to_string(),
+    );
     let names = "jsonpath={.spec.template.spec.containers[*].name} {.spec.template.spec.containers[0].env[*].name} \
                  {.spec.template.spec.containers[0].image}";
-    assert_eq!(bench.kubectl(&["get", "sj", "ticker", "--output", names], ""), "ticker side ADDED busybox:1.37");
+    assert_eq!(
+        bench.kubectl(&["get", "sj", "ticker", "--output", names], ""),
+        "ticker side ADDED busybox:1.37"
+    );
 }
 
 #[tokio::test]
@@ -186,5 +232,9 @@ async fn a_misspelt_or_later_field_is_refused_and_not_dropped() {
     let bench = Bench::new("unknown").await;
     let misspelt = SERVICE.replace("  replicas: 3", "  schedule: {cron: '* * * * *', timezone: UTC}");
     let output = bench.try_kubectl(&APPLY, &misspelt);
-    assert!(text(&output.stderr).contains(r#"unknown field "spec.schedule.timezone""#), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains(r#"unknown field "spec.schedule.timezone""#),
+        "{}",
+        text(&output.stderr)
+    );
 }

@@ -15,14 +15,16 @@ use crate::observe::{await_tenure, nothing_starts, now, tenure};
 use crate::scenario::{END, SECOND, START, Scenario, scenario};
 
 const LEASE: u64 = 6;
-/// From the last instruction of a holder that gave its Lease back to the first of another, on a machine that plays several scenarios at
-/// once; the cluster scenarios measure it alone.
+/// From the last instruction of a holder that gave its Lease back to the first of another, on a machine that
+/// plays several scenarios at once; the cluster scenarios measure it alone.
 const HANDOVER: Duration = SECOND;
 
 /// This verdict on the first call that satisfies `condition`.
 fn once(gateway: &Gateway, condition: impl Fn(&Call) -> bool + Send + Sync + 'static, verdict: Verdict) {
     let done = AtomicBool::new(false);
-    gateway.rule(move |call| if condition(call) && !done.swap(true, Ordering::SeqCst) { verdict.clone() } else { Verdict::Pass });
+    gateway.rule(move |call| {
+        if condition(call) && !done.swap(true, Ordering::SeqCst) { verdict.clone() } else { Verdict::Pass }
+    });
 }
 
 /// Three requests of four fail, one way and another.
@@ -40,7 +42,8 @@ fn storm() -> impl Fn(&Call) -> Verdict + Send + Sync + 'static {
 fn a_holder_survives_a_storm_of_429_and_503_while_some_renewal_passes() {
     scenario("13-storm", 15, async |scenario| {
         let gateway = scenario.gateway().await;
-        let (_active, _standby, _) = scenario.pair(scenario.pod(0).through(gateway.address), scenario.pod(1), &[]).await;
+        let (_active, _standby, _) =
+            scenario.pair(scenario.pod(0).through(gateway.address), scenario.pod(1), &[]).await;
         gateway.rule(storm());
         scenario.nothing_happens(scenario.timing.lease_duration() * 3 / 2).await;
     });
@@ -50,7 +53,8 @@ fn a_holder_survives_a_storm_of_429_and_503_while_some_renewal_passes() {
 fn a_storm_without_end_ends_the_holder_in_time() {
     scenario("13-endless-storm", LEASE, async |scenario| {
         let gateway = scenario.gateway().await;
-        let (mut active, _standby, old) = scenario.pair(scenario.pod(0).through(gateway.address), scenario.pod(1), &["--stubborn"]).await;
+        let (mut active, _standby, old) =
+            scenario.pair(scenario.pod(0).through(gateway.address), scenario.pod(1), &["--stubborn"]).await;
         gateway.rule(|_| Verdict::Refuse(StatusCode::TOO_MANY_REQUESTS));
         let begun = now();
         sleep(SECOND / 5).await;
@@ -65,7 +69,8 @@ fn a_storm_without_end_ends_the_holder_in_time() {
 fn a_connection_that_hangs_without_a_word_is_given_up_for_a_new_one() {
     scenario("15-silent-connection", 15, async |scenario| {
         let gateway = scenario.gateway().await;
-        let (_active, _standby, _) = scenario.pair(scenario.pod(0).through(gateway.address), scenario.pod(1), &[]).await;
+        let (_active, _standby, _) =
+            scenario.pair(scenario.pod(0).through(gateway.address), scenario.pod(1), &[]).await;
         let old = gateway.connections();
         gateway.rule(move |call| if call.connection < old { Verdict::Hang } else { Verdict::Pass });
         gateway.mute_watches(true);
@@ -78,7 +83,8 @@ fn a_connection_that_hangs_without_a_word_is_given_up_for_a_new_one() {
 fn a_challenger_that_is_shown_the_past_takes_nothing() {
     scenario("16-stale-reads", LEASE, async |scenario| {
         let gateway = scenario.gateway().await;
-        let (_active, standby, _) = scenario.pair(scenario.pod(0), scenario.pod(1).through(gateway.address), &[]).await;
+        let (_active, standby, _) =
+            scenario.pair(scenario.pod(0), scenario.pod(1).through(gateway.address), &[]).await;
         let past = serde_json::to_string(&scenario.lease().await).expect("plain data");
         gateway.mute_watches(true);
         gateway.rule(move |call| if call.is_read() { Verdict::Answer(past.clone()) } else { Verdict::Pass });
@@ -94,7 +100,8 @@ fn a_challenger_that_is_shown_the_past_takes_nothing() {
 fn a_watch_that_says_nothing_delays_a_takeover_by_two_retry_periods_at_most() {
     scenario("17-silent-watch", LEASE, async |scenario| {
         let gateway = scenario.gateway().await;
-        let (mut active, _standby, old) = scenario.pair(scenario.pod(0), scenario.pod(1).through(gateway.address), &[]).await;
+        let (mut active, _standby, old) =
+            scenario.pair(scenario.pod(0), scenario.pod(1).through(gateway.address), &[]).await;
         gateway.mute_watches(true);
         sleep(SECOND).await;
         active.signal(Signal::SIGTERM);
@@ -109,9 +116,11 @@ fn a_watch_that_says_nothing_delays_a_takeover_by_two_retry_periods_at_most() {
 fn a_renewal_that_was_stored_without_an_answer_is_proven_by_a_read() {
     scenario("renewal-cut-after-commit", LEASE, async |scenario| {
         let gateway = scenario.gateway().await;
-        let (_active, _standby, _) = scenario.pair(scenario.pod(0).through(gateway.address), scenario.pod(1), &[]).await;
+        let (_active, _standby, _) =
+            scenario.pair(scenario.pod(0).through(gateway.address), scenario.pod(1), &[]).await;
         let writes = AtomicUsize::new(0);
-        let every_other = move |call: &Call| call.is_write() && writes.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
+        let every_other =
+            move |call: &Call| call.is_write() && writes.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
         gateway.rule(move |call| if every_other(call) { Verdict::LoseAnswer } else { Verdict::Pass });
         scenario.nothing_happens(scenario.timing.lease_duration() * 2).await;
     });
@@ -123,7 +132,8 @@ fn an_acquisition_that_was_stored_without_an_answer_starts_one_workload() {
         let gateway = scenario.gateway().await;
         once(&gateway, Call::is_write, Verdict::LoseAnswer);
         let begun = now();
-        let (_active, _standby, first) = scenario.pair(scenario.pod(0).through(gateway.address), scenario.pod(1), &[]).await;
+        let (_active, _standby, first) =
+            scenario.pair(scenario.pod(0).through(gateway.address), scenario.pod(1), &[]).await;
         scenario.noted("pod to first instruction", first.first - begun);
         scenario.nothing_happens(scenario.timing.lease_duration() + SECOND).await;
         let acquired = scenario.record().await;
@@ -135,7 +145,8 @@ fn an_acquisition_that_was_stored_without_an_answer_starts_one_workload() {
 fn a_release_that_was_stored_without_an_answer_is_taken_up_at_once_and_not_repeated() {
     scenario("36-release-cut-after-commit", LEASE, async |scenario| {
         let gateway = scenario.gateway().await;
-        let (mut active, _standby, old) = scenario.pair(scenario.pod(0).through(gateway.address), scenario.pod(1), &[]).await;
+        let (mut active, _standby, old) =
+            scenario.pair(scenario.pod(0).through(gateway.address), scenario.pod(1), &[]).await;
         once(&gateway, Call::is_release, Verdict::LoseAnswer);
         active.signal(Signal::SIGTERM);
         let new = await_tenure(&scenario.records, 2, START).await;
@@ -150,7 +161,8 @@ fn a_release_that_was_stored_without_an_answer_is_taken_up_at_once_and_not_repea
 fn a_release_that_was_lost_is_sent_again() {
     scenario("36-release-lost-once", LEASE, async |scenario| {
         let gateway = scenario.gateway().await;
-        let (mut active, _standby, old) = scenario.pair(scenario.pod(0).through(gateway.address), scenario.pod(1), &[]).await;
+        let (mut active, _standby, old) =
+            scenario.pair(scenario.pod(0).through(gateway.address), scenario.pod(1), &[]).await;
         once(&gateway, Call::is_release, Verdict::LoseRequest);
         active.signal(Signal::SIGTERM);
         let new = await_tenure(&scenario.records, 2, START).await;
@@ -164,7 +176,8 @@ fn a_release_that_was_lost_is_sent_again() {
 fn a_release_that_never_arrives_leaves_the_lease_to_expire() {
     scenario("36-release-lost", LEASE, async |scenario| {
         let gateway = scenario.gateway().await;
-        let (mut active, _standby, _) = scenario.pair(scenario.pod(0).through(gateway.address), scenario.pod(1), &[]).await;
+        let (mut active, _standby, _) =
+            scenario.pair(scenario.pod(0).through(gateway.address), scenario.pod(1), &[]).await;
         gateway.rule(|call| if call.is_release() { Verdict::LoseRequest } else { Verdict::Pass });
         let begun = now();
         active.signal(Signal::SIGTERM);
@@ -177,7 +190,8 @@ fn a_release_that_never_arrives_leaves_the_lease_to_expire() {
 fn a_renewal_that_was_altered_on_its_way_is_no_renewal() {
     scenario("53-altered", LEASE, async |scenario| {
         let gateway = scenario.gateway().await;
-        let (mut active, _standby, old) = scenario.pair(scenario.pod(0).through(gateway.address), scenario.pod(1), &["--stubborn"]).await;
+        let (mut active, _standby, old) =
+            scenario.pair(scenario.pod(0).through(gateway.address), scenario.pod(1), &["--stubborn"]).await;
         gateway.rule(alter);
         let deadline = active.valid_until() + scenario.timing.retry_period();
         let (code, message) = active.await_end(scenario.timing.lease_duration() + END).await;
@@ -193,7 +207,11 @@ fn alter(call: &Call) -> Verdict {
         Ok(lease) if call.is_write() => lease,
         _ => return Verdict::Pass,
     };
-    let renewed = lease["spec"]["renewTime"].as_str().and_then(|time| time.get(..19)).expect("agents write the time").to_owned();
+    let renewed = lease["spec"]["renewTime"]
+        .as_str()
+        .and_then(|time| time.get(..19))
+        .expect("agents write the time")
+        .to_owned();
     lease["spec"]["renewTime"] = format!("{renewed}.000000Z").into();
     Verdict::Rewrite(lease.to_string())
 }
@@ -213,7 +231,11 @@ fn of_five_standbys_that_race_for_a_freed_lease_one_starts_and_few_write() {
         });
         active.signal(Signal::SIGTERM);
         await_tenure(&scenario.records, 2, START).await;
-        assert!(writes.load(Ordering::SeqCst) <= standbys.len(), "{writes:?} writes by {} standbys", standbys.len());
+        assert!(
+            writes.load(Ordering::SeqCst) <= standbys.len(),
+            "{writes:?} writes by {} standbys",
+            standbys.len()
+        );
         nothing_starts(&scenario.records, 2, SECOND * 2).await;
     });
 }

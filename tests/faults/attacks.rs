@@ -30,7 +30,11 @@ async fn alone_in(scenario: &Scenario, pod: Pod<'_>, script: &str) -> (Candidate
 #[test]
 fn a_workload_that_kills_its_elector_dies_with_it() {
     scenario("32-kills-elector", LEASE, async |scenario| {
-        let (mut active, _) = alone(scenario, "witness --stubborn & until [ -e go ]; do sleep 0.01; done; kill -KILL $PPID; wait").await;
+        let (mut active, _) = alone(
+            scenario,
+            "witness --stubborn & until [ -e go ]; do sleep 0.01; done; kill -KILL $PPID; wait",
+        )
+        .await;
         fs::write(active.path("go"), "").expect("a writable directory");
         let (code, message) = active.await_end(END).await;
         assert_eq!(code, exit_codes::AGENT_FAILED, "{message}");
@@ -41,7 +45,8 @@ fn a_workload_that_kills_its_elector_dies_with_it() {
 #[test]
 fn a_workload_that_stops_its_elector_is_killed_at_the_deadline() {
     scenario("32-stops-elector", LEASE, async |scenario| {
-        let (mut active, old) = alone(scenario, "witness --stubborn & sleep 0.5; kill -STOP $PPID; kill -STOP 1; wait").await;
+        let (mut active, old) =
+            alone(scenario, "witness --stubborn & sleep 0.5; kill -STOP $PPID; kill -STOP 1; wait").await;
         active.await_role(Role::Active).await;
         sleep(SECOND).await;
         let deadline = active.valid_until();
@@ -51,7 +56,8 @@ fn a_workload_that_stops_its_elector_is_killed_at_the_deadline() {
     });
 }
 
-/// What cannot be done says so in a file; whatever could be done is done. What is sent to PID 1 is the workload's own, which ignores it.
+/// What cannot be done says so in a file; whatever could be done is done. What is sent to PID 1 is the
+/// workload's own, which ignores it.
 const ASSAULT: &str = r#"
 trap "" TERM
 witness --stubborn --daemons 1 &
@@ -87,11 +93,16 @@ fn an_agent_gives_its_workload_nothing_to_take_hold_of() {
 #[test]
 fn a_workload_that_takes_its_electors_means_away_ends_in_time() {
     scenario("32-starves-elector", LEASE, async |scenario| {
-        let script = "witness --stubborn & sleep 0.5; prlimit --pid $PPID --nofile=3:3; renice -n 19 -p $PPID; wait";
+        let script =
+            "witness --stubborn & sleep 0.5; prlimit --pid $PPID --nofile=3:3; renice -n 19 -p $PPID; wait";
         let (mut active, _) = alone(scenario, script).await;
         let _standby = scenario.pod(1).start(&[]).await;
         sleep(scenario.timing.lease_duration() * 2 + SECOND).await;
-        assert_eq!(testimony(&scenario.records).tenures().len(), 1 + usize::from(active.has_ended()), "it goes on or is replaced");
+        assert_eq!(
+            testimony(&scenario.records).tenures().len(),
+            1 + usize::from(active.has_ended()),
+            "it goes on or is replaced"
+        );
         scenario.one_runs();
     });
 }
@@ -109,7 +120,8 @@ fn what_cut_every_tie_to_its_elector_is_killed_by_pid_1() {
     });
 }
 
-/// As an image does whose entrypoint becomes another user, in a container that has only SETUID and SETGID left.
+/// As an image does whose entrypoint becomes another user, in a container that has only SETUID and SETGID
+/// left.
 async fn is_handed_over_by_root_without_cap_kill(scenario: &Scenario, witness: &str) -> (Tenure, Tenure) {
     let script = format!("exec setpriv --reuid 65534 --regid 65534 --clear-groups {witness}");
     let mut active = scenario.pod(0).without_cap_kill().shell(&script).await;
@@ -119,14 +131,19 @@ async fn is_handed_over_by_root_without_cap_kill(scenario: &Scenario, witness: &
     let (code, message) = active.await_end(END).await;
     assert_eq!(code, exit_codes::INTERRUPTED, "{message}");
     let new = await_tenure(&scenario.records, 2, START).await;
-    assert_eq!(scenario.record().await.notes.released.map(|mark| mark.reason), Some(Reason::Drain), "it was given back");
+    assert_eq!(
+        scenario.record().await.notes.released.map(|mark| mark.reason),
+        Some(Reason::Drain),
+        "it was given back"
+    );
     (tenure(&scenario.records, old.token), new)
 }
 
 #[test]
 fn without_cap_kill_a_workload_of_another_user_is_told_to_end() {
     scenario("33-no-cap-kill", LEASE, async |scenario| {
-        let (ended, new) = is_handed_over_by_root_without_cap_kill(scenario, "witness --linger-milliseconds 500").await;
+        let (ended, new) =
+            is_handed_over_by_root_without_cap_kill(scenario, "witness --linger-milliseconds 500").await;
         assert_eq!(ended.signals.first().map(|(signal, _)| *signal), Some(15));
         scenario.at_most("last to first instruction", new.first.saturating_sub(ended.last), SECOND);
     });
@@ -135,7 +152,8 @@ fn without_cap_kill_a_workload_of_another_user_is_told_to_end() {
 #[test]
 fn without_cap_kill_a_stubborn_workload_of_another_user_is_killed() {
     scenario("33-no-cap-kill-stubborn", LEASE, async |scenario| {
-        let (ended, new) = is_handed_over_by_root_without_cap_kill(scenario, "witness --stubborn --daemons 1").await;
+        let (ended, new) =
+            is_handed_over_by_root_without_cap_kill(scenario, "witness --stubborn --daemons 1").await;
         scenario.at_most("last to first instruction", new.first.saturating_sub(ended.last), SECOND);
     });
 }
@@ -146,8 +164,13 @@ fn without_cap_kill_a_workload_of_another_user_gets_a_real_time_signal() {
     const SIGRTMIN_AND_3: i32 = 37;
     scenario("33-no-cap-kill-real-time", LEASE, async |scenario| {
         let heard = scenario.records.join("heard");
-        fs::write(&heard, "").and_then(|()| fs::set_permissions(&heard, Permissions::from_mode(0o666))).expect("it is ours");
-        let waits = format!("trap 'echo heard >{}; exit' {SIGRTMIN_AND_3}; echo up >{0}; while :; do sleep 0.1; done", heard.display());
+        fs::write(&heard, "")
+            .and_then(|()| fs::set_permissions(&heard, Permissions::from_mode(0o666)))
+            .expect("it is ours");
+        let waits = format!(
+            "trap 'echo heard >{}; exit' {SIGRTMIN_AND_3}; echo up >{0}; while :; do sleep 0.1; done",
+            heard.display()
+        );
         let becomes = "exec setpriv --reuid 65534 --regid 65534 --clear-groups sh -c";
         let mut active = scenario.pod(0).without_cap_kill().shell(&format!("{becomes} \"{waits}\"")).await;
         let says = |word: &str| fs::read_to_string(&heard).is_ok_and(|said| said.trim() == word);
@@ -172,9 +195,11 @@ fn a_workload_that_becomes_another_user_is_killed_all_the_same() {
     });
 }
 
-const BECOMES_ANOTHER: &str = "exec setpriv --ambient-caps=-all --reuid 12345 --regid 12345 --clear-groups witness --stubborn";
+const BECOMES_ANOTHER: &str =
+    "exec setpriv --ambient-caps=-all --reuid 12345 --regid 12345 --clear-groups witness --stubborn";
 
-/// Neither signal of the kernel reaches such a workload when the elector dies, and no kill of PID 1: only the end of PID 1 does.
+/// Neither signal of the kernel reaches such a workload when the elector dies, and no kill of PID 1: only the
+/// end of PID 1 does.
 #[test]
 fn a_workload_out_of_reach_of_every_signal_is_dead_by_its_deadline_all_the_same() {
     scenario("33-out-of-reach", LEASE, async |scenario| {
@@ -185,7 +210,11 @@ fn a_workload_out_of_reach_of_every_signal_is_dead_by_its_deadline_all_the_same(
         assert_eq!(active.await_end(END).await.0, exit_codes::AGENT_FAILED);
         let last = tenure(&scenario.records, old.token).last;
         assert!(last + SECOND > deadline, "it runs to its deadline");
-        scenario.at_most("deadline to last instruction (K)", last.saturating_sub(deadline), scenario.timing.kill_margin());
+        scenario.at_most(
+            "deadline to last instruction (K)",
+            last.saturating_sub(deadline),
+            scenario.timing.kill_margin(),
+        );
     });
 }
 
@@ -201,7 +230,11 @@ fn a_drain_of_a_workload_out_of_reach_of_every_signal_counts_no_failure() {
         assert!(scenario.said().contains("cannot be asked to end"), "a warning says why");
         let renewed = scenario.renewed().await;
         let new = await_tenure(&scenario.records, 2, scenario.timing.lease_duration() + START).await;
-        scenario.at_least("last renewal to first instruction (L)", new.first.saturating_sub(renewed), scenario.timing.lease_duration());
+        scenario.at_least(
+            "last renewal to first instruction (L)",
+            new.first.saturating_sub(renewed),
+            scenario.timing.lease_duration(),
+        );
         let progress = scenario.record().await.notes.progress.expect("an account");
         assert_eq!((progress.failures, progress.starts), (0, 2));
     });

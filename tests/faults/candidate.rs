@@ -1,4 +1,5 @@
-//! A candidate pod as far as one machine without a kubelet can make one: the agent as PID 1 of a container of its own.
+//! A candidate pod as far as one machine without a kubelet can make one: the agent as PID 1 of a container of
+//! its own.
 
 use std::fs::{self, File, Permissions};
 use std::net::SocketAddr;
@@ -20,7 +21,8 @@ use crate::scenario::Scenario;
 
 /// For a container to be there, and for an agent to read its Lease, on a busy machine.
 const START_WITHIN: Duration = Duration::from_secs(20);
-/// Becomes PID 1: what a container runtime prepares, then the agent with the capabilities that runtimes leave a container by default.
+/// Becomes PID 1: what a container runtime prepares, then the agent with the capabilities that runtimes leave
+/// a container by default.
 const CONTAINER: &str = r#"
 for door in $DOORS; do echo 0 >"$door"; done
 hostname "$SINGLETONJOB_POD_NAME"
@@ -131,8 +133,8 @@ impl<'a> Pod<'a> {
         Self { becomes: "--reuid=65534 --regid=65534 --clear-groups", ..self }
     }
 
-    /// The same, and the workload may become others, which neither the agent nor the kernel in its name can signal then. So it is for a root
-    /// without CAP_KILL in a user namespace of its own (`hostUsers: false`).
+    /// The same, and the workload may become others, which neither the agent nor the kernel in its name can
+    /// signal then. So it is for a root without CAP_KILL in a user namespace of its own (`hostUsers: false`).
     pub fn by_ordinary_user_without_reach(self) -> Self {
         let becomes = "--reuid=65534 --regid=65534 --clear-groups --ambient-caps=+setuid,+setgid";
         Self { becomes, keeps: ",+setuid,+setgid", ..self }
@@ -155,14 +157,20 @@ impl<'a> Pod<'a> {
 
     /// Starts it with this as its workload.
     pub async fn command(mut self, command: &[&str]) -> Candidate {
-        assert_eq!(fs::metadata("/proc/self").expect("mounted").uid(), 0, "containers need root: run these tests as root");
+        assert_eq!(
+            fs::metadata("/proc/self").expect("mounted").uid(),
+            0,
+            "containers need root: run these tests as root"
+        );
         let directory = self.scenario.directory_of(&self.name);
         fs::write(directory.join("message"), "").expect("a writable directory");
         fs::set_permissions(directory.join("message"), Permissions::from_mode(0o666)).expect("it is ours");
-        // Every container has one; without it the kernel would schedule the agent together with this test, and its workload on its own.
+        // Every container has one; without it the kernel would schedule the agent together with this test,
+        // and its workload on its own.
         let own = self.doors.is_empty().then(|| Cgroup::new(&self.name));
         self.doors.extend(own.iter().flat_map(Cgroup::doors));
-        let mut unshare = self.unshare(&directory, command).spawn().expect("unshare of util-linux is installed");
+        let mut unshare =
+            self.unshare(&directory, command).spawn().expect("unshare of util-linux is installed");
         let parent = Pid::from_raw(unshare.id().cast_signed());
         let first = eventually("PID 1 is there", START_WITHIN, || {
             let ended = unshare.try_wait().expect("our child");
@@ -179,10 +187,19 @@ impl<'a> Pod<'a> {
         if let Some(offset) = self.boot_offset {
             unshare.args(["--time", "--boottime", &offset.to_string()]);
         }
-        unshare.args(["sh", "-euc", CONTAINER, "sh"]).args(command).current_dir(directory).stdin(Stdio::null());
+        unshare
+            .args(["sh", "-euc", CONTAINER, "sh"])
+            .args(command)
+            .current_dir(directory)
+            .stdin(Stdio::null());
         let log = || match &self.log {
             Some(log) => Stdio::from(log.try_clone().expect("it is open")),
-            None => File::options().create(true).append(true).open(directory.join("log")).expect("a writable directory").into(),
+            None => File::options()
+                .create(true)
+                .append(true)
+                .open(directory.join("log"))
+                .expect("a writable directory")
+                .into(),
         };
         unshare.stdout(log()).stderr(log());
         self.fill(unshare.env_clear(), directory);
@@ -193,14 +210,19 @@ impl<'a> Pod<'a> {
         let witness = Path::new(env!("CARGO_BIN_EXE_witness")).parent().expect("a folder");
         let doors: Vec<_> = self.doors.iter().map(|door| door.display().to_string()).collect();
         unshare.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", witness.display()));
-        unshare.env("DOORS", doors.join(" ")).env("STATE_SIZE", self.state_size).env("CAPABILITIES", &self.capabilities);
+        unshare
+            .env("DOORS", doors.join(" "))
+            .env("STATE_SIZE", self.state_size)
+            .env("CAPABILITIES", &self.capabilities);
         unshare.env("BECOME", self.becomes).env("KEPT", self.keeps);
         unshare.env("STATE", self.state.as_deref().unwrap_or(Path::new("")));
         unshare.env("AGENT", &self.agent).env("CREDENTIALS", self.scenario.credentials());
         unshare.env("WITNESS_DIRECTORY", &self.scenario.records);
         unshare.env("KUBERNETES_SERVICE_HOST", self.server.ip().to_string());
         unshare.env("KUBERNETES_SERVICE_PORT", self.server.port().to_string());
-        unshare.env(environment::NAME, crate::scenario::NAME).env(environment::NAMESPACE, &self.scenario.namespace);
+        unshare
+            .env(environment::NAME, crate::scenario::NAME)
+            .env(environment::NAMESPACE, &self.scenario.namespace);
         unshare.env(environment::JOB_UID, JOB_UID);
         unshare.env(environment::POD_NAME, &self.name).env(environment::POD_UID, &self.uid);
         unshare.env(environment::TERMINATION_GRACE_PERIOD_SECONDS, GRACE_PERIOD_SECONDS);
@@ -286,7 +308,8 @@ impl Candidate {
         debugger.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let debugger = debugger.spawn().expect("nsenter of util-linux is installed");
         let outside = Pid::from_raw(debugger.id().cast_signed());
-        eventually("the debugger is in the container", START_WITHIN, || children(outside).first().copied()).await;
+        eventually("the debugger is in the container", START_WITHIN, || children(outside).first().copied())
+            .await;
         debugger
     }
 
@@ -307,11 +330,13 @@ impl Candidate {
         self.unshare.try_wait().expect("our child").is_some()
     }
 
-    /// Waits for its end; its exit code and its termination message. Of a first process that was killed unshare says 1.
+    /// Waits for its end; its exit code and its termination message. Of a first process that was killed
+    /// unshare says 1.
     pub async fn await_end(&mut self, within: Duration) -> (i32, String) {
         let what = format!("the end of {}", self.name);
         let status = eventually(&what, within, || self.unshare.try_wait().expect("our child")).await;
-        let code = status.code().unwrap_or_else(|| panic!("unshare was killed by signal {:?}", status.signal()));
+        let code =
+            status.code().unwrap_or_else(|| panic!("unshare was killed by signal {:?}", status.signal()));
         (code, fs::read_to_string(self.directory.join("message")).expect("it was made"))
     }
 }

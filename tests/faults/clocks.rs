@@ -1,7 +1,8 @@
 //! Wall clocks that are wrong, and machines that were booted at other times.
 //!
-//! The wall clock of one process cannot be set, and that of the whole machine is not ours. But agents tell it to nobody except in the Lease:
-//! a Lease that was renewed in the future, or in the past, is all that another machine's clock can do to them.
+//! The wall clock of one process cannot be set, and that of the whole machine is not ours. But agents tell it
+//! to nobody except in the Lease: a Lease that was renewed in the future, or in the past, is all that another
+//! machine's clock can do to them.
 
 use std::fs;
 use std::time::Duration;
@@ -31,7 +32,8 @@ async fn renew_as_another(scenario: &Scenario, renewed: Timestamp) {
     scenario.api().replace(NAME, &PostParams::default(), &lease).await.expect("nobody else writes it");
 }
 
-/// The holder's clock, by which it renews three times and dies, is `at` this; a challenger waits a full lease all the same.
+/// The holder's clock, by which it renews three times and dies, is `at` this; a challenger waits a full lease
+/// all the same.
 async fn waits_for(scenario: &Scenario, at: impl Fn(u64) -> Timestamp) {
     renew_as_another(scenario, at(0)).await;
     let challenger = scenario.pod(1).start(&[]).await;
@@ -42,7 +44,11 @@ async fn waits_for(scenario: &Scenario, at: impl Fn(u64) -> Timestamp) {
     }
     let last = now();
     let new = scenario.await_takeover(1, last).await;
-    scenario.at_least("last renewal to first instruction (L)", new.first - last, scenario.timing.lease_duration() - SECOND / 10);
+    scenario.at_least(
+        "last renewal to first instruction (L)",
+        new.first - last,
+        scenario.timing.lease_duration() - SECOND / 10,
+    );
     is_renewed(scenario, &challenger).await;
 }
 
@@ -81,18 +87,24 @@ fn a_holder_whose_clock_runs_backwards_is_waited_for_from_its_last_renewal() {
     });
 }
 
-/// Its reading of `CLOCK_BOOTTIME` is days apart from that of the holder that it follows; the kernel's timer keeps to it all the same.
+/// Its reading of `CLOCK_BOOTTIME` is days apart from that of the holder that it follows; the kernel's timer
+/// keeps to it all the same.
 #[test]
 fn machines_that_were_booted_at_other_times_replace_each_other() {
     scenario("24-booted-earlier", LEASE, async |scenario| {
         let witness = ["--stubborn"];
         let days = 300_000;
-        let (active, _standby, _) = scenario.pair(scenario.pod(0), scenario.pod(1).booted_earlier_by(days), &witness).await;
+        let (active, _standby, _) =
+            scenario.pair(scenario.pod(0), scenario.pod(1).booted_earlier_by(days), &witness).await;
         let killed = now();
         active.signal(nix::sys::signal::Signal::SIGKILL);
         let new = await_tenure(&scenario.records, 2, scenario.timing.lease_duration() + START).await;
         let first = new.first - Duration::from_secs(days.unsigned_abs());
-        scenario.at_most("killed to first instruction (L + 1 s)", first - killed, scenario.timing.lease_duration() + SECOND);
+        scenario.at_most(
+            "killed to first instruction (L + 1 s)",
+            first - killed,
+            scenario.timing.lease_duration() + SECOND,
+        );
     });
 }
 
@@ -103,11 +115,16 @@ fn a_holder_says_in_its_log_and_in_its_lease_what_the_clocks_of_its_node_count()
         let holder = scenario.pod(0).start(&[]).await;
         let says_so = |lease: Option<&Lease>| {
             let record = lease.and_then(|lease| Record::read(lease).ok());
-            record.and_then(|record| record.notes.health?.clock_source).is_some_and(|said| said == counted.trim())
+            record
+                .and_then(|record| record.notes.health?.clock_source)
+                .is_some_and(|said| said == counted.trim())
         };
         await_object(scenario.api::<Lease>(), NAME, "it says what its clocks count", START, says_so).await;
         let log = fs::read_to_string(holder.path("log")).expect("it was made");
-        assert!(log.contains(&format!("singletonjob-agent starts version=\"{}\"", env!("CARGO_PKG_VERSION"))), "{log}");
+        assert!(
+            log.contains(&format!("singletonjob-agent starts version=\"{}\"", env!("CARGO_PKG_VERSION"))),
+            "{log}"
+        );
         assert!(log.contains(&format!("clock_source=\"{}\"", counted.trim())), "{log}");
     });
 }

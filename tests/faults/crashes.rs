@@ -16,15 +16,16 @@ use crate::scenario::{END, SECOND, START, Scenario, one_shot, scenario};
 const LEASE: u64 = 6;
 /// The shortest that there is.
 const SHORT_LEASE: u64 = 3;
-/// From the death of an elector whose PID 1 lives to the first instruction elsewhere, on a machine that plays several scenarios at once; the
-/// cluster scenarios measure it alone.
+/// From the death of an elector whose PID 1 lives to the first instruction elsewhere, on a machine that plays
+/// several scenarios at once; the cluster scenarios measure it alone.
 const ELECTOR_DEATH: Duration = SECOND;
 const CRASHES: u32 = 10;
 
 #[test]
 fn when_the_elector_is_killed_everything_dies_and_another_runs_at_once() {
     scenario("3-elector-killed", LEASE, async |scenario| {
-        let (mut active, _standby, old) = scenario.pair(scenario.pod(0), scenario.pod(1), &["--daemons", "2", "--orphans", "2"]).await;
+        let (mut active, _standby, old) =
+            scenario.pair(scenario.pod(0), scenario.pod(1), &["--daemons", "2", "--orphans", "2"]).await;
         let killed = now();
         kill(active.elector().await, Signal::SIGKILL).expect("it is there");
         let (code, message) = active.await_end(END).await;
@@ -53,7 +54,8 @@ fn a_crashed_container_is_replaced_within_the_lease_and_a_second_always_and_with
 fn crash() -> Duration {
     let mut takeover = Duration::ZERO;
     scenario("4-crash", SHORT_LEASE, async |scenario| {
-        let (active, _standby, old) = scenario.pair(scenario.pod(0), scenario.pod(1), &["--daemons", "1"]).await;
+        let (active, _standby, old) =
+            scenario.pair(scenario.pod(0), scenario.pod(1), &["--daemons", "1"]).await;
         let killed = now();
         active.signal(Signal::SIGKILL);
         let new = scenario.await_takeover(2, killed).await;
@@ -67,7 +69,8 @@ fn crash() -> Duration {
 fn a_node_without_power_is_replaced_within_the_lease() {
     scenario("5-power-off", LEASE, async |scenario| {
         let wire = scenario.wire().await;
-        let (active, _standby, old) = scenario.pair(scenario.pod(0).through(wire.address), scenario.pod(1), &[]).await;
+        let (active, _standby, old) =
+            scenario.pair(scenario.pod(0).through(wire.address), scenario.pod(1), &[]).await;
         wire.cut().await;
         active.signal_all(Signal::SIGKILL);
         let killed = now();
@@ -80,7 +83,8 @@ fn a_node_without_power_is_replaced_within_the_lease() {
 #[test]
 fn a_container_whose_every_process_is_killed_at_once_loses_one_attempt() {
     one_shot("30-whole-container", SHORT_LEASE, 3, async |scenario| {
-        let (active, _standby, _) = scenario.pair(scenario.pod(0), scenario.pod(1), &["--orphans", "1"]).await;
+        let (active, _standby, _) =
+            scenario.pair(scenario.pod(0), scenario.pod(1), &["--orphans", "1"]).await;
         let killed = now();
         active.signal_all(Signal::SIGKILL);
         let new = scenario.await_takeover(2, killed).await;
@@ -100,7 +104,11 @@ fn a_container_that_is_started_again_in_the_same_pod_waits_like_any_other() {
         let _second = scenario.pod(0).start(&[]).await;
         let new = await_tenure(&scenario.records, 2, START).await;
         assert!(new.token > old.token);
-        scenario.at_least("last renewal to first instruction (L)", new.first - renewed, scenario.timing.lease_duration());
+        scenario.at_least(
+            "last renewal to first instruction (L)",
+            new.first - renewed,
+            scenario.timing.lease_duration(),
+        );
     });
 }
 
@@ -112,7 +120,10 @@ fn of_two_containers_of_one_pod_one_runs() {
         scenario.nothing_happens(scenario.timing.lease_duration() * 2).await;
         let holder = scenario.record().await.holder.expect("one of them");
         let electors = join_all(both.iter().map(Candidate::elector)).await;
-        let active = both.iter().position(|one| one.standing().is_some_and(|standing| standing.identity == holder)).expect("one of them");
+        let active = both
+            .iter()
+            .position(|one| one.standing().is_some_and(|standing| standing.identity == holder))
+            .expect("one of them");
         let killed = now();
         kill(electors[active], Signal::SIGKILL).expect("it is there");
         let new = await_tenure(&scenario.records, 2, START).await;

@@ -46,7 +46,8 @@ fn a_token_that_is_replaced_before_it_ends_is_not_noticed() {
 #[test]
 fn rights_that_are_taken_away_end_the_holder_in_time_and_given_back_let_one_run() {
     scenario("50-rights-removed", LEASE, async |scenario| {
-        let (mut active, _standby, old) = scenario.pair(scenario.pod(0), scenario.pod(1), &["--stubborn"]).await;
+        let (mut active, _standby, old) =
+            scenario.pair(scenario.pod(0), scenario.pod(1), &["--stubborn"]).await;
         scenario.api::<RoleBinding>().delete(NAME, &DeleteParams::default()).await.expect("it is there");
         scenario.api::<Role>().delete(NAME, &DeleteParams::default()).await.expect("it is there");
         let removed = now();
@@ -55,7 +56,10 @@ fn rights_that_are_taken_away_end_the_holder_in_time_and_given_back_let_one_run(
         let (code, message) = active.await_end(scenario.timing.lease_duration() * 3 + END).await;
         assert_eq!(code, exit_codes::LEASE_LOST, "{message}");
         scenario.died_by(old.token, deadline);
-        scenario.noted("rights removed to last instruction", crate::observe::tenure(&scenario.records, old.token).last - removed);
+        scenario.noted(
+            "rights removed to last instruction",
+            crate::observe::tenure(&scenario.records, old.token).last - removed,
+        );
         nothing_starts(&scenario.records, 1, scenario.timing.lease_duration()).await;
         scenario.allow().await;
         await_tenure(&scenario.records, 2, scenario.timing.lease_duration() + START).await;
@@ -74,7 +78,8 @@ fn a_handover_needs_every_right_that_candidates_were_given_and_no_other() {
         let refused: Vec<_> = deeds.iter().filter(|deed| matches!(deed.code(), 401 | 403)).collect();
         assert!(refused.is_empty(), "{refused:#?}");
         let used: BTreeSet<_> = deeds.iter().flat_map(Deed::needs).collect();
-        let granted = VERBS.map(|verb| ("coordination.k8s.io".to_owned(), "leases".to_owned(), verb.to_owned()));
+        let granted =
+            VERBS.map(|verb| ("coordination.k8s.io".to_owned(), "leases".to_owned(), verb.to_owned()));
         assert_eq!(used, BTreeSet::from(granted));
         for verb in ["list", "create", "patch", "delete", "deletecollection"] {
             assert!(!scenario.may(verb, "leases/rollup"), "{verb}");

@@ -31,7 +31,10 @@ struct Debugger(Child);
 impl Debugger {
     /// It ends with the container.
     async fn await_end(&mut self) {
-        eventually("the debugger is killed by the kernel", SECOND * 2, || self.0.try_wait().expect("our child")).await;
+        eventually("the debugger is killed by the kernel", SECOND * 2, || {
+            self.0.try_wait().expect("our child")
+        })
+        .await;
     }
 }
 
@@ -42,13 +45,18 @@ impl Drop for Debugger {
     }
 }
 
-/// Waits for the end of the first candidate, by itself or because it was told to; the Lease that it leaves behind, which it still holds.
+/// Waits for the end of the first candidate, by itself or because it was told to; the Lease that it leaves
+/// behind, which it still holds.
 async fn ends(scenario: &Scenario, active: &mut Candidate, debugger: &mut Debugger, code: i32) -> Record {
     assert_eq!(active.await_end(END).await.0, code);
     debugger.await_end().await;
     let record = scenario.record().await;
     assert_eq!(record.holder.as_ref().map(Identity::pod), Some(active.name.as_str()), "it is not given back");
-    assert_eq!(record.notes.progress.as_ref().map(|progress| progress.open), Some(false), "it is told how the attempt has ended");
+    assert_eq!(
+        record.notes.progress.as_ref().map(|progress| progress.open),
+        Some(false),
+        "it is told how the attempt has ended"
+    );
     record
 }
 
@@ -63,7 +71,11 @@ async fn is_followed(scenario: &Scenario) -> Record {
     let lease = scenario.timing.lease_duration();
     let new = await_tenure(&scenario.records, 2, lease + START).await;
     scenario.at_least("recorded to first instruction (L)", new.first.saturating_sub(recorded), lease);
-    scenario.at_most("recorded to first instruction (L + 1 s)", new.first.saturating_sub(recorded), lease + SECOND);
+    scenario.at_most(
+        "recorded to first instruction (L + 1 s)",
+        new.first.saturating_sub(recorded),
+        lease + SECOND,
+    );
     scenario.record().await
 }
 
@@ -81,7 +93,8 @@ fn a_run_that_succeeds_while_it_is_debugged_is_finished_and_not_run_again() {
 #[test]
 fn an_attempt_that_fails_while_it_is_debugged_counts_once_and_is_followed_after_the_lease() {
     one_shot("62-debugged-exit-1", LEASE, 6, async |scenario| {
-        let (mut active, _standby, mut debugger) = debugged(scenario, &["--until", "end", "--exit", "1"]).await;
+        let (mut active, _standby, mut debugger) =
+            debugged(scenario, &["--until", "end", "--exit", "1"]).await;
         let_end(scenario);
         let record = ends(scenario, &mut active, &mut debugger, 1).await;
         fs::remove_file(scenario.records.join("end")).expect("it is ours");
@@ -98,7 +111,11 @@ fn a_drain_of_what_is_debugged_costs_no_attempt_and_is_followed_after_the_lease(
         let asked = now();
         active.signal(Signal::SIGTERM);
         let record = ends(scenario, &mut active, &mut debugger, exit_codes::INTERRUPTED).await;
-        scenario.at_most("asked to the end of the container", now().saturating_sub(asked), Duration::from_secs(3));
+        scenario.at_most(
+            "asked to the end of the container",
+            now().saturating_sub(asked),
+            Duration::from_secs(3),
+        );
         assert_eq!(record.notes.health.and_then(|health| health.stopping), Some(Reason::Drain));
         let next = is_followed(scenario).await;
         assert_eq!(next.notes.progress.map(|progress| (progress.failures, progress.starts)), Some((0, 2)));

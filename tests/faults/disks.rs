@@ -1,7 +1,8 @@
-//! Disks, network file systems and readers of pipes that do not answer: neither the deciding thread nor PID 1 waits for any of them.
+//! Disks, network file systems and readers of pipes that do not answer: neither the deciding thread nor PID 1
+//! waits for any of them.
 //!
-//! A frozen file system holds its writers; a silent one takes a read, or a page fault, and never answers. A process that waits for either
-//! cannot be killed.
+//! A frozen file system holds its writers; a silent one takes a read, or a page fault, and never answers. A
+//! process that waits for either cannot be killed.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -29,10 +30,12 @@ use crate::silent::SilentDisk;
 use crate::witness::Tenure;
 
 const LEASE: u64 = 6;
-/// For the next holder's first instruction after a release, on a machine that plays several scenarios at once.
+/// For the next holder's first instruction after a release, on a machine that plays several scenarios at
+/// once.
 const HANDOVER: Duration = SECOND;
 
-/// A candidate on a disk, or with a reader of its log, that may stand still: that goes first, because nothing that waits for it ends before.
+/// A candidate on a disk, or with a reader of its log, that may stand still: that goes first, because nothing
+/// that waits for it ends before.
 struct On<D> {
     disk: D,
     candidate: Candidate,
@@ -62,7 +65,8 @@ impl FullPipe {
 fn static_agent() -> &'static PathBuf {
     static AGENT: LazyLock<PathBuf> = LazyLock::new(|| {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/hack/image.sh");
-        let built = Command::new(script).arg("agent").stderr(Stdio::inherit()).output().expect("bash is installed");
+        let built =
+            Command::new(script).arg("agent").stderr(Stdio::inherit()).output().expect("bash is installed");
         assert!(built.status.success(), "building the static agent failed");
         PathBuf::from(String::from_utf8(built.stdout).expect("a path").trim())
     });
@@ -72,7 +76,10 @@ fn static_agent() -> &'static PathBuf {
 /// What PID 1 locks is all that it needs while it stands guard.
 #[test]
 fn the_guards_code_leads_nowhere_outside_of_itself() {
-    let disassembled = Command::new("objdump").args(["-d", "--no-show-raw-insn", "--section=resident"]).arg(static_agent()).output();
+    let disassembled = Command::new("objdump")
+        .args(["-d", "--no-show-raw-insn", "--section=resident"])
+        .arg(static_agent())
+        .output();
     let code = String::from_utf8(disassembled.expect("binutils are installed").stdout).expect("text");
     let instructions: Vec<_> = code.lines().filter_map(|line| line.split_once(":\t")).collect();
     let address = |text: &str| u64::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok();
@@ -80,7 +87,8 @@ fn the_guards_code_leads_nowhere_outside_of_itself() {
     assert!(instructions.len() > 100, "{code}");
     for (_, instruction) in &instructions {
         let (name, operand) = instruction.split_once(char::is_whitespace).unwrap_or((instruction, ""));
-        let leads = ["call", "j", "b."].iter().any(|start| name.starts_with(start)) || ["b", "bl", "br", "blr"].contains(&name);
+        let leads = ["call", "j", "b."].iter().any(|start| name.starts_with(start))
+            || ["b", "bl", "br", "blr"].contains(&name);
         let target = address(operand.split_whitespace().next().unwrap_or_default());
         assert!(!leads || (first..=last).contains(&target), "it leads elsewhere: {instruction}");
         assert!(!operand.contains("(%rip)"), "it needs data that are not locked: {instruction}");
@@ -92,14 +100,22 @@ async fn stop(candidate: &Candidate) {
     kill(candidate.elector().await, Signal::SIGSTOP).expect("it is there");
 }
 
-/// The workload dies by the deadline of its last renewal, which the elector cannot prolong any more; what cannot be emptied is not given back,
-/// and the next one waits for a whole lease.
+/// The workload dies by the deadline of its last renewal, which the elector cannot prolong any more; what
+/// cannot be emptied is not given back, and the next one waits for a whole lease.
 async fn dies_and_is_waited_for(scenario: &Scenario, old: &Tenure) {
     let renewed = last_renewal(scenario, old).await;
     let new = scenario.await_takeover(2, renewed).await;
     scenario.died_by(old.token, renewed + scenario.timing.hard_deadline());
-    scenario.at_least("last renewal to first instruction (L)", new.first.saturating_sub(renewed), scenario.timing.lease_duration());
-    assert_eq!(scenario.record().await.notes.released.map(|mark| mark.reason), None, "nothing is given back that cannot be emptied");
+    scenario.at_least(
+        "last renewal to first instruction (L)",
+        new.first.saturating_sub(renewed),
+        scenario.timing.lease_duration(),
+    );
+    assert_eq!(
+        scenario.record().await.notes.released.map(|mark| mark.reason),
+        None,
+        "nothing is given back that cannot be emptied"
+    );
 }
 
 /// One that was under way may still be stored.
@@ -114,7 +130,8 @@ async fn last_renewal(scenario: &Scenario, old: &Tenure) -> Duration {
 async fn on_a_frozen_state(scenario: &Scenario) -> (On<FrozenDisk>, Candidate, Tenure) {
     let disk = FrozenDisk::new(&scenario.directory_of("disk"));
     let pod = scenario.pod(0).state(disk.mount());
-    let (candidate, standby, old) = scenario.pair(pod, scenario.pod(1), &["--stubborn", "--daemons", "1"]).await;
+    let (candidate, standby, old) =
+        scenario.pair(pod, scenario.pod(1), &["--stubborn", "--daemons", "1"]).await;
     let holder = On { disk, candidate };
     holder.disk.freeze();
     let elector = holder.candidate.elector().await;
@@ -145,11 +162,15 @@ fn a_holder_whose_state_volume_is_frozen_is_dead_by_its_deadline() {
 }
 
 /// A holder whose program's pages are gone since, and come back no more.
-async fn on_a_silent_program(scenario: &Scenario, is_stopped: bool) -> (On<(SilentDisk, Cgroup)>, Candidate, Tenure) {
+async fn on_a_silent_program(
+    scenario: &Scenario,
+    is_stopped: bool,
+) -> (On<(SilentDisk, Cgroup)>, Candidate, Tenure) {
     let disk = SilentDisk::with_program(&scenario.directory_of("disk"), static_agent());
     let cgroup = Cgroup::new("silent");
     let pod = scenario.pod(0).agent(disk.program()).within(&cgroup);
-    let (candidate, standby, old) = scenario.pair(pod, scenario.pod(1), &["--stubborn", "--daemons", "1"]).await;
+    let (candidate, standby, old) =
+        scenario.pair(pod, scenario.pod(1), &["--stubborn", "--daemons", "1"]).await;
     let holder = On { disk: (disk, cgroup), candidate };
     scenario.renewed_again().await;
     if is_stopped {
@@ -165,7 +186,8 @@ fn an_elector_that_waits_for_a_page_of_its_program_outlives_its_workload() {
     scenario("57-silent-program", LEASE, async |scenario| {
         let (holder, _standby, old) = on_a_silent_program(scenario, false).await;
         let elector = holder.candidate.elector().await;
-        eventually("the elector asks for a page", START, || (holder.disk.0.unanswered() > 0).then_some(())).await;
+        eventually("the elector asks for a page", START, || (holder.disk.0.unanswered() > 0).then_some(()))
+            .await;
         dies_and_is_waited_for(scenario, &old).await;
         assert!(hangs(elector), "it was killed, and cannot die");
         drop(holder.disk);
@@ -188,7 +210,8 @@ fn a_termination_log_that_hangs_delays_no_release() {
         std::fs::write(disk.file(), "").expect("not frozen yet");
         disk.freeze();
         let message = disk.file();
-        let _ended = On { disk, candidate: scenario.pod(0).message(&message).command(&["/no/such/program"]).await };
+        let _ended =
+            On { disk, candidate: scenario.pod(0).message(&message).command(&["/no/such/program"]).await };
         eventually("it has failed", START, || said_nothing_found(scenario)).await;
         let failed = now();
         let _standby = scenario.pod(1).start(&["--seconds", "1"]).await;
@@ -230,7 +253,8 @@ async fn write_nonsense(scenario: &Scenario) {
 /// A holder whose log nobody reads, not even to make room; its workload writes elsewhere.
 async fn with_a_full_log(scenario: &Scenario) -> (On<FullPipe>, Candidate, Tenure) {
     let log = FullPipe::new();
-    let candidate = scenario.pod(0).log(log.end()).shell("exec witness --stubborn --daemons 1 >/dev/null 2>&1").await;
+    let candidate =
+        scenario.pod(0).log(log.end()).shell("exec witness --stubborn --daemons 1 >/dev/null 2>&1").await;
     let old = await_tenure(&scenario.records, 1, START).await;
     (On { disk: log, candidate }, scenario.standby(scenario.pod(1)).await, old)
 }
@@ -241,15 +265,17 @@ fn a_log_that_is_not_read_delays_no_renewal() {
         let (holder, _standby, _) = with_a_full_log(scenario).await;
         write_nonsense(scenario).await;
         let elector = holder.candidate.elector().await;
-        eventually("a thread of it waits for the reader", START, || waits_for_a_reader(elector.as_raw())).await;
+        eventually("a thread of it waits for the reader", START, || waits_for_a_reader(elector.as_raw()))
+            .await;
         scenario.nothing_happens(scenario.timing.lease_duration() * 2).await;
     });
 }
 
 fn waits_for_a_reader(process: i32) -> Option<()> {
     let mut threads = std::fs::read_dir(format!("/proc/{process}/task")).ok()?.flatten();
-    let waits =
-        |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("wchan")).is_ok_and(|place| place.contains("pipe_write"));
+    let waits = |thread: std::fs::DirEntry| {
+        std::fs::read_to_string(thread.path().join("wchan")).is_ok_and(|place| place.contains("pipe_write"))
+    };
     threads.any(waits).then_some(())
 }
 
@@ -262,18 +288,25 @@ fn a_holder_whose_log_is_not_read_is_dead_by_its_deadline() {
         let renewed = last_renewal(scenario, &old).await;
         await_tenure(&scenario.records, 2, END).await;
         scenario.died_by(old.token, renewed + scenario.timing.hard_deadline());
-        assert_eq!(holder.candidate.await_end(END).await.0, exit_codes::LEASE_LOST, "though its last line is never written");
+        assert_eq!(
+            holder.candidate.await_end(END).await.0,
+            exit_codes::LEASE_LOST,
+            "though its last line is never written"
+        );
     });
 }
 
-/// A liveness probe with a timeout of a second, asked in `candidate` as a container runtime does it: its exit code, and how long it took until
-/// nobody had its output any more.
+/// A liveness probe with a timeout of a second, asked in `candidate` as a container runtime does it: its exit
+/// code, and how long it took until nobody had its output any more.
 fn probe(candidate: &Candidate, command: &[&str]) -> (Option<i32>, Duration) {
     let asked = json!({"probe": {"exec": {"command": command}}, "timeoutSeconds": 1}).to_string();
     let began = now();
     let inside = ["--target", &candidate.first().to_string(), "--mount", "--pid", "--"].map(str::to_owned);
-    let output =
-        Command::new("nsenter").args(inside).arg(env!("CARGO_BIN_EXE_singletonjob-agent")).args(["probe", "liveness", &asked]).output();
+    let output = Command::new("nsenter")
+        .args(inside)
+        .arg(env!("CARGO_BIN_EXE_singletonjob-agent"))
+        .args(["probe", "liveness", &asked])
+        .output();
     (output.expect("nsenter of util-linux is installed").status.code(), now() - began)
 }
 
@@ -326,9 +359,18 @@ async fn on_nothing_that_answers(scenario: &Scenario, is_stopped: bool) {
     let frozen = FrozenDisk::new(&scenario.directory_of("frozen"));
     let silent = SilentDisk::with_program(&scenario.directory_of("silent"), static_agent());
     let (cgroup, log) = (Cgroup::new("silent"), FullPipe::new());
-    let pod = scenario.pod(0).state(frozen.mount()).message(&frozen.file()).log(log.end()).agent(silent.program()).within(&cgroup);
+    let pod = scenario
+        .pod(0)
+        .state(frozen.mount())
+        .message(&frozen.file())
+        .log(log.end())
+        .agent(silent.program())
+        .within(&cgroup);
     std::fs::write(frozen.file(), "").expect("not frozen yet");
-    let writes = format!("until [ -e go ]; do sleep 0.01; done; exec dd if=/dev/zero of={}/own count=1", frozen.mount().display());
+    let writes = format!(
+        "until [ -e go ]; do sleep 0.01; done; exec dd if=/dev/zero of={}/own count=1",
+        frozen.mount().display()
+    );
     let candidate = pod.shell(&format!("witness --stubborn >/dev/null 2>&1 & {writes}")).await;
     let old = await_tenure(&scenario.records, 1, START).await;
     let holder = On { disk: (frozen, silent, log), candidate };
@@ -354,5 +396,7 @@ fn where_nothing_answers_the_workload_is_dead_by_its_deadline() {
 
 #[test]
 fn where_nothing_answers_the_workload_of_a_stopped_elector_is_dead_by_its_deadline() {
-    scenario("60-nothing-answers-stopped", LEASE, async |scenario| on_nothing_that_answers(scenario, true).await);
+    scenario("60-nothing-answers-stopped", LEASE, async |scenario| {
+        on_nothing_that_answers(scenario, true).await;
+    });
 }

@@ -12,8 +12,8 @@ use crate::observe::{await_tenure, eventually, nothing_starts, now, tenure};
 use crate::scenario::{END, SECOND, START, one_shot, scenario};
 
 const LEASE: u64 = 6;
-/// From the last instruction of a holder that gave its Lease back to the first of another, on a machine that plays several scenarios at
-/// once; the cluster scenarios measure it alone.
+/// From the last instruction of a holder that gave its Lease back to the first of another, on a machine that
+/// plays several scenarios at once; the cluster scenarios measure it alone.
 const HANDOVER: Duration = SECOND;
 /// A pod's grace period of 6 s, less the 2 s that the agent keeps.
 const STOP_GRACE: Duration = Duration::from_secs(4);
@@ -21,11 +21,15 @@ const STOP_GRACE: Duration = Duration::from_secs(4);
 #[test]
 fn a_workload_that_exits_0_is_finished_in_the_write_that_gives_the_lease_back() {
     one_shot("1-exit-0", LEASE, 6, async |scenario| {
-        let (mut active, _standby, old) = scenario.pair(scenario.pod(0), scenario.pod(1), &["--seconds", "2"]).await;
+        let (mut active, _standby, old) =
+            scenario.pair(scenario.pod(0), scenario.pod(1), &["--seconds", "2"]).await;
         assert_eq!(active.await_end(END).await.0, 0);
         let record = scenario.record().await;
         let finished = record.notes.finished.clone().expect("written with the release");
-        assert_eq!((finished.outcome, finished.token.map(|token| token.0)), (Outcome::Succeeded, Some(old.token)));
+        assert_eq!(
+            (finished.outcome, finished.token.map(|token| token.0)),
+            (Outcome::Succeeded, Some(old.token))
+        );
         assert!(record.is_released());
         nothing_starts(&scenario.records, 1, scenario.timing.lease_duration() + SECOND).await;
     });
@@ -34,11 +38,16 @@ fn a_workload_that_exits_0_is_finished_in_the_write_that_gives_the_lease_back() 
 #[test]
 fn a_workload_that_fails_is_tried_again_elsewhere_at_once_with_a_higher_token() {
     one_shot("2-exit-1", LEASE, 6, async |scenario| {
-        let (mut active, standby, old) = scenario.pair(scenario.pod(0), scenario.pod(1), &["--seconds", "2", "--exit", "1"]).await;
+        let (mut active, standby, old) =
+            scenario.pair(scenario.pod(0), scenario.pod(1), &["--seconds", "2", "--exit", "1"]).await;
         assert_eq!(active.await_end(END).await.0, 1);
         let new = await_tenure(&scenario.records, 2, START).await;
         assert_eq!((new.attempt, &new.pod), (2, &standby.name));
-        scenario.at_most("last to first instruction", new.first.saturating_sub(tenure(&scenario.records, old.token).last), HANDOVER);
+        scenario.at_most(
+            "last to first instruction",
+            new.first.saturating_sub(tenure(&scenario.records, old.token).last),
+            HANDOVER,
+        );
     });
 }
 
@@ -61,7 +70,8 @@ fn a_drained_holder_renews_while_its_workload_takes_its_time_and_gives_the_lease
 #[test]
 fn a_drained_holder_whose_elector_dies_has_neither_failed_nor_succeeded() {
     one_shot("34-drained-and-killed", LEASE, 0, async |scenario| {
-        let (mut active, _standby, old) = scenario.pair(scenario.pod(0), scenario.pod(1), &["--linger-milliseconds", "3000"]).await;
+        let (mut active, _standby, old) =
+            scenario.pair(scenario.pod(0), scenario.pod(1), &["--linger-milliseconds", "3000"]).await;
         active.signal(Signal::SIGTERM);
         let told = || (!tenure(&scenario.records, old.token).signals.is_empty()).then_some(());
         eventually("the workload is told to end", START, told).await;
@@ -116,8 +126,10 @@ fn a_candidate_that_is_told_to_end_while_it_begins_leaves_nothing_running_and_no
 fn a_workload_that_hangs_in_the_kernel_is_not_given_up_and_others_start_only_after_a_full_lease() {
     scenario("29-hangs-in-kernel", LEASE, async |scenario| {
         let disk = FrozenDisk::new(&scenario.directory_of("disk"));
-        let script =
-            format!("witness --stubborn & until [ -e go ]; do sleep 0.01; done; exec dd if=/dev/zero of={} count=1", disk.file().display());
+        let script = format!(
+            "witness --stubborn & until [ -e go ]; do sleep 0.01; done; exec dd if=/dev/zero of={} count=1",
+            disk.file().display()
+        );
         let mut active = scenario.pod(0).shell(&script).await;
         await_tenure(&scenario.records, 1, START).await;
         let _standby = scenario.standby(scenario.pod(1)).await;
@@ -128,7 +140,11 @@ fn a_workload_that_hangs_in_the_kernel_is_not_given_up_and_others_start_only_aft
         sleep(STOP_GRACE + SECOND).await;
         let renewed = scenario.renewed().await;
         let new = await_tenure(&scenario.records, 2, END + scenario.timing.lease_duration()).await;
-        scenario.at_least("last renewal to first instruction (L)", new.first.saturating_sub(renewed), scenario.timing.lease_duration());
+        scenario.at_least(
+            "last renewal to first instruction (L)",
+            new.first.saturating_sub(renewed),
+            scenario.timing.lease_duration(),
+        );
         let mark = scenario.record().await.notes.released;
         assert_eq!(mark.map(|mark| mark.reason), None, "nobody gave back what it could not empty");
         disk.thaw();

@@ -1,4 +1,5 @@
-//! An API server in front of the real one, for faults of single requests: what happens to bytes alone is for [`crate::wire`].
+//! An API server in front of the real one, for faults of single requests: what happens to bytes alone is for
+//! [`crate::wire`].
 
 use std::convert::Infallible;
 use std::io;
@@ -131,7 +132,10 @@ fn upstream(control_plane: &ControlPlane) -> Client {
 
 fn acceptor(control_plane: &ControlPlane) -> TlsAcceptor {
     let [certificate, key] = control_plane.identity();
-    let chain = CertificateDer::pem_file_iter(certificate).expect("a certificate").collect::<Result<_, _>>().expect("a chain");
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .expect("a certificate")
+        .collect::<Result<_, _>>()
+        .expect("a chain");
     let key = PrivateKeyDer::from_pem_file(key).expect("a key");
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
     let config = config.with_safe_default_protocol_versions().expect("ring has them").with_no_client_auth();
@@ -163,7 +167,9 @@ async fn answer(request: Request<Incoming>, connection: usize, shared: &Shared) 
     };
     let rule = Arc::clone(&shared.rule.lock().unwrap_or_else(PoisonError::into_inner));
     match rule(&call) {
-        Verdict::Pass if call.is_watch => Ok(shared.forward(parts, body).await?.map(|events| mutable(events, shared))),
+        Verdict::Pass if call.is_watch => {
+            Ok(shared.forward(parts, body).await?.map(|events| mutable(events, shared)))
+        }
         Verdict::Pass => Ok(shared.forward(parts, body).await?.map(BodyExt::boxed_unsync)),
         Verdict::Rewrite(other) => Ok(shared.forward(parts, other.into()).await?.map(BodyExt::boxed_unsync)),
         Verdict::Refuse(status) => Ok(refusal(status)),

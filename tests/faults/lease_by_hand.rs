@@ -39,7 +39,8 @@ async fn is_waited_for(scenario: &Scenario, old: &Tenure, lost: Duration) {
 #[test]
 fn a_lease_that_was_deleted_and_made_again_by_the_controller_is_waited_for() {
     scenario("43-deleted", LEASE, async |scenario| {
-        let (mut active, _standby, old) = scenario.pair(scenario.pod(0), scenario.pod(1), &["--stubborn"]).await;
+        let (mut active, _standby, old) =
+            scenario.pair(scenario.pod(0), scenario.pod(1), &["--stubborn"]).await;
         let mut annotations = scenario.lease().await.metadata.annotations.unwrap_or_default();
         annotations.retain(|key, _| [keys::POLICY, keys::RUN].contains(&key.as_str()));
         let lost = now();
@@ -66,7 +67,8 @@ fn a_lease_that_was_deleted_and_made_again_empty_by_a_user_is_waited_for() {
 #[test]
 fn a_lease_that_is_gone_ends_its_holder_and_nobody_starts_without_one() {
     scenario("42-gone", LEASE, async |scenario| {
-        let (mut active, _standby, old) = scenario.pair(scenario.pod(0), scenario.pod(1), &["--stubborn"]).await;
+        let (mut active, _standby, old) =
+            scenario.pair(scenario.pod(0), scenario.pod(1), &["--stubborn"]).await;
         let lost = now();
         delete(scenario).await;
         let (code, message) = active.await_end(END).await;
@@ -106,7 +108,11 @@ fn a_lease_in_which_somebody_writes_all_the_time_is_renewed_and_expires_like_any
 async fn churn(scenario: &Scenario, time: Duration) {
     let until = now() + time;
     while now() < until {
-        patch(scenario, json!({"metadata": {"annotations": {"example.com/churn": now().as_nanos().to_string()}}})).await;
+        patch(
+            scenario,
+            json!({"metadata": {"annotations": {"example.com/churn": now().as_nanos().to_string()}}}),
+        )
+        .await;
         sleep(Duration::from_millis(100)).await;
     }
 }
@@ -119,7 +125,11 @@ fn a_duration_of_1_s_written_by_hand_shortens_nobodys_wait() {
         let renewed = scenario.renewed().await;
         patch(scenario, json!({"spec": {"leaseDurationSeconds": 1}})).await;
         let new = await_tenure(&scenario.records, 2, scenario.timing.lease_duration() + START).await;
-        scenario.at_least("last renewal to first instruction (L)", new.first - renewed, scenario.timing.lease_duration());
+        scenario.at_least(
+            "last renewal to first instruction (L)",
+            new.first - renewed,
+            scenario.timing.lease_duration(),
+        );
     });
 }
 
@@ -127,17 +137,24 @@ fn a_duration_of_1_s_written_by_hand_shortens_nobodys_wait() {
 fn whoever_knew_a_longer_lease_waits_for_that_after_it_was_shortened() {
     scenario("47-shortened", 15, async |scenario| {
         let wire = scenario.wire().await;
-        let (active, _standby, _) = scenario.pair(scenario.pod(0).through(wire.address), scenario.pod(1), &[]).await;
+        let (active, _standby, _) =
+            scenario.pair(scenario.pod(0).through(wire.address), scenario.pod(1), &[]).await;
         wire.cut().await;
         sleep(SECOND / 2).await;
         let short = Timing::new(&TimingSpec::of(SECOND * 3)).expect("a lease that fits");
         let mut lease = scenario.lease().await;
-        let renewed = boot_time(lease.spec.as_ref().and_then(|spec| spec.renew_time.clone()).expect("held").0);
-        let policy = lease::annotations(short, CompletionPolicy::Never, 0).remove(keys::POLICY).expect("a policy");
+        let renewed =
+            boot_time(lease.spec.as_ref().and_then(|spec| spec.renew_time.clone()).expect("held").0);
+        let policy =
+            lease::annotations(short, CompletionPolicy::Never, 0).remove(keys::POLICY).expect("a policy");
         lease.metadata.annotations.get_or_insert_default().insert(keys::POLICY.to_owned(), policy);
         scenario.api().replace(NAME, &PostParams::default(), &lease).await.expect("the holder is cut off");
         let new = await_tenure(&scenario.records, 2, scenario.timing.lease_duration() + START).await;
-        scenario.at_least("last renewal to first instruction (the longer L)", new.first - renewed, scenario.timing.lease_duration());
+        scenario.at_least(
+            "last renewal to first instruction (the longer L)",
+            new.first - renewed,
+            scenario.timing.lease_duration(),
+        );
         drop(active);
     });
 }

@@ -21,16 +21,24 @@ const MANY_START: Duration = Duration::from_secs(60);
 
 /// Stops the elector: the deadline passes, and whatever runs is to be dead within the margin.
 async fn is_fenced(scenario: &Scenario, active: &mut Candidate, old: &Tenure) {
-    // The agent writes its deadline into a file a moment after it has set the timer: it is stopped just after it wrote, and not between the two.
+    // The agent writes its deadline into a file a moment after it has set the timer: it is stopped just after
+    // it wrote, and not between the two.
     let before = active.valid_until();
-    eventually("a renewal is told", scenario.timing.lease_duration(), || (active.valid_until() > before).then_some(())).await;
+    eventually("a renewal is told", scenario.timing.lease_duration(), || {
+        (active.valid_until() > before).then_some(())
+    })
+    .await;
     kill(active.elector().await, Signal::SIGSTOP).expect("it is there");
     let deadline = active.valid_until();
     let (code, message) = active.await_end(END).await;
     let ended = now();
     assert_eq!(code, exit_codes::LEASE_LOST, "{message}");
     let last = tenure(&scenario.records, old.token).last;
-    scenario.at_most("deadline to last instruction (K)", last.saturating_sub(deadline), scenario.timing.kill_margin());
+    scenario.at_most(
+        "deadline to last instruction (K)",
+        last.saturating_sub(deadline),
+        scenario.timing.kill_margin(),
+    );
     scenario.noted("deadline to the end of the container", ended.saturating_sub(deadline));
 }
 
@@ -48,8 +56,8 @@ fn a_starved_agent_holds_nothing_past_its_deadline() {
     });
 }
 
-/// What it notices it says with its next renewal; without one, or when it is too late to hold anything, somebody else holds the Lease, who has
-/// nothing to complain of.
+/// What it notices it says with its next renewal; without one, or when it is too late to hold anything,
+/// somebody else holds the Lease, who has nothing to complain of.
 async fn says_so_or_gives_up(scenario: &Scenario, old: &Tenure) {
     let told = async {
         loop {
@@ -61,7 +69,9 @@ async fn says_so_or_gives_up(scenario: &Scenario, old: &Tenure) {
             sleep(SECOND / 10).await;
         }
     };
-    timeout(scenario.timing.lease_duration() * 2, told).await.expect("an agent that is late says so, or gives the Lease up");
+    timeout(scenario.timing.lease_duration() * 2, told)
+        .await
+        .expect("an agent that is late says so, or gives the Lease up");
 }
 
 #[test]
@@ -100,7 +110,11 @@ fn a_workload_that_takes_all_memory_loses_one_attempt() {
         let standby = scenario.pod(1).start(&["--seconds", "1"]).await;
         standby.await_role(Role::Standby).await;
         fs::write(active.path("go"), "").expect("a writable directory");
-        assert_eq!(active.await_end(END).await.0, 128 + libc::SIGKILL, "as a kubelet expects it of OOMKilled");
+        assert_eq!(
+            active.await_end(END).await.0,
+            128 + libc::SIGKILL,
+            "as a kubelet expects it of OOMKilled"
+        );
         assert_eq!(await_tenure(&scenario.records, 2, START).await.attempt, 2);
         let record = scenario.record().await;
         assert_eq!(record.notes.progress.map(|progress| progress.failures), Some(1));
@@ -111,7 +125,8 @@ fn a_workload_that_takes_all_memory_loses_one_attempt() {
 fn an_elector_that_the_kernel_kills_for_its_memory_takes_everything_along() {
     one_shot("30-elector-out-of-memory", LEASE, 3, async |scenario| {
         let cgroup = Cgroup::new("memory").limit_memory(MEMORY);
-        let greedy = "witness --stubborn --daemons 1 & until [ -e go ]; do sleep 0.01; done; tail /dev/zero; wait";
+        let greedy =
+            "witness --stubborn --daemons 1 & until [ -e go ]; do sleep 0.01; done; tail /dev/zero; wait";
         let mut active = scenario.pod(0).within(&cgroup).shell(greedy).await;
         let old = await_tenure(&scenario.records, 1, START).await;
         let standby = scenario.pod(1).start(&["--seconds", "1"]).await;
@@ -129,18 +144,27 @@ fn an_elector_that_the_kernel_kills_for_its_memory_takes_everything_along() {
 #[test]
 fn on_a_full_disk_it_is_fenced_all_the_same() {
     scenario("31-full-disk", LEASE, async |scenario| {
-        let fill = "cat /dev/zero >/var/run/singletonjob/rubbish 2>/dev/null; exec witness --stubborn --daemons 1";
+        let fill =
+            "cat /dev/zero >/var/run/singletonjob/rubbish 2>/dev/null; exec witness --stubborn --daemons 1";
         let mut active = scenario.pod(0).state_size("64k").shell(fill).await;
         let old = await_tenure(&scenario.records, 1, START).await;
         let first = active.standing().expect("written before the disk was full");
         scenario.nothing_happens(scenario.timing.lease_duration()).await;
-        assert!(fs::write(active.inside("/var/run/singletonjob/more"), vec![0; 65_536]).is_err(), "the disk is full");
-        assert_eq!(active.standing().map(|now| now.identity), Some(first.identity), "what was written last can still be read");
+        assert!(
+            fs::write(active.inside("/var/run/singletonjob/more"), vec![0; 65_536]).is_err(),
+            "the disk is full"
+        );
+        assert_eq!(
+            active.standing().map(|now| now.identity),
+            Some(first.identity),
+            "what was written last can still be read"
+        );
         let renewed = scenario.renewed().await;
         kill(active.elector().await, Signal::SIGSTOP).expect("it is there");
         let (code, message) = active.await_end(END).await;
         assert_eq!(code, exit_codes::LEASE_LOST, "{message}");
         // One more renewal may have come between.
-        scenario.died_by(old.token, renewed + scenario.timing.retry_period() + scenario.timing.hard_deadline());
+        scenario
+            .died_by(old.token, renewed + scenario.timing.retry_period() + scenario.timing.hard_deadline());
     });
 }

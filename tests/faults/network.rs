@@ -20,8 +20,15 @@ async fn pair_on(scenario: &Scenario, wire: &Wire, witness: &[&str]) -> (Candida
     scenario.pair(scenario.pod(0).through(wire.address), scenario.pod(1), witness).await
 }
 
-/// The holder has just lost its API server in some way: it ends in time and says so, and the standby takes over within `takeover`.
-async fn ends_and_is_replaced(scenario: &Scenario, active: &mut Candidate, old: &Tenure, lost: Duration, takeover: Duration) {
+/// The holder has just lost its API server in some way: it ends in time and says so, and the standby takes
+/// over within `takeover`.
+async fn ends_and_is_replaced(
+    scenario: &Scenario,
+    active: &mut Candidate,
+    old: &Tenure,
+    lost: Duration,
+    takeover: Duration,
+) {
     sleep(IN_FLIGHT).await;
     let deadline = active.valid_until();
     let new = await_tenure(&scenario.records, 2, takeover + START).await;
@@ -36,9 +43,11 @@ async fn ends_and_is_replaced(scenario: &Scenario, active: &mut Candidate, old: 
 fn a_holder_that_is_cut_off_has_ended_when_another_starts_and_takes_part_no_more_when_the_network_is_back() {
     scenario("6-cut-off", LEASE, async |scenario| {
         let wire = scenario.wire().await;
-        let (mut active, _standby, old) = pair_on(scenario, &wire, &["--daemons", "1", "--orphans", "1"]).await;
+        let (mut active, _standby, old) =
+            pair_on(scenario, &wire, &["--daemons", "1", "--orphans", "1"]).await;
         wire.cut().await;
-        ends_and_is_replaced(scenario, &mut active, &old, now(), scenario.timing.lease_duration() + SECOND).await;
+        ends_and_is_replaced(scenario, &mut active, &old, now(), scenario.timing.lease_duration() + SECOND)
+            .await;
         wire.mend().await;
         nothing_starts(&scenario.records, 2, SECOND).await;
     });
@@ -62,7 +71,8 @@ fn a_holder_whose_requests_are_lost_stops_though_its_watch_is_open() {
         let wire = scenario.wire().await;
         let (mut active, _standby, old) = pair_on(scenario, &wire, &["--stubborn"]).await;
         wire.swallow(Direction::Requests).await;
-        ends_and_is_replaced(scenario, &mut active, &old, now(), scenario.timing.lease_duration() + SECOND).await;
+        ends_and_is_replaced(scenario, &mut active, &old, now(), scenario.timing.lease_duration() + SECOND)
+            .await;
     });
 }
 
@@ -105,7 +115,8 @@ fn an_api_server_that_is_gone_for_longer_than_the_deadline_ends_the_workload_and
     scenario("11-long-gone", LEASE, async |scenario| {
         let wire = scenario.wire().await;
         let standby = scenario.pod(1).through(wire.address);
-        let (active, _standby, old) = scenario.pair(scenario.pod(0).through(wire.address), standby, &["--stubborn"]).await;
+        let (active, _standby, old) =
+            scenario.pair(scenario.pod(0).through(wire.address), standby, &["--stubborn"]).await;
         wire.refuse().await;
         sleep(IN_FLIGHT).await;
         let deadline = active.valid_until();
@@ -150,7 +161,13 @@ fn a_standby_that_is_cut_off_takes_nothing_and_is_a_standby_again_afterwards() {
         let (_active, standby, _) = scenario.pair(scenario.pod(0), standby, &[]).await;
         wire.cut().await;
         scenario.nothing_happens(scenario.timing.lease_duration() + SECOND).await;
-        assert!(standby.standing().expect("it has read its Lease").trouble.is_some_and(|why| why.contains("no answer within")));
+        assert!(
+            standby
+                .standing()
+                .expect("it has read its Lease")
+                .trouble
+                .is_some_and(|why| why.contains("no answer within"))
+        );
         wire.mend().await;
         scenario.nothing_happens(scenario.timing.lease_duration()).await;
         let standing = standby.await_role(Role::Standby).await;

@@ -26,13 +26,17 @@ const MINORITY: usize = 2;
 fn on_members(name: &'static str, seconds: u64, body: impl AsyncFnOnce(&Scenario, &Store)) {
     let store = Store::start();
     let control_plane = Arc::new(ControlPlane::on(&store.endpoint(0)));
-    play(name, control_plane, seconds, CompletionPolicy::Never, 0, async |scenario| body(scenario, &store).await);
+    play(name, control_plane, seconds, CompletionPolicy::Never, 0, async |scenario| {
+        body(scenario, &store).await;
+    });
 }
 
 /// The members speak to each other again, and this candidate hears of it.
 async fn stands_by_again(scenario: &Scenario, candidate: &Candidate) {
     let mended = now();
-    let is_well = || candidate.standing().filter(|standing| standing.role == Role::Standby && standing.trouble.is_none());
+    let is_well = || {
+        candidate.standing().filter(|standing| standing.role == Role::Standby && standing.trouble.is_none())
+    };
     eventually("it stands by again", START, is_well).await;
     scenario.noted("mended to a standby that reads its Lease", now() - mended);
 }
@@ -73,7 +77,8 @@ fn a_holder_whose_api_server_is_on_a_minority_member_has_ended_when_another_star
     on_members("12-holder-in-minority", LEASE, async |scenario, store| {
         let minority = scenario.control_plane.beside(&store.endpoint(MINORITY));
         let there = |pod: u32| scenario.pod(pod).through(minority.address());
-        // The member that leads is cut off: what it is told it still writes down, as if the others could agree.
+        // The member that leads is cut off: what it is told it still writes down, as if the others could
+        // agree.
         store.lead(MINORITY);
         let (mut active, _standby, old) = scenario.pair(there(0), scenario.pod(1), &["--stubborn"]).await;
         let stale = scenario.standby(there(2)).await;

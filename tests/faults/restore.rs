@@ -45,7 +45,8 @@ fn backed_up(name: &'static str, body: impl AsyncFnOnce(&History<'_>)) {
 }
 
 impl History<'_> {
-    /// As docs/safety.md says: API servers stop for longer than a lease, so that every holder is dead when the past is served.
+    /// As docs/safety.md says: API servers stop for longer than a lease, so that every holder is dead when
+    /// the past is served.
     async fn restore(&self, flags: &[&str]) {
         self.scenario.control_plane.stop_api_server();
         nothing_starts(&self.scenario.records, 2, self.scenario.timing.lease_duration()).await;
@@ -53,22 +54,29 @@ impl History<'_> {
         self.scenario.control_plane.start_api_server();
     }
 
-    /// What the controller writes into a Lease that it makes again, from a status that remembers the last token.
+    /// What the controller writes into a Lease that it makes again, from a status that remembers the last
+    /// token.
     async fn remember_the_last_token(&self) {
         let mut lease = self.scenario.lease().await;
         let policy = self.scenario.record().await.notes.policy.expect("made with one");
         let policy = Policy { token_floor: Some(Version(self.second.token)), ..policy };
         notes::write(lease.annotations_mut(), keys::POLICY, Some(&policy));
-        self.scenario.api::<Lease>().replace(NAME, &PostParams::default(), &lease).await.expect("nobody else writes it");
+        self.scenario
+            .api::<Lease>()
+            .replace(NAME, &PostParams::default(), &lease)
+            .await
+            .expect("nobody else writes it");
     }
 
     async fn has_gone_back(&self) -> bool {
         self.scenario.record().await.version < Version(self.second.token)
     }
 
-    /// The workload's next start, with a token above all that were given out, those that the backup has forgotten too.
+    /// The workload's next start, with a token above all that were given out, those that the backup has
+    /// forgotten too.
     async fn goes_on(&self) {
-        let third = await_tenure(&self.scenario.records, 3, self.scenario.timing.lease_duration() + START).await;
+        let third =
+            await_tenure(&self.scenario.records, 3, self.scenario.timing.lease_duration() + START).await;
         assert!(third.token > self.second.token, "{third:?} after {:?}", self.second);
     }
 }

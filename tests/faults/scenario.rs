@@ -1,4 +1,5 @@
-//! One scenario: a namespace, a Lease and a folder of records of its own, judged at its end, and told in full when it fails.
+//! One scenario: a namespace, a Lease and a folder of records of its own, judged at its end, and told in full
+//! when it fails.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -44,7 +45,8 @@ pub const START: Duration = Duration::from_secs(20);
 /// For a container to end that was told to, or has reason to.
 pub const END: Duration = Duration::from_secs(20);
 pub const SECOND: Duration = Duration::from_secs(1);
-/// For a kill, on a machine that plays several scenarios at once; a fraction of the smallest margin. `tests/deadline.rs` measures it alone.
+/// For a kill, on a machine that plays several scenarios at once; a fraction of the smallest margin.
+/// `tests/deadline.rs` measures it alone.
 const KILL: Duration = Duration::from_millis(100);
 
 /// What a scenario has to itself.
@@ -92,7 +94,8 @@ pub fn play(
     body: impl AsyncFnOnce(&Scenario),
 ) {
     let began = Instant::now();
-    let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let scenario = Scenario::begin(name, control_plane, seconds).await;
         scenario.make_job(completion_policy, backoff_limit).await;
@@ -111,7 +114,10 @@ pub fn play(
 
 impl Scenario {
     async fn begin(name: &'static str, control_plane: Arc<ControlPlane>, seconds: u64) -> Self {
-        let memory = tempfile::Builder::new().prefix("singletonjob-faults-").tempdir_in(RECORDS).expect("shared memory");
+        let memory = tempfile::Builder::new()
+            .prefix("singletonjob-faults-")
+            .tempdir_in(RECORDS)
+            .expect("shared memory");
         let directory = tempfile::tempdir().expect("a temporary directory");
         let records = memory.path().join("records");
         fs::create_dir(&records).expect("shared memory is writable");
@@ -126,7 +132,8 @@ impl Scenario {
     }
 
     async fn make_job(&self, completion_policy: CompletionPolicy, backoff_limit: u32) {
-        let namespace = serde_json::from_value(json!({"metadata": {"name": self.namespace}})).expect("a Namespace");
+        let namespace =
+            serde_json::from_value(json!({"metadata": {"name": self.namespace}})).expect("a Namespace");
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         namespaces.create(&PostParams::default(), &namespace).await.expect("a new namespace");
         self.post::<ServiceAccount>(json!({"metadata": {"name": NAME}})).await;
@@ -138,7 +145,10 @@ impl Scenario {
         let annotations = lease::annotations(self.timing, completion_policy, backoff_limit);
         let created = self.post::<Lease>(lease::held_by(NAME, "", self.timing, &annotations)).await;
         let released = lease::released_as_created(created);
-        self.api().replace(NAME, &PostParams::default(), &released).await.expect("a Lease that nobody else writes yet");
+        self.api()
+            .replace(NAME, &PostParams::default(), &released)
+            .await
+            .expect("a Lease that nobody else writes yet");
     }
 
     /// What the controller allows the candidates of one job; returns when the API server knows.
@@ -150,7 +160,10 @@ impl Scenario {
             "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": self.namespace}],
         }))
         .await;
-        eventually("the candidates' rights are known", START, || self.may("update", "leases/rollup").then_some(())).await;
+        eventually("the candidates' rights are known", START, || {
+            self.may("update", "leases/rollup").then_some(())
+        })
+        .await;
     }
 
     async fn make_role(&self, verbs: &[&str]) {
@@ -179,12 +192,15 @@ impl Scenario {
 
     /// A new token where candidates look for one; bound to this object, if any, and worthless without it.
     pub async fn rotate_token(&self, bound_to: Option<Value>) {
-        let request = json!({"spec": {"audiences": [], "expirationSeconds": 3600, "boundObjectRef": bound_to}});
+        let request =
+            json!({"spec": {"audiences": [], "expirationSeconds": 3600, "boundObjectRef": bound_to}});
         let request: TokenRequest = serde_json::from_value(request).expect("a request");
         let accounts = self.api::<ServiceAccount>();
-        let granted = accounts.create_token_request(NAME, &PostParams::default(), &request).await.expect("a token");
+        let granted =
+            accounts.create_token_request(NAME, &PostParams::default(), &request).await.expect("a token");
         let new = self.credentials().join("token.new");
-        fs::write(&new, granted.status.and_then(|status| status.token).expect("a token")).expect("a writable directory");
+        fs::write(&new, granted.status.and_then(|status| status.token).expect("a token"))
+            .expect("a writable directory");
         fs::rename(new, self.credentials().join("token")).expect("a writable directory");
     }
 
@@ -195,7 +211,8 @@ impl Scenario {
 
     /// For what a candidate leaves behind; another one for every container of a pod.
     pub fn directory_of(&self, pod: &str) -> PathBuf {
-        let directory = (1..100).map(|n| self.directory.path().join(format!("{pod}.{n}"))).find(|path| !path.exists());
+        let directory =
+            (1..100).map(|n| self.directory.path().join(format!("{pod}.{n}"))).find(|path| !path.exists());
         let directory = directory.expect("no pod has a hundred containers");
         fs::create_dir(&directory).expect("a writable directory");
         directory
@@ -207,7 +224,12 @@ impl Scenario {
     }
 
     /// The first candidate, running its workload, and another, ready to take over.
-    pub async fn pair(&self, active: Pod<'_>, standby: Pod<'_>, witness: &[&str]) -> (Candidate, Candidate, Tenure) {
+    pub async fn pair(
+        &self,
+        active: Pod<'_>,
+        standby: Pod<'_>,
+        witness: &[&str],
+    ) -> (Candidate, Candidate, Tenure) {
         let active = active.start(witness).await;
         let tenure = await_tenure(&self.records, 1, START).await;
         (active, self.standby(standby).await, tenure)
@@ -273,7 +295,8 @@ impl Scenario {
         }
     }
 
-    /// Waits for the workload's start number `number`; the standby that it is took over within `lease` plus a second of `lost`.
+    /// Waits for the workload's start number `number`; the standby that it is took over within `lease` plus a
+    /// second of `lost`.
     pub async fn await_takeover(&self, number: usize, lost: Duration) -> Tenure {
         let lease = self.timing.lease_duration();
         let new = await_tenure(&self.records, number, lease + START).await;
@@ -292,7 +315,10 @@ impl Scenario {
     pub async fn nothing_happens(&self, time: Duration) {
         nothing_starts(&self.records, 1, time).await;
         let only = testimony(&self.records).tenures().remove(0);
-        assert!(now().saturating_sub(only.last) < SECOND && only.signals.is_empty(), "it was disturbed: {only:?}");
+        assert!(
+            now().saturating_sub(only.last) < SECOND && only.signals.is_empty(),
+            "it was disturbed: {only:?}"
+        );
     }
 
     /// The workload that was started last is running.
@@ -324,7 +350,12 @@ impl Scenario {
         let containers = fs::read_dir(self.directory.path()).expect("ours").flatten();
         let told = containers.map(|container| {
             let read = |file| fs::read_to_string(container.path().join(file)).unwrap_or_default();
-            format!("# {}: log, then termination message\n{}{}\n", container.path().display(), read("log"), read("message"))
+            format!(
+                "# {}: log, then termination message\n{}{}\n",
+                container.path().display(),
+                read("log"),
+                read("message")
+            )
         });
         told.collect()
     }
@@ -336,7 +367,9 @@ impl Scenario {
     /// All that explains a failure.
     fn tell(&self) {
         eprintln!("{}", self.said());
-        let lease = self.control_plane.kubectl(&["--namespace", &self.namespace, "get", "lease", NAME, "--output", "yaml"], "");
+        let lease = self
+            .control_plane
+            .kubectl(&["--namespace", &self.namespace, "get", "lease", NAME, "--output", "yaml"], "");
         eprintln!("# Lease\n{}", String::from_utf8_lossy(&lease.stdout));
         eprintln!("# witnesses\n{:#?}", testimony(&self.records).tenures());
     }

@@ -1,4 +1,5 @@
-//! A file system that answers no more: a FUSE server that takes every request and never replies, as a dead server of a network file system.
+//! A file system that answers no more: a FUSE server that takes every request and never replies, as a dead
+//! server of a network file system.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
@@ -10,8 +11,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use std::{fs, io, mem};
 
 use fuser::{
-    BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, Generation, INodeNo, KernelConfig, LockOwner,
-    MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyEntry, Request, SessionACL,
+    BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, Generation, INodeNo,
+    KernelConfig, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyEntry, Request, SessionACL,
 };
 
 use nix::sys::stat::minor;
@@ -60,9 +61,11 @@ impl SilentDisk {
         let shared = Arc::new(Shared { is_silent: AtomicBool::new(false), unanswered: AtomicUsize::new(0) });
         let server = Server { name: name.clone(), content, shared: Arc::clone(&shared) };
         let mut config = Config::default();
-        config.mount_options = vec![MountOption::RO, MountOption::Exec, MountOption::FSName("silent".to_owned())];
+        config.mount_options =
+            vec![MountOption::RO, MountOption::Exec, MountOption::FSName("silent".to_owned())];
         config.acl = SessionACL::All;
-        let session = fuser::spawn_mount(server, &mount, &config).expect("mounting FUSE: this test needs /dev/fuse, and root");
+        let session = fuser::spawn_mount(server, &mount, &config)
+            .expect("mounting FUSE: this test needs /dev/fuse, and root");
         Self { program: mount.join(name), shared, abort: abort_of(&mount), _session: session }
     }
 
@@ -89,7 +92,10 @@ fn abort_of(mount: &Path) -> PathBuf {
     let switch = Path::new(CONNECTIONS).join(number.to_string()).join("abort");
     if !switch.exists() {
         // Refused where another test was faster: what counts is that the switch is there.
-        let _ = Command::new("mount").args(["-t", "fusectl", "fusectl", CONNECTIONS]).stderr(Stdio::null()).status();
+        let _ = Command::new("mount")
+            .args(["-t", "fusectl", "fusectl", CONNECTIONS])
+            .stderr(Stdio::null())
+            .status();
     }
     assert!(switch.exists(), "mounting fusectl failed: this test needs it");
     switch
@@ -151,7 +157,17 @@ impl Filesystem for Server {
         }
     }
 
-    fn read(&self, _: &Request, _: INodeNo, _: FileHandle, offset: u64, size: u32, _: OpenFlags, _: Option<LockOwner>, reply: ReplyData) {
+    fn read(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
         if self.keeps() {
             return mem::forget(reply);
         }

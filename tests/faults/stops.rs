@@ -10,7 +10,8 @@ use crate::observe::{await_tenure, nothing_starts, now, tenure, testimony};
 use crate::scenario::{END, SECOND, START, scenario};
 
 const LEASE: u64 = 6;
-/// What daemons that left the workload's group may run for when a container is continued that was frozen as a whole.
+/// What daemons that left the workload's group may run for when a container is continued that was frozen as a
+/// whole.
 const LAST_MOMENTS: Duration = Duration::from_millis(50);
 
 #[test]
@@ -32,7 +33,8 @@ fn a_stopped_elector_is_killed_by_the_kernel_with_all_it_started() {
 #[test]
 fn what_was_stopped_as_a_whole_and_continued_late_does_not_run_again() {
     scenario("22-container-stopped", LEASE, async |scenario| {
-        let (mut active, _standby, old) = scenario.pair(scenario.pod(0), scenario.pod(1), &["--stubborn", "--orphans", "2"]).await;
+        let (mut active, _standby, old) =
+            scenario.pair(scenario.pod(0), scenario.pod(1), &["--stubborn", "--orphans", "2"]).await;
         active.signal_all(Signal::SIGSTOP);
         let stopped = now();
         scenario.await_takeover(2, stopped).await;
@@ -50,7 +52,8 @@ fn what_was_frozen_and_thawed_late_does_not_run_again() {
     scenario("22-container-frozen", LEASE, async |scenario| {
         let cgroup = Cgroup::new("frozen");
         let active = scenario.pod(0).within(&cgroup);
-        let (mut active, _standby, old) = scenario.pair(active, scenario.pod(1), &["--stubborn", "--orphans", "2"]).await;
+        let (mut active, _standby, old) =
+            scenario.pair(active, scenario.pod(1), &["--stubborn", "--orphans", "2"]).await;
         cgroup.freeze();
         let frozen = now();
         scenario.await_takeover(2, frozen).await;
@@ -67,7 +70,8 @@ fn what_was_frozen_and_thawed_late_does_not_run_again() {
 fn a_container_that_is_frozen_for_a_moment_goes_on() {
     scenario("22-container-frozen-briefly", LEASE, async |scenario| {
         let cgroup = Cgroup::new("briefly");
-        let (_active, _standby, _) = scenario.pair(scenario.pod(0).within(&cgroup), scenario.pod(1), &[]).await;
+        let (_active, _standby, _) =
+            scenario.pair(scenario.pod(0).within(&cgroup), scenario.pod(1), &[]).await;
         for _ in 0..3 {
             cgroup.freeze();
             nothing_starts(&scenario.records, 1, SECOND).await;

@@ -1,7 +1,7 @@
 //! The API server's store with three members, each on a machine of its own as far as their network goes.
 //!
-//! A machine is a network namespace, joined with the two others by cables of their own. Clients come by a Unix socket instead: what cuts
-//! members off from each other leaves every API server with its member.
+//! A machine is a network namespace, joined with the two others by cables of their own. Clients come by a
+//! Unix socket instead: what cuts members off from each other leaves every API server with its member.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -58,7 +58,9 @@ impl Store {
 
     /// The member that leads, if the others know of no other.
     pub fn leader(&self) -> Option<usize> {
-        (0..MEMBERS).find(|member| self.status(*member).is_some_and(|status| status["leader"] == status["header"]["member_id"]))
+        (0..MEMBERS).find(|member| {
+            self.status(*member).is_some_and(|status| status["leader"] == status["header"]["member_id"])
+        })
     }
 
     /// Makes this member the leader, without a fault.
@@ -99,7 +101,9 @@ impl Store {
             self.on_machine(one, &format!("ip neigh del {} dev to{other}", address(other)));
             self.on_machine(other, &format!("ip neigh del {} dev to{one}", address(one)));
         }
-        await_that(&format!("member {member} follows a leader"), || self.status(member).is_some_and(|status| status["leader"].is_string()));
+        await_that(&format!("member {member} follows a leader"), || {
+            self.status(member).is_some_and(|status| status["leader"].is_string())
+        });
     }
 
     /// Raises the revision by so many, as writes of no concern to anybody do.
@@ -113,14 +117,17 @@ impl Store {
     pub fn back_up(&self) -> PathBuf {
         let answer = self.ask(0, "maintenance/snapshot", &json!({})).expect("it runs");
         let pieces = serde_json::Deserializer::from_slice(&answer).into_iter::<Value>();
-        let blobs = pieces.map(|piece| serde_json::from_value::<ByteString>(piece.expect("JSON")["result"]["blob"].clone()));
+        let blobs = pieces.map(|piece| {
+            serde_json::from_value::<ByteString>(piece.expect("JSON")["result"]["blob"].clone())
+        });
         let content: Vec<_> = blobs.flat_map(|blob| blob.expect("a piece of the backup").0).collect();
         let file = self.directory.path().join("backup.db");
         fs::write(&file, content).expect("a writable directory");
         file
     }
 
-    /// All members begin anew from this backup, restored with these flags. The API servers must have been stopped.
+    /// All members begin anew from this backup, restored with these flags. The API servers must have been
+    /// stopped.
     pub fn restore(&self, backup: &Path, flags: &[&str]) {
         for member in 0..MEMBERS {
             self.kill(member);
@@ -179,12 +186,18 @@ impl Store {
     }
 
     fn misdirect(&self, from: usize, to: usize) {
-        self.on_machine(from, &format!("ip neigh replace {} lladdr {NOWHERE} dev to{to} nud permanent", address(to)));
+        self.on_machine(
+            from,
+            &format!("ip neigh replace {} lladdr {NOWHERE} dev to{to} nud permanent", address(to)),
+        );
     }
 
     fn on_machine(&self, member: usize, script: &str) {
         let machine = format!("--net={}", self.namespace(member));
-        let done = Command::new("nsenter").args([&machine, "sh", "-euc", script]).output().expect("nsenter of util-linux is installed");
+        let done = Command::new("nsenter")
+            .args([&machine, "sh", "-euc", script])
+            .output()
+            .expect("nsenter of util-linux is installed");
         assert!(done.status.success(), "{script}: {}; be root", String::from_utf8_lossy(&done.stderr));
     }
 
@@ -237,7 +250,10 @@ impl Drop for Store {
 /// A network namespace that is there.
 fn machine(member: usize) -> Child {
     let mut command = Command::new("unshare");
-    command.args(["--net", "sh", "-euc", MACHINE, "sh", &address(member)]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+        .args(["--net", "sh", "-euc", MACHINE, "sh", &address(member)])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
     let mut machine = command.spawn().expect("unshare of util-linux is installed");
     let said = machine.stdout.as_mut().expect("a pipe").read(&mut [0]).expect("a pipe");
     assert_eq!(said, 1, "unshare cannot make a network namespace; be root");

@@ -1,4 +1,5 @@
-//! The network between one candidate and its API server, as toxiproxy spoils it: what can be done to bytes, not to requests.
+//! The network between one candidate and its API server, as toxiproxy spoils it: what can be done to bytes,
+//! not to requests.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -46,9 +47,13 @@ impl Wire {
     pub async fn to(server: SocketAddr) -> Self {
         let client = toxiproxy().await;
         let name = format!("wire-{:08x}", fastrand::u32(..));
-        let made = json!({"name": name, "listen": "127.0.0.1:0", "upstream": server.to_string(), "enabled": true});
+        let made =
+            json!({"name": name, "listen": "127.0.0.1:0", "upstream": server.to_string(), "enabled": true});
         let made = ask(&client, Method::POST, "/proxies", &made).await;
-        let address = made["listen"].as_str().and_then(|address| address.parse().ok()).expect("toxiproxy says where it listens");
+        let address = made["listen"]
+            .as_str()
+            .and_then(|address| address.parse().ok())
+            .expect("toxiproxy says where it listens");
         Self { client, name, address }
     }
 
@@ -70,7 +75,8 @@ impl Wire {
 
     /// An answer comes in pieces of so many bytes, each `apart` from the one before.
     pub async fn slice(&self, bytes: u32, apart: Duration) {
-        let attributes = json!({"average_size": bytes, "size_variation": 0, "delay": milliseconds(apart) * 1000});
+        let attributes =
+            json!({"average_size": bytes, "size_variation": 0, "delay": milliseconds(apart) * 1000});
         self.poison("slicer", Direction::Answers, &attributes).await;
     }
 
@@ -133,7 +139,10 @@ fn start() -> (Child, SocketAddr) {
 
 async fn ask(client: &Client, method: Method, path: &str, body: &Value) -> Value {
     let what = format!("toxiproxy: {method} {path}");
-    let text = client.request_text(request(method, path, body)).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    let text = client
+        .request_text(request(method, path, body))
+        .await
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
     serde_json::from_str(&text).unwrap_or_default()
 }
 

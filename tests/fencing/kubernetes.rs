@@ -39,7 +39,10 @@ impl Namespace {
         let bare = ["--namespace", name, "annotate", "configmap", "totals", "bare=write", "--dry-run=server"];
         let started = Instant::now();
         while namespace.control_plane.kubectl(&bare, "").status.success() {
-            assert!(started.elapsed() < IN_FORCE_WITHIN, "the policy is not in force after {IN_FORCE_WITHIN:?}");
+            assert!(
+                started.elapsed() < IN_FORCE_WITHIN,
+                "the policy is not in force after {IN_FORCE_WITHIN:?}"
+            );
             sleep(Duration::from_millis(200));
         }
         namespace
@@ -51,13 +54,20 @@ impl Namespace {
     }
 
     fn apply(&self, objects: &str) {
-        let output = self.control_plane.kubectl(&["--namespace", self.name, "apply", "--filename", "-"], objects);
+        let output =
+            self.control_plane.kubectl(&["--namespace", self.name, "apply", "--filename", "-"], objects);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     fn stored(&self) -> Vec<String> {
-        let read = format!("kubectl --namespace {} get configmap totals --output jsonpath='{{.data.amount}}'", self.name);
-        vec![self.workplace.must(&read), self.workplace.must(&read.replace(".data.amount", ".metadata.resourceVersion"))]
+        let read = format!(
+            "kubectl --namespace {} get configmap totals --output jsonpath='{{.data.amount}}'",
+            self.name
+        );
+        vec![
+            self.workplace.must(&read),
+            self.workplace.must(&read.replace(".data.amount", ".metadata.resourceVersion")),
+        ]
     }
 }
 

@@ -26,11 +26,20 @@ impl Database {
         let directory = workplace.path().display().to_string();
         let account = account(workplace.path());
         let programs = programs().display().to_string();
-        workplace.must(&format!("{account} {programs}/initdb --pgdata=data --username=postgres --auth=trust --no-sync"));
-        let workplace = workplace.with("PGHOST", &directory).with("PGUSER", "postgres").with("PGDATABASE", "postgres");
-        let command = format!("{account} {programs}/postgres -D {directory}/data -k {directory} -c listen_addresses= -c fsync=off");
-        let is_ready =
-            || Command::new("psql").args(["-h", &directory, "-U", "postgres", "-c", ""]).output().is_ok_and(|it| it.status.success());
+        workplace.must(&format!(
+            "{account} {programs}/initdb --pgdata=data --username=postgres --auth=trust --no-sync"
+        ));
+        let workplace =
+            workplace.with("PGHOST", &directory).with("PGUSER", "postgres").with("PGDATABASE", "postgres");
+        let command = format!(
+            "{account} {programs}/postgres -D {directory}/data -k {directory} -c listen_addresses= -c fsync=off"
+        );
+        let is_ready = || {
+            Command::new("psql")
+                .args(["-h", &directory, "-U", "postgres", "-c", ""])
+                .output()
+                .is_ok_and(|it| it.status.success())
+        };
         let command: Vec<_> = command.split_whitespace().collect();
         let server = Server::start(&command, "QUIT", &workplace.path().join("log"), is_ready);
         let database = Self { workplace, _server: server };
@@ -53,12 +62,17 @@ impl Database {
 
     /// As the administrator.
     fn sql(&self, statements: &str) -> String {
-        fs::write(self.workplace.path().join("administration.sql"), statements).expect("a writable directory");
-        self.workplace.must("psql --quiet --no-align --tuples-only --set ON_ERROR_STOP=1 --file administration.sql")
+        fs::write(self.workplace.path().join("administration.sql"), statements)
+            .expect("a writable directory");
+        self.workplace
+            .must("psql --quiet --no-align --tuples-only --set ON_ERROR_STOP=1 --file administration.sql")
     }
 
     fn stored(&self) -> Vec<String> {
-        self.sql("SELECT amount FROM totals; SELECT entry FROM journal ORDER BY id").lines().map(str::to_owned).collect()
+        self.sql("SELECT amount FROM totals; SELECT entry FROM journal ORDER BY id")
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 }
 
@@ -68,7 +82,10 @@ fn account(directory: &Path) -> &'static str {
         return "";
     }
     let given = Command::new("chown").arg("postgres:").arg(directory).status();
-    assert!(given.is_ok_and(|status| status.success()), "there is no user postgres: hack/stores.sh installs PostgreSQL");
+    assert!(
+        given.is_ok_and(|status| status.success()),
+        "there is no user postgres: hack/stores.sh installs PostgreSQL"
+    );
     "setpriv --reuid=postgres --regid=postgres --clear-groups"
 }
 
@@ -127,7 +144,8 @@ fn a_holder_that_ignores_its_refusal_stores_nothing() {
     let database = Willing(Database::new());
     database.write("42", "new").expect("accepted");
     let before = database.stored();
-    let carefree = "psql --quiet --set ON_ERROR_STOP=0 --set token=41 --set amount=late --file rollup.sql 2>&1";
+    let carefree =
+        "psql --quiet --set ON_ERROR_STOP=0 --set token=41 --set amount=late --file rollup.sql 2>&1";
     assert!(database.0.workplace.must(carefree).contains("stale fencing token 41: 42 was seen"));
     assert_eq!(database.stored(), before);
 }
@@ -139,7 +157,9 @@ fn a_claim_waits_for_the_transaction_that_the_old_holder_has_open() {
     let paused = "BEGIN; SELECT fence('shop/nightly-rollup', 41); SELECT pg_sleep(2); INSERT INTO journal (entry) VALUES ('old'); COMMIT;";
     std::thread::scope(|scope| {
         scope.spawn(|| database.workplace.must(&format!("psql --quiet --command \"{paused}\"")));
-        while database.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'").trim() != "1" {}
+        while database.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'").trim() != "1"
+        {
+        }
         database.workplace.run("rollup.sh", "42", &["new"]).expect("accepted, later");
     });
     assert_eq!(database.stored(), ["new", "first", "old", "new"]);
@@ -173,20 +193,32 @@ fn a_trigger_refuses_every_kind_of_write_and_writers_without_a_token() {
     let database = Unknowing(Database::with_trigger());
     database.write("42", "new").expect("accepted");
     let before = database.stored();
-    for statement in ["UPDATE totals SET amount = 'late'", "DELETE FROM totals", "TRUNCATE totals", "COPY totals FROM PROGRAM 'true'"] {
+    for statement in [
+        "UPDATE totals SET amount = 'late'",
+        "DELETE FROM totals",
+        "TRUNCATE totals",
+        "COPY totals FROM PROGRAM 'true'",
+    ] {
         let refusal = database.0.workplace.run("with-token.sh", "41", &[statement]).expect_err("stale");
         assert!(refusal.contains("stale fencing token 41: 42 was seen"), "{statement}: {refusal}");
     }
-    database.0.workplace.run("with-token.sh", "", &[&WRITE.replace("AMOUNT", "nobody")]).expect_err("no token");
+    database
+        .0
+        .workplace
+        .run("with-token.sh", "", &[&WRITE.replace("AMOUNT", "nobody")])
+        .expect_err("no token");
     assert_eq!(database.stored(), before);
 }
 
 /// Which runs the other files of its recipe.
 const ONCE: &str = "once.sh";
 
-/// How a start of `run` with this token ends that is to send a mail, which is a line of a file: what it said, or complained of.
+/// How a start of `run` with this token ends that is to send a mail, which is a line of a file: what it said,
+/// or complained of.
 fn start(database: &Database, run: &str, token: u32, command: &str) -> Result<String, String> {
-    database.workplace.attempt(&format!("{run} SINGLETONJOB_FENCING_TOKEN={token} sh {ONCE} mail {command} 2>&1"))
+    database
+        .workplace
+        .attempt(&format!("{run} SINGLETONJOB_FENCING_TOKEN={token} sh {ONCE} mail {command} 2>&1"))
 }
 
 const SENDS: &str = "sh -c 'echo mail >> sent'";
@@ -206,14 +238,20 @@ fn tick(number: u32, hour: u32) -> String {
 #[test]
 fn a_mail_is_sent_once_for_each_run_however_often_the_run_is_started() {
     let database = Database::with_effects();
-    for (token, run, mails) in [(41, tick(1, 2), 1), (42, tick(1, 2), 1), (57, tick(1, 2), 1), (60, tick(2, 3), 2)] {
+    for (token, run, mails) in
+        [(41, tick(1, 2), 1), (42, tick(1, 2), 1), (57, tick(1, 2), 1), (60, tick(2, 3), 2)]
+    {
         start(&database, &run, token, SENDS).expect("the mail of this run is sent, now or earlier");
         assert_eq!(sent(&database), mails, "token {token}");
     }
     let again = start(&database, &tick(2, 3), 61, SENDS).expect("it is sent");
-    assert!(again.contains("mail of 2026-11-21T03:00:00Z was done by an earlier start: not again"), "{again}");
+    assert!(
+        again.contains("mail of 2026-11-21T03:00:00Z was done by an earlier start: not again"),
+        "{again}"
+    );
     for (token, mails) in [(62, 3), (63, 3)] {
-        start(&database, "SINGLETONJOB_RUN=3", token, SENDS).expect("a run on request is known by its number");
+        start(&database, "SINGLETONJOB_RUN=3", token, SENDS)
+            .expect("a run on request is known by its number");
         assert_eq!(sent(&database), mails, "token {token}");
     }
     assert_eq!(in_doubt(&database), "");
@@ -225,8 +263,14 @@ fn a_start_that_died_while_it_sent_fails_every_later_start_of_its_run() {
     let run = tick(1, 2);
     start(&database, &run, 41, "sh -c 'echo mail >> sent; kill -KILL $PPID'").expect_err("killed");
     for token in [42, 43] {
-        let refusal = start(&database, &run, token, SENDS).expect_err("the database does not know whether the mail was sent");
-        assert!(refusal.contains("mail of 2026-11-21T02:00:00Z was claimed by another start, and it is not known to be done"), "{refusal}");
+        let refusal = start(&database, &run, token, SENDS)
+            .expect_err("the database does not know whether the mail was sent");
+        assert!(
+            refusal.contains(
+                "mail of 2026-11-21T02:00:00Z was claimed by another start, and it is not known to be done"
+            ),
+            "{refusal}"
+        );
     }
     assert_eq!((sent(&database), in_doubt(&database)), (1, "2026-11-21T02:00:00Z|mail".to_owned()));
     database.sql("UPDATE effects SET done = now()");
@@ -244,7 +288,10 @@ fn a_command_that_fails_leaves_its_effect_in_doubt() {
 #[test]
 fn an_effect_without_a_command_is_refused_and_claims_nothing() {
     let database = Database::with_effects();
-    let refusal = database.workplace.attempt(&format!("{} SINGLETONJOB_FENCING_TOKEN=41 sh {ONCE} mail 2>&1 || echo exit $?", tick(1, 2)));
+    let refusal = database.workplace.attempt(&format!(
+        "{} SINGLETONJOB_FENCING_TOKEN=41 sh {ONCE} mail 2>&1 || echo exit $?",
+        tick(1, 2)
+    ));
     assert_eq!(refusal.expect("it is asked for its exit code").trim(), "once.sh mail: no command\nexit 64");
     start(&database, &tick(1, 2), 41, SENDS).expect("nothing is claimed");
     assert_eq!(sent(&database), 1);

@@ -21,7 +21,8 @@ pub fn all() -> impl Iterator<Item = Recipe> {
     let blocks = PAGE.split("\n```").skip(1).step_by(2);
     blocks.map(|block| {
         let (info, text) = block.split_once('\n').expect("a block has lines");
-        let (_, name) = info.split_once(' ').unwrap_or_else(|| panic!("a block of docs/fencing.md has no name: {text}"));
+        let (_, name) =
+            info.split_once(' ').unwrap_or_else(|| panic!("a block of docs/fencing.md has no name: {text}"));
         Recipe { name, text }
     })
 }
@@ -54,7 +55,8 @@ impl Workplace {
         self
     }
 
-    /// Lets recipes that call `program` reach the server of this test: it is called with these words before its own.
+    /// Lets recipes that call `program` reach the server of this test: it is called with these words before
+    /// its own.
     pub fn reaching(mut self, program: &str, words: &str) -> Self {
         self.prelude = format!("alias {program}='{words}'\n");
         self
@@ -67,7 +69,13 @@ impl Workplace {
 
     /// Runs a shell recipe as the holder of `token`. What it printed, or what it complained of.
     pub fn run(&self, recipe: &str, token: &str, arguments: &[&str]) -> Result<String, String> {
-        outcome(&self.shell(&format!(". ./{recipe}"), arguments).env(environment::FENCING_TOKEN, token).output().expect("a shell"))
+        outcome(
+            &self
+                .shell(&format!(". ./{recipe}"), arguments)
+                .env(environment::FENCING_TOKEN, token)
+                .output()
+                .expect("a shell"),
+        )
     }
 
     /// Runs a command. What it printed, or what it complained of.
@@ -90,5 +98,9 @@ impl Workplace {
 
 fn outcome(output: &Output) -> Result<String, String> {
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stdout) + &text(&output.stderr)) }
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(text(&output.stdout) + &text(&output.stderr))
+    }
 }

@@ -16,7 +16,15 @@ impl Redis {
         let program = server::require("Redis", ["/usr/bin/redis-server".into()]);
         let workplace = Workplace::new().reaching("redis-cli", "redis-cli -s redis.socket");
         let socket = workplace.path().join("redis.socket");
-        let words = [program.to_str(), Some("--port"), Some("0"), Some("--unixsocket"), socket.to_str(), Some("--save"), Some("")];
+        let words = [
+            program.to_str(),
+            Some("--port"),
+            Some("0"),
+            Some("--unixsocket"),
+            socket.to_str(),
+            Some("--save"),
+            Some(""),
+        ];
         let words = words.map(|word| word.expect("a path in UTF-8"));
         let server = Server::start(&words, "KILL", &workplace.path().join("log"), || socket.exists());
         Self { workplace, _server: server }

@@ -20,7 +20,10 @@ struct Bucket {
 
 impl Bucket {
     fn new() -> Self {
-        let workplace = Workplace::new().reaching("curl", CURL).with("AWS_REGION", "us-east-1").with("BUCKET_URL", "http://s3.local/shop");
+        let workplace = Workplace::new()
+            .reaching("curl", CURL)
+            .with("AWS_REGION", "us-east-1")
+            .with("BUCKET_URL", "http://s3.local/shop");
         let workplace = workplace.with("AWS_ACCESS_KEY_ID", "access").with("AWS_SECRET_ACCESS_KEY", "secret");
         fs::create_dir(workplace.path().join("files")).expect("a writable directory");
         let program = server::require("the S3 server", [binaries().join("versitygw")]);
@@ -78,12 +81,14 @@ fn a_claim_that_changes_no_data_shuts_the_old_holder_out() {
     let etag = headers.lines().find_map(|line| line.strip_prefix("ETag: ")).expect("an ETag").trim();
     bucket.workplace.run("publish.sh", "42", &[]).expect("a claim");
     assert_eq!(bucket.stored(), ["old", "42 runs/41/old\n"]);
-    let late = format!("! {SIGNED} --upload-file old --header 'If-Match: {etag}' http://s3.local/shop/current 2>&1");
+    let late =
+        format!("! {SIGNED} --upload-file old --header 'If-Match: {etag}' http://s3.local/shop/current 2>&1");
     assert!(bucket.workplace.must(&late).contains("412"), "a write that was in flight during the claim");
     scenario::assert_refused(&bucket, "41");
 }
 
-/// Like a server, or a proxy before it, that says nothing of an ETag; what is stored shows in the file `stored`.
+/// Like a server, or a proxy before it, that says nothing of an ETag; what is stored shows in the file
+/// `stored`.
 const WITHOUT_ETAG: &str = r#"
 for argument; do
   case $previous in --output) output=$argument ;; --dump-header) headers=$argument ;; --upload-file) echo stored >>stored ;; esac
@@ -97,10 +102,15 @@ printf 200
 #[test]
 fn nothing_is_stored_over_what_cannot_be_compared() {
     let workplace = Workplace::new().reaching("curl", "sh without-etag.sh").with("AWS_REGION", "us-east-1");
-    let workplace =
-        workplace.with("AWS_ACCESS_KEY_ID", "access").with("AWS_SECRET_ACCESS_KEY", "secret").with("BUCKET_URL", "http://s3.local/shop");
-    fs::write(workplace.path().join("without-etag.sh"), format!("previous= output= headers=\n{WITHOUT_ETAG}"))
-        .expect("a writable directory");
+    let workplace = workplace
+        .with("AWS_ACCESS_KEY_ID", "access")
+        .with("AWS_SECRET_ACCESS_KEY", "secret")
+        .with("BUCKET_URL", "http://s3.local/shop");
+    fs::write(
+        workplace.path().join("without-etag.sh"),
+        format!("previous= output= headers=\n{WITHOUT_ETAG}"),
+    )
+    .expect("a writable directory");
     let refusal = workplace.run("publish.sh", "42", &[]).expect_err("an empty condition is none");
     assert!(refusal.contains("current has no ETag"), "{refusal}");
     assert!(!workplace.path().join("stored").exists());

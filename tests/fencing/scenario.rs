@@ -7,11 +7,13 @@ pub trait Store: Sync {
     /// Writes as the holder of this token. What the writer is told if it is not stored.
     fn write(&self, token: &str, value: &str) -> Result<(), String>;
 
-    /// All that is stored, the fence left out: the value that counts first, then what else a write leaves behind.
+    /// All that is stored, the fence left out: the value that counts first, then what else a write leaves
+    /// behind.
     fn stored(&self) -> Vec<String>;
 }
 
-/// Pairs of a token and the next one which careless comparisons get wrong: as strings, as doubles, as 64-bit numbers.
+/// Pairs of a token and the next one which careless comparisons get wrong: as strings, as doubles, as 64-bit
+/// numbers.
 const PAIRS: [(&str, &str); 6] = [
     ("9", "10"),
     ("99", "100"),
@@ -49,7 +51,8 @@ pub fn tokens_are_compared_as_numbers(store: &impl Store) {
     }
 }
 
-/// The stale holder and the new one write at the same moment: whatever the order, the new one's value remains.
+/// The stale holder and the new one write at the same moment: whatever the order, the new one's value
+/// remains.
 pub fn the_new_holder_wins_every_race(store: &impl Store, rounds: u64) {
     // Doubles stop being exact half way through.
     let first = (1 << 53) - rounds / 2;

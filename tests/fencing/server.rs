@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The server lives as long as this process holds the other end of the pipe.
-const UNTIL_STDIN_CLOSES: &str = r#"signal=$1; shift; "$@" </dev/null & child=$!; cat >/dev/null; kill -s "$signal" "$child"; wait"#;
+const UNTIL_STDIN_CLOSES: &str =
+    r#"signal=$1; shift; "$@" </dev/null & child=$!; cat >/dev/null; kill -s "$signal" "$child"; wait"#;
 
 /// A running server. Stopped when dropped.
 pub struct Server {
@@ -33,7 +34,12 @@ impl Server {
         let started = Instant::now();
         while !is_ready() {
             let said = || std::fs::read_to_string(log).unwrap_or_default();
-            assert!(started.elapsed() < READY_WITHIN, "{} is not ready after {READY_WITHIN:?}:\n{}", command.join(" "), said());
+            assert!(
+                started.elapsed() < READY_WITHIN,
+                "{} is not ready after {READY_WITHIN:?}:\n{}",
+                command.join(" "),
+                said()
+            );
             sleep(LOOK_EVERY);
         }
         server

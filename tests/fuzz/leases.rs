@@ -114,19 +114,25 @@ fn notes() -> impl Strategy<Value = Value> {
     let reports = (note(progress()), note(released()), prop::option::of(note(finished())));
     let asked = (prop::option::weighted(0.1, note(handover())), prop::option::weighted(0.1, note(cleared())));
     let directives = (note(policy()), note(run()), asked, prop::option::of(any::<String>()));
-    (directives, reports).prop_map(|((policy, run, (handover, cleared), succession), (progress, released, finished))| {
-        let notes = [
-            (keys::POLICY, policy),
-            (keys::RUN, run),
-            (keys::HANDOVER, handover.flatten()),
-            (keys::CLEARED, cleared.flatten()),
-            (keys::SUCCESSION, succession),
-            (keys::PROGRESS, progress),
-            (keys::RELEASED, released),
-            (keys::FINISHED, finished.flatten()),
-        ];
-        notes.into_iter().filter_map(|(key, note)| Some((key.to_owned(), Value::from(note?)))).collect::<serde_json::Map<_, _>>().into()
-    })
+    (directives, reports).prop_map(
+        |((policy, run, (handover, cleared), succession), (progress, released, finished))| {
+            let notes = [
+                (keys::POLICY, policy),
+                (keys::RUN, run),
+                (keys::HANDOVER, handover.flatten()),
+                (keys::CLEARED, cleared.flatten()),
+                (keys::SUCCESSION, succession),
+                (keys::PROGRESS, progress),
+                (keys::RELEASED, released),
+                (keys::FINISHED, finished.flatten()),
+            ];
+            notes
+                .into_iter()
+                .filter_map(|(key, note)| Some((key.to_owned(), Value::from(note?))))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        },
+    )
 }
 
 fn spec() -> impl Strategy<Value = Value> {
@@ -137,7 +143,8 @@ fn spec() -> impl Strategy<Value = Value> {
         1 => any::<String>().prop_map(Some),
     ];
     let seconds = prop::option::of(prop_oneof![Just(15), any::<i32>()]);
-    let time = || prop_oneof![6 => Just(Some(TIMES[0])), 1 => prop::option::of(prop::sample::select(&TIMES[..]))];
+    let time =
+        || prop_oneof![6 => Just(Some(TIMES[0])), 1 => prop::option::of(prop::sample::select(&TIMES[..]))];
     (holder, seconds, time(), time(), prop::option::of(any::<i32>())).prop_map(|(holder, seconds, acquired, renewed, transitions)| {
         json!({"holderIdentity": holder, "leaseDurationSeconds": seconds, "acquireTime": acquired, "renewTime": renewed,
             "leaseTransitions": transitions})
@@ -147,7 +154,8 @@ fn spec() -> impl Strategy<Value = Value> {
 /// A Lease that an API server would store.
 pub fn arbitrary_lease() -> impl Strategy<Value = Lease> {
     let uid = prop_oneof![4 => Just("lease"), 1 => Just("another")];
-    let version = prop_oneof![8 => (1_u32..500).prop_map(|version| version.to_string()), 1 => any::<String>()];
+    let version =
+        prop_oneof![8 => (1_u32..500).prop_map(|version| version.to_string()), 1 => any::<String>()];
     (uid, version, notes(), spec()).prop_filter_map("an API server would refuse it", |(uid, version, notes, spec)| {
         let lease = json!({"metadata": {"name": "web", "uid": uid, "resourceVersion": version, "annotations": notes}, "spec": spec});
         serde_json::from_value(lease).ok()

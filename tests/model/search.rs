@@ -60,7 +60,9 @@ impl std::fmt::Display for Found {
         let Self { states, depth, took, exhausted, broken, .. } = self;
         write!(formatter, "{states:>9} states, depth {depth:>3}, {:>6.1} s, ", took.as_secs_f64())?;
         match broken {
-            Some((claim, story)) => write!(formatter, "broken: {claim:?} in {} steps: {story:?}", story.len()),
+            Some((claim, story)) => {
+                write!(formatter, "broken: {claim:?} in {} steps: {story:?}", story.len())
+            }
             None if *exhausted => write!(formatter, "searched to its end"),
             None => write!(formatter, "NOT searched to its end"),
         }

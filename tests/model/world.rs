@@ -1,8 +1,9 @@
 //! Some candidates, their Lease, and everything that can happen to them, one step at a time.
 //!
-//! A lazy candidate need not act: a process that is not scheduled, an answer that does not arrive and a watch that says nothing are orders of
-//! events like any other; only its kernel is on time. All others do what is due before time goes on, in a fixed order. Where nobody is lazy it
-//! can be said that something must happen; where all are, the search sees every order there is.
+//! A lazy candidate need not act: a process that is not scheduled, an answer that does not arrive and a watch
+//! that says nothing are orders of events like any other; only its kernel is on time. All others do what is
+//! due before time goes on, in a fixed order. Where nobody is lazy it can be said that something must happen;
+//! where all are, the search sees every order there is.
 
 mod api;
 mod clocks;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::lease::notes::{CompletionPolicy, FailureAction, FailurePolicy, FailureRule, Operator, Policy, UnreachableHolder};
+use super::lease::notes::{
+    CompletionPolicy, FailureAction, FailurePolicy, FailureRule, Operator, Policy, UnreachableHolder,
+};
 use super::world::{Breach, Clocks, Fault, World, policy};
 
 /// Everything that is searched to its end.
@@ -14,14 +16,21 @@ pub fn all() -> Vec<World> {
 /// # Panics
 /// Where there is no such world.
 pub fn named(name: &str) -> World {
-    all().into_iter().find(|world| world.name == name).unwrap_or_else(|| panic!("there is no world named {name}"))
+    all()
+        .into_iter()
+        .find(|world| world.name == name)
+        .unwrap_or_else(|| panic!("there is no world named {name}"))
 }
 
 /// The same with wider bounds, one at a time: together they have no end.
 pub fn larger(world: &World) -> Vec<World> {
     let further = World { horizon: world.horizon + 1, ..world.clone() };
     let lazier = World { lazy: (0..world.agents).collect(), ..world.clone() };
-    if world.lazy.is_empty() || world.lazy.len() == world.agents { vec![further] } else { vec![further, lazier] }
+    if world.lazy.is_empty() || world.lazy.len() == world.agents {
+        vec![further]
+    } else {
+        vec![further, lazier]
+    }
 }
 
 /// Two candidates of two pods, to the first takeover; the holder and its connection are as slow as they like.
@@ -70,14 +79,19 @@ fn safety() -> Vec<World> {
 
 /// The answer that lets a workload start may come after S, while D is not over.
 fn start_late() -> World {
-    let graceful =
-        Policy { renew_deadline_milliseconds: 1500, grace_period_milliseconds: 500, retry_period_milliseconds: 500, ..policy(3) };
+    let graceful = Policy {
+        renew_deadline_milliseconds: 1500,
+        grace_period_milliseconds: 500,
+        retry_period_milliseconds: 500,
+        ..policy(3)
+    };
     World { policy: graceful, lazy: vec![1], horizon: 10, ..faulty("late start", 1, &[Fault::Vanish]) }
 }
 
 /// What follows on a release goes back in time, and comes to the moment of that release again.
 fn behind() -> World {
-    let behind = World { clocks: Clocks::Behind, ..faulty("time of day is behind", 2, &[Fault::Crash, Fault::Clear]) };
+    let behind =
+        World { clocks: Clocks::Behind, ..faulty("time of day is behind", 2, &[Fault::Crash, Fault::Clear]) };
     World { last_words: true, horizon: 3, ..behind }
 }
 
@@ -96,7 +110,8 @@ fn clocks() -> Vec<World> {
 /// What the controller writes, at any moment.
 fn directives() -> Vec<World> {
     let touch = faulty("directives of no importance", 1, &[Fault::Touch]);
-    let directives = World { horizon: 4, ..faulty("directives", 1, &[Fault::Touch, Fault::Handover, Fault::Stop]) };
+    let directives =
+        World { horizon: 4, ..faulty("directives", 1, &[Fault::Touch, Fault::Handover, Fault::Stop]) };
     let handover = faulty("handover to one that is gone", 2, &[Fault::Crash, Fault::Handover]);
     let handover = World { lazy: Vec::new(), last_words: true, horizon: 4, ..handover };
     let shorter = long(faulty("shorter lease", 2, &[Fault::Shorten, Fault::Replace]));
@@ -106,10 +121,16 @@ fn directives() -> Vec<World> {
 
 /// The Lease is deleted, made again, or written to by somebody who has no business there.
 fn strange_hands() -> Vec<World> {
-    let deletion = faulty("deletion", 2, &[Fault::Delete, Fault::RecreateBlank, Fault::RestoreFree, Fault::RestoreHeld]);
-    let forgotten = long(faulty("deletion after a change", 3, &[Fault::Shorten, Fault::Delete, Fault::Replace]));
+    let deletion =
+        faulty("deletion", 2, &[Fault::Delete, Fault::RecreateBlank, Fault::RestoreFree, Fault::RestoreHeld]);
+    let forgotten =
+        long(faulty("deletion after a change", 3, &[Fault::Shorten, Fault::Delete, Fault::Replace]));
     let forgotten = World { paused: Some(0), ..forgotten };
-    let emptied = World { faults: vec![Fault::Shorten, Fault::Clear, Fault::Delete, Fault::Replace], at_most: 4, ..forgotten.clone() };
+    let emptied = World {
+        faults: vec![Fault::Shorten, Fault::Clear, Fault::Delete, Fault::Replace],
+        at_most: 4,
+        ..forgotten.clone()
+    };
     let emptied = World { name: "emptied and deleted after a change", ..emptied };
     let cleared = faulty("holder cleared", 1, &[Fault::Clear]);
     vec![deletion, forgotten, emptied, cleared]
@@ -119,30 +140,82 @@ fn strange_hands() -> Vec<World> {
 fn deaths() -> Vec<World> {
     let crash = faulty("crash", 1, &[Fault::Crash, Fault::End, Fault::Drain]);
     let last_words = World { last_words: true, horizon: 4, ..faulty("last words", 1, &[Fault::Crash]) };
-    let duplicates = World { one_pod: true, last_words: true, horizon: 4, ..faulty("containers of one pod", 1, &[Fault::Crash]) };
+    let duplicates = World {
+        one_pod: true,
+        last_words: true,
+        horizon: 4,
+        ..faulty("containers of one pod", 1, &[Fault::Crash])
+    };
     let hanging = World { horizon: 8, ..faulty("elector that cannot die", 1, &[Fault::Hang]) };
     let once = Policy { completion_policy: CompletionPolicy::OnSuccess, ..policy(3) };
     let rule = FailureRule { operator: Operator::In, values: vec![42], action: FailureAction::FailRun };
     let failure_policy = FailurePolicy { rules: vec![rule], ..FailurePolicy::default() };
-    let fatal = World { policy: Policy { failure_policy, ..once.clone() }, ..faulty("failure policy", 1, &[Fault::End]) };
-    let fatal = World { last_words: true, faults: vec![Fault::Crash, Fault::End], at_most: 2, horizon: 3, ..fatal };
+    let fatal = World {
+        policy: Policy { failure_policy, ..once.clone() },
+        ..faulty("failure policy", 1, &[Fault::End])
+    };
+    let fatal =
+        World { last_words: true, faults: vec![Fault::Crash, Fault::End], at_most: 2, horizon: 3, ..fatal };
     let charge = [Fault::Drain, Fault::Crash, Fault::FailPod, Fault::FailPod];
     let charged = World { policy: once.clone(), horizon: 3, ..faulty("failed pod", 3, &charge) };
     let strict = Policy { backoff_limit: 0, ..once.clone() };
-    let spent = World { policy: strict, lazy: Vec::new(), horizon: 10, ..faulty("failed pod without attempts", 3, &charge) };
+    let spent = World {
+        policy: strict,
+        lazy: Vec::new(),
+        horizon: 10,
+        ..faulty("failed pod without attempts", 3, &charge)
+    };
     let once = World { policy: once, ..faulty("completion", 1, &[Fault::End]) };
-    let told = World { last_words: true, horizon: 4, ..faulty("told to stop", 3, &[Fault::Handover, Fault::End, Fault::Crash]) };
-    let told = World { policy: once.policy.clone(), stop_grace: Duration::from_secs(2), lazy: Vec::new(), ..told };
+    let told = World {
+        last_words: true,
+        horizon: 4,
+        ..faulty("told to stop", 3, &[Fault::Handover, Fault::End, Fault::Crash])
+    };
+    let told =
+        World { policy: once.policy.clone(), stop_grace: Duration::from_secs(2), lazy: Vec::new(), ..told };
     let survived = [Fault::Handover, Fault::End, Fault::Undying, Fault::Crash];
-    let survived = World { name: "told to stop beside a survivor", faults: survived.to_vec(), at_most: 4, horizon: 14, ..told.clone() };
-    let survived_fatal = World { name: "failure policy beside a survivor", faults: vec![Fault::End, Fault::Undying], ..fatal.clone() };
+    let survived = World {
+        name: "told to stop beside a survivor",
+        faults: survived.to_vec(),
+        at_most: 4,
+        horizon: 14,
+        ..told.clone()
+    };
+    let survived_fatal = World {
+        name: "failure policy beside a survivor",
+        faults: vec![Fault::End, Fault::Undying],
+        ..fatal.clone()
+    };
     let survived_fatal = World { lazy: Vec::new(), horizon: 14, ..survived_fatal };
-    let three = World { agents: 3, policy: Policy { candidates: 3, ..policy(3) }, ..faulty("three candidates", 1, &[Fault::Crash]) };
+    let three = World {
+        agents: 3,
+        policy: Policy { candidates: 3, ..policy(3) },
+        ..faulty("three candidates", 1, &[Fault::Crash])
+    };
+    let lost = World {
+        last_words: true,
+        lazy: vec![1],
+        horizon: 7,
+        policy: Policy { backoff_limit: 0, ..once.policy.clone() },
+        ..once.clone()
+    };
     let lost =
-        World { last_words: true, lazy: vec![1], horizon: 7, policy: Policy { backoff_limit: 0, ..once.policy.clone() }, ..once.clone() };
-    let lost = World { name: "lost acquisition", faults: vec![Fault::Drain, Fault::Drain], at_most: 2, ..lost };
-    let deaths =
-        vec![crash, last_words, duplicates, hanging, once.clone(), fatal, charged, spent, three, lost, told, survived, survived_fatal];
+        World { name: "lost acquisition", faults: vec![Fault::Drain, Fault::Drain], at_most: 2, ..lost };
+    let deaths = vec![
+        crash,
+        last_words,
+        duplicates,
+        hanging,
+        once.clone(),
+        fatal,
+        charged,
+        spent,
+        three,
+        lost,
+        told,
+        survived,
+        survived_fatal,
+    ];
     deaths.into_iter().chain(survivors(once)).collect()
 }
 
@@ -152,7 +225,8 @@ fn survivors(once: World) -> Vec<World> {
     let recorded = World { faults: vec![Fault::End, Fault::Undying, Fault::LosePut], ..recorded };
     let next = World { name: "next run after a survivor", lazy: Vec::new(), horizon: 14, ..recorded.clone() };
     let next = World { faults: vec![Fault::End, Fault::Undying, Fault::NextRun], ..next };
-    let spoken = World { name: "outcome of the dead beside a survivor", last_words: true, ..recorded.clone() };
+    let spoken =
+        World { name: "outcome of the dead beside a survivor", last_words: true, ..recorded.clone() };
     let spoken = World { faults: vec![Fault::End, Fault::Undying, Fault::Crash], horizon: 4, ..spoken };
     let service = faulty("outcome of a service beside a survivor", 2, &[Fault::End, Fault::Undying]);
     let service = World { lazy: Vec::new(), patience: Some(11), horizon: 24, ..service };
@@ -161,13 +235,23 @@ fn survivors(once: World) -> Vec<World> {
 
 /// Holders that gave nothing back, and policies that ask for more than that their lease has passed.
 fn unreachable() -> Vec<World> {
-    let strict = |world: World| World { policy: Policy { unreachable_holder: UnreachableHolder::AfterPodGone, ..world.policy }, ..world };
+    let strict = |world: World| World {
+        policy: Policy { unreachable_holder: UnreachableHolder::AfterPodGone, ..world.policy },
+        ..world
+    };
     let uncleared = strict(faulty("silent holder", 2, &[Fault::Vanish, Fault::Crash, Fault::Clearance]));
     let faults = [Fault::Crash, Fault::Clearance, Fault::Vanish];
-    let another = World { last_words: true, lazy: Vec::new(), horizon: 10, ..strict(faulty("clearance of an earlier holder", 3, &faults)) };
+    let another = World {
+        last_words: true,
+        lazy: Vec::new(),
+        horizon: 10,
+        ..strict(faulty("clearance of an earlier holder", 3, &faults))
+    };
     let faults = [Fault::Vanish, Fault::Delete, Fault::RestoreCleared];
-    let restored = World { lazy: Vec::new(), horizon: 9, ..strict(faulty("clearance from a copy", 3, &faults)) };
-    let cleared = strict(faulty("emptied after a clearance", 3, &[Fault::Vanish, Fault::Clearance, Fault::Clear]));
+    let restored =
+        World { lazy: Vec::new(), horizon: 9, ..strict(faulty("clearance from a copy", 3, &faults)) };
+    let cleared =
+        strict(faulty("emptied after a clearance", 3, &[Fault::Vanish, Fault::Clearance, Fault::Clear]));
     let delayed = faulty("delay after the lease", 1, &[Fault::Vanish, Fault::Touch]);
     let delayed = World { policy: Policy { delay_seconds: 1, ..policy(3) }, horizon: 9, ..delayed };
     vec![uncleared, another, restored, cleared, delayed]
@@ -181,17 +265,37 @@ fn liveness() -> Vec<World> {
     let takeover = World { patience: Some(11), horizon: 24, ..prompt(faulty("takeover", 2, &faults)) };
     let flaps = [Fault::Vanish, Fault::LoseRead, Fault::LoseRead, Fault::LoseRead];
     let flaps = World { patience: Some(11), horizon: 14, ..prompt(faulty("flapping contact", 4, &flaps)) };
-    let drain = World { horizon: 10, stop_grace: Duration::from_secs(2), ..prompt(faulty("drain", 2, &[Fault::Drain, Fault::Handover])) };
+    let drain = World {
+        horizon: 10,
+        stop_grace: Duration::from_secs(2),
+        ..prompt(faulty("drain", 2, &[Fault::Drain, Fault::Handover]))
+    };
     let ready = [Fault::Ready, Fault::Ready, Fault::Touch, Fault::Drain, Fault::End];
-    let ready = World { horizon: 8, stop_grace: Duration::from_secs(2), ..prompt(faulty("readiness", 3, &ready)) };
+    let ready =
+        World { horizon: 8, stop_grace: Duration::from_secs(2), ..prompt(faulty("readiness", 3, &ready)) };
     // Reached by the first attempt, by one that took over, or by nobody.
-    let limited = Policy { completion_policy: CompletionPolicy::OnSuccess, active_deadline_seconds: Some(5), ..policy(3) };
+    let limited = Policy {
+        completion_policy: CompletionPolicy::OnSuccess,
+        active_deadline_seconds: Some(5),
+        ..policy(3)
+    };
     let strict = Policy { unreachable_holder: UnreachableHolder::AfterPodGone, ..limited.clone() };
-    let limited = World { policy: limited, horizon: 16, ..prompt(faulty("active deadline", 2, &[Fault::Crash, Fault::Drain])) };
+    let limited = World {
+        policy: limited,
+        horizon: 16,
+        ..prompt(faulty("active deadline", 2, &[Fault::Crash, Fault::Drain]))
+    };
     let faults = [Fault::Vanish, Fault::Crash, Fault::Clearance];
-    let silent = World { policy: strict, horizon: 16, ..prompt(faulty("active deadline of a silent holder", 2, &faults)) };
-    let hanging =
-        World { patience: Some(11), horizon: 14, ..prompt(faulty("elector that cannot die, everybody prompt", 1, &[Fault::Hang])) };
+    let silent = World {
+        policy: strict,
+        horizon: 16,
+        ..prompt(faulty("active deadline of a silent holder", 2, &faults))
+    };
+    let hanging = World {
+        patience: Some(11),
+        horizon: 14,
+        ..prompt(faulty("elector that cannot die, everybody prompt", 1, &[Fault::Hang]))
+    };
     let once = Policy { completion_policy: CompletionPolicy::OnSuccess, backoff_limit: 0, ..policy(3) };
     let cut_short = prompt(faulty("stop cut short", 2, &[Fault::Drain, Fault::Vanish]));
     let cut_short = World { policy: once, horizon: 12, stop_grace: Duration::from_secs(2), ..cut_short };

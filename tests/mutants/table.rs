@@ -54,13 +54,21 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "no_room_for_drift",
         breaks: "D + K = L: clocks may not differ",
-        changes: &[("timing.rs", "lease_duration * 5 / 6 - kill_margin(lease_duration)", "lease_duration - kill_margin(lease_duration)")],
+        changes: &[(
+            "timing.rs",
+            "lease_duration * 5 / 6 - kill_margin(lease_duration)",
+            "lease_duration - kill_margin(lease_duration)",
+        )],
         world: "drifting clocks",
     },
     Mutant {
         name: "no_kill_margin",
         breaks: "D = L / 1.2: the kill takes no time",
-        changes: &[("timing.rs", "lease_duration * 5 / 6 - kill_margin(lease_duration)", "lease_duration * 5 / 6")],
+        changes: &[(
+            "timing.rs",
+            "lease_duration * 5 / 6 - kill_margin(lease_duration)",
+            "lease_duration * 5 / 6",
+        )],
         world: "drifting clocks",
     },
     Mutant {
@@ -96,7 +104,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "any_attempt_is_proven",
         breaks: "a read that shows our name proves an attempt, whichever it shows",
-        changes: &[("elector/local_lease.rs", "                && record.renew_time == Some(attempt.renew_time)\n", "")],
+        changes: &[(
+            "elector/local_lease.rs",
+            "                && record.renew_time == Some(attempt.renew_time)\n",
+            "",
+        )],
         world: "directives",
     },
     Mutant {
@@ -119,13 +131,21 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "release_of_a_full_tree",
         breaks: "a release is sent when the stop begins, not when the tree is empty",
-        changes: &[("elector/tenure.rs", "self.phase = if self.workload == Workload::Unstarted {", "self.phase = if true {")],
+        changes: &[(
+            "elector/tenure.rs",
+            "self.phase = if self.workload == Workload::Unstarted {",
+            "self.phase = if true {",
+        )],
         world: "directives",
     },
     Mutant {
         name: "no_quarantine",
         breaks: "whatever is empty is free",
-        changes: &[("elector/standby.rs", "let lease = if record.is_released() {", "let lease = if record.holder.is_none() {")],
+        changes: &[(
+            "elector/standby.rs",
+            "if record.is_released() { Duration::ZERO }",
+            "if record.holder.is_none() { Duration::ZERO }",
+        )],
         world: "deletion",
     },
     Mutant {
@@ -143,7 +163,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "token_from_transitions",
         breaks: "the fencing token is leaseTransitions",
-        changes: &[("elector/tenure.rs", "token: record.version,", "token: Version(u128::try_from(record.transitions).unwrap_or(0)),")],
+        changes: &[(
+            "elector/tenure.rs",
+            "token: record.version,",
+            "token: Version(u128::try_from(record.transitions).unwrap_or(0)),",
+        )],
         world: "deletion",
     },
     Mutant {
@@ -161,7 +185,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "renew_time_repeats",
         breaks: "renewTime is the time of day, which may stand still",
-        changes: &[("record.rs", "previous.checked_add(Duration::from_micros(1)).ok()", "previous.checked_add(Duration::ZERO).ok()")],
+        changes: &[(
+            "record.rs",
+            "previous.checked_add(Duration::from_micros(1)).ok()",
+            "previous.checked_add(Duration::ZERO).ok()",
+        )],
         world: "time of day stands still",
     },
     Mutant {
@@ -177,25 +205,41 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "mark_of_a_time_to_come",
         breaks: "a tenure may come to the renewTime that the mark of the one before is bound to",
-        changes: &[("elector/local_lease.rs", "if marked == Some(time) {", "if marked == Some(time) && false {")],
+        changes: &[(
+            "elector/local_lease.rs",
+            "if marked == Some(time) {",
+            "if marked == Some(time) && false {",
+        )],
         world: "time of day is behind",
     },
     Mutant {
         name: "holder_trusts_one_clock",
         breaks: "a holder counts by the slower of its clocks",
-        changes: &[("clock.rs", ".max(self.raw.saturating_sub(earlier.raw))", ".min(self.raw.saturating_sub(earlier.raw))")],
+        changes: &[(
+            "clock.rs",
+            ".max(self.raw.saturating_sub(earlier.raw))",
+            ".min(self.raw.saturating_sub(earlier.raw))",
+        )],
         world: "sleeping machine",
     },
     Mutant {
         name: "challenger_trusts_one_clock",
         breaks: "a challenger counts by the faster of its clocks",
-        changes: &[("clock.rs", ".min(self.raw.saturating_sub(earlier.raw))", ".max(self.raw.saturating_sub(earlier.raw))")],
+        changes: &[(
+            "clock.rs",
+            ".min(self.raw.saturating_sub(earlier.raw))",
+            ".max(self.raw.saturating_sub(earlier.raw))",
+        )],
         world: "slewed clock",
     },
     Mutant {
         name: "late_answer_revives",
         breaks: "an answer after the deadline moves it",
-        changes: &[("elector/tenure.rs", "!self.proof.is_over(now) && proof.remaining(now)", "proof.remaining(now)")],
+        changes: &[(
+            "elector/tenure.rs",
+            "!self.proof.is_over(now) && proof.remaining(now)",
+            "proof.remaining(now)",
+        )],
         world: "delay",
     },
     Mutant {
@@ -223,13 +267,21 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "old_news_ends_a_tenure",
         breaks: "an observation from before the own last write counts",
-        changes: &[("elector.rs", "Stage::Tenure(tenure) if record.version > tenure.version => {", "Stage::Tenure(tenure) => {")],
+        changes: &[(
+            "elector.rs",
+            "Stage::Tenure(tenure) if record.version > tenure.version => {",
+            "Stage::Tenure(tenure) => {",
+        )],
         world: "ambiguous acquisition",
     },
     Mutant {
         name: "absence_by_hearsay",
         breaks: "a watch that says that the Lease is gone is believed",
-        changes: &[("elector.rs", "Input::Vanished => self.lease.want_read(),", "Input::Vanished => self.missing(now),")],
+        changes: &[(
+            "elector.rs",
+            "Input::Vanished => self.lease.want_read(),",
+            "Input::Vanished => self.missing(now),",
+        )],
         world: "lag",
     },
     Mutant {
@@ -241,7 +293,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "grace_without_end",
         breaks: "a drain ends when the lease does, and it is renewed for ever",
-        changes: &[("elector/tenure.rs", "grace.min(self.proof.kill_remaining(now))", "grace.max(self.proof.kill_remaining(now))")],
+        changes: &[(
+            "elector/tenure.rs",
+            "grace.min(self.proof.kill_remaining(now))",
+            "grace.max(self.proof.kill_remaining(now))",
+        )],
         world: "drain",
     },
     Mutant {
@@ -267,7 +323,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "head_start_at_every_flap",
         breaks: "a head start begins again whenever contact returns",
-        changes: &[("elector/standby.rs", "sight.returned.or(returned.then_some(now))", "returned.then_some(now).or(sight.returned)")],
+        changes: &[(
+            "elector/standby.rs",
+            "sight.returned.or(returned.then_some(now))",
+            "returned.then_some(now).or(sight.returned)",
+        )],
         world: "flapping contact",
     },
     Mutant {
@@ -283,25 +343,41 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "start_after_the_renew_deadline",
         breaks: "a workload starts however little of its tenure is left",
-        changes: &[("elector/tenure.rs", "if self.proof.soft_remaining(now.at).is_zero() {", "if self.proof.is_over(now.at) {")],
+        changes: &[(
+            "elector/tenure.rs",
+            "if self.proof.soft_remaining(now.at).is_zero() {",
+            "if self.proof.is_over(now.at) {",
+        )],
         world: "late start",
     },
     Mutant {
         name: "shorter_lease_counts_when_confirmed",
         breaks: "a renewal with a shorter lease is believed to be lost until it is confirmed",
-        changes: &[("elector/tenure.rs", "        self.shorten(now.at, &attempt);\n", "        let _ = attempt;\n")],
+        changes: &[(
+            "elector/tenure.rs",
+            "        self.shorten(now.at, &attempt);\n",
+            "        let _ = attempt;\n",
+        )],
         world: "shorter lease",
     },
     Mutant {
         name: "recorded_lease_is_ignored",
         breaks: "a challenger waits as long as is told, not as is recorded",
-        changes: &[("elector/local_lease.rs", "self.longest_lease = self.longest_lease.max(record.lease_duration);", "")],
+        changes: &[(
+            "elector/local_lease.rs",
+            "self.longest_lease = self.longest_lease.max(record.lease_duration);",
+            "",
+        )],
         world: "shorter lease",
     },
     Mutant {
         name: "stricter_policy_is_ignored",
         breaks: "whatever the policy, an expired lease is taken",
-        changes: &[("elector/standby.rs", "if !is_clear(record, policy) {", "if !is_clear(record, policy) && false {")],
+        changes: &[(
+            "elector/standby.rs",
+            "if !is_clear(record, policy) {",
+            "if !is_clear(record, policy) && false {",
+        )],
         world: "silent holder",
     },
     Mutant {
@@ -321,8 +397,8 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "a clearance frees at once",
         changes: &[(
             "elector/standby.rs",
-            "let lease = if record.is_released() {",
-            "let lease = if record.is_released() || record.is_cleared() {",
+            "if record.is_released() { Duration::ZERO }",
+            "if record.is_released() || record.is_cleared() { Duration::ZERO }",
         )],
         world: "silent holder",
     },
@@ -335,7 +411,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "failures_are_repeated_at_once",
         breaks: "a write that failed is repeated without a pause",
-        changes: &[("elector/local_lease.rs", "(true, false) => period / 2,", "(true, false) => return Duration::ZERO,")],
+        changes: &[(
+            "elector/local_lease.rs",
+            "(true, false) => period / 2,",
+            "(true, false) => return Duration::ZERO,",
+        )],
         world: "loss",
     },
     Mutant {
@@ -383,7 +463,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "ends_without_a_word",
         breaks: "a candidate that does not know whether it holds the Lease ends as if it did not",
-        changes: &[("elector/standby.rs", "return Some(Ending::InDoubt(base))", "return Some(Ending::Interrupted)")],
+        changes: &[(
+            "elector/standby.rs",
+            "return Some(Ending::InDoubt(base))",
+            "return Some(Ending::Interrupted)",
+        )],
         world: "lost acquisition",
     },
     Mutant {
@@ -428,7 +512,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "interrupted_and_exited_0",
         breaks: "a workload that was told to stop, and whose elector died, has its exit for its outcome",
-        changes: &[("elector/remains.rs", "            return reason_of(cause);\n", "            let _ = reason_of(cause);\n")],
+        changes: &[(
+            "elector/remains.rs",
+            "            return reason_of(cause);\n",
+            "            let _ = reason_of(cause);\n",
+        )],
         world: "told to stop",
     },
     Mutant {
@@ -450,13 +538,21 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "outcome_that_renews",
         breaks: "an outcome is taken for a renewal",
-        changes: &[("elector/tenure.rs", "                Some(attempt) if attempt.worth == Worth::Outcome => self.recorded(),\n", "")],
+        changes: &[(
+            "elector/tenure.rs",
+            "                Some(attempt) if attempt.worth == Worth::Outcome => self.recorded(),\n",
+            "",
+        )],
         world: "outcome beside a survivor",
     },
     Mutant {
         name: "outcome_of_no_run",
         breaks: "an outcome closes the account and does not say that the run is finished",
-        changes: &[("elector/tenure/writes.rs", "finished: finished.or(renewal.finished)", "finished: finished.and(renewal.finished)")],
+        changes: &[(
+            "elector/tenure/writes.rs",
+            "finished: finished.or(renewal.finished)",
+            "finished: finished.and(renewal.finished)",
+        )],
         world: "next run after a survivor",
     },
     Mutant {
@@ -474,8 +570,8 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "what has finished is not waited for",
         changes: &[(
             "elector/standby.rs",
-            "let lease = if record.is_released() {",
-            "let lease = if record.is_released() || record.notes.finished.is_some() {",
+            "if record.is_released() { Duration::ZERO }",
+            "if record.is_released() || record.notes.finished.is_some() { Duration::ZERO }",
         )],
         world: "next run after a survivor",
     },
@@ -502,7 +598,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "ready_in_secret",
         breaks: "the first success of the readiness probe waits for the next renewal",
-        changes: &[("elector/tenure.rs", "if self.phase.is_news() || is_ready_now {", "if self.phase.is_news() {")],
+        changes: &[(
+            "elector/tenure.rs",
+            "if self.phase.is_news() || is_ready_now {",
+            "if self.phase.is_news() {",
+        )],
         world: "readiness",
     },
     Mutant {

@@ -8,7 +8,9 @@ use kube::ResourceExt;
 use singletonjob::contract::labels;
 use singletonjob::controller::observe::candidate::Candidate;
 use singletonjob::lease::identity::Identity;
-use singletonjob::lease::notes::{self, CompletionPolicy, Desired, Exit, Finished, Outcome, Reason, Released, keys};
+use singletonjob::lease::notes::{
+    self, CompletionPolicy, Desired, Exit, Finished, Outcome, Reason, Released, keys,
+};
 use singletonjob::lease::record::Record;
 
 /// Well within the lease.
@@ -35,14 +37,15 @@ pub fn next(lease: &Lease, pods: &[&Pod]) -> Option<Lease> {
 pub fn taken(lease: &Lease, pod: &Pod) -> Lease {
     let mut lease = renewed(lease);
     let spec = lease.spec.get_or_insert_default();
-    spec.holder_identity = Some(Identity::new(&pod.name_any(), &pod.uid().unwrap_or_default(), 7).to_string());
+    spec.holder_identity =
+        Some(Identity::new(&pod.name_any(), &pod.uid().unwrap_or_default(), 7).to_string());
     spec.acquire_time.clone_from(&spec.renew_time);
     spec.lease_transitions = spec.lease_transitions.map(|transitions| transitions + 1);
     lease
 }
 
-/// Agents in the line that the controller asks for, otherwise the oldest. Whoever has just given the Lease back is not there yet: its agent
-/// has ended, and starts anew.
+/// Agents in the line that the controller asks for, otherwise the oldest. Whoever has just given the Lease
+/// back is not there yet: its agent has ended, and starts anew.
 fn successor<'a>(record: &Record, pods: &[&'a Pod]) -> Option<&'a Pod> {
     let able = |pod: &&&Pod| {
         let candidate = Candidate::read(pod);
@@ -64,7 +67,11 @@ fn is_asked(record: &Record, holder: &Identity) -> bool {
 
 /// The workload of a one-shot ends as soon as the controller has seen who runs it.
 fn is_done(record: &Record, pod: &Pod) -> bool {
-    let is_one_shot = record.notes.policy.as_ref().is_some_and(|policy| policy.completion_policy == CompletionPolicy::OnSuccess);
+    let is_one_shot = record
+        .notes
+        .policy
+        .as_ref()
+        .is_some_and(|policy| policy.completion_policy == CompletionPolicy::OnSuccess);
     is_one_shot && pod.labels().get(labels::ROLE).is_some_and(|role| role == labels::ROLE_ACTIVE)
 }
 

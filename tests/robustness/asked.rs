@@ -20,11 +20,15 @@ pub struct Asked {
 
 impl Asked {
     /// Takes `request` apart; what is returned with it is the request as it was, but for `namespace` only.
-    pub async fn of(request: http::Request<Body>, namespace: &str) -> kube::Result<(Self, http::Request<Body>)> {
+    pub async fn of(
+        request: http::Request<Body>,
+        namespace: &str,
+    ) -> kube::Result<(Self, http::Request<Body>)> {
         let (mut parts, body) = request.into_parts();
         let body = body.collect_bytes().await?;
         // Nodes are in no namespace.
-        let is_everywhere = !parts.uri.path().contains("/namespaces/") && !parts.uri.path().starts_with("/api/v1/nodes");
+        let is_everywhere =
+            !parts.uri.path().contains("/namespaces/") && !parts.uri.path().starts_with("/api/v1/nodes");
         if is_everywhere {
             parts.uri = narrowed(&parts.uri, namespace);
         }

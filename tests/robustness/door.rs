@@ -1,5 +1,5 @@
-//! The door between a controller and its API server. It shows the controller one namespace only, so that many controllers can work side by
-//! side on one server, and does to requests what is planned for them.
+//! The door between a controller and its API server. It shows the controller one namespace only, so that many
+//! controllers can work side by side on one server, and does to requests what is planned for them.
 
 use std::collections::HashMap;
 use std::future::pending;
@@ -100,7 +100,10 @@ impl Door {
 
     /// From now on, whoever asks for all of `resource` hears what there was when `list` was made.
     pub fn remember(&self, resource: &str, list: &Value) {
-        self.past.lock().unwrap_or_else(PoisonError::into_inner).insert(resource.to_owned(), Bytes::from(list.to_string()));
+        self.past
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(resource.to_owned(), Bytes::from(list.to_string()));
     }
 
     async fn pass(&self, request: Request<Body>) -> Result<Answer, BoxError> {
@@ -159,7 +162,11 @@ impl Door {
 
     async fn watch(&self, asked: &Asked, request: Request<Body>) -> Result<Answer, BoxError> {
         if !matches!(asked.resource.as_str(), "pods" | "leases") {
-            return Ok(self.server.send(request).await?.map(|body| body.map_err(BoxError::from).boxed_unsync()));
+            return Ok(self
+                .server
+                .send(request)
+                .await?
+                .map(|body| body.map_err(BoxError::from).boxed_unsync()));
         }
         let mut tide = self.tide.subscribe();
         if *tide.borrow() == Tide::Lost {
@@ -199,6 +206,9 @@ fn expired() -> Value {
 }
 
 fn refusal(code: StatusCode, reason: &str) -> Answer {
-    let answer = Response::builder().status(code).header("content-type", "application/json").header("retry-after", "1");
+    let answer = Response::builder()
+        .status(code)
+        .header("content-type", "application/json")
+        .header("retry-after", "1");
     answer.body(whole(Bytes::from(status(code, reason).to_string()))).expect("a response")
 }

@@ -69,7 +69,11 @@ impl Ledger {
     /// Pods that were retired, and nobody was told.
     pub fn untold(&self) -> Vec<String> {
         let entries = self.entries();
-        entries.retired.difference(&entries.told).map(|pod| format!("nobody was told that {pod} was retired")).collect()
+        entries
+            .retired
+            .difference(&entries.told)
+            .map(|pod| format!("nobody was told that {pod} was retired"))
+            .collect()
     }
 
     /// A request, whatever becomes of it.
@@ -102,7 +106,10 @@ impl Ledger {
     }
 
     fn changed(&self, asked: &Asked) {
-        let Some(pod) = asked.name.clone().filter(|_| asked.json()["spec"]["activeDeadlineSeconds"].is_i64()) else { return };
+        let Some(pod) = asked.name.clone().filter(|_| asked.json()["spec"]["activeDeadlineSeconds"].is_i64())
+        else {
+            return;
+        };
         let mut entries = self.entries();
         if !entries.retired.insert(pod.clone()) {
             entries.misdeeds.push(format!("{pod} was retired again"));
@@ -124,7 +131,10 @@ impl Ledger {
         let job = asked.json()["metadata"]["labels"][labels::JOB].as_str().unwrap_or_default().to_owned();
         let jobs: Api<SingletonJob> = Api::namespaced(server.clone(), &self.namespace);
         let pods: Api<Pod> = Api::namespaced(server.clone(), &self.namespace);
-        let pods = pods.list(&ListParams::default().labels(&format!("{}={job}", labels::JOB))).await.expect("an answer");
+        let pods = pods
+            .list(&ListParams::default().labels(&format!("{}={job}", labels::JOB)))
+            .await
+            .expect("an answer");
         let alive = pods.iter().filter(|pod| Candidate::read(pod).is_alive()).count();
         let replicas = jobs.get_opt(&job).await.expect("an answer").map_or(0, |job| job.spec.replicas);
         let mut misdeeds = Vec::new();
@@ -145,16 +155,22 @@ fn unguarded(asked: &Asked) -> Option<String> {
     let guarded = match (asked.method.as_str(), asked.resource.as_str()) {
         ("PUT", "leases") => metadata["uid"].is_string() && metadata["resourceVersion"].is_string(),
         ("PATCH", "leases") => false,
-        ("DELETE", "leases") => preconditions["uid"].is_string() && preconditions["resourceVersion"].is_string(),
-        ("DELETE", "pods") => preconditions["uid"].is_string() && preconditions["resourceVersion"].is_string(),
+        ("DELETE", "leases") => {
+            preconditions["uid"].is_string() && preconditions["resourceVersion"].is_string()
+        }
+        ("DELETE", "pods") => {
+            preconditions["uid"].is_string() && preconditions["resourceVersion"].is_string()
+        }
         ("PATCH", "pods") => metadata["uid"].is_string(),
         _ => true,
     };
-    (!guarded).then(|| format!("{} {} {:?} without saying which: {json}", asked.method, asked.resource, asked.name))
+    (!guarded)
+        .then(|| format!("{} {} {:?} without saying which: {json}", asked.method, asked.resource, asked.name))
 }
 
 /// Here nobody refuses a pod, although somebody may be too busy to take it.
 fn blamed(asked: &Asked) -> Option<String> {
-    let blames = asked.is("PUT", "singletonjobs/status") && asked.json()["status"].to_string().contains("FailedCreate");
+    let blames = asked.is("PUT", "singletonjobs/status")
+        && asked.json()["status"].to_string().contains("FailedCreate");
     blames.then(|| format!("a pod was said to be refused: {}", asked.json()["status"]["conditions"]))
 }

@@ -20,7 +20,8 @@ use super::door::{Door, Plan};
 use super::ledger::Ledger;
 use super::world::World;
 
-/// Many times the longest that a controller waits before it looks again: on a busy machine everything takes longer.
+/// Many times the longest that a controller waits before it looks again: on a busy machine everything takes
+/// longer.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(40);
 
@@ -59,7 +60,10 @@ impl Stage {
         Api::all(world.client.clone()).create(&PostParams::default(), &created).await.expect("a namespace");
         // No controller manager makes it here, and pods are not admitted without it.
         let account = ServiceAccount { metadata: named("default"), ..ServiceAccount::default() };
-        Api::namespaced(world.client.clone(), &namespace).create(&PostParams::default(), &account).await.expect("a service account");
+        Api::namespaced(world.client.clone(), &namespace)
+            .create(&PostParams::default(), &account)
+            .await
+            .expect("a service account");
         let ledger = Arc::new(Ledger::new(&namespace));
         Self { world, namespace, ledger }
     }
@@ -88,7 +92,10 @@ impl Stage {
 
     pub async fn apply(&self, name: &str, spec: &Value) {
         let job = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": name}, "spec": spec});
-        self.api::<SingletonJob>().patch(name, &PatchParams::apply("user").force(), &Patch::Apply(&job)).await.expect("accepted");
+        self.api::<SingletonJob>()
+            .patch(name, &PatchParams::apply("user").force(), &Patch::Apply(&job))
+            .await
+            .expect("accepted");
     }
 
     pub async fn delete(&self, name: &str) {
@@ -98,7 +105,10 @@ impl Stage {
     /// Does what the garbage collector does when all SingletonJobs are gone.
     pub async fn collect_garbage(&self) {
         let all = ListParams::default();
-        self.api::<Pod>().delete_collection(&DeleteParams::default().grace_period(0), &all).await.expect("deleted");
+        self.api::<Pod>()
+            .delete_collection(&DeleteParams::default().grace_period(0), &all)
+            .await
+            .expect("deleted");
     }
 
     pub fn candidates(&self, job: &str) -> Vec<Candidate> {

@@ -58,7 +58,12 @@ async fn change_hands(stage: &Stage) -> String {
         let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone()).unwrap_or_default();
         let pods = stage.world.pods(&stage.namespace, SERVICE);
         let standby = pods.iter().find(|pod| !holder.starts_with(&pod.name_any())).expect("a standby");
-        if stage.api::<Lease>().replace(SERVICE, &PostParams::default(), &agents::taken(&lease, standby)).await.is_ok() {
+        if stage
+            .api::<Lease>()
+            .replace(SERVICE, &PostParams::default(), &agents::taken(&lease, standby))
+            .await
+            .is_ok()
+        {
             return standby.name_any();
         }
     }
@@ -67,7 +72,11 @@ async fn change_hands(stage: &Stage) -> String {
 /// Gives the controller a reason to look.
 async fn touch(stage: &Stage) {
     let touched = json!({"metadata": {"labels": {"touched": "yes"}}});
-    stage.api::<SingletonJob>().patch(SERVICE, &PatchParams::default(), &Patch::Merge(touched)).await.expect("stored");
+    stage
+        .api::<SingletonJob>()
+        .patch(SERVICE, &PatchParams::default(), &Patch::Merge(touched))
+        .await
+        .expect("stored");
 }
 
 /// Names and uids of all pods, and the uid of the Lease.
@@ -105,7 +114,8 @@ fn one_that_starts_before_there_was_anything_makes_nothing_a_second_time() {
     });
 }
 
-/// Scaled down, a controller that knows the holder as the standby that it was leaves it alone, and so does one that knows better.
+/// Scaled down, a controller that knows the holder as the standby that it was leaves it alone, and so does
+/// one that knows better.
 async fn spares(stage: &Stage, controller: &Controller, holder: &str) {
     tokio::time::sleep(QUIET).await;
     assert!(names(stage).await.iter().any(|name| name == holder), "deleted as the standby that it was");
@@ -156,7 +166,8 @@ fn what_happens_and_is_undone_unseen_changes_nothing() {
         tokio::time::sleep(QUIET).await;
         serves(&stage, "one", 2).await.expect("served");
         assert_eq!(present(&stage).await, before);
-        let shown = stage.world.job(&stage.namespace, SERVICE).and_then(|job| job.status.clone()?.lease?.holder);
+        let shown =
+            stage.world.job(&stage.namespace, SERVICE).and_then(|job| job.status.clone()?.lease?.holder);
         assert_eq!(shown, Some(holder));
         no_misdeeds(&stage);
     });

@@ -57,7 +57,8 @@ pub async fn end(stage: &Stage) -> Result<(), String> {
     stage.until("cleared away", || is_gone(SERVICE) && is_gone(ONE_SHOT)).await
 }
 
-/// Waits until `replicas` ready candidates of this image are all there is, one holds the Lease, and status says so.
+/// Waits until `replicas` ready candidates of this image are all there is, one holds the Lease, and status
+/// says so.
 pub async fn serves(stage: &Stage, image: &str, replicas: i32) -> Result<(), String> {
     stage.until(&format!("serving {image} with {replicas}"), || is_serving(stage, image, replicas)).await
 }
@@ -83,12 +84,14 @@ fn suspended() -> Value {
 }
 
 fn is_suspended(stage: &Stage) -> bool {
-    let status = stage.world.job(&stage.namespace, SERVICE).and_then(|job| job.status.clone()).unwrap_or_default();
+    let status =
+        stage.world.job(&stage.namespace, SERVICE).and_then(|job| job.status.clone()).unwrap_or_default();
     is_true(&status.conditions, types::SUSPENDED) && status.replicas == Some(0) && images(stage).is_empty()
 }
 
 fn is_finished(stage: &Stage) -> bool {
-    let status = stage.world.job(&stage.namespace, ONE_SHOT).and_then(|job| job.status.clone()).unwrap_or_default();
+    let status =
+        stage.world.job(&stage.namespace, ONE_SHOT).and_then(|job| job.status.clone()).unwrap_or_default();
     is_true(&status.conditions, types::COMPLETE) && stage.candidates(ONE_SHOT).len() == 1
 }
 
@@ -116,7 +119,10 @@ pub async fn becomes(stage: &Stage, expected: &Value) -> Result<(), String> {
             return Ok(());
         }
         if started.elapsed() > PATIENCE {
-            return Err(format!("{}: {is:#}\ninstead of {expected:#}", stage.overdue("as if nothing had happened")));
+            return Err(format!(
+                "{}: {is:#}\ninstead of {expected:#}",
+                stage.overdue("as if nothing had happened")
+            ));
         }
         sleep(LOOK_EVERY).await;
     }
@@ -137,8 +143,11 @@ pub async fn picture(stage: &Stage) -> Value {
 fn status(stage: &Stage, name: &str) -> Option<Value> {
     let job = stage.world.job(&stage.namespace, name)?;
     let status = job.status.clone()?;
-    let mut conditions: Vec<_> =
-        status.conditions.iter().map(|condition| [&condition.type_, &condition.status, &condition.reason]).collect();
+    let mut conditions: Vec<_> = status
+        .conditions
+        .iter()
+        .map(|condition| [&condition.type_, &condition.status, &condition.reason])
+        .collect();
     conditions.sort();
     Some(json!({
         "conditions": conditions,
@@ -163,7 +172,8 @@ fn lease(stage: &Stage, name: &str) -> Option<Value> {
         "policy": notes.policy,
         "run": notes.run.map(|run| json!([Some(run.uid) == job.uid(), run.number, run.desired, run.reason])),
         "handover": notes.handover,
-        // Whether a line was written before a run ended is a matter of moments, and of no importance after it.
+        // Whether a line was written before a run ended is a matter of moments, and of no importance after
+        // it.
         "succession": record.holder.is_some().then_some(notes.succession.len()),
         "outcome": notes.finished.map(|finished| finished.outcome),
     }))

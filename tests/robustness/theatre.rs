@@ -34,7 +34,8 @@ pub struct Told {
 fn define(control_plane: &ControlPlane) {
     static DEFINING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = DEFINING.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_served = || control_plane.kubectl(&["get", "singletonjobs", "--all-namespaces"], "").status.success();
+    let is_served =
+        || control_plane.kubectl(&["get", "singletonjobs", "--all-namespaces"], "").status.success();
     let started = Instant::now();
     while !is_served() {
         control_plane.kubectl(&["apply", "--server-side", "--filename", "-"], CRD);
@@ -81,7 +82,8 @@ impl Theatre {
         self.undisturbed.get_or_init(tell).await
     }
 
-    /// Tells the whole story, with `plan` happening to its first controller; what went wrong, or was left behind that is not `expected`.
+    /// Tells the whole story, with `plan` happening to its first controller; what went wrong, or was left
+    /// behind that is not `expected`.
     pub async fn tell(&self, namespace: String, plan: Plan, expected: Value) -> Result<Told, String> {
         let stage = self.stage(&namespace).await;
         let telling = async move {

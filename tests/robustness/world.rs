@@ -59,8 +59,10 @@ impl World {
 
     /// Pods of one SingletonJob, by name.
     pub fn pods(&self, namespace: &str, job: &str) -> Vec<Pod> {
-        let of =
-            |pod: &Pod| pod.metadata.namespace.as_deref() == Some(namespace) && pod.labels().get(labels::JOB).is_some_and(|is| is == job);
+        let of = |pod: &Pod| {
+            pod.metadata.namespace.as_deref() == Some(namespace)
+                && pod.labels().get(labels::JOB).is_some_and(|is| is == job)
+        };
         let mut pods: Vec<_> = self.pods.state_filter(of).iter().map(|pod| (**pod).clone()).collect();
         pods.sort_by_key(ResourceExt::name_any);
         pods
@@ -69,7 +71,10 @@ impl World {
     /// Everything that kubelet and agents have to do at this moment. What comes too late is done at the next.
     async fn play(&self) {
         let leases = self.leases.state();
-        let done: Vec<_> = leases.iter().filter_map(|lease| Notes::read(lease.metadata.annotations.as_ref()).finished).collect();
+        let done: Vec<_> = leases
+            .iter()
+            .filter_map(|lease| Notes::read(lease.metadata.annotations.as_ref()).finished)
+            .collect();
         let pods = self.pods.state();
         let has_ended = |pod: &Pod| done.iter().any(|run| run.by.pod_uid() == pod.metadata.uid.as_deref());
         join_all(pods.iter().filter_map(|pod| self.keep(pod, has_ended(pod)))).await;
@@ -90,7 +95,11 @@ impl World {
     }
 
     /// The agents' part.
-    fn act(&self, lease: &Lease, candidates: &HashMap<(&str, &str), Vec<&Pod>>) -> Option<impl Future<Output = ()> + use<>> {
+    fn act(
+        &self,
+        lease: &Lease,
+        candidates: &HashMap<(&str, &str), Vec<&Pod>>,
+    ) -> Option<impl Future<Output = ()> + use<>> {
         let (namespace, name) = (lease.metadata.namespace.as_deref()?, lease.metadata.name.as_deref()?);
         let next = agents::next(lease, candidates.get(&(namespace, name)).map_or(&[], Vec::as_slice))?;
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), namespace);
@@ -111,10 +120,18 @@ fn by_job(pods: &[Arc<Pod>]) -> HashMap<(&str, &str), Vec<&Pod>> {
 
 fn follow<K>(client: &Client) -> Store<K>
 where
-    K: Resource<DynamicType = ()> + Lookup<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<DynamicType = ()>
+        + Lookup<DynamicType = ()>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
 {
     let (store, writer) = reflector::store();
-    let events = watcher(Api::<K>::all(client.clone()), watcher::Config::default()).default_backoff().reflect(writer);
+    let events =
+        watcher(Api::<K>::all(client.clone()), watcher::Config::default()).default_backoff().reflect(writer);
     tokio::spawn(events.for_each(|_| std::future::ready(())));
     store
 }

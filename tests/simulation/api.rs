@@ -111,7 +111,8 @@ impl World {
     }
 
     pub fn commit(&mut self, sender: Who, write: &Write) -> Verdict {
-        let write = if self.is_mutant(Mutant::NoCompareAndSwap) { self.rebased(write) } else { write.clone() };
+        let write =
+            if self.is_mutant(Mutant::NoCompareAndSwap) { self.rebased(write) } else { write.clone() };
         let verdict = self.server.put(self.now, &write);
         match &verdict {
             Verdict::Stored(lease, true) => self.stored(Some(sender), lease),
@@ -172,7 +173,9 @@ impl World {
             Reply::Found(record) | Reply::Stored(record) => {
                 let remains = process.page.remains(now.at.boot);
                 match remains.release(&record, &process.candidate, now) {
-                    Some(write) => self.put(who, Call::LastPut, Rc::new(write), now.at.boot, REQUEST_DEADLINE),
+                    Some(write) => {
+                        self.put(who, Call::LastPut, Rc::new(write), now.at.boot, REQUEST_DEADLINE);
+                    }
                     None if !remains.is_settled_by(&record) => self.speak_again(who),
                     None => self.exits(who, "its elector died, and did not hold the Lease"),
                 }

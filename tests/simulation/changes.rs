@@ -19,7 +19,13 @@ const CLEAN: [&str; 2] = ["Drain", "RolledOut"];
 /// Five candidates, and nothing happens but what the test does.
 fn five(seed: u64) -> World {
     let climate = Climate::quiet();
-    let mut world = World::new(Settings { seed, agents: 5, climate, unreachable: UnreachableHolder::default(), mutant: Mutant::Nothing });
+    let mut world = World::new(Settings {
+        seed,
+        agents: 5,
+        climate,
+        unreachable: UnreachableHolder::default(),
+        mutant: Mutant::Nothing,
+    });
     world.controller.set_timing(controller::timing(15, None, None, None));
     world.run(BETWEEN).expect("nothing happens");
     world
@@ -40,15 +46,18 @@ impl World {
         self.processes[&holder].place.expect("in a pod")
     }
 
-    /// Makes the holder go, in whatever way, and waits until somebody holds again; none where several came after each other.
+    /// Makes the holder go, in whatever way, and waits until somebody holds again; none where several came
+    /// after each other.
     fn change(&mut self, act: impl FnOnce(&mut Self, usize)) -> Option<Change> {
-        let (before, claims, starts) = (self.coverage.takeovers.clone(), self.coverage.claims, self.coverage.starts);
+        let (before, claims, starts) =
+            (self.coverage.takeovers.clone(), self.coverage.claims, self.coverage.starts);
         let place = self.holder_place();
         act(self, place);
         let end = self.now + BETWEEN;
         let verdict = self.run(end);
         assert_eq!(verdict, Ok(()), "{}", self.judge.trace.story("in a quiet world"));
-        let (cause, _) = self.coverage.takeovers.iter().find(|(cause, count)| before.get(*cause) != Some(count))?;
+        let (cause, _) =
+            self.coverage.takeovers.iter().find(|(cause, count)| before.get(*cause) != Some(count))?;
         let next = self.places[self.holder_place()].pod_uid();
         let change = Change { cause: cause.clone(), claims: self.coverage.claims - claims, next };
         (self.coverage.starts == starts + 1).then_some(change)
@@ -67,7 +76,8 @@ impl World {
 
 fn average(claims: &[u64]) -> f64 {
     assert!(claims.len() > 20, "too few to say anything: {claims:?}");
-    let [sum, count] = [claims.iter().sum(), claims.len() as u64].map(|number| u32::try_from(number).map_or(f64::MAX, f64::from));
+    let [sum, count] = [claims.iter().sum(), claims.len() as u64]
+        .map(|number| u32::try_from(number).map_or(f64::MAX, f64::from));
     sum / count
 }
 
@@ -88,7 +98,11 @@ fn with_five_candidates_a_clean_takeover_costs_one_write_and_the_first_in_line_m
                     world.drain(place, false);
                 }
             });
-            let Some(Change { cause, claims, next }) = change.filter(|change| CLEAN.contains(&change.cause.as_str())) else { continue };
+            let Some(Change { cause, claims, next }) =
+                change.filter(|change| CLEAN.contains(&change.cause.as_str()))
+            else {
+                continue;
+            };
             assert_eq!((claims, &next), (1, &line[0]), "seed {seed}, round {round}, {cause}");
             seen.push(cause);
         }
@@ -97,7 +111,8 @@ fn with_five_candidates_a_clean_takeover_costs_one_write_and_the_first_in_line_m
 }
 
 #[test]
-fn with_five_candidates_a_takeover_after_a_crash_costs_two_writes_at_most_on_average_with_a_line_and_without() {
+fn with_five_candidates_a_takeover_after_a_crash_costs_two_writes_at_most_on_average_with_a_line_and_without()
+{
     for lined_up in [true, false] {
         let mut claims = Vec::new();
         for seed in 1..=SEEDS {

@@ -49,7 +49,10 @@ impl Clock {
     pub fn now(&self, at: Duration) -> Now {
         let elapsed = at.saturating_sub(self.since);
         let (boot_rate, raw_rate) = self.rates();
-        let at_node = Moment { boot: self.then.boot + scaled(elapsed, boot_rate), raw: self.then.raw + scaled(elapsed, raw_rate) };
+        let at_node = Moment {
+            boot: self.then.boot + scaled(elapsed, boot_rate),
+            raw: self.then.raw + scaled(elapsed, raw_rate),
+        };
         Now { at: at_node, wall: self.wall(at) }
     }
 
@@ -64,7 +67,9 @@ impl Clock {
     /// To the microsecond, as the agent reads it.
     fn wall(&self, at: Duration) -> Timestamp {
         let second = Timestamp::from_second(1_800_000_000).expect("valid");
-        let shown = second + SignedDuration::from_micros(i64::try_from(at.as_micros()).unwrap_or(i64::MAX)) + self.wall_offset;
+        let shown = second
+            + SignedDuration::from_micros(i64::try_from(at.as_micros()).unwrap_or(i64::MAX))
+            + self.wall_offset;
         Timestamp::from_microsecond(shown.as_microsecond()).expect("valid")
     }
 
@@ -77,7 +82,9 @@ impl Clock {
     /// How long `local` really is; never too short.
     pub fn true_duration(&self, local: Duration) -> Duration {
         let nanoseconds = u128::from(nanoseconds(local)) * u128::from(MILLION);
-        Duration::from_nanos(u64::try_from(nanoseconds.div_ceil(u128::from(self.boot_rate))).unwrap_or(u64::MAX))
+        Duration::from_nanos(
+            u64::try_from(nanoseconds.div_ceil(u128::from(self.boot_rate))).unwrap_or(u64::MAX),
+        )
     }
 
     pub fn set_rate(&mut self, at: Duration, dice: &mut Dice, rates: RangeInclusive<u64>) {

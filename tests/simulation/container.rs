@@ -1,4 +1,5 @@
-//! What an elector orders about: its kernel timer and its workload. `agent::elector` and `agent::workload` in virtual time.
+//! What an elector orders about: its kernel timer and its workload. `agent::elector` and `agent::workload` in
+//! virtual time.
 
 use std::time::Duration;
 
@@ -41,7 +42,8 @@ impl World {
     fn arm(&mut self, who: Who, deadline: Duration, kill_margin: Duration) {
         let boot = self.boot_of(who);
         let Some(process) = self.electing(who) else { return };
-        (process.armed, process.page.deadline, process.page.kill_margin) = (Some(deadline), Some(deadline), kill_margin);
+        (process.armed, process.page.deadline, process.page.kill_margin) =
+            (Some(deadline), Some(deadline), kill_margin);
         let node = process.node;
         self.queue.push(self.nodes[node].clock.when(self.now, deadline), Event::Deadline(who, deadline));
         self.note(Deed::Arms { who, boot, deadline });
@@ -66,14 +68,19 @@ impl World {
 
     fn terminate(&mut self, who: Who) {
         let exit = if self.chance.percent(30) { Exit::Code(0) } else { Exit::Signal(SIGTERM) };
-        let Some(process) = self.electing(who).filter(|process| process.tree == Tree::Running) else { return };
+        let Some(process) = self.electing(who).filter(|process| process.tree == Tree::Running) else {
+            return;
+        };
         if let Some(delay) = process.temper.obeys_within {
             self.after(delay, Event::WorkloadExits(who, exit));
         }
     }
 
     pub fn workload_exits(&mut self, who: Who, exit: Exit) {
-        let Some(process) = self.processes.get_mut(&who).filter(|process| process.tree == Tree::Running) else { return };
+        let Some(process) = self.processes.get_mut(&who).filter(|process| process.tree == Tree::Running)
+        else {
+            return;
+        };
         if let Some(pause) = process.pause.filter(|pause| pause.whole) {
             self.queue.push(pause.until, Event::WorkloadExits(who, exit));
             return;

@@ -6,7 +6,9 @@ use k8s_openapi::api::coordination::v1::Lease;
 use serde_json::{Value, json};
 use singletonjob::api::status::LeaseStatus;
 use singletonjob::api::takeover::CLEARED_HOLDER;
-use singletonjob::api::{LeaseTiming, SingletonJob, SingletonJobStatus, UnreachableHolder, UnreachableHolderPolicy};
+use singletonjob::api::{
+    LeaseTiming, SingletonJob, SingletonJobStatus, UnreachableHolder, UnreachableHolderPolicy,
+};
 use singletonjob::controller::observe::holder_pod::HolderPodState;
 use singletonjob::controller::observe::lease_observations::Observation;
 use singletonjob::controller::observe::{Observed, ObservedLease};
@@ -48,7 +50,12 @@ pub struct Controller {
 
 /// A lease duration, and what may be set beside it, in seconds.
 pub fn timing(seconds: i32, renew: Option<i32>, grace: Option<i32>, retry: Option<i32>) -> LeaseTiming {
-    LeaseTiming { lease_duration_seconds: seconds, renew_deadline_seconds: renew, grace_period_seconds: grace, retry_period_seconds: retry }
+    LeaseTiming {
+        lease_duration_seconds: seconds,
+        renew_deadline_seconds: renew,
+        grace_period_seconds: grace,
+        retry_period_seconds: retry,
+    }
 }
 
 impl Controller {
@@ -94,7 +101,11 @@ impl Controller {
     }
 
     fn status(&mut self) -> &mut LeaseStatus {
-        self.job.status.get_or_insert_with(SingletonJobStatus::default).lease.get_or_insert_with(LeaseStatus::default)
+        self.job
+            .status
+            .get_or_insert_with(SingletonJobStatus::default)
+            .lease
+            .get_or_insert_with(LeaseStatus::default)
     }
 
     /// A SingletonJob of the same name; nothing is known of it yet.
@@ -155,7 +166,8 @@ impl Controller {
 }
 
 fn token(record: &Record) -> Option<Version> {
-    let fresh = record.holder.is_some() && record.acquire_time.is_some() && record.acquire_time == record.renew_time;
+    let fresh =
+        record.holder.is_some() && record.acquire_time.is_some() && record.acquire_time == record.renew_time;
     let said = record.notes.health.as_ref().and_then(|health| health.token);
     let released = record.notes.released.as_ref().and_then(|released| released.token);
     fresh.then_some(record.version).max(said).max(released)
@@ -169,14 +181,19 @@ pub const IGNORED: i32 = 43;
 fn limits(number: u32, service: bool) -> (Value, Value) {
     let rule = |code, action| json!({"onExitCodes": {"operator": "In", "values": [code]}, "action": action});
     let on_lease_loss = if number.is_multiple_of(4) { "Ignore" } else { "Count" };
-    let policy = json!({"rules": [rule(FATAL, "FailRun"), rule(IGNORED, "Ignore")], "onLeaseLoss": on_lease_loss});
+    let policy =
+        json!({"rules": [rule(FATAL, "FailRun"), rule(IGNORED, "Ignore")], "onLeaseLoss": on_lease_loss});
     let only = |wanted: bool, value| if wanted && !service { value } else { Value::Null };
     (only(number % 6 != 3 && number % 6 != 5, policy), only(number.is_multiple_of(3), json!(90)))
 }
 
 fn job(number: u32, service: bool, lease_seconds: i32, unreachable: &UnreachableHolder) -> SingletonJob {
     let (failure_policy, deadline) = limits(number, service);
-    let (completion, limit) = if service { ("Never", None) } else { ("OnSuccess", Some(if number.is_multiple_of(2) { 1 } else { 6 })) };
+    let (completion, limit) = if service {
+        ("Never", None)
+    } else {
+        ("OnSuccess", Some(if number.is_multiple_of(2) { 1 } else { 6 }))
+    };
     let job = json!({
         "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob",
         "metadata": {"name": "web", "namespace": "shop", "uid": format!("job-{number}")},
@@ -211,7 +228,9 @@ impl World {
         let observed = self.with_fate(observed);
         let Ok(timing) = plan::policy::timing(&self.controller.job) else { return };
         let directives = self.directives(&observed, timing);
-        self.judge.cost.pace(directives.policy.timing().map_or(Duration::ZERO, |timing| timing.retry_period()));
+        self.judge
+            .cost
+            .pace(directives.policy.timing().map_or(Duration::ZERO, |timing| timing.retry_period()));
         match &record {
             None => self.make_lease(takeover::creation(&self.controller.job, &observed, timing), &directives),
             Some(_) => self.annotate(&directives),
@@ -222,10 +241,15 @@ impl World {
         }
     }
 
-    /// A pod that was forgotten is gone from the API, and its processes need not be. A person is as easily deceived.
+    /// A pod that was forgotten is gone from the API, and its processes need not be. A person is as easily
+    /// deceived.
     fn with_fate(&mut self, observed: Observed) -> Observed {
         let Some(record) = observed.lease.as_ref().map(|seen| &seen.record) else { return observed };
-        let runs = record.holder.as_ref().and_then(|holder| self.processes.get(&who(holder))).is_some_and(|it| it.place.is_some());
+        let runs = record
+            .holder
+            .as_ref()
+            .and_then(|holder| self.processes.get(&who(holder)))
+            .is_some_and(|it| it.place.is_some());
         if self.controller.unreachable.policy == UnreachableHolderPolicy::Manual && !runs {
             let holder = record.holder.as_ref().map(ToString::to_string);
             let word = holder.or_else(|| self.controller.status().last_holder_identity.clone());
@@ -303,7 +327,9 @@ impl World {
 
     /// As somebody does who edits it by hand.
     pub fn touch_lease(&mut self) {
-        if let Some(touched) = self.server.annotate(self.now, |notes| notes.succession.push("nobody".to_owned())) {
+        if let Some(touched) =
+            self.server.annotate(self.now, |notes| notes.succession.push("nobody".to_owned()))
+        {
             self.stored(None, &touched);
         }
     }
@@ -370,7 +396,8 @@ impl World {
     /// Pods of the present SingletonJob that could take over.
     pub fn standbys(&self) -> Vec<String> {
         let holder = self.server.lease().and_then(|lease| lease.holder.as_ref()).map(who);
-        let ready = self.places.iter().filter(|place| place.who.is_some() && place.who != holder && !place.leaving);
+        let ready =
+            self.places.iter().filter(|place| place.who.is_some() && place.who != holder && !place.leaving);
         ready.map(crate::kubelet::Place::pod_uid).collect()
     }
 }

@@ -72,14 +72,19 @@ impl Cost {
     fn spend(&mut self, at: Duration, who: Who, writes: f64, reads: f64) -> Verdict {
         let shortest = [self.retry_period, self.before].into_iter().filter(|period| !period.is_zero()).min();
         let half = shortest.map_or(UNTOLD, |period| period / 2);
-        let allowance = self.agents.entry(who).or_insert(Allowance { since: at, writes: WRITES_AT_ONCE, reads: READS_AT_ONCE });
+        let allowance = self.agents.entry(who).or_insert(Allowance {
+            since: at,
+            writes: WRITES_AT_ONCE,
+            reads: READS_AT_ONCE,
+        });
         let passed = at.saturating_sub(allowance.since).as_secs_f64() * FASTEST;
         let earned = passed / half.as_secs_f64();
         allowance.since = at;
         allowance.writes = (allowance.writes + earned).min(WRITES_AT_ONCE.max(allowance.writes)) - writes;
         // Whoever has written may look what became of it.
-        allowance.reads =
-            (allowance.reads + passed / half.min(UNTOLD).as_secs_f64() + writes).min(READS_AT_ONCE.max(allowance.reads)) - reads;
+        allowance.reads = (allowance.reads + passed / half.min(UNTOLD).as_secs_f64() + writes)
+            .min(READS_AT_ONCE.max(allowance.reads))
+            - reads;
         if allowance.writes < 0.0 || allowance.reads < 0.0 {
             return Err(format!("I9: agent {who} spins: more than one write or read per R/2"));
         }

@@ -12,7 +12,8 @@ use crate::judge::Judge;
 
 /// Of a candidate that was told to end while it acquired.
 pub const IN_DOUBT: &str = "it did not know whether it held the Lease";
-/// How an agent can end. That it ends in doubt is too rare for a day of random faults: a scenario of its own demands it.
+/// How an agent can end. That it ends in doubt is too rare for a day of random faults: a scenario of its own
+/// demands it.
 const ENDINGS: [&str; 12] = [
     "interrupted",
     "its workload succeeded",
@@ -28,8 +29,18 @@ const ENDINGS: [&str; 12] = [
     "its node crashed",
 ];
 /// What a holder may have left behind.
-const CAUSES: [&str; 10] =
-    ["cleared", "Created", "Drain", "ElectorDied", "LeaseLost", "RolledOut", "Stopped", "WorkloadFailed", "WorkloadSucceeded", "expired"];
+const CAUSES: [&str; 10] = [
+    "cleared",
+    "Created",
+    "Drain",
+    "ElectorDied",
+    "LeaseLost",
+    "RolledOut",
+    "Stopped",
+    "WorkloadFailed",
+    "WorkloadSucceeded",
+    "expired",
+];
 
 #[derive(Default)]
 pub struct Coverage {
@@ -81,7 +92,9 @@ impl Coverage {
             Deed::Reads { .. } => self.reads += 1,
             Deed::Commits { by: Some(_), state } if state.released => self.gave_back(lease),
             Deed::Commits { by: Some(_), .. } => {}
-            Deed::Commits { by: None, state } => (self.released, self.cleared) = (None, state.strict && state.cleared),
+            Deed::Commits { by: None, state } => {
+                (self.released, self.cleared) = (None, state.strict && state.cleared);
+            }
             Deed::Deletes => (self.released, self.cleared) = (None, false),
             Deed::Starts { who, .. } => self.starts(at, *who, lease),
             Deed::Stops { who, .. } => self.stops(at, *who),
@@ -95,14 +108,20 @@ impl Coverage {
                 self.agent_time += self.born.remove(who).map_or(Duration::ZERO, |born| at - born);
             }
             Deed::Happens(fault, _) => *self.faults.entry(*fault).or_default() += 1,
-            Deed::Hears { .. } | Deed::Arms { .. } | Deed::Disarms { .. } | Deed::Sleeps { .. } | Deed::Wakes { .. } => {}
+            Deed::Hears { .. }
+            | Deed::Arms { .. }
+            | Deed::Disarms { .. }
+            | Deed::Sleeps { .. }
+            | Deed::Wakes { .. } => {}
         }
     }
 
     fn gave_back(&mut self, lease: Option<&Record>) {
         let mark = lease.and_then(|lease| lease.notes.released.as_ref());
         self.released = mark.map(|mark| format!("{:?}", mark.reason));
-        if let Some(finished) = lease.filter(|lease| lease.is_finished()).and_then(|lease| lease.notes.finished.as_ref()) {
+        if let Some(finished) =
+            lease.filter(|lease| lease.is_finished()).and_then(|lease| lease.notes.finished.as_ref())
+        {
             *self.outcomes.entry(finished.reason.clone()).or_default() += 1;
         }
     }
@@ -189,8 +208,17 @@ fn merge<K: Ord>(into: &mut BTreeMap<K, u64>, other: BTreeMap<K, u64>) {
 impl fmt::Display for Coverage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hours = |duration: Duration| duration.as_secs_f64() / 3600.0;
-        writeln!(formatter, "simulated              {:8.1} h ({:.1} h of agents' lives)", hours(self.simulated), hours(self.agent_time))?;
-        writeln!(formatter, "starts                 {:8}   refused at the fork {}", self.starts, self.not_started)?;
+        writeln!(
+            formatter,
+            "simulated              {:8.1} h ({:.1} h of agents' lives)",
+            hours(self.simulated),
+            hours(self.agent_time)
+        )?;
+        writeln!(
+            formatter,
+            "starts                 {:8}   refused at the fork {}",
+            self.starts, self.not_started
+        )?;
         writeln!(
             formatter,
             "nobody ran             {:8.1} h in all, {:.1} s at the longest",
@@ -198,10 +226,23 @@ impl fmt::Display for Coverage {
             self.longest_gap.as_secs_f64()
         )?;
         let (longest, closest) = (self.longest_wait.as_secs_f64(), self.closest);
-        writeln!(formatter, "  though it could      {longest:8.1} s at the longest; the closest to a bound: {closest} % of it")?;
-        writeln!(formatter, "writes per agent-hour  {:8.1}   conflicts {}", self.per_agent_hour(self.writes), self.conflicts)?;
+        writeln!(
+            formatter,
+            "  though it could      {longest:8.1} s at the longest; the closest to a bound: {closest} % of it"
+        )?;
+        writeln!(
+            formatter,
+            "writes per agent-hour  {:8.1}   conflicts {}",
+            self.per_agent_hour(self.writes),
+            self.conflicts
+        )?;
         writeln!(formatter, "reads per agent-hour   {:8.1}", self.per_agent_hour(self.reads))?;
-        writeln!(formatter, "watches per agent-hour {:8.1}   directives {}", self.per_agent_hour(self.watches), self.directives)?;
+        writeln!(
+            formatter,
+            "watches per agent-hour {:8.1}   directives {}",
+            self.per_agent_hour(self.watches),
+            self.directives
+        )?;
         writeln!(formatter, "outcomes recorded      {:8}", self.recorded)?;
         table(formatter, "runs ended", self.outcomes.iter())?;
         table(formatter, "starts after", self.takeovers.iter())?;
@@ -210,7 +251,11 @@ impl fmt::Display for Coverage {
     }
 }
 
-fn table<'a, K: fmt::Display>(formatter: &mut fmt::Formatter<'_>, title: &str, rows: impl Iterator<Item = (K, &'a u64)>) -> fmt::Result {
+fn table<'a, K: fmt::Display>(
+    formatter: &mut fmt::Formatter<'_>,
+    title: &str,
+    rows: impl Iterator<Item = (K, &'a u64)>,
+) -> fmt::Result {
     writeln!(formatter, "{title}")?;
     for (name, count) in rows {
         writeln!(formatter, "  {count:8}  {name}")?;

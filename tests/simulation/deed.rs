@@ -30,7 +30,8 @@ pub struct State {
     pub version: u128,
     pub triple: Triple,
     pub released: bool,
-    /// Whether a takeover without a release needs somebody's word, and whether it is there, for this very holder.
+    /// Whether a takeover without a release needs somebody's word, and whether it is there, for this very
+    /// holder.
     pub strict: bool,
     pub cleared: bool,
     pub lease: Duration,
@@ -46,9 +47,14 @@ impl State {
         let said = record.notes.cleared.as_ref().filter(|said| said.lease_uid == record.uid);
         Self {
             version: record.version.0,
-            triple: Triple { uid: record.uid.clone(), holder: record.holder.as_ref().map(who), renew_time: record.renew_time },
+            triple: Triple {
+                uid: record.uid.clone(),
+                holder: record.holder.as_ref().map(who),
+                renew_time: record.renew_time,
+            },
             released: record.is_released(),
-            strict: policy.is_some_and(|policy| policy.unreachable_holder != UnreachableHolder::AfterLeaseExpiry),
+            strict: policy
+                .is_some_and(|policy| policy.unreachable_holder != UnreachableHolder::AfterLeaseExpiry),
             cleared: said.is_some_and(|said| said.holder == record.holder),
             delay: Duration::from_secs(policy.map_or(0, |policy| policy.delay_seconds.into())),
             lease: record.lease_duration,
@@ -155,7 +161,11 @@ impl fmt::Display for Deed {
             Self::Hears { who, triple, .. } => write!(formatter, "agent {who} hears of {triple}"),
             Self::Sends { who, put, .. } => {
                 let act = if put.holder.is_some() { "a claim" } else { "a release" };
-                write!(formatter, "agent {who} sends {act} based on version {}, renewTime {}", put.base, put.renew_time)
+                write!(
+                    formatter,
+                    "agent {who} sends {act} based on version {}, renewTime {}",
+                    put.base, put.renew_time
+                )
             }
             Self::Reads { who } => write!(formatter, "agent {who} asks how the Lease is"),
             Self::Commits { by, state } => {
@@ -166,15 +176,27 @@ impl fmt::Display for Deed {
             }
             Self::Deletes => write!(formatter, "the Lease is deleted"),
             Self::Arms { who, boot, deadline } => {
-                write!(formatter, "agent {who} is killed in {:.3} s, on its clock", deadline.saturating_sub(*boot).as_secs_f64())
+                write!(
+                    formatter,
+                    "agent {who} is killed in {:.3} s, on its clock",
+                    deadline.saturating_sub(*boot).as_secs_f64()
+                )
             }
             Self::Disarms { who } => write!(formatter, "agent {who} has nothing left to kill"),
-            Self::Starts { who, token, run, .. } => write!(formatter, "agent {who} STARTS run {} of {} by token {token}", run.1, run.0),
+            Self::Starts { who, token, run, .. } => {
+                write!(formatter, "agent {who} STARTS run {} of {} by token {token}", run.1, run.0)
+            }
             Self::Stops { who, .. } => write!(formatter, "agent {who} runs NOTHING any more"),
             Self::Sleeps { who } => write!(formatter, "agent {who} sleeps with its machine"),
             Self::Wakes { who } => write!(formatter, "agent {who} wakes with its machine"),
-            Self::Dies { who, overdue } => write!(formatter, "the elector of agent {who} dies{}", if *overdue { ", overdue" } else { "" }),
-            Self::Doubts { who } => write!(formatter, "the elector of agent {who} ends and may hold the Lease"),
+            Self::Dies { who, overdue } => write!(
+                formatter,
+                "the elector of agent {who} dies{}",
+                if *overdue { ", overdue" } else { "" }
+            ),
+            Self::Doubts { who } => {
+                write!(formatter, "the elector of agent {who} ends and may hold the Lease")
+            }
             Self::Exits { who, ending } => write!(formatter, "agent {who} is over: {ending}"),
             Self::Happens(fault, Some(place)) => write!(formatter, "-- {fault:?} at place {place}"),
             Self::Happens(fault, None) => write!(formatter, "-- {fault:?}"),

@@ -10,7 +10,8 @@ pub struct Dice(Rng);
 
 impl Dice {
     pub fn new(seed: u64, purpose: &str) -> Self {
-        let salt = purpose.bytes().fold(seed, |salt, byte| salt.wrapping_mul(0x100_0000_01b3) ^ u64::from(byte));
+        let salt =
+            purpose.bytes().fold(seed, |salt, byte| salt.wrapping_mul(0x100_0000_01b3) ^ u64::from(byte));
         Self(Rng::with_seed(salt))
     }
 

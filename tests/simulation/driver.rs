@@ -1,4 +1,5 @@
-//! How an elector is driven: what reaches it, what it decides, when it wakes. `lease::driver` in virtual time.
+//! How an elector is driven: what reaches it, what it decides, when it wakes. `lease::driver` in virtual
+//! time.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -29,7 +30,11 @@ impl World {
     }
 
     pub fn carry_on(&mut self, who: Who) {
-        while let Some(todo) = self.electing(who).filter(|process| process.pause.is_none()).and_then(|process| process.todo.pop_front()) {
+        while let Some(todo) = self
+            .electing(who)
+            .filter(|process| process.pause.is_none())
+            .and_then(|process| process.todo.pop_front())
+        {
             match todo {
                 Todo::Hear(news) => self.step(who, news),
                 Todo::CarryOut(output, decided) => self.carry_out(who, output, decided),
@@ -114,7 +119,9 @@ impl World {
         match reply {
             Reply::Found(record) | Reply::Stored(record) => {
                 self.remembers(who, &record, false);
-                let behind = |process: &mut Process| process.store.watched.is_some_and(|watched| watched < record.version);
+                let behind = |process: &mut Process| {
+                    process.store.watched.is_some_and(|watched| watched < record.version)
+                };
                 if self.electing(who).is_some_and(behind) {
                     self.rewatch(who);
                 }
@@ -135,7 +142,11 @@ impl World {
         let Some(process) = self.electing(who) else { return };
         let news = !watched || process.store.newest.is_none_or(|newest| newest <= record.version);
         process.store.remember(record, watched);
-        let told = record.notes.policy.as_ref().map_or(Duration::ZERO, |policy| Duration::from_secs(policy.lease_duration_seconds.into()));
+        let told = record
+            .notes
+            .policy
+            .as_ref()
+            .map_or(Duration::ZERO, |policy| Duration::from_secs(policy.lease_duration_seconds.into()));
         let longest = if news { record.lease_duration.max(told) } else { Duration::ZERO };
         self.note(Deed::Hears { who, boot, triple: State::of(record).triple, longest });
     }
@@ -165,14 +176,21 @@ impl World {
         let (wake, node) = (process.wake, process.node);
         let starves = starving < process.starving;
         let due = process.elector.wakes_in(now);
-        let late = if starves { self.chance.millis(0..=500) } else { self.chance.between(Duration::ZERO..=Duration::from_millis(1)) };
+        let late = if starves {
+            self.chance.millis(0..=500)
+        } else {
+            self.chance.between(Duration::ZERO..=Duration::from_millis(1))
+        };
         let delay = self.nodes[node].clock.true_duration(due) + late;
         self.after(delay, Event::Wake(who, wake));
     }
 
     pub fn wake(&mut self, who: Who, wake: u64) {
         let sleeps = self.is_mutant(Mutant::Sleepers);
-        if self.electing(who).is_some_and(|process| process.wake == wake && process.pause.is_none() && !sleeps) {
+        if self
+            .electing(who)
+            .is_some_and(|process| process.wake == wake && process.pause.is_none() && !sleeps)
+        {
             self.tell(who, News::Tick);
         }
     }

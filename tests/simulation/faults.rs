@@ -126,7 +126,8 @@ impl Climate {
     /// Each seed has a climate of its own: some all calm, some with two kinds of fault only, and those often.
     pub fn of(seed: u64) -> Self {
         let mut dice = Dice::new(seed, "climate");
-        let between = dice.pick(&[(2_000, 20_000), (10_000, 90_000), (30_000, 300_000)]).unwrap_or((10_000, 90_000));
+        let between =
+            dice.pick(&[(2_000, 20_000), (10_000, 90_000), (30_000, 300_000)]).unwrap_or((10_000, 90_000));
         let hiccup = dice.pick(&[300, 3_000, u32::MAX]).unwrap_or(u32::MAX);
         let mut faults = ALL.to_vec();
         if dice.percent(40) {
@@ -164,9 +165,13 @@ impl World {
         let duration = self.duration();
         self.happens(fault, Some(place));
         match fault {
-            Fault::NodeCut | Fault::AnswersLost | Fault::RequestsLost | Fault::SlowNetwork => self.trouble_network(fault, node, duration),
+            Fault::NodeCut | Fault::AnswersLost | Fault::RequestsLost | Fault::SlowNetwork => {
+                self.trouble_network(fault, node, duration);
+            }
             Fault::Server(ailment) => self.trouble_server(ailment, duration),
-            Fault::CacheLags | Fault::WatchFallsSilent | Fault::WatchEnds => self.trouble_watches(fault, place, duration),
+            Fault::CacheLags | Fault::WatchFallsSilent | Fault::WatchEnds => {
+                self.trouble_watches(fault, place, duration);
+            }
             Fault::NodeCrashes => self.node_crashes(node, duration),
             Fault::NodeSleeps => self.node_sleeps(node, duration),
             Fault::WallClockJumps => self.nodes[node].clock.jump_wall(&mut self.mischief),

@@ -13,7 +13,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const MOMENT: Duration = Duration::from_millis(10);
 
 impl World {
-    /// The kernel's timers fire. An elector that hangs does not die of its own; PID 1, which waits for the other, kills without it.
+    /// The kernel's timers fire. An elector that hangs does not die of its own; PID 1, which waits for the
+    /// other, kills without it.
     pub fn deadline(&mut self, who: Who, armed: Duration) {
         let boot = self.boot_of(who);
         let Some(process) = self.electing(who).filter(|process| process.armed == Some(armed)) else { return };
@@ -35,8 +36,15 @@ impl World {
         let Some(process) = self.electing(who) else { return };
         process.forget();
         process.stage = Stage::Fencing;
-        let frozen = process.pause.filter(|pause| pause.whole).map_or(Duration::ZERO, |pause| pause.until.saturating_sub(now));
-        let tree_after = if process.tree == Tree::Empty { Duration::ZERO } else { delay + process.temper.hangs.unwrap_or_default() };
+        let frozen = process
+            .pause
+            .filter(|pause| pause.whole)
+            .map_or(Duration::ZERO, |pause| pause.until.saturating_sub(now));
+        let tree_after = if process.tree == Tree::Empty {
+            Duration::ZERO
+        } else {
+            delay + process.temper.hangs.unwrap_or_default()
+        };
         let empty_after = tree_after.max(process.hangs_until.saturating_sub(now));
         let patience = process.page.patience();
         self.streams.remove(&who);
@@ -52,7 +60,10 @@ impl World {
     pub fn fenced(&mut self, who: Who) {
         self.dead(who);
         let boot = self.boot_of(who);
-        let Some(process) = self.processes.get_mut(&who).filter(|process| process.stage == Stage::Fencing) else { return };
+        let Some(process) = self.processes.get_mut(&who).filter(|process| process.stage == Stage::Fencing)
+        else {
+            return;
+        };
         if !process.page.was_candidate {
             return self.destroy(who, "its elector died before it was a candidate");
         }
@@ -63,7 +74,8 @@ impl World {
         self.last_words(who);
     }
 
-    /// The elector ends and does not know whether it holds the Lease: nothing runs, and PID 1 has the last word.
+    /// The elector ends and does not know whether it holds the Lease: nothing runs, and PID 1 has the last
+    /// word.
     pub fn doubts(&mut self, who: Who, base: Version) {
         let Some(process) = self.electing(who) else { return };
         process.forget();
@@ -76,7 +88,11 @@ impl World {
 
     /// From outside, PID 1 included: nobody says any last words.
     pub fn destroy(&mut self, who: Who, how: &'static str) {
-        if self.processes.get(&who).is_some_and(|process| matches!(process.tree, Tree::Running | Tree::Orphaned)) {
+        if self
+            .processes
+            .get(&who)
+            .is_some_and(|process| matches!(process.tree, Tree::Running | Tree::Orphaned))
+        {
             self.stops(who, Tree::Empty);
         }
         self.exits(who, how);

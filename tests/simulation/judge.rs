@@ -77,7 +77,8 @@ impl Trace {
 
     /// The end of it, in words.
     pub fn story(&self, why: &str) -> String {
-        let told: Vec<_> = self.last.iter().map(|(at, deed)| format!("{:>12.6} s  {deed}", at.as_secs_f64())).collect();
+        let told: Vec<_> =
+            self.last.iter().map(|(at, deed)| format!("{:>12.6} s  {deed}", at.as_secs_f64())).collect();
         format!("{}\n{why}", told.join("\n"))
     }
 }

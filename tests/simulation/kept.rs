@@ -1,7 +1,8 @@
 //! Seeds that are worth an hour at every run, each with the reason.
 //!
-//! What a seed plays changes with every change of the simulation itself. A bug that was found is therefore kept as a scenario of its own as
-//! well, where one can be made; the seeds stay for as long as they do what is said of them.
+//! What a seed plays changes with every change of the simulation itself. A bug that was found is therefore
+//! kept as a scenario of its own as well, where one can be made; the seeds stay for as long as they do what
+//! is said of them.
 
 use crate::coverage::Coverage;
 
@@ -16,5 +17,7 @@ pub const KEPT: [Kept; 4] = [
         seen.outcomes.get("BackoffLimitExceeded").is_some_and(|count| *count > 2)
     }),
     (34, "somebody comes close to the bound within which a takeover must happen", |seen| seen.closest > 85),
-    (15, "an agent is paused between its acquisition and the fork, and does not start", |seen| seen.not_started > 0),
+    (15, "an agent is paused between its acquisition and the fork, and does not start", |seen| {
+        seen.not_started > 0
+    }),
 ];

@@ -99,7 +99,11 @@ impl World {
             return;
         }
         let one_shot = self.controller.completion() == CompletionPolicy::OnSuccess;
-        let delay = if self.places[number].leaving || one_shot { self.replace(number) } else { self.back_off(number, process.born) };
+        let delay = if self.places[number].leaving || one_shot {
+            self.replace(number)
+        } else {
+            self.back_off(number, process.born)
+        };
         self.after(delay, Event::Launch(number));
     }
 
@@ -114,8 +118,10 @@ impl World {
         if self.now.saturating_sub(born) >= SOUND_RUN {
             place.restarts = 0;
         }
-        let doubled = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(place.restarts.saturating_sub(1).min(8)));
-        let delay = if place.restarts == 0 { Duration::from_millis(500) } else { doubled.min(LONGEST_BACKOFF) };
+        let doubled =
+            FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(place.restarts.saturating_sub(1).min(8)));
+        let delay =
+            if place.restarts == 0 { Duration::from_millis(500) } else { doubled.min(LONGEST_BACKOFF) };
         place.restarts += 1;
         delay
     }
@@ -158,7 +164,12 @@ impl World {
             self.node_resumes(node);
         }
         self.nodes[node].down = true;
-        let all: Vec<_> = self.processes.values().filter(|process| process.node == node).map(|process| process.who).collect();
+        let all: Vec<_> = self
+            .processes
+            .values()
+            .filter(|process| process.node == node)
+            .map(|process| process.who)
+            .collect();
         for who in all {
             self.destroy(who, "its node crashed");
         }
@@ -222,7 +233,12 @@ impl World {
     }
 
     pub fn for_all_on(&mut self, node: usize, mut act: impl FnMut(&mut Self, Who)) {
-        let all: Vec<_> = self.processes.values().filter(|process| process.node == node).map(|process| process.who).collect();
+        let all: Vec<_> = self
+            .processes
+            .values()
+            .filter(|process| process.node == node)
+            .map(|process| process.who)
+            .collect();
         for who in all {
             act(self, who);
         }

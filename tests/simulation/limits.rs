@@ -1,4 +1,5 @@
-//! What ends a run that has not succeeded, judged by what was stored: exit codes of its failure policy, and its time.
+//! What ends a run that has not succeeded, judged by what was stored: exit codes of its failure policy, and
+//! its time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,7 +29,8 @@ pub struct Account {
     pub starts: u32,
     /// The holder says that it was told to stop.
     pub stopping: bool,
-    /// Of the workload of the candidate that has just released the Lease, or told how its run ended; `None` if it was told to end.
+    /// Of the workload of the candidate that has just released the Lease, or told how its run ended; `None`
+    /// if it was told to end.
     pub failed_with: Option<i32>,
     /// The holder has told how the run ended, and gives nothing back.
     pub recorded: bool,
@@ -40,13 +42,26 @@ impl Account {
     pub fn of(record: &Record) -> Self {
         let notes = &record.notes;
         let rules = notes.policy.as_ref().map_or(&[][..], |policy| &policy.failure_policy.rules);
-        let codes = |action| rules.iter().filter(|rule| rule.action == action).flat_map(|rule| rule.values.clone()).collect();
+        let codes = |action| {
+            rules.iter().filter(|rule| rule.action == action).flat_map(|rule| rule.values.clone()).collect()
+        };
         let deadline = notes.policy.as_ref().and_then(|policy| policy.active_deadline_seconds);
         let begun = notes.progress.as_ref().and_then(|progress| progress.start_time);
-        let taken = record.acquire_time.zip(begun).and_then(|(acquired, begun)| Duration::try_from(acquired.duration_since(begun)).ok());
-        let mark = notes.released.as_ref().filter(|mark| record.is_released() && mark.reason == Reason::WorkloadFailed);
-        let recorded = notes.finished.as_ref().filter(|finished| record.is_finished() && record.holder.as_ref() == Some(&finished.by));
-        let failed = recorded.filter(|finished| finished.outcome == Outcome::Failed).and_then(|finished| finished.exit);
+        let taken = record
+            .acquire_time
+            .zip(begun)
+            .and_then(|(acquired, begun)| Duration::try_from(acquired.duration_since(begun)).ok());
+        let mark = notes
+            .released
+            .as_ref()
+            .filter(|mark| record.is_released() && mark.reason == Reason::WorkloadFailed);
+        let recorded = notes
+            .finished
+            .as_ref()
+            .filter(|finished| record.is_finished() && record.holder.as_ref() == Some(&finished.by));
+        let failed = recorded
+            .filter(|finished| finished.outcome == Outcome::Failed)
+            .and_then(|finished| finished.exit);
         Self {
             fatal: codes(FailureAction::FailRun),
             ignored: codes(FailureAction::Ignore),
@@ -101,7 +116,9 @@ impl Limits {
     }
 
     fn commits(&self, who: Who, state: &State) -> Verdict {
-        let Some(last) = self.last.as_ref().filter(|last| last.triple.uid == state.triple.uid) else { return Ok(()) };
+        let Some(last) = self.last.as_ref().filter(|last| last.triple.uid == state.triple.uid) else {
+            return Ok(());
+        };
         let account = &state.account;
         let verdict = if last.finished == state.finished { None } else { account.verdict.as_deref() };
         let tells_end = (state.released || account.recorded) && !last.account.recorded;
@@ -109,15 +126,27 @@ impl Limits {
         let fatal = failed_with.is_some_and(|code| account.fatal.contains(&code));
         let by_policy = verdict == Some("FailurePolicy");
         // An outcome that gives nothing back does not say whether its workload had been told to stop.
-        claim(if account.recorded { fatal || !by_policy } else { fatal == by_policy }, "failure policy", || {
-            format!("agent {who} gives the Lease back after exit code {failed_with:?} with the verdict {verdict:?}")
-        })?;
+        claim(
+            if account.recorded { fatal || !by_policy } else { fatal == by_policy },
+            "failure policy",
+            || {
+                format!(
+                    "agent {who} gives the Lease back after exit code {failed_with:?} with the verdict {verdict:?}"
+                )
+            },
+        )?;
         let ignored = failed_with.is_some_and(|code| account.ignored.contains(&code));
-        claim(!ignored || account.failures == last.account.failures, "failure policy", || format!("agent {who} counts what is ignored"))?;
-        let follows = last.triple.holder.is_some() && state.triple.holder.is_some() && state.triple.holder != last.triple.holder;
-        claim(!(follows && last.account.stopping) || account.failures <= last.account.failures, "stop cut short", || {
-            format!("agent {who} counts a stop as a failure")
+        claim(!ignored || account.failures == last.account.failures, "failure policy", || {
+            format!("agent {who} counts what is ignored")
         })?;
+        let follows = last.triple.holder.is_some()
+            && state.triple.holder.is_some()
+            && state.triple.holder != last.triple.holder;
+        claim(
+            !(follows && last.account.stopping) || account.failures <= last.account.failures,
+            "stop cut short",
+            || format!("agent {who} counts a stop as a failure"),
+        )?;
         claim(verdict != Some("DeadlineExceeded") || account.deadline.is_some(), "active deadline", || {
             format!("agent {who} fails a run for its time, and it has no limit")
         })
@@ -127,12 +156,16 @@ impl Limits {
         let Some(account) = self.acquired.get(&token) else { return Ok(()) };
         let Some(deadline) = account.deadline else { return Ok(()) };
         self.running.insert(who, (boot, deadline.saturating_sub(account.taken)));
-        claim(account.taken < deadline, "active deadline", || format!("agent {who} starts a run that has taken {:?}", account.taken))
+        claim(account.taken < deadline, "active deadline", || {
+            format!("agent {who} starts a run that has taken {:?}", account.taken)
+        })
     }
 
     fn stops(&mut self, who: Who, boot: Duration) -> Verdict {
         let Some((started, left)) = self.running.remove(&who) else { return Ok(()) };
         let ran = boot.saturating_sub(started);
-        claim(ran <= left + OVERTIME, "active deadline", || format!("the workload of agent {who} ran for {ran:?}, and had {left:?}"))
+        claim(ran <= left + OVERTIME, "active deadline", || {
+            format!("the workload of agent {who} ran for {ran:?}, and had {left:?}")
+        })
     }
 }

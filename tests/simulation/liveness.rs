@@ -45,12 +45,17 @@ impl World {
             self.quiet.since = self.now;
             return;
         };
-        let bounds: Vec<_> = self.processes.values().filter_map(|process| Some((process.who, self.bound(process, &record)?))).collect();
+        let bounds: Vec<_> = self
+            .processes
+            .values()
+            .filter_map(|process| Some((process.who, self.bound(process, &record)?)))
+            .collect();
         for (who, (since, bound)) in bounds {
             let waited = self.now - since;
             self.coverage.waited(waited, bound);
             if waited > bound {
-                self.judge.fail(format!("I9: agent {who} could run for {waited:?}, and must within {bound:?}"));
+                self.judge
+                    .fail(format!("I9: agent {who} could run for {waited:?}, and must within {bound:?}"));
             }
         }
     }
@@ -71,7 +76,8 @@ impl World {
         }
     }
 
-    /// What begins another wait: another holder, and what a dead one sent long ago. Not the renewals of one that lives and runs nothing.
+    /// What begins another wait: another holder, and what a dead one sent long ago. Not the renewals of one
+    /// that lives and runs nothing.
     fn tenure(&self, record: &Record) -> Triple {
         let triple = State::of(record).triple;
         let holder = triple.holder.and_then(|holder| self.processes.get(&holder));
@@ -94,16 +100,19 @@ impl World {
     pub fn well_from(&self, process: &Process, record: &Record) -> Option<Duration> {
         let node = &self.nodes[process.node];
         let run = record.notes.run.as_ref()?;
-        let able = process.stage == Stage::Electing && process.pause.is_none() && !process.draining && !node.down;
+        let able =
+            process.stage == Stage::Electing && process.pause.is_none() && !process.draining && !node.down;
         let belongs = process.place.is_some() && process.candidate.job_uid == run.uid;
-        let well = process.well_from.max(node.link.well_from()).max(self.server.well_from()).max(process.starving);
+        let well =
+            process.well_from.max(node.link.well_from()).max(self.server.well_from()).max(process.starving);
         (able && belongs && well <= self.now).then_some(well)
     }
 
     /// In the candidate's own time: what was under way before, and then rule 4 or 5.
     fn wait(&self, record: &Record, timing: Timing) -> Duration {
         let recovery = (timing.request_deadline().max(FIRST_READ) + timing.retry_period()) * 2;
-        let waiting = if record.is_released() { Duration::ZERO } else { self.quiet.longest_lease + delay(record) };
+        let waiting =
+            if record.is_released() { Duration::ZERO } else { self.quiet.longest_lease + delay(record) };
         let head_start = timing.request_deadline() + HEAD_START;
         recovery + waiting + back_off(record) + head_start + succession(record)
     }
@@ -112,7 +121,8 @@ impl World {
     fn hears_at_once(&self, process: &Process, record: &Record, well_from: Duration) -> bool {
         let Some((_, released)) = self.quiet.released else { return false };
         let watches = self.streams.get(&process.who).is_some_and(|stream| stream.is_sound(released));
-        let nothing_owed = record.notes.progress.as_ref().is_some_and(|progress| progress.retry_after_seconds == 0);
+        let nothing_owed =
+            record.notes.progress.as_ref().is_some_and(|progress| progress.retry_after_seconds == 0);
         watches && nothing_owed && well_from + SETTLED <= released
     }
 }
@@ -126,7 +136,11 @@ fn is_wanted(record: &Record) -> bool {
 /// Whoever waits for somebody's word waits without limit; from then on, as if it had been seen only then.
 fn is_clear(record: &Record) -> bool {
     let policy = record.notes.policy.as_ref().map(|policy| policy.unreachable_holder);
-    let said = record.notes.cleared.as_ref().is_some_and(|said| said.lease_uid == record.uid && said.holder == record.holder);
+    let said = record
+        .notes
+        .cleared
+        .as_ref()
+        .is_some_and(|said| said.lease_uid == record.uid && said.holder == record.holder);
     record.is_released() || said || policy.is_none_or(|policy| policy == UnreachableHolder::AfterLeaseExpiry)
 }
 
@@ -142,7 +156,9 @@ fn delay(record: &Record) -> Duration {
 
 /// Rule 10: whoever lost its Lease is followed without one.
 fn back_off(record: &Record) -> Duration {
-    Duration::from_secs(record.notes.progress.as_ref().map_or(0, |progress| progress.retry_after_seconds.into()))
+    Duration::from_secs(
+        record.notes.progress.as_ref().map_or(0, |progress| progress.retry_after_seconds.into()),
+    )
 }
 
 /// Longer than any message is under way on a network that is well.

@@ -18,7 +18,8 @@ impl World {
         let until = self.now + duration;
         let Some(process) = self.electing(who) else { return };
         let before = process.pause.unwrap_or(Pause { until, since: now.at, whole });
-        process.pause = Some(Pause { until: until.max(before.until), whole: whole || before.whole, ..before });
+        process.pause =
+            Some(Pause { until: until.max(before.until), whole: whole || before.whole, ..before });
         process.well_from = process.well_from.max(until);
         self.queue.push(until, Event::Resumes(who));
     }
@@ -37,7 +38,8 @@ impl World {
         self.electing(who).is_some_and(|process| process.hangs_until > now)
     }
 
-    /// What was begun is done first; then the driver looks at the clock; what arrived meanwhile comes after that.
+    /// What was begun is done first; then the driver looks at the clock; what arrived meanwhile comes after
+    /// that.
     pub fn resume(&mut self, who: Who) {
         let Some(now) = self.clock_of(who) else { return };
         let true_now = self.now;

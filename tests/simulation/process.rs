@@ -1,4 +1,5 @@
-//! One container of a candidate: an elector, what its store remembers, its kernel timer, its PID 1 and its workload.
+//! One container of a candidate: an elector, what its store remembers, its kernel timer, its PID 1 and its
+//! workload.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -166,7 +167,15 @@ pub struct Process {
 }
 
 impl Process {
-    pub fn new(who: Who, place: usize, node: usize, candidate: Candidate, now: Now, born: Duration, temper: Temper) -> Self {
+    pub fn new(
+        who: Who,
+        place: usize,
+        node: usize,
+        candidate: Candidate,
+        now: Now,
+        born: Duration,
+        temper: Temper,
+    ) -> Self {
         Self {
             who,
             place: Some(place),

@@ -1,4 +1,5 @@
-//! What is going to happen, in the order of true time; at the same moment, in the order in which it was decided.
+//! What is going to happen, in the order of true time; at the same moment, in the order in which it was
+//! decided.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -46,7 +46,19 @@ fn hears(who: Who, boot: Duration, holder: Option<Who>, second: i64) -> Deed {
 }
 
 fn sends(who: Who, boot: Duration, base: u128, holder: Option<Who>, second: i64) -> Deed {
-    Deed::Sends { who, boot, put: Sent { base, holder, renew_time: renewed(second), lease: L, starts: 1, closed: false, decided: boot } }
+    Deed::Sends {
+        who,
+        boot,
+        put: Sent {
+            base,
+            holder,
+            renew_time: renewed(second),
+            lease: L,
+            starts: 1,
+            closed: false,
+            decided: boot,
+        },
+    }
 }
 
 fn starts(who: Who, boot: Duration, token: u128) -> Deed {
@@ -146,7 +158,10 @@ fn a_takeover_before_the_lease_is_over_is_rejected() {
 fn a_takeover_that_needs_a_word_or_more_time_and_does_not_have_it_is_rejected() {
     let asked = |strict, cleared, delay| {
         let Deed::Commits { by, state } = stored(12, None, Some(1), 1) else { unreachable!() };
-        let word = Deed::Commits { by, state: State { strict, cleared, delay: Duration::from_secs(delay), ..state } };
+        let word = Deed::Commits {
+            by,
+            state: State { strict, cleared, delay: Duration::from_secs(delay), ..state },
+        };
         abandoned().into_iter().chain([word]).collect::<Vec<_>>()
     };
     let takes = |second| sends(2, at(second), 12, Some(2), 2);
@@ -221,7 +236,10 @@ fn accounts(held: &Account, given_back: &Account, finished: bool) -> Vec<Deed> {
         let finished = finished.then(|| ("job".into(), 1));
         Deed::Commits { by, state: State { account: account.clone(), finished, ..state } }
     };
-    vec![with(stored(11, Some(1), Some(1), 1), held, false), with(stored(12, Some(1), None, 2), given_back, finished)]
+    vec![
+        with(stored(11, Some(1), Some(1), 1), held, false),
+        with(stored(12, Some(1), None, 2), given_back, finished),
+    ]
 }
 
 fn limited(record: impl IntoIterator<Item = Deed>) -> Verdict {
@@ -233,7 +251,12 @@ fn limited(record: impl IntoIterator<Item = Deed>) -> Verdict {
 fn what_a_failure_policy_says_and_what_is_done_must_be_the_same() {
     let ruled = Account { fatal: vec![42], ignored: vec![43], ..Account::default() };
     let after = |code, verdict: Option<&str>, failures| {
-        let given_back = Account { failed_with: Some(code), verdict: verdict.map(str::to_owned), failures, ..ruled.clone() };
+        let given_back = Account {
+            failed_with: Some(code),
+            verdict: verdict.map(str::to_owned),
+            failures,
+            ..ruled.clone()
+        };
         limited(accounts(&ruled, &given_back, verdict.is_some()))
     };
     assert_eq!(after(42, Some("FailurePolicy"), 1), Ok(()));
@@ -248,7 +271,8 @@ fn what_a_failure_policy_says_and_what_is_done_must_be_the_same() {
 fn a_run_beyond_its_time_is_rejected() {
     let limit = |taken| Account { deadline: Some(Duration::from_secs(90)), taken, ..Account::default() };
     let run = |taken, end| {
-        let begin = accounts(&limit(Duration::from_secs(taken)), &Account::default(), false).into_iter().take(1);
+        let begin =
+            accounts(&limit(Duration::from_secs(taken)), &Account::default(), false).into_iter().take(1);
         limited(begin.chain([starts(1, at(0), 11), Deed::Stops { who: 1, boot: at(end) }]))
     };
     assert_eq!((run(0, 90), run(60, 70)), (Ok(()), Ok(())));

@@ -50,12 +50,19 @@ impl Safety {
             Deed::Commits { by, state } => return self.commits(*by, state),
             Deed::Arms { who, boot, deadline } => return self.arms(*who, *boot, *deadline),
             Deed::Disarms { who } => return self.disarms(*who),
-            Deed::Starts { who, boot, token, run, within } => return self.starts(*who, *boot, *token, run, *within),
+            Deed::Starts { who, boot, token, run, within } => {
+                return self.starts(*who, *boot, *token, run, *within);
+            }
             Deed::Stops { who, boot } => return self.stops(*who, *boot),
             Deed::Exits { who, ending } => return self.exits(*who, ending),
             Deed::Sleeps { who } => drop(self.running.remove(who) && self.asleep.insert(*who)),
             Deed::Wakes { who } => return self.wakes(*who),
-            Deed::Appears { .. } | Deed::Reads { .. } | Deed::Deletes | Deed::Dies { .. } | Deed::Doubts { .. } | Deed::Happens(..) => {}
+            Deed::Appears { .. }
+            | Deed::Reads { .. }
+            | Deed::Deletes
+            | Deed::Dies { .. }
+            | Deed::Doubts { .. }
+            | Deed::Happens(..) => {}
         }
         Ok(())
     }
@@ -100,22 +107,34 @@ impl Safety {
         match put.holder {
             None => {
                 agent.released = true;
-                claim(!is_running, "I6", || format!("agent {who} gives the Lease back while its workload runs"))
+                claim(!is_running, "I6", || {
+                    format!("agent {who} gives the Lease back while its workload runs")
+                })
             }
             Some(holder) => {
                 claim(holder == who, "A5", || format!("agent {who} writes the name of {holder}"))?;
                 claim(!agent.released, "rule 9", || format!("agent {who} renews after it has released"))?;
-                if base.triple.holder == Some(who) { renews(agent, who, boot, put) } else { takes_over(agent, who, boot, &base) }
+                if base.triple.holder == Some(who) {
+                    renews(agent, who, boot, put)
+                } else {
+                    takes_over(agent, who, boot, &base)
+                }
             }
         }
     }
 
     fn commits(&mut self, by: Option<Who>, state: &State) -> Verdict {
         let last = self.stored.last_key_value().map(|(_, last)| last.clone());
-        claim(last.as_ref().is_none_or(|last| last.version < state.version), "A3", || "versions do not rise".to_owned())?;
+        claim(last.as_ref().is_none_or(|last| last.version < state.version), "A3", || {
+            "versions do not rise".to_owned()
+        })?;
         let before = last.as_ref().filter(|last| last.triple.uid == state.triple.uid);
-        if let Some(run) = state.finished.as_ref().filter(|_| before.is_some_and(|before| before.finished != state.finished)) {
-            claim(self.finished.insert(run.clone()), "once", || format!("run {} of {} is finished twice", run.1, run.0))?;
+        if let Some(run) =
+            state.finished.as_ref().filter(|_| before.is_some_and(|before| before.finished != state.finished))
+        {
+            claim(self.finished.insert(run.clone()), "once", || {
+                format!("run {} of {} is finished twice", run.1, run.0)
+            })?;
         }
         self.stored.insert(state.version, state.clone());
         while self.stored.len() > REMEMBERED {
@@ -148,13 +167,18 @@ impl Safety {
         let agent = self.agents.entry(who).or_default();
         agent.armed = Some(deadline.max(boot));
         claim(deadline <= agent.proven, "I3", || {
-            format!("agent {who} lives {:?} longer than its writes prove", deadline.saturating_sub(agent.proven))
+            format!(
+                "agent {who} lives {:?} longer than its writes prove",
+                deadline.saturating_sub(agent.proven)
+            )
         })
     }
 
     fn disarms(&mut self, who: Who) -> Verdict {
         self.agents.entry(who).or_default().armed = None;
-        claim(!self.is_running(who), "I2", || format!("agent {who} disarms its deadline while its workload runs"))
+        claim(!self.is_running(who), "I2", || {
+            format!("agent {who} disarms its deadline while its workload runs")
+        })
     }
 
     fn wakes(&mut self, who: Who) -> Verdict {
@@ -168,20 +192,28 @@ impl Safety {
 
     fn alone(&self, who: Who) -> Verdict {
         let other = self.running.iter().next().copied();
-        claim(other.is_none(), "I1", || format!("agents {} and {who} run at the same time", other.unwrap_or_default()))
+        claim(other.is_none(), "I1", || {
+            format!("agents {} and {who} run at the same time", other.unwrap_or_default())
+        })
     }
 
     fn starts(&mut self, who: Who, boot: Duration, token: u128, run: &Run, within: Duration) -> Verdict {
         self.alone(who)?;
         claim(token > self.highest_token, "I7", || format!("token {token} after {}", self.highest_token))?;
-        claim(!self.finished.contains(run), "once", || format!("run {} of {} starts though it is finished", run.1, run.0))?;
+        claim(!self.finished.contains(run), "once", || {
+            format!("run {} of {} starts though it is finished", run.1, run.0)
+        })?;
         self.running.insert(who);
         self.highest_token = token;
         let agent = self.agents.entry(who).or_default();
         claim(!agent.started && !agent.released, "I2", || format!("agent {who} starts a second time"))?;
         agent.started = true;
-        claim(agent.token == Some(token), "I2", || format!("agent {who} starts by token {token}, acquired by {:?}", agent.token))?;
-        claim(agent.armed.is_some_and(|armed| boot < armed), "I2", || format!("agent {who} starts without a deadline ahead"))?;
+        claim(agent.token == Some(token), "I2", || {
+            format!("agent {who} starts by token {token}, acquired by {:?}", agent.token)
+        })?;
+        claim(agent.armed.is_some_and(|armed| boot < armed), "I2", || {
+            format!("agent {who} starts without a deadline ahead")
+        })?;
         let soft = agent.last_proof.as_ref().map_or(Duration::ZERO, |proof| proof.decided + within);
         claim(boot < soft, "I2", || format!("agent {who} starts after its renew deadline"))
     }
@@ -199,11 +231,14 @@ impl Safety {
 
     fn exits(&mut self, who: Who, ending: &str) -> Verdict {
         self.agents.remove(&who);
-        claim(!self.is_running(who), "rule 8", || format!("agent {who} is over ({ending}) and its workload is not"))
+        claim(!self.is_running(who), "rule 8", || {
+            format!("agent {who} is over ({ending}) and its workload is not")
+        })
     }
 }
 
-/// A Lease that was made again in somebody's name has no renewTime: that one has to acquire it anew, as everybody has.
+/// A Lease that was made again in somebody's name has no renewTime: that one has to acquire it anew, as
+/// everybody has.
 fn renewed(last: &Triple, now: &Triple) -> bool {
     last.uid == now.uid && last.holder == now.holder && last.renew_time.is_some()
 }
@@ -211,7 +246,9 @@ fn renewed(last: &Triple, now: &Triple) -> bool {
 /// I3: whoever sees this lease, and no other before it, waits for no longer one.
 fn renews(agent: &Agent, who: Who, boot: Duration, put: &Sent) -> Verdict {
     let bound = boot.max(put.decided + hard_deadline(put.lease));
-    claim(agent.armed.is_none_or(|armed| armed <= bound), "I3", || format!("agent {who} is armed for longer than the lease that it sends"))
+    claim(agent.armed.is_none_or(|armed| armed <= bound), "I3", || {
+        format!("agent {who} is armed for longer than the lease that it sends")
+    })
 }
 
 /// I4, by rules 4 and 5.
@@ -219,8 +256,12 @@ fn takes_over(agent: &Agent, who: Who, boot: Duration, base: &State) -> Verdict 
     if base.released {
         return Ok(());
     }
-    let Some(first) = agent.first_sight.get(&base.triple) else { return Err(format!("I4: agent {who} takes what it never saw")) };
-    claim(!base.strict || base.cleared, "I4", || format!("agent {who} takes over from one that nobody says is gone"))?;
+    let Some(first) = agent.first_sight.get(&base.triple) else {
+        return Err(format!("I4: agent {who} takes what it never saw"));
+    };
+    claim(!base.strict || base.cleared, "I4", || {
+        format!("agent {who} takes over from one that nobody says is gone")
+    })?;
     let (waited, needed) = (boot.saturating_sub(*first), base.lease.max(agent.longest) + base.delay);
     claim(waited >= needed, "I4", || format!("agent {who} takes over after {waited:?}, not {needed:?}"))
 }

@@ -1,7 +1,7 @@
 //! An API server with one Lease: linearizable, and as unhelpful as a real one may be.
 //!
-//! Writes are compare-and-swap on uid and resourceVersion; versions rise over deletion; a byte-identical update is answered with 200 and
-//! writes nothing; watches are fed from a cache that may lag.
+//! Writes are compare-and-swap on uid and resourceVersion; versions rise over deletion; a byte-identical
+//! update is answered with 200 and writes nothing; watches are fed from a cache that may lag.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -57,7 +57,13 @@ pub struct Server {
 
 impl Server {
     pub fn new() -> Self {
-        let mut server = Self { history: Vec::new(), version: 0, uids: 0, ailment: None, cache_lag: (Duration::ZERO, Duration::ZERO) };
+        let mut server = Self {
+            history: Vec::new(),
+            version: 0,
+            uids: 0,
+            ailment: None,
+            cache_lag: (Duration::ZERO, Duration::ZERO),
+        };
         server.begin_anew(Duration::ZERO);
         server
     }

@@ -59,7 +59,9 @@ impl World {
         let Some(process) = self.electing(who).filter(|process| process.store.watch == watch) else { return };
         let (node, from) = (process.node, process.store.from.map(|from| from.0));
         match self.server.ailment(now) {
-            Some((Ailment::Hangs | Ailment::Stalls, until)) => return self.queue.push(until, Event::WatchOpens(who, watch)),
+            Some((Ailment::Hangs | Ailment::Stalls, until)) => {
+                return self.queue.push(until, Event::WatchOpens(who, watch));
+            }
             Some(_) => return self.after(Duration::from_millis(5), Event::WatchEnds(who, watch, true)),
             None => {}
         }
@@ -134,7 +136,8 @@ impl World {
     }
 }
 
-/// What a new watch is sent: the state of a cache that may lag, or all that came after `from`; none where that is forgotten.
+/// What a new watch is sent: the state of a cache that may lag, or all that came after `from`; none where
+/// that is forgotten.
 fn backlog(history: &[Change], from: Option<u128>, cached: Duration) -> Option<Vec<Change>> {
     let Some(from) = from else {
         let first = history.iter().rposition(|change| change.at <= cached).unwrap_or(0);

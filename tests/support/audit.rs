@@ -60,13 +60,21 @@ impl Deed {
         self.object_ref.as_ref().map_or("", |subject| &subject.namespace)
     }
 
-    /// What a role must grant for it: group, resource with subresource, verbs. An apply of what was not there is also a creation.
+    /// What a role must grant for it: group, resource with subresource, verbs. An apply of what was not there
+    /// is also a creation.
     pub fn needs(&self) -> Vec<(String, String, String)> {
         let Some(subject) = &self.object_ref else { return Vec::new() };
-        let resource = [subject.resource.as_str(), subject.subresource.as_str()].join("/").trim_end_matches('/').to_owned();
+        let resource = [subject.resource.as_str(), subject.subresource.as_str()]
+            .join("/")
+            .trim_end_matches('/')
+            .to_owned();
         let created = (self.verb == "patch" && self.code() == 201).then_some("create");
         let verbs = [Some(self.verb.as_str()), created];
-        verbs.into_iter().flatten().map(|verb| (subject.api_group.clone(), resource.clone(), verb.to_owned())).collect()
+        verbs
+            .into_iter()
+            .flatten()
+            .map(|verb| (subject.api_group.clone(), resource.clone(), verb.to_owned()))
+            .collect()
     }
 }
 

@@ -1,4 +1,5 @@
-//! Lease, Role and candidates as the controller would make them, made by the test: the agent alone is under test.
+//! Lease, Role and candidates as the controller would make them, made by the test: the agent alone is under
+//! test.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -57,7 +58,12 @@ pub struct Candidate<'a> {
 
 impl<'a> ByHand<'a> {
     /// A Lease of `seconds`, free at once, and the right to use it.
-    pub async fn create(scenario: &'a Scenario, seconds: u64, completion_policy: CompletionPolicy, backoff_limit: u32) -> Self {
+    pub async fn create(
+        scenario: &'a Scenario,
+        seconds: u64,
+        completion_policy: CompletionPolicy,
+        backoff_limit: u32,
+    ) -> Self {
         let timing = Timing::new(&TimingSpec::of(Duration::from_secs(seconds))).expect("a lease that fits");
         let job = Self { scenario, timing };
         job.allow().await;
@@ -89,10 +95,15 @@ impl<'a> ByHand<'a> {
 
     async fn release_as_created(&self, lease: Lease) {
         let lease = lease::released_as_created(lease);
-        self.scenario.api().replace(NAME, &PostParams::default(), &lease).await.expect("a Lease that nobody else writes yet");
+        self.scenario
+            .api()
+            .replace(NAME, &PostParams::default(), &lease)
+            .await
+            .expect("a Lease that nobody else writes yet");
     }
 
-    /// As the controller would, after somebody deleted it: held by the last known holder, as long as nobody knows better.
+    /// As the controller would, after somebody deleted it: held by the last known holder, as long as nobody
+    /// knows better.
     pub async fn recreate(&self, deleted: &Lease) {
         let mut annotations = deleted.annotations().clone();
         annotations.retain(|key, _| [keys::POLICY, keys::RUN].contains(&key.as_str()));
@@ -128,7 +139,9 @@ impl<'a> ByHand<'a> {
 
     async fn post<K>(&self, object: Value) -> K
     where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope> + serde::de::DeserializeOwned + serde::Serialize,
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>
+            + serde::de::DeserializeOwned
+            + serde::Serialize,
         K: Clone + std::fmt::Debug,
         K::DynamicType: Default,
     {
@@ -179,12 +192,19 @@ impl Candidate<'_> {
 
     /// As a user would.
     pub async fn delete(&self) {
-        self.scenario.api::<Pod>().delete(&self.name, &DeleteParams::default()).await.expect("the pod is there");
+        self.scenario
+            .api::<Pod>()
+            .delete(&self.name, &DeleteParams::default())
+            .await
+            .expect("the pod is there");
     }
 
     /// Waits until the gated container has ended; returns its exit code and termination message.
     pub async fn await_end(&self, deadline: Duration) -> (i32, String) {
-        let ended = await_object(self.scenario.api::<Pod>(), &self.name, "its container ended", deadline, |pod| terminated(pod).is_some());
+        let ended =
+            await_object(self.scenario.api::<Pod>(), &self.name, "its container ended", deadline, |pod| {
+                terminated(pod).is_some()
+            });
         terminated(ended.await.as_ref()).expect("just seen")
     }
 }

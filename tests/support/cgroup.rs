@@ -29,7 +29,9 @@ impl Cgroup {
         let name = format!("singletonjob-{name}-{:08x}", fastrand::u32(..));
         let folders: Vec<_> = parents.iter().map(|parent| parent.join(&name)).collect();
         for folder in &folders {
-            fs::create_dir(folder).unwrap_or_else(|error| panic!("making the control group {}: {error}; be root", folder.display()));
+            fs::create_dir(folder).unwrap_or_else(|error| {
+                panic!("making the control group {}: {error}; be root", folder.display())
+            });
         }
         Self { name, folders }
     }
@@ -66,11 +68,13 @@ impl Cgroup {
     /// A process that runs already, with all that it starts from now on.
     pub fn admit(&self, process: Pid) {
         for door in self.doors() {
-            fs::write(&door, process.to_string()).unwrap_or_else(|error| panic!("writing {process} to {}: {error}", door.display()));
+            fs::write(&door, process.to_string())
+                .unwrap_or_else(|error| panic!("writing {process} to {}: {error}", door.display()));
         }
     }
 
-    /// Takes from it all memory that is the copy of a file, as the kernel does where memory is short, but for what is locked.
+    /// Takes from it all memory that is the copy of a file, as the kernel does where memory is short, but for
+    /// what is locked.
     pub fn reclaim(&self) {
         let (file, value) = if is_unified() { ("memory.reclaim", "1G") } else { ("memory.force_empty", "0") };
         let path = self.folders.iter().map(|folder| folder.join(file)).find(|path| path.exists());
@@ -96,8 +100,11 @@ impl Cgroup {
 
     fn set(&self, file: &str, value: &str) {
         let path = self.folders.iter().map(|folder| folder.join(file)).find(|path| path.exists());
-        let path = path.unwrap_or_else(|| panic!("the control group {} has no {file}: its controller is missing", self.name));
-        fs::write(&path, value).unwrap_or_else(|error| panic!("writing {value} to {}: {error}", path.display()));
+        let path = path.unwrap_or_else(|| {
+            panic!("the control group {} has no {file}: its controller is missing", self.name)
+        });
+        fs::write(&path, value)
+            .unwrap_or_else(|error| panic!("writing {value} to {}: {error}", path.display()));
     }
 }
 
@@ -127,7 +134,11 @@ fn enable_controllers() -> PathBuf {
 fn separate_hierarchies() -> Vec<PathBuf> {
     let hierarchies = ["cpu", "memory", "pids", "unified"].map(|controller| Path::new(ROOT).join(controller));
     for hierarchy in &hierarchies {
-        assert!(hierarchy.join("cgroup.procs").exists(), "{} is not mounted: these tests need it, or cgroup v2", hierarchy.display());
+        assert!(
+            hierarchy.join("cgroup.procs").exists(),
+            "{} is not mounted: these tests need it, or cgroup v2",
+            hierarchy.display()
+        );
     }
     hierarchies.to_vec()
 }

@@ -1,4 +1,5 @@
-//! The cluster of `hack/cluster`, as scenarios use it: there is one per machine, and nothing here may be skipped in silence.
+//! The cluster of `hack/cluster`, as scenarios use it: there is one per machine, and nothing here may be
+//! skipped in silence.
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
@@ -46,7 +47,8 @@ impl Process {
     /// # Panics
     /// Where the process is gone.
     pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.pid), signal).unwrap_or_else(|error| panic!("sending {signal} to {self:?}: {error}"));
+        kill(Pid::from_raw(self.pid), signal)
+            .unwrap_or_else(|error| panic!("sending {signal} to {self:?}: {error}"));
     }
 
     /// The same, where the process is not gone.
@@ -75,13 +77,20 @@ impl Cluster {
         let is_root = std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
         assert!(is_root, "cluster scenarios need root, for namespaces and cgroups; run `make test` as root");
         let script = root().join(SCRIPT);
-        must(Command::new(&script).args(["up", &ZONES.len().to_string()]), "the cluster does not come up; `make cluster-up` shows why");
+        must(
+            Command::new(&script).args(["up", &ZONES.len().to_string()]),
+            "the cluster does not come up; `make cluster-up` shows why",
+        );
         for image in IMAGES {
-            must(build_image().arg(image), &format!("the image of {image} cannot be built; `hack/image.sh {image}` shows why"));
+            must(
+                build_image().arg(image),
+                &format!("the image of {image} cannot be built; `hack/image.sh {image}` shows why"),
+            );
         }
         let archives = IMAGES.map(|image| root().join(format!("target/images/{image}.tar")));
         must(Command::new(&script).arg("load").args(archives), "the nodes do not take the images");
-        let kubeconfig = must(Command::new(&script).arg("kubeconfig"), "the cluster has no kubeconfig").trim().into();
+        let kubeconfig =
+            must(Command::new(&script).arg("kubeconfig"), "the cluster has no kubeconfig").trim().into();
         Self { script, kubeconfig }
     }
 
@@ -91,7 +100,9 @@ impl Cluster {
     /// Where the kubeconfig is of no use.
     pub async fn client(&self) -> Client {
         let kubeconfig = Kubeconfig::read_from(&self.kubeconfig).expect("the cluster wrote it");
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.expect("a complete kubeconfig");
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .expect("a complete kubeconfig");
         Client::try_from(config).expect("a client")
     }
 
@@ -104,7 +115,9 @@ impl Cluster {
         for user in kubeconfig.auth_infos.iter_mut().filter_map(|named| named.auth_info.as_mut()) {
             user.token = Some(token.to_owned().into());
         }
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.expect("a complete kubeconfig");
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .expect("a complete kubeconfig");
         Client::try_from(config).expect("a client")
     }
 
@@ -118,8 +131,13 @@ impl Cluster {
 
     /// Those of its nodes that are there.
     pub fn nodes(&self) -> Vec<&'static str> {
-        let listed = String::from_utf8_lossy(&self.kubectl(&["get", "nodes", "--output", "name"]).stdout).into_owned();
-        ZONES.into_iter().flatten().filter(|node| listed.lines().any(|line| line == format!("node/{node}"))).collect()
+        let listed =
+            String::from_utf8_lossy(&self.kubectl(&["get", "nodes", "--output", "name"]).stdout).into_owned();
+        ZONES
+            .into_iter()
+            .flatten()
+            .filter(|node| listed.lines().any(|line| line == format!("node/{node}")))
+            .collect()
     }
 
     /// What `kubectl` did, with `input` on its standard input.
@@ -139,7 +157,10 @@ impl Cluster {
     /// # Panics
     /// Where the node cannot ask.
     pub fn get_from_pod(&self, node: &str, address: &str, path: &str) -> String {
-        let script = format!("exec 3<>/dev/tcp/{} && printf 'GET {path} HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3", address.replace(':', "/"));
+        let script = format!(
+            "exec 3<>/dev/tcp/{} && printf 'GET {path} HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3",
+            address.replace(':', "/")
+        );
         must(self.command("exec-node").args([node, "bash", "-c", &script]), "the pod does not answer")
     }
 
@@ -153,7 +174,8 @@ impl Cluster {
         Fault::begin(&self.script, &["cut", node], &["mend", node])
     }
 
-    /// Nothing that is written to the kubelet's disk of `node` returns, until the result is dropped or mended.
+    /// Nothing that is written to the kubelet's disk of `node` returns, until the result is dropped or
+    /// mended.
     pub fn freeze(&self, node: &str) -> Fault {
         Fault::begin(&self.script, &["freeze", node], &["thaw", node])
     }
@@ -197,7 +219,11 @@ impl Cluster {
 
     /// Where the kubelet of `node` keeps an emptyDir of a pod.
     pub fn empty_dir(&self, node: &str, pod_uid: &str, volume: &str) -> PathBuf {
-        self.kubelet_directory(node).join("pods").join(pod_uid).join("volumes/kubernetes.io~empty-dir").join(volume)
+        self.kubelet_directory(node)
+            .join("pods")
+            .join(pod_uid)
+            .join("volumes/kubernetes.io~empty-dir")
+            .join(volume)
     }
 
     /// The processes in one container of a pod, PID 1 first.
@@ -241,7 +267,8 @@ fn process(line: &str) -> Option<Process> {
     })
 }
 
-/// Something broken on purpose, and mended when dropped, so that a failed scenario does not spoil the next one.
+/// Something broken on purpose, and mended when dropped, so that a failed scenario does not spoil the next
+/// one.
 #[must_use = "it is mended when dropped"]
 pub struct Fault {
     /// `CLOCK_BOOTTIME` before it was broken.
@@ -290,11 +317,14 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Without what cargo tells tests about their package: build scripts that look at it would have everything built anew.
+/// Without what cargo tells tests about their package: build scripts that look at it would have everything
+/// built anew.
 fn build_image() -> Command {
     let mut command = Command::new(root().join("hack/image.sh"));
     let told = std::env::vars_os().map(|(name, _)| name);
-    for name in told.filter(|name| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix))) {
+    for name in told.filter(|name| {
+        ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix))
+    }) {
         command.env_remove(name);
     }
     command
@@ -303,6 +333,11 @@ fn build_image() -> Command {
 fn must(command: &mut Command, otherwise: &str) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{otherwise}: {command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{otherwise}\n{command:?}: {}\n{said}{}", output.status, String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{otherwise}\n{command:?}: {}\n{said}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
     said
 }

@@ -1,7 +1,8 @@
-//! A real kube-apiserver with its etcd, and nothing else: no kubelet, no controllers. What the API server itself does can be seen here.
+//! A real kube-apiserver with its etcd, and nothing else: no kubelet, no controllers. What the API server
+//! itself does can be seen here.
 //!
-//! The binaries are those of the local cluster, in `${CLUSTER_HOME:-$HOME/.cache/singletonjob-cluster}/bin`; without them every test that
-//! needs them fails and says how they are made.
+//! The binaries are those of the local cluster, in `${CLUSTER_HOME:-$HOME/.cache/singletonjob-cluster}/bin`;
+//! without them every test that needs them fails and says how they are made.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -24,7 +25,8 @@ pub const ETCD: &str = "etcd";
 pub const KUBE_APISERVER: &str = "kube-apiserver";
 const READY_WITHIN: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// The child lives as long as this process holds the other end of the pipe: it cannot be left behind, however a test ends.
+/// The child lives as long as this process holds the other end of the pipe: it cannot be left behind, however
+/// a test ends.
 const UNTIL_STDIN_CLOSES: &str = r#""$@" </dev/null & child=$!; cat >/dev/null; kill -9 "$child"; wait"#;
 
 /// A watch answers when it begins, everything else when it ends.
@@ -69,11 +71,13 @@ impl ControlPlane {
         control_plane
     }
 
-    /// Starts another API server of the same cluster, which takes the same credentials; it knows only the etcd member at this URL.
+    /// Starts another API server of the same cluster, which takes the same credentials; it knows only the
+    /// etcd member at this URL.
     pub fn beside(&self, etcd: &str) -> Self {
         let control_plane = Self::before(etcd);
         for entry in fs::read_dir(self.path().join("pki")).expect("made by the first").flatten() {
-            fs::copy(entry.path(), control_plane.path().join("pki").join(entry.file_name())).expect("a writable directory");
+            fs::copy(entry.path(), control_plane.path().join("pki").join(entry.file_name()))
+                .expect("a writable directory");
         }
         control_plane.start_api_server();
         control_plane
@@ -99,7 +103,9 @@ impl ControlPlane {
     /// A client for whoever has this token.
     pub async fn client_with_token(&self, token: &str) -> Client {
         let kubeconfig = Kubeconfig::from_yaml(&self.kubeconfig_text(token)).expect("a kubeconfig");
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.expect("a usable kubeconfig");
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .expect("a usable kubeconfig");
         config.default_retry = false;
         Client::try_from(config).expect("a client")
     }
@@ -111,7 +117,10 @@ impl ControlPlane {
 
     /// For programs: a kubeconfig for whoever has this token.
     pub fn kubeconfig_with_token(&self, token: &str) -> PathBuf {
-        let mut file = tempfile::Builder::new().suffix(".kubeconfig").tempfile_in(self.path()).expect("a writable directory");
+        let mut file = tempfile::Builder::new()
+            .suffix(".kubeconfig")
+            .tempfile_in(self.path())
+            .expect("a writable directory");
         file.write_all(self.kubeconfig_text(token).as_bytes()).expect("a writable directory");
         file.into_temp_path().keep().expect("stays as long as the directory")
     }
@@ -139,7 +148,8 @@ impl ControlPlane {
 
     fn prepare(&self) {
         fs::create_dir(self.path().join("pki")).expect("a writable directory");
-        fs::write(self.path().join("tokens.csv"), "admin,admin,admin,system:masters\n").expect("a writable directory");
+        fs::write(self.path().join("tokens.csv"), "admin,admin,admin,system:masters\n")
+            .expect("a writable directory");
         fs::write(self.kubeconfig(), self.kubeconfig_text("admin")).expect("a writable directory");
         fs::write(self.path().join("audit.yaml"), AUDIT_POLICY).expect("a writable directory");
         File::create(self.audit_log()).expect("a writable directory");
@@ -148,7 +158,10 @@ impl ControlPlane {
     fn make_keys(&self) {
         let key = self.path().join("pki/sa.key");
         let made = Command::new("openssl").args(["genrsa", "-out"]).arg(&key).stderr(Stdio::null()).status();
-        assert!(made.is_ok_and(|status| status.success()), "openssl cannot make a key for service accounts; is it installed?");
+        assert!(
+            made.is_ok_and(|status| status.success()),
+            "openssl cannot make a key for service accounts; is it installed?"
+        );
     }
 
     fn kubeconfig_text(&self, token: &str) -> String {
@@ -217,7 +230,11 @@ impl ControlPlane {
     fn await_ready(&self) {
         let started = Instant::now();
         while !self.kubectl(&["get", "--raw", "/readyz"], "").status.success() {
-            assert!(started.elapsed() < READY_WITHIN, "kube-apiserver is not ready after {READY_WITHIN:?}:\n{}", self.last_words());
+            assert!(
+                started.elapsed() < READY_WITHIN,
+                "kube-apiserver is not ready after {READY_WITHIN:?}:\n{}",
+                self.last_words()
+            );
             sleep(LOOK_EVERY);
         }
     }
@@ -274,7 +291,8 @@ fn first_child(shell: u32) -> Option<i32> {
 /// Where the cluster's build puts its programs.
 pub fn binaries() -> PathBuf {
     let home = std::env::var_os("CLUSTER_HOME").map(PathBuf::from);
-    let default = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/singletonjob-cluster");
+    let default =
+        || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/singletonjob-cluster");
     home.unwrap_or_else(default).join("bin")
 }
 
@@ -286,7 +304,11 @@ fn require_binaries() {
 /// Where `program` was not built.
 pub fn require(program: &str) {
     let path = binaries().join(program);
-    assert!(path.exists(), "{} is missing: `make cluster-binaries` builds it, once, in some ten minutes", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: `make cluster-binaries` builds it, once, in some ten minutes",
+        path.display()
+    );
 }
 
 /// Free a moment ago.

@@ -19,7 +19,10 @@ impl FrozenDisk {
         run("truncate", &["--size=8M"], &image);
         run("mkfs.ext4", &["-q"], &image);
         let mounted = Command::new("mount").args(["-o", "loop"]).args([&image, &mount]).status();
-        assert!(mounted.is_ok_and(|status| status.success()), "mounting a loop device failed: this test needs one");
+        assert!(
+            mounted.is_ok_and(|status| status.success()),
+            "mounting a loop device failed: this test needs one"
+        );
         Self { mount }
     }
 

@@ -1,5 +1,6 @@
-//! Whether the machine itself was late while something was measured: a processor of a virtual machine may be away for tens of milliseconds,
-//! one without the other, and whatever was due on it is late through nobody's fault.
+//! Whether the machine itself was late while something was measured: a processor of a virtual machine may be
+//! away for tens of milliseconds, one without the other, and whatever was due on it is late through nobody's
+//! fault.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,5 @@
-//! A SingletonJob as users have it: applied with kubectl, served by the installed operator, with the witness as its workload.
+//! A SingletonJob as users have it: applied with kubectl, served by the installed operator, with the witness
+//! as its workload.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -139,8 +140,15 @@ impl<'a> Job<'a> {
     }
 
     /// The same, for what takes its time.
-    pub async fn within(&self, deadline: Duration, what: &str, mut so: impl FnMut(&SingletonJob) -> bool) -> SingletonJob {
-        await_object(self.scenario.api(), self.name, what, deadline, |job| job.is_some_and(&mut so)).await.expect("just seen")
+    pub async fn within(
+        &self,
+        deadline: Duration,
+        what: &str,
+        mut so: impl FnMut(&SingletonJob) -> bool,
+    ) -> SingletonJob {
+        await_object(self.scenario.api(), self.name, what, deadline, |job| job.is_some_and(&mut so))
+            .await
+            .expect("just seen")
     }
 
     /// Waits until nobody writes it any more.
@@ -156,19 +164,27 @@ impl<'a> Job<'a> {
                 last = job;
             }
         };
-        timeout(SOON, rest).await.unwrap_or_else(|_| panic!("{}: written again and again for {SOON:?}", self.name))
+        timeout(SOON, rest)
+            .await
+            .unwrap_or_else(|_| panic!("{}: written again and again for {SOON:?}", self.name))
     }
 
     /// Waits until the condition of this type is true.
     pub async fn await_true(&self, type_: &str) -> Condition {
-        let job = self.until(&format!("{type_} is true"), |job| condition(job, type_).is_some_and(|is| is.status == "True")).await;
+        let job = self
+            .until(&format!("{type_} is true"), |job| {
+                condition(job, type_).is_some_and(|is| is.status == "True")
+            })
+            .await;
         condition(&job, type_).expect("just seen").clone()
     }
 
     /// Waits until the condition of this type is not true, with a message that contains this.
     pub async fn await_complaint(&self, type_: &str, part: &str) -> Condition {
         let so = |is: &Condition| is.status == "False" && is.message.contains(part);
-        let job = self.until(&format!("{type_} complains of {part:?}"), |job| condition(job, type_).is_some_and(so)).await;
+        let job = self
+            .until(&format!("{type_} complains of {part:?}"), |job| condition(job, type_).is_some_and(so))
+            .await;
         condition(&job, type_).expect("just seen").clone()
     }
 
@@ -180,12 +196,16 @@ impl<'a> Job<'a> {
 
     /// Waits until somebody holds the Lease whom status knows, and tells the name of the pod.
     pub async fn holder(&self) -> String {
-        self.await_lease("somebody holds the Lease", |lease| lease.holder.is_some()).await.holder.expect("just seen")
+        self.await_lease("somebody holds the Lease", |lease| lease.holder.is_some())
+            .await
+            .holder
+            .expect("just seen")
     }
 
     /// Waits until status tells of the takeover that gave the Lease this token.
     pub async fn await_takeover(&self, token: u128) -> Takeover {
-        let job = self.until(&format!("a takeover with token {token}"), |job| takeover(job, token).is_some()).await;
+        let job =
+            self.until(&format!("a takeover with token {token}"), |job| takeover(job, token).is_some()).await;
         takeover(&job, token).expect("just seen").clone()
     }
 
@@ -246,14 +266,24 @@ impl<'a> Job<'a> {
     /// Waits until there is an event of this reason about it whose note contains this.
     pub async fn await_event(&self, reason: &str, part: &str) {
         let selector = format!("reason={reason},regarding.name={}", self.name);
-        let notes =
-            || self.scenario.must(&["get", "events.events.k8s.io", "--field-selector", &selector, "--output", "jsonpath={.items[*].note}"]);
+        let notes = || {
+            self.scenario.must(&[
+                "get",
+                "events.events.k8s.io",
+                "--field-selector",
+                &selector,
+                "--output",
+                "jsonpath={.items[*].note}",
+            ])
+        };
         let wait = async {
             while !notes().contains(part) {
                 sleep(Duration::from_millis(200)).await;
             }
         };
-        timeout(SOON, wait).await.unwrap_or_else(|_| panic!("{}: no event {reason} that says {part:?}, only: {}", self.name, notes()));
+        timeout(SOON, wait).await.unwrap_or_else(|_| {
+            panic!("{}: no event {reason} that says {part:?}, only: {}", self.name, notes())
+        });
     }
 
     /// Lets a witness that was started with `--until end` end.
@@ -283,7 +313,8 @@ pub fn is_ready(pod: &Pod) -> bool {
     conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// What a candidate's pod was made from and how often its containers were started: the same pods and no restart give the same.
+/// What a candidate's pod was made from and how often its containers were started: the same pods and no
+/// restart give the same.
 pub fn identities(pods: &[Pod]) -> Vec<(Option<String>, i32)> {
     let restarts = |pod: &Pod| {
         let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());

@@ -19,7 +19,11 @@ pub fn labels_of(name: &str) -> Value {
 }
 
 /// What the controller directs two candidates to do.
-pub fn annotations(timing: Timing, completion_policy: CompletionPolicy, backoff_limit: u32) -> BTreeMap<String, String> {
+pub fn annotations(
+    timing: Timing,
+    completion_policy: CompletionPolicy,
+    backoff_limit: u32,
+) -> BTreeMap<String, String> {
     let run = Run::first(JOB_UID);
     let policy = Policy { backoff_limit, ..Policy::new(timing, completion_policy) };
     let mut annotations = BTreeMap::new();

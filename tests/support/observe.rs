@@ -33,14 +33,21 @@ pub fn boot_time(time: Timestamp) -> Duration {
     now.at.boot.checked_sub(age.try_into().expect("a time in the past")).expect("a time since boot")
 }
 
-/// Waits until an object satisfies `condition`, which gets `None` while there is none; returns what satisfied it.
+/// Waits until an object satisfies `condition`, which gets `None` while there is none; returns what satisfied
+/// it.
 ///
 /// The watch outlives what breaks it: scenarios stop API servers.
 ///
 /// # Panics
 /// When `deadline` passes first, with the last that was seen.
 #[track_caller]
-pub fn await_object<K, C>(api: Api<K>, name: &str, what: &str, deadline: Duration, mut condition: C) -> impl Future<Output = Option<K>>
+pub fn await_object<K, C>(
+    api: Api<K>,
+    name: &str,
+    what: &str,
+    deadline: Duration,
+    mut condition: C,
+) -> impl Future<Output = Option<K>>
 where
     K: Clone + Debug + Send + DeserializeOwned + Resource + 'static,
     C: FnMut(Option<&K>) -> bool,
@@ -104,7 +111,10 @@ pub async fn await_tenure(records: &Path, number: usize, deadline: Duration) -> 
 /// Where there is none.
 pub fn tenure(records: &Path, token: u128) -> Tenure {
     let tenures = testimony(records).tenures();
-    tenures.into_iter().find(|tenure| tenure.token == token).unwrap_or_else(|| panic!("no record of token {token}"))
+    tenures
+        .into_iter()
+        .find(|tenure| tenure.token == token)
+        .unwrap_or_else(|| panic!("no record of token {token}"))
 }
 
 /// Watches for `time` that no workload is started but the `number` that were.

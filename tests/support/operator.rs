@@ -12,7 +12,8 @@ const DEPLOYMENT: &str = "deployment/singletonjob-controller";
 const LEASE: &str = "lease/singletonjob-controller";
 const DEFINITION: &str = "crd/singletonjobs.singletonjob.dev";
 
-/// Whether it is installed; unknown at first, for the cluster may have been up before, with an operator of an older build.
+/// Whether it is installed; unknown at first, for the cluster may have been up before, with an operator of an
+/// older build.
 static INSTALLED: Mutex<Option<bool>> = Mutex::new(None);
 
 /// Installs it, unless it is, and waits until it works.
@@ -71,7 +72,16 @@ pub fn apply() {
 /// Where they do not stop.
 pub fn stop() -> Stopped {
     scale(0);
-    kubectl(&["--namespace", NAMESPACE, "wait", "pods", "--selector", SELECTOR, "--for=delete", "--timeout=60s"]);
+    kubectl(&[
+        "--namespace",
+        NAMESPACE,
+        "wait",
+        "pods",
+        "--selector",
+        SELECTOR,
+        "--for=delete",
+        "--timeout=60s",
+    ]);
     Stopped
 }
 
@@ -92,7 +102,14 @@ fn scale(replicas: u32) {
 
 fn await_work() {
     kubectl(&["--namespace", NAMESPACE, "rollout", "status", DEPLOYMENT, "--timeout=120s"]);
-    kubectl(&["--namespace", NAMESPACE, "wait", LEASE, "--for=jsonpath={.spec.holderIdentity}", "--timeout=60s"]);
+    kubectl(&[
+        "--namespace",
+        NAMESPACE,
+        "wait",
+        LEASE,
+        "--for=jsonpath={.spec.holderIdentity}",
+        "--timeout=60s",
+    ]);
 }
 
 fn delete() {

@@ -1,5 +1,5 @@
-//! What was measured, against what was promised: one table for each test program, `target/NAME-report.txt`, and each row on stderr as it
-//! comes.
+//! What was measured, against what was promised: one table for each test program, `target/NAME-report.txt`,
+//! and each row on stderr as it comes.
 
 use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
@@ -46,7 +46,8 @@ fn enter(scenario: &str, what: &str, measured: Duration, bound: &str) {
 fn add(text: &str) {
     let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
     lines.push_str(text);
-    std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).expect("the checkout is writable");
+    std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/target"))
+        .expect("the checkout is writable");
     std::fs::write(TABLE, &*lines).expect("target is writable");
     say(text);
 }

@@ -1,4 +1,5 @@
-//! One scenario: a namespace and a folder of records of its own, judged at its end, and told in full when it fails.
+//! One scenario: a namespace and a folder of records of its own, judged at its end, and told in full when it
+//! fails.
 
 use std::any::Any;
 use std::fmt::Write as _;
@@ -27,8 +28,8 @@ const RECORDS: &str = "/dev/shm/singletonjob-witness";
 /// For every pod of a scenario to be gone.
 const CLEAR_AWAY: Duration = Duration::from_secs(90);
 
-/// From beat to beat of a witness, in microseconds: where milliseconds are measured, and where several scenarios share the processors, which as
-/// many witnesses would keep busy.
+/// From beat to beat of a witness, in microseconds: where milliseconds are measured, and where several
+/// scenarios share the processors, which as many witnesses would keep busy.
 const PRECISE: u32 = 20;
 const CALM: u32 = 400;
 
@@ -54,8 +55,9 @@ pub struct Scenario {
     allowed: Mutex<Vec<Violation>>,
 }
 
-/// Runs `body` on a cluster with the operator, while others of this kind may be going on: for what neither breaks anything nor is a matter
-/// of milliseconds. Afterwards, whatever it says, no two workloads may have executed at the same time.
+/// Runs `body` on a cluster with the operator, while others of this kind may be going on: for what neither
+/// breaks anything nor is a matter of milliseconds. Afterwards, whatever it says, no two workloads may have
+/// executed at the same time.
 ///
 /// # Panics
 /// Where the scenario does, or the records show a violation.
@@ -63,7 +65,8 @@ pub fn side_by_side(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
     play(Mode::WithOperator, Ground::Common, name, body);
 }
 
-/// The same, for what waits for a clock nearly all the time: it is as long as it is, and takes nobody's place.
+/// The same, for what waits for a clock nearly all the time: it is as long as it is, and takes nobody's
+/// place.
 ///
 /// # Panics
 /// As [`side_by_side`] does.
@@ -124,7 +127,11 @@ fn play(mode: Mode, ground: Ground, name: &'static str, body: impl AsyncFnOnce(&
     prepare(mode);
     let pause_microseconds = if mode.is_shared() { CALM } else { PRECISE };
     let began = Instant::now();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
         let scenario = Scenario::begin(name, &place, pause_microseconds).await;
         if ground == Ground::Own {
@@ -179,14 +186,23 @@ impl Scenario {
         }
     }
 
-    /// Waits until its nodes take pods: the scenario before may have broken them, and the control plane sees late that they are back.
+    /// Waits until its nodes take pods: the scenario before may have broken them, and the control plane sees
+    /// late that they are back.
     async fn await_nodes(&self) {
         let is_at_fault = |taint: &Taint| taint.key.starts_with("node.kubernetes.io/");
         for name in self.nodes {
-            await_object::<Node, _>(Api::all(self.client.clone()), name, "free of faults", CLEAR_AWAY, |node| {
-                let spec = node.and_then(|node| node.spec.as_ref());
-                spec.is_some_and(|spec| !spec.taints.iter().flatten().any(is_at_fault) && spec.unschedulable != Some(true))
-            })
+            await_object::<Node, _>(
+                Api::all(self.client.clone()),
+                name,
+                "free of faults",
+                CLEAR_AWAY,
+                |node| {
+                    let spec = node.and_then(|node| node.spec.as_ref());
+                    spec.is_some_and(|spec| {
+                        !spec.taints.iter().flatten().any(is_at_fault) && spec.unschedulable != Some(true)
+                    })
+                },
+            )
             .await;
         }
     }
@@ -195,7 +211,9 @@ impl Scenario {
         self.clear_away().await;
         for records in self.all_records() {
             let mut violations = testimony(&records).violations();
-            violations.retain(|violation| !self.allowed.lock().unwrap_or_else(PoisonError::into_inner).contains(violation));
+            violations.retain(|violation| {
+                !self.allowed.lock().unwrap_or_else(PoisonError::into_inner).contains(violation)
+            });
             assert!(violations.is_empty(), "{}: {violations:#?} in {}", self.name, records.display());
         }
     }
@@ -216,7 +234,8 @@ impl Scenario {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a pod of this spec in the scenario's zone. To the first everybody comes who is not sent elsewhere.
+    /// Keeps a pod of this spec in the scenario's zone. To the first everybody comes who is not sent
+    /// elsewhere.
     pub fn keep_in_zone(&self, pod: &mut Value) {
         if self.zone == 0 {
             return;
@@ -230,13 +249,15 @@ impl Scenario {
         }
     }
 
-    /// Every process is gone afterwards: records do not change any more, and the next scenario has the machine to itself.
+    /// Every process is gone afterwards: records do not change any more, and the next scenario has the
+    /// machine to itself.
     async fn clear_away(&self) {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         if let Err(error) = namespaces.delete(&self.namespace, &DeleteParams::default()).await {
             eprintln!("deleting namespace {}: {error}", self.namespace);
         }
-        // The namespace takes no new pods any more; what is left is not worth the grace that its template gives it.
+        // The namespace takes no new pods any more; what is left is not worth the grace that its template
+        // gives it.
         let pods: Api<Pod> = self.api();
         let briefly = DeleteParams { grace_period_seconds: Some(1), ..DeleteParams::default() };
         if let Err(error) = pods.delete_collection(&briefly, &ListParams::default()).await {
@@ -247,7 +268,9 @@ impl Scenario {
                 sleep(Duration::from_millis(200)).await;
             }
         };
-        timeout(CLEAR_AWAY, gone).await.unwrap_or_else(|_| panic!("{}: pods are left after {CLEAR_AWAY:?}", self.namespace));
+        timeout(CLEAR_AWAY, gone)
+            .await
+            .unwrap_or_else(|_| panic!("{}: pods are left after {CLEAR_AWAY:?}", self.namespace));
     }
 
     /// Objects of this namespace.
@@ -312,7 +335,8 @@ impl Scenario {
         report::at_least(self.name, what, measured, least);
     }
 
-    /// All that explains a failure goes into `target/cluster-failures`, and here go its last words, which a backtrace pushes out of sight.
+    /// All that explains a failure goes into `target/cluster-failures`, and here go its last words, which a
+    /// backtrace pushes out of sight.
     fn tell(&self, panic: &(dyn Any + Send)) {
         let folder = root().join("target/cluster-failures");
         std::fs::create_dir_all(&folder).expect("target is writable");
@@ -322,7 +346,8 @@ impl Scenario {
     }
 
     fn story(&self) -> String {
-        let mut story = format!("# what was done\n{}", self.remarks.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut story =
+            format!("# what was done\n{}", self.remarks.lock().unwrap_or_else(PoisonError::into_inner));
         let questions: [&[&str]; 7] = [
             &["get", "leases,pods,roles,rolebindings", "--output", "wide"],
             &["get", "events.events.k8s.io", "--sort-by", ".metadata.creationTimestamp"],
@@ -334,19 +359,30 @@ impl Scenario {
         ];
         for question in questions {
             let output = self.kubectl(question);
-            let (said, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            let (said, error) =
+                (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
             writeln!(story, "# kubectl {}\n{said}{error}", question.join(" ")).expect("a String");
         }
-        for pod in String::from_utf8_lossy(&self.kubectl(&["get", "pods", "--output", "name"]).stdout).lines() {
+        for pod in String::from_utf8_lossy(&self.kubectl(&["get", "pods", "--output", "name"]).stdout).lines()
+        {
             let log = self.kubectl(&["logs", pod, "--all-containers", "--prefix", "--timestamps"]);
             writeln!(story, "# log of {pod}\n{}", String::from_utf8_lossy(&log.stdout)).expect("a String");
         }
-        let question =
-            ["--namespace", operator::NAMESPACE, "logs", "--prefix", "--timestamps", "--tail=-1", "--selector", operator::SELECTOR];
+        let question = [
+            "--namespace",
+            operator::NAMESPACE,
+            "logs",
+            "--prefix",
+            "--timestamps",
+            "--tail=-1",
+            "--selector",
+            operator::SELECTOR,
+        ];
         let logs = self.cluster.kubectl(&question).stdout;
         writeln!(story, "# logs of the controllers\n{}", String::from_utf8_lossy(&logs)).expect("a String");
         for records in self.all_records() {
-            writeln!(story, "# witnesses in {}\n{:#?}", records.display(), testimony(&records).records()).expect("a String");
+            writeln!(story, "# witnesses in {}\n{:#?}", records.display(), testimony(&records).records())
+                .expect("a String");
         }
         story
     }

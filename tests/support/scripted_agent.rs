@@ -37,7 +37,11 @@ impl Agent {
     }
 
     fn start_in(directory: TempDir, deadline: u64, start_after: u64, command: &[&str]) -> Self {
-        assert_eq!(fs::metadata("/proc/self").unwrap().uid(), 0, "PID namespaces need root: run these tests as root");
+        assert_eq!(
+            fs::metadata("/proc/self").unwrap().uid(),
+            0,
+            "PID namespaces need root: run these tests as root"
+        );
         fs::write(directory.path().join("message"), "").unwrap();
         let mut unshare = Command::new("unshare")
             .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
@@ -59,7 +63,11 @@ impl Agent {
     }
 
     pub fn shell(deadline: u64, script: &str) -> Self {
-        Self::start(deadline, 0, &["sh", "-c", &script.replace("beat", &format!("{} beat", scripted_agent().display()))])
+        Self::start(
+            deadline,
+            0,
+            &["sh", "-c", &script.replace("beat", &format!("{} beat", scripted_agent().display()))],
+        )
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -91,7 +99,8 @@ impl Agent {
         entering
     }
 
-    /// The elector writes to `file` on the thread that decides; it sees the whole request or none, because it polls for it.
+    /// The elector writes to `file` on the thread that decides; it sees the whole request or none, because it
+    /// polls for it.
     pub fn hang_on(&self, file: &Path) {
         let request = self.path("hang");
         let new = request.with_extension("new");
@@ -113,11 +122,17 @@ impl Agent {
 
     /// The longest that any of them went on after `end`.
     pub fn outlived(&self, names: &[&str], end: Duration) -> Duration {
-        names.iter().map(|name| self.last_beat(name).expect("it has beaten").saturating_sub(end)).max().unwrap()
+        names
+            .iter()
+            .map(|name| self.last_beat(name).expect("it has beaten").saturating_sub(end))
+            .max()
+            .unwrap()
     }
 
     pub fn deadline(&self) -> Duration {
-        let facts = eventually("the deadline is armed", || Some(self.read("facts")).filter(|facts| facts.contains('\n')));
+        let facts = eventually("the deadline is armed", || {
+            Some(self.read("facts")).filter(|facts| facts.contains('\n'))
+        });
         let line = facts.lines().next().unwrap().trim_matches('"').to_owned();
         Duration::from_nanos(line.strip_prefix("deadline ").unwrap().parse().unwrap())
     }
@@ -139,7 +154,10 @@ impl Drop for Agent {
 /// Built here, for `cargo test --test` builds no examples.
 pub fn scripted_agent() -> &'static Path {
     static AGENT: LazyLock<PathBuf> = LazyLock::new(|| {
-        let build = Command::new(env!("CARGO")).args(["build", "--quiet", "--example", "scripted-agent"]).status().unwrap();
+        let build = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--example", "scripted-agent"])
+            .status()
+            .unwrap();
         assert!(build.success(), "cargo build --example scripted-agent failed");
         let tests = std::env::current_exe().unwrap();
         tests.parent().and_then(Path::parent).unwrap().join("examples/scripted-agent")

@@ -1,4 +1,5 @@
-//! An https server beside the cluster: it remembers which nodes asked what, and says no to whom it is told to.
+//! An https server beside the cluster: it remembers which nodes asked what, and says no to whom it is told
+//! to.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Write};
@@ -48,7 +49,12 @@ impl Server {
 
     /// Addresses of the nodes whose pods asked for `path`.
     pub fn asked(&self, path: &str) -> BTreeSet<String> {
-        lock(&self.state).asked.iter().filter(|(asked, _)| asked == path).map(|(_, node)| node.clone()).collect()
+        lock(&self.state)
+            .asked
+            .iter()
+            .filter(|(asked, _)| asked == path)
+            .map(|(_, node)| node.clone())
+            .collect()
     }
 
     /// From now on the pods of this node are told that nothing works.

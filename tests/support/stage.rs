@@ -1,5 +1,5 @@
-//! Who may be on the cluster at the same time: scenarios of one mode share it, and the mode changes as rarely as can be. Whoever breaks nodes
-//! without disturbing anybody else gets a zone of them to itself.
+//! Who may be on the cluster at the same time: scenarios of one mode share it, and the mode changes as rarely
+//! as can be. Whoever breaks nodes without disturbing anybody else gets a zone of them to itself.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -60,7 +60,11 @@ struct Playing {
     zones: [usize; ZONES.len()],
 }
 
-static STAGE: Mutex<Stage> = Mutex::new(Stage { mode: None, playing: Playing { aside: 0, zones: [0; ZONES.len()] }, waiting: Vec::new() });
+static STAGE: Mutex<Stage> = Mutex::new(Stage {
+    mode: None,
+    playing: Playing { aside: 0, zones: [0; ZONES.len()] },
+    waiting: Vec::new(),
+});
 static CHANGED: Condvar = Condvar::new();
 
 /// A scenario's place on the cluster, until it is dropped.
@@ -75,7 +79,9 @@ pub struct Place {
 pub fn enter(mode: Mode, ground: Ground) -> Place {
     let mut stage = stage();
     stage.waiting.push(mode);
-    let mut stage = CHANGED.wait_while(stage, |stage| stage.room(mode, ground).is_none()).unwrap_or_else(PoisonError::into_inner);
+    let mut stage = CHANGED
+        .wait_while(stage, |stage| stage.room(mode, ground).is_none())
+        .unwrap_or_else(PoisonError::into_inner);
     let zone = stage.room(mode, ground).expect("just seen");
     let place = stage.waiting.iter().position(|waiting| *waiting == mode).expect("it waited");
     stage.waiting.swap_remove(place);
@@ -139,13 +145,20 @@ mod tests {
         let all = [WithoutOperator, WithoutOperatorAlone, Uninstalling, WithOperatorAlone, WithOperator];
         assert_eq!(empty(WithOperatorAlone, &all).next(), Some(WithOperatorAlone));
         assert_eq!(empty(WithOperatorAlone, &all[..3]).next(), Some(Uninstalling));
-        assert_eq!(empty(WithoutOperatorAlone, &[WithOperator, WithoutOperator]).next(), Some(WithoutOperator));
+        assert_eq!(
+            empty(WithoutOperatorAlone, &[WithOperator, WithoutOperator]).next(),
+            Some(WithoutOperator)
+        );
     }
 
     #[test]
     fn who_is_alone_admits_nobody_and_who_shares_admits_its_own_kind() {
         let room = |is, aside, zones, mode| {
-            let stage = Stage { mode: Some(is), playing: Playing { aside, zones }, waiting: vec![WithOperator, WithOperatorAlone] };
+            let stage = Stage {
+                mode: Some(is),
+                playing: Playing { aside, zones },
+                waiting: vec![WithOperator, WithOperatorAlone],
+            };
             [Common, Aside, Own].map(|ground| stage.room(mode, ground))
         };
         assert_eq!(room(WithOperatorAlone, 0, [1, 0, 0], WithOperatorAlone)[0], None);

@@ -1,12 +1,12 @@
 //! Reads what the witness wrote, and judges it.
 //!
 //! # Guarantees
-//! No violation is found only where, as far as the records go, at most one tenure's processes executed at any moment, tokens rose with time,
-//! and every tenure was one start in one pod.
+//! No violation is found only where, as far as the records go, at most one tenure's processes executed at any
+//! moment, tokens rose with time, and every tenure was one start in one pod.
 //!
 //! # Not guaranteed
-//! The last instruction is known to within a beat (about 50 us, more on a machine short of processors): an overlap shorter than that cannot
-//! be seen.
+//! The last instruction is known to within a beat (about 50 us, more on a machine short of processors): an
+//! overlap shorter than that cannot be seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -58,7 +58,8 @@ impl Record {
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, Unreadable> {
-        let (beat, text) = bytes.split_first_chunk::<8>().ok_or_else(|| Unreadable::Missing("beat", String::new()))?;
+        let (beat, text) =
+            bytes.split_first_chunk::<8>().ok_or_else(|| Unreadable::Missing("beat", String::new()))?;
         let text = String::from_utf8_lossy(text);
         let mut lines = text.lines();
         let header = Line(lines.next().unwrap_or_default());
@@ -97,7 +98,10 @@ struct Line<'a>(&'a str);
 impl<'a> Line<'a> {
     fn word(&self, key: &'static str) -> Result<&'a str, Unreadable> {
         let mut words = self.0.split(' ').filter_map(|word| word.split_once('='));
-        words.find(|(name, _)| *name == key).map(|(_, value)| value).ok_or_else(|| Unreadable::Missing(key, self.0.to_owned()))
+        words
+            .find(|(name, _)| *name == key)
+            .map(|(_, value)| value)
+            .ok_or_else(|| Unreadable::Missing(key, self.0.to_owned()))
     }
 
     fn number<T: std::str::FromStr>(&self, key: &'static str) -> Result<T, Unreadable> {
@@ -146,10 +150,16 @@ pub enum Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Overlap(earlier, later, by) => write!(out, "tokens {earlier} and {later} executed at the same time for {by:?}"),
-            Self::TokenFell(earlier, later) => write!(out, "token {later} began after token {earlier}, but is lower"),
+            Self::Overlap(earlier, later, by) => {
+                write!(out, "tokens {earlier} and {later} executed at the same time for {by:?}")
+            }
+            Self::TokenFell(earlier, later) => {
+                write!(out, "token {later} began after token {earlier}, but is lower")
+            }
             Self::TokenShared(token) => write!(out, "token {token} was given to more than one start"),
-            Self::FinishedTwice(run, one, other) => write!(out, "run {run} was finished by token {one} and by token {other}"),
+            Self::FinishedTwice(run, one, other) => {
+                write!(out, "run {run} was finished by token {one} and by token {other}")
+            }
         }
     }
 }
@@ -164,11 +174,14 @@ impl Testimony {
     /// # Errors
     /// [`Unreadable`]: testimony that cannot be read must not pass for silence.
     pub fn read(directory: &Path) -> Result<Self, Unreadable> {
-        let entries = std::fs::read_dir(directory).map_err(|error| Unreadable::File(directory.to_owned(), error))?;
+        let entries =
+            std::fs::read_dir(directory).map_err(|error| Unreadable::File(directory.to_owned(), error))?;
         let mut records = Vec::new();
         for entry in entries.flatten() {
-            // Whatever does not begin with a token is none of ours: files by which a test speaks to the witness.
-            let is_record = entry.file_name().to_string_lossy().starts_with(|first: char| first.is_ascii_digit());
+            // Whatever does not begin with a token is none of ours: files by which a test speaks to the
+            // witness.
+            let is_record =
+                entry.file_name().to_string_lossy().starts_with(|first: char| first.is_ascii_digit());
             // An empty file was made an instant ago: its process has not come to its first beat.
             if is_record && entry.metadata().is_ok_and(|metadata| metadata.len() > 0) {
                 records.push(Record::open(&entry.path())?);
@@ -230,7 +243,11 @@ fn shared(records: &[Record]) -> Vec<Violation> {
         let pods: BTreeSet<_> = starts.iter().map(|(pod, _)| pod).collect();
         pods.len() > 1 || starts.iter().filter(|(_, started)| started.is_some()).count() > 1
     };
-    starts.iter().filter(|(_, starts)| many(starts)).map(|(token, _)| Violation::TokenShared(*token)).collect()
+    starts
+        .iter()
+        .filter(|(_, starts)| many(starts))
+        .map(|(token, _)| Violation::TokenShared(*token))
+        .collect()
 }
 
 /// Against the one that ended last so far, not only the one before: a long tenure may cover several.
@@ -249,7 +266,9 @@ fn overlaps(tenures: &[Tenure]) -> Vec<Violation> {
 
 fn falls(tenures: &[Tenure]) -> impl Iterator<Item = Violation> + '_ {
     let pairs = tenures.iter().zip(tenures.iter().skip(1));
-    pairs.filter(|(earlier, later)| later.token <= earlier.token).map(|(earlier, later)| Violation::TokenFell(earlier.token, later.token))
+    pairs
+        .filter(|(earlier, later)| later.token <= earlier.token)
+        .map(|(earlier, later)| Violation::TokenFell(earlier.token, later.token))
 }
 
 fn finished_twice(tenures: &[Tenure]) -> Vec<Violation> {
@@ -321,7 +340,10 @@ mod tests {
     #[test]
     fn a_process_left_behind_in_the_background_is_an_overlap() {
         let old = ran(7, 0, 10);
-        assert_eq!(violations([left_behind(&old, 15), old, ran(9, 11, 20)]), [Violation::Overlap(7, 9, ms(4))]);
+        assert_eq!(
+            violations([left_behind(&old, 15), old, ran(9, 11, 20)]),
+            [Violation::Overlap(7, 9, ms(4))]
+        );
     }
 
     #[test]
@@ -332,7 +354,10 @@ mod tests {
 
     #[test]
     fn a_workload_that_was_stopped_and_continued_later_is_an_overlap() {
-        assert_eq!(violations([ran(7, 0, 30_001), ran(9, 15_000, 30_000)]), [Violation::Overlap(7, 9, ms(15_000))]);
+        assert_eq!(
+            violations([ran(7, 0, 30_001), ran(9, 15_000, 30_000)]),
+            [Violation::Overlap(7, 9, ms(15_000))]
+        );
     }
 
     #[test]
@@ -376,10 +401,17 @@ mod tests {
             b"token=7 run=2 attempt=3 kind=main pod=rollup-0 pid=8 first=1000000 label=\nsignal=15 at=1500000\nexit=143 at=2100000\n",
         );
         let record = Record::parse(&bytes).expect("a record");
-        assert_eq!((record.token, record.run, record.attempt, record.is_main, record.pod.as_str()), (7, 2, 3, true, "rollup-0"));
+        assert_eq!(
+            (record.token, record.run, record.attempt, record.is_main, record.pod.as_str()),
+            (7, 2, 3, true, "rollup-0")
+        );
         assert_eq!(record.signals, [(15, Duration::from_micros(1500))]);
         assert_eq!(record.exit, Some((143, Duration::from_micros(2100))));
-        assert_eq!((record.first, record.last), (ms(1), Duration::from_micros(2100)), "the exit is the last instruction known");
+        assert_eq!(
+            (record.first, record.last),
+            (ms(1), Duration::from_micros(2100)),
+            "the exit is the last instruction known"
+        );
     }
 
     #[test]

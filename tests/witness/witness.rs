@@ -1,8 +1,9 @@
 //! A workload that says when it ran.
 //!
-//! Every process of it writes a file of its own: when its first instruction was, when its last one so far, which signals it got and how it
-//! ended, all in `CLOCK_BOOTTIME`, which reads the same in every pod of one machine. The beat is a number rewritten in place about every 50
-//! us (always, with `--spin`) until the process is gone, so that even a SIGKILL leaves the time of the last instruction behind.
+//! Every process of it writes a file of its own: when its first instruction was, when its last one so far,
+//! which signals it got and how it ended, all in `CLOCK_BOOTTIME`, which reads the same in every pod of one
+//! machine. The beat is a number rewritten in place about every 50 us (always, with `--spin`) until the
+//! process is gone, so that even a SIGKILL leaves the time of the last instruction behind.
 //!
 //! A record is the beat as 8 bytes, little-endian, and then lines of `key=value` words.
 
@@ -117,7 +118,10 @@ fn run(arguments: &Arguments, first: u64) -> io::Result<u8> {
 /// Until it is time to end, with this exit code.
 fn beat(arguments: &Arguments, first: u64, record: &mut Record, signals: &SignalFd) -> io::Result<u8> {
     let alone = arguments.kind == Kind::Daemon;
-    let end = arguments.seconds.filter(|_| !alone).map_or(u64::MAX, |seconds| first + nanoseconds(Duration::from_secs_f64(seconds)));
+    let end = arguments
+        .seconds
+        .filter(|_| !alone)
+        .map_or(u64::MAX, |seconds| first + nanoseconds(Duration::from_secs_f64(seconds)));
     let until = arguments.until.as_ref().filter(|_| !alone).map(|name| arguments.directory.join(name));
     let mut leave = u64::MAX;
     loop {
@@ -145,7 +149,9 @@ fn beat(arguments: &Arguments, first: u64, record: &mut Record, signals: &Signal
 /// All that can be caught but those that come by themselves.
 fn catch_signals() -> io::Result<SignalFd> {
     let mut signals = SigSet::all();
-    for signal in [Signal::SIGCHLD, Signal::SIGCONT, Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL, Signal::SIGFPE] {
+    for signal in
+        [Signal::SIGCHLD, Signal::SIGCONT, Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL, Signal::SIGFPE]
+    {
         signals.remove(signal);
     }
     signals.thread_block()?;
@@ -198,7 +204,9 @@ impl Record {
 }
 
 fn variable(name: &str) -> io::Result<String> {
-    std::env::var(name).map_err(|_| io::Error::other(format!("{name} is not set: this program is started by singletonjob-agent")))
+    std::env::var(name).map_err(|_| {
+        io::Error::other(format!("{name} is not set: this program is started by singletonjob-agent"))
+    })
 }
 
 fn now() -> u64 {

@@ -1,10 +1,11 @@
-//! What PID 1 does from the elector's start until nothing is left: it waits for signals, for the elector's death and for the deadline, and
-//! kills.
+//! What PID 1 does from the elector's start until nothing is left: it waits for signals, for the elector's
+//! death and for the deadline, and kills.
 //!
 //! # Guarantees
 //! - At the deadline everything is killed, though the elector sleep in the kernel and cannot die.
-//! - Nothing here waits for a disk, a network file system, a pipe's reader or the kernel's reclaim of memory. The code stands in one section of
-//!   the program that [`memory`](super::memory) has locked, with the stack and the shared page, and makes these system calls only:
+//! - Nothing here waits for a disk, a network file system, a pipe's reader or the kernel's reclaim of memory.
+//!   The code stands in one section of the program that [`memory`](super::memory) has locked, with the stack
+//!   and the shared page, and makes these system calls only:
 //!
 //! | system call | why it cannot wait |
 //! |---|---|
@@ -27,7 +28,8 @@ use crate::contract::exit_codes;
 
 /// Between two looks at what is left, in nanoseconds.
 const LOOK_AGAIN: u32 = 5_000_000;
-/// Bits of signals that end no process by default: SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU.
+/// Bits of signals that end no process by default: SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGTSTP, SIGTTIN,
+/// SIGTTOU.
 const HARMLESS: u64 = bit(libc::SIGCHLD)
     | bit(libc::SIGCONT)
     | bit(libc::SIGURG)
@@ -39,7 +41,8 @@ const HARMLESS: u64 = bit(libc::SIGCHLD)
 const ALL_SIGNALS: u64 = u64::MAX;
 /// Signals before everything else is looked at again: as many as there are.
 const MOST_TAKEN: u32 = u64::BITS;
-/// Ended children that are collected before everything else is looked at again: processes of the container can end faster than this one looks.
+/// Ended children that are collected before everything else is looked at again: processes of the container
+/// can end faster than this one looks.
 const MOST_REAPED: u32 = 64;
 
 const fn bit(signal: i32) -> u64 {
@@ -72,10 +75,11 @@ pub(super) enum End {
 }
 
 resident! {
-    /// Returns when the elector is done, or when its death or its deadline has been followed by the death of all others.
+    /// Returns when the elector is done, or when its death or its deadline has been followed by the death of
+    /// all others.
     ///
-    /// Where something is left a quarter of the kill margin later, it ends this process, so that the kernel takes the rest. It says nothing
-    /// then, because saying can wait.
+    /// Where something is left a quarter of the kill margin later, it ends this process, so that the kernel
+    /// takes the rest. It says nothing then, because saying can wait.
     pub(super) fn stand(guard: &Guard<'_>) -> End {
         loop {
             pass_signals_on(guard);
@@ -116,10 +120,12 @@ resident! {
 }
 
 resident! {
-    /// Tells the elector of every signal that came from outside and means an end, and of those that are the workload's.
+    /// Tells the elector of every signal that came from outside and means an end, and of those that are the
+    /// workload's.
     ///
-    /// Takes each signal once at most, and what came again the next time. The kernel hands out the lowest number first, so a process that sends
-    /// SIGHUP without end would hide SIGTERM otherwise, and keep this process from all else that it watches.
+    /// Takes each signal once at most, and what came again the next time. The kernel hands out the lowest
+    /// number first, so a process that sends SIGHUP without end would hide SIGTERM otherwise, and keep this
+    /// process from all else that it watches.
     fn pass_signals_on(guard: &Guard<'_>) {
         let mut left = ALL_SIGNALS;
         let mut taken = 0;
@@ -176,13 +182,15 @@ resident! {
     }
 }
 
-/// Whether a signal comes from outside the container (inside senders have a pid here) and would end a process that does not catch it.
+/// Whether a signal comes from outside the container (inside senders have a pid here) and would end a process
+/// that does not catch it.
 #[inline(always)]
 fn means_the_end(signal: Taken) -> bool {
     signal.sender == 0 && signal.number < u64::BITS && HARMLESS & (1 << signal.number) == 0
 }
 
-/// Whether a process of the container has sent it to what it takes for the workload, as `kill -HUP 1`. The kernel sends SIGCHLD.
+/// Whether a process of the container has sent it to what it takes for the workload, as `kill -HUP 1`. The
+/// kernel sends SIGCHLD.
 #[inline(always)]
 fn is_for_the_workload(signal: Taken) -> bool {
     signal.sender != 0 && signal.number != libc::SIGCHLD.cast_unsigned()
@@ -194,15 +202,24 @@ mod tests {
 
     #[test]
     fn every_signal_from_inside_is_the_workloads_but_the_end_of_a_child() {
-        let is_passed_on = |number: i32, sender| is_for_the_workload(Taken { number: number.cast_unsigned(), sender });
-        assert!([libc::SIGTERM, libc::SIGHUP, libc::SIGWINCH, 64].into_iter().all(|number| is_passed_on(number, 7)));
+        let is_passed_on =
+            |number: i32, sender| is_for_the_workload(Taken { number: number.cast_unsigned(), sender });
+        assert!(
+            [libc::SIGTERM, libc::SIGHUP, libc::SIGWINCH, 64]
+                .into_iter()
+                .all(|number| is_passed_on(number, 7))
+        );
         assert!(!is_passed_on(libc::SIGCHLD, 7) && !is_passed_on(libc::SIGTERM, 0));
     }
 
     #[test]
     fn signals_from_inside_and_signals_that_end_nothing_are_no_end() {
         let outside = |number: i32| means_the_end(Taken { number: number.cast_unsigned(), sender: 0 });
-        assert!([libc::SIGTERM, libc::SIGQUIT, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1].into_iter().all(outside));
+        assert!(
+            [libc::SIGTERM, libc::SIGQUIT, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1]
+                .into_iter()
+                .all(outside)
+        );
         assert!(![libc::SIGCHLD, libc::SIGWINCH, libc::SIGCONT, libc::SIGURG].into_iter().any(outside));
         assert!(!means_the_end(Taken { number: libc::SIGTERM.cast_unsigned(), sender: 7 }));
     }

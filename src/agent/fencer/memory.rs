@@ -1,4 +1,5 @@
-//! Locking what PID 1 needs while it stands guard, so that no page of it has to come from a disk, or from reclaim, when it counts.
+//! Locking what PID 1 needs while it stands guard, so that no page of it has to come from a disk, or from
+//! reclaim, when it counts.
 
 use std::hint::black_box;
 use std::ops::Range;
@@ -22,16 +23,19 @@ const STACK_ABOVE: usize = 8 << 10;
 )]
 pub(super) struct Unlocked(Errno, usize);
 
-/// Locks, and brings into memory, the guard's code, the stack from the caller's frame down, and `page`. Forked processes inherit no locks.
+/// Locks, and brings into memory, the guard's code, the stack from the caller's frame down, and `page`.
+/// Forked processes inherit no locks.
 ///
 /// # Errors
-/// [`Unlocked`] where the kernel refuses: the guard works all the same, unless its memory has to be waited for.
+/// [`Unlocked`] where the kernel refuses: the guard works all the same, unless its memory has to be waited
+/// for.
 #[inline(never)]
 pub(super) fn lock(page: &SharedState) -> Result<(), Unlocked> {
     touch_stack();
     let here = ptr::from_ref(&page).addr();
     let shared = ptr::from_ref(page).addr();
-    let parts = [resident::text(), here - STACK_BELOW..here + STACK_ABOVE, shared..shared + size_of::<SharedState>()];
+    let parts =
+        [resident::text(), here - STACK_BELOW..here + STACK_ABOVE, shared..shared + size_of::<SharedState>()];
     let kibibytes = parts.iter().map(Range::len).sum::<usize>().div_ceil(1024);
     parts.into_iter().try_for_each(sys::lock).map_err(|errno| Unlocked(errno, kibibytes))
 }

@@ -1,9 +1,11 @@
-//! One attempt at a probe, in a process of its own: whatever it reads or starts may hang, and the probe ends all the same.
+//! One attempt at a probe, in a process of its own: whatever it reads or starts may hang, and the probe ends
+//! all the same.
 //!
 //! # Guarantees
-//! The caller gets an answer within the limit and a few milliseconds. It does not wait for a process that it has killed, because one that
-//! sleeps in the kernel does not die; and no such process has the caller's own output, because the container runtime waits for every process that has it.
-//! The attempt does not outlive its caller, and what it has started does not outlive an attempt that was killed.
+//! The caller gets an answer within the limit and a few milliseconds. It does not wait for a process that it
+//! has killed, because one that sleeps in the kernel does not die; and no such process has the caller's own
+//! output, because the container runtime waits for every process that has it. The attempt does not outlive
+//! its caller, and what it has started does not outlive an attempt that was killed.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,9 +25,11 @@ use crate::lease::clock;
 
 /// Between two looks at whether it has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// As much as a kubelet shows of a probe's output. What comes after that is read and thrown away: its writer must not wait, nor fail.
+/// As much as a kubelet shows of a probe's output. What comes after that is read and thrown away: its writer
+/// must not wait, nor fail.
 const MOST_OUTPUT: usize = 10 << 10;
-/// How often the probe reads before it looks at everything else again: a command that writes without end must not hide the time limit.
+/// How often the probe reads before it looks at everything else again: a command that writes without end must
+/// not hide the time limit.
 const MOST_READS: usize = 64;
 
 /// An attempt that is under way.
@@ -59,7 +63,9 @@ pub(super) fn within(limit: Duration, act: impl FnOnce() -> i32) -> Result<i32, 
     match sys::fork()? {
         ForkResult::Child => {
             drop(output);
-            let is_apart = end_with(probe).and_then(|()| setpgid(Pid::from_raw(0), Pid::from_raw(0))).and_then(|()| detach(own));
+            let is_apart = end_with(probe)
+                .and_then(|()| setpgid(Pid::from_raw(0), Pid::from_raw(0)))
+                .and_then(|()| detach(own));
             process::exit(is_apart.map_or(1, |()| act()))
         }
         ForkResult::Parent { child } => {
@@ -69,7 +75,8 @@ pub(super) fn within(limit: Duration, act: impl FnOnce() -> i32) -> Result<i32, 
     }
 }
 
-/// The end that is read, which does not block, and the one that is written: that blocks, as programs expect it of their output.
+/// The end that is read, which does not block, and the one that is written: that blocks, as programs expect
+/// it of their output.
 fn output() -> nix::Result<(OwnedFd, OwnedFd)> {
     let (output, own) = pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&output, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
@@ -96,7 +103,8 @@ impl Attempt {
         let until = clock::now().at.boot + limit;
         loop {
             // Interrupted or not, what counts is looked at afterwards.
-            let _ = poll(&mut [PollFd::new(self.output.as_fd(), PollFlags::POLLIN)], poll_timeout(LOOK_AGAIN));
+            let _ =
+                poll(&mut [PollFd::new(self.output.as_fd(), PollFlags::POLLIN)], poll_timeout(LOOK_AGAIN));
             self.forward();
             match waitpid(self.child, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) if clock::now().at.boot < until => {}

@@ -1,4 +1,5 @@
-//! One call of the workload's health service (`grpc.health.v1`), without TLS, as the kubelet makes it: SERVING is success.
+//! One call of the workload's health service (`grpc.health.v1`), without TLS, as the kubelet makes it:
+//! SERVING is success.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -67,7 +68,10 @@ async fn call(authority: &str, port: u16, service: &str) -> io::Result<Answer> {
 
 fn request(authority: &str) -> io::Result<Request<()>> {
     let request = Request::builder().method(Method::POST).uri(format!("http://{authority}{METHOD}"));
-    let request = request.header(CONTENT_TYPE, "application/grpc").header(TE, "trailers").header(USER_AGENT, "singletonjob-agent");
+    let request = request
+        .header(CONTENT_TYPE, "application/grpc")
+        .header(TE, "trailers")
+        .header(USER_AGENT, "singletonjob-agent");
     request.body(()).map_err(io::Error::other)
 }
 
@@ -123,7 +127,9 @@ fn refusal(answer: &Answer) -> Option<String> {
     }
     match serving_status(&answer.body) {
         Some(SERVING) => None,
-        Some(other) => Some(STATUSES.get(other).map_or_else(|| format!("status {other}"), |name| (*name).to_owned())),
+        Some(other) => {
+            Some(STATUSES.get(other).map_or_else(|| format!("status {other}"), |name| (*name).to_owned()))
+        }
         None => Some("no answer that the health service could give".to_owned()),
     }
 }
@@ -156,8 +162,13 @@ mod tests {
         assert_eq!(refusal(&answer("0", &framed(&[0x08, 2]))).as_deref(), Some("NOT_SERVING"));
         assert_eq!(refusal(&answer("0", &framed(&[]))).as_deref(), Some("UNKNOWN"));
         assert_eq!(refusal(&answer("5", &[])).as_deref(), Some("status 5 nope"));
-        assert_eq!(refusal(&answer("12", &[])).as_deref(), Some("status 12 nope: the server has no health service"));
-        for strange in [&[][..], &[0, 0], &[1, 0, 0, 0, 2, 8, 1], &[0, 0, 0, 0, 3, 8, 1], &[0, 0, 0, 0, 2, 9, 1]] {
+        assert_eq!(
+            refusal(&answer("12", &[])).as_deref(),
+            Some("status 12 nope: the server has no health service")
+        );
+        for strange in
+            [&[][..], &[0, 0], &[1, 0, 0, 0, 2, 8, 1], &[0, 0, 0, 0, 3, 8, 1], &[0, 0, 0, 0, 2, 9, 1]]
+        {
             assert!(refusal(&answer("0", strange)).is_some(), "{strange:?}");
         }
     }

@@ -1,7 +1,8 @@
-//! One GET, much as the kubelet does it: any status from 200 to 399 is success, and certificates are not checked.
+//! One GET, much as the kubelet does it: any status from 200 to 399 is success, and certificates are not
+//! checked.
 //!
-//! The kubelet also says in a `Referer` where a redirection came from, and sends as a password what a redirection has before the host. It reads
-//! the whole head of an answer, and fails where that is malformed.
+//! The kubelet also says in a `Referer` where a redirection came from, and sends as a password what a
+//! redirection has before the host. It reads the whole head of an answer, and fails where that is malformed.
 
 mod target;
 
@@ -31,8 +32,8 @@ struct Answer {
     location: Option<String>,
 }
 
-/// Asks until `deadline`. A redirection is followed where it stays on the same host, as the kubelet does; one that leads away is an answer like
-/// any other.
+/// Asks until `deadline`. A redirection is followed where it stays on the same host, as the kubelet does; one
+/// that leads away is an answer like any other.
 ///
 /// # Errors
 /// [`Failure`] where there is no answer, or one that is no success.
@@ -40,22 +41,28 @@ pub(super) fn get(action: &HTTPGetAction, deadline: Deadline) -> Result<(), Fail
     let mut target = Target::of(action);
     for _ in 0..MOST_REQUESTS {
         let what = target.to_string();
-        let answer = ask(&target, action, deadline).map_err(|source| Failure::Unreachable { what: what.clone(), source })?;
+        let answer = ask(&target, action, deadline)
+            .map_err(|source| Failure::Unreachable { what: what.clone(), source })?;
         match answer.leads_to(&target).filter(|next| next.host() == target.host()) {
             Some(next) => target = next,
             None if is_success(&answer.status_line) => return Ok(()),
             None => return Err(Failure::Refused { what, answer: answer.status_line }),
         }
     }
-    Err(Failure::Refused { what: Target::of(action).to_string(), answer: format!("redirected {MOST_REQUESTS} times") })
+    Err(Failure::Refused {
+        what: Target::of(action).to_string(),
+        answer: format!("redirected {MOST_REQUESTS} times"),
+    })
 }
 
 impl Answer {
     fn leads_to(&self, asked: &Target) -> Option<Target> {
         match status(&self.status_line) {
-            Some(301 | 302 | 303 | 307 | 308) => {
-                self.location.as_deref().filter(|location| !location.is_empty()).map(|location| asked.resolve(location))
-            }
+            Some(301 | 302 | 303 | 307 | 308) => self
+                .location
+                .as_deref()
+                .filter(|location| !location.is_empty())
+                .map(|location| asked.resolve(location)),
             _ => None,
         }
     }
@@ -68,7 +75,8 @@ fn ask(target: &Target, action: &HTTPGetAction, deadline: Deadline) -> io::Resul
     match target.scheme.as_str() {
         HTTP => exchange(stream()?, &request),
         HTTPS => {
-            let name = ServerName::try_from(target.host().to_owned()).map_err(|_| invalid("not a host name"))?;
+            let name =
+                ServerName::try_from(target.host().to_owned()).map_err(|_| invalid("not a host name"))?;
             let connection = ClientConnection::new(trusting_anybody()?, name).map_err(io::Error::other)?;
             exchange(StreamOwned::new(connection, stream()?), &request)
         }
@@ -80,7 +88,12 @@ fn exchange(mut stream: impl Read + Write, request: &str) -> io::Result<Answer> 
     stream.write_all(request.as_bytes())?;
     stream.flush()?;
     let mut lines = BufReader::new(stream.take(LONGEST_HEAD)).split(b'\n');
-    answer(|| lines.next().transpose().map(|line| line.map(|line| String::from_utf8_lossy(&line).trim_end().to_owned())))
+    answer(|| {
+        lines
+            .next()
+            .transpose()
+            .map(|line| line.map(|line| String::from_utf8_lossy(&line).trim_end().to_owned()))
+    })
 }
 
 /// The first answer that is final.
@@ -140,9 +153,13 @@ fn is_success(status_line: &str) -> bool {
 
 fn trusting_anybody() -> io::Result<Arc<ClientConfig>> {
     let provider = Arc::new(ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().map_err(io::Error::other)?;
-    let config = builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))).with_no_client_auth();
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?;
+    let config = builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        .with_no_client_auth();
     Ok(Arc::new(config))
 }
 
@@ -199,21 +216,31 @@ mod tests {
 
     #[test]
     fn the_templates_headers_are_sent_and_win() {
-        let action = action(r#"{"path":"healthz","port":8080,"httpHeaders":[{"name":"host","value":"web"},{"name":"X-A","value":"1"}]}"#);
+        let action = action(
+            r#"{"path":"healthz","port":8080,"httpHeaders":[{"name":"host","value":"web"},{"name":"X-A","value":"1"}]}"#,
+        );
         let request = request(&Target::of(&action), &action);
-        assert!(request.starts_with("GET /healthz HTTP/1.1\r\n") && request.ends_with("X-A: 1\r\n\r\n"), "{request}");
+        assert!(
+            request.starts_with("GET /healthz HTTP/1.1\r\n") && request.ends_with("X-A: 1\r\n\r\n"),
+            "{request}"
+        );
         assert_eq!(request.to_lowercase().matches("host:").count(), 1);
     }
 
     #[test]
     fn the_templates_host_is_sent_until_a_redirection_names_a_scheme() {
-        let action = action(r#"{"host":"10.0.0.7","port":80,"httpHeaders":[{"name":"Host","value":"web"},{"name":"X-A","value":"1"}]}"#);
+        let action = action(
+            r#"{"host":"10.0.0.7","port":80,"httpHeaders":[{"name":"Host","value":"web"},{"name":"X-A","value":"1"}]}"#,
+        );
         let relative = Target::of(&action).resolve("/x").resolve("//10.0.0.7/y");
         let absolute = relative.resolve("http://10.0.0.7/z");
         let hosts = [&relative, &absolute, &absolute.resolve("/x")].map(|target| {
             let request = request(target, &action);
             assert!(request.contains("X-A: 1\r\n"), "{request}");
-            request.lines().find_map(|line| line.strip_prefix("Host: ").map(str::to_owned)).expect("there is always one")
+            request
+                .lines()
+                .find_map(|line| line.strip_prefix("Host: ").map(str::to_owned))
+                .expect("there is always one")
         });
         assert_eq!(hosts, ["web", "10.0.0.7", "10.0.0.7"]);
     }
@@ -221,10 +248,15 @@ mod tests {
     #[test]
     fn only_statuses_from_200_to_399_are_success() {
         assert!(is_success("HTTP/1.1 200 OK") && is_success("HTTP/1.0 302 Found"));
-        assert!(!is_success("HTTP/1.1 503 Service Unavailable") && !is_success("HTTP/1.1 404") && !is_success("SSH-2.0"));
+        assert!(
+            !is_success("HTTP/1.1 503 Service Unavailable")
+                && !is_success("HTTP/1.1 404")
+                && !is_success("SSH-2.0")
+        );
     }
 
-    /// A server that gives these answers, one for each connection; how the probe ends, and what was asked for.
+    /// A server that gives these answers, one for each connection; how the probe ends, and what was asked
+    /// for.
     fn probed(answers: Vec<String>) -> (Result<(), Failure>, Vec<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -243,8 +275,10 @@ mod tests {
             }
             asked
         });
-        let result =
-            get(&action(&format!(r#"{{"host":"127.0.0.1","port":{port},"path":"/a/b?c#d"}}"#)), Deadline::after(Duration::from_secs(1)));
+        let result = get(
+            &action(&format!(r#"{{"host":"127.0.0.1","port":{port},"path":"/a/b?c#d"}}"#)),
+            Deadline::after(Duration::from_secs(1)),
+        );
         let _ = std::net::TcpStream::connect(("127.0.0.1", port));
         (result, served.join().unwrap())
     }
@@ -258,10 +292,18 @@ mod tests {
 
     #[test]
     fn redirections_on_the_same_host_are_followed_and_one_that_leads_away_is_success() {
-        let (result, asked) = probed(vec![to("/ready"), to("http://me:secret@127.0.0.1:PORT?x"), to("../c/./d#e"), GOOD.to_owned()]);
+        let (result, asked) = probed(vec![
+            to("/ready"),
+            to("http://me:secret@127.0.0.1:PORT?x"),
+            to("../c/./d#e"),
+            GOOD.to_owned(),
+        ]);
         assert!(result.is_ok() && asked == ["/a/b?c", "/ready", "/?x", "/c/d"], "{result:?}: {asked:?}");
-        assert!(matches!(probed(vec![to("/ready"), BAD.to_owned()]), (Err(Failure::Refused { .. }), asked) if asked.len() == 2));
-        for away in ["http://elsewhere.example/", "mailto:web@elsewhere.example", "//elsewhere.example?x", ""] {
+        assert!(
+            matches!(probed(vec![to("/ready"), BAD.to_owned()]), (Err(Failure::Refused { .. }), asked) if asked.len() == 2)
+        );
+        for away in ["http://elsewhere.example/", "mailto:web@elsewhere.example", "//elsewhere.example?x", ""]
+        {
             let (result, asked) = probed(vec![to(away), BAD.to_owned()]);
             assert!(result.is_ok() && asked.len() == 1, "{away}: {result:?}");
         }
@@ -286,7 +328,10 @@ mod tests {
         for (answer, good) in [
             ("HTTP/1.1 204 No Content\r\n\r\n", true),
             ("HTTP/1.1 500 Oops\r\n\r\n", false),
-            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", true),
+            (
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+                true,
+            ),
             ("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 500 Oops\r\n\r\n", false),
             ("HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", false),
         ] {
@@ -297,7 +342,10 @@ mod tests {
                 let _ = stream.read(&mut [0; 1024]).unwrap();
                 stream.write_all(answer.as_bytes()).unwrap();
             });
-            let result = get(&action(&format!(r#"{{"host":"127.0.0.1","port":{port}}}"#)), Deadline::after(Duration::from_secs(1)));
+            let result = get(
+                &action(&format!(r#"{{"host":"127.0.0.1","port":{port}}}"#)),
+                Deadline::after(Duration::from_secs(1)),
+            );
             assert_eq!(result.is_ok(), good, "{result:?}");
             server.join().unwrap();
         }
@@ -319,7 +367,10 @@ mod tests {
             }
         };
         let server = thread::spawn(serve);
-        let result = get(&action(&format!(r#"{{"host":"127.0.0.1","port":{port}}}"#)), Deadline::after(Duration::from_secs(1)));
+        let result = get(
+            &action(&format!(r#"{{"host":"127.0.0.1","port":{port}}}"#)),
+            Deadline::after(Duration::from_secs(1)),
+        );
         drop(std::net::TcpStream::connect(("127.0.0.1", port)));
         server.join().unwrap();
         result
@@ -329,7 +380,10 @@ mod tests {
     fn the_timeout_is_that_of_all_that_is_asked_and_read() {
         let slow = [GOOD, "HTTP/1.1 302 Found\r\nlocation: /\r\n\r\n"].map(probed_slowly);
         for result in slow {
-            assert!(matches!(&result, Err(Failure::Unreachable { source, .. }) if source.kind() == ErrorKind::TimedOut), "{result:?}");
+            assert!(
+                matches!(&result, Err(Failure::Unreachable { source, .. }) if source.kind() == ErrorKind::TimedOut),
+                "{result:?}"
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
-//! How often in a row the liveness probe has failed, so that the agent knows, when the kubelet ends the container, whether that is the workload's
-//! fault.
+//! How often in a row the liveness probe has failed, so that the agent knows, when the kubelet ends the
+//! container, whether that is the workload's fault.
 //!
-//! The kubelet stops asking when a pod is deleted. So a failure before that ends nothing by itself: only as many as the template's
-//! `failureThreshold` do.
+//! The kubelet stops asking when a pod is deleted. So a failure before that ends nothing by itself: only as
+//! many as the template's `failureThreshold` do.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -33,7 +33,8 @@ impl Failures {
 /// Counts an answer of the workload.
 pub(super) fn count(directory: &Path, failed: bool, threshold: u32) {
     let mark = directory.join(UNHEALTHY_MARK);
-    let counted = if failed { write(&mark, read(&mark).and_one_more(threshold)) } else { fs::remove_file(&mark) };
+    let counted =
+        if failed { write(&mark, read(&mark).and_one_more(threshold)) } else { fs::remove_file(&mark) };
     if let Err(error) = counted
         && error.kind() != ErrorKind::NotFound
     {

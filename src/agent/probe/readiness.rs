@@ -1,7 +1,9 @@
-//! Whether a candidate counts as ready: by the template's own thresholds, counted anew from each start of the workload.
+//! Whether a candidate counts as ready: by the template's own thresholds, counted anew from each start of the
+//! workload.
 //!
-//! The kubelet counts from the container's start, which is that of a standby: it would take the workload for ready until the threshold of
-//! failures is reached. So it asks for each answer once, and the probe counts. The agent hears of it by [`notify`](super::super::notify).
+//! The kubelet counts from the container's start, which is that of a standby: it would take the workload for
+//! ready until the threshold of failures is reached. So it asks for each answer once, and the probe counts.
+//! The agent hears of it by [`notify`](super::super::notify).
 
 use std::fs;
 use std::io;
@@ -40,7 +42,11 @@ impl Count {
         }
         let against = self.against.saturating_add(1);
         let threshold = if succeeded { thresholds.success } else { thresholds.failure };
-        if against >= threshold { Self { ready: succeeded, against: 0, ..self } } else { Self { against, ..self } }
+        if against >= threshold {
+            Self { ready: succeeded, against: 0, ..self }
+        } else {
+            Self { against, ..self }
+        }
     }
 }
 
@@ -48,15 +54,26 @@ impl Count {
 ///
 /// # Errors
 /// [`Failure`], where the candidate does not count as ready.
-pub(super) fn counted(answer: Result<(), Failure>, start: u64, thresholds: Thresholds, directory: &Path) -> Result<(), Failure> {
+pub(super) fn counted(
+    answer: Result<(), Failure>,
+    start: u64,
+    thresholds: Thresholds,
+    directory: &Path,
+) -> Result<(), Failure> {
     let memory = directory.join(READINESS_COUNT);
     let before = read(&memory).filter(|count| count.start == start).unwrap_or_else(|| Count::new(start));
     let count = before.after(answer.is_ok(), thresholds);
     let result = match remember(&memory, before, count) {
         Ok(()) if count.ready => Ok(()),
-        Ok(()) => answer.and(Err(Failure::NotReady(format!("succeeded {} of {} times", count.against, thresholds.success)))),
+        Ok(()) => answer.and(Err(Failure::NotReady(format!(
+            "succeeded {} of {} times",
+            count.against, thresholds.success
+        )))),
         Err(error) => {
-            eprintln!("{TERMINATION_PREFIX}remembering at {} what the readiness probe has said: {error}", memory.display());
+            eprintln!(
+                "{TERMINATION_PREFIX}remembering at {} what the readiness probe has said: {error}",
+                memory.display()
+            );
             // What cannot be counted counts at once.
             answer
         }

@@ -1,4 +1,5 @@
-//! Whether the workload has come up: asked of a template's startup probe until it says so once, for every start anew.
+//! Whether the workload has come up: asked of a template's startup probe until it says so once, for every
+//! start anew.
 
 use std::fs;
 use std::path::Path;
@@ -24,7 +25,10 @@ pub(super) fn has_come_up(startup: &TemplateProbe, start: Start, directory: &Pat
     startup.handler_answers()?;
     let mark = directory.join(STARTUP_MARK);
     if let Err(error) = whole_file::write(&mark, id(start).as_bytes()) {
-        eprintln!("{TERMINATION_PREFIX}remembering at {} that the workload has come up: {error}", mark.display());
+        eprintln!(
+            "{TERMINATION_PREFIX}remembering at {} that the workload has come up: {error}",
+            mark.display()
+        );
     }
     Ok(())
 }
@@ -52,16 +56,22 @@ mod tests {
     /// Comes up when `file` is there, and is alive and ready as long as `well` says.
     fn probe(file: &Path, well: bool) -> Probe {
         let handler = |script: &str| format!(r#"{{"exec":{{"command":["sh","-c","{script}"]}}}}"#);
-        let startup = format!(r#"{{"probe":{},"initialDelaySeconds":5}}"#, handler(&format!("test -e {}", file.display())));
-        let json =
-            format!(r#"{{"probe":{},"startup":{startup},"startupBudgetSeconds":{BUDGET}}}"#, handler(if well { "true" } else { "false" }));
+        let startup = format!(
+            r#"{{"probe":{},"initialDelaySeconds":5}}"#,
+            handler(&format!("test -e {}", file.display()))
+        );
+        let json = format!(
+            r#"{{"probe":{},"startup":{startup},"startupBudgetSeconds":{BUDGET}}}"#,
+            handler(if well { "true" } else { "false" })
+        );
         serde_json::from_str(&json).expect("a probe")
     }
 
     #[test]
     fn until_it_has_come_up_a_workload_is_not_ready_and_liveness_is_patient_for_its_budget() {
         let directory = tempfile::tempdir().unwrap();
-        let (file, sick) = (directory.path().join("comes-up"), probe(&directory.path().join("comes-up"), false));
+        let (file, sick) =
+            (directory.path().join("comes-up"), probe(&directory.path().join("comes-up"), false));
         let says = |kind, age| sick.answer(kind, start(7, age), directory.path());
         assert!(says(Kind::Liveness, BUDGET - 1).is_ok() && says(Kind::Readiness, BUDGET - 1).is_err());
         assert!(says(Kind::Liveness, BUDGET).is_err(), "it did not come up");

@@ -45,7 +45,8 @@ pub(super) struct Connection {
 /// # Errors
 /// Where there is no such host or port, no server listens at any address, or the deadline passes.
 pub(super) fn connect(host: &str, port: &str, deadline: Deadline) -> io::Result<Connection> {
-    let port = port.parse().map_err(|_| io::Error::new(ErrorKind::InvalidInput, format!("{port:?} is no port")))?;
+    let port =
+        port.parse().map_err(|_| io::Error::new(ErrorKind::InvalidInput, format!("{port:?} is no port")))?;
     let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
     let mut last = io::Error::from(ErrorKind::NotFound);
     for (address, remaining) in addresses.iter().zip((1..=addresses.len()).rev()) {
@@ -83,7 +84,12 @@ fn timed_out(error: io::Error) -> io::Error {
 
 /// The pod's address where the template names none, as the kubelet asks it.
 pub(super) fn host(theirs: Option<&str>) -> String {
-    let own = || env::var(environment::POD_IP).ok().filter(|address| !address.is_empty()).unwrap_or_else(|| LOOPBACK.to_owned());
+    let own = || {
+        env::var(environment::POD_IP)
+            .ok()
+            .filter(|address| !address.is_empty())
+            .unwrap_or_else(|| LOOPBACK.to_owned())
+    };
     theirs.filter(|host| !host.is_empty()).map_or_else(own, str::to_owned)
 }
 

@@ -6,7 +6,9 @@ use super::*;
 use crate::lease::identity::{Identity, Version};
 
 fn probe(handler: &str) -> Probe {
-    let json = format!(r#"{{"probe":{handler},"initialDelaySeconds":5,"timeoutSeconds":1,"startupBudgetSeconds":60,"standby":"Ready"}}"#);
+    let json = format!(
+        r#"{{"probe":{handler},"initialDelaySeconds":5,"timeoutSeconds":1,"startupBudgetSeconds":60,"standby":"Ready"}}"#
+    );
     serde_json::from_str(&json).expect("a probe")
 }
 
@@ -42,7 +44,10 @@ fn a_standby_succeeds_without_being_asked() {
 
 #[test]
 fn a_standby_that_cannot_read_its_lease_is_alive_but_not_ready() {
-    let troubled = Standing { trouble: Some("https://10.0.0.1:443: connection refused".to_owned()), ..standing(Role::Pending, None) };
+    let troubled = Standing {
+        trouble: Some("https://10.0.0.1:443: connection refused".to_owned()),
+        ..standing(Role::Pending, None)
+    };
     assert_eq!(verdict(Kind::Liveness, Some(&troubled), 0), Verdict::Succeed);
     let not_ready = Verdict::Fail("https://10.0.0.1:443: connection refused".to_owned());
     assert_eq!(verdict(Kind::Readiness, Some(&troubled), 0), not_ready);
@@ -54,9 +59,12 @@ fn a_candidate_has_started_when_it_could_take_over() {
     let says = |standing: Option<&Standing>| verdict(Kind::Startup, standing, 1000);
     assert!(matches!(says(None), Verdict::Fail(_)));
     assert!(matches!(says(Some(&standing(Role::Pending, None))), Verdict::Fail(_)));
-    let troubled = Standing { trouble: Some("connection refused".to_owned()), ..standing(Role::Standby, None) };
+    let troubled =
+        Standing { trouble: Some("connection refused".to_owned()), ..standing(Role::Standby, None) };
     assert!(matches!(says(Some(&troubled)), Verdict::Fail(_)));
-    for (role, started) in [(Role::Standby, None), (Role::Active, None), (Role::Active, Some(1)), (Role::Stopping, Some(1))] {
+    for (role, started) in
+        [(Role::Standby, None), (Role::Active, None), (Role::Active, Some(1)), (Role::Stopping, Some(1))]
+    {
         assert_eq!(says(Some(&standing(role, started))), Verdict::Succeed, "{role:?}");
     }
 }
@@ -64,8 +72,11 @@ fn a_candidate_has_started_when_it_could_take_over() {
 #[test]
 fn where_standbys_are_not_to_be_ready_only_a_workload_that_runs_is() {
     let probe: Probe = serde_json::from_str(r#"{"probe":null,"standby":"NotReady"}"#).expect("a probe");
-    let says = |kind, role, started| judge(kind, &probe, Some(&standing(role, started)), Duration::from_secs(1000));
-    for (role, started) in [(Role::Pending, None), (Role::Standby, None), (Role::Active, None), (Role::Stopping, Some(1))] {
+    let says =
+        |kind, role, started| judge(kind, &probe, Some(&standing(role, started)), Duration::from_secs(1000));
+    for (role, started) in
+        [(Role::Pending, None), (Role::Standby, None), (Role::Active, None), (Role::Stopping, Some(1))]
+    {
         assert!(matches!(says(Kind::Readiness, role, started), Verdict::Fail(_)), "{role:?}");
         assert_eq!(says(Kind::Liveness, role, started), Verdict::Succeed, "{role:?}");
     }
@@ -84,7 +95,9 @@ fn delays_count_from_the_workloads_start_and_liveness_grants_the_startup_budget(
 
 #[test]
 fn a_command_succeeds_fails_or_takes_too_long() {
-    let run = |script: &str| probe(&format!(r#"{{"exec":{{"command":["sh","-c","{script}"]}}}}"#)).own.handler_answers();
+    let run = |script: &str| {
+        probe(&format!(r#"{{"exec":{{"command":["sh","-c","{script}"]}}}}"#)).own.handler_answers()
+    };
     run("exit 0").expect("exit 0 is success");
     assert!(run("exit 3").expect_err("exit 3").to_string().ends_with("exit status: 3"));
     assert!(run("exec sleep 30").expect_err("too long").to_string().ends_with("timed out"));
@@ -104,7 +117,9 @@ fn a_socket_succeeds_while_somebody_listens() {
 fn a_first_probe_waits_a_moment_for_the_lease_to_be_read() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("lease.json");
-    let write = |standing: &Standing| fs::write(&path, serde_json::to_vec(standing).expect("JSON")).expect("a writable directory");
+    let write = |standing: &Standing| {
+        fs::write(&path, serde_json::to_vec(standing).expect("JSON")).expect("a writable directory");
+    };
     let patience = Duration::from_millis(200);
     assert_eq!(settled_standing(&path, patience).map(|standing| standing.role), None);
     write(&standing(Role::Pending, None));
@@ -113,7 +128,8 @@ fn a_first_probe_waits_a_moment_for_the_lease_to_be_read() {
         scope.spawn(|| {
             thread::sleep(patience / 4);
             let new = directory.path().join("new");
-            fs::write(&new, serde_json::to_vec(&standing(Role::Standby, None)).expect("JSON")).expect("a writable directory");
+            fs::write(&new, serde_json::to_vec(&standing(Role::Standby, None)).expect("JSON"))
+                .expect("a writable directory");
             fs::rename(new, &path).expect("a writable directory");
         });
         let settled = settled_standing(&path, FIRST_READING * 10);

@@ -1,7 +1,7 @@
 //! System calls without the C library, for code that must not touch a page of memory that it has not locked.
 //!
-//! Each is inlined into its caller. Functions that are declared by [`resident!`] stand together in one section of the program, whose memory
-//! [`text`] names: so it can be locked as a whole.
+//! Each is inlined into its caller. Functions that are declared by [`resident!`] stand together in one
+//! section of the program, whose memory [`text`] names: so it can be locked as a whole.
 
 #![expect(clippy::inline_always, reason = "a call would lead out of the section")]
 #![expect(clippy::cast_possible_truncation, reason = "process ids fit into 22 bits")]
@@ -16,8 +16,8 @@ use syscalls::{Errno, Sysno, syscall};
 /// -1, as registers hold it: every process, or every child.
 const ALL: usize = usize::MAX;
 
-/// Puts a function into the section [`text`]. It calls nothing but such functions and what is inlined into it; a test of the program holds it
-/// to that.
+/// Puts a function into the section [`text`]. It calls nothing but such functions and what is inlined into
+/// it; a test of the program holds it to that.
 macro_rules! resident {
     ($(#[$attribute:meta])* $visibility:vis fn $($function:tt)*) => {
         $(#[$attribute])*
@@ -93,7 +93,8 @@ pub(in crate::agent) fn set_timer(timer: BorrowedFd<'_>, nanoseconds: u32) {
     let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     let value = libc::timespec { tv_sec: 0, tv_nsec: i64::from(nanoseconds.clamp(1, 999_999_999)) };
     let setting = libc::itimerspec { it_interval: never, it_value: value };
-    // SAFETY: the kernel reads one setting, and is given no room for the earlier one. It refuses nothing of this.
+    // SAFETY: the kernel reads one setting, and is given no room for the earlier one. It refuses nothing of
+    // this.
     let _ = unsafe { syscall!(Sysno::timerfd_settime, timer.as_raw_fd(), 0, &raw const setting, 0) };
 }
 
@@ -105,11 +106,12 @@ pub(in crate::agent) fn wake(event: BorrowedFd<'_>) {
     let _ = unsafe { syscall!(Sysno::write, event.as_raw_fd(), &raw const one, size_of::<u64>()) };
 }
 
-/// Waits until one of two files can be read, or for so many nanoseconds, less than a second; without a limit where none is given. It may
-/// return sooner.
+/// Waits until one of two files can be read, or for so many nanoseconds, less than a second; without a limit
+/// where none is given. It may return sooner.
 #[inline(always)]
 pub(in crate::agent) fn wait(first: BorrowedFd<'_>, second: BorrowedFd<'_>, nanoseconds: Option<u32>) {
-    let watched = |file: BorrowedFd<'_>| libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let watched =
+        |file: BorrowedFd<'_>| libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     let mut files = [watched(first), watched(second)];
     let limit = libc::timespec { tv_sec: 0, tv_nsec: i64::from(nanoseconds.unwrap_or(0)) };
     let limit = if nanoseconds.is_some() { (&raw const limit) as usize } else { 0 };

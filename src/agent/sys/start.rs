@@ -1,4 +1,5 @@
-//! Starting the workload: a fork that does not wait for the exec, because a program may stand on a disk that does not answer.
+//! Starting the workload: a fork that does not wait for the exec, because a program may stand on a disk that
+//! does not answer.
 
 use std::ffi::{CString, OsString};
 use std::io::{self, ErrorKind};
@@ -29,7 +30,10 @@ impl Program {
     ///
     /// # Errors
     /// Where there is no name, or something contains a zero byte.
-    pub(in crate::agent) fn new(arguments: &[OsString], environment: impl Iterator<Item = (OsString, OsString)>) -> io::Result<Self> {
+    pub(in crate::agent) fn new(
+        arguments: &[OsString],
+        environment: impl Iterator<Item = (OsString, OsString)>,
+    ) -> io::Result<Self> {
         if arguments.is_empty() {
             return Err(ErrorKind::NotFound.into());
         }
@@ -64,8 +68,8 @@ pub(in crate::agent) struct Ties<'a> {
     pub(in crate::agent) oom_score_adj: &'a str,
 }
 
-/// Starts a process that becomes this very program, with these arguments and nothing else of ours but standard output and error. Does not wait
-/// for the exec.
+/// Starts a process that becomes this very program, with these arguments and nothing else of ours but
+/// standard output and error. Does not wait for the exec.
 ///
 /// # Errors
 /// As fork(2).
@@ -86,11 +90,13 @@ pub(in crate::agent) fn start_deputy(arguments: &Program) -> nix::Result<Pid> {
     }
 }
 
-/// Starts a process that becomes `program`, and that dies with this thread and with the last writer of the lifeline. Does not wait for the exec.
+/// Starts a process that becomes `program`, and that dies with this thread and with the last writer of the
+/// lifeline. Does not wait for the exec.
 ///
-/// A session and process group of its own; SIGKILL when the thread that forked it ends, and SIGKILL to the whole group when the lifeline
-/// closes: the first is lost when a program execs from another thread than its first one, the second when it leaves its group. No blocked or
-/// ignored signals; no open files but stdio; a lower priority than ours.
+/// A session and process group of its own; SIGKILL when the thread that forked it ends, and SIGKILL to the
+/// whole group when the lifeline closes: the first is lost when a program execs from another thread than its
+/// first one, the second when it leaves its group. No blocked or ignored signals; no open files but stdio; a
+/// lower priority than ours.
 ///
 /// # Errors
 /// As fork(2). What fails later is told by `ties.failure`, and by the exit code that a shell would use.
@@ -101,7 +107,8 @@ pub(in crate::agent) fn start(program: &Program, ties: &Ties<'_>) -> nix::Result
     match Errno::result(unsafe { libc::fork() })? {
         0 => {
             let error = match confine(ties, parent) {
-                // SAFETY: both lists end with null, and their strings live in this copy of the parent's memory.
+                // SAFETY: both lists end with null, and their strings live in this copy of the parent's
+                // memory.
                 Ok(()) => unsafe {
                     libc::execvpe(arguments[0], arguments.as_ptr(), environment.as_ptr());
                     Errno::last()
@@ -110,7 +117,13 @@ pub(in crate::agent) fn start(program: &Program, ties: &Ties<'_>) -> nix::Result
             };
             let _ = write(ties.failure, &(error as i32).to_ne_bytes());
             // SAFETY: ends this copy without running what the parent would run at exit.
-            unsafe { libc::_exit(if error == Errno::ENOENT { exit_codes::NOT_FOUND } else { exit_codes::CANNOT_EXECUTE }) }
+            unsafe {
+                libc::_exit(if error == Errno::ENOENT {
+                    exit_codes::NOT_FOUND
+                } else {
+                    exit_codes::CANNOT_EXECUTE
+                })
+            }
         }
         child => Ok(Pid::from_raw(child)),
     }
@@ -147,8 +160,8 @@ fn give_way() {
     unsafe { libc::nice(NICENESS) };
 }
 
-/// Best effort: only where memory runs out it matters, and then PID 1 handles every case. A copy of a process that no other may trace may not
-/// change this of itself, so it can be traced for that moment.
+/// Best effort: only where memory runs out it matters, and then PID 1 handles every case. A copy of a process
+/// that no other may trace may not change this of itself, so it can be traced for that moment.
 fn prefer_for_oom(score: &str) {
     let traceable = prctl::set_dumpable(true);
     // SAFETY: the path is a C string; the bytes are the text's.
@@ -164,7 +177,8 @@ fn prefer_for_oom(score: &str) {
     }
 }
 
-/// Older kernels than 5.9 lack the call: there the files stay as their openers marked them, and all of ours are marked.
+/// Older kernels than 5.9 lack the call: there the files stay as their openers marked them, and all of ours
+/// are marked.
 fn close_on_exec_from(first: u32) {
     // SAFETY: touches no memory, and closes nothing before the exec.
     unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
@@ -172,7 +186,8 @@ fn close_on_exec_from(first: u32) {
 
 fn reset_signals() -> nix::Result<()> {
     for number in 1..=libc::SIGRTMAX() {
-        // SAFETY: the default disposition refers to no code of ours. SIGKILL, SIGSTOP and the C library's own refuse, and need it not.
+        // SAFETY: the default disposition refers to no code of ours. SIGKILL, SIGSTOP and the C library's own
+        // refuse, and need it not.
         unsafe { libc::signal(number, libc::SIG_DFL) };
     }
     SigSet::empty().thread_set_mask()

@@ -13,8 +13,8 @@ use crate::controller::plan::directives::Directives;
 /// A directive loses a compare-and-swap only against renewals, which are seconds apart.
 const MOST_SWAPS: usize = 4;
 
-/// Makes a Lease. The mark that frees it needs its uid, so it is a second write, on the version that the first one left: it is lost if
-/// another client wrote the Lease meanwhile, and then all candidates wait.
+/// Makes a Lease. The mark that frees it needs its uid, so it is a second write, on the version that the
+/// first one left: it is lost if another client wrote the Lease meanwhile, and then all candidates wait.
 pub(super) async fn create(leases: &Api<Lease>, lease: &Lease, free: bool) -> Result<Lease, Failure> {
     let name = lease.name_any();
     let lease = with_deadline("creating Lease", &name, leases.create(&in_our_name(), lease)).await?;
@@ -37,8 +37,14 @@ pub async fn create_own(client: &Client, namespace: &str, lease: &Lease) -> Resu
     }
 }
 
-/// Read, annotate, swap; again on what is there then, while it is the same Lease and no other controller has decided meanwhile what should run.
-pub(super) async fn annotate(leases: &Api<Lease>, seen: &Lease, directives: &Directives, applied: &mut Applied) -> Result<Lease, Failure> {
+/// Read, annotate, swap; again on what is there then, while it is the same Lease and no other controller has
+/// decided meanwhile what should run.
+pub(super) async fn annotate(
+    leases: &Api<Lease>,
+    seen: &Lease,
+    directives: &Directives,
+    applied: &mut Applied,
+) -> Result<Lease, Failure> {
     let (name, uid) = (seen.name_any(), seen.uid());
     let (mut base, mut swaps) = (seen.clone(), 1);
     loop {

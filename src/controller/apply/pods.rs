@@ -20,9 +20,14 @@ const COST_OF_ACTIVE: &str = "1000";
 /// Numbers that are tried for one pod, should names be taken by others.
 const MOST_NUMBERS: i64 = 20;
 
-/// Makes one pod, under the first number that no pod has. Another controller, which knew more, made a pod of this very job that has that number: it
-/// is the one that was wanted.
-pub(super) async fn create(pods: &Api<Pod>, job: &SingletonJob, mut pod: Pod, applied: &mut Applied) -> Result<(), Failure> {
+/// Makes one pod, under the first number that no pod has. Another controller, which knew more, made a pod of
+/// this very job that has that number: it is the one that was wanted.
+pub(super) async fn create(
+    pods: &Api<Pod>,
+    job: &SingletonJob,
+    mut pod: Pod,
+    applied: &mut Applied,
+) -> Result<(), Failure> {
     let first = number(&pod.name_any()).max(applied.last_number.map_or(0, |last| last + 1));
     for number in first..first + MOST_NUMBERS {
         let name = format!("{}-{number}", job.name_any());
@@ -59,43 +64,55 @@ pub(super) async fn validate(pods: &Api<Pod>, pod: &Pod) -> Result<(), Failure> 
 pub(super) async fn set_role(pods: &Api<Pod>, job: &SingletonJob, label: &RoleLabel) -> Result<(), Failure> {
     let RoleLabel { pod: PodRef { name, uid, version: _ }, role } = label;
     let patch = role_patch(job, uid, role);
-    let result = with_deadline("labelling Pod", name, pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
+    let result =
+        with_deadline("labelling Pod", name, pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
     tolerate_absence(result.map(drop))
 }
 
-/// A merge patch of the label by which Services find the active pod, and of what it costs to delete the pod, which Karpenter and ReplicaSets read:
-/// `null` removes that from a standby. The patch leaves the cost alone where the template sets it.
+/// A merge patch of the label by which Services find the active pod, and of what it costs to delete the pod,
+/// which Karpenter and ReplicaSets read: `null` removes that from a standby. The patch leaves the cost alone
+/// where the template sets it.
 fn role_patch(job: &SingletonJob, uid: &str, role: &str) -> Value {
     let own = job.spec.template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());
     let mut patch = json!({"metadata": {"uid": uid, "labels": {labels::ROLE: role}}});
     if !own.is_some_and(|own| own.contains_key(DELETION_COST)) {
-        patch["metadata"]["annotations"] = json!({DELETION_COST: (role == labels::ROLE_ACTIVE).then_some(COST_OF_ACTIVE)});
+        patch["metadata"]["annotations"] =
+            json!({DELETION_COST: (role == labels::ROLE_ACTIVE).then_some(COST_OF_ACTIVE)});
     }
     patch
 }
 
-/// Ends what still runs in a pod, and keeps the pod with its logs: on the version that was seen, so that of all who see it only one does it.
-/// Where it has changed since, the change will be seen too.
-pub(super) async fn stop_sidecars(pods: &Api<Pod>, pod: &PodRef, applied: &mut Applied) -> Result<(), Failure> {
+/// Ends what still runs in a pod, and keeps the pod with its logs: on the version that was seen, so that of
+/// all who see it only one does it. Where it has changed since, the change will be seen too.
+pub(super) async fn stop_sidecars(
+    pods: &Api<Pod>,
+    pod: &PodRef,
+    applied: &mut Applied,
+) -> Result<(), Failure> {
     let PodRef { name, uid, version } = pod;
     let exactly = json!({"uid": uid, "resourceVersion": version});
     let patch = json!({"metadata": exactly, "spec": {"activeDeadlineSeconds": PAST_DEADLINE}});
-    let result = with_deadline("retiring Pod", name, pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
+    let result =
+        with_deadline("retiring Pod", name, pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
     if result.is_ok() {
         applied.retired.push(name.clone());
     }
     tolerate_absence(result.map(drop))
 }
 
-/// Lets an ended pod stay when its node is lost: tolerations may be prolonged, and are a list that is written as a whole.
+/// Lets an ended pod stay when its node is lost: tolerations may be prolonged, and are a list that is written
+/// as a whole.
 pub(super) async fn keep(pods: &Api<Pod>, pod: &PodRef) -> Result<(), Failure> {
     let PodRef { name, uid, version: _ } = pod;
-    let found = with_deadline("reading Pod", name, pods.get_opt(name)).await?.filter(|pod| pod.uid().as_ref() == Some(uid));
+    let found = with_deadline("reading Pod", name, pods.get_opt(name))
+        .await?
+        .filter(|pod| pod.uid().as_ref() == Some(uid));
     let Some(pod) = found else { return Ok(()) };
     let exactly = json!({"uid": uid, "resourceVersion": pod.resource_version()});
     let tolerations = build::pod::lasting(pod.spec.and_then(|spec| spec.tolerations).unwrap_or_default());
     let patch = json!({"metadata": exactly, "spec": {"tolerations": tolerations}});
-    let result = with_deadline("keeping Pod", name, pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
+    let result =
+        with_deadline("keeping Pod", name, pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
     tolerate_absence(result.map(drop))
 }
 
@@ -109,7 +126,10 @@ mod tests {
         let job = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "web"},
                          "spec": {"template": template}});
         let patch = role_patch(&serde_json::from_value(job).expect("a SingletonJob"), "u1", role);
-        assert_eq!((&patch["metadata"]["uid"], &patch["metadata"]["labels"][labels::ROLE]), (&json!("u1"), &json!(role)));
+        assert_eq!(
+            (&patch["metadata"]["uid"], &patch["metadata"]["labels"][labels::ROLE]),
+            (&json!("u1"), &json!(role))
+        );
         patch["metadata"].get("annotations").cloned()
     }
 
@@ -117,12 +137,19 @@ mod tests {
     fn the_active_pod_costs_more_to_delete_and_the_former_holder_no_more() {
         let other = json!({"example.com/other": "1"});
         assert_eq!(annotations(&other, labels::ROLE_ACTIVE), Some(json!({DELETION_COST: "1000"})));
-        assert_eq!(annotations(&other, labels::ROLE_STANDBY), Some(json!({DELETION_COST: null})), "null removes it");
+        assert_eq!(
+            annotations(&other, labels::ROLE_STANDBY),
+            Some(json!({DELETION_COST: null})),
+            "null removes it"
+        );
     }
 
     #[test]
     fn the_deletion_cost_of_the_template_is_left_alone() {
         let own = json!({DELETION_COST: "-5"});
-        assert_eq!([labels::ROLE_ACTIVE, labels::ROLE_STANDBY].map(|role| annotations(&own, role)), [None, None]);
+        assert_eq!(
+            [labels::ROLE_ACTIVE, labels::ROLE_STANDBY].map(|role| annotations(&own, role)),
+            [None, None]
+        );
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Capabilities, Container, PodSpec, ResourceRequirements, SeccompProfile, SecurityContext, VolumeMount};
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, PodSpec, ResourceRequirements, SeccompProfile, SecurityContext, VolumeMount,
+};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::contract::{paths, pod};
@@ -13,14 +15,17 @@ const USER: i64 = 65532;
 /// What a LimitRange or a quota may ask of every container. Devices are not for the installer.
 const ORDINARY: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
-/// The installer of a pod of `spec`. It asks for what the `gated` container asks for, because a LimitRange, a quota or a policy that admits the one
-/// then admits the other; a pod needs no more for it, because the two never run at the same time. What `agent` says of either wins.
+/// The installer of a pod of `spec`. It asks for what the `gated` container asks for, because a LimitRange, a
+/// quota or a policy that admits the one then admits the other; a pod needs no more for it, because the two
+/// never run at the same time. What `agent` says of either wins.
 pub fn installer(agent: &Agent, spec: &PodSpec, gated: Option<&Container>) -> Container {
     Container {
         name: pod::INSTALLER.into(),
         image: Some(agent.image.clone()),
         image_pull_policy: agent.pull_policy.clone(),
-        command: Some(["/usr/bin/singletonjob-agent", "install", paths::AGENT_DIRECTORY].map(str::to_owned).to_vec()),
+        command: Some(
+            ["/usr/bin/singletonjob-agent", "install", paths::AGENT_DIRECTORY].map(str::to_owned).to_vec(),
+        ),
         resources: agent.installer_resources.clone().or_else(|| gated?.resources.as_ref().map(like)),
         security_context: agent.installer_security_context.clone().or_else(|| Some(security_context(spec))),
         volume_mounts: Some(vec![VolumeMount {
@@ -35,12 +40,18 @@ pub fn installer(agent: &Agent, spec: &PodSpec, gated: Option<&Container>) -> Co
 fn like(gated: &ResourceRequirements) -> ResourceRequirements {
     let ordinary = |all: &Option<BTreeMap<String, Quantity>>| {
         let ordinary = all.iter().flatten().filter(|(name, _)| ORDINARY.contains(&name.as_str()));
-        Some(ordinary.map(|(name, quantity)| (name.clone(), quantity.clone())).collect::<BTreeMap<_, _>>()).filter(|some| !some.is_empty())
+        Some(ordinary.map(|(name, quantity)| (name.clone(), quantity.clone())).collect::<BTreeMap<_, _>>())
+            .filter(|some| !some.is_empty())
     };
-    ResourceRequirements { requests: ordinary(&gated.requests), limits: ordinary(&gated.limits), claims: None }
+    ResourceRequirements {
+        requests: ordinary(&gated.requests),
+        limits: ordinary(&gated.limits),
+        claims: None,
+    }
 }
 
-/// As the restricted Pod Security Standard asks. The user is the image's, or the one that the cluster chooses for the pod, as OpenShift does.
+/// As the restricted Pod Security Standard asks. The user is the image's, or the one that the cluster chooses
+/// for the pod, as OpenShift does.
 fn security_context(spec: &PodSpec) -> SecurityContext {
     let is_root = spec.security_context.as_ref().is_some_and(|context| context.run_as_user == Some(0));
     SecurityContext {
@@ -71,17 +82,23 @@ mod tests {
 
     #[test]
     fn what_the_operator_is_told_of_it_wins() {
-        let resources: ResourceRequirements = serde_json::from_value(json!({"limits": {"memory": "16Mi"}})).expect("resources");
+        let resources: ResourceRequirements =
+            serde_json::from_value(json!({"limits": {"memory": "16Mi"}})).expect("resources");
         let context: SecurityContext = serde_json::from_value(json!({"runAsUser": 7})).expect("a context");
-        let agent =
-            Agent { installer_resources: Some(resources.clone()), installer_security_context: Some(context.clone()), ..Agent::default() };
-        let installer = by(&agent, json!({"containers": [{"name": "main", "resources": {"limits": {"memory": "1Gi"}}}]}));
+        let agent = Agent {
+            installer_resources: Some(resources.clone()),
+            installer_security_context: Some(context.clone()),
+            ..Agent::default()
+        };
+        let installer =
+            by(&agent, json!({"containers": [{"name": "main", "resources": {"limits": {"memory": "1Gi"}}}]}));
         assert_eq!((installer.resources, installer.security_context), (Some(resources), Some(context)));
     }
 
     #[test]
     fn it_asks_for_what_the_gated_container_asks_for_and_for_no_device() {
-        let resources = json!({"requests": {"cpu": "100m"}, "limits": {"cpu": "300m", "nvidia.com/gpu": "1"}});
+        let resources =
+            json!({"requests": {"cpu": "100m"}, "limits": {"cpu": "300m", "nvidia.com/gpu": "1"}});
         let installer = of(json!({"containers": [{"name": "main", "resources": resources}]}));
         let expected = json!({"requests": {"cpu": "100m"}, "limits": {"cpu": "300m"}});
         assert_eq!(serde_json::to_value(installer.resources).expect("JSON"), expected);
@@ -94,6 +111,9 @@ mod tests {
             let spec = json!({"containers": [{"name": "main"}], "securityContext": context});
             of(spec).security_context.and_then(|context| context.run_as_user)
         };
-        assert_eq!([json!({}), json!({"runAsUser": 1000}), json!({"runAsUser": 0})].map(user), [None, None, Some(USER)]);
+        assert_eq!(
+            [json!({}), json!({"runAsUser": 1000}), json!({"runAsUser": 0})].map(user),
+            [None, None, Some(USER)]
+        );
     }
 }

@@ -16,7 +16,8 @@ use crate::lease::notes::{self, Notes, Reason, Released, keys};
 /// In whose name the controller marks a Lease that it has made.
 const MAKER: &str = "singletonjob-controller";
 
-/// A Lease that is missing. It has no owner: it is to outlive its SingletonJob and tell the next one of that name who held it.
+/// A Lease that is missing. It has no owner: it is to outlive its SingletonJob and tell the next one of that
+/// name who held it.
 pub fn new(job: &SingletonJob, creation: &Creation, directives: &Directives) -> Lease {
     let metadata = ObjectMeta {
         name: Some(job.name_any()),
@@ -70,8 +71,8 @@ pub fn lacks_labels(lease: &Lease) -> bool {
     names::labels(&lease.name_any()).iter().any(|(label, value)| lease.labels().get(label) != Some(value))
 }
 
-/// `lease` with `directives` and its labels in it; `None` if it says so already. Its spec is as it was read, whatever that is: a PUT on its
-/// resourceVersion changes nothing else.
+/// `lease` with `directives` and its labels in it; `None` if it says so already. Its spec is as it was read,
+/// whatever that is: a PUT on its resourceVersion changes nothing else.
 pub fn with_directives(lease: &Lease, directives: &Directives) -> Option<Lease> {
     let directives = directives.about(lease);
     if directives.are_in(&says(lease)) && !lacks_labels(lease) {
@@ -80,7 +81,11 @@ pub fn with_directives(lease: &Lease, directives: &Directives) -> Option<Lease> 
     let mut lease = lease.clone();
     lease.metadata.managed_fields = None;
     directives.write(lease.metadata.annotations.get_or_insert_default());
-    lease.metadata.labels.get_or_insert_default().extend(names::labels(&lease.metadata.name.clone().unwrap_or_default()));
+    lease
+        .metadata
+        .labels
+        .get_or_insert_default()
+        .extend(names::labels(&lease.metadata.name.clone().unwrap_or_default()));
     Some(lease)
 }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    ConfigMapProjection, Container, DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource, EnvVar, EnvVarSource, KeyToPath,
-    LocalObjectReference, ObjectFieldSelector, Pod, PodSpec, ProjectedVolumeSource, ServiceAccountTokenProjection, Toleration,
-    TopologySpreadConstraint, Volume, VolumeMount, VolumeProjection,
+    ConfigMapProjection, Container, DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource,
+    EnvVar, EnvVarSource, KeyToPath, LocalObjectReference, ObjectFieldSelector, Pod, PodSpec,
+    ProjectedVolumeSource, ServiceAccountTokenProjection, Toleration, TopologySpreadConstraint, Volume,
+    VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -70,11 +71,14 @@ fn metadata(job: &SingletonJob, number: i64, template_hash: &str) -> ObjectMeta 
     }
 }
 
-/// What tools read: kubectl, which container is meant; autoscalers, that a pod may be moved whose successor stands by. The template's own
-/// words win.
+/// What tools read: kubectl, which container is meant; autoscalers, that a pod may be moved whose successor
+/// stands by. The template's own words win.
 fn annotations(job: &SingletonJob, mut theirs: BTreeMap<String, String>) -> BTreeMap<String, String> {
     let ours = format!("{},{}", pod::AGENT_VOLUME, pod::STATE_VOLUME);
-    theirs.entry(SAFE_VOLUMES.to_owned()).and_modify(|theirs| *theirs = format!("{theirs},{ours}")).or_insert(ours);
+    theirs
+        .entry(SAFE_VOLUMES.to_owned())
+        .and_modify(|theirs| *theirs = format!("{theirs},{ours}"))
+        .or_insert(ours);
     if let Some(gated) = job.spec.workload() {
         theirs.entry(DEFAULT_CONTAINER.to_owned()).or_insert_with(|| gated.name.clone());
     }
@@ -94,7 +98,8 @@ fn gate(container: &mut Container, job: &SingletonJob, grace_period: i64) {
     command.extend(container.args.take().unwrap_or_default());
     container.command = Some(command);
     probes::rewrite(container, grace_period, job.spec.standby_readiness);
-    let message_path = container.termination_message_path.clone().unwrap_or_else(|| paths::TERMINATION_MESSAGE.to_owned());
+    let message_path =
+        container.termination_message_path.clone().unwrap_or_else(|| paths::TERMINATION_MESSAGE.to_owned());
     let ours = environment(job, grace_period, message_path);
     let env = container.env.get_or_insert_default();
     env.retain(|theirs| ours.iter().all(|ours| ours.name != theirs.name));
@@ -107,7 +112,8 @@ fn gate(container: &mut Container, job: &SingletonJob, grace_period: i64) {
 }
 
 fn environment(job: &SingletonJob, grace_period: i64, message_path: String) -> Vec<EnvVar> {
-    let value = |name: &str, value: String| EnvVar { name: name.into(), value: Some(value), value_from: None };
+    let value =
+        |name: &str, value: String| EnvVar { name: name.into(), value: Some(value), value_from: None };
     let field = |name: &str, path: &str| EnvVar {
         name: name.into(),
         value: None,
@@ -130,10 +136,16 @@ fn field(path: &str) -> ObjectFieldSelector {
 }
 
 fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
-    VolumeMount { name: name.into(), mount_path: path.into(), read_only: read_only.then_some(true), ..VolumeMount::default() }
+    VolumeMount {
+        name: name.into(),
+        mount_path: path.into(),
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
+    }
 }
 
-/// The agent's program and what it writes are in memory: neither a page fault nor a write waits for a disk of the node.
+/// The agent's program and what it writes are in memory: neither a page fault nor a write waits for a disk of
+/// the node.
 fn volumes() -> [Volume; 3] {
     let empty_dir = |name: &str, megabytes: &str| Volume {
         name: name.into(),
@@ -144,7 +156,8 @@ fn volumes() -> [Volume; 3] {
         }),
         ..Volume::default()
     };
-    let credentials = Volume { name: pod::CREDENTIALS_VOLUME.into(), projected: Some(credentials()), ..Volume::default() };
+    let credentials =
+        Volume { name: pod::CREDENTIALS_VOLUME.into(), projected: Some(credentials()), ..Volume::default() };
     [empty_dir(pod::AGENT_VOLUME, "64Mi"), credentials, empty_dir(pod::STATE_VOLUME, "16Mi")]
 }
 
@@ -171,7 +184,10 @@ fn credentials() -> ProjectedVolumeSource {
         sources: Some(vec![
             VolumeProjection { service_account_token: Some(token), ..VolumeProjection::default() },
             VolumeProjection { config_map: Some(certificate), ..VolumeProjection::default() },
-            VolumeProjection { downward_api: Some(DownwardAPIProjection { items: Some(vec![namespace]) }), ..VolumeProjection::default() },
+            VolumeProjection {
+                downward_api: Some(DownwardAPIProjection { items: Some(vec![namespace]) }),
+                ..VolumeProjection::default()
+            },
         ]),
         ..ProjectedVolumeSource::default()
     }
@@ -188,8 +204,10 @@ fn add_pull_secrets(spec: &mut PodSpec, agent: &Agent) {
 
 /// Over nodes, softly, unless the template has its own ideas.
 fn spread(spec: &mut PodSpec, job: &SingletonJob) {
-    let placed = spec.affinity.as_ref().is_some_and(|affinity| affinity.pod_anti_affinity.is_some()) || spec.node_name.is_some();
-    if placed || spec.topology_spread_constraints.as_ref().is_some_and(|constraints| !constraints.is_empty()) {
+    let placed = spec.affinity.as_ref().is_some_and(|affinity| affinity.pod_anti_affinity.is_some())
+        || spec.node_name.is_some();
+    if placed || spec.topology_spread_constraints.as_ref().is_some_and(|constraints| !constraints.is_empty())
+    {
         return;
     }
     let selected = BTreeMap::from([(labels::JOB.to_owned(), job.name_any())]);
@@ -211,7 +229,8 @@ fn tolerate(spec: &mut PodSpec) {
     }
 }
 
-/// `tolerations` of a candidate that has ended: it stays for its log, whatever becomes of its node, until that is removed.
+/// `tolerations` of a candidate that has ended: it stays for its log, whatever becomes of its node, until
+/// that is removed.
 pub fn lasting(tolerations: Vec<Toleration>) -> Vec<Toleration> {
     let lasting = |toleration: Toleration| {
         let ours = names::UNREACHABLE.into_iter().find(|taint| toleration == names::toleration(taint, false));
@@ -255,7 +274,10 @@ mod tests {
     fn the_agent_stands_before_command_and_args() {
         let spec = plain().spec.expect("a spec");
         let main = &spec.containers[0];
-        assert_eq!(main.command.as_deref(), Some(&[paths::AGENT, "run", "--", "/bin/web", "-v", "--fast"].map(str::to_owned)[..]));
+        assert_eq!(
+            main.command.as_deref(),
+            Some(&[paths::AGENT, "run", "--", "/bin/web", "-v", "--fast"].map(str::to_owned)[..])
+        );
         assert_eq!(main.args, None);
         assert_eq!(spec.init_containers.expect("the installer")[0].name, pod::INSTALLER);
         assert_eq!(spec.automount_service_account_token, None);
@@ -273,15 +295,18 @@ mod tests {
         ]);
         let mounts = json!([{"name": "scratch", "mountPath": "/scratch"}]);
         let main = json!({"name": "main", "command": ["web"], "volumeMounts": mounts});
-        let template = json!({"spec": {"containers": [beside, main], "initContainers": init, "volumes": volumes}});
+        let template =
+            json!({"spec": {"containers": [beside, main], "initContainers": init, "volumes": volumes}});
         let spec = of(json!({"workloadContainer": "main", "template": template})).spec.expect("a spec");
-        let as_given = |value: &Value| serde_json::from_value::<Container>(value.clone()).expect("a container");
+        let as_given =
+            |value: &Value| serde_json::from_value::<Container>(value.clone()).expect("a container");
         assert_eq!(spec.containers[0], as_given(&beside));
         assert_eq!(spec.containers[1].command.as_ref().expect("ours")[..3], [paths::AGENT, "run", "--"]);
         let kept = spec.init_containers.expect("the installer and two more");
         assert_eq!(kept[0].name, pod::INSTALLER, "so that nothing that runs on is in its way");
         assert_eq!(kept[1..], [as_given(&init[0]), as_given(&init[1])]);
-        let names: Vec<_> = spec.volumes.expect("five and ours").into_iter().map(|volume| volume.name).collect();
+        let names: Vec<_> =
+            spec.volumes.expect("five and ours").into_iter().map(|volume| volume.name).collect();
         assert_eq!(names[..5], ["scratch", "data", "settings", "keys", "all"]);
         assert_eq!(spec.containers[1].volume_mounts.as_ref().expect("its own first")[0].name, "scratch");
     }
@@ -298,10 +323,15 @@ mod tests {
     #[test]
     fn tools_learn_which_container_is_meant_and_that_a_service_may_be_moved() {
         let template = |annotations: Value| json!({"metadata": {"annotations": annotations}, "spec": {"containers": [{"name": "main", "command": ["x"]}]}});
-        let of =
-            |kind: &str, own: Value| of(json!({"completionPolicy": kind, "template": template(own)})).metadata.annotations.expect("some");
-        let said =
-            |annotations: &BTreeMap<String, String>| (annotations[DEFAULT_CONTAINER].clone(), annotations.get(SAFE_TO_EVICT).cloned());
+        let of = |kind: &str, own: Value| {
+            of(json!({"completionPolicy": kind, "template": template(own)}))
+                .metadata
+                .annotations
+                .expect("some")
+        };
+        let said = |annotations: &BTreeMap<String, String>| {
+            (annotations[DEFAULT_CONTAINER].clone(), annotations.get(SAFE_TO_EVICT).cloned())
+        };
         assert_eq!(said(&of("Never", json!({}))), ("main".to_owned(), Some("true".to_owned())));
         assert_eq!(said(&of("OnSuccess", json!({}))), ("main".to_owned(), None));
         let own = of("Never", json!({DEFAULT_CONTAINER: "side", SAFE_TO_EVICT: "false"}));
@@ -331,25 +361,47 @@ mod tests {
     #[test]
     fn a_node_that_is_lost_is_left_after_30_s_and_one_that_is_out_of_service_at_once() {
         let tolerations = |own: Value| {
-            let pod = pod(json!({"spec": {"containers": [{"name": "main", "command": ["x"]}], "tolerations": own}}));
-            let seconds = |is: Toleration| (is.key.unwrap_or_default(), is.effect.unwrap_or_default(), is.toleration_seconds);
-            pod.spec.and_then(|spec| spec.tolerations).unwrap_or_default().into_iter().map(seconds).collect::<Vec<_>>()
+            let pod = pod(
+                json!({"spec": {"containers": [{"name": "main", "command": ["x"]}], "tolerations": own}}),
+            );
+            let seconds = |is: Toleration| {
+                (is.key.unwrap_or_default(), is.effect.unwrap_or_default(), is.toleration_seconds)
+            };
+            pod.spec
+                .and_then(|spec| spec.tolerations)
+                .unwrap_or_default()
+                .into_iter()
+                .map(seconds)
+                .collect::<Vec<_>>()
         };
         let for_seconds = |key: &str, seconds| (key.to_owned(), "NoExecute".to_owned(), seconds);
         let [not_ready, unreachable] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
         let mut default = tolerations(json!([]));
         default.sort();
-        assert_eq!(default, [for_seconds(not_ready, Some(30)), for_seconds(unreachable, Some(30))], "and no other taint");
-        let own = json!({"key": not_ready, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5});
-        assert_eq!(tolerations(json!([own])), [for_seconds(not_ready, Some(5)), for_seconds(unreachable, Some(30))]);
-        assert_eq!(tolerations(json!([{"operator": "Exists"}])), [(String::new(), String::new(), None)], "it is to stay whatever happens");
+        assert_eq!(
+            default,
+            [for_seconds(not_ready, Some(30)), for_seconds(unreachable, Some(30))],
+            "and no other taint"
+        );
+        let own =
+            json!({"key": not_ready, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5});
+        assert_eq!(
+            tolerations(json!([own])),
+            [for_seconds(not_ready, Some(5)), for_seconds(unreachable, Some(30))]
+        );
+        assert_eq!(
+            tolerations(json!([{"operator": "Exists"}])),
+            [(String::new(), String::new(), None)],
+            "it is to stay whatever happens"
+        );
     }
 
     #[test]
     fn a_pod_that_has_ended_stays_on_a_lost_node_for_its_log() {
         let ours = plain().spec.and_then(|spec| spec.tolerations).expect("two");
         assert!(lasting(ours).iter().all(|toleration| toleration.toleration_seconds.is_none()));
-        let own = Toleration { toleration_seconds: Some(5), ..names::toleration(names::UNREACHABLE[0], false) };
+        let own =
+            Toleration { toleration_seconds: Some(5), ..names::toleration(names::UNREACHABLE[0], false) };
         assert_eq!(lasting(vec![own.clone()]), [own], "the template's own word stands");
     }
 
@@ -359,7 +411,9 @@ mod tests {
             "name": "main", "command": ["x"], "terminationMessagePath": "/tmp/end", "env": [{"name": environment::NAME, "value": "forged"}],
         }]}}));
         let env = pod.spec.expect("a spec").containers[0].env.clone().expect("ours");
-        let value = |name: &str| env.iter().find(|variable| variable.name == name).and_then(|variable| variable.value.as_deref());
+        let value = |name: &str| {
+            env.iter().find(|variable| variable.name == name).and_then(|variable| variable.value.as_deref())
+        };
         assert_eq!(value(environment::NAME), Some("web"));
         assert_eq!(value(environment::TERMINATION_GRACE_PERIOD_SECONDS), Some("7"));
         assert_eq!(value(environment::TERMINATION_MESSAGE_PATH), Some("/tmp/end"));

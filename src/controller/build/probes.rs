@@ -1,4 +1,5 @@
-//! Probes of the gated container: asked through the agent, which knows whether the workload runs, and since when.
+//! Probes of the gated container: asked through the agent, which knows whether the workload runs, and since
+//! when.
 
 use k8s_openapi::api::core::v1::{
     Container, ContainerPort, ExecAction, HTTPGetAction, Lifecycle, LifecycleHandler, Probe, TCPSocketAction,
@@ -17,8 +18,8 @@ const DEFAULT_SUCCESSES: i32 = 1;
 const OWN_READINESS_PERIOD: i32 = 5;
 /// Where readiness says who is active: how soon after a takeover traffic follows.
 const ROLE_PERIOD: i32 = 1;
-/// On top of the probe's own: for starting the agent's program in a container that is short of CPU, and for counting what had no answer before the
-/// kubelet ends the probe.
+/// On top of the probe's own: for starting the agent's program in a container that is short of CPU, and for
+/// counting what had no answer before the kubelet ends the probe.
 const TIMEOUT_SLACK: u32 = 2;
 
 /// Whether the agent reports when the workload has become ready: where the template asks something of it.
@@ -28,14 +29,19 @@ pub fn report_readiness(container: &Container) -> bool {
 
 /// Rewrites all probes, and a `preStop` that a standby must not run; `grace_period` is the pod's, in seconds.
 pub fn rewrite(container: &mut Container, grace_period: i64, standby: StandbyReadiness) {
-    if [&container.liveness_probe, &container.readiness_probe, &container.startup_probe].into_iter().flatten().any(is_refused) {
+    if [&container.liveness_probe, &container.readiness_probe, &container.startup_probe]
+        .into_iter()
+        .flatten()
+        .any(is_refused)
+    {
         return;
     }
     let ports = container.ports.clone().unwrap_or_default();
     let terms = Terms { ports: &ports, startup: container.startup_probe.take(), standby };
     container.liveness_probe = terms.liveness(container.liveness_probe.take());
     container.readiness_probe = Some(terms.readiness(container.readiness_probe.take()));
-    // The kubelet would ask the template's once in a container's life, which on a standby is before the workload's start.
+    // The kubelet would ask the template's once in a container's life, which on a standby is before the
+    // workload's start.
     container.startup_probe = (standby == StandbyReadiness::NotReady).then(|| {
         let terms = Terms { startup: None, ..terms };
         let probe = able_to_take_over();
@@ -46,12 +52,20 @@ pub fn rewrite(container: &mut Container, grace_period: i64, standby: StandbyRea
     }
 }
 
-/// Whether the API server refuses the pod for it, and says why, where the probe is left as it is: for negative numbers, and for several handlers.
+/// Whether the API server refuses the pod for it, and says why, where the probe is left as it is: for
+/// negative numbers, and for several handlers.
 fn is_refused(probe: &Probe) -> bool {
-    let numbers =
-        [probe.initial_delay_seconds, probe.period_seconds, probe.timeout_seconds, probe.success_threshold, probe.failure_threshold];
-    let handlers = [probe.exec.is_some(), probe.http_get.is_some(), probe.tcp_socket.is_some(), probe.grpc.is_some()];
-    numbers.into_iter().flatten().any(|number| number < 0) || handlers.into_iter().filter(|given| *given).count() > 1
+    let numbers = [
+        probe.initial_delay_seconds,
+        probe.period_seconds,
+        probe.timeout_seconds,
+        probe.success_threshold,
+        probe.failure_threshold,
+    ];
+    let handlers =
+        [probe.exec.is_some(), probe.http_get.is_some(), probe.tcp_socket.is_some(), probe.grpc.is_some()];
+    numbers.into_iter().flatten().any(|number| number < 0)
+        || handlers.into_iter().filter(|given| *given).count() > 1
 }
 
 /// Kubernetes takes 0 for a number that was left out.
@@ -67,14 +81,15 @@ fn own_readiness(standby: StandbyReadiness) -> Probe {
     Probe { period_seconds: Some(period), ..Probe::default() }
 }
 
-/// Of a standby that is not to be ready, the only thing by which the controller knows that it could take over. It never gives up, for it must
-/// not end a candidate.
+/// Of a standby that is not to be ready, the only thing by which the controller knows that it could take
+/// over. It never gives up, for it must not end a candidate.
 fn able_to_take_over() -> Probe {
     Probe { period_seconds: Some(ROLE_PERIOD), failure_threshold: Some(i32::MAX), ..Probe::default() }
 }
 
-/// The liveness of a workload whose template says only how it comes up. Several failures end it, because one may be the kubelet's own: a probe
-/// that a busy node did not finish says nothing of a workload that came up long ago.
+/// The liveness of a workload whose template says only how it comes up. Several failures end it, because one
+/// may be the kubelet's own: a probe that a busy node did not finish says nothing of a workload that came up
+/// long ago.
 fn only_coming_up(startup: &Probe) -> Probe {
     Probe {
         period_seconds: startup.period_seconds,
@@ -89,8 +104,8 @@ fn startup_budget(probe: &Probe) -> i32 {
     after_periods(probe, given(probe.failure_threshold, DEFAULT_FAILURES))
 }
 
-/// The same where [`only_coming_up`] counts: its last failure comes when the template's time is over. Of a template that grants fewer periods
-/// than that counts, the first one is granted.
+/// The same where [`only_coming_up`] counts: its last failure comes when the template's time is over. Of a
+/// template that grants fewer periods than that counts, the first one is granted.
 fn startup_budget_of_only_coming_up(probe: &Probe) -> i32 {
     let counted = DEFAULT_FAILURES - 1;
     after_periods(probe, given(probe.failure_threshold, DEFAULT_FAILURES).saturating_sub(counted).max(1))
@@ -123,7 +138,8 @@ impl Terms<'_> {
 
     /// A candidate that cannot read its Lease is no standby, whatever the template asks for.
     ///
-    /// The kubelet counts from the container's start, where a standby was ready: so it takes every answer for what it is, and the agent counts.
+    /// The kubelet counts from the container's start, where a standby was ready: so it takes every answer for
+    /// what it is, and the agent counts.
     fn readiness(&self, theirs: Option<Probe>) -> Probe {
         let asks = theirs.is_some() || self.startup.is_some();
         let probe = theirs.unwrap_or_else(|| own_readiness(self.standby));
@@ -135,7 +151,11 @@ impl Terms<'_> {
             failure: unsigned(given(probe.failure_threshold, DEFAULT_FAILURES)),
         };
         let told = contract::Probe { thresholds: Some(thresholds), ..self.told(&probe) };
-        Probe { success_threshold: None, failure_threshold: Some(1), ..through_agent(Kind::Readiness, &probe, &told) }
+        Probe {
+            success_threshold: None,
+            failure_threshold: Some(1),
+            ..through_agent(Kind::Readiness, &probe, &told)
+        }
     }
 
     /// What the agent is told of any probe.
@@ -144,7 +164,10 @@ impl Terms<'_> {
             own: of_template(probe, self.ports),
             failure_threshold: None,
             startup: self.startup.as_ref().map(|startup| of_template(startup, self.ports)),
-            startup_budget_seconds: self.startup.as_ref().map_or(0, |startup| unsigned(startup_budget(startup))),
+            startup_budget_seconds: self
+                .startup
+                .as_ref()
+                .map_or(0, |startup| unsigned(startup_budget(startup))),
             standby: match self.standby {
                 StandbyReadiness::Ready => contract::StandbyReadiness::Ready,
                 StandbyReadiness::NotReady => contract::StandbyReadiness::NotReady,
@@ -155,7 +178,8 @@ impl Terms<'_> {
     }
 }
 
-/// `probe`, asked through the agent. That asks the template's startup probe too, until the workload has come up; the kubelet waits for both answers.
+/// `probe`, asked through the agent. That asks the template's startup probe too, until the workload has come
+/// up; the kubelet waits for both answers.
 fn through_agent(kind: Kind, probe: &Probe, told: &contract::Probe) -> Probe {
     let startup = told.startup.as_ref().map_or(0, |startup| startup.timeout_seconds);
     let waits = told.own.timeout_seconds.saturating_add(startup).saturating_add(TIMEOUT_SLACK);
@@ -185,8 +209,18 @@ fn of_template(probe: &Probe, ports: &[ContainerPort]) -> TemplateProbe {
 /// With numbers for the names of ports, because the agent does not know the pod.
 fn handler(probe: &Probe, ports: &[ContainerPort]) -> Option<Handler> {
     let exec = probe.exec.clone().map(Handler::Exec);
-    let http = || probe.http_get.clone().map(|http| Handler::HttpGet(HTTPGetAction { port: number(&http.port, ports), ..http }));
-    let tcp = || probe.tcp_socket.clone().map(|tcp| Handler::TcpSocket(TCPSocketAction { port: number(&tcp.port, ports), ..tcp }));
+    let http = || {
+        probe
+            .http_get
+            .clone()
+            .map(|http| Handler::HttpGet(HTTPGetAction { port: number(&http.port, ports), ..http }))
+    };
+    let tcp = || {
+        probe
+            .tcp_socket
+            .clone()
+            .map(|tcp| Handler::TcpSocket(TCPSocketAction { port: number(&tcp.port, ports), ..tcp }))
+    };
     exec.or_else(http).or_else(tcp).or_else(|| probe.grpc.clone().map(Handler::Grpc))
 }
 
@@ -201,11 +235,19 @@ fn unsigned(number: i32) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
 
-/// Runs a hook only where the workload runs. The agent's `probe` does just that: on a standby it succeeds without asking anybody.
+/// Runs a hook only where the workload runs. The agent's `probe` does just that: on a standby it succeeds
+/// without asking anybody.
 fn gate_pre_stop(lifecycle: &mut Lifecycle, grace_period: i64, ports: &[ContainerPort]) {
-    let Some(hook) = lifecycle.pre_stop.take_if(|hook| hook.exec.is_some() != hook.http_get.is_some()) else { return };
+    let Some(hook) = lifecycle.pre_stop.take_if(|hook| hook.exec.is_some() != hook.http_get.is_some()) else {
+        return;
+    };
     let timeout = i32::try_from(grace_period).unwrap_or(i32::MAX);
-    let probe = Probe { exec: hook.exec, http_get: hook.http_get, timeout_seconds: Some(timeout), ..Probe::default() };
+    let probe = Probe {
+        exec: hook.exec,
+        http_get: hook.http_get,
+        timeout_seconds: Some(timeout),
+        ..Probe::default()
+    };
     let terms = Terms { ports, startup: None, standby: StandbyReadiness::Ready };
     let told = contract::Probe { is_hook: true, ..terms.told(&probe) };
     let exec = ExecAction { command: Some(command(Kind::Readiness, &told)) };
@@ -240,7 +282,10 @@ mod tests {
             "readinessProbe": {"httpGet": {"port": "http", "path": "/ready"}, "initialDelaySeconds": 5, "periodSeconds": 2, "failureThreshold": 4},
         }));
         let probe = container.readiness_probe.clone().expect("kept");
-        assert_eq!((probe.period_seconds, probe.failure_threshold, probe.initial_delay_seconds), (Some(2), Some(1), None));
+        assert_eq!(
+            (probe.period_seconds, probe.failure_threshold, probe.initial_delay_seconds),
+            (Some(2), Some(1), None)
+        );
         assert!(probe.http_get.is_none());
         let told = told(container.readiness_probe);
         assert_eq!(told["probe"], json!({"httpGet": {"port": 8080, "path": "/ready"}}));
@@ -250,20 +295,30 @@ mod tests {
 
     #[test]
     fn a_number_that_kubernetes_refuses_is_left_for_it_to_refuse_and_0_is_a_number_left_out() {
-        let refused = json!({"name": "main", "startupProbe": {"exec": {"command": ["up"]}, "timeoutSeconds": -1}});
+        let refused =
+            json!({"name": "main", "startupProbe": {"exec": {"command": ["up"]}, "timeoutSeconds": -1}});
         let container = rewritten(refused.clone());
-        assert_eq!(serde_json::to_value(container.startup_probe).expect("plain data"), refused["startupProbe"]);
+        assert_eq!(
+            serde_json::to_value(container.startup_probe).expect("plain data"),
+            refused["startupProbe"]
+        );
         let zeros = json!({"exec": {"command": ["up"]}, "timeoutSeconds": 0, "failureThreshold": 0, "successThreshold": 0});
         let told = told(rewritten(json!({"name": "main", "readinessProbe": zeros})).readiness_probe);
-        assert_eq!((&told["timeoutSeconds"], &told["thresholds"]), (&json!(1), &json!({"success": 1, "failure": 3})));
+        assert_eq!(
+            (&told["timeoutSeconds"], &told["thresholds"]),
+            (&json!(1), &json!({"success": 1, "failure": 3}))
+        );
     }
 
     #[test]
     fn several_handlers_are_left_for_the_api_server_to_refuse() {
         let both = json!({"exec": {"command": ["up"]}, "httpGet": {"port": 80}});
-        let container = rewritten(json!({"name": "main", "readinessProbe": both, "lifecycle": {"preStop": both}}));
+        let container =
+            rewritten(json!({"name": "main", "readinessProbe": both, "lifecycle": {"preStop": both}}));
         assert_eq!(serde_json::to_value(&container.readiness_probe).expect("plain data"), both);
-        let hook = rewritten(json!({"name": "main", "lifecycle": {"preStop": both}})).lifecycle.and_then(|hooks| hooks.pre_stop);
+        let hook = rewritten(json!({"name": "main", "lifecycle": {"preStop": both}}))
+            .lifecycle
+            .and_then(|hooks| hooks.pre_stop);
         assert_eq!(serde_json::to_value(hook).expect("plain data"), both);
     }
 
@@ -282,11 +337,17 @@ mod tests {
             "startupProbe": {"tcpSocket": {"port": 1}, "periodSeconds": 5, "failureThreshold": 6, "initialDelaySeconds": 1, "timeoutSeconds": 2},
         }));
         assert!(container.startup_probe.is_none());
-        assert_eq!(container.liveness_probe.as_ref().and_then(|probe| probe.timeout_seconds), Some(5 + 2 + 2));
+        assert_eq!(
+            container.liveness_probe.as_ref().and_then(|probe| probe.timeout_seconds),
+            Some(5 + 2 + 2)
+        );
         assert_eq!(told(container.liveness_probe.clone())["failureThreshold"], json!(3));
         for probe in [container.liveness_probe, container.readiness_probe] {
             let told = told(probe);
-            assert_eq!(told["startup"], json!({"probe": {"tcpSocket": {"port": 1}}, "initialDelaySeconds": 1, "timeoutSeconds": 2}));
+            assert_eq!(
+                told["startup"],
+                json!({"probe": {"tcpSocket": {"port": 1}}, "initialDelaySeconds": 1, "timeoutSeconds": 2})
+            );
             assert_eq!(told["startupBudgetSeconds"], json!(31));
         }
     }
@@ -295,27 +356,41 @@ mod tests {
     fn a_workload_with_a_startup_probe_alone_is_ended_when_it_does_not_come_up() {
         for (failures, budget) in [(10, 24 + 2), (3, 3 + 2), (1, 3 + 2)] {
             let startup = json!({"exec": {"command": ["up"]}, "periodSeconds": 3, "initialDelaySeconds": 2, "failureThreshold": failures});
-            let liveness = rewritten(json!({"name": "main", "startupProbe": startup})).liveness_probe.expect("in its place");
+            let liveness = rewritten(json!({"name": "main", "startupProbe": startup}))
+                .liveness_probe
+                .expect("in its place");
             assert_eq!((liveness.period_seconds, liveness.failure_threshold), (Some(3), Some(3)));
             let told = told(Some(liveness));
-            assert_eq!((&told["probe"], &told["startupBudgetSeconds"]), (&Value::Null, &json!(budget)), "{failures}");
+            assert_eq!(
+                (&told["probe"], &told["startupBudgetSeconds"]),
+                (&Value::Null, &json!(budget)),
+                "{failures}"
+            );
             assert_eq!(told["failureThreshold"], json!(3));
         }
     }
 
     #[test]
-    fn where_standbys_are_not_to_be_ready_a_startup_probe_of_ours_tells_who_could_take_over_and_ends_nobody() {
-        let container = rewritten_for(StandbyReadiness::NotReady, json!({"name": "main", "startupProbe": {"exec": {"command": ["up"]}}}));
+    fn where_standbys_are_not_to_be_ready_a_startup_probe_of_ours_tells_who_could_take_over_and_ends_nobody()
+    {
+        let container = rewritten_for(
+            StandbyReadiness::NotReady,
+            json!({"name": "main", "startupProbe": {"exec": {"command": ["up"]}}}),
+        );
         let startup = container.startup_probe.expect("ours");
         assert_eq!((startup.period_seconds, startup.failure_threshold), (Some(1), Some(i32::MAX)));
-        assert_eq!(startup.exec.and_then(|exec| exec.command).expect("a command")[..3], [paths::AGENT, "probe", "startup"]);
+        assert_eq!(
+            startup.exec.and_then(|exec| exec.command).expect("a command")[..3],
+            [paths::AGENT, "probe", "startup"]
+        );
         assert_eq!(container.readiness_probe.as_ref().and_then(|probe| probe.period_seconds), Some(1));
         assert_eq!(told(container.readiness_probe)["standby"], json!("NotReady"));
     }
 
     #[test]
     fn a_readiness_probe_of_the_template_keeps_its_period_wherever_standbys_are_ready_or_not() {
-        let probed = json!({"name": "main", "readinessProbe": {"exec": {"command": ["ready"]}, "periodSeconds": 7}});
+        let probed =
+            json!({"name": "main", "readinessProbe": {"exec": {"command": ["ready"]}, "periodSeconds": 7}});
         for standby in [StandbyReadiness::Ready, StandbyReadiness::NotReady] {
             let readiness = rewritten_for(standby, probed.clone()).readiness_probe.expect("kept");
             assert_eq!((readiness.period_seconds, readiness.failure_threshold), (Some(7), Some(1)));
@@ -324,13 +399,21 @@ mod tests {
 
     #[test]
     fn a_hook_that_runs_before_the_stop_runs_only_where_the_workload_runs() {
-        let hook = json!({"name": "main", "lifecycle": {"preStop": {"exec": {"command": ["/flush", "now"]}}}});
+        let hook =
+            json!({"name": "main", "lifecycle": {"preStop": {"exec": {"command": ["/flush", "now"]}}}});
         let container = rewritten_for(StandbyReadiness::NotReady, hook);
-        let command = container.lifecycle.and_then(|hooks| hooks.pre_stop).and_then(|hook| hook.exec).and_then(|exec| exec.command);
+        let command = container
+            .lifecycle
+            .and_then(|hooks| hooks.pre_stop)
+            .and_then(|hook| hook.exec)
+            .and_then(|exec| exec.command);
         let command = command.expect("a command");
         assert_eq!(command[..3], [paths::AGENT, "probe", "readiness"]);
         let told: Value = serde_json::from_str(&command[3]).expect("JSON");
-        assert_eq!((&told["probe"], &told["timeoutSeconds"]), (&json!({"exec": {"command": ["/flush", "now"]}}), &json!(30)));
+        assert_eq!(
+            (&told["probe"], &told["timeoutSeconds"]),
+            (&json!({"exec": {"command": ["/flush", "now"]}}), &json!(30))
+        );
         assert_eq!(told["standby"], json!("Ready"), "a hook does not fail on a standby");
     }
 }

@@ -8,7 +8,8 @@ use kube::{Resource, ResourceExt};
 use crate::api::SingletonJob;
 use crate::controller::names;
 
-/// What a candidate may do with its Lease, and all that it does: it watches one object by name and never lists, creates, patches or deletes.
+/// What a candidate may do with its Lease, and all that it does: it watches one object by name and never
+/// lists, creates, patches or deletes.
 pub const VERBS: [&str; 3] = ["get", "watch", "update"];
 
 /// The Role for this one Lease.
@@ -64,8 +65,13 @@ pub fn owned_by(metadata: &mut ObjectMeta, lease: &Lease) {
 
 /// Whether what is there has everything that is wanted; what others added to its metadata is theirs.
 pub fn has_metadata(is: &ObjectMeta, wanted: &ObjectMeta) -> bool {
-    let labelled =
-        wanted.labels.iter().flatten().all(|(label, value)| is.labels.as_ref().and_then(|labels| labels.get(label)) == Some(value));
-    let uids = |metadata: &ObjectMeta| metadata.owner_references.iter().flatten().map(|owner| owner.uid.clone()).collect::<Vec<_>>();
+    let labelled = wanted
+        .labels
+        .iter()
+        .flatten()
+        .all(|(label, value)| is.labels.as_ref().and_then(|labels| labels.get(label)) == Some(value));
+    let uids = |metadata: &ObjectMeta| {
+        metadata.owner_references.iter().flatten().map(|owner| owner.uid.clone()).collect::<Vec<_>>()
+    };
     labelled && uids(is) == uids(wanted)
 }

@@ -12,7 +12,8 @@ use crate::lease::identity::Identity;
 pub struct Questions {
     /// What has become of this silent holder.
     pub holder: Option<Identity>,
-    /// How the claims that the candidates share may be mounted, and whether another node could take a candidate.
+    /// How the claims that the candidates share may be mounted, and whether another node could take a
+    /// candidate.
     pub claims: bool,
 }
 
@@ -29,7 +30,8 @@ pub async fn answer(
 ) -> Result<Observed, Failure> {
     if let (Some(holder), Some(seen)) = (questions.holder, &observed.lease) {
         let made = seen.object.meta().creation_timestamp.as_ref().map(|time| time.0);
-        observed.holder_pod_state = Some(Box::pin(holder_pod::look(client, job, &holder, &seen.record, made)).await?);
+        observed.holder_pod_state =
+            Some(Box::pin(holder_pod::look(client, job, &holder, &seen.record, made)).await?);
     }
     if questions.claims {
         observed.claims = Box::pin(volume_claims::look(client, job)).await;

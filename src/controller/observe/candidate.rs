@@ -38,11 +38,13 @@ pub struct Candidate {
     pub phase: Phase,
     /// Whether it is known to have held the Lease.
     pub has_held: bool,
-    /// Whether the pod is ready; of the holder, whether its workload has been, too, where its agent reports that.
+    /// Whether the pod is ready; of the holder, whether its workload has been, too, where its agent reports
+    /// that.
     pub ready: bool,
     /// Whether its agent reports in the Lease when its workload has become ready.
     pub reports_readiness: bool,
-    /// Whether it could take over, where it does not hold the Lease: its pod is ready, or would be, were standbys to be ready.
+    /// Whether it could take over, where it does not hold the Lease: its pod is ready, or would be, were
+    /// standbys to be ready.
     pub can_take_over: bool,
     /// Since when the pod is not ready, on its node's clock; `None` if it is, or if the kubelet does not say.
     pub unready_since: Option<Timestamp>,
@@ -50,7 +52,8 @@ pub struct Candidate {
     pub start_failure: Option<StartFailure>,
     /// Since when it is on its node and has not started. `None` if it has, or is on none.
     pub starting_since: Option<Timestamp>,
-    /// Whether other containers of the pod run on although its gated one has ended, and have not been told to end.
+    /// Whether other containers of the pod run on although its gated one has ended, and have not been told to
+    /// end.
     pub has_running_sidecars: bool,
     /// Whether it would leave a node that does not answer after 30 s, as candidates do that have not ended.
     pub fleeting: bool,
@@ -128,11 +131,17 @@ pub struct Fault {
 }
 
 impl End {
-    /// Whether it ended before it could be an attempt: refused by its node, not able to fence, or not able to read its Lease.
+    /// Whether it ended before it could be an attempt: refused by its node, not able to fence, or not able to
+    /// read its Lease.
     pub fn is_fault(&self) -> bool {
-        let unable = |code| matches!(code, exit_codes::SELF_TEST_FAILED | exit_codes::LEASE_UNREADABLE | exit_codes::USAGE);
+        let unable = |code| {
+            matches!(code, exit_codes::SELF_TEST_FAILED | exit_codes::LEASE_UNREADABLE | exit_codes::USAGE)
+        };
         match (self.exit_code, &self.message) {
-            (Some(code), message) => unable(code) && message.as_ref().is_some_and(|message| message.starts_with(TERMINATION_PREFIX)),
+            (Some(code), message) => {
+                unable(code)
+                    && message.as_ref().is_some_and(|message| message.starts_with(TERMINATION_PREFIX))
+            }
             (None, _) => !self.succeeded,
         }
     }
@@ -152,12 +161,14 @@ pub struct AgentError {
     pub message: String,
 }
 
-/// An `activeDeadlineSeconds` that has passed in every pod whose workload has ended: the kubelet ends what still runs, and keeps the logs.
+/// An `activeDeadlineSeconds` that has passed in every pod whose workload has ended: the kubelet ends what
+/// still runs, and keeps the logs.
 pub const PAST_DEADLINE: i64 = 1;
 
 /// By which the component that ends a pod for the sake of others says so.
 const DISRUPTION_TARGET: &str = "DisruptionTarget";
-/// What the kubelet and the container runtime say of a container that they no longer know, as after a restart of the node.
+/// What the kubelet and the container runtime say of a container that they no longer know, as after a restart
+/// of the node.
 const LOST: [&str; 2] = ["ContainerStatusUnknown", "Unknown"];
 /// How the kubelet begins what it says of a pod that its node does not take.
 const REJECTED: &str = "Pod was rejected";
@@ -198,13 +209,22 @@ impl Candidate {
             made_for: pod.labels().get(labels::MADE_FOR_RUN).and_then(|number| number.parse().ok()),
             service_account: spec.service_account_name.clone().unwrap_or_else(|| "default".to_owned()),
             role: pod.labels().get(labels::ROLE).cloned(),
-            has_running_sidecars: matches!(phase, Phase::Terminated(_)) && has_running_sidecars(&spec, &status),
+            has_running_sidecars: matches!(phase, Phase::Terminated(_))
+                && has_running_sidecars(&spec, &status),
             phase,
-            beside: spec.containers.iter().map(|container| container.name.clone()).filter(|name| name != gated).collect(),
+            beside: spec
+                .containers
+                .iter()
+                .map(|container| container.name.clone())
+                .filter(|name| name != gated)
+                .collect(),
             fleeting: spec.tolerations.iter().flatten().any(is_ours),
             has_held: false,
             ready: is_ready,
-            reports_readiness: pod.annotations().get(labels::READINESS).is_some_and(|who| who == labels::READINESS_REPORTED),
+            reports_readiness: pod
+                .annotations()
+                .get(labels::READINESS)
+                .is_some_and(|who| who == labels::READINESS_REPORTED),
             can_take_over: able,
             unready_since: said.filter(|(holds, _)| !holds).and_then(|(_, since)| since),
             start_failure: (!able).then(|| start_failure::of(&spec, &status, gated)).flatten(),
@@ -230,16 +250,21 @@ impl Candidate {
         self.phase == Phase::Active
     }
 
-    /// Whether it ended without an attempt and without being asked to, whatever its exit code: nothing but the pace of its replacement keeps
-    /// it from ending so again at once.
+    /// Whether it ended without an attempt and without being asked to, whatever its exit code: nothing but
+    /// the pace of its replacement keeps it from ending so again at once.
     pub fn was_in_vain(&self) -> bool {
-        let unasked = |end: &End| !end.succeeded && !end.disrupted && !end.is_interruption() || end.fault_of_pod.is_some();
+        let unasked = |end: &End| {
+            !end.succeeded && !end.disrupted && !end.is_interruption() || end.fault_of_pod.is_some()
+        };
         self.end().is_some_and(|end| end.is_fault() || !self.has_held && unasked(end))
     }
 
-    /// How the gated container ended that ran at `moment` of its node's clock. `None` if it has not ended, or two may be meant.
+    /// How the gated container ended that ran at `moment` of its node's clock. `None` if it has not ended, or
+    /// two may be meant.
     pub fn termination(&self, moment: Timestamp) -> Option<&Termination> {
-        let contains = |termination: &&Termination| termination.from <= moment && moment.as_second() <= termination.until.as_second();
+        let contains = |termination: &&Termination| {
+            termination.from <= moment && moment.as_second() <= termination.until.as_second()
+        };
         let mut terminations = self.terminations.iter().filter(contains);
         let found = terminations.next();
         if terminations.next().is_none() { found } else { None }
@@ -254,7 +279,8 @@ impl Candidate {
     }
 }
 
-/// Which container of `pod` is gated, as it was when the pod was made: the SingletonJob's template may say something else by now.
+/// Which container of `pod` is gated, as it was when the pod was made: the SingletonJob's template may say
+/// something else by now.
 pub fn gated(pod: &Pod) -> Option<&str> {
     let has_credentials = |container: &&Container| {
         let mut mounts = container.volume_mounts.iter().flatten();
@@ -281,8 +307,9 @@ fn condition(status: &PodStatus, type_: &str) -> Option<(bool, Option<Timestamp>
     Some((condition.status == "True", condition.last_transition_time.as_ref().map(|time| time.0)))
 }
 
-/// Where standbys are not to be ready, the gated container has a startup probe of ours, which succeeds when the Lease has been read; a
-/// template's own never reaches a pod. All that runs beside it has to be ready, as it has to be for a ready pod.
+/// Where standbys are not to be ready, the gated container has a startup probe of ours, which succeeds when
+/// the Lease has been read; a template's own never reaches a pod. All that runs beside it has to be ready, as
+/// it has to be for a ready pod.
 fn is_able(spec: &PodSpec, status: &PodStatus, gated: &str) -> bool {
     let asked = |candidate: &&Container| candidate.name == gated && candidate.startup_probe.is_some();
     if spec.containers.iter().find(asked).is_none() {
@@ -298,14 +325,19 @@ fn is_able(spec: &PodSpec, status: &PodStatus, gated: &str) -> bool {
 /// A pod whose init container runs works: it begins to start when that one has ended.
 fn starting_since(spec: &PodSpec, status: &PodStatus) -> Option<Timestamp> {
     let is_starting = spec.node_name.is_some() && status.phase.as_deref().unwrap_or("Pending") == "Pending";
-    let (true, Some((true, scheduled))) = (is_starting, condition(status, "PodScheduled")) else { return None };
-    let sidecars = spec.init_containers.iter().flatten().filter(|init| is_sidecar(init)).map(|init| &init.name);
+    let (true, Some((true, scheduled))) = (is_starting, condition(status, "PodScheduled")) else {
+        return None;
+    };
+    let sidecars =
+        spec.init_containers.iter().flatten().filter(|init| is_sidecar(init)).map(|init| &init.name);
     let sidecars: Vec<_> = sidecars.collect();
-    let mut ordinary = status.init_container_statuses.iter().flatten().filter(|init| !sidecars.contains(&&init.name));
+    let mut ordinary =
+        status.init_container_statuses.iter().flatten().filter(|init| !sidecars.contains(&&init.name));
     if ordinary.clone().any(|init| started(init).is_some()) {
         return None;
     }
-    let ended = ordinary.by_ref().filter_map(|init| terminated(init)?.finished_at.as_ref()).map(|time| time.0).max();
+    let ended =
+        ordinary.by_ref().filter_map(|init| terminated(init)?.finished_at.as_ref()).map(|time| time.0).max();
     scheduled.max(ended)
 }
 
@@ -317,7 +349,8 @@ fn started(container: &ContainerStatus) -> Option<Timestamp> {
     container.state.as_ref()?.running.as_ref()?.started_at.as_ref().map(|time| time.0)
 }
 
-/// A one-shot's candidate has ended with its gated container, whatever the others in the pod do; a service's is restarted in place.
+/// A one-shot's candidate has ended with its gated container, whatever the others in the pod do; a service's
+/// is restarted in place.
 fn phase(pod: &Pod, spec: &PodSpec, status: &PodStatus, gated: Option<&ContainerStatus>) -> Phase {
     if pod.metadata.deletion_timestamp.is_some() {
         return Phase::Terminating;
@@ -333,20 +366,29 @@ fn phase(pod: &Pod, spec: &PodSpec, status: &PodStatus, gated: Option<&Container
         exit_code: ended.map(|ended| ended.exit_code),
         reason: ended.and_then(|ended| ended.reason.clone()).or(status.reason.clone()),
         message: ended.and_then(|ended| ended.message.clone()).or(status.message.clone()),
-        at: ended.and_then(|ended| ended.finished_at.as_ref()).map(|time| time.0).or(pod.creation_timestamp().map(|time| time.0)),
+        at: ended
+            .and_then(|ended| ended.finished_at.as_ref())
+            .map(|time| time.0)
+            .or(pod.creation_timestamp().map(|time| time.0)),
         fault_of_pod: fault_of_pod(spec, status),
-        disrupted: is_disrupted(status) || ended.and_then(|ended| ended.reason.as_deref()).is_some_and(|why| LOST.contains(&why)),
+        disrupted: is_disrupted(status)
+            || ended.and_then(|ended| ended.reason.as_deref()).is_some_and(|why| LOST.contains(&why)),
     })
 }
 
-/// The kubelet gives a reason only for a pod that it ended itself. It is not the pod's fault where the cluster needed its place, where its node
-/// never took it, or took it back after a restart, and where the controller set the deadline.
+/// The kubelet gives a reason only for a pod that it ended itself. It is not the pod's fault where the
+/// cluster needed its place, where its node never took it, or took it back after a restart, and where the
+/// controller set the deadline.
 fn fault_of_pod(spec: &PodSpec, status: &PodStatus) -> Option<Fault> {
-    let reason = status.reason.clone().filter(|reason| !reason.is_empty() && status.phase.as_deref() == Some("Failed"))?;
+    let reason = status
+        .reason
+        .clone()
+        .filter(|reason| !reason.is_empty() && status.phase.as_deref() == Some("Failed"))?;
     let disrupted = is_disrupted(status);
     let rejected = status.message.as_ref().is_some_and(|message| message.starts_with(REJECTED));
     let ours = spec.active_deadline_seconds == Some(PAST_DEADLINE);
-    let message = status.message.as_ref().map(|message| message.trim().chars().take(LONGEST_MESSAGE).collect());
+    let message =
+        status.message.as_ref().map(|message| message.trim().chars().take(LONGEST_MESSAGE).collect());
     (!disrupted && !rejected && !ours && !is_rejection(&reason)).then_some(Fault { reason, message })
 }
 
@@ -363,7 +405,9 @@ fn is_rejection(reason: &str) -> bool {
 fn has_running_sidecars(spec: &PodSpec, status: &PodStatus) -> bool {
     let is_over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
     let runs = |name: &str| container(status, name).and_then(terminated).is_none();
-    !is_over && spec.active_deadline_seconds != Some(PAST_DEADLINE) && spec.containers.iter().any(|container| runs(&container.name))
+    !is_over
+        && spec.active_deadline_seconds != Some(PAST_DEADLINE)
+        && spec.containers.iter().any(|container| runs(&container.name))
 }
 
 fn terminated(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
@@ -381,7 +425,9 @@ fn terminations(container: &ContainerStatus) -> Vec<Termination> {
 
 fn agent_error(container: Option<&ContainerStatus>) -> Option<AgentError> {
     let states = [container?.state.as_ref(), container?.last_state.as_ref()];
-    let said = |state: &ContainerState| state.terminated.as_ref().and_then(|ended| Some((ended.exit_code, ended.message.clone()?)));
+    let said = |state: &ContainerState| {
+        state.terminated.as_ref().and_then(|ended| Some((ended.exit_code, ended.message.clone()?)))
+    };
     let (code, message) = states.into_iter().flatten().find_map(said)?;
     let message = message.strip_prefix(TERMINATION_PREFIX)?.to_owned();
     Some(AgentError { failed_self_test: code == exit_codes::SELF_TEST_FAILED, message })
@@ -425,7 +471,9 @@ mod tests {
         let container = json!({"name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 2,
             "state": ended("01:10", "01:20", "Error"), "lastState": ended("01:00", "01:10", "OOMKilled")});
         let candidate = candidate("Always", json!({"phase": "Running", "containerStatuses": [container]}));
-        let found = |time: &str| candidate.termination(at(time)).and_then(|termination| termination.reason.as_deref());
+        let found = |time: &str| {
+            candidate.termination(at(time)).and_then(|termination| termination.reason.as_deref())
+        };
         assert_eq!(
             (found("01:00"), found("01:09.9"), found("01:11"), found("01:20.9")),
             (Some("OOMKilled"), Some("OOMKilled"), Some("Error"), Some("Error"))
@@ -436,7 +484,9 @@ mod tests {
 
     #[test]
     fn whatever_ends_unasked_before_it_held_the_lease_ended_in_vain() {
-        let in_vain = |code: i32, has_held: bool| Candidate { has_held, ..candidate("Never", ended(code, "")) }.was_in_vain();
+        let in_vain = |code: i32, has_held: bool| {
+            Candidate { has_held, ..candidate("Never", ended(code, "")) }.was_in_vain()
+        };
         // It could not be started, it got no memory, its agent failed, or something else.
         assert_eq!([128, 137, exit_codes::AGENT_FAILED, 1].map(|code| in_vain(code, false)), [true; 4]);
         assert_eq!([0, exit_codes::INTERRUPTED].map(|code| in_vain(code, false)), [false; 2]);
@@ -444,11 +494,18 @@ mod tests {
         let ended = |reason: &str, conditions: Value| {
             let state = json!({"terminated": {"exitCode": 255, "reason": reason}});
             let container = json!({"name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
-            candidate("Never", json!({"phase": "Failed", "conditions": conditions, "containerStatuses": [container]})).was_in_vain()
+            candidate(
+                "Never",
+                json!({"phase": "Failed", "conditions": conditions, "containerStatuses": [container]}),
+            )
+            .was_in_vain()
         };
         assert!(ended("Error", json!([])));
         assert!(!ended("Unknown", json!([])), "its node was restarted");
-        assert!(!ended("Error", json!([{"type": "DisruptionTarget", "status": "True"}])), "it made room for others");
+        assert!(
+            !ended("Error", json!([{"type": "DisruptionTarget", "status": "True"}])),
+            "it made room for others"
+        );
     }
 
     #[test]
@@ -456,7 +513,8 @@ mod tests {
         let since = |state: Value| {
             let init = json!({"name": "migrate", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
             let scheduled = json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-01T00:00:05Z"});
-            let status = json!({"phase": "Pending", "conditions": [scheduled], "initContainerStatuses": [init]});
+            let status =
+                json!({"phase": "Pending", "conditions": [scheduled], "initContainerStatuses": [init]});
             candidate("Never", status).starting_since.map(|since| since.to_string())
         };
         assert_eq!(since(json!({})).as_deref(), Some("2026-01-01T00:00:05Z"));
@@ -474,22 +532,31 @@ mod tests {
     #[test]
     fn since_when_a_pod_is_not_ready_is_what_its_node_says() {
         let said = |holds: &str| {
-            let ready = json!({"type": "Ready", "status": holds, "lastTransitionTime": "2026-01-01T00:00:07Z"});
+            let ready =
+                json!({"type": "Ready", "status": holds, "lastTransitionTime": "2026-01-01T00:00:07Z"});
             candidate("Always", json!({"phase": "Running", "conditions": [ready]}))
         };
         let since = Some("2026-01-01T00:00:07Z".parse().expect("valid"));
-        assert_eq!((said("False").unready_since, said("Unknown").unready_since, said("True").unready_since), (since, since, None));
+        assert_eq!(
+            (said("False").unready_since, said("Unknown").unready_since, said("True").unready_since),
+            (since, since, None)
+        );
         assert_eq!(candidate("Always", json!({"phase": "Pending"})).unready_since, None);
     }
 
     #[test]
     fn a_one_shots_candidate_ends_with_its_gated_container_and_a_services_does_not() {
-        assert!(candidate("Never", ended(3, "")).end().is_some_and(|end| end.exit_code == Some(3) && !end.is_fault()));
+        assert!(
+            candidate("Never", ended(3, ""))
+                .end()
+                .is_some_and(|end| end.exit_code == Some(3) && !end.is_fault())
+        );
         assert!(candidate("Always", ended(3, "")).is_alive());
     }
 
     #[test]
-    fn a_standby_that_is_not_to_be_ready_is_able_when_its_startup_probe_succeeded_and_all_beside_it_is_ready() {
+    fn a_standby_that_is_not_to_be_ready_is_able_when_its_startup_probe_succeeded_and_all_beside_it_is_ready()
+    {
         let read = |startup: Value, main: bool, side: bool, proxy: bool| {
             let status = |name: &str, ready: bool, started: bool| {
                 json!({"name": name, "image": "", "imageID": "", "ready": ready, "started": started, "restartCount": 0,
@@ -514,7 +581,10 @@ mod tests {
         let ours = || json!({"exec": {"command": ["x"]}});
         let able = read(ours(), true, true, true);
         assert!(able.can_take_over && !able.ready && able.since == "2026-01-01T00:00:05Z".parse().ok());
-        assert!(!read(json!(null), true, true, true).can_take_over, "where standbys are to be ready, only ready ones are able");
+        assert!(
+            !read(json!(null), true, true, true).can_take_over,
+            "where standbys are to be ready, only ready ones are able"
+        );
         assert!(!read(ours(), false, true, true).can_take_over, "it has not read its Lease");
         assert!(
             !read(ours(), true, false, true).can_take_over && !read(ours(), true, true, false).can_take_over,
@@ -547,7 +617,10 @@ mod tests {
     fn which_container_is_gated_is_said_by_the_pod_and_by_nothing_else() {
         let read = |containers: Vec<Value>| {
             let status = |name, state| json!({"name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
-            let statuses = [status("side", json!({"terminated": {"exitCode": 3}})), status("main", json!({"running": {}}))];
+            let statuses = [
+                status("side", json!({"terminated": {"exitCode": 3}})),
+                status("main", json!({"running": {}})),
+            ];
             let pod = json!({
                 "metadata": {"name": "web-12", "uid": "u"}, "spec": {"containers": containers, "restartPolicy": "Never"},
                 "status": {"phase": "Running", "containerStatuses": statuses},
@@ -555,7 +628,11 @@ mod tests {
             Candidate::read(&serde_json::from_value(pod).expect("a pod"))
         };
         let curious = json!({"name": "side", "volumeMounts": [{"name": pod::CREDENTIALS_VOLUME, "mountPath": "/elsewhere"}]});
-        for containers in [vec![json!({"name": "side"}), main()], vec![main(), json!({"name": "side"})], vec![curious, main()]] {
+        for containers in [
+            vec![json!({"name": "side"}), main()],
+            vec![main(), json!({"name": "side"})],
+            vec![curious, main()],
+        ] {
             let candidate = read(containers);
             assert!(candidate.is_alive() && !candidate.has_running_sidecars, "its attempt goes on");
         }
@@ -563,13 +640,24 @@ mod tests {
 
     #[test]
     fn an_agent_that_cannot_read_its_lease_is_a_fault_and_no_attempt() {
-        let candidate = candidate("Never", ended(exit_codes::LEASE_UNREADABLE, "singletonjob-agent: reading lease a/b at c: refused"));
+        let candidate = candidate(
+            "Never",
+            ended(exit_codes::LEASE_UNREADABLE, "singletonjob-agent: reading lease a/b at c: refused"),
+        );
         assert!(candidate.end().is_some_and(End::is_fault));
-        let agent_error = |failed_self_test, message: &str| Some(AgentError { failed_self_test, message: message.into() });
+        let agent_error =
+            |failed_self_test, message: &str| Some(AgentError { failed_self_test, message: message.into() });
         assert_eq!(candidate.agent_error, agent_error(false, "reading lease a/b at c: refused"));
-        let unable = self::candidate("Never", ended(exit_codes::SELF_TEST_FAILED, "singletonjob-agent: the agent has pid 7, not 1"));
+        let unable = self::candidate(
+            "Never",
+            ended(exit_codes::SELF_TEST_FAILED, "singletonjob-agent: the agent has pid 7, not 1"),
+        );
         assert_eq!(unable.agent_error, agent_error(true, "the agent has pid 7, not 1"));
-        assert!(!self::candidate("Never", ended(exit_codes::LEASE_UNREADABLE, "the workload's own 122")).end().is_some_and(End::is_fault));
+        assert!(
+            !self::candidate("Never", ended(exit_codes::LEASE_UNREADABLE, "the workload's own 122"))
+                .end()
+                .is_some_and(End::is_fault)
+        );
     }
 
     #[test]
@@ -586,16 +674,40 @@ mod tests {
         };
         let (none, long) = (|| json!(null), "Pod was active on the node longer than the specified deadline");
         let full = "Usage of EmptyDir volume \"scratch\" exceeds the limit \"1Mi\". ";
-        assert_eq!(fault("DeadlineExceeded", long, json!(20), "False", none()).as_deref(), Some("DeadlineExceeded"));
+        assert_eq!(
+            fault("DeadlineExceeded", long, json!(20), "False", none()).as_deref(),
+            Some("DeadlineExceeded")
+        );
         assert_eq!(fault("Evicted", full, none(), "False", none()).as_deref(), Some("Evicted"));
         for (what, fault) in [
-            ("the controller's deadline", fault("DeadlineExceeded", long, json!(PAST_DEADLINE), "False", none())),
-            ("for others' sake", fault("Evicted", "The node was low on resource: memory.", none(), "True", none())),
+            (
+                "the controller's deadline",
+                fault("DeadlineExceeded", long, json!(PAST_DEADLINE), "False", none()),
+            ),
+            (
+                "for others' sake",
+                fault("Evicted", "The node was low on resource: memory.", none(), "True", none()),
+            ),
             ("deleted", fault("DeadlineExceeded", long, json!(20), "False", json!("2026-01-01T00:00:00Z"))),
             ("its workload's own end", fault("", "", none(), "False", none())),
-            ("not taken", fault("OutOfcpu", "Pod was rejected: Node didn't have enough resource: cpu", none(), "False", none())),
-            ("not taken, as earlier kubelets say it", fault("UnexpectedAdmissionError", "Allocate failed", none(), "False", none())),
-            ("not taken back", fault("NodeAffinity", "Predicate NodeAffinity failed", none(), "False", none())),
+            (
+                "not taken",
+                fault(
+                    "OutOfcpu",
+                    "Pod was rejected: Node didn't have enough resource: cpu",
+                    none(),
+                    "False",
+                    none(),
+                ),
+            ),
+            (
+                "not taken, as earlier kubelets say it",
+                fault("UnexpectedAdmissionError", "Allocate failed", none(), "False", none()),
+            ),
+            (
+                "not taken back",
+                fault("NodeAffinity", "Predicate NodeAffinity failed", none(), "False", none()),
+            ),
         ] {
             assert_eq!(fault, None, "{what}");
         }
@@ -608,7 +720,10 @@ mod tests {
             "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}},
         }]});
         let start_failure = candidate("Never", waiting).start_failure.expect("one");
-        assert_eq!((&*start_failure.reason, &*start_failure.message), ("ErrImagePull", "container main: no such image"));
+        assert_eq!(
+            (&*start_failure.reason, &*start_failure.message),
+            ("ErrImagePull", "container main: no such image")
+        );
         let unschedulable = json!({"conditions": [
             {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes are available"},
         ]});

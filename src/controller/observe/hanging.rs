@@ -1,4 +1,5 @@
-//! Why a pod hangs on its node: what its newest warning says. Asked of the API server, and only where no status of a container says it.
+//! Why a pod hangs on its node: what its newest warning says. Asked of the API server, and only where no
+//! status of a container says it.
 
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ const NOT_STARTED: &str = "NotStarted";
 /// Lists of a pod's spec whose entries an event may be about.
 const CONTAINERS: [&str; 3] = ["spec.containers", "spec.initContainers", "spec.ephemeralContainers"];
 
-/// How long `candidate` may still take to start on its node before it hangs. `None` if it is not starting, or its status says what hinders it.
+/// How long `candidate` may still take to start on its node before it hangs. `None` if it is not starting, or
+/// its status says what hinders it.
 pub fn left(candidate: &Candidate, now: Timestamp) -> Option<Duration> {
     if !candidate.is_alive() || candidate.start_failure.is_some() {
         return None;
@@ -30,13 +32,22 @@ pub fn left(candidate: &Candidate, now: Timestamp) -> Option<Duration> {
     Some(HANGS_AFTER.saturating_sub(Duration::try_from(now.duration_since(since)).unwrap_or_default()))
 }
 
-/// `observed` with what hinders the youngest candidate that hangs. Where the API server does not tell, status says that.
-pub async fn explain(client: &Client, job: &SingletonJob, mut observed: Observed, now: Timestamp) -> Observed {
+/// `observed` with what hinders the youngest candidate that hangs. Where the API server does not tell, status
+/// says that.
+pub async fn explain(
+    client: &Client,
+    job: &SingletonJob,
+    mut observed: Observed,
+    now: Timestamp,
+) -> Observed {
     let hangs = |candidate: &&mut Candidate| left(candidate, now) == Some(Duration::ZERO);
     if let Some(hanging) = observed.candidates.iter_mut().filter(hangs).last() {
         hanging.start_failure = match warnings(client, job, hanging).await {
             Some(warnings) => newest(warnings, hanging.starting_since),
-            None => Some(StartFailure { reason: NOT_STARTED.to_owned(), message: "the API server does not say why".to_owned() }),
+            None => Some(StartFailure {
+                reason: NOT_STARTED.to_owned(),
+                message: "the API server does not say why".to_owned(),
+            }),
         };
     }
     observed
@@ -64,14 +75,16 @@ fn newest(warnings: Vec<Event>, since: Option<Timestamp>) -> Option<StartFailure
     Some(StartFailure { reason: newest.reason.unwrap_or_default(), message })
 }
 
-/// The container that `event` is about: its `fieldPath` reads `spec.containers{web}`. `None` if it is about the whole pod.
+/// The container that `event` is about: its `fieldPath` reads `spec.containers{web}`. `None` if it is about
+/// the whole pod.
 fn container(event: &Event) -> Option<&str> {
     let (list, name) = event.involved_object.field_path.as_deref()?.strip_suffix('}')?.split_once('{')?;
     CONTAINERS.contains(&list).then_some(name)
 }
 
 fn last_seen(event: &Event) -> Option<Timestamp> {
-    let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref()).map(|time| time.0);
+    let series =
+        event.series.as_ref().and_then(|series| series.last_observed_time.as_ref()).map(|time| time.0);
     let last = event.last_timestamp.as_ref().map(|time| time.0);
     series.max(last).max(event.event_time.as_ref().map(|time| time.0))
 }
@@ -102,7 +115,8 @@ mod tests {
             ),
             event("Failed", "early", json!({"eventTime": precise(4)})),
         ];
-        let reasons = |events: &[Event]| newest(events.to_vec(), None).map(|start_failure| start_failure.reason);
+        let reasons =
+            |events: &[Event]| newest(events.to_vec(), None).map(|start_failure| start_failure.reason);
         assert_eq!(reasons(&events).as_deref(), Some("FailedCreatePodSandBox"));
         assert_eq!(reasons(&events[2..]).as_deref(), Some("Failed"));
         assert_eq!(reasons(&[]), None);
@@ -111,7 +125,11 @@ mod tests {
     #[test]
     fn a_warning_about_one_container_names_it() {
         let about = |path: Value| {
-            let event = event("Failed", "Error: secret \"key\" not found", json!({"involvedObject": {"fieldPath": path}}));
+            let event = event(
+                "Failed",
+                "Error: secret \"key\" not found",
+                json!({"involvedObject": {"fieldPath": path}}),
+            );
             newest(vec![event], None).expect("a warning").message
         };
         let said = "Error: secret \"key\" not found";
@@ -124,7 +142,13 @@ mod tests {
 
     #[test]
     fn a_warning_of_the_time_before_the_pod_was_on_its_node_explains_nothing() {
-        let events = || vec![event("FailedScheduling", "0/2 nodes are available", json!({"lastTimestamp": "2026-01-01T00:00:09Z"}))];
+        let events = || {
+            vec![event(
+                "FailedScheduling",
+                "0/2 nodes are available",
+                json!({"lastTimestamp": "2026-01-01T00:00:09Z"}),
+            )]
+        };
         let since = |second: &str| format!("2026-01-01T00:00:{second}Z").parse().ok();
         assert_eq!(newest(events(), since("10")), None);
         assert!(newest(events(), since("09")).is_some());

@@ -72,9 +72,13 @@ pub async fn look(
 ) -> Result<HolderPodState, Failure> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &job.namespace().unwrap_or_default());
     let name = job.name_any();
-    let (true, Some(uid)) = (holder.is_of(&name), holder.pod_uid()) else { return somebody_before(&pods, &name, made).await };
+    let (true, Some(uid)) = (holder.is_of(&name), holder.pod_uid()) else {
+        return somebody_before(&pods, &name, made).await;
+    };
     let pod = with_deadline("reading Pod", holder.pod(), pods.get_opt(holder.pod())).await?;
-    let Some(pod) = pod.filter(|pod| pod.uid().as_deref() == Some(uid)) else { return Ok(HolderPodState::Gone) };
+    let Some(pod) = pod.filter(|pod| pod.uid().as_deref() == Some(uid)) else {
+        return Ok(HolderPodState::Gone);
+    };
     if has_ended(&pod, began(record)) {
         return Ok(HolderPodState::Ended);
     }
@@ -85,11 +89,17 @@ pub async fn look(
     }
 }
 
-/// Where it is not known who held the Lease before it was made again, every pod is suspect that is older than it.
-async fn somebody_before(pods: &Api<Pod>, job: &str, made: Option<Timestamp>) -> Result<HolderPodState, Failure> {
+/// Where it is not known who held the Lease before it was made again, every pod is suspect that is older than
+/// it.
+async fn somebody_before(
+    pods: &Api<Pod>,
+    job: &str,
+    made: Option<Timestamp>,
+) -> Result<HolderPodState, Failure> {
     let selector = ListParams::default().labels(&format!("{}={job}", labels::JOB));
     let pods = with_deadline("listing pods of", job, pods.list(&selector)).await?.items;
-    let older = |pod: &&Pod| made.is_none_or(|made| pod.creation_timestamp().is_none_or(|time| time.0 < made));
+    let older =
+        |pod: &&Pod| made.is_none_or(|made| pod.creation_timestamp().is_none_or(|time| time.0 < made));
     let suspect = pods.iter().filter(older).find(|pod| !has_ended(pod, None));
     Ok(suspect.map_or(HolderPodState::Gone, |pod| HolderPodState::Unproven {
         pod: pod.name_any(),
@@ -111,14 +121,15 @@ async fn is_out_of_service(client: &Client, node: &str) -> Result<bool, Failure>
     Ok(taints.iter().any(|taint| taint.key == OUT_OF_SERVICE))
 }
 
-/// When the holder's agent began, by its node's time of day; an earlier version says only when it renewed last.
+/// When the holder's agent began, by its node's time of day; an earlier version says only when it renewed
+/// last.
 fn began(record: &Record) -> Option<Timestamp> {
     let said = record.notes.health.as_ref().and_then(|health| health.agent_started);
     said.or(record.renew_time)
 }
 
-/// Whether the kubelet has reported the end of the container whose agent began at `began`. A container that runs in its place was started
-/// later, by the same node's time of day.
+/// Whether the kubelet has reported the end of the container whose agent began at `began`. A container that
+/// runs in its place was started later, by the same node's time of day.
 fn has_ended(pod: &Pod, began: Option<Timestamp>) -> bool {
     let status = pod.status.clone().unwrap_or_default();
     if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
@@ -133,7 +144,9 @@ fn container_ended(container: &ContainerStatus, began: Option<Timestamp>) -> boo
     let Some(state) = &container.state else { return false };
     let before = container.last_state.as_ref().is_some_and(|state| state.terminated.is_some());
     match &state.running {
-        Some(running) => before && running.started_at.as_ref().zip(began).is_some_and(|(next, began)| next.0 > began),
+        Some(running) => {
+            before && running.started_at.as_ref().zip(began).is_some_and(|(next, began)| next.0 > began)
+        }
         None => state.terminated.is_some() || before,
     }
 }
@@ -179,7 +192,11 @@ mod tests {
             ("Succeeded", json!({}), json!({}), true),
         ];
         for (phase, state, last, expected) in table {
-            assert_eq!(has_ended(&candidate(phase, state.clone(), last.clone()), began), expected, "{phase} {state} {last}");
+            assert_eq!(
+                has_ended(&candidate(phase, state.clone(), last.clone()), began),
+                expected,
+                "{phase} {state} {last}"
+            );
         }
         let unknown = candidate("Running", running("2026-01-01T14:00:06Z"), ended());
         assert!(!has_ended(&unknown, None), "it is not known when it began");
@@ -198,7 +215,13 @@ mod tests {
         let next = json!({"running": {"startedAt": "2026-01-01T14:00:06Z"}});
         let restarted = candidate("Running", next, json!({"terminated": {"exitCode": 137}}));
         assert!(has_ended(&restarted, began(&lease(json!({"agentStarted": "2026-01-01T14:00:05.5Z"})))));
-        assert!(!has_ended(&restarted, began(&lease(json!({"agentStarted": "2026-01-01T14:00:06.2Z"})))), "it is this very container");
-        assert!(!has_ended(&restarted, began(&lease(json!({})))), "an earlier version says when it renewed, and nothing else");
+        assert!(
+            !has_ended(&restarted, began(&lease(json!({"agentStarted": "2026-01-01T14:00:06.2Z"})))),
+            "it is this very container"
+        );
+        assert!(
+            !has_ended(&restarted, began(&lease(json!({})))),
+            "an earlier version says when it renewed, and nothing else"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Since when each Lease looks as it does, on this machine's clock.
 //!
-//! No timestamp of another machine can tell whether a holder has fallen silent; how long this controller has seen nothing new can. The same
-//! place tells news from renewals: a renewal wakes no reconciliation.
+//! No timestamp of another machine can tell whether a holder has fallen silent; how long this controller has
+//! seen nothing new can. The same place tells news from renewals: a renewal wakes no reconciliation.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -22,13 +22,15 @@ use crate::lease::record::Record;
 pub struct Observation {
     /// For how long its holder has not been heard of.
     pub unchanged: Duration,
-    /// Whether this controller has itself seen a sign of life of it: only then is what is not unchanged known to be new.
+    /// Whether this controller has itself seen a sign of life of it: only then is what is not unchanged known
+    /// to be new.
     pub seen_alive: bool,
     /// The holder's fencing token, where its acquisition was seen.
     pub token: Option<Version>,
     /// Who held it before the holder of now.
     pub before: Option<Former>,
-    /// From the last sign of life of the holder before to the acquisition, on this machine's clock. `None` unless this controller saw both.
+    /// From the last sign of life of the holder before to the acquisition, on this machine's clock. `None`
+    /// unless this controller saw both.
     pub gap: Option<Duration>,
 }
 
@@ -82,11 +84,19 @@ impl LeaseObservations {
         self.lock().remove(&key(lease));
     }
 
-    /// How long `record` has been as it is, to this controller's knowledge, and what is known beyond it. A record that was read directly may
-    /// be newer than what the watch has told.
+    /// How long `record` has been as it is, to this controller's knowledge, and what is known beyond it. A
+    /// record that was read directly may be newer than what the watch has told.
     pub fn look(&self, namespace: &str, name: &str, record: &Record, now: Moment) -> Observation {
-        let fresh = Observation { unchanged: Duration::ZERO, seen_alive: false, token: token(record, None), before: None, gap: None };
-        let Some(known) = self.of(namespace, name).filter(|known| known.uid == record.uid) else { return fresh };
+        let fresh = Observation {
+            unchanged: Duration::ZERO,
+            seen_alive: false,
+            token: token(record, None),
+            before: None,
+            gap: None,
+        };
+        let Some(known) = self.of(namespace, name).filter(|known| known.uid == record.uid) else {
+            return fresh;
+        };
         if known.holder != record.holder {
             let left = known.former();
             let gap = known.gap(record, now);
@@ -123,7 +133,18 @@ fn next(known: Option<&Sighting>, record: Record, digest: u64, now: Moment) -> S
     let Some(known) = known else {
         let (token, stopping) = (token(&record, None), stopping(&record));
         let Record { uid, holder, renew_time, .. } = record;
-        return Sighting { since: now, seen_alive: false, token, before: None, stopping, gap: None, uid, holder, renew_time, digest };
+        return Sighting {
+            since: now,
+            seen_alive: false,
+            token,
+            before: None,
+            stopping,
+            gap: None,
+            uid,
+            holder,
+            renew_time,
+            digest,
+        };
     };
     let same_holder = known.holder == record.holder;
     let same = same_holder && known.renew_time == record.renew_time;
@@ -163,8 +184,9 @@ fn stopping(record: &Record) -> Option<Reason> {
     record.notes.health.as_ref().and_then(|health| health.stopping)
 }
 
-/// The holder's token: as it says with its first renewal; before that, as was `known`, or else the version of the acquiring PUT, whose
-/// renewTime is its acquireTime. A directive that the controller writes in between changes the version and not the token.
+/// The holder's token: as it says with its first renewal; before that, as was `known`, or else the version of
+/// the acquiring PUT, whose renewTime is its acquireTime. A directive that the controller writes in between
+/// changes the version and not the token.
 fn token(record: &Record, known: Option<Version>) -> Option<Version> {
     record.holder.as_ref()?;
     let said = record.notes.health.as_ref().and_then(|health| health.token);
@@ -226,7 +248,9 @@ mod tests {
     #[test]
     fn what_is_seen_for_the_first_time_is_no_sign_of_life_and_what_follows_on_it_is() {
         let lease_observations = LeaseObservations::default();
-        let look = |lease: &Lease| lease_observations.look("shop", "web", &Record::read(lease).expect("a record"), at(9)).seen_alive;
+        let look = |lease: &Lease| {
+            lease_observations.look("shop", "web", &Record::read(lease).expect("a record"), at(9)).seen_alive
+        };
         let (first, renewed, next) = (lease(10, "a_u_1", 1), lease(11, "a_u_1", 4), lease(12, "b_u_1", 5));
         assert!(!look(&first), "no watch has told of it");
         lease_observations.saw(&first, at(5));
@@ -257,7 +281,9 @@ mod tests {
     #[test]
     fn the_gap_between_two_holders_is_measured_on_one_clock_by_a_controller_that_saw_both() {
         let lease_observations = LeaseObservations::default();
-        let gap = |lease: &Lease, now| lease_observations.look("shop", "web", &Record::read(lease).expect("a record"), at(now)).gap;
+        let gap = |lease: &Lease, now| {
+            lease_observations.look("shop", "web", &Record::read(lease).expect("a record"), at(now)).gap
+        };
         lease_observations.saw(&lease(10, "a_u_1", 2), at(5));
         let (unseen, released, next) = (lease(11, "b_u_1", 1), lease(12, "", 30), lease(13, "c_u_1", 2));
         assert_eq!(gap(&unseen, 9), None, "since when the first was silent is not known");

@@ -15,33 +15,55 @@ const SHARED: [&str; 2] = ["ReadWriteMany", "ReadOnlyMany"];
 
 /// The node that all candidates which take part are on, where there are several.
 pub fn crowded<'a>(candidates: impl Iterator<Item = &'a Candidate>) -> Option<&'a str> {
-    let nodes: Vec<_> = candidates.filter(|candidate| candidate.is_alive()).map(|candidate| candidate.node.as_deref()).collect();
+    let nodes: Vec<_> = candidates
+        .filter(|candidate| candidate.is_alive())
+        .map(|candidate| candidate.node.as_deref())
+        .collect();
     let first = nodes.first().copied().flatten()?;
     (nodes.len() > 1 && nodes.iter().all(|node| *node == Some(first))).then_some(first)
 }
 
-/// Since when the oldest node has been ready that would take a candidate beside `crowded`. `None` if there is none.
-pub fn since<'a>(job: &SingletonJob, crowded: &str, nodes: impl Iterator<Item = &'a Node>) -> Option<Timestamp> {
+/// Since when the oldest node has been ready that would take a candidate beside `crowded`. `None` if there is
+/// none.
+pub fn since<'a>(
+    job: &SingletonJob,
+    crowded: &str,
+    nodes: impl Iterator<Item = &'a Node>,
+) -> Option<Timestamp> {
     let pod = job.spec.template.spec.as_ref()?;
     let others = nodes.filter(|node| node.name_any() != crowded && is_open(node) && is_selected(pod, node));
     others.filter_map(ready_since).min()
 }
 
-/// Whether the template itself says where its pods are, or their volumes do. Claims that were not asked after are those of one node.
+/// Whether the template itself says where its pods are, or their volumes do. Claims that were not asked after
+/// are those of one node.
 pub fn is_pinned(job: &SingletonJob, known: &VolumeClaims) -> bool {
     let Some(pod) = &job.spec.template.spec else { return true };
     let has_own_rules = pod.topology_spread_constraints.as_ref().is_some_and(|rules| !rules.is_empty())
-        || pod.affinity.as_ref().is_some_and(|affinity| affinity.pod_affinity.is_some() || affinity.pod_anti_affinity.is_some());
-    let names_node = pod.node_name.is_some() || pod.node_selector.as_ref().is_some_and(|labels| labels.contains_key(HOSTNAME));
-    let of_one_node = |claim: &str| known.get(claim).is_none_or(|modes| !modes.iter().any(|mode| SHARED.contains(&mode.as_str())));
-    has_own_rules || names_node || requires_hostname(pod) || volume_claims::of(job).any(|(_, claim)| of_one_node(&claim.claim_name))
+        || pod
+            .affinity
+            .as_ref()
+            .is_some_and(|affinity| affinity.pod_affinity.is_some() || affinity.pod_anti_affinity.is_some());
+    let names_node = pod.node_name.is_some()
+        || pod.node_selector.as_ref().is_some_and(|labels| labels.contains_key(HOSTNAME));
+    let of_one_node = |claim: &str| {
+        known.get(claim).is_none_or(|modes| !modes.iter().any(|mode| SHARED.contains(&mode.as_str())))
+    };
+    has_own_rules
+        || names_node
+        || requires_hostname(pod)
+        || volume_claims::of(job).any(|(_, claim)| of_one_node(&claim.claim_name))
 }
 
 fn requires_hostname(pod: &PodSpec) -> bool {
     let required = pod.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
-    let required = required.and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
+    let required =
+        required.and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
     let mut terms = required.into_iter().flat_map(|required| &required.node_selector_terms);
-    terms.any(|term| term.match_fields.is_some() || term.match_expressions.iter().flatten().any(|asked| asked.key == HOSTNAME))
+    terms.any(|term| {
+        term.match_fields.is_some()
+            || term.match_expressions.iter().flatten().any(|asked| asked.key == HOSTNAME)
+    })
 }
 
 /// Schedulable, and free of taints: whether the pod tolerates one is for the scheduler to say.
@@ -56,7 +78,8 @@ fn is_selected(pod: &PodSpec, node: &Node) -> bool {
 
 fn ready_since(node: &Node) -> Option<Timestamp> {
     let conditions = node.status.as_ref()?.conditions.as_ref()?;
-    let ready = conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
+    let ready =
+        conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
     ready.last_transition_time.as_ref().map(|time| time.0)
 }
 
@@ -77,7 +100,8 @@ mod tests {
     }
 
     fn node(name: &str, spec: Value, ready: &str) -> Node {
-        let condition = json!({"type": "Ready", "status": ready, "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let condition =
+            json!({"type": "Ready", "status": ready, "lastTransitionTime": "2026-01-01T00:00:00Z"});
         serde_json::from_value(json!({
             "metadata": {"name": name, "labels": {"disk": "ssd"}}, "spec": spec, "status": {"conditions": [condition]},
         }))
@@ -86,14 +110,20 @@ mod tests {
 
     #[test]
     fn another_node_has_room_that_is_ready_schedulable_untainted_and_selected() {
-        let has_room = |pod: Value, spec: Value, ready: &str| since(&job(pod), "a", [node("b", spec, ready)].iter()).is_some();
+        let has_room = |pod: Value, spec: Value, ready: &str| {
+            since(&job(pod), "a", [node("b", spec, ready)].iter()).is_some()
+        };
         assert!(has_room(json!({}), json!({}), "True"));
         assert!(has_room(json!({"nodeSelector": {"disk": "ssd"}}), json!({}), "True"));
         assert!(!has_room(json!({"nodeSelector": {"disk": "hdd"}}), json!({}), "True"));
         assert!(!has_room(json!({}), json!({}), "Unknown"));
         assert!(!has_room(json!({}), json!({"unschedulable": true}), "True"));
         assert!(!has_room(json!({}), json!({"taints": [{"key": "gpu", "effect": "NoSchedule"}]}), "True"));
-        assert_eq!(since(&job(json!({})), "b", [node("b", json!({}), "True")].iter()), None, "it is the crowded one");
+        assert_eq!(
+            since(&job(json!({})), "b", [node("b", json!({}), "True")].iter()),
+            None,
+            "it is the crowded one"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! How the PersistentVolumeClaims may be mounted that all candidates of a job share: asked of the API server, and only where there are some.
+//! How the PersistentVolumeClaims may be mounted that all candidates of a job share: asked of the API server,
+//! and only where there are some.
 
 use std::collections::BTreeMap;
 
@@ -20,11 +21,16 @@ pub fn of(job: &SingletonJob) -> impl Iterator<Item = (&str, &PersistentVolumeCl
 /// Asks after all claims of `job`; a single candidate shares none. `None` if the API server does not tell.
 pub async fn look(client: &Client, job: &SingletonJob) -> Option<VolumeClaims> {
     let claims = ask(client, job).await;
-    claims.inspect_err(|failure| tracing::warn!(%failure, "how a volume may be mounted is not known; trying again")).ok()
+    claims
+        .inspect_err(
+            |failure| tracing::warn!(%failure, "how a volume may be mounted is not known; trying again"),
+        )
+        .ok()
 }
 
 async fn ask(client: &Client, job: &SingletonJob) -> Result<VolumeClaims, Failure> {
-    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &job.namespace().unwrap_or_default());
+    let api: Api<PersistentVolumeClaim> =
+        Api::namespaced(client.clone(), &job.namespace().unwrap_or_default());
     let mut claims = VolumeClaims::new();
     if job.spec.replicas < 2 {
         return Ok(claims);
@@ -38,7 +44,11 @@ async fn ask(client: &Client, job: &SingletonJob) -> Result<VolumeClaims, Failur
             }
             result => result?,
         };
-        claims.extend(found.and_then(|claim| claim.spec).map(|spec| (name.clone(), spec.access_modes.unwrap_or_default())));
+        claims.extend(
+            found
+                .and_then(|claim| claim.spec)
+                .map(|spec| (name.clone(), spec.access_modes.unwrap_or_default())),
+        );
     }
     Ok(claims)
 }

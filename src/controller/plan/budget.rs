@@ -5,9 +5,10 @@ use super::super::observe::candidate::Candidate;
 use super::{candidates, runs};
 use crate::api::{SingletonJob, StandbyReadiness};
 
-/// How many of the job's ready pods a drain has to leave; none where the job should have no PodDisruptionBudget. A single candidate has no pod
-/// to hand over to, and a budget would keep its node from ever being drained; of two budgets for one pod, the API server obeys neither and
-/// refuses the eviction: the user's goes first.
+/// How many of the job's ready pods a drain has to leave; none where the job should have no
+/// PodDisruptionBudget. A single candidate has no pod to hand over to, and a budget would keep its node from
+/// ever being drained; of two budgets for one pod, the API server obeys neither and refuses the eviction: the
+/// user's goes first.
 pub fn min_available(job: &SingletonJob, observed: &Observed) -> Option<i32> {
     // Between the runs of a schedule it costs nothing to have one, and two writes a run not to.
     let goes_on = !job.spec.is_stopped() && (job.spec.schedule.is_some() || !runs::is_over(job, observed));
@@ -22,7 +23,9 @@ pub fn min_available(job: &SingletonJob, observed: &Observed) -> Option<i32> {
 /// Whether a candidate could take over that is not drained with the holder.
 fn is_followed(observed: &Observed) -> bool {
     let holder = observed.holder_pod().and_then(|holder| holder.node.as_ref());
-    let is_elsewhere = |standby: &Candidate| standby.can_take_over && standby.node.is_some() && standby.node.as_ref() != holder;
+    let is_elsewhere = |standby: &Candidate| {
+        standby.can_take_over && standby.node.is_some() && standby.node.as_ref() != holder
+    };
     holder.is_some() && candidates::alive(observed).any(is_elsewhere)
 }
 
@@ -52,7 +55,9 @@ mod tests {
             ("no standby", Some(1), vec![holder()], 1),
             ("no holder", None, vec![standby(1, "a"), standby(2, "b")], 1),
         ];
-        let service = |readiness: &str| job(json!({"completionPolicy": "Never", "standbyReadiness": readiness}), settled());
+        let service = |readiness: &str| {
+            job(json!({"completionPolicy": "Never", "standbyReadiness": readiness}), settled())
+        };
         for (case, holds, candidates, expected) in table {
             let observed = there(holds, candidates);
             assert_eq!(min_available(&service("NotReady"), &observed), Some(expected), "{case}");

@@ -11,7 +11,8 @@ use crate::api::SingletonJob;
 use crate::contract::labels;
 use crate::lease::notes::Reason;
 
-/// Pods that ended before they could be an attempt. More than one, for they are also the memory of the back-off.
+/// Pods that ended before they could be an attempt. More than one, for they are also the memory of the
+/// back-off.
 pub const MOST_FAULTS: usize = 7;
 const FIRST_PACE: Duration = Duration::from_secs(10);
 const LONGEST_PACE: Duration = Duration::from_secs(360);
@@ -32,13 +33,29 @@ pub struct NewPods {
     pub count: usize,
 }
 
-/// How long no candidate is made, because the last ones of this template ended before they could be an attempt: doubling, from 10 s to 6 min, as
-/// batch/v1 has it.
+/// How long no candidate is made, because the last ones of this template ended before they could be an
+/// attempt: doubling, from 10 s to 6 min, as batch/v1 has it.
 pub fn pace(observed: &Observed, now: Timestamp) -> Duration {
-    let is_of_now = |candidate: &&Candidate| candidate.template_hash.as_ref().is_none_or(|hash| *hash == observed.template_hash);
-    let ended = || observed.candidates.iter().filter(is_of_now).filter_map(|candidate| Some((candidate, candidate.end()?)));
-    let newest_attempt = ended().filter(|(candidate, _)| !candidate.was_in_vain()).map(|(candidate, _)| candidate.number).max();
-    let able = observed.candidates.iter().filter(|candidate| candidate.can_take_over).map(|candidate| candidate.number).max();
+    let is_of_now = |candidate: &&Candidate| {
+        candidate.template_hash.as_ref().is_none_or(|hash| *hash == observed.template_hash)
+    };
+    let ended = || {
+        observed
+            .candidates
+            .iter()
+            .filter(is_of_now)
+            .filter_map(|candidate| Some((candidate, candidate.end()?)))
+    };
+    let newest_attempt = ended()
+        .filter(|(candidate, _)| !candidate.was_in_vain())
+        .map(|(candidate, _)| candidate.number)
+        .max();
+    let able = observed
+        .candidates
+        .iter()
+        .filter(|candidate| candidate.can_take_over)
+        .map(|candidate| candidate.number)
+        .max();
     let in_vain = || ended().filter(|(candidate, _)| candidate.was_in_vain());
     let newest = in_vain().filter(|(candidate, _)| Some(candidate.number) > newest_attempt.max(able)).count();
     let Some(exponent) = newest.min(MOST_FAULTS).checked_sub(1) else { return Duration::ZERO };
@@ -46,19 +63,23 @@ pub fn pace(observed: &Observed, now: Timestamp) -> Duration {
     in_vain().filter_map(|(_, end)| end.at).max().map_or(Duration::ZERO, |last| left(last, wait, now))
 }
 
-/// The run is over: standbys go. Pods that made an attempt are kept for their logs, although the kubelet may not have said yet that they ended,
-/// and others of their containers may still run.
+/// The run is over: standbys go. Pods that made an attempt are kept for their logs, although the kubelet may
+/// not have said yet that they ended, and others of their containers may still run.
 pub fn left_over(observed: &Observed) -> Vec<PodRef> {
     alive(observed).filter(|candidate| !candidate.has_held).map(Candidate::pod_ref).collect()
 }
 
-/// Between two runs: those that were made for an earlier one, whose environment is of that time. Pods that made an attempt are kept.
+/// Between two runs: those that were made for an earlier one, whose environment is of that time. Pods that
+/// made an attempt are kept.
 pub fn stale(observed: &Observed, next: u32) -> Vec<PodRef> {
-    alive(observed).filter(|candidate| candidate.made_for != Some(next) && !candidate.has_held).map(Candidate::pod_ref).collect()
+    alive(observed)
+        .filter(|candidate| candidate.made_for != Some(next) && !candidate.has_held)
+        .map(Candidate::pod_ref)
+        .collect()
 }
 
-/// Nothing should run: standbys go at once, the holder when it has released, or can no longer be running. Of a one-shot, pods of attempts before
-/// that stay for their logs.
+/// Nothing should run: standbys go at once, the holder when it has released, or can no longer be running. Of
+/// a one-shot, pods of attempts before that stay for their logs.
 pub fn stopped(job: &SingletonJob, observed: &Observed) -> Vec<PodRef> {
     let holder = observed.holder_uid();
     let last = last_holder(observed);
@@ -76,8 +97,8 @@ fn last_holder(observed: &Observed) -> Option<&str> {
     record.holder.as_ref().or(stopped.map(|released| &released.by))?.pod_uid()
 }
 
-/// Whether it will never hold the Lease again: the container of a one-shot makes one attempt and is not restarted. The kubelet may take a moment
-/// to say that it ended, and only then its log is safe.
+/// Whether it will never hold the Lease again: the container of a one-shot makes one attempt and is not
+/// restarted. The kubelet may take a moment to say that it ended, and only then its log is safe.
 pub fn has_made_its_attempt(job: &SingletonJob, candidate: &Candidate) -> bool {
     candidate.has_held && !job.spec.is_service()
 }
@@ -93,7 +114,11 @@ pub fn service_accounts(job: &SingletonJob, observed: &Observed) -> Vec<String> 
     let own = pod.and_then(|pod| pod.service_account_name.clone()).filter(|name| !name.is_empty());
     let mut accounts = vec![own.unwrap_or_else(|| "default".to_owned())];
     accounts.extend(
-        observed.candidates.iter().filter(|candidate| candidate.end().is_none()).map(|candidate| candidate.service_account.clone()),
+        observed
+            .candidates
+            .iter()
+            .filter(|candidate| candidate.end().is_none())
+            .map(|candidate| candidate.service_account.clone()),
     );
     accounts.sort();
     accounts.dedup();
@@ -111,8 +136,15 @@ pub struct RoleLabel {
 
 /// Pods whose role label does not say who holds the Lease.
 pub fn labels(observed: &Observed) -> Vec<RoleLabel> {
-    let holder = observed.lease.as_ref().and_then(|lease| lease.record.holder.as_ref()).and_then(|holder| holder.pod_uid());
-    let role = |candidate: &Candidate| if Some(candidate.uid.as_str()) == holder { labels::ROLE_ACTIVE } else { labels::ROLE_STANDBY };
-    let wrong = observed.candidates.iter().filter(|candidate| candidate.role.as_deref() != Some(role(candidate)));
+    let holder = observed
+        .lease
+        .as_ref()
+        .and_then(|lease| lease.record.holder.as_ref())
+        .and_then(|holder| holder.pod_uid());
+    let role = |candidate: &Candidate| {
+        if Some(candidate.uid.as_str()) == holder { labels::ROLE_ACTIVE } else { labels::ROLE_STANDBY }
+    };
+    let wrong =
+        observed.candidates.iter().filter(|candidate| candidate.role.as_deref() != Some(role(candidate)));
     wrong.map(|candidate| RoleLabel { pod: candidate.pod_ref(), role: role(candidate) }).collect()
 }

@@ -1,7 +1,8 @@
 //! Whether a silent holder is known to be gone, where the policy asks for that.
 //!
-//! The controller gives its word as a directive in the Lease, and nothing else. Candidates heed it where their policy asks for it, and in any case
-//! wait until the lease has passed on their own clocks: a pod can be gone from the API while its processes are not.
+//! The controller gives its word as a directive in the Lease, and nothing else. Candidates heed it where
+//! their policy asks for it, and in any case wait until the lease has passed on their own clocks: a pod can
+//! be gone from the API while its processes are not.
 
 use std::time::Duration;
 
@@ -59,11 +60,14 @@ pub fn cleared(job: &SingletonJob, observed: &Observed) -> Option<Cleared> {
     let seen = silent(job, observed)?;
     let known = match unreachable_holder(job) {
         UnreachableHolder::AfterLeaseExpiry => return None,
-        UnreachableHolder::AfterPodGone => observed.holder_pod_state.as_ref().is_some_and(HolderPodState::is_over),
+        UnreachableHolder::AfterPodGone => {
+            observed.holder_pod_state.as_ref().is_some_and(HolderPodState::is_over)
+        }
         UnreachableHolder::Manual => is_named(job, &suspect(job, seen)),
     };
     let record = &seen.record;
-    (known || was_never_held(job, seen)).then(|| Cleared { lease_uid: record.uid.clone(), holder: record.holder.clone() })
+    (known || was_never_held(job, seen))
+        .then(|| Cleared { lease_uid: record.uid.clone(), holder: record.holder.clone() })
 }
 
 /// Why no candidate may take over yet.
@@ -71,20 +75,23 @@ pub fn block(job: &SingletonJob, observed: &Observed) -> Option<Block> {
     silent(job, observed).and_then(|seen| block_of(job, observed, seen))
 }
 
-/// Whether takeover waits until the cluster or a user confirms that the holder is gone, however long that takes.
+/// Whether takeover waits until the cluster or a user confirms that the holder is gone, however long that
+/// takes.
 pub fn awaits_confirmation(job: &SingletonJob, observed: &Observed) -> bool {
     let block = block(job, observed).or_else(|| remembered_block(job, observed));
     matches!(block, Some(Block::PodNotGone { .. } | Block::AwaitingConfirmation { .. }))
 }
 
-/// What blocks, as far as status knows, while this controller cannot tell yet: it has begun to look since, and seen no sign of life.
+/// What blocks, as far as status knows, while this controller cannot tell yet: it has begun to look since,
+/// and seen no sign of life.
 pub fn remembered_block(job: &SingletonJob, observed: &Observed) -> Option<Block> {
     let seen = wanted(job, observed)?;
     if is_remembered_silent(job, observed) { block_of(job, observed, seen) } else { None }
 }
 
-/// Whether status says of the very holder of now that it fell silent, and this controller has neither seen a sign of life of it nor looked for
-/// long enough to say so itself. An expired tenure does not come back to life: what is remembered is the better guess.
+/// Whether status says of the very holder of now that it fell silent, and this controller has neither seen a
+/// sign of life of it nor looked for long enough to say so itself. An expired tenure does not come back to
+/// life: what is remembered is the better guess.
 pub fn is_remembered_silent(job: &SingletonJob, observed: &Observed) -> bool {
     let Some(ObservedLease { record, observation, .. }) = &observed.lease else { return false };
     let same = record.holder.as_ref().is_some_and(|holder| last_holder(job) == Some(holder.as_str()));
@@ -103,13 +110,15 @@ fn block_of(job: &SingletonJob, observed: &Observed, seen: &ObservedLease) -> Op
         UnreachableHolder::Manual if !clear => Some(awaiting_confirmation(job, holder)),
         _ => {
             let delay = Duration::from_secs(delay_seconds(job).into());
-            (seen.observation.unchanged < seen.record.lease_duration + delay).then_some(Block::Delay { holder, delay })
+            (seen.observation.unchanged < seen.record.lease_duration + delay)
+                .then_some(Block::Delay { holder, delay })
         }
     }
 }
 
-/// What status remembers of the annotation. A pod's name says nothing about the processes that come after the one it was meant for: it acts
-/// once, and not at all where the user wrote it before the holder that it names fell silent, or under a policy that needs no confirmation.
+/// What status remembers of the annotation. A pod's name says nothing about the processes that come after the
+/// one it was meant for: it acts once, and not at all where the user wrote it before the holder that it names
+/// fell silent, or under a policy that needs no confirmation.
 pub fn handled(job: &SingletonJob, observed: &Observed) -> Option<String> {
     let known = remembered(job).map(str::to_owned);
     let Some(word) = word_given(job) else { return known };
@@ -166,12 +175,14 @@ fn remembered(job: &SingletonJob) -> Option<&str> {
 }
 
 fn is_named(job: &SingletonJob, holder: &Identity) -> bool {
-    word_given(job).is_some_and(|word| word == holder.as_str() || word == holder.pod() && !is_used_up(job, holder))
+    word_given(job)
+        .is_some_and(|word| word == holder.as_str() || word == holder.pod() && !is_used_up(job, holder))
 }
 
 /// Whether the name of the holder's pod has cleared an earlier process of it.
 fn is_used_up(job: &SingletonJob, holder: &Identity) -> bool {
-    remembered(job).is_some_and(|known| Identity::read(known).pod() == holder.pod() && known != holder.as_str())
+    remembered(job)
+        .is_some_and(|known| Identity::read(known).pod() == holder.pod() && known != holder.as_str())
 }
 
 fn not_gone(holder: &Identity, observed: &Observed) -> Block {
@@ -251,7 +262,10 @@ mod tests {
             (&suspended, silent_for(60, Some(HolderPodState::Gone))),
             (&job, Observed { holder_pod_state: Some(HolderPodState::Gone), ..Observed::default() }),
         ] {
-            assert_eq!((in_question(job, &observed), cleared(job, &observed), block(job, &observed)), (None, None, None));
+            assert_eq!(
+                (in_question(job, &observed), cleared(job, &observed), block(job, &observed)),
+                (None, None, None)
+            );
         }
     }
 
@@ -261,7 +275,10 @@ mod tests {
         let delay = Some(Block::Delay { holder: Identity::read(HOLDER), delay: Duration::from_secs(30) });
         for (unchanged, blocked) in [(15, delay.clone()), (44, delay), (45, None)] {
             let observed = silent_for(unchanged, None);
-            assert_eq!((in_question(&job, &observed), cleared(&job, &observed), block(&job, &observed)), (None, None, blocked));
+            assert_eq!(
+                (in_question(&job, &observed), cleared(&job, &observed), block(&job, &observed)),
+                (None, None, blocked)
+            );
         }
     }
 
@@ -269,11 +286,20 @@ mod tests {
     fn after_pod_gone_clears_by_every_kind_of_end_and_by_nothing_else() {
         let job = job("AfterPodGone", Some("web-2"), None);
         assert_eq!(in_question(&job, &silent_for(15, None)), Some(Identity::read(HOLDER)));
-        for fate in [HolderPodState::Gone, HolderPodState::Ended, HolderPodState::OutOfService("node-a".into())] {
-            assert_eq!(cleared(&job, &silent_for(60, Some(fate.clone()))), Some(word_for(Some(HOLDER))), "{fate:?}");
+        for fate in
+            [HolderPodState::Gone, HolderPodState::Ended, HolderPodState::OutOfService("node-a".into())]
+        {
+            assert_eq!(
+                cleared(&job, &silent_for(60, Some(fate.clone()))),
+                Some(word_for(Some(HOLDER))),
+                "{fate:?}"
+            );
             assert_eq!(block(&job, &silent_for(60, Some(fate))), None);
         }
-        assert_eq!((cleared(&job, &silent_for(60, Some(unproven()))), cleared(&job, &silent_for(60, None))), (None, None));
+        assert_eq!(
+            (cleared(&job, &silent_for(60, Some(unproven()))), cleared(&job, &silent_for(60, None))),
+            (None, None)
+        );
         let blocked = Block::PodNotGone { pod: "web-2".into(), node: Some("node-a".into()) };
         assert_eq!(block(&job, &silent_for(60, Some(unproven()))), Some(blocked));
     }
@@ -315,7 +341,8 @@ mod tests {
 
     #[test]
     fn what_was_cleared_is_not_asked_again_and_waits_for_its_delay() {
-        let mark = json!({"singletonjob.dev/cleared": json!({"leaseUid": "l", "holder": HOLDER}).to_string()});
+        let mark =
+            json!({"singletonjob.dev/cleared": json!({"leaseUid": "l", "holder": HOLDER}).to_string()});
         for policy in ["AfterPodGone", "Manual"] {
             let job = job(policy, None, None);
             let observed = |unchanged| lease(Some(HOLDER), mark.clone(), unchanged);
@@ -354,7 +381,11 @@ mod tests {
     fn a_person_is_told_what_to_write_and_that_what_stands_there_does_nothing() {
         let blocked = |word, handled| block(&job("Manual", word, handled), &silent_for(60, None));
         let awaiting_confirmation = |word: &str, said: Option<&str>| {
-            Some(Block::AwaitingConfirmation { holder: Identity::read(HOLDER), word: word.into(), said: said.map(str::to_owned) })
+            Some(Block::AwaitingConfirmation {
+                holder: Identity::read(HOLDER),
+                word: word.into(),
+                said: said.map(str::to_owned),
+            })
         };
         assert_eq!(blocked(None, None), awaiting_confirmation("web-2", None));
         assert_eq!(blocked(Some("web-1"), None), awaiting_confirmation("web-2", Some("web-1")));
@@ -380,11 +411,20 @@ mod tests {
         for policy in ["AfterLeaseExpiry", "AfterPodGone"] {
             for observed in [silent_for(3, None), silent_for(60, Some(unproven())), Observed::default()] {
                 assert_eq!(handled(&job(policy, Some("web-2"), None), &observed).as_deref(), Some("web-2"));
-                assert_eq!(handled(&job(policy, Some("web-2"), Some(HOLDER)), &observed).as_deref(), Some(HOLDER), "it acted before");
+                assert_eq!(
+                    handled(&job(policy, Some("web-2"), Some(HOLDER)), &observed).as_deref(),
+                    Some(HOLDER),
+                    "it acted before"
+                );
             }
         }
-        let after = |word| cleared(&job("Manual", Some(word), Some("web-2")), &silent_for(60, None)).is_some();
-        assert_eq!((after("web-2"), after(HOLDER)), (false, true), "the whole identity is about this process");
+        let after =
+            |word| cleared(&job("Manual", Some(word), Some("web-2")), &silent_for(60, None)).is_some();
+        assert_eq!(
+            (after("web-2"), after(HOLDER)),
+            (false, true),
+            "the whole identity is about this process"
+        );
     }
 
     #[test]

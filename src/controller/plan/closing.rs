@@ -1,7 +1,9 @@
-//! Runs that the controller closes, because no candidate could start them: only a candidate that takes the Lease writes an outcome.
+//! Runs that the controller closes, because no candidate could start them: only a candidate that takes the
+//! Lease writes an outcome.
 //!
-//! The controller says so in the note of the run, by compare-and-swap. A candidate that acquires the Lease at that moment has counted a start
-//! by the same write, so of the two only one is stored: the run is closed, or it has begun.
+//! The controller says so in the note of the run, by compare-and-swap. A candidate that acquires the Lease at
+//! that moment has counted a start by the same write, so of the two only one is stored: the run is closed, or
+//! it has begun.
 
 use std::time::Duration;
 
@@ -18,12 +20,14 @@ use crate::lease::notes::Desired;
 /// Whether the current run has failed by the Lease, and status does not say so yet.
 pub fn is_untold(job: &SingletonJob, observed: &Observed) -> bool {
     let number = i64::from(runs::current(job, observed));
-    let is_told = job.status.as_ref().is_some_and(|status| status.runs.iter().any(|run| run.number >= number));
+    let is_told =
+        job.status.as_ref().is_some_and(|status| status.runs.iter().any(|run| run.number >= number));
     closed(job, observed) == Some(Closed::DeadlineExceeded) && !is_told
 }
 
-/// What is left of `spec.activeDeadlineSeconds` while no candidate can heed it: none has begun the run, or none is there to end it. It is
-/// counted from when the run was wanted or resumed, or else from its first start.
+/// What is left of `spec.activeDeadlineSeconds` while no candidate can heed it: none has begun the run, or
+/// none is there to end it. It is counted from when the run was wanted or resumed, or else from its first
+/// start.
 ///
 /// `None` if there is no deadline, nothing is to run, the Lease is held, or a candidate is there.
 pub fn left(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<Duration> {
@@ -33,7 +37,10 @@ pub fn left(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<D
     let limit = seconds(job.spec.active_deadline_seconds?);
     let record = &observed.lease.as_ref()?.record;
     let run = runs::noted(job, observed).filter(|run| run.desired == Desired::Run)?;
-    let is_able = observed.candidates.iter().any(|pod| pod.is_alive() && pod.can_take_over && !has_made_its_attempt(job, pod));
+    let is_able = observed
+        .candidates
+        .iter()
+        .any(|pod| pod.is_alive() && pod.can_take_over && !has_made_its_attempt(job, pod));
     if !record.is_released() || is_able || runs::is_over(job, observed) {
         return None;
     }
@@ -64,7 +71,8 @@ mod tests {
         let mut run = json!({"uid": "j", "number": 1, "desired": "Run", "since": since});
         run.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         let released = json!({"leaseUid": "l", "renewTime": "2026-01-01T00:00:00Z", "by": "controller", "reason": "Created"});
-        let mut annotations = json!({"singletonjob.dev/run": run.to_string(), "singletonjob.dev/policy": POLICY});
+        let mut annotations =
+            json!({"singletonjob.dev/run": run.to_string(), "singletonjob.dev/policy": POLICY});
         if holder.is_none() {
             annotations["singletonjob.dev/released"] = json!(released.to_string());
         }
@@ -74,14 +82,19 @@ mod tests {
     #[test]
     fn a_run_that_no_candidate_starts_has_until_its_deadline() {
         let limited = || job(json!({"activeDeadlineSeconds": 60}), settled());
-        let seconds = |job: SingletonJob, observed: Observed| left(&job, &observed, now()).map(|left| left.as_secs());
+        let seconds =
+            |job: SingletonJob, observed: Observed| left(&job, &observed, now()).map(|left| left.as_secs());
         assert_eq!(seconds(limited(), waiting(20, None, json!({}))), Some(40));
         assert_eq!(seconds(limited(), waiting(70, None, json!({}))), Some(0));
         assert_eq!(seconds(job(json!({}), settled()), waiting(70, None, json!({}))), None, "no deadline");
         let suspended = job(json!({"activeDeadlineSeconds": 60, "suspend": true}), settled());
         assert_eq!(seconds(suspended, waiting(70, None, json!({}))), None, "suspended");
         assert_eq!(seconds(limited(), waiting(70, Some(1), json!({}))), None, "it is held");
-        assert_eq!(seconds(limited(), waiting(70, None, json!({"desired": "Stop"}))), None, "it is being resumed");
+        assert_eq!(
+            seconds(limited(), waiting(70, None, json!({"desired": "Stop"}))),
+            None,
+            "it is being resumed"
+        );
         let able = Observed { candidates: vec![pod(1, true)], ..waiting(70, None, json!({})) };
         assert_eq!(seconds(limited(), able), None, "a candidate is there to write the outcome");
         let unable = Observed { candidates: vec![pod(1, false)], ..waiting(70, None, json!({})) };
@@ -90,15 +103,26 @@ mod tests {
 
     #[test]
     fn the_note_of_the_run_says_why_it_is_closed() {
-        let by = |reason: &str| closed(&job(json!({}), settled()), &waiting(0, None, json!({"desired": "Stop", "reason": reason})));
-        assert_eq!([by("Missed"), by("DeadlineExceeded")], [Some(Closed::Missed), Some(Closed::DeadlineExceeded)]);
+        let by = |reason: &str| {
+            closed(
+                &job(json!({}), settled()),
+                &waiting(0, None, json!({"desired": "Stop", "reason": reason})),
+            )
+        };
+        assert_eq!(
+            [by("Missed"), by("DeadlineExceeded")],
+            [Some(Closed::Missed), Some(Closed::DeadlineExceeded)]
+        );
         assert_eq!([by("Suspended"), by("Finished")], [None, None]);
     }
 
     /// What the controller wants written of a run that no candidate has started within its deadline.
     fn closing(observed: &Observed) -> Directives {
         let directives = act(&job(json!({"activeDeadlineSeconds": 60}), settled()), observed).directives;
-        assert_eq!((directives.run.desired, directives.run.reason.as_deref()), (Desired::Stop, Some("DeadlineExceeded")));
+        assert_eq!(
+            (directives.run.desired, directives.run.reason.as_deref()),
+            (Desired::Stop, Some("DeadlineExceeded"))
+        );
         directives
     }
 
@@ -108,7 +132,11 @@ mod tests {
         let (directives, seen) = (closing(&observed), &observed.lease.as_ref().expect("a Lease").object);
         let meanwhile = |key: &str, note: Value| {
             let mut lease = seen.clone();
-            lease.metadata.annotations.get_or_insert_default().insert(format!("singletonjob.dev/{key}"), note.to_string());
+            lease
+                .metadata
+                .annotations
+                .get_or_insert_default()
+                .insert(format!("singletonjob.dev/{key}"), note.to_string());
             lease
         };
         let began = json!({"uid": "j", "run": 1, "starts": 1, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": true});
@@ -122,12 +150,17 @@ mod tests {
 
     #[test]
     fn a_run_that_is_closed_already_does_not_keep_other_directives_from_being_written() {
-        let noted = waiting(70, None, json!({"desired": "Stop", "reason": "DeadlineExceeded", "since": null}));
+        let noted =
+            waiting(70, None, json!({"desired": "Stop", "reason": "DeadlineExceeded", "since": null}));
         let seen = &noted.lease.as_ref().expect("a Lease").object;
         let directives = closing(&noted);
         let mut later = seen.clone();
         let progress = json!({"uid": "j", "run": 1, "starts": 0, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": false});
-        later.metadata.annotations.get_or_insert_default().insert(keys::PROGRESS.to_owned(), progress.to_string());
+        later
+            .metadata
+            .annotations
+            .get_or_insert_default()
+            .insert(keys::PROGRESS.to_owned(), progress.to_string());
         assert!(directives.may_follow(&says(seen), &says(&later)));
     }
 }

@@ -1,7 +1,7 @@
 //! What the controller says in a Lease: made, compared and written in one place.
 //!
-//! A new directive is a field of [`Directives`], a line in [`Directives::decide`], one in [`Directives::are_in`] and one in
-//! [`Directives::write`].
+//! A new directive is a field of [`Directives`], a line in [`Directives::decide`], one in
+//! [`Directives::are_in`] and one in [`Directives::write`].
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -20,7 +20,9 @@ use super::runs::Closed;
 use super::wanted_run::wanted;
 use crate::api::SingletonJob;
 use crate::lease::identity::Identity;
-use crate::lease::notes::{self, Cleared, Desired, FailedPod, Handover, Notes, Policy, Run, Spread, Ticks, keys};
+use crate::lease::notes::{
+    self, Cleared, Desired, FailedPod, Handover, Notes, Policy, Run, Spread, Ticks, keys,
+};
 use crate::lease::timing::Timing;
 
 /// What the controller says in a Lease.
@@ -40,7 +42,8 @@ pub struct Directives {
     pub succession: Option<Vec<String>>,
     /// The request by annotation that is granted with `handover`. `None` leaves what is there.
     pub granted: Option<String>,
-    /// The hash of the template from which the Lease was, or is to be, handed back. `None` removes what is there.
+    /// The hash of the template from which the Lease was, or is to be, handed back. `None` removes what is
+    /// there.
     pub handed_back: Option<String>,
     /// What was tried to have candidates on several nodes. `None` removes what is there.
     pub spread: Option<Spread>,
@@ -49,7 +52,17 @@ pub struct Directives {
 impl Directives {
     /// Those that every Lease has.
     pub fn new(policy: Policy, run: Run) -> Self {
-        Self { policy, run, ticks: None, handover: None, cleared: None, succession: None, granted: None, handed_back: None, spread: None }
+        Self {
+            policy,
+            run,
+            ticks: None,
+            handover: None,
+            cleared: None,
+            succession: None,
+            granted: None,
+            handed_back: None,
+            spread: None,
+        }
     }
 
     /// What the Lease of `job` should say.
@@ -62,7 +75,8 @@ impl Directives {
         spread: Option<Spread>,
         now: Timestamp,
     ) -> Self {
-        let granted = choice.request.as_ref().filter(|request| matches!(request.answer, HandoverAnswer::Granted(_)));
+        let granted =
+            choice.request.as_ref().filter(|request| matches!(request.answer, HandoverAnswer::Granted(_)));
         Self {
             policy: policy(job, observed, timing),
             run: wanted(job, observed, run, now),
@@ -94,7 +108,8 @@ impl Directives {
 
     /// Whether the Lease says all of it.
     pub fn are_in(&self, says: &Notes) -> bool {
-        let Self { policy, run, ticks, handover, cleared, succession, granted: _, handed_back, spread } = self;
+        let Self { policy, run, ticks, handover, cleared, succession, granted: _, handed_back, spread } =
+            self;
         says.policy.as_ref() == Some(policy)
             && says.run.as_ref() == Some(run)
             && (ticks.is_none() || says.ticks == *ticks)
@@ -131,10 +146,12 @@ impl Directives {
         self.run.failed_pods.iter().filter(is_new).cloned().collect()
     }
 
-    /// Whether this, decided by what the Lease said `before`, may be written over what it `says` by now: another controller may have taken a
-    /// tick, tried another node or rejected a template, or candidates may have begun, or finished, the run that is to be followed by another.
+    /// Whether this, decided by what the Lease said `before`, may be written over what it `says` by now:
+    /// another controller may have taken a tick, tried another node or rejected a template, or candidates may
+    /// have begun, or finished, the run that is to be followed by another.
     pub fn may_follow(&self, before: &Notes, says: &Notes) -> bool {
-        let closes = self.run.desired == Desired::Stop && self.run.reason.as_deref() == Some(Closed::DeadlineExceeded.reason());
+        let closes = self.run.desired == Desired::Stop
+            && self.run.reason.as_deref() == Some(Closed::DeadlineExceeded.reason());
         let decides_anew = (self.ticks.is_some() || closes) && before.run.as_ref() != Some(&self.run);
         let unchanged = before.progress == says.progress && before.finished == says.finished;
         let remembered = before.handed_back == says.handed_back && before.spread == says.spread;
@@ -144,10 +161,17 @@ impl Directives {
 
 fn is_asked(observed: &Observed, wanted: &Handover) -> bool {
     let asked = observed.lease.as_ref().and_then(|lease| lease.record.notes.handover.as_ref());
-    asked.is_some_and(|asked| asked.holder == wanted.holder && handover::is_under_way(Some(asked.reason), wanted.reason))
+    asked.is_some_and(|asked| {
+        asked.holder == wanted.holder && handover::is_under_way(Some(asked.reason), wanted.reason)
+    })
 }
 
 fn is_about(cleared: &Cleared, lease: &Lease) -> bool {
-    let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).filter(|holder| !holder.is_empty());
-    lease.uid().as_ref() == Some(&cleared.lease_uid) && holder == cleared.holder.as_ref().map(Identity::as_str)
+    let holder = lease
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.holder_identity.as_deref())
+        .filter(|holder| !holder.is_empty());
+    lease.uid().as_ref() == Some(&cleared.lease_uid)
+        && holder == cleared.holder.as_ref().map(Identity::as_str)
 }

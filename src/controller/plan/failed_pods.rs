@@ -1,16 +1,20 @@
 //! Pods that the kubelet ended for their own fault: their deadline, a volume or a disk that they filled.
 //!
-//! Their agents see the signal of a drain and count none. The controller sees why the pod ended, and names it in the `run` note; candidates
-//! count it there, once. It is told from what the Lease and the pods say, whenever that is looked at: nothing has to be remembered.
+//! Their agents see the signal of a drain and count none. The controller sees why the pod ended, and names it
+//! in the `run` note; candidates count it there, once. It is told from what the Lease and the pods say,
+//! whenever that is looked at: nothing has to be remembered.
 
 use super::super::observe::Observed;
 use super::runs;
 use crate::api::SingletonJob;
 use crate::lease::notes::{FailedPod, MOST_TENANTS};
 
-/// The pods of run `number` that candidates should count: those that are named already, and those whose end the account still leaves open.
+/// The pods of run `number` that candidates should count: those that are named already, and those whose end
+/// the account still leaves open.
 pub fn of(job: &SingletonJob, observed: &Observed, number: u32) -> Vec<FailedPod> {
-    let mut named = runs::noted(job, observed).filter(|run| run.number == number).map_or_else(Vec::new, |run| run.failed_pods.clone());
+    let mut named = runs::noted(job, observed)
+        .filter(|run| run.number == number)
+        .map_or_else(Vec::new, |run| run.failed_pods.clone());
     let found = found(job, observed, number);
     named.extend(found.into_iter().filter(|pod| !is_named(&named, pod)).collect::<Vec<_>>());
     let surplus = named.len().saturating_sub(MOST_TENANTS);
@@ -23,7 +27,8 @@ fn is_named(named: &[FailedPod], pod: &FailedPod) -> bool {
 
 fn found(job: &SingletonJob, observed: &Observed, number: u32) -> Vec<FailedPod> {
     let account = runs::progress_of(job, observed, number);
-    let open = account.iter().flat_map(|account| &account.tenants).filter(|tenant| tenant.provisional.is_some());
+    let open =
+        account.iter().flat_map(|account| &account.tenants).filter(|tenant| tenant.provisional.is_some());
     let pod = |uid: &String| observed.candidates.iter().find(|candidate| candidate.uid == *uid);
     let failed = open.filter_map(|tenant| {
         let (pod, fault) = pod(&tenant.uid).and_then(|pod| Some((pod, pod.end()?.fault_of_pod.as_ref()?)))?;
@@ -56,11 +61,13 @@ mod tests {
     }
 
     fn observed(tenants: &[(&str, bool)], named: &[&str], candidates: Vec<Candidate>) -> Observed {
-        let tenant = |(uid, open): &(&str, bool)| json!({"uid": uid, "provisional": open.then_some("Interrupted")});
+        let tenant =
+            |(uid, open): &(&str, bool)| json!({"uid": uid, "provisional": open.then_some("Interrupted")});
         let tenants: Vec<_> = tenants.iter().map(tenant).collect();
         let progress = json!({"uid": "j", "run": 1, "starts": 1, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": false,
                               "tenants": tenants});
-        let named: Vec<_> = named.iter().map(|uid| json!({"uid": uid, "name": uid, "reason": "Evicted"})).collect();
+        let named: Vec<_> =
+            named.iter().map(|uid| json!({"uid": uid, "name": uid, "reason": "Evicted"})).collect();
         let run = json!({"uid": "j", "number": 1, "desired": "Run", "failedPods": named});
         let notes = json!({"singletonjob.dev/progress": progress.to_string(), "singletonjob.dev/run": run.to_string()});
         Observed { lease: Some(lease(None, notes)), candidates, ..Observed::default() }

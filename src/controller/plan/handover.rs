@@ -1,8 +1,9 @@
 //! Whom to ask to hand over, and to whom: the one place that decides about voluntary changes of hands.
 //!
-//! In this order: on request, to a new template, away from a pod that is not ready, back to a preferred node. There is at most one at a
-//! time, and none without a ready successor. One that is under way gives way only to one that comes before it in this order, for the same
-//! holder: a holder of an older agent may not understand why it was asked.
+//! In this order: on request, to a new template, away from a pod that is not ready, back to a preferred node.
+//! There is at most one at a time, and none without a ready successor. One that is under way gives way only
+//! to one that comes before it in this order, for the same holder: a holder of an older agent may not
+//! understand why it was asked.
 
 pub mod request;
 #[cfg(test)]
@@ -27,8 +28,8 @@ use request::{HandoverAnswer, HandoverRequest};
 
 /// How long a holder is left in peace after it took over, before it hands back to a better place.
 const REST: Duration = Duration::from_secs(60);
-/// The same, where the one before was not ready: the better place may be the one that it was in. As long as a workload has to run until
-/// earlier failures are forgiven.
+/// The same, where the one before was not ready: the better place may be the one that it was in. As long as a
+/// workload has to run until earlier failures are forgiven.
 const LONG_REST: Duration = Duration::from_secs(600);
 
 /// What is asked of the holder and of those who follow it.
@@ -40,7 +41,8 @@ pub struct Choice {
     pub succession: Option<Vec<String>>,
     /// What becomes of a request to hand over.
     pub request: Option<HandoverRequest>,
-    /// The hash of the template from which the Lease was handed back, or is to be by `handover`, for as long as it is wanted.
+    /// The hash of the template from which the Lease was handed back, or is to be by `handover`, for as long
+    /// as it is wanted.
     pub handed_back: Option<String>,
     /// From now until something is due.
     pub look: Option<Duration>,
@@ -77,7 +79,11 @@ impl<'a> Stage<'a> {
             standbys: standbys(job, observed, holder, hands_back || is_rejected),
             acquired: record.acquire_time?,
             began: notes.released.as_ref().map(|released| released.reason),
-            asked: notes.handover.as_ref().filter(|asked| asked.holder == *identity).map(|asked| asked.reason),
+            asked: notes
+                .handover
+                .as_ref()
+                .filter(|asked| asked.holder == *identity)
+                .map(|asked| asked.reason),
         })
     }
 }
@@ -88,17 +94,26 @@ fn hands_back(job: &SingletonJob, observed: &Observed) -> bool {
     wanted && job.spec.is_service() && trial::is_on_trial(observed)
 }
 
-/// Of the wanted template before others, or after them where `prefers_old`; on a better node before others; of equals, the one that has not held
-/// for longest, and then the older one.
-fn standbys<'a>(job: &SingletonJob, observed: &'a Observed, holder: &Candidate, prefers_old: bool) -> Vec<&'a Candidate> {
-    let able = candidates::alive(observed).filter(|candidate| candidate.can_take_over && candidate.uid != holder.uid);
+/// Of the wanted template before others, or after them where `prefers_old`; on a better node before others;
+/// of equals, the one that has not held for longest, and then the older one.
+fn standbys<'a>(
+    job: &SingletonJob,
+    observed: &'a Observed,
+    holder: &Candidate,
+    prefers_old: bool,
+) -> Vec<&'a Candidate> {
+    let able = candidates::alive(observed)
+        .filter(|candidate| candidate.can_take_over && candidate.uid != holder.uid);
     let mut standbys: Vec<_> = able.collect();
-    let better = |standby: &&Candidate| (is_old(observed, standby) != prefers_old, Reverse(score(job, observed, standby)));
+    let better = |standby: &&Candidate| {
+        (is_old(observed, standby) != prefers_old, Reverse(score(job, observed, standby)))
+    };
     standbys.sort_by_key(|standby| (better(standby), last_turn(observed, standby), standby.number));
     standbys
 }
 
-/// The place of its last tenure among those of the run that the Lease remembers; `None`, which comes first, if it had none.
+/// The place of its last tenure among those of the run that the Lease remembers; `None`, which comes first,
+/// if it had none.
 fn last_turn(observed: &Observed, candidate: &Candidate) -> Option<usize> {
     let progress = observed.lease.as_ref()?.record.notes.progress.as_ref()?;
     progress.tenants.iter().rposition(|tenant| tenant.uid == candidate.uid)
@@ -130,11 +145,14 @@ pub fn choose(job: &SingletonJob, observed: &Observed, rolls_out: bool, now: Tim
     let rollout = rolls_out.then(|| trial::rest(job, observed, now));
     let unready = unready_due(job, observed, &stage, now);
     let failback = failback_due(job, observed, &stage, now);
-    let reason = if stage.standbys.is_empty() { None } else { reason(request.as_ref(), rollout, unready, failback) };
-    let handover =
-        reason.map(|reason| stage.ask(reason, observed, request.as_ref())).filter(|asked| !is_under_way(stage.asked, asked.reason));
-    let is_handing_back =
-        stage.hands_back && stage.goes_back(observed) && handover.as_ref().is_some_and(|asked| asked.reason == Reason::Unready);
+    let reason =
+        if stage.standbys.is_empty() { None } else { reason(request.as_ref(), rollout, unready, failback) };
+    let handover = reason
+        .map(|reason| stage.ask(reason, observed, request.as_ref()))
+        .filter(|asked| !is_under_way(stage.asked, asked.reason));
+    let is_handing_back = stage.hands_back
+        && stage.goes_back(observed)
+        && handover.as_ref().is_some_and(|asked| asked.reason == Reason::Unready);
     Choice {
         succession: succession(observed, &stage, handover.as_ref(), request.as_ref()),
         handed_back: handed_back(is_rejected || is_handing_back),
@@ -184,7 +202,8 @@ fn rank(reason: Reason) -> u8 {
 impl Stage<'_> {
     /// Whether the holder is of the wanted template and the first in line is not.
     fn goes_back(&self, observed: &Observed) -> bool {
-        !is_old(observed, self.holder) && self.standbys.first().is_some_and(|standby| is_old(observed, standby))
+        !is_old(observed, self.holder)
+            && self.standbys.first().is_some_and(|standby| is_old(observed, standby))
     }
 
     fn ask(&self, reason: Reason, observed: &Observed, request: Option<&HandoverRequest>) -> Handover {
@@ -198,8 +217,8 @@ impl Stage<'_> {
     }
 }
 
-/// The line in which they take over, so that one write is enough and no candidate waits for another's turn; but the line of a handover that is
-/// under way stays.
+/// The line in which they take over, so that one write is enough and no candidate waits for another's turn;
+/// but the line of a handover that is under way stays.
 fn succession(
     observed: &Observed,
     stage: &Stage<'_>,
@@ -210,8 +229,14 @@ fn succession(
     if is_settled {
         return None;
     }
-    let mut line: Vec<_> = stage.standbys.iter().filter(|standby| handover.is_none_or(|asked| follows(observed, asked, standby))).collect();
-    if let (Some(_), Some(HandoverRequest { answer: HandoverAnswer::Granted(first), .. })) = (handover, request) {
+    let mut line: Vec<_> = stage
+        .standbys
+        .iter()
+        .filter(|standby| handover.is_none_or(|asked| follows(observed, asked, standby)))
+        .collect();
+    if let (Some(_), Some(HandoverRequest { answer: HandoverAnswer::Granted(first), .. })) =
+        (handover, request)
+    {
         line.sort_by_key(|standby| standby.uid != *first);
     }
     Some(line.into_iter().map(|standby| standby.uid.clone()).collect())
@@ -224,8 +249,14 @@ fn follows(observed: &Observed, asked: &Handover, standby: &Candidate) -> bool {
 
 /// From now until a holder that is not ready is asked; none where it is ready, or where it is kept.
 ///
-/// Not again soon after one that was asked for this reason: two bad pods must not play tennis. To a pod of the template before only once.
-fn unready_due(job: &SingletonJob, observed: &Observed, stage: &Stage<'_>, now: Timestamp) -> Option<Duration> {
+/// Not again soon after one that was asked for this reason: two bad pods must not play tennis. To a pod of
+/// the template before only once.
+fn unready_due(
+    job: &SingletonJob,
+    observed: &Observed,
+    stage: &Stage<'_>,
+    now: Timestamp,
+) -> Option<Duration> {
     let policy = &job.spec.takeover.unready_holder;
     if policy.policy == UnreadyPolicy::Keep || !job.spec.is_service() {
         return None;
@@ -239,20 +270,30 @@ fn unready_due(job: &SingletonJob, observed: &Observed, stage: &Stage<'_>, now: 
     Some(left(since, patience, now).max(damping))
 }
 
-/// When the Lease last changed hands because the holder was not ready; the change that this tenure began with may not be in status yet.
+/// When the Lease last changed hands because the holder was not ready; the change that this tenure began with
+/// may not be in status yet.
 fn last_unready(job: &SingletonJob, stage: &Stage<'_>) -> Option<Timestamp> {
     let takeovers = job.status.iter().flat_map(|status| &status.takeovers);
-    let told =
-        takeovers.filter(|takeover| takeover.reason == TakeoverReason::Unready).filter_map(|takeover| takeover.acquire_time.as_ref());
+    let told = takeovers
+        .filter(|takeover| takeover.reason == TakeoverReason::Unready)
+        .filter_map(|takeover| takeover.acquire_time.as_ref());
     let this = (stage.began == Some(Reason::Unready)).then_some(stage.acquired);
     told.map(|time| time.0).max().max(this)
 }
 
-/// From now until a holder is asked to give way to a better placed standby; none where there is no such standby, or the holder is where
-/// a user wanted it to be. Not while a template is being rolled out: that changes hands anyway.
-fn failback_due(job: &SingletonJob, observed: &Observed, stage: &Stage<'_>, now: Timestamp) -> Option<Duration> {
+/// From now until a holder is asked to give way to a better placed standby; none where there is no such
+/// standby, or the holder is where a user wanted it to be. Not while a template is being rolled out: that
+/// changes hands anyway.
+fn failback_due(
+    job: &SingletonJob,
+    observed: &Observed,
+    stage: &Stage<'_>,
+    now: Timestamp,
+) -> Option<Duration> {
     let settled = candidates::alive(observed).all(|candidate| !is_old(observed, candidate));
-    let wanted = job.spec.takeover.failback == Failback::WhenAvailable && job.spec.is_service() && stage.began != Some(Reason::Handover);
+    let wanted = job.spec.takeover.failback == Failback::WhenAvailable
+        && job.spec.is_service()
+        && stage.began != Some(Reason::Handover);
     if !wanted || !settled {
         return None;
     }

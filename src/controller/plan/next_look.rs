@@ -22,23 +22,34 @@ const REFUSED_PLAN_LOOK: Duration = Duration::from_secs(60);
 /// After status was written down that had to be before anything else.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
-/// When something may be different without a watch event; `due` are the moments that other decisions wait for.
-pub fn next_look(job: &SingletonJob, observed: &Observed, due: &[Option<Duration>], now: Timestamp) -> Duration {
+/// When something may be different without a watch event; `due` are the moments that other decisions wait
+/// for.
+pub fn next_look(
+    job: &SingletonJob,
+    observed: &Observed,
+    due: &[Option<Duration>],
+    now: Timestamp,
+) -> Duration {
     let held = if observed.holder().is_some() { observed.remaining() + TAKEOVER_SLACK } else { PATIENCE };
-    let look = if clearance::block(job, observed).is_some() { held.min(BLOCKED_LOOK) } else { held.min(LONGEST_LOOK) };
+    let look = if clearance::block(job, observed).is_some() {
+        held.min(BLOCKED_LOOK)
+    } else {
+        held.min(LONGEST_LOOK)
+    };
     let due = due.iter().copied().chain([unheld_left(job, observed, now)]).flatten();
     due.filter(|left| !left.is_zero()).fold(look, Duration::min)
 }
 
 /// What is left of the patience with a Lease that no candidate holds.
 fn unheld_left(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<Duration> {
-    let held = find_condition(&job.status.as_ref()?.conditions, types::HELD).filter(|held| held.status == "False")?;
+    let held = find_condition(&job.status.as_ref()?.conditions, types::HELD)
+        .filter(|held| held.status == "False")?;
     observed.holder().is_none().then(|| left(held.last_transition_time.0, patience(job), now))
 }
 
 impl Plan {
-    /// When to look again after it was carried out. `is_stored`: whether the Lease says what was decided; `ask_again`: when the API server is
-    /// asked again for what it refused.
+    /// When to look again after it was carried out. `is_stored`: whether the Lease says what was decided;
+    /// `ask_again`: when the API server is asked again for what it refused.
     pub fn next_look(&self, is_stored: bool, ask_again: Option<Duration>) -> Duration {
         let look = match self {
             Self::Act(act) if act.remembers_first && is_stored => return AT_ONCE,

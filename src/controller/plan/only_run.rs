@@ -25,7 +25,9 @@ pub fn decide(job: &SingletonJob, observed: &Observed, now: Timestamp) -> RunPla
 /// A run cannot be asked for.
 fn refuse(job: &SingletonJob) -> Option<RunRequest> {
     let why = if job.spec.is_service() {
-        format!("a service always runs; to restart it, let it hand over: write a new value into {HANDOVER_REQUESTED_AT}")
+        format!(
+            "a service always runs; to restart it, let it hand over: write a new value into {HANDOVER_REQUESTED_AT}"
+        )
     } else {
         "only a SingletonJob with spec.schedule runs on request: delete this one and apply it again to run it once more".to_owned()
     };

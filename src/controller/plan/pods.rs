@@ -22,7 +22,10 @@ pub fn pods(
     now: Timestamp,
 ) -> Step {
     if run.schedule.is_none() && time_to_live == Some(Duration::ZERO) {
-        return Step { delete: observed.candidates.iter().map(Candidate::pod_ref).collect(), ..Step::default() };
+        return Step {
+            delete: observed.candidates.iter().map(Candidate::pod_ref).collect(),
+            ..Step::default()
+        };
     }
     let mut delete = retention::surplus(job, observed, run, now);
     if run.is_at_rest() {
@@ -42,7 +45,11 @@ pub fn pods(
 
 /// Between runs, candidates that are not for the next one.
 fn stale(job: &SingletonJob, observed: &Observed, run: &RunPlan) -> Vec<PodRef> {
-    let as_of_the_tick = job.spec.schedule.as_ref().is_some_and(|schedule| schedule.candidates == CandidatesPolicy::BeforeTick);
+    let as_of_the_tick = job
+        .spec
+        .schedule
+        .as_ref()
+        .is_some_and(|schedule| schedule.candidates == CandidatesPolicy::BeforeTick);
     match run.made_for() {
         Some(next) if as_of_the_tick && !run.goes_on => candidates::stale(observed, next),
         _ => Vec::new(),

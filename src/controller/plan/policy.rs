@@ -12,10 +12,13 @@ use crate::lease::timing::{Timing, TimingSpec};
 /// The durations of the spec.
 ///
 /// # Errors
-/// A sentence, where they do not fit or the gated container is missing: only where another schema let the object in.
+/// A sentence, where they do not fit or the gated container is missing: only where another schema let the
+/// object in.
 pub fn timing(job: &SingletonJob) -> Result<Timing, String> {
     if job.spec.workload().and_then(|container| container.command.as_ref()).is_none_or(Vec::is_empty) {
-        return Err("the template has no container with a command to run; see spec.workloadContainer".to_owned());
+        return Err(
+            "the template has no container with a command to run; see spec.workloadContainer".to_owned()
+        );
     }
     let lease = &job.spec.lease;
     let wanted = TimingSpec {
@@ -40,12 +43,20 @@ pub fn policy(job: &SingletonJob, observed: &Observed, timing: Timing) -> Policy
 
 fn wanted(job: &SingletonJob, observed: &Observed, timing: Timing) -> Policy {
     let backoff_limit = job.spec.backoff_limit();
-    let completion_policy = if backoff_limit.is_some() { CompletionPolicy::OnSuccess } else { CompletionPolicy::Never };
+    let completion_policy =
+        if backoff_limit.is_some() { CompletionPolicy::OnSuccess } else { CompletionPolicy::Never };
     Policy {
         backoff_limit: backoff_limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(0),
         candidates: u32::try_from(job.spec.replicas).unwrap_or(0),
-        failure_policy: job.spec.failure_policy.as_ref().map_or_else(notes::FailurePolicy::default, failure_policy),
-        active_deadline_seconds: job.spec.active_deadline_seconds.and_then(|seconds| u32::try_from(seconds).ok()),
+        failure_policy: job
+            .spec
+            .failure_policy
+            .as_ref()
+            .map_or_else(notes::FailurePolicy::default, failure_policy),
+        active_deadline_seconds: job
+            .spec
+            .active_deadline_seconds
+            .and_then(|seconds| u32::try_from(seconds).ok()),
         token_floor: takeover::token_floor(job, observed),
         unreachable_holder: unreachable_holder(job),
         delay_seconds: delay_seconds(job),

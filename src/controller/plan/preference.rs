@@ -16,8 +16,10 @@ pub fn score(terms: &[PreferredNode], name: &str, labels: &BTreeMap<String, Stri
 fn matches(term: &NodeSelectorTerm, name: &str, labels: &BTreeMap<String, String>) -> bool {
     let NodeSelectorTerm { match_expressions, match_fields } = term;
     let is_empty = match_expressions.is_empty() && match_fields.is_empty();
-    let by_label = |required: &NodeSelectorRequirement| meets(required, labels.get(&required.key).map(String::as_str));
-    let by_field = |required: &NodeSelectorRequirement| meets(required, (required.key == NAME).then_some(name));
+    let by_label =
+        |required: &NodeSelectorRequirement| meets(required, labels.get(&required.key).map(String::as_str));
+    let by_field =
+        |required: &NodeSelectorRequirement| meets(required, (required.key == NAME).then_some(name));
     !is_empty && match_expressions.iter().all(by_label) && match_fields.iter().all(by_field)
 }
 
@@ -49,7 +51,9 @@ mod tests {
     }
 
     fn labels() -> BTreeMap<String, String> {
-        [("zone", "a"), ("cores", "8"), ("disk", "ssd")].map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+        [("zone", "a"), ("cores", "8"), ("disk", "ssd")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into()
     }
 
     #[test]
@@ -76,16 +80,23 @@ mod tests {
         ];
         for (key, operator, values, expected) in table {
             let said = format!("{key} {operator} {values}");
-            let term = term(json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]}));
+            let term =
+                term(json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]}));
             assert_eq!(matches(&term, "node-a", &labels()), expected, "{said}");
         }
     }
 
     #[test]
     fn a_node_is_known_by_its_name_too() {
-        let named = |operator: &str| term(json!({"matchFields": [{"key": "metadata.name", "operator": operator, "values": ["node-a"]}]}));
+        let named = |operator: &str| {
+            term(
+                json!({"matchFields": [{"key": "metadata.name", "operator": operator, "values": ["node-a"]}]}),
+            )
+        };
         assert!(matches(&named("In"), "node-a", &labels()) && !matches(&named("In"), "node-b", &labels()));
-        assert!(!matches(&named("NotIn"), "node-a", &labels()) && matches(&named("NotIn"), "node-b", &labels()));
+        assert!(
+            !matches(&named("NotIn"), "node-a", &labels()) && matches(&named("NotIn"), "node-b", &labels())
+        );
     }
 
     #[test]

@@ -1,6 +1,8 @@
-//! Whether a rollout gets on. A template that cannot start holds it up and does no harm, but the user should be told in the end.
+//! Whether a rollout gets on. A template that cannot start holds it up and does no harm, but the user should
+//! be told in the end.
 //!
-//! Counted from what the pods say, so that any controller comes to the same moment, and none has to remember when it first looked.
+//! Counted from what the pods say, so that any controller comes to the same moment, and none has to remember
+//! when it first looked.
 
 use std::time::Duration;
 
@@ -13,7 +15,8 @@ use super::runs;
 use super::time::left;
 use crate::api::SingletonJob;
 
-/// How long a rollout waits for a candidate before that is called a failure: what a Deployment allows by default.
+/// How long a rollout waits for a candidate before that is called a failure: what a Deployment allows by
+/// default.
 pub const DEADLINE: Duration = Duration::from_secs(600);
 
 /// A candidate of the new template that a rollout waits for.
@@ -21,7 +24,8 @@ pub const DEADLINE: Duration = Duration::from_secs(600);
 pub struct Awaited<'a> {
     /// Which.
     pub candidate: &'a Candidate,
-    /// Since when it has not been able to take over, or not been ready as the holder, or has been there at all.
+    /// Since when it has not been able to take over, or not been ready as the holder, or has been there at
+    /// all.
     pub since: Timestamp,
 }
 
@@ -32,19 +36,28 @@ impl Awaited<'_> {
     }
 }
 
-/// The candidate that a rollout has waited for longest; `None` if nothing is rolled out, or no candidate is waited for.
+/// The candidate that a rollout has waited for longest; `None` if nothing is rolled out, or no candidate is
+/// waited for.
 pub fn awaited<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<Awaited<'a>> {
-    let rolls_out =
-        !job.spec.is_stopped() && !runs::is_over(job, observed) && alive(observed).any(|candidate| !observed.is_current(candidate));
+    let rolls_out = !job.spec.is_stopped()
+        && !runs::is_over(job, observed)
+        && alive(observed).any(|candidate| !observed.is_current(candidate));
     if !rolls_out {
         return None;
     }
     let new = || observed.candidates.iter().filter(|candidate| observed.is_current(candidate));
-    let newest_able = new().filter(|candidate| candidate.can_take_over).map(|candidate| candidate.number).max().unwrap_or(0);
+    let newest_able = new()
+        .filter(|candidate| candidate.can_take_over)
+        .map(|candidate| candidate.number)
+        .max()
+        .unwrap_or(0);
     // One that ended before it was able to take over has been waited for too, until another was in its place.
     let failed = |candidate: &Candidate| candidate.was_in_vain() && candidate.number > newest_able;
-    let waits = new().filter(|candidate| !observed.serves(candidate) && (candidate.is_alive() || failed(candidate)));
-    waits.filter_map(|candidate| Some(Awaited { candidate, since: since(observed, candidate)? })).min_by_key(|it| it.since)
+    let waits =
+        new().filter(|candidate| !observed.serves(candidate) && (candidate.is_alive() || failed(candidate)));
+    waits
+        .filter_map(|candidate| Some(Awaited { candidate, since: since(observed, candidate)? }))
+        .min_by_key(|it| it.since)
 }
 
 /// A holder is waited for from when it took over: as a standby it may have been unready by design.
@@ -103,12 +116,37 @@ mod tests {
         let table = vec![
             ("just made", service(2), vec![old(1), old(2), made(3, false, 1)], Some(("web-3", 599))),
             ("for too long", service(2), vec![old(1), old(2), made(3, false, 600)], Some(("web-3", 0))),
-            ("one of two", service(3), vec![old(1), made(3, true, 900), made(4, false, 30)], Some(("web-4", 570))),
-            ("the older of two", service(3), vec![old(1), made(3, false, 50), made(4, false, 30)], Some(("web-3", 550))),
+            (
+                "one of two",
+                service(3),
+                vec![old(1), made(3, true, 900), made(4, false, 30)],
+                Some(("web-4", 570)),
+            ),
+            (
+                "the older of two",
+                service(3),
+                vec![old(1), made(3, false, 50), made(4, false, 30)],
+                Some(("web-3", 550)),
+            ),
             ("ready until lately", service(2), vec![old(1), was_ready], Some(("web-3", 595))),
-            ("refused by its node", service(2), vec![old(1), refused(3, 400), made(4, false, 10)], Some(("web-3", 200))),
-            ("replaced by one that is ready", service(2), vec![old(1), refused(3, 400), made(4, true, 10)], None),
-            ("a running attempt is left alone", one_shot(2), vec![old(1), made(3, false, 600)], Some(("web-3", 0))),
+            (
+                "refused by its node",
+                service(2),
+                vec![old(1), refused(3, 400), made(4, false, 10)],
+                Some(("web-3", 200)),
+            ),
+            (
+                "replaced by one that is ready",
+                service(2),
+                vec![old(1), refused(3, 400), made(4, true, 10)],
+                None,
+            ),
+            (
+                "a running attempt is left alone",
+                one_shot(2),
+                vec![old(1), made(3, false, 600)],
+                Some(("web-3", 0)),
+            ),
             ("all ready", service(2), vec![old(1), made(3, true, 900)], None),
             ("on its way out", service(2), vec![old(1), leaving], None),
             ("no rollout", service(2), vec![made(1, true, 900), made(2, false, 900)], None),
@@ -117,13 +155,18 @@ mod tests {
             ("scaled to zero", service(0), vec![old(1), made(3, false, 900)], None),
         ];
         for (what, job, candidates, expected) in table {
-            assert_eq!(waits(&job, candidates), expected.map(|(name, left)| (name.to_owned(), left)), "{what}");
+            assert_eq!(
+                waits(&job, candidates),
+                expected.map(|(name, left)| (name.to_owned(), left)),
+                "{what}"
+            );
         }
     }
 
     #[test]
     fn a_holder_is_waited_for_from_when_it_took_over() {
-        let standing_by = Candidate { unready_since: Some(ago(5000)), has_held: true, ..made(3, false, 5000) };
+        let standing_by =
+            Candidate { unready_since: Some(ago(5000)), has_held: true, ..made(3, false, 5000) };
         let mut observed = there(Some(3), vec![old(1), standing_by]);
         observed.lease.as_mut().expect("a Lease").record.acquire_time = Some(ago(20));
         assert_eq!(awaited(&service(2), &observed).map(|awaited| awaited.left(now()).as_secs()), Some(580));
@@ -131,7 +174,13 @@ mod tests {
 
     #[test]
     fn the_deadline_is_looked_at_when_it_is_due() {
-        let look = |seconds| act(&service(2), &there(Some(1), vec![old(1), old(2), made(3, false, seconds)])).next_look;
-        assert_eq!([look(595), look(600)].map(|look| look.as_secs()), [5, 16], "then nothing but the lease is waited for");
+        let look = |seconds| {
+            act(&service(2), &there(Some(1), vec![old(1), old(2), made(3, false, seconds)])).next_look
+        };
+        assert_eq!(
+            [look(595), look(600)].map(|look| look.as_secs()),
+            [5, 16],
+            "then nothing but the lease is waited for"
+        );
     }
 }

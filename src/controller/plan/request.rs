@@ -1,6 +1,7 @@
 //! What a person asks for by annotation: each value acts once.
 //!
-//! What is there before anybody has looked at a SingletonJob is recorded and does nothing: a restored or re-applied object asks for nothing.
+//! What is there before anybody has looked at a SingletonJob is recorded and does nothing: a restored or
+//! re-applied object asks for nothing.
 
 use crate::api::{SingletonJob, SingletonJobStatus};
 use crate::contract::labels::RUN_REQUESTED_AT;
@@ -23,8 +24,13 @@ pub fn annotation<'a>(job: &'a SingletonJob, name: &str) -> Option<&'a str> {
     (!value.is_empty()).then_some(value)
 }
 
-/// The request in the annotation `name`; none where there is none, or where it is the one that status says was `handled` last.
-pub fn unsettled(job: &SingletonJob, name: &str, handled: impl Fn(&SingletonJobStatus) -> Option<&String>) -> Option<String> {
+/// The request in the annotation `name`; none where there is none, or where it is the one that status says
+/// was `handled` last.
+pub fn unsettled(
+    job: &SingletonJob,
+    name: &str,
+    handled: impl Fn(&SingletonJobStatus) -> Option<&String>,
+) -> Option<String> {
     let text: String = annotation(job, name)?.chars().take(LONGEST).collect();
     (job.status.as_ref().and_then(handled) != Some(&text)).then_some(text)
 }

@@ -19,7 +19,11 @@ const MOST_OF_SERVICE: usize = 3;
 
 /// Ended pods that are not kept.
 pub fn surplus(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: Timestamp) -> Vec<PodRef> {
-    if run.schedule.is_some() { surplus_of_runs(job, observed, run, now) } else { surplus_of_only_run(job, observed) }
+    if run.schedule.is_some() {
+        surplus_of_runs(job, observed, run, now)
+    } else {
+        surplus_of_only_run(job, observed)
+    }
 }
 
 fn surplus_of_only_run(job: &SingletonJob, observed: &Observed) -> Vec<PodRef> {
@@ -33,7 +37,9 @@ fn surplus_of_only_run(job: &SingletonJob, observed: &Observed) -> Vec<PodRef> {
         .partition::<Vec<_>, _>(|candidate| stopped && candidate.end().is_some_and(End::is_interruption));
     let faults = ended(observed, |pod, _| pod.was_in_vain());
     let successes = ended(observed, |_, end| end.succeeded);
-    let beyond = |list: Vec<&Candidate>, most: usize| list.into_iter().skip(most).map(Candidate::pod_ref).collect::<Vec<_>>();
+    let beyond = |list: Vec<&Candidate>, most: usize| {
+        list.into_iter().skip(most).map(Candidate::pod_ref).collect::<Vec<_>>()
+    };
     let mut surplus: Vec<_> = interrupted.into_iter().map(Candidate::pod_ref).collect();
     surplus.extend(beyond(kept, most));
     surplus.extend(beyond(faults, MOST_FAULTS));
@@ -46,7 +52,8 @@ fn surplus_of_runs(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: 
     let Some(schedule) = &job.spec.schedule else { return Vec::new() };
     let limit = |limit: i32| usize::try_from(limit).unwrap_or(0);
     let attempts = limit(job.spec.backoff_limit().unwrap_or(0)).saturating_add(1).min(MOST_ATTEMPTS);
-    let failures = limit(schedule.failed_runs_history_limit).saturating_add(if run.goes_on { attempts } else { 0 });
+    let failures =
+        limit(schedule.failed_runs_history_limit).saturating_add(if run.goes_on { attempts } else { 0 });
     // Which pods held the Lease in runs that are long over is not known any more.
     let is_of_earlier = |pod: &Candidate| pod.made_for.is_some_and(|made_for| made_for < run.number);
     let in_vain = |pod: &Candidate, end: &End| end.is_fault() || !is_of_earlier(pod) && pod.was_in_vain();
@@ -55,7 +62,9 @@ fn surplus_of_runs(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: 
         (ended(observed, |pod, end| !end.succeeded && !in_vain(pod, end)), failures),
         (ended(observed, in_vain), MOST_FAULTS),
     ];
-    let beyond = newest.into_iter().flat_map(|(list, most)| list.into_iter().enumerate().map(move |(place, pod)| (place >= most, pod)));
+    let beyond = newest
+        .into_iter()
+        .flat_map(|(list, most)| list.into_iter().enumerate().map(move |(place, pod)| (place >= most, pod)));
     let is_too_old = |pod: &Candidate| remaining_life(job, pod, now) == Some(Duration::ZERO);
     beyond.filter(|(beyond, pod)| *beyond || is_too_old(pod)).map(|(_, pod)| pod.pod_ref()).collect()
 }
@@ -66,8 +75,8 @@ fn remaining_life(job: &SingletonJob, pod: &Candidate, now: Timestamp) -> Option
     Some(left(pod.end()?.at?, granted, now))
 }
 
-/// How long the pods of the finished run still stay, or those of a schedule the first of them; none where they stay for good, or the run is
-/// not over.
+/// How long the pods of the finished run still stay, or those of a schedule the first of them; none where
+/// they stay for good, or the run is not over.
 pub fn time_to_live(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<Duration> {
     if job.spec.schedule.is_some() {
         return observed.candidates.iter().filter_map(|pod| remaining_life(job, pod, now)).min();
@@ -76,7 +85,8 @@ pub fn time_to_live(job: &SingletonJob, observed: &Observed, now: Timestamp) -> 
     Some(left(runs::completion_time(job, observed)?, granted, now))
 }
 
-/// How long the finished SingletonJob itself still stays; `None` if it stays for good, is not over, or status does not say so yet.
+/// How long the finished SingletonJob itself still stays; `None` if it stays for good, is not over, or status
+/// does not say so yet.
 pub fn left_of_job(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<Duration> {
     if job.spec.schedule.is_some() {
         return None;
@@ -88,7 +98,10 @@ pub fn left_of_job(job: &SingletonJob, observed: &Observed, now: Timestamp) -> O
 
 /// Ended pods that are kept although something in them runs on: of an attempt that is over, nothing should.
 pub fn lingering(observed: &Observed, delete: &[PodRef]) -> Vec<PodRef> {
-    let lingering = observed.candidates.iter().filter(|candidate| candidate.has_running_sidecars && !delete.contains(&candidate.pod_ref()));
+    let lingering = observed
+        .candidates
+        .iter()
+        .filter(|candidate| candidate.has_running_sidecars && !delete.contains(&candidate.pod_ref()));
     lingering.map(Candidate::pod_ref).collect()
 }
 

@@ -1,8 +1,9 @@
 //! From one template to the next, and from one number of candidates to another, without losing the standby.
 //!
-//! A new candidate is made before an old one goes, one at a time, and an old standby goes only when the new one could take over. Of a service,
-//! the holder hands over once, when the others are new and could; of a one-shot, the running attempt is left alone. A template that cannot start
-//! stops all this at its first pod. The pod that handed over stays until the workload of the new template is ready.
+//! A new candidate is made before an old one goes, one at a time, and an old standby goes only when the new
+//! one could take over. Of a service, the holder hands over once, when the others are new and could; of a
+//! one-shot, the running attempt is left alone. A template that cannot start stops all this at its first pod.
+//! The pod that handed over stays until the workload of the new template is ready.
 
 use super::super::observe::Observed;
 use super::super::observe::candidate::{Candidate, PodRef};
@@ -26,7 +27,8 @@ struct Sorted<'a> {
     observed: &'a Observed,
     holder: Option<&'a Candidate>,
     holder_is_old: bool,
-    /// How many have made their attempt, and will be replaced when the kubelet says that they ended. They are neither standbys nor in the way.
+    /// How many have made their attempt, and will be replaced when the kubelet says that they ended. They are
+    /// neither standbys nor in the way.
     spent: usize,
     new: Vec<&'a Candidate>,
     old: Vec<&'a Candidate>,
@@ -35,10 +37,18 @@ struct Sorted<'a> {
 impl<'a> Sorted<'a> {
     fn of(job: &SingletonJob, observed: &'a Observed) -> Self {
         let holder = alive(observed).find(|candidate| observed.is_holder(candidate));
-        let stays = |candidate: &&Candidate| observed.is_holder(candidate) || !has_made_its_attempt(job, candidate);
+        let stays =
+            |candidate: &&Candidate| observed.is_holder(candidate) || !has_made_its_attempt(job, candidate);
         let (taking_part, spent): (Vec<_>, Vec<_>) = alive(observed).partition(stays);
         let (new, old) = taking_part.into_iter().partition(|candidate| observed.is_current(candidate));
-        Self { observed, holder, holder_is_old: holder.is_some_and(|holder| !observed.is_current(holder)), spent: spent.len(), new, old }
+        Self {
+            observed,
+            holder,
+            holder_is_old: holder.is_some_and(|holder| !observed.is_current(holder)),
+            spent: spent.len(),
+            new,
+            old,
+        }
     }
 
     fn is_standby(&self, candidate: &Candidate) -> bool {
@@ -50,11 +60,14 @@ impl<'a> Sorted<'a> {
         self.holder_is_old || self.holder.is_some_and(|holder| holder.ready)
     }
 
-    /// The standbys of `list` in the order in which the controller deletes them: one that could not take over, then one that shares its node,
-    /// then the youngest.
+    /// The standbys of `list` in the order in which the controller deletes them: one that could not take
+    /// over, then one that shares its node, then the youngest.
     fn dispensable(&self, list: &[&'a Candidate]) -> Vec<&'a Candidate> {
-        let mut standbys: Vec<_> = list.iter().copied().filter(|candidate| self.is_standby(candidate)).collect();
-        standbys.sort_by_key(|candidate| (candidate.can_take_over, self.is_alone(candidate), std::cmp::Reverse(candidate.number)));
+        let mut standbys: Vec<_> =
+            list.iter().copied().filter(|candidate| self.is_standby(candidate)).collect();
+        standbys.sort_by_key(|candidate| {
+            (candidate.can_take_over, self.is_alone(candidate), std::cmp::Reverse(candidate.number))
+        });
         standbys
     }
 
@@ -73,8 +86,13 @@ pub fn step(job: &SingletonJob, observed: &Observed, more: usize) -> Step {
     if sorted.old.is_empty() {
         let replicas = replicas + more;
         let surplus = sorted.new.len().saturating_sub(replicas);
-        let delete = sorted.dispensable(&sorted.new).into_iter().take(surplus).map(Candidate::pod_ref).collect();
-        return Step { create: replicas.saturating_sub(sorted.new.len() + sorted.spent), delete, rolls_out: false };
+        let delete =
+            sorted.dispensable(&sorted.new).into_iter().take(surplus).map(Candidate::pod_ref).collect();
+        return Step {
+            create: replicas.saturating_sub(sorted.new.len() + sorted.spent),
+            delete,
+            rolls_out: false,
+        };
     }
     Step {
         create: create(&sorted, target, replicas),
@@ -83,8 +101,8 @@ pub fn step(job: &SingletonJob, observed: &Observed, more: usize) -> Step {
     }
 }
 
-/// How many new candidates there should be. The holder's place is taken by a new one only after the holder has handed over; a single
-/// candidate needs a successor beside it for that.
+/// How many new candidates there should be. The holder's place is taken by a new one only after the holder
+/// has handed over; a single candidate needs a successor beside it for that.
 fn target(job: &SingletonJob, sorted: &Sorted<'_>, replicas: usize) -> usize {
     match (sorted.holder_is_old, job.spec.is_service()) {
         (false, _) => replicas,
@@ -105,14 +123,18 @@ fn create(sorted: &Sorted<'_>, target: usize, replicas: usize) -> usize {
 fn delete(job: &SingletonJob, sorted: &Sorted<'_>, target: usize, replicas: usize) -> Vec<PodRef> {
     let serving = sorted.new.iter().filter(|candidate| sorted.observed.serves(candidate)).count();
     let too_many_new = sorted.new.len().saturating_sub(target);
-    // The controller deletes a standby that could not take over before its successor is there. It keeps the pod that has handed over, which is
-    // about to stand by, and all of them where no successor can be made.
+    // The controller deletes a standby that could not take over before its successor is there. It keeps the
+    // pod that has handed over, which is about to stand by, and all of them where no successor can be made.
     let has_successor = !template::is_refused(job);
-    let is_unable = |candidate: &&Candidate| !candidate.can_take_over && has_successor && (sorted.is_settled() || !candidate.has_held);
+    let is_unable = |candidate: &&Candidate| {
+        !candidate.can_take_over && has_successor && (sorted.is_settled() || !candidate.has_held)
+    };
     let (unable, able): (Vec<_>, Vec<_>) = sorted.dispensable(&sorted.old).into_iter().partition(is_unable);
     let excess = (serving + sorted.old.len()).saturating_sub(replicas).saturating_sub(unable.len());
     let old = unable.into_iter().chain(able.into_iter().take(excess));
-    old.chain(sorted.dispensable(&sorted.new).into_iter().take(too_many_new)).map(Candidate::pod_ref).collect()
+    old.chain(sorted.dispensable(&sorted.new).into_iter().take(too_many_new))
+        .map(Candidate::pod_ref)
+        .collect()
 }
 
 fn rolls_out(job: &SingletonJob, sorted: &Sorted<'_>, target: usize) -> bool {

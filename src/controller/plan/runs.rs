@@ -40,7 +40,8 @@ pub fn closed(job: &SingletonJob, observed: &Observed) -> Option<Closed> {
     Closed::read(run.reason.as_deref()?)
 }
 
-/// The run that goes on, or else the last one: as the Lease has it, or as was known before a Lease that is lost. 0 where none has been due.
+/// The run that goes on, or else the last one: as the Lease has it, or as was known before a Lease that is
+/// lost. 0 where none has been due.
 pub fn current(job: &SingletonJob, observed: &Observed) -> u32 {
     if job.spec.schedule.is_none() {
         return ONLY_RUN;
@@ -76,16 +77,22 @@ pub(super) fn ended<'a>(job: &SingletonJob, observed: &'a Observed, number: u32)
     last_finished(job, observed).filter(|finished| finished.run == number)
 }
 
-/// How the last run of this very SingletonJob ended that ended by itself; one of an earlier SingletonJob of that name is another's.
+/// How the last run of this very SingletonJob ended that ended by itself; one of an earlier SingletonJob of
+/// that name is another's.
 pub fn last_finished<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Finished> {
     let finished = observed.lease.as_ref()?.record.notes.finished.as_ref()?;
     (job.metadata.uid.as_deref() == Some(&finished.uid)).then_some(finished)
 }
 
-/// Whether nothing of the current run is left to do: as the Lease has it, or as was known before a Lease that is lost.
+/// Whether nothing of the current run is left to do: as the Lease has it, or as was known before a Lease that
+/// is lost.
 pub fn is_over(job: &SingletonJob, observed: &Observed) -> bool {
     let number = current(job, observed);
-    let known = || job.status.as_ref().is_some_and(|status| status.runs.iter().any(|run| run.number == i64::from(number)));
+    let known = || {
+        job.status
+            .as_ref()
+            .is_some_and(|status| status.runs.iter().any(|run| run.number == i64::from(number)))
+    };
     number == 0 || finished(job, observed).is_some() || closed(job, observed).is_some() || known()
 }
 
@@ -100,7 +107,8 @@ pub fn progress(job: &SingletonJob, observed: &Observed) -> Option<Progress> {
     progress_of(job, observed, current(job, observed))
 }
 
-/// How run `number` of this very SingletonJob goes, or went; with what candidates have not counted yet, although they are told.
+/// How run `number` of this very SingletonJob goes, or went; with what candidates have not counted yet,
+/// although they are told.
 pub fn progress_of(job: &SingletonJob, observed: &Observed, number: u32) -> Option<Progress> {
     let progress = observed.lease.as_ref()?.record.notes.progress.clone()?;
     let is_its = job.metadata.uid.as_deref() == Some(&progress.uid) && progress.run == number;

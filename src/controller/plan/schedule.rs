@@ -1,12 +1,13 @@
 //! Which tick becomes a run, and when.
 //!
-//! What has become of ticks is written into the Lease by the very write that wants a run: a tick is taken by compare-and-swap, and so at most
-//! once, by whichever controller, and however often one is restarted. Nothing here remembers anything else; status is asked only when the Lease
-//! is lost.
+//! What has become of ticks is written into the Lease by the very write that wants a run: a tick is taken by
+//! compare-and-swap, and so at most once, by whichever controller, and however often one is restarted.
+//! Nothing here remembers anything else; status is asked only when the Lease is lost.
 //!
 //! # Layout
-//! [`expression`]: what is written. [`field`]: what may stand in each of its fields. [`calendar`]: when ticks are. [`state`]: what is known of
-//! them, before anything is decided. [`ticks`]: what becomes of each. [`request`]: runs that a person asks for.
+//! [`expression`]: what is written. [`field`]: what may stand in each of its fields. [`calendar`]: when ticks
+//! are. [`state`]: what is known of them, before anything is decided. [`ticks`]: what becomes of each.
+//! [`request`]: runs that a person asks for.
 
 pub mod calendar;
 pub mod expression;
@@ -40,10 +41,18 @@ const UNTOLD_LOOK: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// What is wrong with the schedule, and what to write instead.
-pub fn decide(job: &SingletonJob, schedule: &Schedule, observed: &Observed, now: Timestamp) -> Result<RunPlan, String> {
+pub fn decide(
+    job: &SingletonJob,
+    schedule: &Schedule,
+    observed: &Observed,
+    now: Timestamp,
+) -> Result<RunPlan, String> {
     let calendar = Calendar::read(schedule)?;
     if calendar.after(now).is_none() {
-        return Err(format!("spec.schedule.cron: {:?} never comes: write a day that its month has", schedule.cron));
+        return Err(format!(
+            "spec.schedule.cron: {:?} never comes: write a day that its month has",
+            schedule.cron
+        ));
     }
     let offset = offset(job, schedule);
     // A job that starts later than its ticks is one whose clock is behind.
@@ -55,7 +64,13 @@ pub fn decide(job: &SingletonJob, schedule: &Schedule, observed: &Observed, now:
     Ok(conclude(schedule, &calendar, course, request, offset))
 }
 
-fn conclude(schedule: &Schedule, calendar: &Calendar, course: Course<'_>, request: Option<RunRequest>, offset: Duration) -> RunPlan {
+fn conclude(
+    schedule: &Schedule,
+    calendar: &Calendar,
+    course: Course<'_>,
+    request: Option<RunRequest>,
+    offset: Duration,
+) -> RunPlan {
     let ScheduleState { number, scheduled_time, closed, untold, left, .. } = course.state;
     let (now, too_late, goes_on) = (course.now, course.too_late(), course.state.goes_on());
     let ticks = course.state.ticks;

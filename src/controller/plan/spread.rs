@@ -1,7 +1,9 @@
-//! Candidates on several nodes: where all have come to be on one, as after the loss of a node, one candidate more is made.
+//! Candidates on several nodes: where all have come to be on one, as after the loss of a node, one candidate
+//! more is made.
 //!
-//! It may land where the others are, or start nowhere. Then it goes again, and the next try waits: 10 minutes, 20, up to a day. When it stands by
-//! elsewhere, a standby beside the holder goes. What was tried stands in the Lease, because no controller remembers it otherwise.
+//! It may land where the others are, or start nowhere. Then it goes again, and the next try waits: 10
+//! minutes, 20, up to a day. When it stands by elsewhere, a standby beside the holder goes. What was tried
+//! stands in the Lease, because no controller remembers it otherwise.
 
 use std::time::Duration;
 
@@ -53,7 +55,9 @@ pub fn decide(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: Times
         return Spreading { note, ..Spreading::default() };
     }
     let Some(since) = observed.room else { return Spreading { note, ..Spreading::default() } };
-    let rest = note.as_ref().map_or(Duration::ZERO, |note| left(note.last, doubled(FIRST_REST, note.tries, LONGEST_REST), now));
+    let rest = note
+        .as_ref()
+        .map_or(Duration::ZERO, |note| left(note.last, doubled(FIRST_REST, note.tries, LONGEST_REST), now));
     let wait = left(since, SETTLED, now).max(rest);
     if wait.is_zero() {
         let tries = note.map_or(0, |note| note.tries).saturating_add(1);
@@ -69,7 +73,9 @@ fn are_apart<'a>(mut able: impl Iterator<Item = &'a Candidate>) -> bool {
 
 /// Those that take part or are to.
 fn standing<'a>(job: &SingletonJob, observed: &'a Observed) -> Vec<&'a Candidate> {
-    alive(observed).filter(|candidate| !has_made_its_attempt(job, candidate) || observed.is_holder(candidate)).collect()
+    alive(observed)
+        .filter(|candidate| !has_made_its_attempt(job, candidate) || observed.is_holder(candidate))
+        .collect()
 }
 
 /// The candidate that was made to be on another node, while it cannot take over. `None` if nothing is tried.
@@ -79,14 +85,20 @@ pub fn tried<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Candi
 }
 
 /// Between two templates the newest is there for another purpose.
-fn newest_beyond<'a>(job: &SingletonJob, observed: &Observed, standing: &[&'a Candidate]) -> Option<&'a Candidate> {
+fn newest_beyond<'a>(
+    job: &SingletonJob,
+    observed: &Observed,
+    standing: &[&'a Candidate],
+) -> Option<&'a Candidate> {
     let newest = standing.iter().copied().max_by_key(|candidate| candidate.number)?;
-    let is_one = standing.len() == wanted(job) + 1 && standing.iter().all(|candidate| observed.is_current(candidate));
+    let is_one =
+        standing.len() == wanted(job) + 1 && standing.iter().all(|candidate| observed.is_current(candidate));
     (is_one && !newest.can_take_over).then_some(newest)
 }
 
-/// The try ends when `tried` has landed beside the others, or has not started in time. The rest until the next one is counted from then: by what
-/// the pod says, so that every look says the same of a pod that is still there.
+/// The try ends when `tried` has landed beside the others, or has not started in time. The rest until the
+/// next one is counted from then: by what the pod says, so that every look says the same of a pod that is
+/// still there.
 fn await_start(note: &Spread, tried: &Candidate, crowded: &str, now: Timestamp) -> Spreading {
     let began = tried.since.unwrap_or(note.last);
     let patience = left(began, PATIENCE, now);
@@ -98,13 +110,14 @@ fn await_start(note: &Spread, tried: &Candidate, crowded: &str, now: Timestamp) 
     Spreading { note: Some(Spread { last: note.last.max(ended), ..note.clone() }), ..Spreading::default() }
 }
 
-/// Whether nothing else is under way: one of the wanted template holds and is ready, and all others could take over.
+/// Whether nothing else is under way: one of the wanted template holds and is ready, and all others could
+/// take over.
 fn is_quiet(job: &SingletonJob, observed: &Observed, run: &RunPlan, standing: &[&Candidate]) -> bool {
     let serves = |candidate: &&Candidate| observed.is_current(candidate) && observed.serves(candidate);
     let asked = observed.lease.as_ref().is_some_and(|lease| lease.record.notes.handover.is_some());
     let runs = run.goes_on && !job.spec.is_stopped();
-    let all =
-        standing.len() == wanted(job) && observed.candidates.iter().all(|candidate| candidate.is_alive() || candidate.end().is_some());
+    let all = standing.len() == wanted(job)
+        && observed.candidates.iter().all(|candidate| candidate.is_alive() || candidate.end().is_some());
     runs && !asked && all && observed.holder_pod().is_some() && standing.iter().all(serves)
 }
 

@@ -29,20 +29,31 @@ pub fn creation(job: &SingletonJob, observed: &Observed, timing: Timing) -> Crea
     if known.is_none() && observed.nobody_there {
         return Creation::First;
     }
-    let holder = known.and_then(|lease| lease.last_holder_identity.clone()).unwrap_or_else(|| Identity::UNKNOWN.to_owned());
-    Creation::Again { holder: Identity::read(holder), longest_lease: longest(job, observed).max(timing.lease_duration()) }
+    let holder = known
+        .and_then(|lease| lease.last_holder_identity.clone())
+        .unwrap_or_else(|| Identity::UNKNOWN.to_owned());
+    Creation::Again {
+        holder: Identity::read(holder),
+        longest_lease: longest(job, observed).max(timing.lease_duration()),
+    }
 }
 
 /// The longest lease that any candidate may still hold by.
 ///
-/// It grows as soon as a longer one is wanted, and is written down before candidates are told. It shrinks only when a candidate's own write
-/// shows that they have heard: told so, and held for no longer, or released. A candidate that was not told then has lost the compare-and-swap. A Lease
-/// that was emptied by hand shows nothing: its last holder may still hold by what is recorded there.
+/// It grows as soon as a longer one is wanted, and is written down before candidates are told. It shrinks
+/// only when a candidate's own write shows that they have heard: told so, and held for no longer, or
+/// released. A candidate that was not told then has lost the compare-and-swap. A Lease that was emptied by
+/// hand shows nothing: its last holder may still hold by what is recorded there.
 pub fn longest(job: &SingletonJob, observed: &Observed) -> Duration {
     let wanted = seconds(job.spec.lease.lease_duration_seconds);
-    let remembered = status(job).and_then(|lease| lease.longest_lease_duration_seconds).map_or(Duration::ZERO, seconds);
+    let remembered =
+        status(job).and_then(|lease| lease.longest_lease_duration_seconds).map_or(Duration::ZERO, seconds);
     let Some(ObservedLease { record, .. }) = &observed.lease else { return wanted.max(remembered) };
-    let told = record.notes.policy.as_ref().map_or(remembered, |policy| Duration::from_secs(u64::from(policy.lease_duration_seconds)));
+    let told = record
+        .notes
+        .policy
+        .as_ref()
+        .map_or(remembered, |policy| Duration::from_secs(u64::from(policy.lease_duration_seconds)));
     let recorded = if record.is_released() { Duration::ZERO } else { record.lease_duration };
     let shows = record.acquire_time.is_some() && (record.holder.is_some() || record.is_released());
     let heard = told <= wanted && recorded <= wanted && shows;
@@ -52,10 +63,12 @@ pub fn longest(job: &SingletonJob, observed: &Observed) -> Duration {
 /// Whether a longer lease is wanted than status remembers: it is written there first, then told.
 pub fn must_remember_first(job: &SingletonJob, observed: &Observed) -> bool {
     let remembered = status(job).and_then(|lease| lease.longest_lease_duration_seconds);
-    observed.lease.is_some() && remembered.is_none_or(|remembered| remembered < job.spec.lease.lease_duration_seconds)
+    observed.lease.is_some()
+        && remembered.is_none_or(|remembered| remembered < job.spec.lease.lease_duration_seconds)
 }
 
-/// The least that the next fencing token may be. A Lease that is made again has forgotten the tokens before it; one that is there remembers them.
+/// The least that the next fencing token may be. A Lease that is made again has forgotten the tokens before
+/// it; one that is there remembers them.
 pub fn token_floor(job: &SingletonJob, observed: &Observed) -> Option<Version> {
     match &observed.lease {
         Some(lease) => lease.record.notes.policy.as_ref()?.token_floor,

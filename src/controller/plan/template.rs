@@ -1,8 +1,8 @@
 //! Whether the API server is asked what it thinks of the template.
 //!
-//! The schema of a SingletonJob does not know all that makes a pod valid, and the pods that are made do not show the template's own probes. The
-//! controller therefore has the API server validate the template as it is, without making anything: when the spec has changed, and before the
-//! first pod of a template is made.
+//! The schema of a SingletonJob does not know all that makes a pod valid, and the pods that are made do not
+//! show the template's own probes. The controller therefore has the API server validate the template as it
+//! is, without making anything: when the spec has changed, and before the first pod of a template is made.
 
 use super::super::observe::Observed;
 use super::runs;
@@ -23,7 +23,8 @@ fn is_new(job: &SingletonJob) -> bool {
 /// Whether status says that the API server refused it.
 pub fn is_refused(job: &SingletonJob) -> bool {
     let conditions = job.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    find_condition(conditions, types::STALLED).is_some_and(|stalled| stalled.reason == reasons::INVALID_TEMPLATE)
+    find_condition(conditions, types::STALLED)
+        .is_some_and(|stalled| stalled.reason == reasons::INVALID_TEMPLATE)
 }
 
 #[cfg(test)]
@@ -34,9 +35,11 @@ mod tests {
     use super::*;
 
     fn seen(generation: i64, observed: i64, reason: &str) -> SingletonJob {
-        let stalled =
-            json!({"type": "Stalled", "status": "True", "reason": reason, "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
-        let mut job = job(json!({"completionPolicy": "Never"}), json!({"observedGeneration": observed, "conditions": [stalled]}));
+        let stalled = json!({"type": "Stalled", "status": "True", "reason": reason, "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let mut job = job(
+            json!({"completionPolicy": "Never"}),
+            json!({"observedGeneration": observed, "conditions": [stalled]}),
+        );
         job.metadata.generation = Some(generation);
         job
     }

@@ -89,7 +89,11 @@ fn ended(number: i64, exit_code: Option<i32>, message: Option<&str>) -> Candidat
         fault_of_pod: None,
         disrupted: false,
     };
-    Candidate { has_held: exit_code.is_some() && message.is_none(), phase: Phase::Terminated(end), ..pod(number, false) }
+    Candidate {
+        has_held: exit_code.is_some() && message.is_none(),
+        phase: Phase::Terminated(end),
+        ..pod(number, false)
+    }
 }
 
 pub(super) fn lease(holder: Option<i64>, annotations: Value) -> ObservedLease {
@@ -100,11 +104,20 @@ pub(super) fn lease(holder: Option<i64>, annotations: Value) -> ObservedLease {
                  "renewTime": "2026-01-01T00:00:00.000000Z"},
     }))
     .expect("a Lease");
-    ObservedLease { record: Record::read(&object).expect("a record"), object, observation: Observation::default() }
+    ObservedLease {
+        record: Record::read(&object).expect("a record"),
+        object,
+        observation: Observation::default(),
+    }
 }
 
 pub(super) fn there(holder: Option<i64>, candidates: Vec<Candidate>) -> Observed {
-    Observed { lease: Some(lease(holder, json!({}))), candidates, template_hash: "new".into(), ..Observed::default() }
+    Observed {
+        lease: Some(lease(holder, json!({}))),
+        candidates,
+        template_hash: "new".into(),
+        ..Observed::default()
+    }
 }
 
 pub(super) fn act(job: &SingletonJob, observed: &Observed) -> Actions {
@@ -128,7 +141,9 @@ fn the_very_first_lease_is_free_and_any_other_is_held() {
     assert_eq!(act(&job(json!({}), json!({})), &empty).create_lease, Some(Creation::First));
     let inhabited = Observed { candidates: vec![pod(1, true)], ..Observed::default() };
     assert!(matches!(act(&job(json!({}), json!({})), &inhabited).create_lease, Some(Creation::Again { .. })));
-    let Some(Creation::Again { holder, longest_lease }) = act(&one_shot(2), &empty).create_lease else { panic!("status knows of one") };
+    let Some(Creation::Again { holder, longest_lease }) = act(&one_shot(2), &empty).create_lease else {
+        panic!("status knows of one")
+    };
     assert_eq!((holder.as_str(), longest_lease), ("web-1_u1_0", Duration::from_secs(15)));
 }
 
@@ -139,7 +154,9 @@ fn a_lease_made_again_carries_the_longest_lease_and_the_highest_token_known() {
         json!({"lease": {"name": "web", "longestLeaseDurationSeconds": 60, "fencingToken": "77"}}),
     );
     let act = act(&job, &Observed::default());
-    assert!(matches!(act.create_lease, Some(Creation::Again { longest_lease, .. }) if longest_lease == Duration::from_secs(60)));
+    assert!(
+        matches!(act.create_lease, Some(Creation::Again { longest_lease, .. }) if longest_lease == Duration::from_secs(60))
+    );
     assert_eq!(act.directives.policy.token_floor.map(|token| token.to_string()).as_deref(), Some("77"));
 }
 
@@ -147,12 +164,17 @@ fn a_lease_made_again_carries_the_longest_lease_and_the_highest_token_known() {
 fn candidates_are_told_which_failures_count_and_how_long_a_run_may_take() {
     let told = |spec| act(&job(spec, settled()), &there(Some(1), vec![])).directives.policy;
     let plain = serde_json::to_value(told(json!({}))).expect("plain data");
-    assert!(plain.get("failurePolicy").is_none() && plain.get("activeDeadlineSeconds").is_none(), "nothing new for older agents: {plain}");
+    assert!(
+        plain.get("failurePolicy").is_none() && plain.get("activeDeadlineSeconds").is_none(),
+        "nothing new for older agents: {plain}"
+    );
     let rules = json!([
         {"onExitCodes": {"operator": "In", "values": [42, 43]}, "action": "FailRun"},
         {"onExitCodes": {"operator": "NotIn", "values": [1]}, "action": "Ignore"},
     ]);
-    let policy = told(json!({"activeDeadlineSeconds": 60, "failurePolicy": {"rules": rules, "onLeaseLoss": "Ignore"}}));
+    let policy = told(
+        json!({"activeDeadlineSeconds": 60, "failurePolicy": {"rules": rules, "onLeaseLoss": "Ignore"}}),
+    );
     let said = serde_json::to_value(&policy).expect("plain data");
     assert_eq!(said["activeDeadlineSeconds"], 60);
     assert_eq!(
@@ -172,7 +194,12 @@ fn a_longer_lease_is_written_down_before_candidates_are_told() {
     observed.lease.as_mut().expect("a Lease").record.notes.policy = Some(told);
     assert_eq!(act(&longer, &observed).directives.policy.lease_duration_seconds, 15);
     assert_eq!(takeover::longest(&longer, &observed), Duration::from_secs(60));
-    longer.status.as_mut().and_then(|status| status.lease.as_mut()).expect("a status").longest_lease_duration_seconds = Some(60);
+    longer
+        .status
+        .as_mut()
+        .and_then(|status| status.lease.as_mut())
+        .expect("a status")
+        .longest_lease_duration_seconds = Some(60);
     assert_eq!(act(&longer, &observed).directives.policy.lease_duration_seconds, 60);
 }
 
@@ -219,8 +246,17 @@ fn an_emptied_lease_does_not_show_that_a_shorter_one_was_heard_and_a_released_on
         released(record);
         record.renew_time = Some(now());
     };
-    let emptied_when_short = |record: &mut Record| (record.holder, record.lease_duration) = (None, Duration::from_secs(6));
-    assert_eq!([longest(&|_| ()), longest(&emptied), longest(&emptied_after_a_release), longest(&emptied_when_short)], [15; 4]);
+    let emptied_when_short =
+        |record: &mut Record| (record.holder, record.lease_duration) = (None, Duration::from_secs(6));
+    assert_eq!(
+        [
+            longest(&|_| ()),
+            longest(&emptied),
+            longest(&emptied_after_a_release),
+            longest(&emptied_when_short)
+        ],
+        [15; 4]
+    );
     assert_eq!(longest(&released), 6);
 }
 
@@ -235,7 +271,10 @@ fn missing_candidates_are_made_under_numbers_never_used() {
 #[test]
 fn a_pod_that_is_leaving_does_not_block_its_successor() {
     let leaving = Candidate { phase: Phase::Terminating, ..pod(1, true) };
-    assert_eq!(act(&service(2), &there(Some(1), vec![leaving, pod(2, true)])).create, NewPods { first: 3, count: 1 });
+    assert_eq!(
+        act(&service(2), &there(Some(1), vec![leaving, pod(2, true)])).create,
+        NewPods { first: 3, count: 1 }
+    );
 }
 
 #[test]
@@ -248,9 +287,14 @@ fn scaling_down_takes_standbys_first_and_those_that_are_not_ready_before_others(
 #[test]
 fn stopping_takes_standbys_at_once_and_the_holder_when_it_has_released() {
     let observed = there(Some(1), vec![pod(1, true), pod(2, true)]);
-    for (stopped, reason) in [(service(0), "ScaledToZero"), (job(json!({"suspend": true}), settled()), "Suspended")] {
+    for (stopped, reason) in
+        [(service(0), "ScaledToZero"), (job(json!({"suspend": true}), settled()), "Suspended")]
+    {
         let act = act(&stopped, &observed);
-        assert_eq!((act.directives.run.desired, act.directives.run.reason.as_deref()), (Desired::Stop, Some(reason)));
+        assert_eq!(
+            (act.directives.run.desired, act.directives.run.reason.as_deref()),
+            (Desired::Stop, Some(reason))
+        );
         assert_eq!(deleted(&act), ["web-2"]);
         assert_eq!(act.create.count, 0);
     }
@@ -290,7 +334,10 @@ fn a_finished_job_goes_when_its_own_time_is_over_and_status_says_that_it_has_fin
 #[test]
 fn of_what_another_controller_manages_nothing_is_done() {
     let anothers = job(json!({"managedBy": "example.com/other", "ttlSecondsAfterFinished": 0}), json!({}));
-    assert_eq!(plan(&anothers, &Observed { nobody_there: true, ..Observed::default() }, now()), Plan::LeaveAlone);
+    assert_eq!(
+        plan(&anothers, &Observed { nobody_there: true, ..Observed::default() }, now()),
+        Plan::LeaveAlone
+    );
 }
 
 #[test]
@@ -337,7 +384,8 @@ fn a_single_candidate_gets_a_successor_beside_it_before_it_hands_over() {
 }
 
 #[test]
-fn where_standbys_are_not_ready_a_rollout_waits_for_those_that_could_take_over_and_for_a_holder_that_is_ready() {
+fn where_standbys_are_not_ready_a_rollout_waits_for_those_that_could_take_over_and_for_a_holder_that_is_ready()
+ {
     let job = service(2);
     let able = |candidate: Candidate| Candidate { ready: false, can_take_over: true, ..candidate };
     let waiting = act(&job, &there(Some(1), vec![old(1), able(old(2)), pod(3, false)]));
@@ -371,18 +419,31 @@ fn a_request_to_hand_over_is_made_once() {
 
 #[test]
 fn a_clearance_is_written_into_the_lease_it_is_about_and_into_no_other() {
-    let job = job(json!({"completionPolicy": "Never", "takeover": {"unreachableHolder": {"policy": "AfterPodGone"}}}), settled());
+    let job = job(
+        json!({"completionPolicy": "Never", "takeover": {"unreachableHolder": {"policy": "AfterPodGone"}}}),
+        settled(),
+    );
     let mut observed = there(Some(1), vec![pod(2, true)]);
     observed.lease.as_mut().expect("a Lease").observation.unchanged = Duration::from_secs(16);
-    assert_eq!(act(&job, &observed).next_look, next_look::BLOCKED_LOOK, "no watch tells when a node is out of service");
+    assert_eq!(
+        act(&job, &observed).next_look,
+        next_look::BLOCKED_LOOK,
+        "no watch tells when a node is out of service"
+    );
     observed.holder_pod_state = Some(HolderPodState::Gone);
     let directives = act(&job, &observed).directives;
     let word = directives.cleared.clone().expect("it is gone");
-    assert_eq!((word.lease_uid.as_str(), word.holder.as_ref().map(Identity::as_str)), ("l", Some("web-1_u1_0")));
+    assert_eq!(
+        (word.lease_uid.as_str(), word.holder.as_ref().map(Identity::as_str)),
+        ("l", Some("web-1_u1_0"))
+    );
     assert_eq!(directives.policy.unreachable_holder, UnreachableHolder::AfterPodGone);
     let noted = |lease: &ObservedLease| {
         let next = build::lease::with_directives(&lease.object, &directives).expect("the policy is new");
-        (Record::read(&next).expect("a record").notes.cleared, build::lease::with_directives(&next, &directives))
+        (
+            Record::read(&next).expect("a record").notes.cleared,
+            build::lease::with_directives(&next, &directives),
+        )
     };
     assert_eq!(noted(observed.lease.as_ref().expect("a Lease")), (Some(word), None), "and only once");
     assert_eq!(noted(&lease(Some(2), json!({}))), (None, None), "another has taken it since");
@@ -395,7 +456,12 @@ fn a_finished_run_keeps_the_pod_that_finished_it_and_nothing_else() {
         "by": "web-1_u1_0", "startTime": null, "completionTime": "2026-01-01T00:00:00Z",
     }).to_string()});
     let candidates = vec![ended(1, Some(0), None), pod(2, true)];
-    let observed = Observed { lease: Some(lease(None, finished)), candidates, template_hash: "new".into(), ..Observed::default() };
+    let observed = Observed {
+        lease: Some(lease(None, finished)),
+        candidates,
+        template_hash: "new".into(),
+        ..Observed::default()
+    };
     let act = act(&one_shot(2), &observed);
     assert_eq!((act.create.count, deleted(&act)), (0, vec!["web-2"]));
 }
@@ -414,16 +480,40 @@ fn a_pod_that_made_an_attempt_is_never_deleted_for_being_a_standby() {
     let finished = json!({"uid": "j", "run": 1, "outcome": "Failed", "reason": "BackoffLimitExceeded", "attempt": 2, "failures": 2,
                           "by": "web-2_u2_0", "completionTime": "2026-01-01T00:00:00Z"});
     let over = json!({"singletonjob.dev/finished": finished.to_string()});
-    let over =
-        |candidates| Observed { lease: Some(lease(None, over.clone())), candidates, template_hash: "new".into(), ..Observed::default() };
+    let over = |candidates| Observed {
+        lease: Some(lease(None, over.clone())),
+        candidates,
+        template_hash: "new".into(),
+        ..Observed::default()
+    };
     let old = |number| Candidate { template_hash: Some("old".into()), ..just_ended(number) };
     let table = vec![
-        ("the run is over", one_shot(2), over(vec![just_ended(1), just_ended(2), pod(3, true)]), vec!["web-3"]),
+        (
+            "the run is over",
+            one_shot(2),
+            over(vec![just_ended(1), just_ended(2), pod(3, true)]),
+            vec!["web-3"],
+        ),
         ("fewer are wanted", one_shot(1), there(Some(2), vec![just_ended(1), pod(2, true)]), vec![]),
-        ("fewer, and a standby", one_shot(2), there(Some(2), vec![just_ended(1), pod(2, true), pod(3, true)]), vec![]),
-        ("far fewer", one_shot(1), there(Some(2), vec![just_ended(1), pod(2, true), pod(3, true)]), vec!["web-3"]),
+        (
+            "fewer, and a standby",
+            one_shot(2),
+            there(Some(2), vec![just_ended(1), pod(2, true), pod(3, true)]),
+            vec![],
+        ),
+        (
+            "far fewer",
+            one_shot(1),
+            there(Some(2), vec![just_ended(1), pod(2, true), pod(3, true)]),
+            vec!["web-3"],
+        ),
         ("a new template", one_shot(2), there(Some(2), vec![old(1), pod(2, true), pod(3, true)]), vec![]),
-        ("suspended", suspended(), there(Some(2), vec![just_ended(1), pod(2, true), pod(3, true)]), vec!["web-3"]),
+        (
+            "suspended",
+            suspended(),
+            there(Some(2), vec![just_ended(1), pod(2, true), pod(3, true)]),
+            vec!["web-3"],
+        ),
     ];
     for (what, job, observed, expected) in table {
         let act = act(&job, &observed);
@@ -436,7 +526,8 @@ fn a_holder_that_was_stopped_goes_and_a_services_pod_is_a_standby_again() {
     let mark = json!({"leaseUid": "l", "renewTime": "2026-01-01T00:00:00.000000Z", "by": "web-2_u2_0", "reason": "Stopped"});
     let released = lease(None, json!({"singletonjob.dev/released": mark.to_string()}));
     let candidates = vec![just_ended(1), just_ended(2), pod(3, true)];
-    let observed = Observed { lease: Some(released), candidates, template_hash: "new".into(), ..Observed::default() };
+    let observed =
+        Observed { lease: Some(released), candidates, template_hash: "new".into(), ..Observed::default() };
     assert_eq!(deleted(&act(&suspended(), &observed)), ["web-2", "web-3"]);
     let again = Candidate { has_held: true, ..pod(3, true) };
     let act = act(&service(2), &there(Some(1), vec![pod(1, true), pod(2, true), again]));
@@ -464,7 +555,8 @@ fn replacements_of_candidates_that_never_stand_by_wait_10_s_to_6_min() {
             let end = End { at, ..ended(number, Some(128), None).end().expect("one").clone() };
             Candidate { phase: Phase::Terminated(end), ..pod(number, false) }
         });
-        let observed = Observed { candidates: in_vain.collect(), template_hash: "new".into(), ..Observed::default() };
+        let observed =
+            Observed { candidates: in_vain.collect(), template_hash: "new".into(), ..Observed::default() };
         assert_eq!(
             candidates::pace(&Observed { template_hash: "newer".into(), ..observed.clone() }, now()),
             Duration::ZERO,
@@ -487,7 +579,13 @@ fn a_run_that_status_knows_as_finished_is_not_run_again_for_want_of_a_lease() {
 #[test]
 fn ended_pods_that_are_kept_stay_when_their_node_is_lost() {
     let fleeting = |candidate: Candidate| Candidate { fleeting: true, ..candidate };
-    let act = act(&one_shot(2), &there(None, vec![fleeting(ended(1, Some(3), None)), ended(2, Some(3), None), fleeting(pod(3, true))]));
+    let act = act(
+        &one_shot(2),
+        &there(
+            None,
+            vec![fleeting(ended(1, Some(3), None)), ended(2, Some(3), None), fleeting(pod(3, true))],
+        ),
+    );
     assert_eq!(act.keep, [pod_ref(1)]);
 }
 
@@ -504,7 +602,8 @@ fn failed_attempts_stay_to_be_read_and_agents_that_cannot_start_do_not_spin() {
     let failed: Vec<_> = (1..=7).map(|number| ended(number, Some(1), None)).collect();
     let observed = there(None, failed.into_iter().chain([pod(8, true), pod(9, true)]).collect());
     assert!(act(&one_shot(2), &observed).delete.is_empty(), "backoffLimit 6 makes seven failures");
-    let fault = |number| ended(number, Some(exit_codes::LEASE_UNREADABLE), Some("singletonjob-agent: reading lease"));
+    let fault =
+        |number| ended(number, Some(exit_codes::LEASE_UNREADABLE), Some("singletonjob-agent: reading lease"));
     let once = act(&one_shot(2), &there(None, vec![fault(1), pod(2, false)]));
     assert_eq!((once.create.count, once.next_look), (0, Duration::from_secs(9)));
     let many: Vec<_> = (1..=9).map(fault).collect();
@@ -521,10 +620,14 @@ fn the_role_label_follows_the_lease() {
 #[test]
 fn a_plan_that_was_carried_out_is_empty_when_looked_at_again() {
     let job = service(2);
-    let observed = there(Some(1), vec![Candidate { role: Some(labels::ROLE_ACTIVE.into()), ..pod(1, true) }, pod(2, true)]);
+    let observed = there(
+        Some(1),
+        vec![Candidate { role: Some(labels::ROLE_ACTIVE.into()), ..pod(1, true) }, pod(2, true)],
+    );
     let before = act(&job, &observed);
     let told =
-        build::lease::with_directives(&observed.lease.as_ref().expect("a Lease").object, &before.directives).expect("says nothing yet");
+        build::lease::with_directives(&observed.lease.as_ref().expect("a Lease").object, &before.directives)
+            .expect("says nothing yet");
     assert_eq!((before.create.count, before.delete.len(), before.label.len()), (0, 0, 0));
     let record = Record::read(&told).expect("a record");
     let seen = ObservedLease { object: told.clone(), record, observation: Observation::default() };
@@ -535,10 +638,15 @@ fn a_plan_that_was_carried_out_is_empty_when_looked_at_again() {
 #[test]
 fn timing_that_does_not_fit_and_a_foreign_object_are_refused() {
     let unfit = job(json!({"lease": {"leaseDurationSeconds": 15, "renewDeadlineSeconds": 14}}), json!({}));
-    let Plan::Invalid(refusal) = plan(&unfit, &Observed::default(), now()) else { panic!("14 s do not fit into 15 s") };
+    let Plan::Invalid(refusal) = plan(&unfit, &Observed::default(), now()) else {
+        panic!("14 s do not fit into 15 s")
+    };
     assert!(refusal.message.starts_with("spec.lease: renewDeadlineSeconds 14"), "{}", refusal.message);
-    let foreign = Observed { foreign: Some("the Lease web is not of this SingletonJob".into()), ..Observed::default() };
-    assert!(matches!(plan(&service(2), &foreign, now()), Plan::Invalid(refusal) if refusal.reason == reasons::FOREIGN_OBJECT));
+    let foreign =
+        Observed { foreign: Some("the Lease web is not of this SingletonJob".into()), ..Observed::default() };
+    assert!(
+        matches!(plan(&service(2), &foreign, now()), Plan::Invalid(refusal) if refusal.reason == reasons::FOREIGN_OBJECT)
+    );
 }
 
 #[test]

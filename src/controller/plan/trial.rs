@@ -1,9 +1,12 @@
-//! The trial of a new template: its workload has taken over, and pods of the template before wait for it to become ready.
+//! The trial of a new template: its workload has taken over, and pods of the template before wait for it to
+//! become ready.
 //!
-//! A template is rejected when its workload ends by itself before that, or when the Lease is handed back from it. The Lease remembers the
-//! rejection for as long as that template is wanted, and the controller does not roll it out again. A holder that lost the Lease, or whose workload
-//! ended after it had been ready, proves less, because its node may be at fault: the controller rests before it tries the same template again.
-//! All this is of services: an attempt of a run ends by itself. A pod that is older than the holder was no trial: there the user has put a template back.
+//! A template is rejected when its workload ends by itself before that, or when the Lease is handed back from
+//! it. The Lease remembers the rejection for as long as that template is wanted, and the controller does not
+//! roll it out again. A holder that lost the Lease, or whose workload ended after it had been ready, proves
+//! less, because its node may be at fault: the controller rests before it tries the same template again. All
+//! this is of services: an attempt of a run ends by itself. A pod that is older than the holder was no trial:
+//! there the user has put a template back.
 
 use std::time::Duration;
 
@@ -15,12 +18,17 @@ use super::time::left;
 use crate::api::SingletonJob;
 use crate::lease::notes::{Notes, Reason, Released};
 
-/// How long the controller rests before it tries a template again whose holder lost the Lease or the workload.
+/// How long the controller rests before it tries a template again whose holder lost the Lease or the
+/// workload.
 const REST: Duration = Duration::from_secs(600);
 
-/// Whether the workload of the new template has taken over and is not ready yet, while pods of another template are there.
+/// Whether the workload of the new template has taken over and is not ready yet, while pods of another
+/// template are there.
 pub fn is_on_trial(observed: &Observed) -> bool {
-    let others = observed.candidates.iter().any(|candidate| candidate.end().is_none() && !observed.is_current(candidate));
+    let others = observed
+        .candidates
+        .iter()
+        .any(|candidate| candidate.end().is_none() && !observed.is_current(candidate));
     others && observed.holder_pod().is_some_and(|holder| observed.is_current(holder) && !holder.ready)
 }
 
@@ -33,18 +41,26 @@ fn was_handed_back(observed: &Observed) -> bool {
     notes(observed).is_some_and(|notes| notes.handed_back.as_ref() == Some(&observed.template_hash))
 }
 
-/// Whether the workload of the wanted template ended by itself before it was ready, and a pod of the template before holds since.
+/// Whether the workload of the wanted template ended by itself before it was ready, and a pod of the template
+/// before holds since.
 fn has_failed(observed: &Observed) -> bool {
-    let released = notes(observed).and_then(|notes| notes.released.as_ref()).filter(|released| has_ended_unready(released));
-    released.and_then(|released| released.by.pod_uid()).and_then(|uid| tried(observed, uid)).is_some_and(|tried| tried.reports_readiness)
+    let released = notes(observed)
+        .and_then(|notes| notes.released.as_ref())
+        .filter(|released| has_ended_unready(released));
+    released
+        .and_then(|released| released.by.pod_uid())
+        .and_then(|uid| tried(observed, uid))
+        .is_some_and(|tried| tried.reports_readiness)
 }
 
 fn has_ended_unready(released: &Released) -> bool {
-    let ended = matches!(released.reason, Reason::WorkloadFailed | Reason::WorkloadSucceeded | Reason::ElectorDied);
+    let ended =
+        matches!(released.reason, Reason::WorkloadFailed | Reason::WorkloadSucceeded | Reason::ElectorDied);
     ended && !released.ready && !released.hands_over()
 }
 
-/// From now until the wanted template may be tried again; zero unless the holder before this one was of it, and lost the Lease or the workload.
+/// From now until the wanted template may be tried again; zero unless the holder before this one was of it,
+/// and lost the Lease or the workload.
 pub fn rest(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Duration {
     rests_since(job, observed).map_or(Duration::ZERO, |since| left(since, REST, now))
 }
@@ -57,7 +73,8 @@ pub fn rests_until(job: &SingletonJob, observed: &Observed, now: Timestamp) -> O
 fn rests_since(job: &SingletonJob, observed: &Observed) -> Option<Timestamp> {
     let record = &observed.lease.as_ref()?.record;
     let lost = record.notes.released.as_ref().is_none_or(is_loss);
-    let tried = job.spec.is_service() && predecessor(observed).is_some_and(|uid| tried(observed, uid).is_some());
+    let tried =
+        job.spec.is_service() && predecessor(observed).is_some_and(|uid| tried(observed, uid).is_some());
     if lost && tried { record.acquire_time } else { None }
 }
 
@@ -76,7 +93,9 @@ fn predecessor(observed: &Observed) -> Option<&str> {
 /// The pod with this uid, where it is of the wanted template and the holder is of one before.
 fn tried<'a>(observed: &'a Observed, uid: &str) -> Option<&'a Candidate> {
     let holder = observed.holder_pod().filter(|holder| !observed.is_current(holder))?;
-    let is_it = |candidate: &&Candidate| candidate.uid == uid && observed.is_current(candidate) && candidate.number > holder.number;
+    let is_it = |candidate: &&Candidate| {
+        candidate.uid == uid && observed.is_current(candidate) && candidate.number > holder.number
+    };
     observed.candidates.iter().find(is_it)
 }
 

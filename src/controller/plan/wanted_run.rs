@@ -35,22 +35,35 @@ pub fn wanted(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: Times
     let has_deadline = desired == Desired::Run && job.spec.active_deadline_seconds.is_some();
     let since = has_deadline.then(|| since(job, observed, number, now));
     let failed_pods = failed_pods::of(job, observed, number);
-    Run { uid, number, desired, scheduled_time, reason: reason.map(str::to_owned), resumptions, since, failed_pods }
+    Run {
+        uid,
+        number,
+        desired,
+        scheduled_time,
+        reason: reason.map(str::to_owned),
+        resumptions,
+        since,
+        failed_pods,
+    }
 }
 
 /// One more than the Lease has where that says Stop and is to say Run.
 fn resumptions(job: &SingletonJob, observed: &Observed, number: u32, desired: Desired) -> u32 {
     let same = noted(job, observed).filter(|run| run.number == number);
-    same.map_or(0, |run| run.resumptions.saturating_add(u32::from(run.desired == Desired::Stop && desired == Desired::Run)))
+    same.map_or(0, |run| {
+        run.resumptions.saturating_add(u32::from(run.desired == Desired::Stop && desired == Desired::Run))
+    })
 }
 
-/// From when the Lease has said that the run is wanted. That is when its job is made, its tick is taken, or it is resumed.
+/// From when the Lease has said that the run is wanted. That is when its job is made, its tick is taken, or
+/// it is resumed.
 fn since(job: &SingletonJob, observed: &Observed, number: u32, now: Timestamp) -> Timestamp {
     let same = noted(job, observed).filter(|run| run.number == number && run.desired == Desired::Run);
     same.and_then(|run| run.since).unwrap_or(now)
 }
 
-/// How long the run may still take, as its candidates reckon; none where it has not begun, or may take as long as it likes.
+/// How long the run may still take, as its candidates reckon; none where it has not begun, or may take as
+/// long as it likes.
 pub fn left(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: Timestamp) -> Option<Duration> {
     let record = &observed.lease.as_ref()?.record;
     let account = elector::account_of(record, &wanted(job, observed, run, now));
@@ -77,8 +90,7 @@ mod tests {
     fn every_time_that_it_is_resumed_is_counted_once() {
         let (running, suspended) = (job(json!({}), settled()), job(json!({"suspend": true}), settled()));
         let none = || json!({});
-        let another =
-            json!({"singletonjob.dev/run": json!({"uid": "earlier", "number": 1, "desired": "Stop", "resumptions": 4}).to_string()});
+        let another = json!({"singletonjob.dev/run": json!({"uid": "earlier", "number": 1, "desired": "Stop", "resumptions": 4}).to_string()});
         let table = vec![
             ("the Lease is new", &running, Observed::default(), (Desired::Run, 0)),
             ("it runs", &running, told("Run", 2, none()), (Desired::Run, 2)),
@@ -105,14 +117,27 @@ mod tests {
         let noted = |desired: &str, more: Value| {
             let mut run = json!({"uid": "j", "number": 1, "desired": desired});
             run.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-            Observed { lease: Some(lease(None, json!({"singletonjob.dev/run": run.to_string()}))), ..Observed::default() }
+            Observed {
+                lease: Some(lease(None, json!({"singletonjob.dev/run": run.to_string()}))),
+                ..Observed::default()
+            }
         };
         let since = |job: SingletonJob, observed: Observed| {
-            wanted(&job, &observed, &RunPlan::noted(&job, &observed), now()).since.map(|since| since.to_string())
+            wanted(&job, &observed, &RunPlan::noted(&job, &observed), now())
+                .since
+                .map(|since| since.to_string())
         };
         assert_eq!(since(limited(json!({})), Observed::default()), Some(ago(0)), "it is new");
-        assert_eq!(since(limited(json!({})), noted("Run", json!({"since": ago(30)}))), Some(ago(30)), "it waits");
-        assert_eq!(since(limited(json!({"suspend": true})), noted("Run", json!({"since": ago(30)}))), None, "it is suspended");
+        assert_eq!(
+            since(limited(json!({})), noted("Run", json!({"since": ago(30)}))),
+            Some(ago(30)),
+            "it waits"
+        );
+        assert_eq!(
+            since(limited(json!({"suspend": true})), noted("Run", json!({"since": ago(30)}))),
+            None,
+            "it is suspended"
+        );
         assert_eq!(since(limited(json!({})), noted("Stop", json!({}))), Some(ago(0)), "it is resumed");
         assert_eq!(since(job(json!({}), settled()), Observed::default()), None, "it has no deadline");
     }
@@ -129,8 +154,13 @@ mod tests {
             json!({"singletonjob.dev/progress": progress.to_string(), "singletonjob.dev/policy": policy.to_string()})
         };
         let job = job(json!({}), settled());
-        let seconds = |observed: &Observed| left(&job, observed, &RunPlan::noted(&job, observed), now()).map(|left| left.as_secs());
-        assert_eq!([20, 60, 99].map(|ago| seconds(&told("Run", 1, begun(ago, 1)))), [Some(40), Some(0), Some(0)]);
+        let seconds = |observed: &Observed| {
+            left(&job, observed, &RunPlan::noted(&job, observed), now()).map(|left| left.as_secs())
+        };
+        assert_eq!(
+            [20, 60, 99].map(|ago| seconds(&told("Run", 1, begun(ago, 1)))),
+            [Some(40), Some(0), Some(0)]
+        );
         assert_eq!(seconds(&told("Run", 1, begun(99, 0))), None, "it was resumed since");
         assert_eq!(seconds(&told("Stop", 1, begun(99, 1))), None, "it is being resumed");
     }

@@ -27,10 +27,12 @@ pub struct Arguments {
     /// Names of image pull secrets, separated by commas, added to candidate pods.
     #[arg(long, env = "AGENT_IMAGE_PULL_SECRETS", value_delimiter = ',', value_parser = secret)]
     pub agent_image_pull_secrets: Vec<String>,
-    /// What the init container that installs the agent asks for, as JSON; what the gated container asks for when left out.
+    /// What the init container that installs the agent asks for, as JSON; what the gated container asks for
+    /// when left out.
     #[arg(long, env = "AGENT_INSTALLER_RESOURCES", default_value = "", value_parser = resources)]
     pub agent_installer_resources: PartOfAPod<ResourceRequirements>,
-    /// The securityContext of that init container, as JSON; what the restricted Pod Security Standard asks when left out.
+    /// The securityContext of that init container, as JSON; what the restricted Pod Security Standard asks
+    /// when left out.
     #[arg(long, env = "AGENT_INSTALLER_SECURITY_CONTEXT", default_value = "", value_parser = security_context)]
     pub agent_installer_security_context: PartOfAPod<SecurityContext>,
     /// Name of this pod.
@@ -74,7 +76,8 @@ fn listen_address(text: &str) -> Result<SocketAddr, &'static str> {
 
 fn image(text: &str) -> Result<String, &'static str> {
     let fits = !text.contains(char::is_whitespace);
-    fits.then(|| text.to_owned()).ok_or("use a reference to an image, for example registry.example/singletonjob:0.1.0")
+    fits.then(|| text.to_owned())
+        .ok_or("use a reference to an image, for example registry.example/singletonjob:0.1.0")
 }
 
 fn secret(text: &str) -> Result<String, &'static str> {
@@ -87,7 +90,8 @@ fn resources(text: &str) -> Result<PartOfAPod<ResourceRequirements>, &'static st
 }
 
 fn security_context(text: &str) -> Result<PartOfAPod<SecurityContext>, &'static str> {
-    part_of_a_pod(text).ok_or(r#"use JSON, as in a container, for example {"runAsNonRoot":true,"runAsUser":65532}"#)
+    part_of_a_pod(text)
+        .ok_or(r#"use JSON, as in a container, for example {"runAsNonRoot":true,"runAsUser":65532}"#)
 }
 
 /// `None` if it is no JSON of that type, or has a field that the type has not. What is empty is left out.
@@ -118,7 +122,8 @@ fn pod_namespace(text: &str) -> Result<String, &'static str> {
 /// Whether Kubernetes can have an object of that name.
 fn is_name(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let ends = text.bytes().next().zip(text.bytes().last()).is_some_and(|(first, last)| inner(first) && inner(last));
+    let ends =
+        text.bytes().next().zip(text.bytes().last()).is_some_and(|(first, last)| inner(first) && inner(last));
     ends && text.len() <= 253 && text.bytes().all(|byte| inner(byte) || byte == b'-' || byte == b'.')
 }
 
@@ -142,7 +147,10 @@ fn complaint(error: &clap::Error) -> String {
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => format!("{subject} {value:?}: {}", remedy()),
         ErrorKind::MissingRequiredArgument => {
             let missing: Vec<_> = subjects.iter().map(|subject| variable(subject)).collect();
-            format!("{} must be set, through the downward API; the Deployment in manifests/ shows how", missing.join(" and "))
+            format!(
+                "{} must be set, through the downward API; the Deployment in manifests/ shows how",
+                missing.join(" and ")
+            )
         }
         ErrorKind::UnknownArgument => format!("there is no flag {subject}; see --help"),
         _ => first_paragraph(&error.to_string()),
@@ -151,7 +159,11 @@ fn complaint(error: &clap::Error) -> String {
 
 /// A flag has the name of its variable, which is what a Deployment sets.
 fn variable(subject: &str) -> String {
-    subject.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or(subject, |(name, _)| name).to_owned()
+    subject
+        .split_once('<')
+        .and_then(|(_, rest)| rest.split_once('>'))
+        .map_or(subject, |(name, _)| name)
+        .to_owned()
 }
 
 fn valid_values(error: &clap::Error) -> String {
@@ -188,8 +200,14 @@ mod tests {
     #[test]
     fn a_value_of_no_use_is_answered_with_what_to_write_instead() {
         let table = [
-            ("--agent-image=a b", r#"AGENT_IMAGE "a b": use a reference to an image, for example registry.example/singletonjob:0.1.0"#),
-            ("--agent-image-pull-policy=Sometimes", r#"AGENT_IMAGE_PULL_POLICY "Sometimes": use Always, IfNotPresent or Never"#),
+            (
+                "--agent-image=a b",
+                r#"AGENT_IMAGE "a b": use a reference to an image, for example registry.example/singletonjob:0.1.0"#,
+            ),
+            (
+                "--agent-image-pull-policy=Sometimes",
+                r#"AGENT_IMAGE_PULL_POLICY "Sometimes": use Always, IfNotPresent or Never"#,
+            ),
             (
                 "--agent-image-pull-secrets=a; b",
                 r#"AGENT_IMAGE_PULL_SECRETS "a; b": use names of Secrets, separated by commas and nothing else"#,
@@ -246,9 +264,14 @@ mod tests {
 
     #[test]
     fn what_is_left_empty_is_as_good_as_left_out() {
-        let arguments = Arguments::try_parse_from(NAMED.iter().chain(&["--agent-image=", "--agent-image-pull-secrets=a,,b"]));
+        let arguments = Arguments::try_parse_from(
+            NAMED.iter().chain(&["--agent-image=", "--agent-image-pull-secrets=a,,b"]),
+        );
         let agent = arguments.expect("fine").agent();
-        assert_eq!((&*agent.image, agent.pull_policy, agent.pull_secrets), ("", None, vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(
+            (&*agent.image, agent.pull_policy, agent.pull_secrets),
+            ("", None, vec!["a".to_owned(), "b".to_owned()])
+        );
         assert_eq!((agent.installer_resources, agent.installer_security_context), (None, None));
     }
 }

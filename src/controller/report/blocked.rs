@@ -1,4 +1,5 @@
-//! Why no candidate takes over from a silent holder, and what a user can do about it: commands that can be run as they stand.
+//! Why no candidate takes over from a silent holder, and what a user can do about it: commands that can be
+//! run as they stand.
 
 use std::time::Duration;
 
@@ -14,15 +15,15 @@ use crate::lease::identity::Identity;
 use crate::lease::notes::UnreachableHolder;
 
 /// What a takeover waits for under the policies that need no user's confirmation.
-const LEASE_EXPIRY: &str =
-    "candidates take over from a silent holder when its lease and spec.takeover.unreachableHolder.delaySeconds have passed";
+const LEASE_EXPIRY: &str = "candidates take over from a silent holder when its lease and spec.takeover.unreachableHolder.delaySeconds have passed";
 const POD_GONE: &str = "candidates take over from a silent holder when its container is reported as terminated or its pod is gone; delete the pod, \
                         with --force only when nothing of it runs any more";
 
 /// Of the name of the holder's pod.
 const USED_UP: &str = "that was written under another policy, or about an earlier process in that pod";
 
-/// `TakeoverBlocked`; none where nothing blocks. A controller that has just begun to look leaves it as it is in status.
+/// `TakeoverBlocked`; none where nothing blocks. A controller that has just begun to look leaves it as it is
+/// in status.
 pub fn statement(context: &ReportContext<'_>) -> Option<Statement> {
     block(context).map(|block| say(context, block)).or_else(|| remembered(context))
 }
@@ -34,7 +35,9 @@ pub fn hint(context: &ReportContext<'_>) -> Option<&'static str> {
 
 fn say(context: &ReportContext<'_>, block: Block) -> Statement {
     let (reason, message) = match block {
-        Block::PodNotGone { pod, node } => (reasons::WAITING_FOR_POD_GONE, not_gone(context, &pod, node.as_deref())),
+        Block::PodNotGone { pod, node } => {
+            (reasons::WAITING_FOR_POD_GONE, not_gone(context, &pod, node.as_deref()))
+        }
         Block::AwaitingConfirmation { holder, word, said } => {
             (reasons::MANUAL_POLICY, awaiting_confirmation(context, holder.pod(), &word, said.as_deref()))
         }
@@ -90,7 +93,8 @@ pub fn no_effect(context: &ReportContext<'_>, word: &str) -> Option<String> {
     Some(format!("it has no effect under the policy {policy:?}: {waits_for}"))
 }
 
-/// Why `word` names the wrong one, and what to write instead, where the condition says so and did not `before`.
+/// Why `word` names the wrong one, and what to write instead, where the condition says so and did not
+/// `before`.
 pub fn misnamed(context: &ReportContext<'_>, word: &str, before: &SingletonJobStatus) -> Option<String> {
     let told = find_condition(&before.conditions, types::TAKEOVER_BLOCKED)?;
     let Some(Block::AwaitingConfirmation { holder, word: right, .. }) = block(context) else { return None };

@@ -10,7 +10,9 @@ use kube::ResourceExt;
 use super::format::{moment, to_seconds};
 use super::{ReportContext, blocked, format, outcome, refused, rollout, template_warnings};
 use crate::api::SingletonJobStatus;
-use crate::api::conditions::{Statement, find_condition, is_true, reasons, remove_condition, set_condition, types};
+use crate::api::conditions::{
+    Statement, find_condition, is_true, reasons, remove_condition, set_condition, types,
+};
 use crate::api::status::{FinishedRun, RunOutcome};
 use crate::controller::plan::patience::patience;
 use crate::controller::plan::{self, clearance, runs, takeover, wanted_run};
@@ -18,8 +20,7 @@ use crate::lease::identity::{Identity, Version};
 use crate::lease::notes::{Reason, Released};
 
 /// To a run that is over.
-const TEMPLATE_CHANGED: &str =
-    "; the template has changed since, which starts nothing: to run the new one, delete this SingletonJob and apply it again";
+const TEMPLATE_CHANGED: &str = "; the template has changed since, which starts nothing: to run the new one, delete this SingletonJob and apply it again";
 /// What users may wait for.
 const NOT_STALLED: &str = "nothing needs a change by the user";
 /// `NotReady`, for a holder whose pod is not ready.
@@ -40,18 +41,30 @@ pub fn all(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Vec<Conditi
     let verdict = verdict(context, old, &held);
     let unchanged = verdict.ready.is_none();
     let mut optional = vec![
-        (types::STALLED, Some(verdict.stalled.unwrap_or_else(|| Statement::no(types::STALLED, reasons::AS_EXPECTED, NOT_STALLED)))),
+        (
+            types::STALLED,
+            Some(
+                verdict
+                    .stalled
+                    .unwrap_or_else(|| Statement::no(types::STALLED, reasons::AS_EXPECTED, NOT_STALLED)),
+            ),
+        ),
         (types::TAKEOVER_BLOCKED, blocked::statement(context)),
         (types::OBJECT_REFUSED, refused::statement(context)),
     ];
     if template_warnings::is_known(context.job, context.observed) {
-        optional.push((types::TEMPLATE_HAZARDOUS, template_warnings::statement(context.job, context.observed)));
+        optional
+            .push((types::TEMPLATE_HAZARDOUS, template_warnings::statement(context.job, context.observed)));
     }
     if verdict.reconciling.is_some() || !unchanged {
         let nothing = || Statement::no(types::RECONCILING, reasons::AS_EXPECTED, "nothing is under way");
         optional.push((types::RECONCILING, Some(verdict.reconciling.unwrap_or_else(nothing))));
     }
-    optional.extend(if context.job.spec.schedule.is_some() { scheduled::last_run(context, old) } else { finished(context, old).into() });
+    optional.extend(if context.job.spec.schedule.is_some() {
+        scheduled::last_run(context, old)
+    } else {
+        finished(context, old).into()
+    });
     let mut statements: Vec<_> = verdict.ready.into_iter().collect();
     let suspended = context.job.spec.suspend;
     statements.push(if suspended {
@@ -80,19 +93,25 @@ pub fn all(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Vec<Conditi
     conditions
 }
 
-/// Of a schedule whose decision the Lease does not say: all as it was, but for what keeps the controller from writing it.
+/// Of a schedule whose decision the Lease does not say: all as it was, but for what keeps the controller from
+/// writing it.
 pub fn of_unstored(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Vec<Condition> {
     let mut conditions = old.conditions.clone();
     let refused = refused::statement(context);
     if refused.is_none() {
         remove_condition(&mut conditions, types::OBJECT_REFUSED);
     }
-    let blocked = refused::block(context).map(|refused| stalled(refused.step.reason(), refused::sentence(refused)));
+    let blocked =
+        refused::block(context).map(|refused| stalled(refused.step.reason(), refused::sentence(refused)));
     if blocked.is_none() && find_condition(old.conditions.as_slice(), types::OBJECT_REFUSED).is_some() {
         remove_condition(&mut conditions, types::STALLED);
     }
     let failed = || context.failed.as_ref().map(|message| progressing("RequestFailed", message));
-    let verdict = blocked.or_else(failed).into_iter().flat_map(|verdict| [verdict.ready, verdict.reconciling, verdict.stalled]).flatten();
+    let verdict = blocked
+        .or_else(failed)
+        .into_iter()
+        .flat_map(|verdict| [verdict.ready, verdict.reconciling, verdict.stalled])
+        .flatten();
     for statement in refused.into_iter().chain(verdict) {
         set_condition(&mut conditions, statement, context.job.metadata.generation, &to_seconds(context.now));
     }
@@ -106,13 +125,21 @@ fn ready(statement: Statement) -> Verdict {
 fn progressing(reason: impl Into<String>, message: impl Into<String>) -> Verdict {
     let (reason, message) = (reason.into(), message.into());
     let reconciling = Statement::yes(types::RECONCILING, reason.clone(), message.clone());
-    Verdict { ready: Some(Statement::no(types::READY, reason, message)), reconciling: Some(reconciling), stalled: None }
+    Verdict {
+        ready: Some(Statement::no(types::READY, reason, message)),
+        reconciling: Some(reconciling),
+        stalled: None,
+    }
 }
 
 fn stalled(reason: impl Into<String>, message: impl Into<String>) -> Verdict {
     let (reason, message) = (reason.into(), message.into());
     let stalled = Statement::yes(types::STALLED, reason.clone(), message.clone());
-    Verdict { ready: Some(Statement::no(types::READY, reason, message)), reconciling: None, stalled: Some(stalled) }
+    Verdict {
+        ready: Some(Statement::no(types::READY, reason, message)),
+        reconciling: None,
+        stalled: Some(stalled),
+    }
 }
 
 fn verdict(context: &ReportContext<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
@@ -129,7 +156,9 @@ fn verdict(context: &ReportContext<'_>, old: &SingletonJobStatus, held: &Stateme
     } else {
         (types::RECONCILING, says(types::RECONCILING), None)
     };
-    let ready = verdict.ready.map(|ready| adding(ready, &format!("the rollout does not get on: see the condition {type_}")));
+    let ready = verdict
+        .ready
+        .map(|ready| adding(ready, &format!("the rollout does not get on: see the condition {type_}")));
     Verdict { ready, reconciling, stalled }
 }
 
@@ -138,8 +167,11 @@ fn rolling_out(context: &ReportContext<'_>, verdict: Verdict) -> Verdict {
     if verdict.stalled.is_some() || !context.job.spec.is_service() || context.job.spec.is_stopped() {
         return verdict;
     }
-    let rests = || rollout::rest(context).map(|rest| Statement::yes(types::RECONCILING, reasons::BACKOFF, rest));
-    let goes_on = || rollout::under_way(context).map(|step| Statement::yes(types::RECONCILING, reasons::ROLLING_OUT, step));
+    let rests =
+        || rollout::rest(context).map(|rest| Statement::yes(types::RECONCILING, reasons::BACKOFF, rest));
+    let goes_on = || {
+        rollout::under_way(context).map(|step| Statement::yes(types::RECONCILING, reasons::ROLLING_OUT, step))
+    };
     Verdict { reconciling: verdict.reconciling.or_else(rests).or_else(goes_on), ..verdict }
 }
 
@@ -152,14 +184,19 @@ fn fares(context: &ReportContext<'_>, old: &SingletonJobStatus, held: &Statement
     if let Some(refusal) = context.refusal {
         return stalled(refusal.reason, &refusal.message);
     }
-    let blocked = || refused::block(context).map(|refused| stalled(refused.step.reason(), refused::sentence(refused)));
+    let blocked =
+        || refused::block(context).map(|refused| stalled(refused.step.reason(), refused::sentence(refused)));
     if let Some(schedule) = &context.run.schedule {
         return blocked().unwrap_or_else(|| scheduled::verdict(context, schedule, held));
     }
     if let Some(run) = over(context, old) {
         return match run.outcome {
-            RunOutcome::Succeeded => ready(Statement::yes(types::READY, reasons::COMPLETE, sentence(context, &run))),
-            RunOutcome::Failed | RunOutcome::Replaced | RunOutcome::Stopped => stalled(reasons::FAILED, sentence(context, &run)),
+            RunOutcome::Succeeded => {
+                ready(Statement::yes(types::READY, reasons::COMPLETE, sentence(context, &run)))
+            }
+            RunOutcome::Failed | RunOutcome::Replaced | RunOutcome::Stopped => {
+                stalled(reasons::FAILED, sentence(context, &run))
+            }
         };
     }
     if context.job.spec.is_stopped() {
@@ -184,7 +221,11 @@ fn stopped(context: &ReportContext<'_>) -> Verdict {
     };
     if context.job.spec.suspend || context.job.spec.is_service() {
         let reconciling = (leaving > 0).then(|| Statement::yes(types::RECONCILING, reason, message.clone()));
-        return Verdict { ready: Some(Statement::yes(types::READY, reason, message)), reconciling, stalled: None };
+        return Verdict {
+            ready: Some(Statement::yes(types::READY, reason, message)),
+            reconciling,
+            stalled: None,
+        };
     }
     progressing(reason, message)
 }
@@ -194,19 +235,25 @@ fn one_shot(context: &ReportContext<'_>, held: &Statement) -> Verdict {
         return progressing(reasons::RUNNING, holder(context));
     }
     if let Some(overdue) = overdue(context) {
-        return progressing(context.trouble().map_or(reasons::PENDING.to_owned(), |trouble| trouble.reason), overdue);
+        return progressing(
+            context.trouble().map_or(reasons::PENDING.to_owned(), |trouble| trouble.reason),
+            overdue,
+        );
     }
     if held.reason == reasons::BACKOFF {
         return progressing(reasons::BACKOFF, &held.message);
     }
     match context.trouble() {
         Some(trouble) => progressing(trouble.reason, trouble.message),
-        None => progressing(reasons::PENDING, format!("waiting for a candidate to take the Lease: {}", held.message)),
+        None => progressing(
+            reasons::PENDING,
+            format!("waiting for a candidate to take the Lease: {}", held.message),
+        ),
     }
 }
 
-/// That the time of a run is over and no candidate is there to write it down: it does so in the write that takes the Lease. The controller
-/// does it where the Lease is free.
+/// That the time of a run is over and no candidate is there to write it down: it does so in the write that
+/// takes the Lease. The controller does it where the Lease is free.
 fn overdue(context: &ReportContext<'_>) -> Option<String> {
     let left = wanted_run::left(context.job, context.observed, &context.run, context.now)?;
     if !left.is_zero() || context.standbys().next().is_some() {
@@ -232,7 +279,11 @@ fn service(context: &ReportContext<'_>, old: &SingletonJobStatus, held: &Stateme
     let is_as_before = old.observed_generation == context.job.metadata.generation;
     let was_ready = is_as_before && is_true(&old.conditions, types::READY) && is_true_for(old, reasons::HELD);
     let on_trial = held.holds == Some(true) && plan::trial::is_on_trial(context.observed);
-    if was_ready && !on_trial && held.reason != reasons::BACKOFF && unheld_for(context, old) < patience(context.job) {
+    if was_ready
+        && !on_trial
+        && held.reason != reasons::BACKOFF
+        && unheld_for(context, old) < patience(context.job)
+    {
         return Verdict { ready: None, reconciling: None, stalled: None };
     }
     if held.reason == reasons::BACKOFF {
@@ -240,13 +291,19 @@ fn service(context: &ReportContext<'_>, old: &SingletonJobStatus, held: &Stateme
     }
     match context.trouble() {
         Some(trouble) => progressing(trouble.reason, trouble.message),
-        None if held.holds == Some(true) => progressing(NOT_READY, format!("{}; {}", holder(context), unready(context))),
+        None if held.holds == Some(true) => {
+            progressing(NOT_READY, format!("{}; {}", holder(context), unready(context)))
+        }
         None => progressing(held.reason.clone(), held.message.clone()),
     }
 }
 
 fn unready(context: &ReportContext<'_>) -> &'static str {
-    if context.observed.awaits_readiness() { "its workload has not become ready since it took over" } else { "its pod is not ready" }
+    if context.observed.awaits_readiness() {
+        "its workload has not become ready since it took over"
+    } else {
+        "its pod is not ready"
+    }
 }
 
 fn is_true_for(old: &SingletonJobStatus, reason: &str) -> bool {
@@ -258,20 +315,32 @@ fn unheld_for(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Duration
     let held = find_condition(&old.conditions, types::HELD);
     let acquired = context.holder().and(context.record()).and_then(|record| record.acquire_time);
     let released = held.filter(|held| held.status == "False").map(|held| held.last_transition_time.0);
-    acquired.or(released).map_or(Duration::ZERO, |since| Duration::try_from(context.now.duration_since(since)).unwrap_or_default())
+    acquired.or(released).map_or(Duration::ZERO, |since| {
+        Duration::try_from(context.now.duration_since(since)).unwrap_or_default()
+    })
 }
 
 /// "held by web-2 on node-a since 2026-01-01T14:03:11Z".
 fn held_by(context: &ReportContext<'_>, identity: &Identity) -> String {
-    let node = context.holder_pod().and_then(|pod| pod.node.as_ref()).map_or(String::new(), |node| format!(" on {node}"));
-    let since = context.record().and_then(|record| record.acquire_time).map_or(String::new(), |time| format!(" since {}", moment(time)));
+    let node = context
+        .holder_pod()
+        .and_then(|pod| pod.node.as_ref())
+        .map_or(String::new(), |node| format!(" on {node}"));
+    let since = context
+        .record()
+        .and_then(|record| record.acquire_time)
+        .map_or(String::new(), |time| format!(" since {}", moment(time)));
     format!("held by {}{node}{since}", identity.pod())
 }
 
 /// "held by web-2 on node-a since 2026-01-01T14:03:11Z, token 48213; 1 standby ready".
 fn holder(context: &ReportContext<'_>) -> String {
     let Some(identity) = context.holder() else { return "no candidate holds the Lease".to_owned() };
-    let token = context.seen().and_then(|seen| seen.observation.token).map(|token| token.to_string()).or_else(|| remembered_token(context));
+    let token = context
+        .seen()
+        .and_then(|seen| seen.observation.token)
+        .map(|token| token.to_string())
+        .or_else(|| remembered_token(context));
     let token = token.map_or(String::new(), |token| format!(", token {token}"));
     let standbys = match context.standbys().count() {
         0 => "no standby ready".to_owned(),
@@ -295,7 +364,11 @@ fn never_held() -> Statement {
 fn held(context: &ReportContext<'_>) -> Statement {
     let Some(record) = context.record() else {
         return match context.lease_created {
-            Some(true) => quarantined(context, "was missing and has been made again", takeover::longest(context.job, context.observed)),
+            Some(true) => quarantined(
+                context,
+                "was missing and has been made again",
+                takeover::longest(context.job, context.observed),
+            ),
             Some(false) | None => never_held(),
         };
     };
@@ -306,9 +379,12 @@ fn held(context: &ReportContext<'_>) -> Statement {
     }
     let seconds = record.lease_duration.as_secs();
     match (&record.holder, &record.notes.released) {
-        (Some(_), _) if record.acquire_time.is_none() => quarantined(context, "has been made again", record.lease_duration),
+        (Some(_), _) if record.acquire_time.is_none() => {
+            quarantined(context, "has been made again", record.lease_duration)
+        }
         (Some(holder), _) if !holder.is_of(&context.job.name_any()) => {
-            let message = format!("the Lease names {holder}, which is no candidate: takeover waits {seconds} s");
+            let message =
+                format!("the Lease names {holder}, which is no candidate: takeover waits {seconds} s");
             Statement::no(types::HELD, reasons::FOREIGN_HOLDER, message)
         }
         (Some(holder), _) if record.tells_outcome() => recorded(context, holder, seconds),
@@ -319,7 +395,9 @@ fn held(context: &ReportContext<'_>) -> Statement {
         }
         (Some(holder), _) => Statement::yes(types::HELD, reasons::HELD, held_by(context, holder)),
         (None, Some(released)) if record.is_released() => free(context, released),
-        (None, _) => quarantined(context, "was emptied by a client that is no candidate", record.lease_duration),
+        (None, _) => {
+            quarantined(context, "was emptied by a client that is no candidate", record.lease_duration)
+        }
     }
 }
 
@@ -334,10 +412,16 @@ fn token_too_low(version: Version, floor: Version) -> Statement {
 
 /// The container of `holder` ends with what survives in it; the Lease is left to expire.
 fn recorded(context: &ReportContext<'_>, holder: &Identity, seconds: u64) -> Statement {
-    let wait = runs::progress(context.job, context.observed).map_or(0, |progress| progress.retry_after_seconds);
+    let wait =
+        runs::progress(context.job, context.observed).map_or(0, |progress| progress.retry_after_seconds);
     let more = if wait > 0 { format!(" and {wait} s more") } else { String::new() };
-    let next = blocked::hint(context).map_or_else(|| format!("the next attempt waits {seconds} s{more} from then on"), str::to_owned);
-    let then = if !context.run.goes_on || context.job.spec.is_stopped() { "nothing is to follow".to_owned() } else { next };
+    let next = blocked::hint(context)
+        .map_or_else(|| format!("the next attempt waits {seconds} s{more} from then on"), str::to_owned);
+    let then = if !context.run.goes_on || context.job.spec.is_stopped() {
+        "nothing is to follow".to_owned()
+    } else {
+        next
+    };
     let pod = holder.pod();
     let message = format!(
         "{pod} recorded how its attempt ended and could not give the Lease back, because a process in its container survived SIGKILL; {then}"
@@ -347,7 +431,10 @@ fn recorded(context: &ReportContext<'_>, holder: &Identity, seconds: u64) -> Sta
 
 fn quarantined(context: &ReportContext<'_>, how: &str, wait: Duration) -> Statement {
     let then = blocked::hint(context).map_or(String::new(), |hint| format!("; {hint}"));
-    let message = format!("the Lease {how}: takeover waits {} s because its last holder may still run{then}", wait.as_secs());
+    let message = format!(
+        "the Lease {how}: takeover waits {} s because its last holder may still run{then}",
+        wait.as_secs()
+    );
     Statement::no(types::HELD, reasons::QUARANTINED, message)
 }
 
@@ -356,17 +443,25 @@ fn free(context: &ReportContext<'_>, released: &Released) -> Statement {
     if released.reason == Reason::Created {
         return never_held();
     }
-    let wait = runs::progress(context.job, context.observed).map_or(0, |progress| progress.retry_after_seconds);
+    let wait =
+        runs::progress(context.job, context.observed).map_or(0, |progress| progress.retry_after_seconds);
     if wait > 0 && context.run.goes_on && !context.job.spec.is_stopped() {
         let setbacks = runs::progress(context.job, context.observed).map_or(0, |progress| progress.setbacks);
         let often = if setbacks > 1 { format!(", {setbacks} times in a row") } else { String::new() };
-        let message = format!("the workload ended in {by}{often}; it is started again {wait} s after that; the log of {by} says why");
+        let message = format!(
+            "the workload ended in {by}{often}; it is started again {wait} s after that; the log of {by} says why"
+        );
         return Statement::no(types::HELD, reasons::BACKOFF, message);
     }
-    Statement::no(types::HELD, reasons::RELEASED, format!("{by} gave the Lease back: {}", format::given_back(released)))
+    Statement::no(
+        types::HELD,
+        reasons::RELEASED,
+        format!("{by} gave the Lease back: {}", format::given_back(released)),
+    )
 }
 
-/// Whether candidates are to be there: not of a job that is over or stopped, nor between the runs of a schedule.
+/// Whether candidates are to be there: not of a job that is over or stopped, nor between the runs of a
+/// schedule.
 fn wants_standbys(context: &ReportContext<'_>) -> bool {
     !context.job.spec.is_stopped() && !context.run.is_at_rest()
 }
@@ -375,7 +470,11 @@ fn wants_standbys(context: &ReportContext<'_>) -> bool {
 fn standby(context: &ReportContext<'_>) -> Statement {
     let trouble = context.trouble().map(|trouble| trouble.message);
     match context.standbys().count() {
-        0 => Statement::no(types::STANDBY_AVAILABLE, "NoneReady", trouble.unwrap_or_else(|| no_standby(context))),
+        0 => Statement::no(
+            types::STANDBY_AVAILABLE,
+            "NoneReady",
+            trouble.unwrap_or_else(|| no_standby(context)),
+        ),
         many => {
             let trouble = trouble.map_or(String::new(), |trouble| format!("; {trouble}"));
             let ready = format!("{} ready", format::count(many, "standby is", "standbys are"));
@@ -386,7 +485,11 @@ fn standby(context: &ReportContext<'_>) -> Statement {
                     );
                     Statement::yes(types::STANDBY_AVAILABLE, reasons::SAME_NODE, message)
                 }
-                _ => Statement::yes(types::STANDBY_AVAILABLE, reasons::AS_EXPECTED, format!("{ready}{trouble}")),
+                _ => Statement::yes(
+                    types::STANDBY_AVAILABLE,
+                    reasons::AS_EXPECTED,
+                    format!("{ready}{trouble}"),
+                ),
             }
         }
     }
@@ -394,23 +497,36 @@ fn standby(context: &ReportContext<'_>) -> Statement {
 
 fn no_standby(context: &ReportContext<'_>) -> String {
     match context.job.spec.replicas {
-        1 => "spec.replicas is 1: there is no standby, and a takeover after a crash waits for a new pod".to_owned(),
+        1 => "spec.replicas is 1: there is no standby, and a takeover after a crash waits for a new pod"
+            .to_owned(),
         _ => "no standby is ready".to_owned(),
     }
 }
 
-/// What agents say: in the Lease while they hold it, by their termination message where they could not get there.
+/// What agents say: in the Lease while they hold it, by their termination message where they could not get
+/// there.
 fn healthy(context: &ReportContext<'_>) -> Statement {
-    let warnings =
-        context.record().and_then(|record| record.notes.health.as_ref()).map(|health| health.warnings.clone()).unwrap_or_default();
+    let warnings = context
+        .record()
+        .and_then(|record| record.notes.health.as_ref())
+        .map(|health| health.warnings.clone())
+        .unwrap_or_default();
     let candidates = &context.observed.candidates;
-    let newest_good = candidates.iter().filter(|candidate| candidate.can_take_over).map(|candidate| candidate.number).max().unwrap_or(0);
-    let relevant =
-        candidates.iter().filter(|candidate| !candidate.can_take_over && (candidate.is_alive() || candidate.number > newest_good));
-    let mut agent_errors = relevant.filter_map(|candidate| Some((&candidate.name, candidate.agent_error.as_ref()?)));
+    let newest_good = candidates
+        .iter()
+        .filter(|candidate| candidate.can_take_over)
+        .map(|candidate| candidate.number)
+        .max()
+        .unwrap_or(0);
+    let relevant = candidates.iter().filter(|candidate| {
+        !candidate.can_take_over && (candidate.is_alive() || candidate.number > newest_good)
+    });
+    let mut agent_errors =
+        relevant.filter_map(|candidate| Some((&candidate.name, candidate.agent_error.as_ref()?)));
     match (warnings.is_empty(), agent_errors.next_back()) {
         (_, Some((pod, agent_error))) => {
-            let reason = if agent_error.failed_self_test { reasons::SELF_TEST_FAILED } else { reasons::AGENT_FAILED };
+            let reason =
+                if agent_error.failed_self_test { reasons::SELF_TEST_FAILED } else { reasons::AGENT_FAILED };
             Statement::no(types::AGENT_HEALTHY, reason, format!("{pod}: {}", agent_error.message))
         }
         (false, None) => Statement::no(types::AGENT_HEALTHY, reasons::HOLDER_WARNS, warnings.join("; ")),
@@ -424,21 +540,32 @@ fn over(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Option<Finishe
 
 fn sentence(context: &ReportContext<'_>, run: &FinishedRun) -> String {
     let message = run.message.clone().unwrap_or_default();
-    let changed = if context.job.spec.schedule.is_none() && is_outdated(context, run) { TEMPLATE_CHANGED } else { "" };
+    let changed =
+        if context.job.spec.schedule.is_none() && is_outdated(context, run) { TEMPLATE_CHANGED } else { "" };
     match run.outcome {
         RunOutcome::Succeeded => format!("succeeded: {message}{changed}"),
         RunOutcome::Failed | RunOutcome::Replaced | RunOutcome::Stopped => {
-            let kept = |pod: &&String| context.observed.candidates.iter().any(|candidate| candidate.name == **pod);
-            let log = run.pod.as_ref().filter(kept).map_or(String::new(), |pod| format!("; the log of {pod} says why"));
+            let kept =
+                |pod: &&String| context.observed.candidates.iter().any(|candidate| candidate.name == **pod);
+            let log = run
+                .pod
+                .as_ref()
+                .filter(kept)
+                .map_or(String::new(), |pod| format!("; the log of {pod} says why"));
             let how = if run.outcome == RunOutcome::Replaced { "replaced" } else { "failed" };
-            format!("{how} after {}: {message}{log}{changed}", format::count(run.attempts, "attempt", "attempts"))
+            format!(
+                "{how} after {}: {message}{log}{changed}",
+                format::count(run.attempts, "attempt", "attempts")
+            )
         }
     }
 }
 
-/// Whether the template is another one than that of the pod that finished the run, as long as that pod is kept.
+/// Whether the template is another one than that of the pod that finished the run, as long as that pod is
+/// kept.
 fn is_outdated(context: &ReportContext<'_>, run: &FinishedRun) -> bool {
-    let last_runner = context.observed.candidates.iter().find(|candidate| Some(&candidate.name) == run.pod.as_ref());
+    let last_runner =
+        context.observed.candidates.iter().find(|candidate| Some(&candidate.name) == run.pod.as_ref());
     last_runner.is_some_and(|pod| pod.template_hash.as_ref() != Some(&context.observed.template_hash))
 }
 
@@ -447,7 +574,11 @@ fn finished(context: &ReportContext<'_>, old: &SingletonJobStatus) -> [(&'static
     let run = over(context, old);
     let of = |outcome, type_, fallback: &str| {
         let run = run.as_ref().filter(|run| run.outcome == outcome)?;
-        Some(Statement::yes(type_, outcome::of_condition(run.reason.as_deref().unwrap_or(fallback)), sentence(context, run)))
+        Some(Statement::yes(
+            type_,
+            outcome::of_condition(run.reason.as_deref().unwrap_or(fallback)),
+            sentence(context, run),
+        ))
     };
     [
         (types::COMPLETE, of(RunOutcome::Succeeded, types::COMPLETE, reasons::COMPLETE)),

@@ -57,11 +57,15 @@ pub fn done(applied: &Applied) -> Vec<Event> {
         events.push(warning("LeaseLabelsRestored", LABELS_RESTORED));
     }
     events.extend(applied.handover.as_ref().map(|handover| {
-        let note = format!("{} is asked to hand over: {}", handover.holder.pod(), format::release(handover.reason));
+        let note =
+            format!("{} is asked to hand over: {}", handover.holder.pod(), format::release(handover.reason));
         Event { pod: Some(handover.holder.pod().to_owned()), ..normal("HandoverRequested", note) }
     }));
     events.extend(applied.failed_pods.iter().map(|pod| {
-        let note = format!("{}: its attempt counts as a failure, and the next start may have to wait for it", format::failed_pod(pod));
+        let note = format!(
+            "{}: its attempt counts as a failure, and the next start may have to wait for it",
+            format::failed_pod(pod)
+        );
         Event { pod: Some(pod.name.clone()), ..warning("PodFailed", note) }
     }));
     events.extend(applied.retired.iter().map(|pod| {
@@ -69,7 +73,12 @@ pub fn done(applied: &Applied) -> Vec<Event> {
         Event { pod: Some(pod.clone()), ..normal("PodRetired", note) }
     }));
     events.extend(applied.foreign.iter().map(|pod| {
-        warning("ForeignObject", format!("the Pod {pod} is not of this SingletonJob: it is left alone, and the next number is used"))
+        warning(
+            "ForeignObject",
+            format!(
+                "the Pod {pod} is not of this SingletonJob: it is left alone, and the next number is used"
+            ),
+        )
     }));
     events.extend(applied.earlier.iter().map(|pod| {
         let note = format!("the Pod {pod} is of an earlier SingletonJob of this name and goes with it: the next number is used");
@@ -79,7 +88,11 @@ pub fn done(applied: &Applied) -> Vec<Event> {
 }
 
 /// What has come about.
-pub fn between(context: &ReportContext<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Vec<Event> {
+pub fn between(
+    context: &ReportContext<'_>,
+    old: &SingletonJobStatus,
+    new: &SingletonJobStatus,
+) -> Vec<Event> {
     let mut events = Vec::new();
     events.extend(lost(old, new));
     events.extend(foreign_holder(old, new));
@@ -120,8 +133,11 @@ fn lost(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
 
 /// Once for every name in the Lease that is no candidate's.
 fn foreign_holder(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
-    let told = find_condition(&old.conditions, types::HELD).filter(|held| held.reason == reasons::FOREIGN_HOLDER).map(|held| &held.message);
-    let held = find_condition(&new.conditions, types::HELD).filter(|held| held.reason == reasons::FOREIGN_HOLDER)?;
+    let told = find_condition(&old.conditions, types::HELD)
+        .filter(|held| held.reason == reasons::FOREIGN_HOLDER)
+        .map(|held| &held.message);
+    let held =
+        find_condition(&new.conditions, types::HELD).filter(|held| held.reason == reasons::FOREIGN_HOLDER)?;
     if Some(&held.message) == told {
         return None;
     }
@@ -131,14 +147,21 @@ fn foreign_holder(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<
 /// Once for every silent holder, whatever the reasons are one after the other.
 fn takeover_blocked(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     let now = find_condition(&new.conditions, types::TAKEOVER_BLOCKED)?;
-    let pod =
-        new.lease.as_ref().and_then(|lease| lease.last_holder_identity.as_deref()).map(|holder| Identity::read(holder).pod().to_owned());
+    let pod = new
+        .lease
+        .as_ref()
+        .and_then(|lease| lease.last_holder_identity.as_deref())
+        .map(|holder| Identity::read(holder).pod().to_owned());
     let is_new = find_condition(&old.conditions, types::TAKEOVER_BLOCKED).is_none();
     is_new.then(|| Event { pod, ..warning("TakeoverBlocked", now.message.clone()) })
 }
 
 /// Of a condition that is there only where something is wrong.
-fn once_for_each_message(old: &SingletonJobStatus, new: &SingletonJobStatus, type_: &'static str) -> Option<Event> {
+fn once_for_each_message(
+    old: &SingletonJobStatus,
+    new: &SingletonJobStatus,
+    type_: &'static str,
+) -> Option<Event> {
     let now = find_condition(&new.conditions, type_)?;
     let told = find_condition(&old.conditions, type_).is_some_and(|told| told.message == now.message);
     (!told).then(|| warning(type_, now.message.clone()))
@@ -162,12 +185,18 @@ fn cut_short(context: &ReportContext<'_>, takeover: &Takeover) -> Option<Event> 
 fn changed_hands(takeover: &Takeover) -> Vec<Event> {
     let token = takeover.fencing_token.as_ref().map_or(String::new(), |token| format!(", token {token}"));
     let pod = Some(takeover.to.clone());
-    let mut events = vec![Event { pod: pod.clone(), ..normal("LeaseAcquired", format!("{} holds the Lease{token}", takeover.to)) }];
+    let mut events = vec![Event {
+        pod: pod.clone(),
+        ..normal("LeaseAcquired", format!("{} holds the Lease{token}", takeover.to))
+    }];
     if let Some(from) = &takeover.from
         && takeover.reason != TakeoverReason::InitialAcquire
     {
-        let gap = takeover.gap_milliseconds.map_or(String::new(), |gap| format!(", {} after its last sign of life", format::duration(gap)));
-        let note = format!("{} took over from {from}: {}{gap}", takeover.to, format::takeover(takeover.reason));
+        let gap = takeover
+            .gap_milliseconds
+            .map_or(String::new(), |gap| format!(", {} after its last sign of life", format::duration(gap)));
+        let note =
+            format!("{} took over from {from}: {}{gap}", takeover.to, format::takeover(takeover.reason));
         events.push(Event { pod, ..normal("TakeoverCompleted", note) });
     }
     events
@@ -178,10 +207,13 @@ fn refused(request: &HandoverRequest) -> Option<Event> {
     Some(warning("HandoverRefused", format!("the request {:?} to hand over is refused: {why}", request.text)))
 }
 
-/// Requests that were there when the controller first looked, as in an object that is restored or applied again.
+/// Requests that were there when the controller first looked, as in an object that is restored or applied
+/// again.
 fn recorded(context: &ReportContext<'_>) -> Vec<Event> {
-    let handover =
-        context.request.filter(|request| request.answer == HandoverAnswer::Recorded).map(|request| (HANDOVER_REQUESTED_AT, &request.text));
+    let handover = context
+        .request
+        .filter(|request| request.answer == HandoverAnswer::Recorded)
+        .map(|request| (HANDOVER_REQUESTED_AT, &request.text));
     let run = context.run.request.as_ref().filter(|request| request.answer == RunAnswer::Recorded);
     let run = run.map(|request| (RUN_REQUESTED_AT, &request.text));
     let note = |(annotation, text): (&str, &String)| {
@@ -193,7 +225,11 @@ fn recorded(context: &ReportContext<'_>) -> Vec<Event> {
 }
 
 /// A word that a holder is gone, and that has no effect: told when status or a condition begins to say so.
-fn cleared_nobody(context: &ReportContext<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
+fn cleared_nobody(
+    context: &ReportContext<'_>,
+    old: &SingletonJobStatus,
+    new: &SingletonJobStatus,
+) -> Option<Event> {
     let word = annotation(context.job, CLEARED_HOLDER)?;
     let handled = new.last_handled_cleared_holder.as_deref() == Some(word);
     let is_new = handled && new.last_handled_cleared_holder != old.last_handled_cleared_holder;
@@ -210,8 +246,9 @@ fn attempts(context: &ReportContext<'_>, old: &SingletonJobStatus, new: &Singlet
         let (pod, how) = outcome::failed(context, old);
         let attempts = format::count(after.attempts, "attempt has", "attempts have");
         let limit = context.job.spec.backoff_limit();
-        let of = limit
-            .map_or(String::new(), |limit| format!("; {} of {attempts} failed, and spec.backoffLimit forgives {limit}", after.failures));
+        let of = limit.map_or(String::new(), |limit| {
+            format!("; {} of {attempts} failed, and spec.backoffLimit forgives {limit}", after.failures)
+        });
         events.push(Event { pod, ..warning("WorkloadFailed", how + &of) });
     }
     if after.ignored_failures > before.ignored_failures {
@@ -221,7 +258,10 @@ fn attempts(context: &ReportContext<'_>, old: &SingletonJobStatus, new: &Singlet
     }
     if after.attempts > before.attempts {
         let place = holder.as_ref().map_or(String::new(), |pod| format!(" in {pod}"));
-        events.push(Event { pod: holder, ..normal("WorkloadStarted", format!("attempt {} begins{place}", after.attempts)) });
+        events.push(Event {
+            pod: holder,
+            ..normal("WorkloadStarted", format!("attempt {} begins{place}", after.attempts))
+        });
     }
     events.extend(new.runs.iter().filter(|run| history::is_new(run, old)).map(|run| ended(context, run)));
     events
@@ -243,7 +283,12 @@ fn missed(context: &ReportContext<'_>, old: &SingletonJobStatus, new: &Singleton
     let more = new.missed_runs.unwrap_or(0).saturating_sub(old.missed_runs.unwrap_or(0));
     let told = context.run.schedule.as_ref().and_then(|schedule| schedule.missed);
     let ticks = format::count(more, "tick is missed", "ticks are missed");
-    (more > 0).then(|| warning("RunMissed", told.map_or_else(|| format!("{ticks}: see status.missedRuns"), |told| format::missed(&told))))
+    (more > 0).then(|| {
+        warning(
+            "RunMissed",
+            told.map_or_else(|| format!("{ticks}: see status.missedRuns"), |told| format::missed(&told)),
+        )
+    })
 }
 
 fn run_refused(request: &RunRequest) -> Option<Event> {
@@ -292,11 +337,17 @@ fn held_up(context: &ReportContext<'_>, old: &SingletonJobStatus, new: &Singleto
 }
 
 /// That no standby is left, or why a candidate does not start: once for every reason.
-fn standbys(context: &ReportContext<'_>, old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
+fn standbys(
+    context: &ReportContext<'_>,
+    old: &SingletonJobStatus,
+    new: &SingletonJobStatus,
+) -> Option<Event> {
     let told = find_condition(&old.conditions, types::STANDBY_AVAILABLE);
     let tell = find_condition(&new.conditions, types::STANDBY_AVAILABLE)?;
-    // The only candidate stands by until its run begins, and none does then; after a run, candidates are made anew.
-    let as_planned = context.job.spec.schedule.is_some() && (context.job.spec.replicas == 1 || context.holder().is_none());
+    // The only candidate stands by until its run begins, and none does then; after a run, candidates are made
+    // anew.
+    let as_planned =
+        context.job.spec.schedule.is_some() && (context.job.spec.replicas == 1 || context.holder().is_none());
     if tell.status == "False" && !as_planned && told.is_some_and(|told| told.status == "True") {
         return Some(warning("StandbyUnavailable", tell.message.clone()));
     }

@@ -68,7 +68,8 @@ pub fn takeover(reason: TakeoverReason) -> String {
 
 /// What the kubelet says of a pod that it ended for its own fault.
 pub fn failed_pod(pod: &FailedPod) -> String {
-    let message = pod.message.as_ref().map_or(String::new(), |message| format!(": {}", message.trim_end_matches('.')));
+    let message =
+        pod.message.as_ref().map_or(String::new(), |message| format!(": {}", message.trim_end_matches('.')));
     format!("the kubelet ended {} ({}{message})", pod.name, pod.reason)
 }
 
@@ -81,12 +82,22 @@ pub fn missed(missed: &MissedTicks) -> String {
         count(*number, "tick is missed", "ticks are missed, the last")
     };
     let why = match reason {
-        MissReason::Passed => "the controller was not there to take it, and only the latest tick is made up for".to_owned(),
-        MissReason::Late => "it was noticed later than spec.schedule.startingDeadlineSeconds allows".to_owned(),
-        MissReason::Busy(run) => format!("run {run} was going on, and spec.schedule.concurrencyPolicy is Forbid"),
-        MissReason::Waiting(run) => format!("run {run} was still waiting to start, and spec.schedule.concurrencyPolicy is Forbid"),
+        MissReason::Passed => {
+            "the controller was not there to take it, and only the latest tick is made up for".to_owned()
+        }
+        MissReason::Late => {
+            "it was noticed later than spec.schedule.startingDeadlineSeconds allows".to_owned()
+        }
+        MissReason::Busy(run) => {
+            format!("run {run} was going on, and spec.schedule.concurrencyPolicy is Forbid")
+        }
+        MissReason::Waiting(run) => {
+            format!("run {run} was still waiting to start, and spec.schedule.concurrencyPolicy is Forbid")
+        }
         MissReason::Overtaken => "it had to wait, and another tick came after it".to_owned(),
-        MissReason::Unstarted => "no candidate could start it within spec.schedule.startingDeadlineSeconds".to_owned(),
+        MissReason::Unstarted => {
+            "no candidate could start it within spec.schedule.startingDeadlineSeconds".to_owned()
+        }
     };
     format!("{many} of {last}: {why}", last = to_seconds(*last).0)
 }
@@ -107,10 +118,24 @@ mod tests {
 
     #[test]
     fn one_is_not_many_and_every_number_has_its_unit() {
-        assert_eq!((count(1, "attempt", "attempts"), count(0_i32, "attempt", "attempts")), ("1 attempt".into(), "0 attempts".into()));
-        assert_eq!((duration(31), duration(1_049), duration(15_250)), ("31 ms".into(), "1.0 s".into(), "15.2 s".into()));
-        let ticks = |number, more| missed(&MissedTicks { count: number, more, last: Timestamp::UNIX_EPOCH, reason: MissReason::Busy(3) });
-        let why = "of 1970-01-01T00:00:00Z: run 3 was going on, and spec.schedule.concurrencyPolicy is Forbid";
+        assert_eq!(
+            (count(1, "attempt", "attempts"), count(0_i32, "attempt", "attempts")),
+            ("1 attempt".into(), "0 attempts".into())
+        );
+        assert_eq!(
+            (duration(31), duration(1_049), duration(15_250)),
+            ("31 ms".into(), "1.0 s".into(), "15.2 s".into())
+        );
+        let ticks = |number, more| {
+            missed(&MissedTicks {
+                count: number,
+                more,
+                last: Timestamp::UNIX_EPOCH,
+                reason: MissReason::Busy(3),
+            })
+        };
+        let why =
+            "of 1970-01-01T00:00:00Z: run 3 was going on, and spec.schedule.concurrencyPolicy is Forbid";
         assert_eq!(ticks(1, false), format!("1 tick is missed {why}"));
         assert_eq!(ticks(2, false), format!("2 ticks are missed, the last {why}"));
         assert_eq!(ticks(1000, true), format!("at least 1000 ticks are missed, the last counted {why}"));

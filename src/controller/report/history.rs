@@ -28,7 +28,8 @@ pub fn runs(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Vec<Finish
     }
     let replaced = replaced(context, old, &all);
     all.splice(0..0, replaced);
-    let closed = closed(context, old).filter(|run| all.first().is_none_or(|newest| newest.number < run.number));
+    let closed =
+        closed(context, old).filter(|run| all.first().is_none_or(|newest| newest.number < run.number));
     all.splice(0..0, closed);
     all.truncate(MOST_HISTORY);
     all
@@ -40,10 +41,17 @@ pub fn is_new(run: &FinishedRun, old: &SingletonJobStatus) -> bool {
 }
 
 /// A run that had begun and gave way to another. What never began was missed.
-fn replaced(context: &ReportContext<'_>, old: &SingletonJobStatus, over: &[FinishedRun]) -> Option<FinishedRun> {
+fn replaced(
+    context: &ReportContext<'_>,
+    old: &SingletonJobStatus,
+    over: &[FinishedRun],
+) -> Option<FinishedRun> {
     let before = old.run.as_ref().filter(|run| run.number < i64::from(context.run.number))?;
-    let progress = u32::try_from(before.number).ok().and_then(|number| runs::progress_of(context.job, context.observed, number));
-    let attempts = progress.map_or(before.attempts, |progress| i32::try_from(progress.starts).unwrap_or(i32::MAX));
+    let progress = u32::try_from(before.number)
+        .ok()
+        .and_then(|number| runs::progress_of(context.job, context.observed, number));
+    let attempts =
+        progress.map_or(before.attempts, |progress| i32::try_from(progress.starts).unwrap_or(i32::MAX));
     if attempts == 0 || over.iter().any(|run| run.number >= before.number) {
         return None;
     }
@@ -64,7 +72,8 @@ fn replaced(context: &ReportContext<'_>, old: &SingletonJobStatus, over: &[Finis
     })
 }
 
-/// A run that no candidate could start, or end, within its deadline: the Lease says so in the controller's own words.
+/// A run that no candidate could start, or end, within its deadline: the Lease says so in the controller's
+/// own words.
 fn closed(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Option<FinishedRun> {
     let (job, observed) = (context.job, context.observed);
     context.run.closed.filter(|closed| *closed == Closed::DeadlineExceeded)?;
@@ -93,7 +102,12 @@ fn closed(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Option<Finis
 fn learn(known: &mut FinishedRun, context: &ReportContext<'_>, finished: &Finished) {
     if let Some(cause) = outcome::cause(context, finished) {
         known.reason = Some(outcome::word(finished, Some(&cause)));
-        known.message = Some(outcome::sentence(finished, Some(&cause), policy(context), outcome::failed_pod(context, finished)));
+        known.message = Some(outcome::sentence(
+            finished,
+            Some(&cause),
+            policy(context),
+            outcome::failed_pod(context, finished),
+        ));
     }
 }
 
@@ -107,7 +121,8 @@ fn run(context: &ReportContext<'_>, finished: &Finished, old: &SingletonJobStatu
     let progress = runs::progress_of(context.job, context.observed, finished.run);
     let known = old.run.as_ref().filter(|run| run.number == i64::from(finished.run));
     let is_current = is_current(context, finished);
-    let scheduled_time = if is_current { runs::scheduled_time(context.job, context.observed).map(to_seconds) } else { None };
+    let scheduled_time =
+        if is_current { runs::scheduled_time(context.job, context.observed).map(to_seconds) } else { None };
     FinishedRun {
         number: i64::from(finished.run),
         scheduled_time: scheduled_time.or_else(|| known.and_then(|run| run.scheduled_time.clone())),
@@ -116,12 +131,21 @@ fn run(context: &ReportContext<'_>, finished: &Finished, old: &SingletonJobStatu
             Outcome::Failed => RunOutcome::Failed,
         },
         reason: Some(outcome::word(finished, cause.as_deref())),
-        message: Some(outcome::sentence(finished, cause.as_deref(), policy(context), outcome::failed_pod(context, finished))),
+        message: Some(outcome::sentence(
+            finished,
+            cause.as_deref(),
+            policy(context),
+            outcome::failed_pod(context, finished),
+        )),
         exit_code: finished.exit.map(crate::lease::notes::Exit::code),
         pod: Some(finished.by.pod().to_owned()),
         node: pod.and_then(|pod| pod.node.clone()),
-        attempts: i32::try_from(progress.map_or(finished.attempt, |progress| progress.starts)).unwrap_or(i32::MAX),
-        start_time: known.and_then(|run| run.start_time.clone()).or(old.start_time.clone()).or(finished.start_time.map(to_seconds)),
+        attempts: i32::try_from(progress.map_or(finished.attempt, |progress| progress.starts))
+            .unwrap_or(i32::MAX),
+        start_time: known
+            .and_then(|run| run.start_time.clone())
+            .or(old.start_time.clone())
+            .or(finished.start_time.map(to_seconds)),
         completion_time: Some(to_seconds(finished.completion_time)),
         fencing_token: finished.token.map(|token| token.to_string()),
     }
@@ -146,7 +170,13 @@ pub fn takeovers(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Vec<T
     all
 }
 
-fn takeover(context: &ReportContext<'_>, record: &Record, to: &str, last: Option<&str>, old: &SingletonJobStatus) -> Takeover {
+fn takeover(
+    context: &ReportContext<'_>,
+    record: &Record,
+    to: &str,
+    last: Option<&str>,
+    old: &SingletonJobStatus,
+) -> Takeover {
     let released = record.notes.released.as_ref();
     let look = context.seen().map(|seen| &seen.observation);
     let before = look.and_then(|look| look.before.as_ref());
@@ -154,8 +184,12 @@ fn takeover(context: &ReportContext<'_>, record: &Record, to: &str, last: Option
         Some(released) => released.renew_time,
         None => before.and_then(|before| before.renewed),
     };
-    let first = context.run.schedule.is_some() && record.notes.progress.as_ref().is_some_and(|progress| progress.starts == 1);
-    let by_time_of_day = record.acquire_time.zip(last_sign).and_then(|(acquired, left)| acquired.duration_since(left).try_into().ok());
+    let first = context.run.schedule.is_some()
+        && record.notes.progress.as_ref().is_some_and(|progress| progress.starts == 1);
+    let by_time_of_day = record
+        .acquire_time
+        .zip(last_sign)
+        .and_then(|(acquired, left)| acquired.duration_since(left).try_into().ok());
     // Times of day of two nodes that contradict each other say nothing.
     let gap: Option<Duration> = by_time_of_day.or_else(|| look.and_then(|look| look.gap));
     let named = |identity: &str| Identity::read(identity).pod().to_owned();
@@ -177,16 +211,22 @@ fn takeover(context: &ReportContext<'_>, record: &Record, to: &str, last: Option
 }
 
 fn reason(released: Option<&Released>, was_held: bool, old: &SingletonJobStatus) -> TakeoverReason {
-    let cleared = || find_condition(&old.conditions, types::HELD).is_some_and(|held| held.reason == reasons::QUARANTINED);
+    let cleared = || {
+        find_condition(&old.conditions, types::HELD).is_some_and(|held| held.reason == reasons::QUARANTINED)
+    };
     match released.map(|released| released.reason) {
-        Some(Reason::WorkloadSucceeded) if released.is_some_and(Released::hands_over) => TakeoverReason::Handover,
+        Some(Reason::WorkloadSucceeded) if released.is_some_and(Released::hands_over) => {
+            TakeoverReason::Handover
+        }
         Some(Reason::Created | Reason::Stopped) => TakeoverReason::InitialAcquire,
         Some(Reason::Handover) => TakeoverReason::Handover,
         Some(Reason::Unready) => TakeoverReason::Unready,
         Some(Reason::Failback) => TakeoverReason::Failback,
         Some(Reason::RolledOut) => TakeoverReason::RolledOut,
         Some(Reason::Drain) => TakeoverReason::Drain,
-        Some(Reason::WorkloadSucceeded | Reason::WorkloadFailed | Reason::ElectorDied) => TakeoverReason::WorkloadFailed,
+        Some(Reason::WorkloadSucceeded | Reason::WorkloadFailed | Reason::ElectorDied) => {
+            TakeoverReason::WorkloadFailed
+        }
         Some(Reason::LeaseLost) => TakeoverReason::LeaseLost,
         None if !was_held => TakeoverReason::InitialAcquire,
         None if cleared() => TakeoverReason::Cleared,

@@ -57,7 +57,11 @@ mod tests {
         assert_eq!(job_metrics(json!({}), json!({})).wanted_candidates, 3);
         assert_eq!(job_metrics(json!({"suspend": true}), json!({})).wanted_candidates, 0);
         let scheduled = |status: Value| job_metrics(json!({"schedule": {"cron": "@daily"}}), status);
-        assert_eq!(scheduled(json!({"runs": [{"number": 1, "outcome": "Succeeded"}], "missedRuns": 3})).wanted_candidates, 0);
+        assert_eq!(
+            scheduled(json!({"runs": [{"number": 1, "outcome": "Succeeded"}], "missedRuns": 3}))
+                .wanted_candidates,
+            0
+        );
         assert_eq!(scheduled(json!({"run": {"number": 2}})).wanted_candidates, 3);
         let run = json!({"number": 1, "outcome": "Succeeded"});
         assert_eq!(job_metrics(json!({}), json!({"runs": [run], "succeededRuns": 1})).wanted_candidates, 0);
@@ -65,7 +69,8 @@ mod tests {
 
     #[test]
     fn silence_is_a_holders() {
-        let held = job_metrics(json!({}), json!({"lease": {"name": "web", "holder": "web-1", "transitions": 4}}));
+        let held =
+            job_metrics(json!({}), json!({"lease": {"name": "web", "holder": "web-1", "transitions": 4}}));
         assert_eq!((held.held, held.transitions, held.silence), (true, 4, Some(Duration::from_secs(2))));
         assert_eq!(job_metrics(json!({}), json!({"lease": {"name": "web"}})).silence, None);
     }

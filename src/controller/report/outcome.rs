@@ -20,14 +20,15 @@ const TELLING: [&str; 2] = [reasons::OOM_KILLED, reasons::UNHEALTHY];
 
 /// What the Lease or the pod says about the last attempt beyond its exit code.
 ///
-/// Of an attempt that was lost only its pod can tell, which is not that of the candidate that found it lost: the last of the others that ended, and only
-/// if memory was the reason, for many things end a pod.
+/// Of an attempt that was lost only its pod can tell, which is not that of the candidate that found it lost:
+/// the last of the others that ended, and only if memory was the reason, for many things end a pod.
 pub fn cause(context: &ReportContext<'_>, finished: &Finished) -> Option<String> {
     if finished.unhealthy {
         return Some(reasons::UNHEALTHY.to_owned());
     }
     let candidates = &context.observed.candidates;
-    let (by, others): (Vec<_>, Vec<_>) = candidates.iter().partition(|candidate| finished.by.pod_uid() == Some(&candidate.uid));
+    let (by, others): (Vec<_>, Vec<_>) =
+        candidates.iter().partition(|candidate| finished.by.pod_uid() == Some(&candidate.uid));
     let last = |candidates: Vec<&Candidate>| {
         let ended = candidates.into_iter().filter_map(Candidate::end).max_by_key(|end| end.at);
         ended.and_then(|end| end.reason.clone())
@@ -39,25 +40,38 @@ pub fn cause(context: &ReportContext<'_>, finished: &Finished) -> Option<String>
     }
 }
 
-/// Why the newest candidate ended that was made for `run`, or a later one, and ended before it could stand by. `None` if one was better since, or its agent complains of it itself.
+/// Why the newest candidate ended that was made for `run`, or a later one, and ended before it could stand
+/// by. `None` if one was better since, or its agent complains of it itself.
 pub fn in_vain(context: &ReportContext<'_>, run: Option<u32>) -> Option<StartFailure> {
     let candidates = &context.observed.candidates;
     let is_good = |candidate: &&Candidate| candidate.can_take_over || candidate.has_held;
     let newest_good = candidates.iter().filter(is_good).map(|candidate| candidate.number).max().unwrap_or(0);
     let is_of_earlier_run = |candidate: &Candidate| candidate.made_for < run;
-    let is_one = |candidate: &&Candidate| candidate.was_in_vain() && candidate.agent_error.is_none() && !is_of_earlier_run(candidate);
+    let is_one = |candidate: &&Candidate| {
+        candidate.was_in_vain() && candidate.agent_error.is_none() && !is_of_earlier_run(candidate)
+    };
     let in_vain = candidates.iter().filter(is_one);
-    let last = in_vain.filter(|candidate| candidate.number > newest_good).max_by_key(|candidate| candidate.number)?;
+    let last = in_vain
+        .filter(|candidate| candidate.number > newest_good)
+        .max_by_key(|candidate| candidate.number)?;
     let end = last.end()?;
-    let reason = end.reason.clone().filter(|reason| !EMPTY.contains(&reason.as_str())).unwrap_or_else(|| CANDIDATE_FAILED.to_owned());
+    let reason = end
+        .reason
+        .clone()
+        .filter(|reason| !EMPTY.contains(&reason.as_str()))
+        .unwrap_or_else(|| CANDIDATE_FAILED.to_owned());
     let code = end.exit_code.map_or(String::new(), |code| format!("exit code {code}, "));
     let words = end.message.as_ref().map_or(String::new(), |message| format!(": {}", message.trim()));
-    Some(StartFailure { message: format!("{} ended before it could stand by: {code}{reason}{words}", last.name), reason })
+    Some(StartFailure {
+        message: format!("{} ended before it could stand by: {code}{reason}{words}", last.name),
+        reason,
+    })
 }
 
 /// One word: what batch/v1 would say, or what ended the last attempt where that tells more.
 pub fn word(finished: &Finished, cause: Option<&str>) -> String {
-    let telling = cause.filter(|cause| finished.reason == reasons::BACKOFF_LIMIT_EXCEEDED && TELLING.contains(cause));
+    let telling =
+        cause.filter(|cause| finished.reason == reasons::BACKOFF_LIMIT_EXCEEDED && TELLING.contains(cause));
     telling.unwrap_or(&finished.reason).to_owned()
 }
 
@@ -69,18 +83,33 @@ pub fn of_condition(word: &str) -> &str {
 /// One sentence about a run that the controller has closed for its deadline.
 pub fn unstarted(context: &ReportContext<'_>, old: &SingletonJobStatus) -> String {
     let limit = context.job.spec.active_deadline_seconds.unwrap_or_default();
-    let agent_errors = || context.observed.candidates.iter().filter_map(|pod| Some((&pod.name, pod.agent_error.as_ref()?)));
-    let agent_error = || agent_errors().next_back().map(|(pod, agent_error)| format!("{pod}: {}", agent_error.message));
-    let trouble = context.trouble().or_else(|| in_vain(context, context.run.schedule.as_ref().map(|_| context.run.number)));
-    let told =
-        || find_condition(&old.conditions, types::STANDBY_AVAILABLE).filter(|told| told.status == "False").map(|told| told.message.clone());
+    let agent_errors =
+        || context.observed.candidates.iter().filter_map(|pod| Some((&pod.name, pod.agent_error.as_ref()?)));
+    let agent_error =
+        || agent_errors().next_back().map(|(pod, agent_error)| format!("{pod}: {}", agent_error.message));
+    let trouble = context
+        .trouble()
+        .or_else(|| in_vain(context, context.run.schedule.as_ref().map(|_| context.run.number)));
+    let told = || {
+        find_condition(&old.conditions, types::STANDBY_AVAILABLE)
+            .filter(|told| told.status == "False")
+            .map(|told| told.message.clone())
+    };
     let why = trouble.map(|trouble| trouble.message).or_else(agent_error).or_else(told);
     let why = why.unwrap_or_else(|| "no candidate was ready".to_owned());
-    format!("spec.activeDeadlineSeconds of {limit} passed, and no candidate was there to run the workload: {why}")
+    format!(
+        "spec.activeDeadlineSeconds of {limit} passed, and no candidate was there to run the workload: {why}"
+    )
 }
 
-/// One sentence. Where `failed_pod` was the last failure, it says more than how the attempt ended that was stopped for it, or that none began.
-pub fn sentence(finished: &Finished, cause: Option<&str>, policy: Option<&Policy>, failed_pod: Option<&FailedPod>) -> String {
+/// One sentence. Where `failed_pod` was the last failure, it says more than how the attempt ended that was
+/// stopped for it, or that none began.
+pub fn sentence(
+    finished: &Finished,
+    cause: Option<&str>,
+    policy: Option<&Policy>,
+    failed_pod: Option<&FailedPod>,
+) -> String {
     if let Some(pod) = failed_pod {
         return format::failed_pod(pod);
     }
@@ -98,12 +127,15 @@ pub fn sentence(finished: &Finished, cause: Option<&str>, policy: Option<&Policy
     }
 }
 
-/// The pod whose failure, found out after its attempt, was the last that the run was allowed: no attempt after it has ended by itself.
+/// The pod whose failure, found out after its attempt, was the last that the run was allowed: no attempt
+/// after it has ended by itself.
 pub fn failed_pod<'a>(context: &'a ReportContext<'_>, finished: &Finished) -> Option<&'a FailedPod> {
     let notes = &context.record()?.notes;
     let run = notes.run.as_ref().filter(|run| run.uid == finished.uid && run.number == finished.run)?;
-    let stopped = notes.released.as_ref().is_some_and(|mark| mark.by == finished.by && mark.reason == Reason::Stopped);
-    let is_reason = finished.reason == reasons::BACKOFF_LIMIT_EXCEEDED && (stopped || finished.token.is_none());
+    let stopped =
+        notes.released.as_ref().is_some_and(|mark| mark.by == finished.by && mark.reason == Reason::Stopped);
+    let is_reason =
+        finished.reason == reasons::BACKOFF_LIMIT_EXCEEDED && (stopped || finished.token.is_none());
     if is_reason { run.failed_pods.last() } else { None }
 }
 
@@ -114,24 +146,34 @@ pub fn ignored(context: &ReportContext<'_>) -> (Option<String>, String) {
         return (pod, "spec.failurePolicy ignores how it ended".to_owned());
     }
     let released = context.record().and_then(|record| record.notes.released.as_ref());
-    let failure_policy = context.record().and_then(|record| record.notes.policy.as_ref()).map(|policy| &policy.failure_policy);
-    let failed =
-        released.filter(|released| released.reason == Reason::WorkloadFailed).and_then(|released| Some((&released.by, released.exit?)));
+    let failure_policy =
+        context.record().and_then(|record| record.notes.policy.as_ref()).map(|policy| &policy.failure_policy);
+    let failed = released
+        .filter(|released| released.reason == Reason::WorkloadFailed)
+        .and_then(|released| Some((&released.by, released.exit?)));
     let rule = |exit| failure_policy?.rule(exit).filter(|(_, rule)| rule.action == FailureAction::Ignore);
     match failed.and_then(|(by, exit)| Some((by, exit, rule(exit)?.0))) {
         Some((by, exit, place)) => {
             let pod = by.pod().to_owned();
-            let why = format!("exit code {} in {pod} is ignored by spec.failurePolicy.rules[{place}]", exit.code());
+            let why =
+                format!("exit code {} in {pod} is ignored by spec.failurePolicy.rules[{place}]", exit.code());
             (Some(pod), why)
         }
-        None => (None, "it was lost with its holder, which spec.failurePolicy.onLeaseLoss ignores".to_owned()),
+        None => {
+            (None, "it was lost with its holder, which spec.failurePolicy.onLeaseLoss ignores".to_owned())
+        }
     }
 }
 
 /// The pod whose attempt has failed, and how, as far as the Lease and the pods tell.
 pub fn failed(context: &ReportContext<'_>, old: &SingletonJobStatus) -> (Option<String>, String) {
-    if let Some(holder) = context.record().filter(|record| record.tells_outcome()).and_then(|record| record.holder.as_ref()) {
-        return (Some(holder.pod().to_owned()), format!("the workload failed in {}; its log says why", holder.pod()));
+    if let Some(holder) =
+        context.record().filter(|record| record.tells_outcome()).and_then(|record| record.holder.as_ref())
+    {
+        return (
+            Some(holder.pod().to_owned()),
+            format!("the workload failed in {}; its log says why", holder.pod()),
+        );
     }
     let notes = context.record().map(|record| &record.notes);
     let failures = [Reason::WorkloadFailed, Reason::LeaseLost, Reason::ElectorDied];
@@ -143,7 +185,10 @@ pub fn failed(context: &ReportContext<'_>, old: &SingletonJobStatus) -> (Option<
     if let Some(pod) = notes.and_then(|notes| notes.run.as_ref()).and_then(|run| run.failed_pods.last()) {
         return (Some(pod.name.clone()), format::failed_pod(pod));
     }
-    let silent = context.seen().and_then(|seen| seen.observation.before.as_ref()).map(|before| before.holder.pod().to_owned());
+    let silent = context
+        .seen()
+        .and_then(|seen| seen.observation.before.as_ref())
+        .map(|before| before.holder.pod().to_owned());
     let silent = silent.or_else(|| old.takeovers.first().map(|takeover| takeover.to.clone()));
     let Some(pod) = silent else { return (None, "an attempt was lost with its holder".to_owned()) };
     let candidate = context.observed.candidates.iter().find(|candidate| candidate.name == pod);
@@ -173,13 +218,19 @@ fn how(context: &ReportContext<'_>, released: &Released) -> String {
     format!("{}; its log says why", exited(exit, meaning.as_deref()))
 }
 
-/// The kubelet's reason for the end of the tenure. `None` if it has not reported that yet, or says no more than the exit code. The container of a
-/// service restarts in its pod, so that termination is meant which has the exit code and followed the release.
+/// The kubelet's reason for the end of the tenure. `None` if it has not reported that yet, or says no more
+/// than the exit code. The container of a service restarts in its pod, so that termination is meant which has
+/// the exit code and followed the release.
 fn by_kubelet(context: &ReportContext<'_>, released: &Released, exit: Exit) -> Option<String> {
     let pod = by_uid(context, &released.by)?;
-    let termination =
-        released.renew_time.and_then(|moment| pod.termination(moment)).filter(|termination| termination.exit_code == exit.code());
-    let reason = pod.end().map_or_else(|| termination.and_then(|termination| termination.reason.clone()), |end| end.reason.clone());
+    let termination = released
+        .renew_time
+        .and_then(|moment| pod.termination(moment))
+        .filter(|termination| termination.exit_code == exit.code());
+    let reason = pod.end().map_or_else(
+        || termination.and_then(|termination| termination.reason.clone()),
+        |end| end.reason.clone(),
+    );
     reason.filter(|reason| !EMPTY.contains(&reason.as_str()))
 }
 
@@ -201,10 +252,15 @@ fn meaning(exit: Exit) -> Option<String> {
 
 fn rule(finished: &Finished, policy: Option<&Policy>) -> String {
     let decides = finished.exit.zip(policy).and_then(|(exit, policy)| policy.failure_policy.rule(exit));
-    decides.map_or_else(|| "spec.failurePolicy".to_owned(), |(place, _)| format!("spec.failurePolicy.rules[{place}]"))
+    decides.map_or_else(
+        || "spec.failurePolicy".to_owned(),
+        |(place, _)| format!("spec.failurePolicy.rules[{place}]"),
+    )
 }
 
 fn too_long(policy: Option<&Policy>) -> String {
-    let seconds = policy.and_then(|policy| policy.active_deadline_seconds).map_or(String::new(), |seconds| format!(" of {seconds}"));
+    let seconds = policy
+        .and_then(|policy| policy.active_deadline_seconds)
+        .map_or(String::new(), |seconds| format!(" of {seconds}"));
     format!("the run took longer than spec.activeDeadlineSeconds{seconds}")
 }

@@ -1,7 +1,8 @@
-//! Writes events, as core/v1: `kubectl get events --sort-by=.lastTimestamp` needs timestamps that events.k8s.io/v1 refuses.
+//! Writes events, as core/v1: `kubectl get events --sort-by=.lastTimestamp` needs timestamps that
+//! events.k8s.io/v1 refuses.
 //!
-//! kube's own recorder counts events of one reason together and repeats the note of the first. The notes are what people read, so each event
-//! is written as it is, until there are too many: see [`memory`].
+//! kube's own recorder counts events of one reason together and repeats the note of the first. The notes are
+//! what people read, so each event is written as it is, until there are too many: see [`memory`].
 
 pub mod memory;
 
@@ -41,10 +42,18 @@ impl Recorder {
     pub async fn record<K: Resource<DynamicType = ()>>(&self, subject: &K, events: Vec<Event>) {
         let regarding = subject.object_ref(&());
         for event in events {
-            tracing::info!(namespace = regarding.namespace, name = regarding.name, reason = event.reason, "{}", event.note);
+            tracing::info!(
+                namespace = regarding.namespace,
+                name = regarding.name,
+                reason = event.reason,
+                "{}",
+                event.note
+            );
             match self.write(&regarding, event).await {
                 Ok(()) => {}
-                Err(error) if error.is_of_terminating_namespace() => tracing::debug!(%error, "no event is written any more"),
+                Err(error) if error.is_of_terminating_namespace() => {
+                    tracing::debug!(%error, "no event is written any more");
+                }
                 Err(error) => tracing::warn!(%error, "cannot write an event; it is lost"),
             }
         }
@@ -54,17 +63,30 @@ impl Recorder {
         let (api, now) = (self.events_beside(regarding), Timestamp::now());
         let subject = regarding.name.as_deref().unwrap_or("singletonjob");
         let about = regarding.uid.as_deref().unwrap_or(subject);
-        let telling = self.memory.lock().unwrap_or_else(PoisonError::into_inner).tell(about, &event, event_name(subject, now), now);
+        let telling = self.memory.lock().unwrap_or_else(PoisonError::into_inner).tell(
+            about,
+            &event,
+            event_name(subject, now),
+            now,
+        );
         let create = async |count: &Count, event| {
             let event = self.event(regarding, event, count, now);
-            with_deadline("writing an event about", subject, api.create(&in_our_name(), &event)).await.map(drop)
+            with_deadline("writing an event about", subject, api.create(&in_our_name(), &event))
+                .await
+                .map(drop)
         };
         match telling {
             Telling::Withheld => Ok(()),
             Telling::New(count) => create(&count, event).await,
             Telling::Counted(count) => {
                 let (params, patch) = (merging(), Patch::Merge(again(&event, &count, now)));
-                match with_deadline("counting an event about", subject, api.patch(&count.name, &params, &patch)).await {
+                match with_deadline(
+                    "counting an event about",
+                    subject,
+                    api.patch(&count.name, &params, &patch),
+                )
+                .await
+                {
                     // Its time to live has passed.
                     Err(failure) if failure.is_not_found() => create(&count, event).await,
                     result => result.map(drop),
@@ -86,7 +108,11 @@ impl Recorder {
             ..ObjectReference::default()
         });
         v1::Event {
-            metadata: ObjectMeta { name: Some(count.name.clone()), namespace: regarding.namespace.clone(), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some(count.name.clone()),
+                namespace: regarding.namespace.clone(),
+                ..ObjectMeta::default()
+            },
             action: Some("Reconcile".into()),
             count: Some(count.count),
             event_time: Some(MicroTime(count.first)),
@@ -115,7 +141,8 @@ fn series(count: &Count, now: Timestamp) -> EventSeries {
     EventSeries { count: Some(count.count), last_observed_time: Some(MicroTime(now)) }
 }
 
-/// Names sort by time, so that `kubectl describe`, which lists events as they come, tells them in the order in which they happened.
+/// Names sort by time, so that `kubectl describe`, which lists events as they come, tells them in the order
+/// in which they happened.
 fn event_name(subject: &str, time: Timestamp) -> String {
     format!("{subject}.{:016x}", time.as_nanosecond())
 }
@@ -135,8 +162,8 @@ mod tests {
 
     #[test]
     fn later_events_have_later_names() {
-        let times =
-            [999_999_999, 1_000_000_000, 1_700_000_000_000_000_000_i128].map(|time| Timestamp::from_nanosecond(time).expect("valid"));
+        let times = [999_999_999, 1_000_000_000, 1_700_000_000_000_000_000_i128]
+            .map(|time| Timestamp::from_nanosecond(time).expect("valid"));
         let names = times.map(|time| event_name("web", time));
         assert!(names.is_sorted(), "{names:?}");
     }

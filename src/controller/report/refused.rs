@@ -14,7 +14,8 @@ pub fn statement(context: &ReportContext<'_>) -> Option<Statement> {
 
 /// What keeps the job from running at all: its first pod cannot be made without it.
 pub fn block<'a>(context: &'a ReportContext<'_>) -> Option<&'a Refused> {
-    let is_first = !context.observed.candidates.iter().any(Candidate::is_alive) && !context.job.spec.is_stopped();
+    let is_first =
+        !context.observed.candidates.iter().any(Candidate::is_alive) && !context.job.spec.is_stopped();
     context.refused.iter().find(|refused| is_first && refused.step.comes_before_pods())
 }
 

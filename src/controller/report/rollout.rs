@@ -1,4 +1,5 @@
-//! What is said of a rollout that does not get on. Pods of the old template hold the Lease meanwhile, or stand by for it.
+//! What is said of a rollout that does not get on. Pods of the old template hold the Lease meanwhile, or
+//! stand by for it.
 
 use super::{ReportContext, format};
 use crate::api::SingletonJobStatus;
@@ -33,7 +34,8 @@ pub fn agent_error(context: &ReportContext<'_>) -> Option<String> {
 /// That it was tried, and a pod of the template before holds again.
 fn taken_back(context: &ReportContext<'_>) -> Option<String> {
     let observed = context.observed;
-    let waits = !context.job.spec.is_stopped() && observed.holder_pod().is_some_and(|holder| !observed.is_current(holder));
+    let waits = !context.job.spec.is_stopped()
+        && observed.holder_pod().is_some_and(|holder| !observed.is_current(holder));
     (waits && trial::is_rejected(context.job, observed)).then(|| {
         "the rollout of spec.template was taken back: its workload took over, and ended or did not become ready in time; a pod of the old template \
          holds again, and the controller does not try the new one again by itself: correct spec.template, or put the old one back"
@@ -50,7 +52,8 @@ pub fn rest(context: &ReportContext<'_>) -> Option<String> {
     ))
 }
 
-/// How far a service has come from one template to the next. `None` if no pod of another template runs, not even one that is to end.
+/// How far a service has come from one template to the next. `None` if no pod of another template runs, not
+/// even one that is to end.
 pub fn under_way(context: &ReportContext<'_>) -> Option<String> {
     let observed = context.observed;
     let there: Vec<_> = observed.candidates.iter().filter(|candidate| candidate.end().is_none()).collect();
@@ -59,21 +62,32 @@ pub fn under_way(context: &ReportContext<'_>) -> Option<String> {
         return None;
     }
     let holder = observed.holder_pod().filter(|holder| !observed.is_current(holder));
-    let meanwhile =
-        holder.map_or(String::new(), |holder| format!("; {} runs the template before until a new standby is ready", holder.name));
-    Some(format!("rolling out spec.template: {new} of {} have it{meanwhile}", format::count(there.len(), "candidate", "candidates")))
+    let meanwhile = holder.map_or(String::new(), |holder| {
+        format!("; {} runs the template before until a new standby is ready", holder.name)
+    });
+    Some(format!(
+        "rolling out spec.template: {new} of {} have it{meanwhile}",
+        format::count(there.len(), "candidate", "candidates")
+    ))
 }
 
 /// Whether status says so.
 pub fn is_held_up(status: &SingletonJobStatus) -> bool {
-    let says = |type_| find_condition(&status.conditions, type_).filter(|condition| condition.status == "True");
-    [types::STALLED, types::RECONCILING].into_iter().filter_map(says).any(|is| is.reason == reasons::PROGRESS_DEADLINE_EXCEEDED)
+    let says =
+        |type_| find_condition(&status.conditions, type_).filter(|condition| condition.status == "True");
+    [types::STALLED, types::RECONCILING]
+        .into_iter()
+        .filter_map(says)
+        .any(|is| is.reason == reasons::PROGRESS_DEADLINE_EXCEEDED)
 }
 
 /// In the words of the component that refuses: the kubelet, the scheduler, its agent.
 fn why(candidate: &Candidate) -> Option<String> {
     let refused = |end: &End| end.message.clone().or_else(|| end.reason.clone());
-    let waits = candidate.start_failure.as_ref().map(|start_failure| format!("{}: {}", start_failure.reason, start_failure.message));
+    let waits = candidate
+        .start_failure
+        .as_ref()
+        .map(|start_failure| format!("{}: {}", start_failure.reason, start_failure.message));
     waits
         .or_else(|| candidate.agent_error.as_ref().map(|agent_error| agent_error.message.clone()))
         .or_else(|| candidate.end().and_then(refused))

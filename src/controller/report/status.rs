@@ -5,7 +5,10 @@ use kube::ResourceExt;
 use super::format::to_seconds;
 use super::{ReportContext, conditions, history};
 use crate::api::SingletonJobStatus;
-use crate::api::status::{Candidate, CandidateRole, CurrentRun, FinishedRun, LeaseStatus, MOST_CANDIDATES, PendingRequest, RunOutcome};
+use crate::api::status::{
+    Candidate, CandidateRole, CurrentRun, FinishedRun, LeaseStatus, MOST_CANDIDATES, PendingRequest,
+    RunOutcome,
+};
 use crate::contract::labels;
 use crate::controller::observe::candidate::{self, Phase};
 use crate::controller::plan::handover::request::{HandoverAnswer, HandoverRequest};
@@ -37,13 +40,22 @@ pub fn compute(context: &ReportContext<'_>) -> SingletonJobStatus {
         candidates: candidates(context),
         last_candidate_number: context.last_number.max(old.last_candidate_number),
         last_handled_cleared_holder: clearance::handled(context.job, observed),
-        start_time: old.start_time.clone().or_else(|| if is_once { run.as_ref()?.start_time.clone() } else { None }),
-        completion_time: if is_once { runs.first().and_then(|run| run.completion_time.clone()) } else { None },
+        start_time: old
+            .start_time
+            .clone()
+            .or_else(|| if is_once { run.as_ref()?.start_time.clone() } else { None }),
+        completion_time: if is_once {
+            runs.first().and_then(|run| run.completion_time.clone())
+        } else {
+            None
+        },
         run,
-        last_schedule_time: schedule.map_or(old.last_schedule_time.clone(), |schedule| schedule.ticks.last.map(to_seconds)),
+        last_schedule_time: schedule
+            .map_or(old.last_schedule_time.clone(), |schedule| schedule.ticks.last.map(to_seconds)),
         next_schedule_time: schedule.and_then(|schedule| schedule.next).map(to_seconds),
         missed_runs: schedule.map_or(old.missed_runs, |schedule| i64::try_from(schedule.ticks.missed).ok()),
-        succeeded_runs: (!runs.is_empty()).then(|| ever(old.succeeded_runs, &runs, &old, RunOutcome::Succeeded)),
+        succeeded_runs: (!runs.is_empty())
+            .then(|| ever(old.succeeded_runs, &runs, &old, RunOutcome::Succeeded)),
         failed_runs: (!runs.is_empty()).then(|| ever(old.failed_runs, &runs, &old, RunOutcome::Failed)),
         runs,
         takeovers: history::takeovers(context, &old),
@@ -63,15 +75,22 @@ fn handled_run(context: &ReportContext<'_>) -> Option<String> {
     let RunRequest { text, answer } = context.run.request.as_ref()?;
     match answer {
         RunAnswer::Waits => None,
-        RunAnswer::Granted | RunAnswer::Refused(_) | RunAnswer::Recorded | RunAnswer::Past => Some(text.clone()),
+        RunAnswer::Granted | RunAnswer::Refused(_) | RunAnswer::Recorded | RunAnswer::Past => {
+            Some(text.clone())
+        }
     }
 }
 
 fn pending(context: &ReportContext<'_>) -> Option<PendingRequest> {
     let HandoverRequest { text, answer } = context.request?;
     match answer {
-        HandoverAnswer::Waits { since, left: _ } => Some(PendingRequest { request: text.clone(), since: to_seconds(*since) }),
-        HandoverAnswer::Granted(_) | HandoverAnswer::Refused(_) | HandoverAnswer::Recorded | HandoverAnswer::Past => None,
+        HandoverAnswer::Waits { since, left: _ } => {
+            Some(PendingRequest { request: text.clone(), since: to_seconds(*since) })
+        }
+        HandoverAnswer::Granted(_)
+        | HandoverAnswer::Refused(_)
+        | HandoverAnswer::Recorded
+        | HandoverAnswer::Past => None,
     }
 }
 
@@ -79,7 +98,10 @@ fn handled(context: &ReportContext<'_>) -> Option<String> {
     let HandoverRequest { text, answer } = context.request?;
     match answer {
         HandoverAnswer::Waits { .. } => None,
-        HandoverAnswer::Granted(_) | HandoverAnswer::Refused(_) | HandoverAnswer::Recorded | HandoverAnswer::Past => Some(text.clone()),
+        HandoverAnswer::Granted(_)
+        | HandoverAnswer::Refused(_)
+        | HandoverAnswer::Recorded
+        | HandoverAnswer::Past => Some(text.clone()),
     }
 }
 
@@ -120,7 +142,8 @@ fn lease(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Option<LeaseS
     let holder = context.holder();
     let milliseconds = |duration: std::time::Duration| i32::try_from(duration.as_millis()).ok();
     let seconds = |duration: std::time::Duration| i32::try_from(duration.as_secs()).ok();
-    let proven = record.filter(|record| record.acquire_time.is_some()).and_then(|record| record.holder.as_ref());
+    let proven =
+        record.filter(|record| record.acquire_time.is_some()).and_then(|record| record.holder.as_ref());
     let proven = proven.filter(|holder| holder.is_of(&context.job.name_any()));
     Some(LeaseStatus {
         name: context.job.name_any(),
@@ -138,11 +161,13 @@ fn lease(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Option<LeaseS
     })
 }
 
-/// The holder's token; where it is not known, the highest that is: as was said when it was released, or as was known before.
+/// The holder's token; where it is not known, the highest that is: as was said when it was released, or as
+/// was known before.
 fn token(context: &ReportContext<'_>, before: &LeaseStatus) -> Option<Version> {
     let seen = context.seen();
     let said = seen.and_then(|seen| seen.record.notes.released.as_ref()).and_then(|released| released.token);
-    let finished = seen.and_then(|seen| seen.record.notes.finished.as_ref()).and_then(|finished| finished.token);
+    let finished =
+        seen.and_then(|seen| seen.record.notes.finished.as_ref()).and_then(|finished| finished.token);
     let known = before.fencing_token.as_ref().and_then(|token| token.parse().ok());
     seen.and_then(|seen| seen.observation.token).or(said.max(finished).max(known))
 }
@@ -159,7 +184,8 @@ fn run(context: &ReportContext<'_>, old: &SingletonJobStatus, over: &[FinishedRu
         let unstarted = CurrentRun { number: i64::from(number), scheduled_time, ..CurrentRun::default() };
         return known.or(context.run.schedule.as_ref().map(|_| unstarted));
     };
-    let began = if progress.starts > 0 { context.record().and_then(|record| record.acquire_time) } else { None };
+    let began =
+        if progress.starts > 0 { context.record().and_then(|record| record.acquire_time) } else { None };
     Some(CurrentRun {
         number: i64::from(progress.run),
         scheduled_time,

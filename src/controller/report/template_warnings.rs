@@ -15,8 +15,10 @@ const MANY_NODES: &str = "ReadWriteMany";
 const MANY_READERS: &str = "ReadOnlyMany";
 
 /// Proxies that a mesh injects, and the annotation by which it makes them native sidecars.
-const PROXIES: [(&str, &str); 2] =
-    [("istio-proxy", "sidecar.istio.io/nativeSidecar"), ("linkerd-proxy", "config.beta.linkerd.io/proxy-enable-native-sidecar")];
+const PROXIES: [(&str, &str); 2] = [
+    ("istio-proxy", "sidecar.istio.io/nativeSidecar"),
+    ("linkerd-proxy", "config.beta.linkerd.io/proxy-enable-native-sidecar"),
+];
 
 /// One reason to think again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,11 +51,13 @@ fn shared_claims(job: &SingletonJob, claims: &VolumeClaims) -> impl Iterator<Ite
     volume_claims::of(job).filter(move |_| !is_alone).filter_map(|(volume, claim)| {
         let modes = claims.get(&claim.claim_name)?;
         let may = |mode: &str| modes.iter().any(|is| is == mode);
-        let is_shared = may(MANY_NODES) || (may(MANY_READERS) && (claim.read_only == Some(true) || !may(ONE_NODE)));
+        let is_shared =
+            may(MANY_NODES) || (may(MANY_READERS) && (claim.read_only == Some(true) || !may(ONE_NODE)));
         if may(ONE_POD) {
             Some(for_one_pod(volume, &claim.claim_name))
         } else {
-            (may(ONE_NODE) && !is_shared && !is_on_one_node(job)).then(|| for_one_node(volume, &claim.claim_name))
+            (may(ONE_NODE) && !is_shared && !is_on_one_node(job))
+                .then(|| for_one_node(volume, &claim.claim_name))
         }
     })
 }
@@ -76,7 +80,9 @@ fn for_one_node(volume: &str, claim: &str) -> Hazard {
 
 fn is_on_one_node(job: &SingletonJob) -> bool {
     let spec = job.spec.template.spec.as_ref();
-    let selects = |spec: &k8s_openapi::api::core::v1::PodSpec| spec.node_selector.iter().any(|labels| labels.contains_key(HOST_NAME));
+    let selects = |spec: &k8s_openapi::api::core::v1::PodSpec| {
+        spec.node_selector.iter().any(|labels| labels.contains_key(HOST_NAME))
+    };
     spec.is_some_and(|spec| spec.node_name.is_some() || selects(spec))
 }
 
@@ -96,9 +102,14 @@ fn no_kill(job: &SingletonJob) -> Option<Hazard> {
     let container = job.spec.workload()?;
     let capabilities = container.security_context.as_ref()?.capabilities.as_ref()?;
     let names = |list: &Option<Vec<String>>, name: &str| {
-        list.iter().flatten().any(|is| is.eq_ignore_ascii_case(name) || is.eq_ignore_ascii_case(&format!("CAP_{name}")))
+        list.iter()
+            .flatten()
+            .any(|is| is.eq_ignore_ascii_case(name) || is.eq_ignore_ascii_case(&format!("CAP_{name}")))
     };
-    let drops = |name: &str| (names(&capabilities.drop, name) || names(&capabilities.drop, "ALL")) && !names(&capabilities.add, name);
+    let drops = |name: &str| {
+        (names(&capabilities.drop, name) || names(&capabilities.drop, "ALL"))
+            && !names(&capabilities.add, name)
+    };
     let message = format!(
         "container {}: the workload may become another user (SETUID), whose processes the agent may not signal (KILL is dropped); add KILL to \
          securityContext.capabilities.add, or drop SETUID too",
@@ -107,10 +118,12 @@ fn no_kill(job: &SingletonJob) -> Option<Hazard> {
     (drops("KILL") && !drops("SETUID")).then_some(Hazard { reason: reasons::KILL_DROPPED, message })
 }
 
-/// The kubelet ends ordinary containers all at once, and a holder whose proxy has gone cannot give the Lease back.
+/// The kubelet ends ordinary containers all at once, and a holder whose proxy has gone cannot give the Lease
+/// back.
 fn proxy(observed: &Observed) -> Option<Hazard> {
     let alive = || observed.candidates.iter().filter(|candidate| candidate.is_alive());
-    let has = |proxy: &str| alive().any(|candidate: &Candidate| candidate.beside.iter().any(|name| name == proxy));
+    let has =
+        |proxy: &str| alive().any(|candidate: &Candidate| candidate.beside.iter().any(|name| name == proxy));
     let (proxy, annotation) = PROXIES.into_iter().find(|(proxy, _)| has(proxy))?;
     let message = format!(
         "container {proxy}: the mesh injects it as an ordinary container, so it may stop before the workload has, and the Lease cannot be given \
@@ -122,7 +135,8 @@ fn proxy(observed: &Observed) -> Option<Hazard> {
 /// None for suffixes that make a number large.
 fn thousandths(quantity: &str) -> Option<f64> {
     let suffixes = [("n", 1e-6), ("u", 1e-3), ("m", 1.0), ("", 1000.0)];
-    let (number, factor) = suffixes.iter().find_map(|(suffix, factor)| Some((quantity.strip_suffix(suffix)?, factor)))?;
+    let (number, factor) =
+        suffixes.iter().find_map(|(suffix, factor)| Some((quantity.strip_suffix(suffix)?, factor)))?;
     Some(number.parse::<f64>().ok()? * factor)
 }
 
@@ -151,7 +165,8 @@ mod tests {
     #[test]
     fn a_claim_that_candidates_cannot_share_is_a_hazard() {
         let data = |extra: Value| {
-            let mut pod = json!({"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "web-data"}}]});
+            let mut pod =
+                json!({"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "web-data"}}]});
             pod.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
             pod
         };
@@ -191,10 +206,23 @@ mod tests {
             (vec!["NET_RAW"], vec![], false),
         ] {
             let context = json!({"capabilities": {"drop": drop, "add": add}});
-            let stated = stated(1, &json!({"containers": [{"name": "main", "command": ["x"], "securityContext": context}]}), &[]);
-            assert_eq!(stated.as_ref().map(|is| is.reason.as_str()), expected.then_some(reasons::KILL_DROPPED), "{drop:?} {add:?}");
+            let stated = stated(
+                1,
+                &json!({"containers": [{"name": "main", "command": ["x"], "securityContext": context}]}),
+                &[],
+            );
+            assert_eq!(
+                stated.as_ref().map(|is| is.reason.as_str()),
+                expected.then_some(reasons::KILL_DROPPED),
+                "{drop:?} {add:?}"
+            );
             let advice = "add KILL to securityContext.capabilities.add, or drop SETUID too";
-            assert!(stated.is_none_or(|is| is.message.starts_with("container main: ") && is.message.ends_with(advice)), "{drop:?} {add:?}");
+            assert!(
+                stated.is_none_or(
+                    |is| is.message.starts_with("container main: ") && is.message.ends_with(advice)
+                ),
+                "{drop:?} {add:?}"
+            );
         }
     }
 
@@ -210,25 +238,47 @@ mod tests {
         };
         for (proxy, line) in [
             ("istio-proxy", "add sidecar.istio.io/nativeSidecar: \"true\" to the template's annotations"),
-            ("linkerd-proxy", "add config.beta.linkerd.io/proxy-enable-native-sidecar: \"true\" to the template's annotations"),
+            (
+                "linkerd-proxy",
+                "add config.beta.linkerd.io/proxy-enable-native-sidecar: \"true\" to the template's annotations",
+            ),
         ] {
             let container = json!({"name": proxy});
             let hazard = stated(json!([{"name": "main"}, container]), json!([])).expect(proxy);
             assert_eq!(hazard.reason, reasons::PROXY_NOT_NATIVE);
-            assert!(hazard.message.starts_with(&format!("container {proxy}: ")) && hazard.message.ends_with(line), "{}", hazard.message);
-            assert_eq!(stated(json!([{"name": "main"}]), json!([container])), None, "{proxy} is a native sidecar");
+            assert!(
+                hazard.message.starts_with(&format!("container {proxy}: ")) && hazard.message.ends_with(line),
+                "{}",
+                hazard.message
+            );
+            assert_eq!(
+                stated(json!([{"name": "main"}]), json!([container])),
+                None,
+                "{proxy} is a native sidecar"
+            );
         }
     }
 
     #[test]
     fn a_workload_with_less_than_a_fifth_of_a_cpu_is_a_hazard() {
-        for (limit, expected) in
-            [("199m", true), ("200m", false), ("0.1", true), ("1", false), ("1e-1", true), ("150000u", true), ("2k", false)]
-        {
-            let limited = |name: &str| json!({"name": name, "command": ["x"], "resources": {"limits": {"cpu": limit}}});
+        for (limit, expected) in [
+            ("199m", true),
+            ("200m", false),
+            ("0.1", true),
+            ("1", false),
+            ("1e-1", true),
+            ("150000u", true),
+            ("2k", false),
+        ] {
+            let limited =
+                |name: &str| json!({"name": name, "command": ["x"], "resources": {"limits": {"cpu": limit}}});
             let gated = said(1, &json!({"containers": [limited("main"), {"name": "side"}]}), &[]);
             assert_eq!(gated.as_deref(), expected.then_some(reasons::LOW_CPU_LIMIT), "{limit}");
-            assert_eq!(said(1, &json!({"containers": [{"name": "main", "command": ["x"]}, limited("side")]}), &[]), None, "not gated");
+            assert_eq!(
+                said(1, &json!({"containers": [{"name": "main", "command": ["x"]}, limited("side")]}), &[]),
+                None,
+                "not gated"
+            );
         }
     }
 }

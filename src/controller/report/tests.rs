@@ -38,8 +38,7 @@ fn now() -> Timestamp {
 }
 
 fn job(completion_policy: &str, spec: Value, status: &SingletonJobStatus) -> SingletonJob {
-    let mut all =
-        json!({"completionPolicy": completion_policy, "template": {"spec": {"containers": [{"name": "main", "command": ["x"]}]}}});
+    let mut all = json!({"completionPolicy": completion_policy, "template": {"spec": {"containers": [{"name": "main", "command": ["x"]}]}}});
     all.as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
     serde_json::from_value(json!({
         "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob",
@@ -53,7 +52,10 @@ fn gated() -> Value {
 }
 
 fn pod(number: u32, ready: bool, waiting: Option<&str>) -> Candidate {
-    let state = waiting.map_or(json!({"running": {}}), |reason| json!({"waiting": {"reason": reason, "message": "no such image"}}));
+    let state = waiting.map_or(
+        json!({"running": {}}),
+        |reason| json!({"waiting": {"reason": reason, "message": "no such image"}}),
+    );
     let pod: Pod = serde_json::from_value(json!({
         "metadata": {"name": format!("web-{number}"), "uid": format!("u{number}")},
         "spec": {"containers": [gated()], "nodeName": if number == 2 { "node-a" } else { "node-b" }, "restartPolicy": "Always"},
@@ -93,19 +95,23 @@ fn held() -> ObservedLease {
 }
 
 fn released(progress: &Value, finished: &Value) -> ObservedLease {
-    let released =
-        json!({"leaseUid": "l", "renewTime": "2026-01-01T14:09:59Z", "by": "web-2_u2_0", "reason": "WorkloadFailed", "token": "48213"});
+    let released = json!({"leaseUid": "l", "renewTime": "2026-01-01T14:09:59Z", "by": "web-2_u2_0", "reason": "WorkloadFailed", "token": "48213"});
     seen(None, json!({"released": released, "progress": progress, "finished": finished}), 1)
 }
 
-fn compute(job: &SingletonJob, lease: Option<ObservedLease>, candidates: Vec<Candidate>) -> SingletonJobStatus {
+fn compute(
+    job: &SingletonJob,
+    lease: Option<ObservedLease>,
+    candidates: Vec<Candidate>,
+) -> SingletonJobStatus {
     let observed = Observed { lease, candidates, ..Observed::default() };
     let plan = plan::plan(job, &observed, now());
     status::compute(&ReportContext::new(job, &observed, &plan, apply::nothing(), now()))
 }
 
 fn says(status: &SingletonJobStatus, type_: &str) -> Option<(String, String)> {
-    find_condition(&status.conditions, type_).map(|condition| (condition.status.clone(), condition.reason.clone()))
+    find_condition(&status.conditions, type_)
+        .map(|condition| (condition.status.clone(), condition.reason.clone()))
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "compared with what may be absent")]
@@ -125,7 +131,10 @@ fn a_service_whose_holder_is_ready_is_ready_and_says_so_in_one_sentence() {
     let status = compute(&job, Some(held()), vec![pod(1, true, None), pod(2, true, None)]);
     assert_eq!(table(&status), [is("True", reasons::HELD), None, None]);
     let ready = find_condition(&status.conditions, types::READY).expect("there");
-    assert_eq!(ready.message, "held by web-2 on node-a since 2026-01-01T14:03:11Z, token 48213; 1 standby ready");
+    assert_eq!(
+        ready.message,
+        "held by web-2 on node-a since 2026-01-01T14:03:11Z, token 48213; 1 standby ready"
+    );
     assert_eq!(says(&status, types::HELD), is("True", reasons::HELD));
     assert_eq!((status.replicas, status.ready_replicas, status.ready_standbys), (Some(2), Some(2), Some(1)));
     assert_eq!(status.observed_generation, Some(3));
@@ -134,8 +143,11 @@ fn a_service_whose_holder_is_ready_is_ready_and_says_so_in_one_sentence() {
 #[test]
 fn the_token_shown_is_the_one_that_the_holder_says() {
     let lease = LeaseStatus { fencing_token: Some("48290".into()), ..LeaseStatus::default() };
-    let job = job("Never", json!({}), &SingletonJobStatus { lease: Some(lease), ..SingletonJobStatus::default() });
-    let shown = |seen: ObservedLease| compute(&job, Some(seen), vec![pod(2, true, None)]).lease.and_then(|lease| lease.fencing_token);
+    let job =
+        job("Never", json!({}), &SingletonJobStatus { lease: Some(lease), ..SingletonJobStatus::default() });
+    let shown = |seen: ObservedLease| {
+        compute(&job, Some(seen), vec![pod(2, true, None)]).lease.and_then(|lease| lease.fencing_token)
+    };
     assert_eq!(shown(held()).as_deref(), Some("48213"));
     assert_eq!(shown(seen(None, json!({}), 1)).as_deref(), Some("48290"), "no agent says another");
 }
@@ -144,14 +156,19 @@ fn the_token_shown_is_the_one_that_the_holder_says() {
 fn standbys_that_share_the_node_of_the_holder_are_said_to() {
     let beside = Candidate { node: Some("node-a".into()), ..pod(3, true, None) };
     let told = |candidates: Vec<Candidate>| {
-        let status = compute(&job("Never", json!({}), &SingletonJobStatus::default()), Some(held()), candidates);
+        let status =
+            compute(&job("Never", json!({}), &SingletonJobStatus::default()), Some(held()), candidates);
         find_condition(&status.conditions, types::STANDBY_AVAILABLE).expect("there").clone()
     };
     let same = told(vec![pod(2, true, None), beside.clone()]);
     assert_eq!((same.status.as_str(), same.reason.as_str()), ("True", reasons::SAME_NODE));
     let words = "1 standby is ready, on the same node as the holder: the loss of node-a stops the workload until a pod is made";
     assert_eq!(same.message, words);
-    assert_eq!(told(vec![pod(1, true, None), pod(2, true, None), beside]).reason, reasons::AS_EXPECTED, "one is elsewhere");
+    assert_eq!(
+        told(vec![pod(1, true, None), pod(2, true, None), beside]).reason,
+        reasons::AS_EXPECTED,
+        "one is elsewhere"
+    );
 }
 
 #[test]
@@ -174,7 +191,8 @@ fn a_hazard_of_the_template_is_said_once_in_a_condition_and_an_event_and_goes_wi
     };
     let told = |before: &SingletonJobStatus, cpu: &str| {
         let job = job("Never", limited(cpu), before);
-        let observed = Observed { lease: Some(held()), candidates: vec![pod(2, true, None)], ..Observed::default() };
+        let observed =
+            Observed { lease: Some(held()), candidates: vec![pod(2, true, None)], ..Observed::default() };
         let plan = plan::plan(&job, &observed, now());
         let context = ReportContext::new(&job, &observed, &plan, apply::nothing(), now());
         let status = status::compute(&context);
@@ -190,7 +208,11 @@ fn a_hazard_of_the_template_is_said_once_in_a_condition_and_an_event_and_goes_wi
 
 #[test]
 fn a_takeover_under_way_does_not_touch_health_until_patience_ends() {
-    let before = compute(&job("Never", json!({}), &SingletonJobStatus::default()), Some(held()), vec![pod(2, true, None)]);
+    let before = compute(
+        &job("Never", json!({}), &SingletonJobStatus::default()),
+        Some(held()),
+        vec![pod(2, true, None)],
+    );
     let silent = seen(Some("web-2_u2_0"), json!({}), 16);
     let during = compute(&job("Never", json!({}), &before), Some(silent.clone()), vec![pod(2, true, None)]);
     assert_eq!(table(&during), table(&before));
@@ -239,24 +261,41 @@ fn a_one_shot_that_succeeded_is_complete_and_stays_so_without_its_lease() {
 #[test]
 fn a_finished_one_shot_whose_template_changes_says_that_it_stays_finished() {
     let lease = released(&Value::Null, &finished("Succeeded", "Completed", 0));
-    let of_template = |hash: &str| vec![Candidate { template_hash: Some(hash.into()), ..pod(2, false, None) }];
-    let message = |status: &SingletonJobStatus| find_condition(&status.conditions, types::COMPLETE).expect("over").message.clone();
-    let same = compute(&job("OnSuccess", json!({}), &SingletonJobStatus::default()), Some(lease.clone()), of_template(""));
+    let of_template =
+        |hash: &str| vec![Candidate { template_hash: Some(hash.into()), ..pod(2, false, None) }];
+    let message = |status: &SingletonJobStatus| {
+        find_condition(&status.conditions, types::COMPLETE).expect("over").message.clone()
+    };
+    let same = compute(
+        &job("OnSuccess", json!({}), &SingletonJobStatus::default()),
+        Some(lease.clone()),
+        of_template(""),
+    );
     assert!(!message(&same).contains("template"), "{}", message(&same));
-    let other = compute(&job("OnSuccess", json!({}), &SingletonJobStatus::default()), Some(lease), of_template("old"));
+    let other = compute(
+        &job("OnSuccess", json!({}), &SingletonJobStatus::default()),
+        Some(lease),
+        of_template("old"),
+    );
     assert!(message(&other).ends_with("delete this SingletonJob and apply it again"), "{}", message(&other));
 }
 
 #[test]
 fn a_one_shot_that_failed_is_stalled() {
     let job = job("OnSuccess", json!({}), &SingletonJobStatus::default());
-    let status = compute(&job, Some(released(&Value::Null, &finished("Failed", "BackoffLimitExceeded", 1))), vec![]);
+    let status =
+        compute(&job, Some(released(&Value::Null, &finished("Failed", "BackoffLimitExceeded", 1))), vec![]);
     assert_eq!(table(&status), [is("False", reasons::FAILED), None, is("True", reasons::FAILED)]);
     assert_eq!(says(&status, types::FAILED), is("True", reasons::BACKOFF_LIMIT_EXCEEDED));
 }
 
 /// Of a job with a failure policy and a deadline.
-fn ended(reason: &str, finished: Value, candidates: Vec<Candidate>, before: &SingletonJobStatus) -> SingletonJobStatus {
+fn ended(
+    reason: &str,
+    finished: Value,
+    candidates: Vec<Candidate>,
+    before: &SingletonJobStatus,
+) -> SingletonJobStatus {
     let policy = json!({
         "leaseDurationSeconds": 15, "renewDeadlineMilliseconds": 8800, "gracePeriodMilliseconds": 2200, "retryPeriodMilliseconds": 2900,
         "completionPolicy": "OnSuccess", "backoffLimit": 6, "candidates": 2, "activeDeadlineSeconds": 60,
@@ -271,19 +310,33 @@ fn ended(reason: &str, finished: Value, candidates: Vec<Candidate>, before: &Sin
 
 #[test]
 fn a_run_that_a_rule_failed_names_the_exit_code_and_the_rule() {
-    let status = ended("FailurePolicy", json!({"exit": {"code": 42}}), vec![], &SingletonJobStatus::default());
+    let status =
+        ended("FailurePolicy", json!({"exit": {"code": 42}}), vec![], &SingletonJobStatus::default());
     assert_eq!(says(&status, types::FAILED), is("True", reasons::FAILURE_POLICY));
     let message = &find_condition(&status.conditions, types::FAILED).expect("there").message;
-    assert!(message.contains("attempt 1 in web-2: exit code 42; spec.failurePolicy.rules[1] fails the run at once"), "{message}");
+    assert!(
+        message
+            .contains("attempt 1 in web-2: exit code 42; spec.failurePolicy.rules[1] fails the run at once"),
+        "{message}"
+    );
 }
 
 #[test]
 fn a_run_that_took_too_long_says_how_long_it_may_take() {
-    let stopped = ended("DeadlineExceeded", json!({"exit": {"signal": 15}}), vec![], &SingletonJobStatus::default());
+    let stopped =
+        ended("DeadlineExceeded", json!({"exit": {"signal": 15}}), vec![], &SingletonJobStatus::default());
     assert_eq!(says(&stopped, types::FAILED), is("True", reasons::DEADLINE_EXCEEDED));
     let message = |status: &SingletonJobStatus| status.runs[0].message.clone().unwrap_or_default();
-    assert_eq!(message(&stopped), "attempt 1 in web-2: exit code 143; the run took longer than spec.activeDeadlineSeconds of 60");
-    let closed = ended("DeadlineExceeded", json!({"exit": null, "token": null}), vec![], &SingletonJobStatus::default());
+    assert_eq!(
+        message(&stopped),
+        "attempt 1 in web-2: exit code 143; the run took longer than spec.activeDeadlineSeconds of 60"
+    );
+    let closed = ended(
+        "DeadlineExceeded",
+        json!({"exit": null, "token": null}),
+        vec![],
+        &SingletonJobStatus::default(),
+    );
     assert_eq!(message(&closed), "the run took longer than spec.activeDeadlineSeconds of 60");
 }
 
@@ -304,13 +357,28 @@ fn dead(number: u32, reason: &str) -> Candidate {
 #[test]
 fn the_last_of_all_attempts_says_in_runs_what_it_died_of_and_the_condition_speaks_as_batch_v1() {
     let (killed, lost) = (json!({"exit": {"signal": 9}}), json!({"exit": null, "token": null}));
-    let at_first = ended("BackoffLimitExceeded", killed.clone(), vec![pod(2, true, None)], &SingletonJobStatus::default());
+    let at_first = ended(
+        "BackoffLimitExceeded",
+        killed.clone(),
+        vec![pod(2, true, None)],
+        &SingletonJobStatus::default(),
+    );
     assert_eq!(at_first.runs[0].reason.as_deref(), Some("BackoffLimitExceeded"), "the pod has not told yet");
     let table = [
         (killed, vec![dead(2, "OOMKilled")], "OOMKilled", "attempt 1 in web-2: exit code 137 (OOMKilled)"),
-        (lost.clone(), vec![dead(1, "OOMKilled"), dead(2, "Error")], "OOMKilled", "attempt 1 in web-2: its holder was lost (OOMKilled)"),
+        (
+            lost.clone(),
+            vec![dead(1, "OOMKilled"), dead(2, "Error")],
+            "OOMKilled",
+            "attempt 1 in web-2: its holder was lost (OOMKilled)",
+        ),
         (lost, vec![dead(1, "Evicted")], "BackoffLimitExceeded", "attempt 1 in web-2: its holder was lost"),
-        (json!({"unhealthy": true}), vec![dead(2, "Error")], "Unhealthy", "attempt 1 in web-2: exit code 1 (Unhealthy)"),
+        (
+            json!({"unhealthy": true}),
+            vec![dead(2, "Error")],
+            "Unhealthy",
+            "attempt 1 in web-2: exit code 1 (Unhealthy)",
+        ),
     ];
     for (finished, pods, reason, message) in table {
         for before in [&SingletonJobStatus::default(), &at_first] {
@@ -341,9 +409,13 @@ fn invalid_is_stalled() {
 #[test]
 fn a_template_that_cannot_start_is_quoted() {
     let job = job("Never", json!({}), &SingletonJobStatus::default());
-    let status = compute(&job, Some(released(&Value::Null, &Value::Null)), vec![pod(1, false, Some("ErrImagePull"))]);
+    let status =
+        compute(&job, Some(released(&Value::Null, &Value::Null)), vec![pod(1, false, Some("ErrImagePull"))]);
     let ready = find_condition(&status.conditions, types::READY).expect("there");
-    assert_eq!((&*ready.reason, &*ready.message), ("ErrImagePull", "web-1: ErrImagePull: container main: no such image"));
+    assert_eq!(
+        (&*ready.reason, &*ready.message),
+        ("ErrImagePull", "web-1: ErrImagePull: container main: no such image")
+    );
 }
 
 #[test]
@@ -369,11 +441,17 @@ fn what_keeps_a_new_template_from_starting_is_told_once_while_the_old_one_runs()
 #[test]
 fn a_change_of_hands_is_written_down_once_with_its_reason() {
     let shot = |status: &SingletonJobStatus| job("Never", json!({}), status);
-    let lease = crate::api::status::LeaseStatus { last_holder_identity: Some("web-1_u1_0".into()), ..Default::default() };
+    let lease = crate::api::status::LeaseStatus {
+        last_holder_identity: Some("web-1_u1_0".into()),
+        ..Default::default()
+    };
     let before = SingletonJobStatus { lease: Some(lease), ..SingletonJobStatus::default() };
     let first = compute(&shot(&before), Some(held()), vec![pod(2, true, None)]);
     let takeover = &first.takeovers[0];
-    assert_eq!((takeover.from.as_deref(), &*takeover.to, takeover.reason), (Some("web-1"), "web-2", TakeoverReason::Expired));
+    assert_eq!(
+        (takeover.from.as_deref(), &*takeover.to, takeover.reason),
+        (Some("web-1"), "web-2", TakeoverReason::Expired)
+    );
     let again = compute(&shot(&first), Some(held()), vec![pod(2, true, None)]);
     assert_eq!(again, first, "a second look changes nothing");
 }
@@ -382,12 +460,15 @@ fn a_change_of_hands_is_written_down_once_with_its_reason() {
 fn a_request_to_hand_over_waits_in_status_and_its_refusal_is_told_once() {
     let requested = |status: &SingletonJobStatus| {
         let mut job = job("Never", json!({}), status);
-        let annotations = [("singletonjob.dev/handover-requested-at", "noon"), ("singletonjob.dev/handover-to", "web-1")];
-        job.metadata.annotations = Some(annotations.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        let annotations =
+            [("singletonjob.dev/handover-requested-at", "noon"), ("singletonjob.dev/handover-to", "web-1")];
+        job.metadata.annotations =
+            Some(annotations.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
         job
     };
     let happened = |before: &SingletonJobStatus, candidates: Vec<Candidate>| {
-        let (job, observed) = (requested(before), Observed { lease: Some(held()), candidates, ..Observed::default() });
+        let (job, observed) =
+            (requested(before), Observed { lease: Some(held()), candidates, ..Observed::default() });
         let plan = plan::plan(&job, &observed, now());
         let context = ReportContext::new(&job, &observed, &plan, apply::nothing(), now());
         let after = status::compute(&context);
@@ -399,13 +480,20 @@ fn a_request_to_hand_over_waits_in_status_and_its_refusal_is_told_once() {
     assert_eq!((pending.request.as_str(), pending.since.0), ("noon", now()));
     pending.since.0 = now() - Duration::from_secs(30);
     let (events, refused) = happened(&waiting, vec![pod(1, false, None), pod(2, true, None)]);
-    let told: Vec<_> = events.iter().filter(|event| event.reason == "HandoverRefused").map(|event| &*event.note).collect();
+    let told: Vec<_> =
+        events.iter().filter(|event| event.reason == "HandoverRefused").map(|event| &*event.note).collect();
     let expected = "the request \"noon\" to hand over is refused: web-1 was not ready within 30 s: kubectl describe pod web-1 says why; \
                     ask again then";
     assert_eq!(told, [expected]);
-    assert_eq!((refused.pending_handover_request.clone(), refused.last_handled_handover_request.as_deref()), (None, Some("noon")));
+    assert_eq!(
+        (refused.pending_handover_request.clone(), refused.last_handled_handover_request.as_deref()),
+        (None, Some("noon"))
+    );
     let (events, later) = happened(&refused, vec![pod(1, true, None), pod(2, true, None)]);
-    assert!(events.iter().all(|event| event.reason != "HandoverRefused") && later.last_handled_handover_request.is_some());
+    assert!(
+        events.iter().all(|event| event.reason != "HandoverRefused")
+            && later.last_handled_handover_request.is_some()
+    );
 }
 
 #[test]
@@ -421,7 +509,9 @@ fn a_renewal_changes_nothing() {
 
 #[test]
 fn every_event_is_documented_and_nothing_else() {
-    let sources = [include_str!("events.rs"), include_str!("../reconcile.rs")];
+    let on_one_line =
+        |source: &str| source.split_whitespace().collect::<Vec<_>>().join(" ").replace("( ", "(");
+    let sources = [include_str!("events.rs"), include_str!("../reconcile.rs")].map(on_one_line);
     let told = ["normal(\"", "warning(\"", "reason: \""].iter().flat_map(|before| {
         let after = sources.iter().flat_map(move |source| source.split(before).skip(1));
         after.filter_map(|rest| rest.split_once('"').map(|(reason, _)| reason))
@@ -438,7 +528,9 @@ fn every_event_is_documented_and_nothing_else() {
         types::TEMPLATE_HAZARDOUS,
     ];
     let told: std::collections::BTreeSet<_> = told.chain(chosen).collect();
-    let rows = include_str!("../../../docs/events.md").lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let rows = include_str!("../../../docs/events.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
     assert_eq!(rows.map(|(reason, _)| reason).collect::<std::collections::BTreeSet<_>>(), told);
 }
 
@@ -451,7 +543,10 @@ fn each_kind_of_complaint_of_an_agent_has_an_event_of_its_own() {
         let context = ReportContext::new(&job, &observed, &Plan::LeaveAlone, apply::nothing(), now());
         let events = events::between(&context, &context.old(), &status::compute(&context));
         let known = ["SelfTestFailed", "LeaseRenewalFailing", "FencingMarginLow"];
-        let told = events.into_iter().filter(|event| known.contains(&event.reason)).map(|event| (event.reason, event.note));
+        let told = events
+            .into_iter()
+            .filter(|event| known.contains(&event.reason))
+            .map(|event| (event.reason, event.note));
         told.collect::<Vec<_>>()
     };
     let complains = |failed_self_test| {

@@ -1,7 +1,7 @@
 //! What an end costs: attempts, failures, and how long it is waited before the next start.
 //!
-//! Only a workload that ends by itself, or takes its agent with it, waits before its next start, so that no candidate spins. A holder that
-//! loses its Lease is followed at the pace of leases anyway.
+//! Only a workload that ends by itself, or takes its agent with it, waits before its next start, so that no
+//! candidate spins. A holder that loses its Lease is followed at the pace of leases anyway.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use super::backoff::{SOUND_RUN, backoff};
 use super::charges;
 use super::limits::{self, Verdict};
 
-/// The account of `run` as `record` has it: a new run begins with an empty one. As in batch/v1, what was stopped on purpose and resumed has
-/// all its time again, whether anybody held the Lease meanwhile or not.
+/// The account of `run` as `record` has it: a new run begins with an empty one. As in batch/v1, what was
+/// stopped on purpose and resumed has all its time again, whether anybody held the Lease meanwhile or not.
 pub fn of(record: &Record, run: &Run) -> Progress {
     let current = |progress: &&Progress| progress.uid == run.uid && progress.run == run.number;
     let fresh = Progress { uid: run.uid.clone(), run: run.number, ..Progress::default() };
@@ -23,14 +23,16 @@ pub fn of(record: &Record, run: &Run) -> Progress {
     charges::settle(Progress { start_time, resumptions: run.resumptions, ..known }, run)
 }
 
-/// The account once a start without an outcome is written off as lost: its holder, or its node, is gone. It has not failed where that holder was
-/// told to stop, and said so.
+/// The account once a start without an outcome is written off as lost: its holder, or its node, is gone. It
+/// has not failed where that holder was told to stop, and said so.
 pub(super) fn write_off(progress: Progress, policy: &Policy, record: &Record) -> Progress {
     if !progress.open {
         return progress;
     }
     let ran = match (record.acquire_time, record.renew_time) {
-        (Some(acquired), Some(renewed)) => Duration::try_from(renewed.duration_since(acquired)).unwrap_or_default(),
+        (Some(acquired), Some(renewed)) => {
+            Duration::try_from(renewed.duration_since(acquired)).unwrap_or_default()
+        }
         _ => Duration::ZERO,
     };
     let reason = record.notes.health.as_ref().and_then(|health| health.stopping).unwrap_or(Reason::LeaseLost);
@@ -45,11 +47,17 @@ pub(super) fn start(progress: Progress, policy: &Policy, wall: Timestamp) -> Pro
     }
     let first = (policy.completion_policy == CompletionPolicy::OnSuccess).then_some(wall);
     let start_time = progress.start_time.or(first);
-    Progress { starts: progress.starts.saturating_add(1), open: true, retry_after_seconds: 0, start_time, ..progress }
+    Progress {
+        starts: progress.starts.saturating_add(1),
+        open: true,
+        retry_after_seconds: 0,
+        start_time,
+        ..progress
+    }
 }
 
-/// The account of `record` without its last start. The candidate that acquired says itself that it has started nothing, because no other
-/// candidate can know that.
+/// The account of `record` without its last start. The candidate that acquired says itself that it has
+/// started nothing, because no other candidate can know that.
 pub(super) fn take_back(progress: Progress, record: &Record) -> Progress {
     let start_time = progress.start_time.filter(|began| Some(*began) != record.acquire_time);
     Progress { starts: progress.starts.saturating_sub(1), open: false, start_time, ..progress }
@@ -86,14 +94,20 @@ pub(super) fn close(progress: Progress, policy: &Policy, end: Closing) -> (Progr
         Reason::LeaseLost => loss(counted, ran),
         // As in batch/v1, what is stopped on purpose and resumed has all its time again.
         Reason::Stopped if !exceeded => Progress { start_time: None, ..counted },
-        Reason::Created | Reason::Handover | Reason::Unready | Reason::Failback | Reason::RolledOut | Reason::Drain | Reason::Stopped => {
-            counted
-        }
+        Reason::Created
+        | Reason::Handover
+        | Reason::Unready
+        | Reason::Failback
+        | Reason::RolledOut
+        | Reason::Drain
+        | Reason::Stopped => counted,
     };
     let verdict = match policy.completion_policy {
         CompletionPolicy::Never => None,
         CompletionPolicy::OnSuccess if succeeded => Some((Outcome::Succeeded, "Completed")),
-        CompletionPolicy::OnSuccess if action == Some(FailureAction::FailRun) => Some((Outcome::Failed, "FailurePolicy")),
+        CompletionPolicy::OnSuccess if action == Some(FailureAction::FailRun) => {
+            Some((Outcome::Failed, "FailurePolicy"))
+        }
         CompletionPolicy::OnSuccess => limits::verdict(&closed, policy, exceeded),
     };
     (closed, verdict)
@@ -104,11 +118,14 @@ fn failed(progress: Progress, action: Option<FailureAction>) -> Progress {
     match action {
         None => progress,
         Some(FailureAction::Ignore) => Progress { ignored: progress.ignored.saturating_add(1), ..progress },
-        Some(FailureAction::FailRun | FailureAction::Count) => Progress { failures: progress.failures.saturating_add(1), ..progress },
+        Some(FailureAction::FailRun | FailureAction::Count) => {
+            Progress { failures: progress.failures.saturating_add(1), ..progress }
+        }
     }
 }
 
-/// An end that says nothing against the workload, as a lost lease: it is no reason to wait before the next start.
+/// An end that says nothing against the workload, as a lost lease: it is no reason to wait before the next
+/// start.
 fn loss(progress: Progress, ran: Duration) -> Progress {
     let setbacks = if ran >= SOUND_RUN { 0 } else { progress.setbacks };
     Progress { setbacks, retry_after_seconds: 0, open: false, ..progress }
@@ -156,7 +173,8 @@ mod tests {
         let exit = Some(Exit::Code(1));
         let (once, verdict) = close(started(), &policy, end(Reason::WorkloadFailed, exit, Duration::ZERO));
         assert_eq!((once.failures, once.retry_after_seconds, verdict), (1, 0, None));
-        let (twice, verdict) = close(start(once, &policy, wall()), &policy, end(Reason::WorkloadFailed, exit, Duration::ZERO));
+        let (twice, verdict) =
+            close(start(once, &policy, wall()), &policy, end(Reason::WorkloadFailed, exit, Duration::ZERO));
         assert_eq!((twice.failures, twice.retry_after_seconds), (2, 10));
         assert_eq!(verdict, Some((Outcome::Failed, "BackoffLimitExceeded")));
     }
@@ -165,7 +183,8 @@ mod tests {
     fn a_service_is_never_finished_and_backs_off_after_exit_zero_too() {
         let policy = policy(CompletionPolicy::Never, 0);
         let before = Progress { setbacks: 1, ..started() };
-        let (after, verdict) = close(before, &policy, end(Reason::WorkloadSucceeded, Some(Exit::Code(0)), Duration::ZERO));
+        let (after, verdict) =
+            close(before, &policy, end(Reason::WorkloadSucceeded, Some(Exit::Code(0)), Duration::ZERO));
         assert_eq!((after.failures, after.retry_after_seconds, verdict), (0, 10, None));
     }
 
@@ -185,9 +204,21 @@ mod tests {
     #[test]
     fn interruptions_cost_nothing() {
         let policy = policy(CompletionPolicy::OnSuccess, 0);
-        for reason in [Reason::Handover, Reason::Unready, Reason::Failback, Reason::Drain, Reason::RolledOut, Reason::Stopped] {
-            let (after, verdict) = close(started(), &policy, end(reason, Some(Exit::Code(143)), Duration::ZERO));
-            assert_eq!((after.failures, after.ignored, after.setbacks, after.open, verdict), (0, 0, 0, false, None), "{reason:?}");
+        for reason in [
+            Reason::Handover,
+            Reason::Unready,
+            Reason::Failback,
+            Reason::Drain,
+            Reason::RolledOut,
+            Reason::Stopped,
+        ] {
+            let (after, verdict) =
+                close(started(), &policy, end(reason, Some(Exit::Code(143)), Duration::ZERO));
+            assert_eq!(
+                (after.failures, after.ignored, after.setbacks, after.open, verdict),
+                (0, 0, 0, false, None),
+                "{reason:?}"
+            );
         }
     }
 
@@ -197,14 +228,19 @@ mod tests {
         let before = Progress { setbacks: 3, ..started() };
         let (after, verdict) = close(before.clone(), &policy, end(Reason::LeaseLost, None, Duration::ZERO));
         assert_eq!((after.failures, after.setbacks, after.retry_after_seconds, verdict), (1, 3, 0, None));
-        assert_eq!(loss(before, SOUND_RUN).setbacks, 0, "a workload that ran this long had no trouble of its own");
+        assert_eq!(
+            loss(before, SOUND_RUN).setbacks,
+            0,
+            "a workload that ran this long had no trouble of its own"
+        );
     }
 
     #[test]
     fn ten_minutes_of_running_forgive_earlier_setbacks() {
         let policy = policy(CompletionPolicy::Never, 0);
         let before = Progress { setbacks: 5, ..started() };
-        let (after, _) = close(before, &policy, end(Reason::WorkloadFailed, Some(Exit::Signal(9)), SOUND_RUN));
+        let (after, _) =
+            close(before, &policy, end(Reason::WorkloadFailed, Some(Exit::Signal(9)), SOUND_RUN));
         assert_eq!((after.setbacks, after.retry_after_seconds), (1, 0));
     }
 
@@ -217,22 +253,39 @@ mod tests {
 
     fn ignoring(code: i32, backoff_limit: u32) -> Policy {
         let rule = |operator, value, action| FailureRule { operator, values: vec![value], action };
-        let rules = vec![rule(Operator::In, code, FailureAction::Ignore), rule(Operator::In, 42, FailureAction::FailRun)];
-        Policy { failure_policy: FailurePolicy { rules, forgive_lease_loss: true }, ..policy(CompletionPolicy::OnSuccess, backoff_limit) }
+        let rules = vec![
+            rule(Operator::In, code, FailureAction::Ignore),
+            rule(Operator::In, 42, FailureAction::FailRun),
+        ];
+        Policy {
+            failure_policy: FailurePolicy { rules, forgive_lease_loss: true },
+            ..policy(CompletionPolicy::OnSuccess, backoff_limit)
+        }
     }
 
     #[test]
     fn an_exit_code_that_fails_the_run_ends_it_at_the_first_attempt() {
-        let (after, verdict) = close(started(), &ignoring(43, 6), end(Reason::WorkloadFailed, Some(Exit::Code(42)), Duration::ZERO));
-        assert_eq!((after.failures, after.open, verdict), (1, false, Some((Outcome::Failed, "FailurePolicy"))));
+        let (after, verdict) = close(
+            started(),
+            &ignoring(43, 6),
+            end(Reason::WorkloadFailed, Some(Exit::Code(42)), Duration::ZERO),
+        );
+        assert_eq!(
+            (after.failures, after.open, verdict),
+            (1, false, Some((Outcome::Failed, "FailurePolicy")))
+        );
     }
 
     #[test]
     fn an_ignored_failure_does_not_count_and_is_waited_for_all_the_same() {
         let policy = ignoring(43, 0);
         let before = Progress { setbacks: 1, ..started() };
-        let (after, verdict) = close(before, &policy, end(Reason::WorkloadFailed, Some(Exit::Code(43)), Duration::ZERO));
-        assert_eq!((after.failures, after.ignored, after.setbacks, after.retry_after_seconds, verdict), (0, 1, 2, 10, None));
+        let (after, verdict) =
+            close(before, &policy, end(Reason::WorkloadFailed, Some(Exit::Code(43)), Duration::ZERO));
+        assert_eq!(
+            (after.failures, after.ignored, after.setbacks, after.retry_after_seconds, verdict),
+            (0, 1, 2, 10, None)
+        );
     }
 
     #[test]
@@ -240,7 +293,10 @@ mod tests {
         let policy = ignoring(43, 0);
         let before = Progress { setbacks: 1, ..started() };
         let (after, verdict) = close(before.clone(), &policy, end(Reason::LeaseLost, None, Duration::ZERO));
-        assert_eq!((after.failures, after.ignored, after.setbacks, after.retry_after_seconds, verdict), (0, 1, 1, 0, None));
+        assert_eq!(
+            (after.failures, after.ignored, after.setbacks, after.retry_after_seconds, verdict),
+            (0, 1, 1, 0, None)
+        );
         let (after, verdict) = close(before, &policy, end(Reason::ElectorDied, None, Duration::ZERO));
         assert_eq!((after.failures, after.setbacks, after.retry_after_seconds, verdict), (0, 2, 10, None));
     }
@@ -264,7 +320,11 @@ mod tests {
         assert_eq!(start(drained, &once, wall() + SOUND_RUN).start_time, Some(wall()));
         let (suspended, _) = close(begun, &once, end(Reason::Stopped, None, Duration::ZERO));
         assert_eq!(start(suspended, &once, wall() + SOUND_RUN).start_time, Some(wall() + SOUND_RUN));
-        assert_eq!(start(Progress::default(), &policy(CompletionPolicy::Never, 0), wall()).start_time, None, "a service has no end");
+        assert_eq!(
+            start(Progress::default(), &policy(CompletionPolicy::Never, 0), wall()).start_time,
+            None,
+            "a service has no end"
+        );
     }
 
     #[test]

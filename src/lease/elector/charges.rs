@@ -1,13 +1,16 @@
 //! Attempts that turn out to be failures after they were counted otherwise.
 //!
-//! The kubelet ends a pod for its own fault (its deadline, a full volume) with the signal by which every pod is told to end: the agent cannot
-//! tell it from a drain. The account remembers such an end as provisional. The controller sees afterwards why the pod ended, and names the pod
-//! in the `run` note. The candidate that writes the account next counts it, and the end is provisional no more: so it is counted once, however often the
-//! pod is named, and by whom.
+//! The kubelet ends a pod for its own fault (its deadline, a full volume) with the signal by which every pod
+//! is told to end: the agent cannot tell it from a drain. The account remembers such an end as provisional.
+//! The controller sees afterwards why the pod ended, and names the pod in the `run` note. The candidate that
+//! writes the account next counts it, and the end is provisional no more: so it is counted once, however
+//! often the pod is named, and by whom.
 
 use std::time::Duration;
 
-use super::super::notes::{CompletionPolicy, MOST_TENANTS, Policy, Progress, Provisional, Reason, Run, Tenant};
+use super::super::notes::{
+    CompletionPolicy, MOST_TENANTS, Policy, Progress, Provisional, Reason, Run, Tenant,
+};
 use super::backoff::{SOUND_RUN, backoff};
 use super::limits;
 
@@ -21,8 +24,8 @@ pub(super) fn begin(mut progress: Progress, pod: Option<&str>) -> Progress {
     progress
 }
 
-/// The account `after` an attempt that ended for `reason`, which may not be the last word about its pod. What is owed for an earlier pod is
-/// forgiven by an attempt that ran for long enough.
+/// The account `after` an attempt that ended for `reason`, which may not be the last word about its pod. What
+/// is owed for an earlier pod is forgiven by an attempt that ran for long enough.
 pub(super) fn end(before: &Progress, mut after: Progress, reason: Reason, ran: Duration) -> Progress {
     let sound = ran >= SOUND_RUN;
     let provisional = match reason {
@@ -50,7 +53,8 @@ pub fn settle(mut progress: Progress, run: &Run) -> Progress {
     let mut tenants = std::mem::take(&mut progress.tenants);
     for tenant in &mut tenants {
         if run.failed_pods.iter().any(|pod| pod.uid == tenant.uid)
-            && let Some(provisional) = tenant.provisional.take_if(|provisional| *provisional != Provisional::Otherwise)
+            && let Some(provisional) =
+                tenant.provisional.take_if(|provisional| *provisional != Provisional::Otherwise)
         {
             progress = charge(progress, provisional, tenant.sound);
         }
@@ -71,9 +75,11 @@ fn charge(progress: Progress, provisional: Provisional, sound: bool) -> Progress
     }
 }
 
-/// Whether failures that were counted afterwards leave no attempt to a run, which one may have begun meanwhile.
+/// Whether failures that were counted afterwards leave no attempt to a run, which one may have begun
+/// meanwhile.
 pub(super) fn are_too_many(progress: &Progress, policy: &Policy) -> bool {
-    policy.completion_policy == CompletionPolicy::OnSuccess && limits::verdict(progress, policy, false).is_some()
+    policy.completion_policy == CompletionPolicy::OnSuccess
+        && limits::verdict(progress, policy, false).is_some()
 }
 
 #[cfg(test)]
@@ -82,7 +88,12 @@ mod tests {
     use super::*;
 
     fn run(failed: &[&str]) -> Run {
-        let pod = |uid: &&str| FailedPod { uid: (*uid).into(), name: format!("web-{uid}"), reason: "Evicted".into(), message: None };
+        let pod = |uid: &&str| FailedPod {
+            uid: (*uid).into(),
+            name: format!("web-{uid}"),
+            reason: "Evicted".into(),
+            message: None,
+        };
         let failed_pods = failed.iter().map(pod).collect();
         Run { failed_pods, ..Run::first("job") }
     }

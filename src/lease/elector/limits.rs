@@ -9,7 +9,8 @@ use super::super::notes::{CompletionPolicy, Exit, FailureAction, Outcome, Policy
 /// A run that is over, and why.
 pub(super) type Verdict = (Outcome, &'static str);
 
-/// What a failure means for the run; none where an end for `reason` is no failure. Interruptions are none, whatever exit code they lead to.
+/// What a failure means for the run; none where an end for `reason` is no failure. Interruptions are none,
+/// whatever exit code they lead to.
 pub(super) fn action(policy: &Policy, reason: Reason, exit: Option<Exit>) -> Option<FailureAction> {
     let failure_policy = &policy.failure_policy;
     match reason {
@@ -17,7 +18,9 @@ pub(super) fn action(policy: &Policy, reason: Reason, exit: Option<Exit>) -> Opt
             let rule = exit.and_then(|exit| failure_policy.rule(exit));
             Some(rule.map_or(FailureAction::Count, |(_, rule)| rule.action))
         }
-        Reason::LeaseLost | Reason::ElectorDied if failure_policy.forgive_lease_loss => Some(FailureAction::Ignore),
+        Reason::LeaseLost | Reason::ElectorDied if failure_policy.forgive_lease_loss => {
+            Some(FailureAction::Ignore)
+        }
         Reason::LeaseLost | Reason::ElectorDied => Some(FailureAction::Count),
         Reason::WorkloadSucceeded
         | Reason::Created
@@ -36,8 +39,8 @@ pub(super) fn own_end(policy: &Policy, exit: Exit, ran: Duration) -> Reason {
     if succeeded { Reason::WorkloadSucceeded } else { Reason::WorkloadFailed }
 }
 
-/// Whether a service asks for another holder and is well. One that asks before a lease has passed may be unable to work at all: candidates that
-/// hand the Lease to each other would spin.
+/// Whether a service asks for another holder and is well. One that asks before a lease has passed may be
+/// unable to work at all: candidates that hand the Lease to each other would spin.
 fn hands_over(policy: &Policy, exit: Exit, ran: Duration) -> bool {
     let lease = Duration::from_secs(u64::from(policy.lease_duration_seconds));
     policy.completion_policy == CompletionPolicy::Never && exit == Exit::HAND_OVER && ran >= lease
@@ -56,8 +59,9 @@ pub(super) fn verdict(progress: &Progress, policy: &Policy, exceeded: bool) -> O
 
 /// How long a run that has begun may still take; none where it may take as long as it likes.
 ///
-/// Attempts on several nodes are counted together, and the time of day is the only clock that two nodes have in common. It decides nothing
-/// but when a run has failed: where clocks differ, that is sooner or later by as much.
+/// Attempts on several nodes are counted together, and the time of day is the only clock that two nodes have
+/// in common. It decides nothing but when a run has failed: where clocks differ, that is sooner or later by
+/// as much.
 pub fn left(progress: &Progress, policy: &Policy, wall: Timestamp) -> Option<Duration> {
     if policy.completion_policy != CompletionPolicy::OnSuccess {
         return None;
@@ -135,7 +139,14 @@ mod tests {
     #[test]
     fn an_interruption_never_counts_and_no_rule_speaks_of_it() {
         let policy = policy(vec![rule(Operator::In, &[143], FailureAction::FailRun)]);
-        for reason in [Reason::Handover, Reason::Unready, Reason::Failback, Reason::Drain, Reason::RolledOut, Reason::Stopped] {
+        for reason in [
+            Reason::Handover,
+            Reason::Unready,
+            Reason::Failback,
+            Reason::Drain,
+            Reason::RolledOut,
+            Reason::Stopped,
+        ] {
             assert_eq!(action(&policy, reason, Some(Exit::Signal(15))), None, "{reason:?}");
         }
     }
@@ -146,7 +157,11 @@ mod tests {
         let failure_policy = FailurePolicy { forgive_lease_loss: true, ..strict.failure_policy.clone() };
         let kind = Policy { failure_policy, ..strict.clone() };
         for reason in [Reason::LeaseLost, Reason::ElectorDied] {
-            assert_eq!(action(&strict, reason, Some(Exit::Signal(15))), Some(FailureAction::Count), "{reason:?}");
+            assert_eq!(
+                action(&strict, reason, Some(Exit::Signal(15))),
+                Some(FailureAction::Count),
+                "{reason:?}"
+            );
             assert_eq!(action(&kind, reason, None), Some(FailureAction::Ignore), "{reason:?}");
         }
     }
@@ -156,7 +171,10 @@ mod tests {
         let begun = Progress { start_time: Some(at(0)), ..Progress::default() };
         let policy = policy(Vec::new());
         let of = |progress: &Progress, second| left(progress, &policy, at(second)).map(|left| left.as_secs());
-        assert_eq!([of(&begun, 0), of(&begun, 59), of(&begun, 60), of(&begun, 99)], [Some(60), Some(1), Some(0), Some(0)]);
+        assert_eq!(
+            [of(&begun, 0), of(&begun, 59), of(&begun, 60), of(&begun, 99)],
+            [Some(60), Some(1), Some(0), Some(0)]
+        );
         assert_eq!(of(&begun, -3600), Some(60), "a clock that is behind gives no more than there is");
         assert_eq!(of(&Progress::default(), 99), None);
         let service = Policy { completion_policy: CompletionPolicy::Never, ..policy };
@@ -167,7 +185,8 @@ mod tests {
     fn as_in_batch_v1_used_up_attempts_are_named_before_used_up_time() {
         let policy = policy(Vec::new());
         let failed = |failures| Progress { failures, ..Progress::default() };
-        let reason = |failures, exceeded| verdict(&failed(failures), &policy, exceeded).map(|(_, reason)| reason);
+        let reason =
+            |failures, exceeded| verdict(&failed(failures), &policy, exceeded).map(|(_, reason)| reason);
         assert_eq!([reason(1, false), reason(1, true)], [None, Some("DeadlineExceeded")]);
         assert_eq!([reason(2, false), reason(2, true)], [Some("BackoffLimitExceeded"); 2]);
     }

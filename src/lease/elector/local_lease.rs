@@ -73,13 +73,17 @@ pub(super) enum Worth {
 /// Before any policy was read.
 const DEFAULT_READ_DEADLINE: Duration = Duration::from_secs(2);
 const DEFAULT_RETRY_PERIOD: Duration = Duration::from_secs(1);
-/// A candidate that has never read its Lease says so and ends: the commonest first fault is a network that does not let it.
+/// A candidate that has never read its Lease says so and ends: the commonest first fault is a network that
+/// does not let it.
 const UNREADABLE_AFTER: Duration = Duration::from_secs(30);
 const SHORTEST_SILENCE: Duration = Duration::from_millis(500);
 
 /// A policy whose durations fit; one that does not is of no use and left aside.
 fn obeyable(policy: &Policy) -> Option<(Policy, Timing)> {
-    let timing = policy.timing().inspect_err(|misfit| tracing::warn!(%misfit, "cannot obey the policy in the Lease")).ok()?;
+    let timing = policy
+        .timing()
+        .inspect_err(|misfit| tracing::warn!(%misfit, "cannot obey the policy in the Lease"))
+        .ok()?;
     Some((policy.clone(), timing))
 }
 
@@ -104,13 +108,14 @@ impl LocalLease {
         }
     }
 
-    /// A watch may lag behind what was read; a read is always news, even when versions went back with a restored store.
+    /// A watch may lag behind what was read; a read is always news, even when versions went back with a
+    /// restored store.
     pub(super) fn is_old_news(&self, record: &Record, source: Source) -> bool {
         source == Source::Watch && self.latest.as_ref().is_some_and(|latest| record.version < latest.version)
     }
 
-    /// Notes what every observation says, and tells whether it ends a time out of contact. A Lease that does not name this job is not obeyed;
-    /// that it speaks of a longer lease is believed.
+    /// Notes what every observation says, and tells whether it ends a time out of contact. A Lease that does
+    /// not name this job is not obeyed; that it speaks of a longer lease is believed.
     pub(super) fn hear(&mut self, now: Moment, record: &Record, job_uid: &str) -> bool {
         if let Some((policy, timing)) = record.notes.policy.as_ref().and_then(obeyable) {
             self.longest_lease = self.longest_lease.max(timing.lease_duration());
@@ -238,8 +243,8 @@ impl LocalLease {
 
     /// How long the next write must still wait, where writes follow each other after `period`.
     ///
-    /// A repetition need not wait for its period, only for half of it; and not at all when what it lost against is known by now, for then it
-    /// is based on something newer than the last one was.
+    /// A repetition need not wait for its period, only for half of it; and not at all when what it lost
+    /// against is known by now, for then it is based on something newer than the last one was.
     pub(super) fn pace(&self, now: Moment, period: Duration) -> Duration {
         let Some((sent, base)) = self.last_sent else { return Duration::ZERO };
         let newer = self.latest.as_ref().is_some_and(|latest| latest.version > base);
@@ -274,7 +279,8 @@ impl LocalLease {
         period.max(SHORTEST_SILENCE).saturating_sub(now.elapsed_for_holder(since))
     }
 
-    /// The own attempt that `record` proves to have been stored: its holder is `holder`, and its renewTime is that attempt's alone.
+    /// The own attempt that `record` proves to have been stored: its holder is `holder`, and its renewTime is
+    /// that attempt's alone.
     pub(super) fn prove(&mut self, record: &Record, holder: Option<&Identity>) -> Option<Attempt> {
         let proves = |attempt: &&Attempt| {
             record.holder.as_ref() == holder
@@ -289,8 +295,9 @@ impl LocalLease {
         proof
     }
 
-    /// The renewTime of a write that acquires. Its identity is new to the Lease, and so is the triple that challengers watch: it goes back to the
-    /// time of day, whatever is stored, and need only differ from this process's own earlier attempts.
+    /// The renewTime of a write that acquires. Its identity is new to the Lease, and so is the triple that
+    /// challengers watch: it goes back to the time of day, whatever is stored, and need only differ from this
+    /// process's own earlier attempts.
     pub(super) fn first_renew_time(&self, wall: Timestamp) -> Timestamp {
         self.past_the_mark(Record::next_renew_time(self.last_renew_time, wall))
     }
@@ -302,10 +309,15 @@ impl LocalLease {
         self.past_the_mark(next)
     }
 
-    /// Passes over the renewTime that a mark in the Lease is bound to. It lies ahead where a tenure has set the time back, and the mark must never
-    /// come to mean a write of that tenure: a Lease that is emptied by hand would be free.
+    /// Passes over the renewTime that a mark in the Lease is bound to. It lies ahead where a tenure has set
+    /// the time back, and the mark must never come to mean a write of that tenure: a Lease that is emptied by
+    /// hand would be free.
     fn past_the_mark(&self, time: Timestamp) -> Timestamp {
-        let marked = self.latest.as_ref().and_then(|record| record.notes.released.as_ref()).and_then(|mark| mark.renew_time);
+        let marked = self
+            .latest
+            .as_ref()
+            .and_then(|record| record.notes.released.as_ref())
+            .and_then(|mark| mark.renew_time);
         if marked == Some(time) { Record::next_renew_time(marked, time) } else { time }
     }
 
@@ -314,15 +326,37 @@ impl LocalLease {
         Health { agent_started: Some(self.agent_started), ..Health::default() }
     }
 
-    pub(super) fn put(&mut self, now: Now, write: Write, timing: Timing, lateness: Duration, outputs: &mut Vec<Output>) {
+    pub(super) fn put(
+        &mut self,
+        now: Now,
+        write: Write,
+        timing: Timing,
+        lateness: Duration,
+        outputs: &mut Vec<Output>,
+    ) {
         let attempt = self.register(now, &write, Worth::Renewal, timing, lateness);
         outputs.push(attempt.put(write));
     }
 
     /// Takes `write` for sent, which is for the caller to do.
-    pub(super) fn register(&mut self, now: Now, write: &Write, worth: Worth, timing: Timing, lateness: Duration) -> Attempt {
+    pub(super) fn register(
+        &mut self,
+        now: Now,
+        write: &Write,
+        worth: Worth,
+        timing: Timing,
+        lateness: Duration,
+    ) -> Attempt {
         self.sent += 1;
-        let attempt = Attempt { id: self.sent, sent: now.at, base: write.base, renew_time: write.renew_time, timing, lateness, worth };
+        let attempt = Attempt {
+            id: self.sent,
+            sent: now.at,
+            base: write.base,
+            renew_time: write.renew_time,
+            timing,
+            lateness,
+            worth,
+        };
         self.attempts.push(attempt);
         self.in_flight = Some(attempt.id);
         self.last_sent = Some((now.at, write.base));

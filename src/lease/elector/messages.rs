@@ -101,7 +101,8 @@ pub enum Output {
         /// The longest that an answer is waited for.
         deadline: Duration,
     },
-    /// A linearizable read; answered by [`Input::Saw`], [`Input::Missing`] or [`Input::Unreachable`] within the deadline.
+    /// A linearizable read; answered by [`Input::Saw`], [`Input::Missing`] or [`Input::Unreachable`] within
+    /// the deadline.
     Read {
         /// The longest that an answer is waited for.
         deadline: Duration,
@@ -113,7 +114,8 @@ pub enum Output {
 /// What the owner of the workload does, at once and in this order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
-    /// Everything dies at this reading of CLOCK_BOOTTIME, though this process be stopped, or sleep in the kernel.
+    /// Everything dies at this reading of CLOCK_BOOTTIME, though this process be stopped, or sleep in the
+    /// kernel.
     ArmDeadline {
         /// When.
         at: Duration,
@@ -124,8 +126,8 @@ pub enum Order {
     DisarmDeadline,
     /// Start the workload.
     Start(Start),
-    /// The workload is to end for this reason, whatever its exit: what remains of this process knows that too. Comes before it is told to end,
-    /// and again where the reason changes.
+    /// The workload is to end for this reason, whatever its exit: what remains of this process knows that
+    /// too. Comes before it is told to end, and again where the reason changes.
     Stop(Cause),
     /// Ask the workload to end.
     Terminate,
@@ -168,8 +170,8 @@ pub struct Start {
 pub enum Ending {
     /// Stopped on request.
     Interrupted,
-    /// Stopped on request, having started nothing. An acquisition based on this version may have been stored, or may still be: the Lease may come to
-    /// be held in this process's name.
+    /// Stopped on request, having started nothing. An acquisition based on this version may have been stored,
+    /// or may still be: the Lease may come to be held in this process's name.
     InDoubt(Version),
     /// The workload ended by itself.
     Exited(Exit),
@@ -206,7 +208,8 @@ pub struct Write {
     pub finished: Option<Finished>,
     /// How the holder fares.
     pub health: Option<Health>,
-    /// Whether the directives about the tenure before are done with: a request to hand over, and that its holder is gone.
+    /// Whether the directives about the tenure before are done with: a request to hand over, and that its
+    /// holder is gone.
     pub drop_directives: bool,
 }
 

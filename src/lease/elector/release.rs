@@ -28,7 +28,13 @@ pub(super) struct End<'a> {
 
 impl End<'_> {
     /// The account of the run after this end, and its outcome where it was the last.
-    pub(super) fn settle(&self, progress: Progress, policy: &Policy, ran: Duration, wall: Timestamp) -> (Progress, Option<Finished>) {
+    pub(super) fn settle(
+        &self,
+        progress: Progress,
+        policy: &Policy,
+        ran: Duration,
+        wall: Timestamp,
+    ) -> (Progress, Option<Finished>) {
         let end = Closing { reason: self.reason, exit: self.exit, ran, exceeded: self.exceeded };
         let before = progress.clone();
         let (closed, verdict) = account::close(progress, policy, end);
@@ -51,7 +57,13 @@ impl End<'_> {
     }
 
     /// The write that replaces `record`. The mark is bound to it by `renew_time`, which no other write has.
-    pub(super) fn release(&self, record: &Record, renew_time: Timestamp, progress: Option<Progress>, finished: Option<Finished>) -> Write {
+    pub(super) fn release(
+        &self,
+        record: &Record,
+        renew_time: Timestamp,
+        progress: Option<Progress>,
+        finished: Option<Finished>,
+    ) -> Write {
         Write {
             uid: record.uid.clone(),
             base: record.version,

@@ -1,4 +1,5 @@
-//! What the dead leave behind: giving a Lease back in the name of an elector that died, its process tree being gone.
+//! What the dead leave behind: giving a Lease back in the name of an elector that died, its process tree
+//! being gone.
 
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ pub struct Remains {
     pub cause: Option<Cause>,
     /// Whether the elector was killed by its deadline.
     pub overdue: bool,
-    /// The elector itself ended without a start, and without knowing whether its acquisition, based on this version, was stored.
+    /// The elector itself ended without a start, and without knowing whether its acquisition, based on this
+    /// version, was stored.
     pub in_doubt: Option<Version>,
 }
 
@@ -48,7 +50,8 @@ impl Remains {
         }
     }
 
-    /// Whether nothing more can be stored in the name of the dead once `record` is: what was based on an older version conflicts.
+    /// Whether nothing more can be stored in the name of the dead once `record` is: what was based on an
+    /// older version conflicts.
     pub fn is_settled_by(self, record: &Record) -> bool {
         self.in_doubt.is_none_or(|base| record.version > base)
     }
@@ -69,7 +72,8 @@ impl Remains {
             exceeded: self.exceeded(record, now.wall),
         };
         let renew_time = Record::next_renew_time(record.renew_time, now.wall);
-        let (progress, finished) = if self.in_doubt.is_some() { (not_started(record), None) } else { settle(record, &end, now) };
+        let (progress, finished) =
+            if self.in_doubt.is_some() { (not_started(record), None) } else { settle(record, &end, now) };
         Some(end.release(record, renew_time, progress, finished))
     }
 }
@@ -96,7 +100,12 @@ fn ran(record: &Record, wall: Timestamp) -> Duration {
 /// Whether the run has taken as long as it may. What was stopped on purpose is not failed for that.
 fn is_exceeded(record: &Record, wall: Timestamp) -> bool {
     let wanted = |progress: &Progress| record.notes.run.as_ref().is_none_or(|run| run.goes_on(progress));
-    let of_run = record.notes.progress.as_ref().zip(record.notes.policy.as_ref()).filter(|(progress, _)| wanted(progress));
+    let of_run = record
+        .notes
+        .progress
+        .as_ref()
+        .zip(record.notes.policy.as_ref())
+        .filter(|(progress, _)| wanted(progress));
     limits::is_exceeded(of_run.and_then(|(progress, policy)| limits::left(progress, policy, wall)))
 }
 
@@ -127,7 +136,8 @@ mod tests {
     use super::super::super::clock::Moment;
     use super::super::super::identity::Identity;
     use super::super::super::notes::{
-        CompletionPolicy, Desired, FailureAction, FailurePolicy, FailureRule, Notes, Operator, Outcome, Policy, Run,
+        CompletionPolicy, Desired, FailureAction, FailurePolicy, FailureRule, Notes, Operator, Outcome,
+        Policy, Run,
     };
     use super::super::tests;
     use super::*;
@@ -162,7 +172,8 @@ mod tests {
         }
     }
 
-    const CRASHED: Remains = Remains { token: Some(Version(9)), exit: None, cause: None, overdue: false, in_doubt: None };
+    const CRASHED: Remains =
+        Remains { token: Some(Version(9)), exit: None, cause: None, overdue: false, in_doubt: None };
 
     #[test]
     fn a_lease_of_a_dead_elector_is_free_at_once_and_its_attempt_counts() {
@@ -170,7 +181,10 @@ mod tests {
         let write = CRASHED.release(&record, &dead(), now()).expect("it is held by the dead one");
         assert_eq!((write.holder, write.base), (None, Version(10)));
         let mark = write.released.expect("a mark");
-        assert_eq!((mark.reason, mark.renew_time, mark.token), (Reason::ElectorDied, Some(write.renew_time), Some(Version(9))));
+        assert_eq!(
+            (mark.reason, mark.renew_time, mark.token),
+            (Reason::ElectorDied, Some(write.renew_time), Some(Version(9)))
+        );
         assert!(record.renew_time < Some(write.renew_time));
         let progress = write.progress.expect("an account");
         assert_eq!((progress.failures, progress.open), (1, false));
@@ -180,7 +194,8 @@ mod tests {
     #[test]
     fn a_workload_that_finished_before_its_elector_died_is_not_run_again() {
         let remains = Remains { exit: Some(Exit::Code(0)), ..CRASHED };
-        let write = remains.release(&held_by(&dead(), CompletionPolicy::OnSuccess), &dead(), now()).expect("held");
+        let write =
+            remains.release(&held_by(&dead(), CompletionPolicy::OnSuccess), &dead(), now()).expect("held");
         assert_eq!(write.finished.map(|finished| finished.outcome), Some(Outcome::Succeeded));
     }
 
@@ -201,26 +216,43 @@ mod tests {
     fn a_start_that_was_not_made_is_taken_back_by_the_candidate_that_did_not_make_it() {
         let doubting = Remains { token: None, in_doubt: Some(Version(9)), ..CRASHED };
         let mut record = held_by(&dead(), CompletionPolicy::OnSuccess);
-        let counted = Progress { starts: 3, failures: 2, start_time: Some(now().wall - Duration::from_secs(60)), ..started_now() };
+        let counted = Progress {
+            starts: 3,
+            failures: 2,
+            start_time: Some(now().wall - Duration::from_secs(60)),
+            ..started_now()
+        };
         record.notes.progress = Some(counted.clone());
         let write = doubting.release(&record, &dead(), now()).expect("its acquisition was stored");
         assert_eq!(write.progress, Some(Progress { starts: 2, open: false, ..counted }));
         let mark = write.released.expect("a mark");
         assert_eq!((mark.reason, mark.token, write.finished), (Reason::Drain, None, None));
         record.notes.progress = Some(started_now());
-        let first = doubting.release(&record, &dead(), now()).and_then(|write| write.progress).expect("an account");
+        let first =
+            doubting.release(&record, &dead(), now()).and_then(|write| write.progress).expect("an account");
         assert_eq!((first.starts, first.failures, first.start_time), (0, 0, None), "the run has not begun");
     }
 
     /// As the acquisition counted it.
     fn started_now() -> Progress {
-        Progress { uid: "job".into(), run: 1, starts: 1, open: true, start_time: Some(now().wall), ..Progress::default() }
+        Progress {
+            uid: "job".into(),
+            run: 1,
+            starts: 1,
+            open: true,
+            start_time: Some(now().wall),
+            ..Progress::default()
+        }
     }
 
     #[test]
     fn a_doubt_is_settled_by_a_newer_version_and_not_by_the_one_that_was_to_be_replaced() {
         let doubting = Remains { token: None, in_doubt: Some(Version(10)), ..CRASHED };
-        let free = |version| Record { version: Version(version), holder: None, ..held_by(&dead(), CompletionPolicy::Never) };
+        let free = |version| Record {
+            version: Version(version),
+            holder: None,
+            ..held_by(&dead(), CompletionPolicy::Never)
+        };
         assert!(!doubting.is_settled_by(&free(10)) && doubting.is_settled_by(&free(11)));
         assert!(CRASHED.is_settled_by(&free(10)), "a holder that died has nothing else under way");
     }
@@ -239,7 +271,8 @@ mod tests {
     #[test]
     fn the_failure_policy_decides_about_the_dead_too() {
         let fatal = Remains { exit: Some(Exit::Code(42)), ..CRASHED };
-        let finished = fatal.release(&limited(), &dead(), now()).and_then(|write| write.finished).expect("an outcome");
+        let finished =
+            fatal.release(&limited(), &dead(), now()).and_then(|write| write.finished).expect("an outcome");
         assert_eq!((finished.outcome, finished.reason.as_str()), (Outcome::Failed, "FailurePolicy"));
         let forgiven = CRASHED.release(&limited(), &dead(), now()).expect("held");
         assert_eq!((forgiven.progress.map(|progress| progress.failures), forgiven.finished), (Some(0), None));
@@ -248,7 +281,8 @@ mod tests {
     #[test]
     fn the_time_of_a_run_ends_it_with_the_dead_unless_it_is_to_stop() {
         let later = Now { wall: now().wall + Duration::from_secs(1), ..now() };
-        let finished = CRASHED.release(&limited(), &dead(), later).and_then(|write| write.finished).expect("an outcome");
+        let finished =
+            CRASHED.release(&limited(), &dead(), later).and_then(|write| write.finished).expect("an outcome");
         assert_eq!(finished.reason, "DeadlineExceeded");
         let mut suspended = limited();
         suspended.notes.run = Some(Run { desired: Desired::Stop, ..Run::first("job") });
@@ -259,14 +293,24 @@ mod tests {
     fn what_was_told_to_stop_is_settled_as_the_elector_would_have() {
         let settled = |cause, exit| {
             let remains = Remains { exit, cause: Some(cause), ..CRASHED };
-            let write = remains.release(&held_by(&dead(), CompletionPolicy::OnSuccess), &dead(), now()).expect("held");
+            let write = remains
+                .release(&held_by(&dead(), CompletionPolicy::OnSuccess), &dead(), now())
+                .expect("held");
             let mark = write.released.expect("a mark");
             let failures = write.progress.expect("an account").failures;
             (mark.reason, failures, write.finished.map(|finished| (finished.outcome, finished.unhealthy)))
         };
         let [well, ill] = [Exit::Code(0), Exit::Code(1)].map(Some);
-        assert_eq!(settled(Cause::Release(Reason::Drain), well), (Reason::Drain, 0, None), "half-way is not done");
-        assert_eq!(settled(Cause::Release(Reason::Handover), ill), (Reason::Handover, 0, None), "what was asked for is no failure");
+        assert_eq!(
+            settled(Cause::Release(Reason::Drain), well),
+            (Reason::Drain, 0, None),
+            "half-way is not done"
+        );
+        assert_eq!(
+            settled(Cause::Release(Reason::Handover), ill),
+            (Reason::Handover, 0, None),
+            "what was asked for is no failure"
+        );
         assert_eq!(settled(Cause::Release(Reason::Handover), None), (Reason::Handover, 0, None));
         assert_eq!(settled(Cause::Release(Reason::LeaseLost), well), (Reason::LeaseLost, 1, None));
         assert_eq!(settled(Cause::Unhealthy, well), (Reason::WorkloadFailed, 1, None));

@@ -11,7 +11,8 @@ use super::super::record::Record;
 use super::super::timing::Timing;
 use super::{Candidate, Ending, LocalLease, Output, Write, account, charges, limits, succession};
 
-/// How long an end is put off for a PUT whose fate is unknown: PID 1 gives back a Lease that was taken by it, if it hears of it in time.
+/// How long an end is put off for a PUT whose fate is unknown: PID 1 gives back a Lease that was taken by it,
+/// if it hears of it in time.
 const PATIENCE: Duration = Duration::from_secs(3);
 const HEAD_START: Duration = Duration::from_secs(1);
 
@@ -20,7 +21,8 @@ pub(super) struct Standby {
     sight: Option<Snapshot>,
 }
 
-/// A tenure as it was first seen. While this stays the same, no holder has renewed; what else is in the Lease does not matter.
+/// A tenure as it was first seen. While this stays the same, no holder has renewed; what else is in the Lease
+/// does not matter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Snapshot {
     of: LeaseKey,
@@ -38,7 +40,9 @@ fn lease_key(record: &Record) -> LeaseKey {
 impl Standby {
     pub(super) fn saw(&mut self, now: Moment, record: &Record, returned: bool) {
         match &mut self.sight {
-            Some(sight) if sight.of == lease_key(record) => sight.returned = sight.returned.or(returned.then_some(now)),
+            Some(sight) if sight.of == lease_key(record) => {
+                sight.returned = sight.returned.or(returned.then_some(now));
+            }
             sight => *sight = Some(Snapshot { of: lease_key(record), since: now, returned: None }),
         }
     }
@@ -54,13 +58,19 @@ impl Standby {
     ) -> Option<Ending> {
         match (drain, lease.in_doubt()) {
             (Some(_), None) => return Some(Ending::Interrupted),
-            (Some(since), Some(base)) if now.at.elapsed_for_holder(since) >= PATIENCE => return Some(Ending::InDoubt(base)),
+            (Some(since), Some(base)) if now.at.elapsed_for_holder(since) >= PATIENCE => {
+                return Some(Ending::InDoubt(base));
+            }
             (Some(_) | None, _) => {}
         }
         if let Some(why) = lease.unreadable(now.at) {
             return Some(Ending::Unreadable(why));
         }
-        if drain.is_none() && lease.is_idle() && self.wait(now, candidate, lease) == Some(Duration::ZERO) && can_hold(lateness, lease) {
+        if drain.is_none()
+            && lease.is_idle()
+            && self.wait(now, candidate, lease) == Some(Duration::ZERO)
+            && can_hold(lateness, lease)
+        {
             acquire(now, candidate, lateness, lease, outputs);
         } else if lease.silence(now.at).is_zero() {
             lease.want_read();
@@ -84,22 +94,36 @@ impl Standby {
             return None;
         }
         let rank = succession::delay(&candidate.identity, record, policy.candidates);
-        let after = |asleep: Duration| asleep.saturating_add(rank).saturating_sub(now.at.elapsed_for_challenger(sight.since));
+        let after = |asleep: Duration| {
+            asleep.saturating_add(rank).saturating_sub(now.at.elapsed_for_challenger(sight.since))
+        };
         let account = account::of(record, run);
         let (expiry, back_off) = waiting_period(record, &account, policy, lease.longest_lease());
         // A run whose time is over is closed then, and not when its back-off is: nothing will be started.
-        let closed = limits::left(&account, policy, now.wall).map_or(Duration::MAX, |left| left.max(after(expiry)));
+        let closed =
+            limits::left(&account, policy, now.wall).map_or(Duration::MAX, |left| left.max(after(expiry)));
         let waited = after(expiry.saturating_add(back_off)).min(closed);
-        Some(waited.max(head_start(now.at, sight, record, timing)).max(lease.pace(now.at, timing.retry_period())))
+        Some(
+            waited
+                .max(head_start(now.at, sight, record, timing))
+                .max(lease.pace(now.at, timing.retry_period())),
+        )
     }
 
-    pub(super) fn next_due(&self, now: Now, candidate: &Candidate, drain: Option<Moment>, lease: &LocalLease) -> Duration {
+    pub(super) fn next_due(
+        &self,
+        now: Now,
+        candidate: &Candidate,
+        drain: Option<Moment>,
+        lease: &LocalLease,
+    ) -> Duration {
         let wait = match drain {
             Some(since) => PATIENCE.saturating_sub(now.at.elapsed_for_holder(since)),
             None if lease.is_idle() => self.wait(now, candidate, lease).unwrap_or(Duration::MAX),
             None => Duration::MAX,
         };
-        // Silence asks for a read: nothing is due while one is under way, which may take longer than a short retry period.
+        // Silence asks for a read: nothing is due while one is under way, which may take longer than a short
+        // retry period.
         let silence = if lease.is_reading() { Duration::MAX } else { lease.silence(now.at) };
         wait.min(silence)
     }
@@ -107,7 +131,9 @@ impl Standby {
 
 /// Whether there would be time left for a renewal: a container that starves is no place to hold a Lease.
 fn can_hold(lateness: Duration, lease: &LocalLease) -> bool {
-    lease.timing().is_some_and(|timing| timing.renew_deadline() > lateness + timing.retry_period() + timing.request_deadline())
+    lease.timing().is_some_and(|timing| {
+        timing.renew_deadline() > lateness + timing.retry_period() + timing.request_deadline()
+    })
 }
 
 /// The run that `record` wants from this candidate, if it wants one.
@@ -117,26 +143,37 @@ fn wanted<'a>(record: &'a Record, candidate: &Candidate) -> Option<&'a Run> {
     wanted.then_some(run)
 }
 
-/// Whether nothing but time stands in the way: what was not given back may need a confirmation that its holder is gone.
+/// Whether nothing but time stands in the way: what was not given back may need a confirmation that its
+/// holder is gone.
 fn is_clear(record: &Record, policy: &Policy) -> bool {
     match policy.unreachable_holder {
         UnreachableHolder::AfterLeaseExpiry => true,
-        UnreachableHolder::AfterPodGone | UnreachableHolder::Manual => record.is_released() || record.is_cleared(),
+        UnreachableHolder::AfterPodGone | UnreachableHolder::Manual => {
+            record.is_released() || record.is_cleared()
+        }
     }
 }
 
-/// From first sight: the longest lease that the holder may believe in and the delay, unless it has released, and then the back-off. A holder
-/// that is gone is waited for no less: a pod may be gone, and its processes not.
-fn waiting_period(record: &Record, account: &Progress, policy: &Policy, longest_lease: Duration) -> (Duration, Duration) {
+/// From first sight: the longest lease that the holder may believe in and the delay, unless it has released,
+/// and then the back-off. A holder that is gone is waited for no less: a pod may be gone, and its processes
+/// not.
+fn waiting_period(
+    record: &Record,
+    account: &Progress,
+    policy: &Policy,
+    longest_lease: Duration,
+) -> (Duration, Duration) {
     let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
-    let lease = if record.is_released() { Duration::ZERO } else { longest_lease + seconds(policy.delay_seconds) };
-    // What is owed for an earlier pod does not keep a silent holder's place empty, nor a run without attempts from its end.
+    let lease =
+        if record.is_released() { Duration::ZERO } else { longest_lease + seconds(policy.delay_seconds) };
+    // What is owed for an earlier pod does not keep a silent holder's place empty, nor a run without attempts
+    // from its end.
     let waits = !account.open && !charges::are_too_many(account, policy);
     (lease, seconds(if waits { account.retry_after_seconds } else { 0 }))
 }
 
-/// A candidate that was itself out of contact lets the holder speak first when contact returns, once: its workload may have ended meanwhile, and a
-/// finished run should not be run again for want of a few seconds.
+/// A candidate that was itself out of contact lets the holder speak first when contact returns, once: its
+/// workload may have ended meanwhile, and a finished run should not be run again for want of a few seconds.
 fn head_start(now: Moment, sight: &Snapshot, record: &Record, timing: Timing) -> Duration {
     match sight.returned {
         Some(returned) if record.holder.is_some() => {
@@ -146,14 +183,30 @@ fn head_start(now: Moment, sight: &Snapshot, record: &Record, timing: Timing) ->
     }
 }
 
-fn acquire(now: Now, candidate: &Candidate, lateness: Duration, lease: &mut LocalLease, outputs: &mut Vec<Output>) {
-    let (Some(record), Some(policy), Some(timing)) = (lease.latest(), lease.policy(), lease.timing()) else { return };
+fn acquire(
+    now: Now,
+    candidate: &Candidate,
+    lateness: Duration,
+    lease: &mut LocalLease,
+    outputs: &mut Vec<Output>,
+) {
+    let (Some(record), Some(policy), Some(timing)) = (lease.latest(), lease.policy(), lease.timing()) else {
+        return;
+    };
     let Some(run) = wanted(record, candidate) else { return };
     let write = takeover(now, candidate, lease, record, run, policy, timing);
     lease.put(now, write, timing, lateness, outputs);
 }
 
-fn takeover(now: Now, candidate: &Candidate, lease: &LocalLease, record: &Record, run: &Run, policy: &Policy, timing: Timing) -> Write {
+fn takeover(
+    now: Now,
+    candidate: &Candidate,
+    lease: &LocalLease,
+    record: &Record,
+    run: &Run,
+    policy: &Policy,
+    timing: Timing,
+) -> Write {
     let account = account::write_off(account::of(record, run), policy, record);
     Write {
         uid: record.uid.clone(),
@@ -163,8 +216,12 @@ fn takeover(now: Now, candidate: &Candidate, lease: &LocalLease, record: &Record
         acquire_time: Some(now.wall),
         renew_time: lease.first_renew_time(now.wall),
         transitions: record.transitions.saturating_add(1),
-        progress: Some(charges::begin(account::start(account, policy, now.wall), candidate.identity.pod_uid())),
-        // Stays for as long as the tenure that follows on it, and tells how that one came about; it frees nothing any more.
+        progress: Some(charges::begin(
+            account::start(account, policy, now.wall),
+            candidate.identity.pod_uid(),
+        )),
+        // Stays for as long as the tenure that follows on it, and tells how that one came about; it frees
+        // nothing any more.
         released: if record.is_released() { record.notes.released.clone() } else { None },
         finished: record.notes.finished.clone(),
         health: Some(lease.health()),

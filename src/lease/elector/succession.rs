@@ -1,4 +1,5 @@
-//! Who takes a free Lease first: candidates acquire in a line, so that a takeover normally costs one PUT however many stand by.
+//! Who takes a free Lease first: candidates acquire in a line, so that a takeover normally costs one PUT
+//! however many stand by.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -9,8 +10,9 @@ use super::super::record::Record;
 
 /// A little more than a PUT and a watch hop take: the next candidate sees that the one before was faster.
 const STEP: Duration = Duration::from_millis(50);
-/// How long the others leave a Lease that was handed over to the first in line: longer than its write takes in a busy cluster, because the one
-/// that was asked for, on the better node, or of the new template is the point of the handover.
+/// How long the others leave a Lease that was handed over to the first in line: longer than its write takes
+/// in a busy cluster, because the one that was asked for, on the better node, or of the new template is the
+/// point of the handover.
 const PRECEDENCE: Duration = Duration::from_secs(1);
 
 /// How long this candidate lets others go first, once `record` may be replaced.
@@ -31,7 +33,10 @@ fn rank(identity: &Identity, record: &Record, candidates: u32) -> u32 {
     let place = line.iter().position(|uid| Some(uid.as_str()) == identity.pod_uid());
     match place.and_then(|place| u32::try_from(place).ok()) {
         Some(place) => place,
-        None => u32::try_from(line.len()).unwrap_or(u32::MAX).saturating_add(own_rank(identity, record, candidates)).min(16),
+        None => u32::try_from(line.len())
+            .unwrap_or(u32::MAX)
+            .saturating_add(own_rank(identity, record, candidates))
+            .min(16),
     }
 }
 

@@ -17,7 +17,8 @@ use super::{Attempt, Candidate, Cause, Ending, LocalLease, Order, Output, Role, 
 use phase::{Phase, Readiness, Said, Stopping, Why, Workload};
 use proof::{Armed, Proof};
 
-/// After SIGKILL. A process that cannot be killed for this long hangs in the kernel: the Lease is left to expire.
+/// After SIGKILL. A process that cannot be killed for this long hangs in the kernel: the Lease is left to
+/// expire.
 const UNKILLABLE_AFTER: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tenure {
@@ -47,9 +48,14 @@ impl Tenure {
     pub(super) fn begin(now: Now, attempt: Attempt, record: &Record, policy: Policy) -> Self {
         let progress = record.notes.progress.clone().unwrap_or_default();
         let acquire_time = record.acquire_time.unwrap_or(now.wall);
-        // The write that acquired has counted no start where nothing was left to start, whatever the policy says by now.
+        // The write that acquired has counted no start where nothing was left to start, whatever the policy
+        // says by now.
         let spent = !progress.open;
-        let phase = if spent { Phase::Releasing { why: Why::Spent, since: now.at, sent: false } } else { Phase::Holding };
+        let phase = if spent {
+            Phase::Releasing { why: Why::Spent, since: now.at, sent: false }
+        } else {
+            Phase::Holding
+        };
         let mut tenure = Self {
             uid: record.uid.clone(),
             token: record.version,
@@ -84,7 +90,8 @@ impl Tenure {
                 Some(attempt) => self.extend(now, &attempt),
                 None => {}
             }
-        } else if record.uid == self.uid && is_released_by(record, me) && lease.prove(record, None).is_some() {
+        } else if record.uid == self.uid && is_released_by(record, me) && lease.prove(record, None).is_some()
+        {
             self.phase = Phase::Over(self.ending());
         } else {
             let holder = record.holder.as_ref().map_or("no candidate", Identity::pod);
@@ -159,7 +166,15 @@ impl Tenure {
             self.workload = Workload::Empty(None);
             why.after_empty(now)
         } else {
-            Phase::Stopping(Stopping { why, since: now, grace, terminated: false, killed: None, said: Said::Nothing, lost: false })
+            Phase::Stopping(Stopping {
+                why,
+                since: now,
+                grace,
+                terminated: false,
+                killed: None,
+                said: Said::Nothing,
+                lost: false,
+            })
         };
     }
 
@@ -234,7 +249,8 @@ impl Tenure {
         let Some(record) = latest.filter(|record| record.uid == self.uid) else { return };
         let run = record.notes.run.as_ref();
         let goes_on = run.is_none_or(|run| run.goes_on(&self.progress));
-        let handover = record.notes.handover.as_ref().filter(|handover| handover.holder == candidate.identity);
+        let handover =
+            record.notes.handover.as_ref().filter(|handover| handover.holder == candidate.identity);
         if !goes_on {
             self.stop(now, Why::Release(Reason::Stopped), candidate.stop_grace);
         } else if let Some(handover) = handover
@@ -244,7 +260,8 @@ impl Tenure {
         }
     }
 
-    /// How long the run may still take. The time of day is looked at once, where this tenure begins; from there on it may jump.
+    /// How long the run may still take. The time of day is looked at once, where this tenure begins; from
+    /// there on it may jump.
     fn left(&self, now: Moment) -> Option<Duration> {
         let left = limits::left(&self.progress, &self.policy, self.acquire_time)?;
         Some(left.saturating_sub(now.elapsed_for_holder(self.acquired)))
@@ -320,14 +337,17 @@ impl Tenure {
         }
     }
 
-    /// Every stop and every release has a limit. That of an outcome which is being recorded is the deadline: the kernel keeps it.
+    /// Every stop and every release has a limit. That of an outcome which is being recorded is the deadline:
+    /// the kernel keeps it.
     fn give_up(&mut self, now: Moment) {
         let over = match &self.phase {
             Phase::Stopping(Stopping { said: Said::Outcome, .. }) => None,
             Phase::Stopping(Stopping { killed: Some(killed), .. }) => {
                 (now.elapsed_for_holder(*killed) >= UNKILLABLE_AFTER).then_some(Ending::Unkillable)
             }
-            Phase::Releasing { why, since, .. } => (now.elapsed_for_holder(*since) >= why.patience(&self.policy)).then(|| self.ending()),
+            Phase::Releasing { why, since, .. } => {
+                (now.elapsed_for_holder(*since) >= why.patience(&self.policy)).then(|| self.ending())
+            }
             Phase::Holding | Phase::Stopping(_) | Phase::Over(_) => None,
         };
         if let Some(ending) = over {
@@ -335,7 +355,14 @@ impl Tenure {
         }
     }
 
-    fn write(&mut self, now: Now, candidate: &Candidate, lateness: Duration, lease: &mut LocalLease, outputs: &mut Vec<Output>) {
+    fn write(
+        &mut self,
+        now: Now,
+        candidate: &Candidate,
+        lateness: Duration,
+        lease: &mut LocalLease,
+        outputs: &mut Vec<Output>,
+    ) {
         let Some(timing) = lease.timing() else { return };
         if !lease.is_idle() || !self.write_due(now.at, lease).is_zero() {
             return;
@@ -348,7 +375,13 @@ impl Tenure {
             self.phase.release_sent();
             return;
         }
-        let renewal = self.renewal(candidate, record, timing, renew_time, self.health(candidate, lease, timing, lateness));
+        let renewal = self.renewal(
+            candidate,
+            record,
+            timing,
+            renew_time,
+            self.health(candidate, lease, timing, lateness),
+        );
         let (write, worth) = match &self.phase {
             Phase::Stopping(Stopping { why, .. }) if self.outcome_due(now.at).is_zero() => {
                 (self.outcome(now, candidate, why, renewal), Worth::Outcome)
@@ -363,7 +396,8 @@ impl Tenure {
         outputs.push(attempt.put(write));
     }
 
-    /// A write with a shorter lease may be stored without our ever hearing of it: the deadline moves before it is sent.
+    /// A write with a shorter lease may be stored without our ever hearing of it: the deadline moves before
+    /// it is sent.
     fn shorten(&mut self, now: Moment, attempt: &Attempt) {
         let proof = Proof::of(attempt);
         if proof.remaining(now) < self.proof.remaining(now) {
@@ -381,14 +415,17 @@ impl Tenure {
         match &self.phase {
             Phase::Stopping(Stopping { lost: true, .. }) | Phase::Over(_) => Duration::MAX,
             Phase::Stopping(Stopping { said: Said::Outcome, .. }) => lease.pace(now, timing.retry_period()),
-            Phase::Holding | Phase::Stopping(_) => lease.pace(now, lease.jittered(timing.retry_period())).min(self.outcome_due(now)),
+            Phase::Holding | Phase::Stopping(_) => {
+                lease.pace(now, lease.jittered(timing.retry_period())).min(self.outcome_due(now))
+            }
             Phase::Releasing { sent: false, .. } => Duration::ZERO,
             Phase::Releasing { sent: true, .. } => lease.pace(now, timing.retry_period()),
         }
     }
 
-    /// From now until the outcome is recorded without giving the Lease back: the workload has ended, and something survives its kill for longer
-    /// than a kill may take. What ends late itself may leave something that is only about to go. From then on nothing is renewed.
+    /// From now until the outcome is recorded without giving the Lease back: the workload has ended, and
+    /// something survives its kill for longer than a kill may take. What ends late itself may leave something
+    /// that is only about to go. From then on nothing is renewed.
     fn outcome_due(&self, now: Moment) -> Duration {
         match (&self.phase, self.workload.ended()) {
             (Phase::Stopping(Stopping { killed: Some(killed), lost: false, .. }), Some(ended)) => {
@@ -405,12 +442,21 @@ impl Tenure {
 
     /// How the process ends once everything is done.
     fn ending(&self) -> Ending {
-        let (Phase::Stopping(Stopping { why, .. }) | Phase::Releasing { why, .. }) = &self.phase else { return Ending::Interrupted };
+        let (Phase::Stopping(Stopping { why, .. }) | Phase::Releasing { why, .. }) = &self.phase else {
+            return Ending::Interrupted;
+        };
         match (why, self.workload.exit()) {
-            (Why::Release(Reason::WorkloadSucceeded | Reason::WorkloadFailed) | Why::Unhealthy, Some(exit)) => Ending::Exited(exit),
-            (Why::Release(Reason::LeaseLost), _) => Ending::Lost("the Lease could not be renewed in time".to_owned()),
+            (
+                Why::Release(Reason::WorkloadSucceeded | Reason::WorkloadFailed) | Why::Unhealthy,
+                Some(exit),
+            ) => Ending::Exited(exit),
+            (Why::Release(Reason::LeaseLost), _) => {
+                Ending::Lost("the Lease could not be renewed in time".to_owned())
+            }
             (Why::Taken(why), _) => Ending::Lost(why.clone()),
-            (Why::Release(_) | Why::Unhealthy | Why::Exceeded | Why::Charged | Why::Spent, _) => Ending::Interrupted,
+            (Why::Release(_) | Why::Unhealthy | Why::Exceeded | Why::Charged | Why::Spent, _) => {
+                Ending::Interrupted
+            }
         }
     }
 
@@ -419,9 +465,13 @@ impl Tenure {
             Phase::Holding if self.workload == Workload::Unstarted => Duration::ZERO,
             Phase::Holding => self.proof.soft_remaining(now).min(self.left(now).unwrap_or(Duration::MAX)),
             Phase::Stopping(Stopping { said: Said::Outcome, .. }) => Duration::MAX,
-            Phase::Stopping(Stopping { killed: Some(killed), .. }) => UNKILLABLE_AFTER.saturating_sub(now.elapsed_for_holder(*killed)),
+            Phase::Stopping(Stopping { killed: Some(killed), .. }) => {
+                UNKILLABLE_AFTER.saturating_sub(now.elapsed_for_holder(*killed))
+            }
             Phase::Stopping(_) => self.kill_remaining(now),
-            Phase::Releasing { why, since, .. } => why.patience(&self.policy).saturating_sub(now.elapsed_for_holder(*since)),
+            Phase::Releasing { why, since, .. } => {
+                why.patience(&self.policy).saturating_sub(now.elapsed_for_holder(*since))
+            }
             Phase::Over(_) => Duration::MAX,
         };
         let write = if lease.is_idle() { self.write_due(now, lease) } else { Duration::MAX };

@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use super::super::clock::{Moment, Now};
 use super::super::identity::{Identity, Version};
 use super::super::notes::{
-    CompletionPolicy, Desired, Exit, FailurePolicy, Handover, Health, Notes, Outcome, Policy, Progress, Reason, Released, Run,
-    UnreachableHolder,
+    CompletionPolicy, Desired, Exit, FailurePolicy, Handover, Health, Notes, Outcome, Policy, Progress,
+    Reason, Released, Run, UnreachableHolder,
 };
 use super::super::record::Record;
 use super::*;
@@ -97,7 +97,12 @@ fn free() -> Record {
         acquire_time: None,
         renew_time: None,
         transitions: 0,
-        notes: Notes { policy: Some(policy()), run: Some(run()), released: Some(released), ..Notes::default() },
+        notes: Notes {
+            policy: Some(policy()),
+            run: Some(run()),
+            released: Some(released),
+            ..Notes::default()
+        },
     }
 }
 
@@ -328,7 +333,8 @@ fn nothing_is_acquired_that_is_not_wanted() {
     let foreign = free().noted(|notes| notes.run = Some(Run { uid: "recreated".into(), ..run() }));
     let silent = free().noted(|notes| notes.run = None);
     let unruly = free().noted(|notes| notes.policy = Some(Policy { lease_duration_seconds: 1, ..policy() }));
-    let backwards = free().noted(|notes| notes.policy = Some(Policy { token_floor: Some(Version(10)), ..policy() }));
+    let backwards =
+        free().noted(|notes| notes.policy = Some(Policy { token_floor: Some(Version(10)), ..policy() }));
     for record in [stopped, foreign, silent, unruly, backwards] {
         assert_eq!(put(&Bench::new().saw(0, record)), None);
     }
@@ -347,9 +353,13 @@ fn the_deadline_is_armed_before_the_workload_starts_and_counts_from_the_send() {
 fn a_workload_is_started_for_the_tick_of_the_run_that_was_acquired() {
     for tick in [None, Some(wall(7))] {
         let mut bench = Bench::new();
-        let acquire = bench.saw(0, free().noted(|notes| notes.run = Some(Run { number: 2, scheduled_time: tick, ..run() })));
+        let acquire = bench
+            .saw(0, free().noted(|notes| notes.run = Some(Run { number: 2, scheduled_time: tick, ..run() })));
         let outputs = orders(&bench.store(10, &acquire));
-        assert!(matches!(&outputs[1], Order::Start(start) if (start.run, start.scheduled_time) == (2, tick)), "{outputs:?}");
+        assert!(
+            matches!(&outputs[1], Order::Start(start) if (start.run, start.scheduled_time) == (2, tick)),
+            "{outputs:?}"
+        );
     }
 }
 
@@ -373,7 +383,11 @@ fn an_acquisition_with_an_unknown_fate_starts_only_by_proof_and_counts_from_its_
     let mut bench = Bench::new();
     let acquire = bench.saw(0, free());
     bench.unknown(2_800, &acquire);
-    assert_eq!(orders(&bench.saw(4_000, held_by(me()).renewed(7).version(11))), [], "ours by name, but not by this attempt");
+    assert_eq!(
+        orders(&bench.saw(4_000, held_by(me()).renewed(7).version(11))),
+        [],
+        "ours by name, but not by this attempt"
+    );
 }
 
 #[test]
@@ -461,7 +475,10 @@ fn a_renewal_that_succeeds_while_stopping_does_not_take_the_stop_back() {
     assert_eq!(orders(&bench.store(9_100, &next)), [arm(kernel_kill(20_000))]);
     assert_eq!(orders(&bench.tick(11_000)), [Order::Kill], "its grace is over");
     let outputs = bench.told(11_005, Fact::TreeEmpty);
-    assert_eq!(put(&outputs).and_then(|(_, write)| write.released).map(|mark| mark.reason), Some(Reason::LeaseLost));
+    assert_eq!(
+        put(&outputs).and_then(|(_, write)| write.released).map(|mark| mark.reason),
+        Some(Reason::LeaseLost)
+    );
 }
 
 #[test]
@@ -498,12 +515,19 @@ fn an_old_observation_does_not_end_a_tenure() {
 #[test]
 fn completion_outcome_and_release_are_one_write() {
     let mut bench = Bench::holding();
-    assert_eq!(orders(&bench.told(500, Fact::WorkloadEnded(Exit::Code(0)))), [Order::Kill], "what it left behind");
+    assert_eq!(
+        orders(&bench.told(500, Fact::WorkloadEnded(Exit::Code(0)))),
+        [Order::Kill],
+        "what it left behind"
+    );
     let outputs = bench.told(510, Fact::TreeEmpty);
     assert_eq!(orders(&outputs), [Order::DisarmDeadline]);
     let (_, write) = put(&outputs).expect("a release");
     let finished = write.finished.clone().expect("an outcome");
-    assert_eq!((finished.outcome, finished.token, finished.attempt), (Outcome::Succeeded, Some(Version(11)), 1));
+    assert_eq!(
+        (finished.outcome, finished.token, finished.attempt),
+        (Outcome::Succeeded, Some(Version(11)), 1)
+    );
     assert_eq!(write.holder, None);
     assert_eq!(orders(&bench.store(520, &outputs)), [Order::Exit(Ending::Exited(Exit::Code(0)))]);
     let lease = bench.lease.clone();
@@ -549,7 +573,10 @@ fn a_failure_is_counted_where_it_is_released_and_delays_only_the_second_start() 
     bench.store(520, &release);
     let progress = bench.lease.notes.progress.clone().expect("an account");
     assert_eq!((progress.failures, progress.retry_after_seconds, progress.open), (1, 0, false));
-    let again = bench.lease.clone().noted(|notes| notes.progress = Some(Progress { retry_after_seconds: 10, ..progress }));
+    let again = bench
+        .lease
+        .clone()
+        .noted(|notes| notes.progress = Some(Progress { retry_after_seconds: 10, ..progress }));
     let mut bench = Bench::new();
     assert_eq!(put(&bench.saw(0, again)), None);
     assert_eq!(put(&takeover_at(&mut bench, 9_900)), None);
@@ -558,14 +585,25 @@ fn a_failure_is_counted_where_it_is_released_and_delays_only_the_second_start() 
 
 #[test]
 fn an_acquirer_that_finds_the_attempts_used_up_closes_the_run_without_a_start() {
-    let lost = Progress { uid: "job".into(), run: 1, starts: 7, failures: 6, setbacks: 1, open: true, ..Progress::default() };
+    let lost = Progress {
+        uid: "job".into(),
+        run: 1,
+        starts: 7,
+        failures: 6,
+        setbacks: 1,
+        open: true,
+        ..Progress::default()
+    };
     let mut bench = Bench::new();
     bench.saw(0, held_by(other()).noted(|notes| notes.progress = Some(lost)));
     let acquire = takeover_at(&mut bench, 25_000);
     let outputs = bench.store(25_010, &acquire);
     assert_eq!(orders(&outputs), []);
     let finished = put(&outputs).and_then(|(_, write)| write.finished).expect("an outcome");
-    assert_eq!((finished.outcome, finished.reason.as_str(), finished.failures), (Outcome::Failed, "BackoffLimitExceeded", 7));
+    assert_eq!(
+        (finished.outcome, finished.reason.as_str(), finished.failures),
+        (Outcome::Failed, "BackoffLimitExceeded", 7)
+    );
 }
 
 #[test]
@@ -625,7 +663,10 @@ fn what_cannot_be_killed_is_never_released() {
     // A grace of 28 s, and then 10 s more.
     for now in (1..=38).map(|second| 500 + second * 1_000) {
         if let Some((_, write)) = put(&outputs) {
-            assert_eq!((write.holder, write.progress.map(|progress| progress.open)), (Some(me()), Some(true)));
+            assert_eq!(
+                (write.holder, write.progress.map(|progress| progress.open)),
+                (Some(me()), Some(true))
+            );
             bench.store(now - 900, &outputs);
         }
         outputs = bench.tick(now);
@@ -650,7 +691,10 @@ fn a_shorter_lease_counts_before_it_is_sent() {
         [Order::ArmDeadline { at: kernel_kill(2_000 + 4_400), kill_margin: Duration::from_millis(600) }],
         "5 s - 0.6 s: it may be stored unheard"
     );
-    assert!(matches!(outputs.last(), Some(Output::Put { .. })), "a pause after it was sent would be too late: {outputs:?}");
+    assert!(
+        matches!(outputs.last(), Some(Output::Put { .. })),
+        "a pause after it was sent would be too late: {outputs:?}"
+    );
 }
 
 #[test]
@@ -702,7 +746,10 @@ fn a_lease_that_can_never_be_read_ends_the_candidate_with_the_reason() {
     bench.step(0, Input::Unreachable("connection refused".into()));
     assert_eq!(orders(&bench.tick(29_000)), []);
     let ending = Ending::Unreadable("connection refused".into());
-    assert_eq!(orders(&bench.step(30_000, Input::Unreachable("connection refused".into()))), [Order::Exit(ending)]);
+    assert_eq!(
+        orders(&bench.step(30_000, Input::Unreachable("connection refused".into()))),
+        [Order::Exit(ending)]
+    );
     let mut bench = Bench::new();
     bench.saw(0, held_by(other()));
     bench.step(1_000, Input::Unreachable("connection refused".into()));

@@ -23,7 +23,8 @@ pub enum UnreachableHolder {
     /// When the lease has passed.
     #[default]
     AfterLeaseExpiry,
-    /// When it is [`Cleared`](super::Cleared) too, which the controller does when the cluster says that the holder's pod is gone.
+    /// When it is [`Cleared`](super::Cleared) too, which the controller does when the cluster says that the
+    /// holder's pod is gone.
     AfterPodGone,
     /// When it is [`Cleared`](super::Cleared) too, which the controller does when a person says so.
     Manual,
@@ -53,7 +54,8 @@ pub struct Policy {
     /// How long a run may take, from its first start; only under `OnSuccess`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_deadline_seconds: Option<u32>,
-    /// A token must exceed this one: the highest that the controller remembers, should the Lease have forgotten.
+    /// A token must exceed this one: the highest that the controller remembers, should the Lease have
+    /// forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_floor: Option<Version>,
     /// When a Lease may be taken that was not given back.
@@ -109,9 +111,11 @@ pub enum FailureAction {
 }
 
 impl FailurePolicy {
-    /// The rule that decides about `exit`, and its place among the rules. Success is no failure, whatever a rule says.
+    /// The rule that decides about `exit`, and its place among the rules. Success is no failure, whatever a
+    /// rule says.
     pub fn rule(&self, exit: Exit) -> Option<(usize, &FailureRule)> {
-        let decides = |rule: &FailureRule| rule.values.contains(&exit.code()) == (rule.operator == Operator::In);
+        let decides =
+            |rule: &FailureRule| rule.values.contains(&exit.code()) == (rule.operator == Operator::In);
         self.rules.iter().enumerate().find(|(_, rule)| !exit.is_success() && decides(rule))
     }
 }

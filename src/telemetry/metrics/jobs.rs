@@ -1,5 +1,5 @@
-//! One series for each SingletonJob and metric, read off when asked: a SingletonJob that is gone leaves nothing behind, and a replica that
-//! begins to lead counts on where the other one stopped.
+//! One series for each SingletonJob and metric, read off when asked: a SingletonJob that is gone leaves
+//! nothing behind, and a replica that begins to lead counts on where the other one stopped.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -56,25 +56,43 @@ const fn counter(name: &'static str, help: &'static str, value: fn(&JobMetrics) 
 }
 
 const SERIES: [Series; 11] = [
-    gauge("singletonjob_held", "1 while a candidate holds the Lease, otherwise 0", |job| Some(f64::from(u8::from(job.held)))),
-    gauge("singletonjob_wanted_candidates", "Candidates there should be; 0 while suspended, and when finished", |job| {
-        Some(job.wanted_candidates.into())
+    gauge("singletonjob_held", "1 while a candidate holds the Lease, otherwise 0", |job| {
+        Some(f64::from(u8::from(job.held)))
     }),
-    gauge("singletonjob_ready_standbys", "Candidates that could take over at once", |job| Some(job.ready_standbys.into())),
+    gauge(
+        "singletonjob_wanted_candidates",
+        "Candidates there should be; 0 while suspended, and when finished",
+        |job| Some(job.wanted_candidates.into()),
+    ),
+    gauge("singletonjob_ready_standbys", "Candidates that could take over at once", |job| {
+        Some(job.ready_standbys.into())
+    }),
     gauge("singletonjob_stalled", "1 while a person must put something right first, otherwise 0", |job| {
         Some(f64::from(u8::from(job.stalled)))
     }),
-    gauge("singletonjob_lease_duration_seconds", "How long a challenger waits after a crash", |job| Some(job.lease_duration.as_secs_f64())),
+    gauge("singletonjob_lease_duration_seconds", "How long a challenger waits after a crash", |job| {
+        Some(job.lease_duration.as_secs_f64())
+    }),
     gauge(
         "singletonjob_lease_silence_seconds",
         "How long the controller has seen no renewal; absent while the Lease has no holder",
         |job| job.silence.map(|silence| silence.as_secs_f64()),
     ),
-    gauge("singletonjob_failed_attempts", "Failed attempts of the run of now", |job| Some(job.failed_attempts.into())),
-    counter("singletonjob_lease_transitions", "How often the Lease changed hands, as it says itself", |job| Some(job.transitions.into())),
-    counter("singletonjob_succeeded_runs", "Runs that succeeded, ever", |job| Some(job.succeeded_runs.into())),
+    gauge("singletonjob_failed_attempts", "Failed attempts of the run of now", |job| {
+        Some(job.failed_attempts.into())
+    }),
+    counter(
+        "singletonjob_lease_transitions",
+        "How often the Lease changed hands, as it says itself",
+        |job| Some(job.transitions.into()),
+    ),
+    counter("singletonjob_succeeded_runs", "Runs that succeeded, ever", |job| {
+        Some(job.succeeded_runs.into())
+    }),
     counter("singletonjob_failed_runs", "Runs that failed, ever", |job| Some(job.failed_runs.into())),
-    counter("singletonjob_missed_runs", "Ticks of a schedule that did not become a run, ever", |job| Some(job.missed_runs.into())),
+    counter("singletonjob_missed_runs", "Ticks of a schedule that did not become a run, ever", |job| {
+        Some(job.missed_runs.into())
+    }),
 ];
 
 type Source = Box<dyn Fn() -> Vec<JobMetrics> + Send + Sync>;
@@ -89,7 +107,11 @@ impl Jobs {
     }
 
     fn job_metrics(&self) -> Vec<JobMetrics> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or_else(Vec::new, |source| source())
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map_or_else(Vec::new, |source| source())
     }
 }
 

@@ -7,12 +7,26 @@ const DOCUMENTATION: &str = include_str!("../../../docs/metrics.md");
 
 fn takeover() -> Takeover {
     let reason = TakeoverReason::Expired;
-    Takeover { acquire_time: None, from: None, to: "web-2".into(), reason, gap_milliseconds: Some(17_000), fencing_token: None }
+    Takeover {
+        acquire_time: None,
+        from: None,
+        to: "web-2".into(),
+        reason,
+        gap_milliseconds: Some(17_000),
+        fencing_token: None,
+    }
 }
 
 fn job_metrics() -> JobMetrics {
     let silence = Some(Duration::from_millis(2_500));
-    JobMetrics { namespace: "shop".into(), name: "web".into(), held: true, transitions: 3, silence, ..JobMetrics::default() }
+    JobMetrics {
+        namespace: "shop".into(),
+        name: "web".into(),
+        held: true,
+        transitions: 3,
+        silence,
+        ..JobMetrics::default()
+    }
 }
 
 /// With at least one sample of everything.
@@ -68,9 +82,13 @@ fn row(text: &str, family: &str, help: &str) -> String {
         "info" => "_info",
         _ => "",
     };
-    let sample = text.lines().find_map(|line| line.strip_prefix(family)?.split_once(['{', ' '])).expect("every metric has a sample");
+    let sample = text
+        .lines()
+        .find_map(|line| line.strip_prefix(family)?.split_once(['{', ' ']))
+        .expect("every metric has a sample");
     let labels = sample.1.split_once('}').map_or("", |(labels, _)| labels);
-    let labels = labels.split(',').filter_map(|label| label.split_once('=')).map(|(label, _)| format!("`{label}`"));
+    let labels =
+        labels.split(',').filter_map(|label| label.split_once('=')).map(|(label, _)| format!("`{label}`"));
     let labels = labels.filter(|label| label != "`le`").collect::<Vec<_>>().join(", ");
     format!("| `{family}{suffix}` | {kind} | {labels} | {help} |")
 }

@@ -7,14 +7,17 @@ use super::World;
 use super::fault::{Breach, FATAL, Fault};
 use super::lease::elector::{Answer, Write};
 use super::lease::identity::{Identity, Version};
-use super::lease::notes::{Cleared, Desired, FailedPod, Finished, Handover, Notes, Policy, Progress, Reason, Released, Run};
+use super::lease::notes::{
+    Cleared, Desired, FailedPod, Finished, Handover, Notes, Policy, Progress, Reason, Released, Run,
+};
 use super::lease::record::Record;
 use super::oracle::Claim;
 use super::state::{Request, State, Store};
 
 impl Store {
     pub fn new(policy: &Policy) -> Self {
-        let lease = Record { notes: Notes { released: Some(created(0)), ..notes(policy) }, ..empty(0, policy) };
+        let lease =
+            Record { notes: Notes { released: Some(created(0)), ..notes(policy) }, ..empty(0, policy) };
         Self { version: 10, lease: Some(Arc::new(lease)), recreations: 0, ended: 0 }
     }
 
@@ -53,7 +56,8 @@ impl World {
     fn note_what_is_stored(&self, state: &mut State, request: &Request, base: &Record) {
         let write = &request.write;
         let version = state.store.version + 1;
-        let known = state.agents[request.agent].incarnation == request.incarnation && request.attempt.is_some();
+        let known =
+            state.agents[request.agent].incarnation == request.incarnation && request.attempt.is_some();
         let evidence = &state.agents[request.agent].evidence;
         let recorded = known && evidence.records_end(write);
         if known && evidence.makes_up_success(write) && base.notes.finished.is_none() {
@@ -86,7 +90,8 @@ impl World {
         };
         let told = recorded || write.holder.is_none() && write.released.as_ref().is_some_and(ends);
         if told && self.policy.completion_policy == super::CompletionPolicy::OnSuccess {
-            state.store.ended = state.store.ended.max(write.progress.as_ref().map_or(0, |progress| progress.run));
+            state.store.ended =
+                state.store.ended.max(write.progress.as_ref().map_or(0, |progress| progress.run));
         }
     }
 
@@ -109,14 +114,18 @@ impl World {
                 let (uid, name) = (first.pod_uid().unwrap_or_default().to_owned(), first.pod().to_owned());
                 let failed = FailedPod { uid, name, reason: "DeadlineExceeded".into(), message: None };
                 state.directives.failed_pod = true;
-                state.store.edit(|lease| lease.notes.run.iter_mut().for_each(|run| run.failed_pods = vec![failed.clone()]));
+                state.store.edit(|lease| {
+                    lease.notes.run.iter_mut().for_each(|run| run.failed_pods = vec![failed.clone()]);
+                });
             }
             Fault::Stop => {
                 state.directives.stopped = true;
                 state.directives.desired = Desired::Stop;
                 state.store.edit(|lease| lease.notes.run = Some(run(Desired::Stop)));
             }
-            Fault::NextRun => state.store.edit(|lease| lease.notes.run.iter_mut().for_each(|run| run.number += 1)),
+            Fault::NextRun => {
+                state.store.edit(|lease| lease.notes.run.iter_mut().for_each(|run| run.number += 1));
+            }
             Fault::Shorten => change_lease_duration(state, 3),
             Fault::Lengthen => change_lease_duration(state, 5),
             Fault::RecreateBlank => state.store.create(|uid| empty(uid, &self.policy)),
@@ -126,7 +135,8 @@ impl World {
             }),
             Fault::RestoreHeld => state.store.create(|uid| self.held_by(first, uid)),
             Fault::RestoreCleared => state.store.create(|uid| {
-                let cleared = Some(Cleared { lease_uid: empty(0, &self.policy).uid, holder: Some(first.clone()) });
+                let cleared =
+                    Some(Cleared { lease_uid: empty(0, &self.policy).uid, holder: Some(first.clone()) });
                 let held = self.held_by(first, uid);
                 Record { notes: Notes { cleared, ..held.notes.clone() }, ..held }
             }),
@@ -155,19 +165,26 @@ impl World {
         state.idle_since = state.tick;
         let policy = state.directives.policy.clone();
         let directed = Duration::from_secs(u64::from(policy.lease_duration_seconds));
-        let lease_duration = if self.breach == Breach::ShorterPlaceholder { directed } else { state.directives.longest_lease };
+        let lease_duration =
+            if self.breach == Breach::ShorterPlaceholder { directed } else { state.directives.longest_lease };
         let placed = self.breach != Breach::NoPlaceholder;
         let holder = placed.then(|| self.candidate(0, 0).identity);
         state.store.create(|uid| {
             let released = (!placed).then(|| created(uid));
-            Record { holder, lease_duration, notes: Notes { released, ..notes(&policy) }, ..empty(uid, &policy) }
+            Record {
+                holder,
+                lease_duration,
+                notes: Notes { released, ..notes(&policy) },
+                ..empty(uid, &policy)
+            }
         });
     }
 }
 
 fn change_lease_duration(state: &mut State, seconds: u32) {
     let policy = super::policy(seconds);
-    state.directives.longest_lease = state.directives.longest_lease.max(Duration::from_secs(u64::from(seconds)));
+    state.directives.longest_lease =
+        state.directives.longest_lease.max(Duration::from_secs(u64::from(seconds)));
     state.directives.policy_changed = true;
     state.directives.policy = policy.clone();
     state.store.edit(|lease| lease.notes.policy = Some(policy));
@@ -208,7 +225,12 @@ fn run(desired: Desired) -> Run {
 
 fn notes(policy: &Policy) -> Notes {
     let progress = Progress { uid: "job".into(), run: 1, ..Progress::default() };
-    Notes { policy: Some(policy.clone()), run: Some(run(Desired::Run)), progress: Some(progress), ..Notes::default() }
+    Notes {
+        policy: Some(policy.clone()),
+        run: Some(run(Desired::Run)),
+        progress: Some(progress),
+        ..Notes::default()
+    }
 }
 
 fn created(uid: u8) -> Released {

@@ -28,7 +28,8 @@ pub enum Fault {
     End,
     /// What was killed does not end: it hangs in the kernel.
     Undying,
-    /// The elector sleeps in the kernel, where no signal ends it: it does nothing more, and its death is never reported.
+    /// The elector sleeps in the kernel, where no signal ends it: it does nothing more, and its death is
+    /// never reported.
     Hang,
     /// The container is to end.
     Drain,
@@ -38,7 +39,8 @@ pub enum Fault {
     Handover,
     /// The controller says that the first process is gone, which is true, whoever holds by then.
     Clearance,
-    /// The controller says that the kubelet ended the first pod for its own fault, where the account of the run leaves that open.
+    /// The controller says that the kubelet ended the first pod for its own fault, where the account of the
+    /// run leaves that open.
     FailPod,
     /// The controller wants that nothing runs.
     Stop,
@@ -64,7 +66,8 @@ pub enum Fault {
 /// How a workload ends by itself where a rule of the failure policy is about that: it fails the run.
 pub const FATAL: Exit = Exit::Code(42);
 
-/// An assumption or a duty of the environment that is not kept: without it the protocol promises nothing, and the checker must see that.
+/// An assumption or a duty of the environment that is not kept: without it the protocol promises nothing, and
+/// the checker must see that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Breach {
     Nothing,
@@ -76,9 +79,11 @@ pub enum Breach {
     NoKillMargin,
     /// The controller makes a new Lease that says it is free.
     NoPlaceholder,
-    /// The controller makes a new Lease with the lease duration that it wants, not the longest that somebody may still hold by.
+    /// The controller makes a new Lease with the lease duration that it wants, not the longest that somebody
+    /// may still hold by.
     ShorterPlaceholder,
-    /// The controller takes a Lease that was emptied by hand for one whose holder has heard of a shorter lease.
+    /// The controller takes a Lease that was emptied by hand for one whose holder has heard of a shorter
+    /// lease.
     EmptiedIsHeard,
     /// All processes of a pod, at once or in turn, have one identity.
     IdentityPerPod,

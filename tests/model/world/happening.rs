@@ -68,7 +68,9 @@ impl World {
         let bound = !matches!(self.breach, Breach::NoKillMargin | Breach::UserspaceTimer);
         let in_time = |(number, agent): (usize, &std::sync::Arc<Agent>)| {
             let next = self.at(state.tick + 1, number).at.boot;
-            !agent.running || self.cannot_be_killed(agent) || agent.armed.is_none_or(|armed| next < armed + KILL_MARGIN)
+            !agent.running
+                || self.cannot_be_killed(agent)
+                || agent.armed.is_none_or(|armed| next < armed + KILL_MARGIN)
         };
         state.tick < self.horizon && (!bound || state.agents.iter().enumerate().all(in_time))
     }
@@ -110,7 +112,9 @@ impl World {
                 continue;
             }
             if fault == Fault::Unwritten {
-                let would_be = |request: &Request| state.store.lease.as_ref().is_some_and(|lease| matches(lease, &request.write));
+                let would_be = |request: &Request| {
+                    state.store.lease.as_ref().is_some_and(|lease| matches(lease, &request.write))
+                };
                 let indices = (0..state.requests.len()).filter(|index| would_be(&state.requests[*index]));
                 happenings.extend(indices.map(Happening::Unwritten));
             } else if is_by_hand(fault) {
@@ -176,27 +180,38 @@ fn spend(state: &mut State, fault: Fault) {
 
 fn is_by_hand(fault: Fault) -> bool {
     use Fault::{
-        Clear, Clearance, Delete, FailPod, Handover, Lengthen, NextRun, RecreateBlank, RestoreCleared, RestoreFree, RestoreHeld, Shorten,
-        Stop, Touch,
+        Clear, Clearance, Delete, FailPod, Handover, Lengthen, NextRun, RecreateBlank, RestoreCleared,
+        RestoreFree, RestoreHeld, Shorten, Stop, Touch,
     };
     let restores = matches!(fault, RecreateBlank | RestoreFree | RestoreHeld | RestoreCleared);
-    restores || matches!(fault, Touch | Handover | Clearance | FailPod | Stop | NextRun | Shorten | Lengthen | Delete | Clear)
+    restores
+        || matches!(
+            fault,
+            Touch | Handover | Clearance | FailPod | Stop | NextRun | Shorten | Lengthen | Delete | Clear
+        )
 }
 
-/// Who makes a Lease again needs one that was deleted, all others one that is there. Nobody is said to be gone who is not.
+/// Who makes a Lease again needs one that was deleted, all others one that is there. Nobody is said to be
+/// gone who is not.
 fn hand_can(state: &State, fault: Fault) -> bool {
-    let makes = matches!(fault, Fault::RecreateBlank | Fault::RestoreFree | Fault::RestoreHeld | Fault::RestoreCleared);
+    let makes = matches!(
+        fault,
+        Fault::RecreateBlank | Fault::RestoreFree | Fault::RestoreHeld | Fault::RestoreCleared
+    );
     let first = &state.agents[0];
     let may_be_said = fault != Fault::Clearance || first.over || first.incarnation > 0;
-    let is_over = fault != Fault::NextRun || state.store.lease.as_ref().is_some_and(|lease| lease.is_finished());
-    let is_open = fault != Fault::FailPod || state.store.lease.as_ref().is_some_and(|lease| is_provisional(lease, first));
+    let is_over =
+        fault != Fault::NextRun || state.store.lease.as_ref().is_some_and(|lease| lease.is_finished());
+    let is_open = fault != Fault::FailPod
+        || state.store.lease.as_ref().is_some_and(|lease| is_provisional(lease, first));
     state.store.lease.is_none() == makes && may_be_said && is_open && is_over
 }
 
 /// Whether the account says of this candidate's pod that its last attempt may have been a failure.
 fn is_provisional(lease: &Record, agent: &Agent) -> bool {
     let mut tenants = lease.notes.progress.iter().flat_map(|progress| &progress.tenants);
-    tenants.any(|tenant| agent.candidate.identity.pod_uid() == Some(&tenant.uid) && tenant.provisional.is_some())
+    tenants
+        .any(|tenant| agent.candidate.identity.pod_uid() == Some(&tenant.uid) && tenant.provisional.is_some())
 }
 
 fn can_befall(state: &State, number: usize, fault: Fault) -> bool {

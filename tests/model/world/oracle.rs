@@ -1,6 +1,7 @@
 //! What is claimed of the elector, judged by what it was told and what it ordered, never by what it thinks.
 //!
-//! That every PUT carries a uid and a resourceVersion (I5) needs no judge: `Write` has no way to leave them out.
+//! That every PUT carries a uid and a resourceVersion (I5) needs no judge: `Write` has no way to leave them
+//! out.
 
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use super::fault::FATAL;
 use super::lease::clock::{Moment, Now};
 use super::lease::elector::{Cause, Ending, Input, Output, Start, Write};
 use super::lease::identity::Identity;
-use super::lease::notes::{Cleared, Desired, Exit, Health, Outcome, Progress, Provisional, Reason, Released, UnreachableHolder};
+use super::lease::notes::{
+    Cleared, Desired, Exit, Health, Outcome, Progress, Provisional, Reason, Released, UnreachableHolder,
+};
 use super::lease::record::Record;
 use super::lease::timing::{Timing, TimingSpec};
 use super::state::{Agent, Dead, Request, State};
@@ -54,7 +57,8 @@ pub enum Claim {
     StopsAreNoFailures,
     /// The Lease says that the workload is ready once it has been in this tenure, at once, and never before.
     ReadinessIsTold,
-    /// An outcome that gives nothing back is told only of what survives a kill, and its workload, for as long as a kill may take.
+    /// An outcome that gives nothing back is told only of what survives a kill, and its workload, for as long
+    /// as a kill may take.
     OutcomesComeAfterTheKill,
 }
 
@@ -70,7 +74,8 @@ pub struct Evidence {
     /// The version of the own write that acquired the Lease.
     pub token: Option<u128>,
     last_put: Option<(u32, u128, bool)>,
-    /// The version that the last acquisition was based on, while it may still be stored for all that the process was told.
+    /// The version that the last acquisition was based on, while it may still be stored for all that the
+    /// process was told.
     pub in_doubt: Option<u128>,
     /// Whether the readiness probe has succeeded in this tenure.
     pub ready: bool,
@@ -113,7 +118,8 @@ impl Evidence {
     /// Everything that is news: a lagging watch is none.
     pub fn saw(&mut self, now: Now, record: &Record) {
         self.in_doubt = self.in_doubt.filter(|base| record.version.0 <= *base);
-        let policy = record.notes.policy.as_ref().map_or(0, |policy| u64::from(policy.lease_duration_seconds));
+        let policy =
+            record.notes.policy.as_ref().map_or(0, |policy| u64::from(policy.lease_duration_seconds));
         self.longest_lease = self.longest_lease.max(record.lease_duration).max(Duration::from_secs(policy));
         let sight = sight(record);
         if self.sight.as_ref().is_none_or(|(seen, _)| *seen != sight) {
@@ -123,7 +129,8 @@ impl Evidence {
         let free = record.holder.is_none() && record.notes.released.as_ref().is_some_and(marked);
         let wanted = record.notes.run.as_ref().is_some_and(|run| run.desired == Desired::Run);
         let policy = record.notes.policy.as_ref();
-        let trusting = policy.is_some_and(|policy| policy.unreachable_holder == UnreachableHolder::AfterLeaseExpiry);
+        let trusting =
+            policy.is_some_and(|policy| policy.unreachable_holder == UnreachableHolder::AfterLeaseExpiry);
         let meant = |cleared: &Cleared| cleared.lease_uid == record.uid && cleared.holder == record.holder;
         let clear = trusting || record.notes.cleared.as_ref().is_some_and(meant);
         let delay = Duration::from_secs(policy.map_or(0, |policy| u64::from(policy.delay_seconds)));
@@ -134,7 +141,8 @@ impl Evidence {
     fn may_take(&self, now: Now, write: &Write) -> bool {
         let Told { version, free, wanted, clear, delay } = self.told;
         let needed = self.longest_lease + delay;
-        let expired = self.sight.as_ref().is_some_and(|(_, since)| now.at.elapsed_for_challenger(*since) >= needed);
+        let expired =
+            self.sight.as_ref().is_some_and(|(_, since)| now.at.elapsed_for_challenger(*since) >= needed);
         version == write.base.0 && wanted && (free || expired && clear)
     }
 
@@ -144,14 +152,18 @@ impl Evidence {
         self.token.is_some() && write.holder.is_some() && closes
     }
 
-    /// Whether it says so of a workload that has ended by itself, and well, or so that there is no further attempt.
+    /// Whether it says so of a workload that has ended by itself, and well, or so that there is no further
+    /// attempt.
     pub fn records_end(&self, write: &Write) -> bool {
-        self.is_outcome(write) && self.exit.is_some_and(|exit| exit.is_success() || exit == FATAL) && self.cause.is_none()
+        self.is_outcome(write)
+            && self.exit.is_some_and(|exit| exit.is_success() || exit == FATAL)
+            && self.cause.is_none()
     }
 
     /// Whether it says so although it had told its workload to end.
     pub fn makes_up_success(&self, write: &Write) -> bool {
-        let succeeded = write.finished.as_ref().is_some_and(|finished| finished.outcome == Outcome::Succeeded);
+        let succeeded =
+            write.finished.as_ref().is_some_and(|finished| finished.outcome == Outcome::Succeeded);
         self.is_outcome(write) && self.cause.is_some() && succeeded
     }
 
@@ -170,7 +182,14 @@ impl Evidence {
 
 impl World {
     /// The same step once more gives the same.
-    pub fn judge_step(&self, state: &mut State, number: usize, before: &Agent, input: Input, outputs: &[Output]) {
+    pub fn judge_step(
+        &self,
+        state: &mut State,
+        number: usize,
+        before: &Agent,
+        input: Input,
+        outputs: &[Output],
+    ) {
         let mut again = before.elector.clone();
         if again.step(self.now(state, number), input) != outputs || again != state.agents[number].elector {
             state.broke(Claim::SameInputSameOutput);
@@ -180,9 +199,11 @@ impl World {
     pub fn judge_start(&self, state: &mut State, number: usize, start: &Start) {
         let now = self.now(state, number);
         let agent = &state.agents[number];
-        let in_time = agent.armed.is_some_and(|armed| now.at.boot < armed) && now.at.elapsed_for_holder(start.since) < start.within;
+        let in_time = agent.armed.is_some_and(|armed| now.at.boot < armed)
+            && now.at.elapsed_for_holder(start.since) < start.within;
         let soft = Duration::from_millis(u64::from(state.directives.policy.renew_deadline_milliseconds));
-        let before_soft = agent.evidence.stored.is_some_and(|(sent, _)| now.at.boot.saturating_sub(sent.boot) < soft);
+        let before_soft =
+            agent.evidence.stored.is_some_and(|(sent, _)| now.at.boot.saturating_sub(sent.boot) < soft);
         let holds = agent.evidence.token.is_some() && agent.evidence.exit.is_none() && !agent.running;
         if !(in_time && holds && (before_soft || state.directives.policy_changed)) {
             state.broke(Claim::StartsOnlyWhileHolding);
@@ -214,16 +235,21 @@ impl World {
             state.broke(Claim::ReleasesOnlyWhenEmpty);
         }
         let evidence = &state.agents[number].evidence;
-        if write.holder.is_some() && evidence.token.is_none() && !evidence.may_take(self.now(state, number), write) {
+        if write.holder.is_some()
+            && evidence.token.is_none()
+            && !evidence.may_take(self.now(state, number), write)
+        {
             state.broke(Claim::TakesOnlyWhatIsFree);
         }
         let evidence = &state.agents[number].evidence;
         let is_outcome = evidence.is_outcome(write);
-        let long_ago = |tick: Option<u32>| tick.is_some_and(|tick| self.tick * (state.tick - tick) >= KILL_MARGIN);
+        let long_ago =
+            |tick: Option<u32>| tick.is_some_and(|tick| self.tick * (state.tick - tick) >= KILL_MARGIN);
         if is_outcome && !(long_ago(evidence.killed) && long_ago(evidence.ended)) {
             state.broke(Claim::OutcomesComeAfterTheKill);
         }
-        let released_as = if write.holder.is_none() { write.released.as_ref().map(|mark| mark.ready) } else { None };
+        let released_as =
+            if write.holder.is_none() { write.released.as_ref().map(|mark| mark.ready) } else { None };
         let evidence = &state.agents[number].evidence;
         if evidence.token.is_some() && released_as.is_some_and(|ready| ready != evidence.ready) {
             state.broke(Claim::ReadinessIsTold);
@@ -271,24 +297,34 @@ impl World {
     /// From S, or from when it kills in good order, to when the kernel would.
     fn before_the_deadline(&self) -> Duration {
         let soft = Duration::from_millis(u64::from(self.policy.renew_deadline_milliseconds));
-        hard(Duration::from_secs(u64::from(self.policy.lease_duration_seconds))).saturating_sub(soft).max(OWN_KILL)
+        hard(Duration::from_secs(u64::from(self.policy.lease_duration_seconds)))
+            .saturating_sub(soft)
+            .max(OWN_KILL)
     }
 
     fn has_cause(&self, state: &State, number: usize) -> bool {
         let agent = &state.agents[number];
         let me = Some(&agent.candidate.identity);
-        let ours = state.store.lease.as_ref().is_some_and(|lease| lease.holder.as_ref() == me && lease.uid == "lease-0");
+        let ours = state
+            .store
+            .lease
+            .as_ref()
+            .is_some_and(|lease| lease.holder.as_ref() == me && lease.uid == "lease-0");
         let soft = self.now(state, number).at.boot + self.before_the_deadline();
         let late = agent.armed.is_none_or(|armed| armed <= soft);
         let told = agent.evidence.exit.is_some() || agent.evidence.drained.is_some();
-        let directed = state.directives.stopped || state.directives.handover.as_ref() == me || state.directives.policy_changed;
+        let directed = state.directives.stopped
+            || state.directives.handover.as_ref() == me
+            || state.directives.policy_changed;
         let directed = directed || state.directives.failed_pod;
         !ours || late || told || directed || self.took_too_long(state, Duration::ZERO)
     }
 
-    /// Whether the run, which began with the first tick, has taken as long as it may, and `grace` beyond that.
+    /// Whether the run, which began with the first tick, has taken as long as it may, and `grace` beyond
+    /// that.
     fn took_too_long(&self, state: &State, grace: Duration) -> bool {
-        let limit = self.policy.active_deadline_seconds.map(|seconds| Duration::from_secs(u64::from(seconds)));
+        let limit =
+            self.policy.active_deadline_seconds.map(|seconds| Duration::from_secs(u64::from(seconds)));
         limit.is_some_and(|limit| self.tick * state.tick >= limit + grace)
     }
 
@@ -317,7 +353,9 @@ impl World {
     }
 
     fn agents_overstay(&self, state: &State) -> bool {
-        let past = |since: Option<u32>, limit: Duration| since.is_some_and(|since| self.tick * (state.tick - since) > limit);
+        let past = |since: Option<u32>, limit: Duration| {
+            since.is_some_and(|since| self.tick * (state.tick - since) > limit)
+        };
         self.is_prompt()
             && state.agents.iter().filter(|agent| !agent.over).any(|agent| {
                 let Evidence { terminated, killed, .. } = agent.evidence;
@@ -328,13 +366,19 @@ impl World {
 
 /// Whether a workload was told to stop and given time for that, and the Lease does not say so.
 fn stops_in_secret(state: &State, agent: &Agent) -> bool {
-    let graceful = agent.evidence.terminated.is_some() && agent.evidence.killed.is_none() && !agent.candidate.stop_grace.is_zero();
-    graceful && agent.running && held_by(state, agent).is_some_and(|lease| !says(lease, |health| health.stopping.is_some()))
+    let graceful = agent.evidence.terminated.is_some()
+        && agent.evidence.killed.is_none()
+        && !agent.candidate.stop_grace.is_zero();
+    graceful
+        && agent.running
+        && held_by(state, agent).is_some_and(|lease| !says(lease, |health| health.stopping.is_some()))
 }
 
 /// Whether a workload has been ready and runs undisturbed, and the Lease does not say so.
 fn is_ready_in_secret(state: &State, agent: &Agent) -> bool {
-    let undisturbed = agent.evidence.terminated.is_none() && agent.evidence.killed.is_none() && agent.evidence.exit.is_none();
+    let undisturbed = agent.evidence.terminated.is_none()
+        && agent.evidence.killed.is_none()
+        && agent.evidence.exit.is_none();
     let runs = agent.running && agent.evidence.ready && undisturbed;
     runs && held_by(state, agent).is_some_and(|lease| !says(lease, |health| health.workload_ready.is_some()))
 }
@@ -357,11 +401,17 @@ impl State {
 
     /// What is given back without a start counts none, and what was asked to end has no outcome of its own.
     pub fn judge_words(&mut self, dead: &Dead, write: &Write) {
-        let counted = write.progress.as_ref().is_some_and(|progress| progress.open || progress.starts > u32::from(self.starts));
+        let counted = write
+            .progress
+            .as_ref()
+            .is_some_and(|progress| progress.open || progress.starts > u32::from(self.starts));
         if dead.in_doubt.is_some() && counted {
             self.broke(Claim::OnlyStartsCount);
         }
-        let by_exit = write.released.as_ref().is_some_and(|mark| matches!(mark.reason, Reason::WorkloadSucceeded | Reason::WorkloadFailed));
+        let by_exit = write
+            .released
+            .as_ref()
+            .is_some_and(|mark| matches!(mark.reason, Reason::WorkloadSucceeded | Reason::WorkloadFailed));
         if dead.cause.is_some() && by_exit {
             self.broke(Claim::FinishedIsFinished);
         }
@@ -370,7 +420,8 @@ impl State {
 
 /// Attempts of which the account leaves it open whether they failed, and the controller does not.
 fn found_out(record: &Record, progress: &Progress) -> u32 {
-    let failed = |uid: &str| record.notes.run.iter().flat_map(|run| &run.failed_pods).any(|pod| pod.uid == uid);
+    let failed =
+        |uid: &str| record.notes.run.iter().flat_map(|run| &run.failed_pods).any(|pod| pod.uid == uid);
     let open = progress.tenants.iter().filter(|tenant| failed(&tenant.uid) && tenant.provisional.is_some());
     let uncounted = open.filter(|tenant| tenant.provisional != Some(Provisional::Lost));
     u32::try_from(uncounted.count()).unwrap_or(u32::MAX)

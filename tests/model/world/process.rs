@@ -110,7 +110,10 @@ impl World {
                 let agent = state.agent(number);
                 agent.awaited = Some((attempt, None));
                 let incarnation = agent.incarnation;
-                send(state, Request { agent: number, incarnation, attempt: Some(attempt), sent, write: *write });
+                send(
+                    state,
+                    Request { agent: number, incarnation, attempt: Some(attempt), sent, write: *write },
+                );
             }
             Output::Read { .. } => state.agent(number).reading = Reading::Asked,
             Output::Order(order) => self.obey(state, number, order),
@@ -146,8 +149,16 @@ impl World {
         agent.over = true;
         if let (Ending::InDoubt(base), true) = (ending, self.last_words) {
             let (incarnation, candidate) = (agent.incarnation, agent.candidate.clone());
-            let dead =
-                Dead { agent: number, incarnation, candidate, token: None, exit: None, cause: None, overdue: false, in_doubt: Some(*base) };
+            let dead = Dead {
+                agent: number,
+                incarnation,
+                candidate,
+                token: None,
+                exit: None,
+                cause: None,
+                overdue: false,
+                in_doubt: Some(*base),
+            };
             state.dead.push(Arc::new(dead));
         }
     }
@@ -166,7 +177,8 @@ impl World {
             Reading::Asked => state.store.lease.clone(),
             Reading::Found(found) => found,
         };
-        let input = found.map_or(Input::Missing, |record| Input::Saw(Box::new(Record::clone(&record)), Source::Read));
+        let input =
+            found.map_or(Input::Missing, |record| Input::Saw(Box::new(Record::clone(&record)), Source::Read));
         self.step(state, number, input);
     }
 
@@ -211,7 +223,11 @@ impl World {
             }
             Fault::End => {
                 let ruled = !self.policy.failure_policy.rules.is_empty();
-                let exit = if ruled { FATAL } else { Exit::Code(i32::from(self.policy.completion_policy == CompletionPolicy::Never)) };
+                let exit = if ruled {
+                    FATAL
+                } else {
+                    Exit::Code(i32::from(self.policy.completion_policy == CompletionPolicy::Never))
+                };
                 let tick = state.tick;
                 let evidence = &mut state.agent(number).evidence;
                 (evidence.exit, evidence.ended) = (Some(exit), Some(tick));
@@ -256,16 +272,30 @@ impl World {
     pub fn speak(&self, state: &mut State, index: usize) {
         let dead = state.dead.remove(index);
         let now = self.now(state, dead.agent);
-        let write = state.store.lease.as_ref().and_then(|record| dead.remains().release(record, &dead.candidate, now));
+        let write = state
+            .store
+            .lease
+            .as_ref()
+            .and_then(|record| dead.remains().release(record, &dead.candidate, now));
         if let Some(write) = write {
             state.judge_words(&dead, &write);
-            send(state, Request { agent: dead.agent, incarnation: dead.incarnation, attempt: None, sent: now.at, write });
+            send(
+                state,
+                Request {
+                    agent: dead.agent,
+                    incarnation: dead.incarnation,
+                    attempt: None,
+                    sent: now.at,
+                    write,
+                },
+            );
         }
     }
 }
 
 impl Agent {
-    /// At the deadline PID 1 kills what an elector that cannot die leaves running, and exits without last words.
+    /// At the deadline PID 1 kills what an elector that cannot die leaves running, and exits without last
+    /// words.
     pub fn outlives_deadline(&mut self) {
         (self.running, self.killing, self.armed, self.over) = (false, false, None, true);
     }
@@ -287,6 +317,8 @@ fn send(state: &mut State, request: Request) {
 pub fn tidy(state: &mut State) {
     let requests = std::mem::take(&mut state.requests);
     let lease = state.store.lease.clone();
-    let matters = |request: &Arc<Request>| state.is_awaited(request) || lease.as_ref().is_some_and(|lease| matches(lease, &request.write));
+    let matters = |request: &Arc<Request>| {
+        state.is_awaited(request) || lease.as_ref().is_some_and(|lease| matches(lease, &request.write))
+    };
     state.requests = requests.into_iter().filter(matters).collect();
 }

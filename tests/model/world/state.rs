@@ -38,8 +38,8 @@ pub struct Store {
     pub version: u128,
     pub lease: Option<Arc<Record>>,
     pub recreations: u8,
-    /// The last run of which a success, or a failure after which there is no further attempt, was told: in the very write that released the
-    /// Lease, or in one that recorded the outcome.
+    /// The last run of which a success, or a failure after which there is no further attempt, was told: in
+    /// the very write that released the Lease, or in one that recorded the outcome.
     pub ended: u32,
 }
 
@@ -123,7 +123,13 @@ pub struct Dead {
 
 impl Dead {
     pub fn remains(&self) -> Remains {
-        Remains { token: self.token.map(Version), exit: self.exit, cause: self.cause, overdue: self.overdue, in_doubt: self.in_doubt }
+        Remains {
+            token: self.token.map(Version),
+            exit: self.exit,
+            cause: self.cause,
+            overdue: self.overdue,
+            in_doubt: self.in_doubt,
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! What a probe asks for, and what a redirection makes of that: as Go's net/url, which the kubelet asks with, reads what is well-formed.
+//! What a probe asks for, and what a redirection makes of that: as Go's net/url, which the kubelet asks with,
+//! reads what is well-formed.
 
 use std::fmt::{self, Write};
 
@@ -36,19 +37,32 @@ impl Target {
     fn new(scheme: &str, authority: &str, path: &str) -> Self {
         let slash = if path.starts_with('/') { "" } else { "/" };
         let path = escaped(&format!("{slash}{path}"));
-        Self { scheme: scheme.to_ascii_lowercase(), authority: authority.to_owned(), path, has_templates_host: true }
+        Self {
+            scheme: scheme.to_ascii_lowercase(),
+            authority: authority.to_owned(),
+            path,
+            has_templates_host: true,
+        }
     }
 
     /// Without the port, and without the brackets of an IPv6 address.
     pub(super) fn host(&self) -> &str {
-        let (host, _) = self.authority.rsplit_once(':').filter(|(_, port)| !port.contains(']')).unwrap_or((&self.authority, ""));
+        let (host, _) = self
+            .authority
+            .rsplit_once(':')
+            .filter(|(_, port)| !port.contains(']'))
+            .unwrap_or((&self.authority, ""));
         host.trim_start_matches('[').trim_end_matches(']')
     }
 
     /// That of the scheme where the authority names none.
     pub(super) fn port(&self) -> &str {
         let default = if self.scheme == HTTPS { "443" } else { "80" };
-        self.authority.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.contains(']')).unwrap_or(default)
+        self.authority
+            .rsplit_once(':')
+            .map(|(_, port)| port)
+            .filter(|port| !port.contains(']'))
+            .unwrap_or(default)
     }
 
     /// What `location` means in an answer of this one (RFC 3986, section 5.2).
@@ -74,7 +88,9 @@ impl Target {
             "" => self.path.clone(),
             query if query.starts_with('?') => format!("{path}{query}"),
             absolute if absolute.starts_with('/') => absolute.to_owned(),
-            relative => format!("{}/{relative}", path.rsplit_once('/').map_or("", |(directory, _)| directory)),
+            relative => {
+                format!("{}/{relative}", path.rsplit_once('/').map_or("", |(directory, _)| directory))
+            }
         }
     }
 }
@@ -100,7 +116,8 @@ fn server_of(authority: &str) -> &str {
 fn scheme_of(reference: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = reference.split_once(':')?;
     let may_be = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-    (scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(may_be)).then_some((scheme, rest))
+    (scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(may_be))
+        .then_some((scheme, rest))
 }
 
 /// A path, and its query from the question mark on.
@@ -161,7 +178,8 @@ mod tests {
         }
     }
 
-    /// What Go 1.26 makes of them: `url.Parse("http://10.0.0.7:8080/health/live?full")`, then its `Parse` and `RequestURI`.
+    /// What Go 1.26 makes of them: `url.Parse("http://10.0.0.7:8080/health/live?full")`, then its `Parse` and
+    /// `RequestURI`.
     #[test]
     fn a_redirection_without_a_server_is_resolved_as_go_resolves_it() {
         let paths = [
@@ -183,7 +201,11 @@ mod tests {
             ("ready?at=12:30", "/health/ready?at=12:30"),
         ];
         for (location, path) in paths {
-            assert_eq!(asked("/health/live?full").resolve(location).to_string(), format!("GET http://10.0.0.7:8080{path}"), "{location:?}");
+            assert_eq!(
+                asked("/health/live?full").resolve(location).to_string(),
+                format!("GET http://10.0.0.7:8080{path}"),
+                "{location:?}"
+            );
         }
     }
 
@@ -194,15 +216,26 @@ mod tests {
         assert_eq!(leads("HTTPS://10.0.0.7"), "GET https://10.0.0.7/");
         assert_eq!(leads("http://10.0.0.7:81?x=/y"), "GET http://10.0.0.7:81/?x=/y");
         assert_eq!(leads("//web.example"), "GET http://web.example/");
-        assert_eq!(leads("http://web:a@b@10.0.0.7/x"), "GET http://10.0.0.7/x", "who asks is no part of the host");
+        assert_eq!(
+            leads("http://web:a@b@10.0.0.7/x"),
+            "GET http://10.0.0.7/x",
+            "who asks is no part of the host"
+        );
         assert_eq!(leads("http://10.0.0.7:/x"), "GET http://10.0.0.7/x", "an empty port is the default");
-        assert_eq!(asked("/").resolve("mailto:web@web.example").host(), "", "no server, so none that is asked");
+        assert_eq!(
+            asked("/").resolve("mailto:web@web.example").host(),
+            "",
+            "no server, so none that is asked"
+        );
     }
 
     #[test]
     fn hosts_and_ports_are_read_from_an_authority() {
         let of = |authority: &str| Target { authority: authority.to_owned(), ..asked("/") };
-        assert_eq!((of("[fd00::1]:80").host(), of("[fd00::1]").host(), of("[fd00::1]").port()), ("fd00::1", "fd00::1", "80"));
+        assert_eq!(
+            (of("[fd00::1]:80").host(), of("[fd00::1]").host(), of("[fd00::1]").port()),
+            ("fd00::1", "fd00::1", "80")
+        );
         assert_eq!((of("web.example").host(), of("web.example:90").port()), ("web.example", "90"));
     }
 }

@@ -6,7 +6,8 @@ use crate::controller::quote::without_ids;
 
 /// States of a container that is merely on its way.
 const ON_THE_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
-/// The kubelet says this and [`BACKED_OFF`] in turn for as long as an image cannot be pulled: to the user it is one and the same.
+/// The kubelet says this and [`BACKED_OFF`] in turn for as long as an image cannot be pulled: to the user it
+/// is one and the same.
 const PULL_FAILS: &str = "ErrImagePull";
 const BACKED_OFF: &str = "ImagePullBackOff";
 
@@ -22,10 +23,16 @@ pub struct StartFailure {
     pub message: String,
 }
 
-/// Of a pod that is not able to take over. How its `gated` container ended is another matter: the agent says that.
+/// Of a pod that is not able to take over. How its `gated` container ended is another matter: the agent says
+/// that.
 pub fn of(spec: &PodSpec, status: &PodStatus, gated: &str) -> Option<StartFailure> {
-    let containers = || status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
-    let crashes = || containers().filter(|container| container.name != gated).find_map(|container| crashing(spec, container));
+    let containers =
+        || status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
+    let crashes = || {
+        containers()
+            .filter(|container| container.name != gated)
+            .find_map(|container| crashing(spec, container))
+    };
     crashes().or_else(|| containers().find_map(waiting)).or_else(|| unschedulable(status))
 }
 
@@ -36,9 +43,17 @@ fn crashing(spec: &PodSpec, container: &ContainerStatus) -> Option<StartFailure>
     }
     let states = [container.state.as_ref(), container.last_state.as_ref()].into_iter().flatten();
     let ended = states.filter_map(|state| state.terminated.as_ref()).find(|ended| ended.exit_code != 0)?;
-    let said = ended.message.as_deref().and_then(|message| message.lines().next()).map_or(String::new(), |line| format!(": {line}"));
+    let said = ended
+        .message
+        .as_deref()
+        .and_then(|message| message.lines().next())
+        .map_or(String::new(), |line| format!(": {line}"));
     let message = format!("container {}: exited with code {}{said}", container.name, ended.exit_code);
-    let reason = if is_restarted(spec, &container.name) { CRASHES.to_owned() } else { ended.reason.clone().unwrap_or_default() };
+    let reason = if is_restarted(spec, &container.name) {
+        CRASHES.to_owned()
+    } else {
+        ended.reason.clone().unwrap_or_default()
+    };
     Some(StartFailure { reason, message })
 }
 
@@ -53,13 +68,20 @@ fn waiting(container: &ContainerStatus) -> Option<StartFailure> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let reason = waiting.reason.as_deref().filter(|reason| !ON_THE_WAY.contains(reason))?;
     let said = waiting.message.clone().unwrap_or_else(|| format!("container {} is waiting", container.name));
-    let (reason, said) = if reason == BACKED_OFF { (PULL_FAILS, why_backed_off(&said)) } else { (reason, said.as_str()) };
-    Some(StartFailure { reason: reason.to_owned(), message: format!("container {}: {}", container.name, without_ids(said)) })
+    let (reason, said) =
+        if reason == BACKED_OFF { (PULL_FAILS, why_backed_off(&said)) } else { (reason, said.as_str()) };
+    Some(StartFailure {
+        reason: reason.to_owned(),
+        message: format!("container {}: {}", container.name, without_ids(said)),
+    })
 }
 
 fn unschedulable(status: &PodStatus) -> Option<StartFailure> {
-    let condition =
-        status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
+    let condition = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
     Some(StartFailure {
         reason: condition.reason.clone().unwrap_or_else(|| "Unschedulable".to_owned()),
         message: condition.message.clone().unwrap_or_else(|| "no node takes the pod".to_owned()),
@@ -92,8 +114,7 @@ mod tests {
     }
 
     fn initialising_in(spec: Value, state: Value, last: Value) -> Option<StartFailure> {
-        let container =
-            json!({"name": "migrate", "image": "", "imageID": "", "ready": false, "restartCount": 1, "state": state, "lastState": last});
+        let container = json!({"name": "migrate", "image": "", "imageID": "", "ready": false, "restartCount": 1, "state": state, "lastState": last});
         let status = serde_json::from_value(json!({"initContainerStatuses": [container]})).expect("a status");
         of(&serde_json::from_value(spec).expect("a spec"), &status, "main")
     }
@@ -101,9 +122,13 @@ mod tests {
     #[test]
     fn only_a_container_that_is_started_again_is_said_to_be_in_a_loop() {
         let failed = || json!({"terminated": {"exitCode": 3, "reason": "Error"}});
-        let reason = |spec| initialising_in(spec, failed(), json!({})).map(|start_failure| start_failure.reason);
+        let reason =
+            |spec| initialising_in(spec, failed(), json!({})).map(|start_failure| start_failure.reason);
         let sidecar = json!([{"name": "migrate", "restartPolicy": "Always"}]);
-        assert_eq!(reason(json!({"containers": [], "restartPolicy": "Always"})).as_deref(), Some("CrashLoopBackOff"));
+        assert_eq!(
+            reason(json!({"containers": [], "restartPolicy": "Always"})).as_deref(),
+            Some("CrashLoopBackOff")
+        );
         assert_eq!(reason(json!({"containers": [], "restartPolicy": "Never"})).as_deref(), Some("Error"));
         assert_eq!(
             reason(json!({"containers": [], "restartPolicy": "Never", "initContainers": sidecar})).as_deref(),
@@ -113,7 +138,8 @@ mod tests {
 
     #[test]
     fn a_container_that_crashes_is_said_with_its_exit_code_and_in_the_same_words_until_it_works() {
-        let failed = json!({"terminated": {"exitCode": 3, "reason": "Error", "message": "no database\nat line 7"}});
+        let failed =
+            json!({"terminated": {"exitCode": 3, "reason": "Error", "message": "no database\nat line 7"}});
         let waits = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container=migrate"}});
         let runs = json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
         let said = Some(StartFailure {
@@ -130,7 +156,10 @@ mod tests {
     #[test]
     fn a_pull_that_fails_and_the_wait_for_the_next_are_one_news() {
         let fails = waiting_for("ErrImagePull", "failed to resolve image: no such host");
-        let waits = waiting_for("ImagePullBackOff", "Back-off pulling image \"nope\": ErrImagePull: failed to resolve image: no such host");
+        let waits = waiting_for(
+            "ImagePullBackOff",
+            "Back-off pulling image \"nope\": ErrImagePull: failed to resolve image: no such host",
+        );
         assert_eq!(fails, waits);
         assert_eq!(fails.message, "container main: failed to resolve image: no such host");
     }

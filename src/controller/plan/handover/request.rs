@@ -1,7 +1,8 @@
 //! Requests to hand over, made by annotation: each value acts once.
 //!
-//! The value that was granted last is written into the Lease by the very write that asks the holder, and into status after that: a controller that
-//! looks between the two does not ask again. What was refused or only recorded is in status alone, for doing that twice changes nothing.
+//! The value that was granted last is written into the Lease by the very write that asks the holder, and into
+//! status after that: a controller that looks between the two does not ask again. What was refused or only
+//! recorded is in status alone, for doing that twice changes nothing.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use crate::api::SingletonJob;
 use crate::contract::labels::{HANDOVER_REQUESTED_AT, HANDOVER_TO};
 use crate::lease::notes::Reason;
 
-/// How long a request waits for its successor to be ready. The user who asks is still there to read the answer.
+/// How long a request waits for its successor to be ready. The user who asks is still there to read the
+/// answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A request to hand over.
 pub type HandoverRequest = request::Request<HandoverAnswer>;
@@ -42,10 +44,19 @@ pub enum HandoverAnswer {
     Past,
 }
 
-/// What becomes of the request that stands in the annotations of `job`; none where there is none, or where status says what became of it.
-pub fn settle(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'_>>, now: Timestamp) -> Option<HandoverRequest> {
-    let text = request::unsettled(job, HANDOVER_REQUESTED_AT, |status| status.last_handled_handover_request.as_ref())?;
-    let granted = observed.lease.as_ref().and_then(|lease| lease.record.notes.handled_request.as_ref()) == Some(&text);
+/// What becomes of the request that stands in the annotations of `job`; none where there is none, or where
+/// status says what became of it.
+pub fn settle(
+    job: &SingletonJob,
+    observed: &Observed,
+    stage: Option<&Stage<'_>>,
+    now: Timestamp,
+) -> Option<HandoverRequest> {
+    let text = request::unsettled(job, HANDOVER_REQUESTED_AT, |status| {
+        status.last_handled_handover_request.as_ref()
+    })?;
+    let granted =
+        observed.lease.as_ref().and_then(|lease| lease.record.notes.handled_request.as_ref()) == Some(&text);
     let answer = match (granted, request::is_looked_after(job)) {
         (true, _) => HandoverAnswer::Past,
         (false, false) => HandoverAnswer::Recorded,
@@ -54,12 +65,21 @@ pub fn settle(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'_>>
     Some(HandoverRequest { text, answer })
 }
 
-fn answer(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'_>>, text: &str, now: Timestamp) -> HandoverAnswer {
+fn answer(
+    job: &SingletonJob,
+    observed: &Observed,
+    stage: Option<&Stage<'_>>,
+    text: &str,
+    now: Timestamp,
+) -> HandoverAnswer {
     if runs::is_over(job, observed) {
         return HandoverAnswer::Refused("the run is over, and the Lease has no holder any more".to_owned());
     }
     if job.spec.is_stopped() {
-        return HandoverAnswer::Refused("nothing runs while spec.suspend is true or spec.replicas is 0: ask again when it does".to_owned());
+        return HandoverAnswer::Refused(
+            "nothing runs while spec.suspend is true or spec.replicas is 0: ask again when it does"
+                .to_owned(),
+        );
     }
     let named = annotation(job, HANDOVER_TO);
     let ready = match named {
@@ -75,28 +95,49 @@ fn answer(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'_>>, te
 }
 
 /// The named pod, where it is ready to follow.
-fn named_successor<'a>(observed: &Observed, stage: Option<&Stage<'a>>, name: &str) -> Result<Option<&'a Candidate>, String> {
+fn named_successor<'a>(
+    observed: &Observed,
+    stage: Option<&Stage<'a>>,
+    name: &str,
+) -> Result<Option<&'a Candidate>, String> {
     let alive = || candidates::alive(observed);
     let Some(pod) = alive().find(|candidate| candidate.name == name) else {
         let names: Vec<_> = alive().map(|candidate| candidate.name.as_str()).collect();
-        let names = if names.is_empty() { "a candidate when there is one".to_owned() } else { format!("one of {}", names.join(", ")) };
+        let names = if names.is_empty() {
+            "a candidate when there is one".to_owned()
+        } else {
+            format!("one of {}", names.join(", "))
+        };
         return Err(format!("{name} is no candidate: write {names} into {HANDOVER_TO}, or leave it out"));
     };
     if Some(pod.uid.as_str()) == observed.holder_uid() {
-        return Err(format!("{name} holds the Lease already: write the name of another candidate into {HANDOVER_TO}, or leave it out"));
+        return Err(format!(
+            "{name} holds the Lease already: write the name of another candidate into {HANDOVER_TO}, or leave it out"
+        ));
     }
     Ok(stage.and_then(|stage| stage.standbys.iter().copied().find(|standby| standby.uid == pod.uid)))
 }
 
-fn any_successor<'a>(job: &SingletonJob, observed: &Observed, stage: Option<&Stage<'a>>) -> Result<Option<&'a Candidate>, String> {
-    let stands_by = candidates::alive(observed).any(|candidate| Some(candidate.uid.as_str()) != observed.holder_uid());
+fn any_successor<'a>(
+    job: &SingletonJob,
+    observed: &Observed,
+    stage: Option<&Stage<'a>>,
+) -> Result<Option<&'a Candidate>, String> {
+    let stands_by =
+        candidates::alive(observed).any(|candidate| Some(candidate.uid.as_str()) != observed.holder_uid());
     if job.spec.replicas < 2 && !stands_by {
         return Err("there is no standby: set spec.replicas to 2 or more, and ask again".to_owned());
     }
     Ok(stage.and_then(|stage| stage.standbys.first().copied()))
 }
 
-fn wait(job: &SingletonJob, stage: Option<&Stage<'_>>, text: &str, named: Option<&str>, now: Timestamp) -> HandoverAnswer {
+fn wait(
+    job: &SingletonJob,
+    stage: Option<&Stage<'_>>,
+    text: &str,
+    named: Option<&str>,
+    now: Timestamp,
+) -> HandoverAnswer {
     let pending = job.status.as_ref().and_then(|status| status.pending_handover_request.as_ref());
     let since = pending.filter(|pending| pending.request == text).map_or(now, |pending| pending.since.0);
     let left = left(since, PATIENCE, now);
@@ -106,10 +147,19 @@ fn wait(job: &SingletonJob, stage: Option<&Stage<'_>>, text: &str, named: Option
     let seconds = PATIENCE.as_secs();
     HandoverAnswer::Refused(match (stage, named) {
         (Some(stage), _) if stage.asked.is_some() => {
-            format!("{} was asked before and has not handed over within {seconds} s: ask again when it has", stage.holder.name)
+            format!(
+                "{} was asked before and has not handed over within {seconds} s: ask again when it has",
+                stage.holder.name
+            )
         }
-        (None, _) => format!("for {seconds} s no candidate held the Lease that could be asked: ask again when one does"),
-        (Some(_), Some(name)) => format!("{name} was not ready within {seconds} s: kubectl describe pod {name} says why; ask again then"),
-        (Some(_), None) => format!("no standby was ready within {seconds} s: condition StandbyAvailable says why; ask again then"),
+        (None, _) => format!(
+            "for {seconds} s no candidate held the Lease that could be asked: ask again when one does"
+        ),
+        (Some(_), Some(name)) => format!(
+            "{name} was not ready within {seconds} s: kubectl describe pod {name} says why; ask again then"
+        ),
+        (Some(_), None) => format!(
+            "no standby was ready within {seconds} s: condition StandbyAvailable says why; ask again then"
+        ),
     })
 }

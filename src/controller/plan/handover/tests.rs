@@ -54,7 +54,8 @@ fn held(candidates: Vec<Candidate>) -> Observed {
 
 fn held_since(ago: Duration, began: Option<Reason>, candidates: Vec<Candidate>) -> Observed {
     let mut observed = there(Some(1), candidates);
-    observed.nodes = ["a", "b", "c"].map(|zone| (zone.to_owned(), [("zone".to_owned(), zone.to_owned())].into())).into();
+    observed.nodes =
+        ["a", "b", "c"].map(|zone| (zone.to_owned(), [("zone".to_owned(), zone.to_owned())].into())).into();
     let record = &mut observed.lease.as_mut().expect("a Lease").record;
     record.acquire_time = Some(now() - ago);
     record.notes.released = began.map(|reason| crate::lease::notes::Released {
@@ -125,12 +126,18 @@ fn a_request_is_granted_once_and_written_down_with_the_question() {
     let handover = before.directives.handover.clone().expect("asked");
     assert_eq!((handover.id.as_str(), handover.reason), ("noon", Reason::Handover));
     assert_eq!(before.directives.succession, Some(vec!["u2".to_owned(), "u3".to_owned()]));
-    let object = build::lease::with_directives(&observed.lease.as_ref().expect("a Lease").object, &before.directives).expect("news");
+    let object =
+        build::lease::with_directives(&observed.lease.as_ref().expect("a Lease").object, &before.directives)
+            .expect("news");
     let record = Record::read(&object).expect("a record");
     assert_eq!(record.notes.handled_request.as_deref(), Some("noon"));
     let observation = observed.lease.as_ref().expect("a Lease").observation.clone();
-    let after = act(&job, &Observed { lease: Some(ObservedLease { object, record, observation }), ..observed });
-    assert_eq!((after.directives.handover, after.request.expect("to be remembered").answer), (None, HandoverAnswer::Past));
+    let after =
+        act(&job, &Observed { lease: Some(ObservedLease { object, record, observation }), ..observed });
+    assert_eq!(
+        (after.directives.handover, after.request.expect("to be remembered").answer),
+        (None, HandoverAnswer::Past)
+    );
 }
 
 #[test]
@@ -142,7 +149,10 @@ fn what_was_settled_and_what_was_there_at_first_sight_starts_nothing() {
     let mut first = asked(service(json!({})), "noon", None);
     first.status.as_mut().expect("a status").observed_generation = None;
     let seen = choice(&first, &held(three()));
-    assert_eq!((why(&seen), seen.request.expect("to be remembered").answer), (None, HandoverAnswer::Recorded));
+    assert_eq!(
+        (why(&seen), seen.request.expect("to be remembered").answer),
+        (None, HandoverAnswer::Recorded)
+    );
 }
 
 #[test]
@@ -155,7 +165,10 @@ fn the_named_pod_goes_first_and_the_others_after_it() {
 fn a_running_attempt_of_a_one_shot_is_handed_over_on_request_only() {
     let spec = |takeover: Value| known(json!({"replicas": 2, "takeover": takeover}));
     let candidates = vec![on("b", unready(1, HOUR)), on("a", pod(2, true))];
-    assert_eq!(why(&choice(&asked(spec(json!({})), "noon", None), &held(candidates.clone()))), Some(Reason::Handover));
+    assert_eq!(
+        why(&choice(&asked(spec(json!({})), "noon", None), &held(candidates.clone()))),
+        Some(Reason::Handover)
+    );
     for takeover in [back_to("a"), gives_up_after(1)] {
         assert_eq!(why(&choice(&spec(takeover), &held(candidates.clone()))), None);
     }
@@ -166,10 +179,25 @@ fn what_cannot_be_done_is_refused_with_what_to_do_instead() {
     let alone = || known(json!({"completionPolicy": "Never", "replicas": 1}));
     let stopped = || known(json!({"completionPolicy": "Never", "suspend": true}));
     let table = [
-        (service(json!({})), Some("web-7"), three(), "web-7 is no candidate: write one of web-1, web-2, web-3 into"),
-        (service(json!({})), Some("web-1"), three(), "web-1 holds the Lease already: write the name of another candidate into"),
+        (
+            service(json!({})),
+            Some("web-7"),
+            three(),
+            "web-7 is no candidate: write one of web-1, web-2, web-3 into",
+        ),
+        (
+            service(json!({})),
+            Some("web-1"),
+            three(),
+            "web-1 holds the Lease already: write the name of another candidate into",
+        ),
         (alone(), None, vec![pod(1, true)], "there is no standby: set spec.replicas to 2 or more"),
-        (stopped(), None, three(), "nothing runs while spec.suspend is true or spec.replicas is 0: ask again when it does"),
+        (
+            stopped(),
+            None,
+            three(),
+            "nothing runs while spec.suspend is true or spec.replicas is 0: ask again when it does",
+        ),
     ];
     for (job, to, candidates, expected) in table {
         let choice = choice(&asked(job, "noon", to), &held(candidates));
@@ -189,11 +217,16 @@ fn a_request_waits_half_a_minute_for_its_successor() {
     let not_yet = || vec![pod(1, true), pod(2, false)];
     for (waited, left) in [(None, 30), (Some(29), 1)] {
         let choice = after(waited, None, not_yet());
-        assert!(matches!(choice.request, Some(HandoverRequest { answer: HandoverAnswer::Waits { .. }, .. })), "{choice:?}");
+        assert!(
+            matches!(choice.request, Some(HandoverRequest { answer: HandoverAnswer::Waits { .. }, .. })),
+            "{choice:?}"
+        );
         assert_eq!((choice.look, choice.handover), (Some(seconds(left)), None));
     }
     assert!(refusal(&after(Some(30), None, not_yet())).starts_with("no standby was ready within 30 s"));
-    assert!(refusal(&after(Some(30), Some("web-2"), not_yet())).starts_with("web-2 was not ready within 30 s"));
+    assert!(
+        refusal(&after(Some(30), Some("web-2"), not_yet())).starts_with("web-2 was not ready within 30 s")
+    );
     let other_is_ready = || vec![pod(1, true), pod(2, false), pod(3, true)];
     assert_eq!(why(&after(Some(29), Some("web-2"), other_is_ready())), None, "not to anybody else");
     assert_eq!(why(&after(Some(29), Some("web-3"), other_is_ready())), Some(Reason::Handover));
@@ -203,7 +236,8 @@ fn a_request_waits_half_a_minute_for_its_successor() {
 fn a_pending_request_of_another_value_does_not_use_up_the_time_of_this_one() {
     let mut job = asked(service(json!({})), "noon", None);
     let since = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now() - seconds(29));
-    job.status.as_mut().expect("a status").pending_handover_request = Some(PendingRequest { request: "morning".into(), since });
+    job.status.as_mut().expect("a status").pending_handover_request =
+        Some(PendingRequest { request: "morning".into(), since });
     assert_eq!(choice(&job, &held(vec![pod(1, true), pod(2, false)])).look, Some(seconds(30)));
 }
 
@@ -222,7 +256,11 @@ fn an_unready_holder_is_asked_after_that_time_as_holder() {
         let observed = held_since(seconds(holds), None, vec![unready(1, seconds(not_ready)), pod(2, true)]);
         let choice = choice(&service(gives_up_after(60)), &observed);
         let expected = if left.is_none() { Some(Reason::Unready) } else { None };
-        assert_eq!((why(&choice), choice.look), (expected, left.map(seconds)), "not ready for {not_ready} s, holds for {holds} s");
+        assert_eq!(
+            (why(&choice), choice.look),
+            (expected, left.map(seconds)),
+            "not ready for {not_ready} s, holds for {holds} s"
+        );
     }
 }
 
@@ -239,9 +277,13 @@ fn two_unready_pods_do_not_play_tennis() {
     let observed = |holds, began| held_since(seconds(holds), began, vec![unready(1, HOUR), pod(2, true)]);
     let first = choice(&service(gives_up_after(30)), &observed(89, Some(Reason::Unready)));
     assert_eq!((why(&first), first.look), (None, Some(seconds(1))), "the change is not in status yet");
-    assert_eq!(why(&choice(&service(gives_up_after(30)), &observed(90, Some(Reason::Unready)))), Some(Reason::Unready));
+    assert_eq!(
+        why(&choice(&service(gives_up_after(30)), &observed(90, Some(Reason::Unready)))),
+        Some(Reason::Unready)
+    );
     let mut job = service(gives_up_after(30));
-    let told = json!([{"acquireTime": (now() - seconds(80)).to_string(), "to": "web-9", "reason": "Unready"}]);
+    let told =
+        json!([{"acquireTime": (now() - seconds(80)).to_string(), "to": "web-9", "reason": "Unready"}]);
     job.status.as_mut().expect("a status").takeovers = serde_json::from_value(told).expect("takeovers");
     let later = choice(&job, &observed(40, Some(Reason::WorkloadFailed)));
     assert_eq!((why(&later), later.look), (None, Some(seconds(10))), "whatever happened in between");
@@ -263,8 +305,13 @@ fn a_holder_gives_way_to_a_strictly_better_place_after_a_rest() {
         ("b", "a", 3600, Some(Reason::Drain), Some(Reason::Failback), None),
     ];
     for (holder, standby, holds, began, expected, left) in table {
-        let choice = choice(&service(back_to("a")), &held_since(seconds(holds), began, places(holder, standby)));
-        assert_eq!((why(&choice), choice.look), (expected, left.map(seconds)), "{holder} to {standby} after {holds} s, {began:?}");
+        let choice =
+            choice(&service(back_to("a")), &held_since(seconds(holds), began, places(holder, standby)));
+        assert_eq!(
+            (why(&choice), choice.look),
+            (expected, left.map(seconds)),
+            "{holder} to {standby} after {holds} s, {began:?}"
+        );
     }
 }
 
@@ -277,23 +324,44 @@ fn nobody_goes_back_while_a_template_is_rolled_out() {
 #[test]
 fn better_places_come_first_in_the_line_and_the_line_is_kept_up_to_date() {
     let job = service(json!({"preferredNodes": prefers("b")}));
-    let observed = held(vec![on("a", pod(1, true)), on("a", pod(2, true)), on("b", pod(3, true)), on("b", pod(4, false))]);
+    let observed = held(vec![
+        on("a", pod(1, true)),
+        on("a", pod(2, true)),
+        on("b", pod(3, true)),
+        on("b", pod(4, false)),
+    ]);
     let first = choice(&job, &observed);
     assert_eq!((why(&first), line(&first)), (None, vec!["u3", "u2"]));
-    assert_eq!(choice(&job, &told(observed.clone(), Reason::Handover)).succession, None, "a handover is under way");
+    assert_eq!(
+        choice(&job, &told(observed.clone(), Reason::Handover)).succession,
+        None,
+        "a handover is under way"
+    );
     let directives = act(&job, &observed).directives;
-    let object = build::lease::with_directives(&observed.lease.as_ref().expect("a Lease").object, &directives).expect("news");
+    let object =
+        build::lease::with_directives(&observed.lease.as_ref().expect("a Lease").object, &directives)
+            .expect("news");
     let record = Record::read(&object).expect("a record");
     assert_eq!(record.notes.succession, ["u3", "u2"]);
     let observation = observed.lease.as_ref().expect("a Lease").observation.clone();
-    let after = act(&job, &Observed { lease: Some(ObservedLease { object: object.clone(), record, observation }), ..observed });
+    let after = act(
+        &job,
+        &Observed { lease: Some(ObservedLease { object: object.clone(), record, observation }), ..observed },
+    );
     assert_eq!(build::lease::with_directives(&object, &after.directives), None, "said already");
 }
 
 #[test]
 fn the_line_stands_in_the_lease_before_anybody_needs_it() {
-    assert_eq!(choice(&service(json!({})), &held(three())).succession, Some(vec!["u2".to_owned(), "u3".to_owned()]));
-    assert_eq!(choice(&service(json!({})), &held(vec![pod(1, true), pod(2, false)])).succession, None, "no standby is able");
+    assert_eq!(
+        choice(&service(json!({})), &held(three())).succession,
+        Some(vec!["u2".to_owned(), "u3".to_owned()])
+    );
+    assert_eq!(
+        choice(&service(json!({})), &held(vec![pod(1, true), pod(2, false)])).succession,
+        None,
+        "no standby is able"
+    );
 }
 
 /// Everything at once: asked for, rolled out, not ready, and a better place.
@@ -327,7 +395,8 @@ fn of_all_reasons_the_first_one_counts() {
 #[test]
 fn without_a_ready_successor_nobody_is_asked_for_any_reason() {
     let (job, observed) = everything();
-    let alone = Observed { candidates: vec![observed.candidates[0].clone(), on("a", pod(2, false))], ..observed };
+    let alone =
+        Observed { candidates: vec![observed.candidates[0].clone(), on("a", pod(2, false))], ..observed };
     assert_eq!(why(&choose(&job, &alone, true, now())), None);
 }
 
@@ -341,16 +410,24 @@ fn a_handover_under_way_gives_way_only_to_what_comes_before_it() {
     }
     for reason in [Reason::Unready, Reason::Failback] {
         let choice = choose(&unasked, &told(observed.clone(), reason), true, now());
-        assert_eq!(why(&choice), Some(Reason::RolledOut), "an agent that knows no {reason:?} must not stop a rollout");
+        assert_eq!(
+            why(&choice),
+            Some(Reason::RolledOut),
+            "an agent that knows no {reason:?} must not stop a rollout"
+        );
     }
     assert_eq!(why(&choose(&unasked, &told(observed.clone(), Reason::Unready), false, now())), None);
     let again = choose(&requested, &told(observed, Reason::Handover), false, now());
-    assert!(matches!(again.request, Some(HandoverRequest { answer: HandoverAnswer::Waits { .. }, .. })), "{again:?}");
+    assert!(
+        matches!(again.request, Some(HandoverRequest { answer: HandoverAnswer::Waits { .. }, .. })),
+        "{again:?}"
+    );
 }
 
 #[test]
 fn a_holder_whose_pod_is_going_is_not_asked() {
-    let leaving = Candidate { phase: crate::controller::observe::candidate::Phase::Terminating, ..pod(1, true) };
+    let leaving =
+        Candidate { phase: crate::controller::observe::candidate::Phase::Terminating, ..pod(1, true) };
     let choice = choice(&asked(service(json!({})), "noon", None), &held(vec![leaving, pod(2, true)]));
     assert_eq!((why(&choice), choice.look), (None, Some(seconds(30))));
 }

@@ -1,7 +1,8 @@
 //! When the next tick is: a cron expression, read on the clocks of a time zone.
 //!
-//! The expression knows local times only. Here alone they become instants, by a rule that makes each of them happen exactly once: a local time
-//! that a change of the clocks leaves out is right after the gap, and one that comes twice is the first of the two.
+//! The expression knows local times only. Here alone they become instants, by a rule that makes each of them
+//! happen exactly once: a local time that a change of the clocks leaves out is right after the gap, and one
+//! that comes twice is the first of the two.
 
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ pub const MOMENT: Duration = Duration::from_nanos(1);
 
 /// Ticks that are counted one by one; of a longer absence only the latest is looked for.
 const MOST_COUNTED: u64 = 1000;
-/// How far back the latest tick is looked for: the rarest there is, on the 29th of February, is eight years away at most.
+/// How far back the latest tick is looked for: the rarest there is, on the 29th of February, is eight years
+/// away at most.
 const LONGEST_LOOK_BACK: SignedDuration = SignedDuration::from_hours(24 * 366 * 9);
 
 /// Ticks that have passed.
@@ -44,7 +46,8 @@ pub struct Calendar {
 }
 
 impl Calendar {
-    /// The ticks of `schedule`, by the time zones that this program was built with: the same in every cluster.
+    /// The ticks of `schedule`, by the time zones that this program was built with: the same in every
+    /// cluster.
     ///
     /// # Errors
     /// What is wrong with it, and what to write instead.
@@ -57,7 +60,8 @@ impl Calendar {
         Ok(Self { cron, zone })
     }
 
-    /// The first tick after `instant`; `None` if there is none until 2199. To find that out takes two milliseconds of a processor.
+    /// The first tick after `instant`; `None` if there is none until 2199. To find that out takes two
+    /// milliseconds of a processor.
     pub fn after(&self, instant: Timestamp) -> Option<Timestamp> {
         let mut local = self.zone.to_datetime(instant);
         loop {
@@ -84,14 +88,17 @@ impl Calendar {
     }
 
     fn between(&self, since: Timestamp, now: Timestamp) -> impl Iterator<Item = Timestamp> {
-        std::iter::successors(self.after(since), |tick| self.after(*tick)).take_while(move |tick| *tick <= now)
+        std::iter::successors(self.after(since), |tick| self.after(*tick))
+            .take_while(move |tick| *tick <= now)
     }
 
     /// Looks back further and further: where ticks are dense it is near, and where it is far they are few.
     fn latest(&self, now: Timestamp) -> Option<Timestamp> {
         let since = |back: SignedDuration| now.checked_sub(back).unwrap_or(Timestamp::MIN);
         let further = std::iter::successors(Some(SignedDuration::from_hours(1)), |back| back.checked_mul(2));
-        further.take_while(|back| *back < LONGEST_LOOK_BACK * 2).find_map(|back| self.between(since(back), now).last())
+        further
+            .take_while(|back| *back < LONGEST_LOOK_BACK * 2)
+            .find_map(|back| self.between(since(back), now).last())
     }
 
     /// When it is `local` for the first time, or would be.
@@ -131,28 +138,95 @@ mod tests {
         all.map(|tick| tick.to_zoned(calendar.zone.clone()).strftime("%m-%d %H:%M%:z").to_string()).collect()
     }
 
-    /// Around both changes of the clocks: what a local time becomes that is left out, that comes twice, and that is next to it.
+    /// Around both changes of the clocks: what a local time becomes that is left out, that comes twice, and
+    /// that is next to it.
     #[test]
     fn each_local_time_happens_once_when_clocks_are_changed() {
         let golden: [(&str, &str, &str, &[&str]); 14] = [
-            ("30 2 * * *", "Europe/Stockholm", "2026-03-28T00:00:00Z", &["03-28 02:30+01:00", "03-29 03:00+02:00", "03-30 02:30+02:00"]),
-            ("30 2 * * *", "Europe/Stockholm", "2026-10-24T00:00:00Z", &["10-24 02:30+02:00", "10-25 02:30+02:00", "10-26 02:30+01:00"]),
-            ("*/30 * * * *", "Europe/Stockholm", "2026-03-29T00:29:00Z", &["03-29 01:30+01:00", "03-29 03:00+02:00", "03-29 03:30+02:00"]),
+            (
+                "30 2 * * *",
+                "Europe/Stockholm",
+                "2026-03-28T00:00:00Z",
+                &["03-28 02:30+01:00", "03-29 03:00+02:00", "03-30 02:30+02:00"],
+            ),
+            (
+                "30 2 * * *",
+                "Europe/Stockholm",
+                "2026-10-24T00:00:00Z",
+                &["10-24 02:30+02:00", "10-25 02:30+02:00", "10-26 02:30+01:00"],
+            ),
+            (
+                "*/30 * * * *",
+                "Europe/Stockholm",
+                "2026-03-29T00:29:00Z",
+                &["03-29 01:30+01:00", "03-29 03:00+02:00", "03-29 03:30+02:00"],
+            ),
             (
                 "*/30 1-3 * * *",
                 "Europe/Stockholm",
                 "2026-10-24T23:45:00Z",
-                &["10-25 02:00+02:00", "10-25 02:30+02:00", "10-25 03:00+01:00", "10-25 03:30+01:00", "10-26 01:00+01:00"],
+                &[
+                    "10-25 02:00+02:00",
+                    "10-25 02:30+02:00",
+                    "10-25 03:00+01:00",
+                    "10-25 03:30+01:00",
+                    "10-26 01:00+01:00",
+                ],
             ),
-            ("30 2 * * *", "America/New_York", "2026-03-07T12:00:00Z", &["03-08 03:00-04:00", "03-09 02:30-04:00"]),
-            ("30 1 * * *", "America/New_York", "2026-10-31T12:00:00Z", &["11-01 01:30-04:00", "11-02 01:30-05:00"]),
-            ("0 * * * *", "America/New_York", "2026-11-01T04:30:00Z", &["11-01 01:00-04:00", "11-01 02:00-05:00", "11-01 03:00-05:00"]),
-            ("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00:00Z", &["10-04 02:30+11:00", "10-05 02:15+11:00"]),
-            ("45 1 * * *", "Australia/Lord_Howe", "2026-04-03T12:00:00Z", &["04-04 01:45+11:00", "04-05 01:45+11:00", "04-06 01:45+10:30"]),
-            ("*/15 1 * * *", "Australia/Lord_Howe", "2026-04-04T14:40:00Z", &["04-05 01:45+11:00", "04-06 01:00+10:30"]),
-            ("0 0 * * *", "America/Sao_Paulo", "2018-11-03T12:00:00Z", &["11-04 01:00-02:00", "11-05 00:00-02:00"]),
-            ("0 0 * * *", "America/Santiago", "2026-09-05T12:00:00Z", &["09-06 01:00-03:00", "09-07 00:00-03:00"]),
-            ("0 0 * * *", "Pacific/Apia", "2011-12-29T12:00:00Z", &["12-31 00:00+14:00", "01-01 00:00+14:00"]),
+            (
+                "30 2 * * *",
+                "America/New_York",
+                "2026-03-07T12:00:00Z",
+                &["03-08 03:00-04:00", "03-09 02:30-04:00"],
+            ),
+            (
+                "30 1 * * *",
+                "America/New_York",
+                "2026-10-31T12:00:00Z",
+                &["11-01 01:30-04:00", "11-02 01:30-05:00"],
+            ),
+            (
+                "0 * * * *",
+                "America/New_York",
+                "2026-11-01T04:30:00Z",
+                &["11-01 01:00-04:00", "11-01 02:00-05:00", "11-01 03:00-05:00"],
+            ),
+            (
+                "15 2 * * *",
+                "Australia/Lord_Howe",
+                "2026-10-03T00:00:00Z",
+                &["10-04 02:30+11:00", "10-05 02:15+11:00"],
+            ),
+            (
+                "45 1 * * *",
+                "Australia/Lord_Howe",
+                "2026-04-03T12:00:00Z",
+                &["04-04 01:45+11:00", "04-05 01:45+11:00", "04-06 01:45+10:30"],
+            ),
+            (
+                "*/15 1 * * *",
+                "Australia/Lord_Howe",
+                "2026-04-04T14:40:00Z",
+                &["04-05 01:45+11:00", "04-06 01:00+10:30"],
+            ),
+            (
+                "0 0 * * *",
+                "America/Sao_Paulo",
+                "2018-11-03T12:00:00Z",
+                &["11-04 01:00-02:00", "11-05 00:00-02:00"],
+            ),
+            (
+                "0 0 * * *",
+                "America/Santiago",
+                "2026-09-05T12:00:00Z",
+                &["09-06 01:00-03:00", "09-07 00:00-03:00"],
+            ),
+            (
+                "0 0 * * *",
+                "Pacific/Apia",
+                "2011-12-29T12:00:00Z",
+                &["12-31 00:00+14:00", "01-01 00:00+14:00"],
+            ),
             ("30 2 * * *", "UTC", "2026-03-28T12:00:00Z", &["03-29 02:30+00:00", "03-30 02:30+00:00"]),
         ];
         for (cron, zone, after, expected) in golden {
@@ -166,7 +240,10 @@ mod tests {
             ("@hourly", &["01-01 01:00+00:00", "01-01 02:00+00:00"]),
             ("@midnight", &["01-02 00:00+00:00"]),
             ("@weekly", &["01-04 00:00+00:00"]),
-            ("5/25 * * * *", &["01-01 00:05+00:00", "01-01 00:30+00:00", "01-01 00:55+00:00", "01-01 01:05+00:00"]),
+            (
+                "5/25 * * * *",
+                &["01-01 00:05+00:00", "01-01 00:30+00:00", "01-01 00:55+00:00", "01-01 01:05+00:00"],
+            ),
             ("0 12 * jan,MAR mon-wed", &["01-05 12:00+00:00", "01-06 12:00+00:00", "01-07 12:00+00:00"]),
             ("0 0 13 * FRI", &["01-02 00:00+00:00", "01-09 00:00+00:00", "01-13 00:00+00:00"]),
             ("0 0 ? * 0", &["01-04 00:00+00:00"]),
@@ -220,7 +297,9 @@ mod tests {
             ("0 0 * * *", "../etc/passwd", "write a name of the IANA database"),
         ];
         for (cron, zone, advice) in table {
-            let refusal = calendar(cron, zone).map(|calendar| calendar.after(at("2026-01-01T00:00:00Z"))).expect_err(cron);
+            let refusal = calendar(cron, zone)
+                .map(|calendar| calendar.after(at("2026-01-01T00:00:00Z")))
+                .expect_err(cron);
             assert!(refusal.contains(advice), "{cron}: {refusal}");
         }
     }
@@ -228,7 +307,10 @@ mod tests {
     #[test]
     fn what_never_happens_has_no_next_tick() {
         for never in ["0 0 30 2 *", "0 0 31 4,6,9,11 *"] {
-            assert_eq!(calendar(never, "UTC").expect("it can be read").after(at("2026-01-01T00:00:00Z")), None);
+            assert_eq!(
+                calendar(never, "UTC").expect("it can be read").after(at("2026-01-01T00:00:00Z")),
+                None
+            );
         }
     }
 
@@ -276,17 +358,19 @@ mod tests {
         }
     }
 
-    /// All ticks, found by looking at a clock on the wall: one that has matched since it was last looked at, and shows what it has not shown
-    /// before.
+    /// All ticks, found by looking at a clock on the wall: one that has matched since it was last looked at,
+    /// and shows what it has not shown before.
     fn by_counting(calendar: &Calendar, start: Timestamp, end: Timestamp) -> Vec<Timestamp> {
         let minute = SignedDuration::from_mins(1);
         let begin = start - SignedDuration::from_hours(3);
         let begin = Timestamp::from_second(begin.as_second().div_euclid(60) * 60).expect("valid");
         let mut latest = calendar.zone.to_datetime(begin);
         let mut found = Vec::new();
-        for now in std::iter::successors(Some(begin), |now| Some(*now + minute)).take_while(|now| *now <= end) {
+        for now in std::iter::successors(Some(begin), |now| Some(*now + minute)).take_while(|now| *now <= end)
+        {
             let shown = calendar.zone.to_datetime(now);
-            let fresh = std::iter::successors(Some(latest + minute), |local| Some(*local + minute)).take_while(|local| *local <= shown);
+            let fresh = std::iter::successors(Some(latest + minute), |local| Some(*local + minute))
+                .take_while(|local| *local <= shown);
             let matches = fresh.filter(|local| calendar.cron.is_time_matching(local).expect("valid")).count();
             latest = latest.max(shown);
             if matches > 0 && now > start {

@@ -5,7 +5,8 @@ use croner::parser::{CronParser, Seconds, Year};
 
 use super::field::FIELDS;
 
-/// The years of all ticks. Without this limit croner would search thousands of years for a tick that never comes.
+/// The years of all ticks. Without this limit croner would search thousands of years for a tick that never
+/// comes.
 const YEARS: &str = "1970-2199";
 const NICKNAMES: [(&str, &str); 7] = [
     ("@yearly", "0 0 1 1 *"),
@@ -22,7 +23,9 @@ const NICKNAMES: [(&str, &str); 7] = [
 /// # Errors
 /// What is wrong with it, and what to write instead.
 pub fn read(text: &str) -> Result<Cron, String> {
-    in_numbers(text).and_then(|fields| parse(&fields)).map_err(|why| format!("spec.schedule.cron {text:?}: {why}"))
+    in_numbers(text)
+        .and_then(|fields| parse(&fields))
+        .map_err(|why| format!("spec.schedule.cron {text:?}: {why}"))
 }
 
 fn parse(fields: &[String]) -> Result<Cron, String> {
@@ -36,7 +39,8 @@ fn in_numbers(text: &str) -> Result<Vec<String>, String> {
     if text.to_ascii_uppercase().contains("TZ=") {
         return Err("leave TZ= and CRON_TZ= out; write the time zone into spec.schedule.timeZone".to_owned());
     }
-    let fields: Vec<_> = if text.trim_start().starts_with('@') { nickname(text)? } else { text }.split_whitespace().collect();
+    let fields: Vec<_> =
+        if text.trim_start().starts_with('@') { nickname(text)? } else { text }.split_whitespace().collect();
     match fields[..] {
         [_, ref rest @ ..] if rest.len() == FIELDS.len() => Err(six_fields(rest)),
         _ if fields.len() != FIELDS.len() => Err(five_fields(&format!("it has {} fields", fields.len()))),
@@ -49,7 +53,9 @@ fn each_in_numbers(fields: &[&str]) -> Result<Vec<String>, String> {
 }
 
 fn five_fields(why: &str) -> String {
-    format!("{why}; write five fields, minute, hour, day of month, month and day of week, such as \"30 2 * * *\"")
+    format!(
+        "{why}; write five fields, minute, hour, day of month, month and day of week, such as \"30 2 * * *\""
+    )
 }
 
 /// Advises to leave out the first field, which most likely is the seconds, if the others can be read.
@@ -84,7 +90,8 @@ fn instead_of_every(every: &str) -> String {
     format!("@every does not follow the clock, as ticks do; {advice}")
 }
 
-/// The expression whose ticks are `minutes` apart. `None` if `minutes` divides neither an hour nor, in whole hours, a day.
+/// The expression whose ticks are `minutes` apart. `None` if `minutes` divides neither an hour nor, in whole
+/// hours, a day.
 fn by_the_clock(minutes: u32) -> Option<String> {
     let hours = minutes / 60;
     match minutes {
@@ -127,7 +134,11 @@ mod tests {
         let advice = |text: &str| read(text).expect_err(text);
         assert!(advice("0 30 2 * * *").ends_with("write \"30 2 * * *\""));
         for text in ["0 0 1 1 * 2026", "0 0 * * MON, TUE"] {
-            assert!(advice(text).contains("it has six fields; write five fields"), "{text}: {}", advice(text));
+            assert!(
+                advice(text).contains("it has six fields; write five fields"),
+                "{text}: {}",
+                advice(text)
+            );
         }
     }
 }

@@ -1,7 +1,8 @@
 //! One field of a cron expression: checks each value and writes it as a number.
 //!
-//! The croner parser replaces names in the text of the whole expression: it reads `MON` as January in the month field, and `SUN-SUN` as `0-7`.
-//! This module knows the names, bounds and extensions of each field, and croner never sees a name.
+//! The croner parser replaces names in the text of the whole expression: it reads `MON` as January in the
+//! month field, and `SUN-SUN` as `0-7`. This module knows the names, bounds and extensions of each field, and
+//! croner never sees a name.
 
 /// The name of a field in messages, its bounds and the names of its values.
 pub struct Field {
@@ -14,7 +15,8 @@ pub struct Field {
     names: &'static [&'static str],
 }
 
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 const DAY_OF_MONTH: &str = "day of month";
 const DAY_OF_WEEK: &str = "day of week";
@@ -29,8 +31,8 @@ pub const FIELDS: [Field; 5] = [
 ];
 
 impl Field {
-    /// Writes `text` in numbers. A list with a star in it becomes a star: with a star in one of the two day fields both must match, and else
-    /// either.
+    /// Writes `text` in numbers. A list with a star in it becomes a star: with a star in one of the two day
+    /// fields both must match, and else either.
     ///
     /// # Errors
     /// What is wrong with it, and what to write instead.
@@ -48,7 +50,11 @@ impl Field {
             return Err("an item of a list is empty; write a value on each side of every comma".to_owned());
         }
         if item.contains('+') {
-            return Err(format!("{} has no signs; leave the + out: write {}", self.name, item.replace('+', "")));
+            return Err(format!(
+                "{} has no signs; leave the + out: write {}",
+                self.name,
+                item.replace('+', "")
+            ));
         }
         match self.name {
             DAY_OF_MONTH => self.day_of_month(item),
@@ -72,7 +78,9 @@ impl Field {
         let by_letter = || item.strip_suffix(['l', 'L']).filter(|day| !day.is_empty()).map(|day| (day, "L"));
         let Some((days, nth)) = item.split_once('#').or_else(by_letter) else { return self.steps(item) };
         if !["1", "2", "3", "4", "5", "l", "L"].contains(&nth) {
-            return Err(format!("a day of week goes with #1 to #5 or #L, not #{nth}; write FRI#2 for the second Friday of a month"));
+            return Err(format!(
+                "a day of week goes with #1 to #5 or #L, not #{nth}; write FRI#2 for the second Friday of a month"
+            ));
         }
         match self.steps(days)?.as_str() {
             "*" => Err(format!("{item} names no day; write FRI#2 for the second Friday of a month")),
@@ -94,7 +102,9 @@ impl Field {
     /// Reads a step. All steps beyond the field do the same, so the largest result is one that croner takes.
     fn step(&self, text: &str) -> Result<i64, String> {
         let step = number(text).filter(|step| *step > 0).map(|step| step.min(i64::from(self.most) + 1));
-        step.ok_or_else(|| format!("the step of {} is a number from 1 on, not {text}; write */5 for every fifth", self.name))
+        step.ok_or_else(|| {
+            format!("the step of {} is a number from 1 on, not {text}; write */5 for every fifth", self.name)
+        })
     }
 
     /// Reads the first and last value. A single value with a step runs to the end of the field.
@@ -119,9 +129,16 @@ impl Field {
     }
 
     fn value(&self, text: &str) -> Result<u32, String> {
-        let named = (self.least..).zip(self.names).find(|(_, name)| text.eq_ignore_ascii_case(name)).map(|(value, _)| value);
-        let value = named.or_else(|| number(text)?.try_into().ok()).filter(|value| (self.least..=self.most).contains(value));
-        value.ok_or_else(|| format!("{} is {}, not {text}; write a value in that range", self.name, self.values()))
+        let named = (self.least..)
+            .zip(self.names)
+            .find(|(_, name)| text.eq_ignore_ascii_case(name))
+            .map(|(value, _)| value);
+        let value = named
+            .or_else(|| number(text)?.try_into().ok())
+            .filter(|value| (self.least..=self.most).contains(value));
+        value.ok_or_else(|| {
+            format!("{} is {}, not {text}; write a value in that range", self.name, self.values())
+        })
     }
 
     fn values(&self) -> String {
@@ -168,7 +185,15 @@ mod tests {
 
     #[test]
     fn a_star_stays_one_in_a_list_and_with_a_step_of_one() {
-        let table = [("*", "*"), ("?", "*"), ("*/1", "*"), ("3,?/01", "*"), ("*/2", "0-6/2"), ("0-6", "0-6/1"), ("0/1", "0-6/1")];
+        let table = [
+            ("*", "*"),
+            ("?", "*"),
+            ("*/1", "*"),
+            ("3,?/01", "*"),
+            ("*/2", "0-6/2"),
+            ("0-6", "0-6/1"),
+            ("0/1", "0-6/1"),
+        ];
         for (text, numbers) in table {
             assert_eq!(in_numbers("day of week", text).as_deref(), Ok(numbers), "{text}");
         }

@@ -1,7 +1,7 @@
 //! Runs that a person asks for by annotation: each value acts once.
 //!
-//! The value that was granted last is written into the Lease by the very write that wants its run. What was refused or only recorded is in
-//! status alone, for doing that twice changes nothing.
+//! The value that was granted last is written into the Lease by the very write that wants its run. What was
+//! refused or only recorded is in status alone, for doing that twice changes nothing.
 
 use super::super::request::{self, is_looked_after};
 use super::super::run_plan::{RunAnswer, RunRequest};
@@ -9,7 +9,8 @@ use super::ticks::Course;
 use crate::api::SingletonJob;
 use crate::api::schedule::ConcurrencyPolicy;
 
-/// What becomes of the request in the annotations of a job with a schedule; none where there is none, or where that is known.
+/// What becomes of the request in the annotations of a job with a schedule; none where there is none, or
+/// where that is known.
 pub fn settle(job: &SingletonJob, course: &mut Course<'_>) -> Option<RunRequest> {
     let text = request::to_run(job)?;
     if course.state.ticks.request.as_ref() == Some(&text) {
@@ -31,7 +32,9 @@ fn answer(job: &SingletonJob, course: &Course<'_>) -> RunAnswer {
         return RunAnswer::Waits;
     }
     if job.spec.replicas == 0 {
-        return RunAnswer::Refused("nothing runs while spec.replicas is 0: ask again when it is not".to_owned());
+        return RunAnswer::Refused(
+            "nothing runs while spec.replicas is 0: ask again when it is not".to_owned(),
+        );
     }
     match (course.state.goes_on(), course.concurrency_policy()) {
         (true, ConcurrencyPolicy::Forbid) => {

@@ -1,4 +1,5 @@
-//! What is known of runs and ticks before anything is decided: as the Lease has it, or status, should the Lease be lost.
+//! What is known of runs and ticks before anything is decided: as the Lease has it, or status, should the
+//! Lease be lost.
 
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ pub struct ScheduleState {
     pub stage: Stage,
     /// Why the controller has closed it, if it has.
     pub closed: Option<Closed>,
-    /// Whether it was closed for its deadline, and status does not say so yet: the next run would take its place in the Lease.
+    /// Whether it was closed for its deadline, and status does not say so yet: the next run would take its
+    /// place in the Lease.
     pub untold: bool,
     /// What is left until it fails unstarted: see [`closing::left`].
     pub left: Option<Duration>,
@@ -63,7 +65,12 @@ pub fn load(job: &SingletonJob, schedule: &Schedule, observed: &Observed, now: T
         closed: runs::closed(job, observed),
         untold: closing::is_untold(job, observed),
         left: closing::left(job, observed, now),
-        ticks: of_schedule(job, schedule, noted(job, observed).unwrap_or_else(|| remembered(job, schedule, now)), now),
+        ticks: of_schedule(
+            job,
+            schedule,
+            noted(job, observed).unwrap_or_else(|| remembered(job, schedule, now)),
+            now,
+        ),
     }
 }
 
@@ -84,10 +91,17 @@ fn name(schedule: &Schedule) -> String {
     format!("{} {}", schedule.cron.trim(), schedule.time_zone.as_deref().unwrap_or(DEFAULT_ZONE))
 }
 
-/// As status has it. Whatever tick it says comes next, nothing has become of; of those before it, something has.
+/// As status has it. Whatever tick it says comes next, nothing has become of; of those before it, something
+/// has.
 fn remembered(job: &SingletonJob, schedule: &Schedule, now: Timestamp) -> Ticks {
     let status = job.status.clone().unwrap_or_default();
-    let SingletonJobStatus { last_schedule_time, next_schedule_time, missed_runs, last_handled_run_request, .. } = status;
+    let SingletonJobStatus {
+        last_schedule_time,
+        next_schedule_time,
+        missed_runs,
+        last_handled_run_request,
+        ..
+    } = status;
     let last = last_schedule_time.map(|time| time.0);
     let tick = next_schedule_time.and_then(|next| next.0.checked_sub(super::offset(job, schedule)).ok());
     let next = tick.and_then(|tick| tick.checked_sub(MOMENT).ok()).map(|before| before.min(now));

@@ -22,7 +22,8 @@ fn at(time: &str) -> Timestamp {
     format!("2026-03-01T{time}Z").parse().expect("a time")
 }
 
-/// A job that was made at 00:00, its Lease and its pods; every look is that of a controller that has just been started.
+/// A job that was made at 00:00, its Lease and its pods; every look is that of a controller that has just
+/// been started.
 struct Story {
     job: SingletonJob,
     lease: Value,
@@ -47,15 +48,26 @@ impl Story {
         let lease = json!({
             "metadata": {"name": "web", "uid": "l", "resourceVersion": "100", "annotations": {}}, "spec": {"leaseDurationSeconds": 15},
         });
-        let mut story = Self { job: serde_json::from_value(job).expect("a SingletonJob"), lease, candidates: Vec::new() };
+        let mut story =
+            Self { job: serde_json::from_value(job).expect("a SingletonJob"), lease, candidates: Vec::new() };
         story.look("00:00");
         story
     }
 
     fn observed(&self) -> Observed {
-        let object: k8s_openapi::api::coordination::v1::Lease = serde_json::from_value(self.lease.clone()).expect("a Lease");
-        let seen = ObservedLease { record: Record::read(&object).expect("a record"), object, observation: Observation::default() };
-        Observed { lease: Some(seen), candidates: self.candidates.clone(), template_hash: "new".into(), ..Observed::default() }
+        let object: k8s_openapi::api::coordination::v1::Lease =
+            serde_json::from_value(self.lease.clone()).expect("a Lease");
+        let seen = ObservedLease {
+            record: Record::read(&object).expect("a record"),
+            object,
+            observation: Observation::default(),
+        };
+        Observed {
+            lease: Some(seen),
+            candidates: self.candidates.clone(),
+            template_hash: "new".into(),
+            ..Observed::default()
+        }
     }
 
     /// Decides, and writes it down.
@@ -66,13 +78,16 @@ impl Story {
     fn look_at(&mut self, now: Timestamp) -> Actions {
         let observed = self.observed();
         let Plan::Act(act) = plan(&self.job, &observed, now) else { panic!("nothing to refuse") };
-        if let Some(lease) = build::lease::with_directives(&observed.lease.expect("there").object, &act.directives) {
+        if let Some(lease) =
+            build::lease::with_directives(&observed.lease.expect("there").object, &act.directives)
+        {
             self.lease = serde_json::to_value(lease).expect("plain data");
         }
         *act
     }
 
-    /// What is decided, in short: the run, its tick, whether it goes on, and how many ticks are missed in all.
+    /// What is decided, in short: the run, its tick, whether it goes on, and how many ticks are missed in
+    /// all.
     fn says(&mut self, time: &str) -> (u32, Option<String>, bool, u64) {
         let RunPlan { number, scheduled_time, goes_on, schedule, .. } = self.look(time).run;
         let ticks = schedule.expect("it has one").ticks;
@@ -140,7 +155,10 @@ fn a_tick_becomes_one_run_however_often_it_is_looked_at_and_the_next_one_another
 fn nobody_acquires_before_the_first_tick_and_what_is_wanted_then_says_which_tick_it_is_of() {
     let mut story = Story::of(json!({}));
     let before = story.look("00:05").directives.run;
-    assert_eq!((before.number, before.desired, before.reason.as_deref()), (0, Desired::Stop, Some("NothingDue")));
+    assert_eq!(
+        (before.number, before.desired, before.reason.as_deref()),
+        (0, Desired::Stop, Some("NothingDue"))
+    );
     let due = story.look("00:10").directives.run;
     assert_eq!((due.number, due.desired, due.scheduled_time), (1, Desired::Run, Some(at("00:10"))));
 }
@@ -164,7 +182,10 @@ fn after_an_absence_only_the_latest_tick_runs_and_all_others_are_missed() {
     assert_eq!((run.number, run.scheduled_time), (1, Some(at("00:40"))));
     let schedule = run.schedule.expect("it has one");
     let three = schedule.missed.expect("three");
-    assert_eq!((three.count, three.last, three.reason, schedule.ticks.missed), (3, at("00:30"), MissReason::Passed, 3));
+    assert_eq!(
+        (three.count, three.last, three.reason, schedule.ticks.missed),
+        (3, at("00:30"), MissReason::Passed, 3)
+    );
     assert_eq!(missed(story.look("00:45")), None, "and that is said once");
 }
 
@@ -172,7 +193,9 @@ fn after_an_absence_only_the_latest_tick_runs_and_all_others_are_missed() {
 fn a_long_absence_is_not_counted_to_its_end() {
     let mut story = Story::of(json!({"cron": "* * * * *"}));
     let years_later: Timestamp = "2036-03-01T12:00:30Z".parse().expect("a time");
-    let run = decide(&story.job, story.job.spec.schedule.as_ref().expect("one"), &story.observed(), years_later).expect("a good schedule");
+    let run =
+        decide(&story.job, story.job.spec.schedule.as_ref().expect("one"), &story.observed(), years_later)
+            .expect("a good schedule");
     assert_eq!(run.scheduled_time, Some("2036-03-01T12:00:00Z".parse().expect("a time")));
     let missed = run.schedule.and_then(|schedule| schedule.missed);
     assert!(missed.is_some_and(|missed| missed.more && missed.count == 1000), "{missed:?}");
@@ -182,7 +205,9 @@ fn a_long_absence_is_not_counted_to_its_end() {
 
 #[test]
 fn a_tick_that_is_noticed_too_late_is_missed_and_one_in_time_runs() {
-    for (time, expected) in [("00:10:30", run(1, "00:10", 0)), ("00:10:31", rest(0, None, 1)), ("00:20:31", rest(0, None, 2))] {
+    for (time, expected) in
+        [("00:10:30", run(1, "00:10", 0)), ("00:10:31", rest(0, None, 1)), ("00:20:31", rest(0, None, 2))]
+    {
         let mut story = Story::of(json!({"startingDeadlineSeconds": 30}));
         assert_eq!(story.says(time), expected, "at {time}");
     }
@@ -195,7 +220,10 @@ fn a_run_that_nobody_could_start_in_time_is_given_up_and_said() {
     assert_eq!(first.next_look, Duration::from_secs(30), "{:?}", first.run);
     assert_eq!(story.says("00:10:30"), run(1, "00:10", 0));
     let late = story.look("00:10:31");
-    assert_eq!((late.directives.run.desired, late.directives.run.reason.as_deref()), (Desired::Stop, Some("Missed")));
+    assert_eq!(
+        (late.directives.run.desired, late.directives.run.reason.as_deref()),
+        (Desired::Stop, Some("Missed"))
+    );
     assert_eq!(missed(late).map(|missed| missed.reason), Some(MissReason::Unstarted));
     assert_eq!(story.says("00:10:40"), rest(1, Some("00:10"), 1), "and stays so");
     assert_eq!(story.says("00:20"), run(2, "00:20", 1));
@@ -208,7 +236,10 @@ fn a_run_that_no_candidate_can_start_fails_by_its_deadline_before_the_next_is_wa
     for (policy, after) in [("Forbid", rest(1, Some("00:10"), 1)), ("Enqueue", run(2, "00:20", 0))] {
         let mut story = Story::of(json!({"concurrencyPolicy": policy}));
         story.job.spec.active_deadline_seconds = Some(660);
-        story.note(keys::RELEASED, json!({"leaseUid": "l", "renewTime": null, "by": "controller", "reason": "Created"}));
+        story.note(
+            keys::RELEASED,
+            json!({"leaseUid": "l", "renewTime": null, "by": "controller", "reason": "Created"}),
+        );
         assert_eq!(story.says("00:10").0, 1);
         let look = story.look("00:10:10").run.look;
         assert_eq!(look, Some(Duration::from_secs(590)), "the next tick comes first");
@@ -257,7 +288,11 @@ fn of_several_ticks_that_wait_the_latest_runs_and_one_that_waits_too_long_does_n
     assert_eq!(story.says("00:33"), run(2, "00:30", 1));
     story.schedule().starting_deadline_seconds = Some(60);
     story.begins(2);
-    assert_eq!(story.look("00:40").next_look, Duration::from_secs(60).min(Duration::from_secs(30)), "as long as no candidate holds, often");
+    assert_eq!(
+        story.look("00:40").next_look,
+        Duration::from_secs(60).min(Duration::from_secs(30)),
+        "as long as no candidate holds, often"
+    );
     assert_eq!(story.says("00:41:01"), run(2, "00:30", 2));
 }
 
@@ -275,12 +310,19 @@ fn while_suspended_ticks_pass_unheeded_and_the_run_goes_on() {
     story.begins(1);
     story.job.spec.suspend = true;
     let suspended = story.look("00:15");
-    assert_eq!((suspended.directives.run.desired, suspended.run.schedule.and_then(|schedule| schedule.next)), (Desired::Run, None));
+    assert_eq!(
+        (suspended.directives.run.desired, suspended.run.schedule.and_then(|schedule| schedule.next)),
+        (Desired::Run, None)
+    );
     assert_eq!(story.says("00:25"), run(1, "00:10", 0));
     story.ends(1);
     assert_eq!(story.says("00:35"), rest(1, Some("00:10"), 0));
     story.job.spec.suspend = false;
-    assert_eq!(story.says("00:45"), rest(1, Some("00:10"), 0), "nothing is made up for, and nothing is missed");
+    assert_eq!(
+        story.says("00:45"),
+        rest(1, Some("00:10"), 0),
+        "nothing is made up for, and nothing is missed"
+    );
     assert_eq!(story.says("00:50"), run(2, "00:50", 0));
 }
 
@@ -302,7 +344,10 @@ fn without_replicas_the_run_stops_and_ticks_pass_unheeded() {
     story.begins(1);
     story.job.spec.replicas = 0;
     let stopped = story.look("00:15").directives.run;
-    assert_eq!((stopped.number, stopped.desired, stopped.reason.as_deref()), (1, Desired::Stop, Some(reasons::SCALED_TO_ZERO)));
+    assert_eq!(
+        (stopped.number, stopped.desired, stopped.reason.as_deref()),
+        (1, Desired::Stop, Some(reasons::SCALED_TO_ZERO))
+    );
     story.look("00:25");
     story.job.spec.replicas = 2;
     assert_eq!(story.says("00:27"), run(1, "00:10", 0));
@@ -339,7 +384,10 @@ fn a_request_runs_once_and_one_that_was_there_before_anybody_looked_never() {
 
 #[test]
 fn a_request_during_a_run_is_treated_as_a_tick_is() {
-    let table = [("Replace", RunAnswer::Granted, (2, None, true, 0)), ("Enqueue", RunAnswer::Waits, run(1, "00:10", 0))];
+    let table = [
+        ("Replace", RunAnswer::Granted, (2, None, true, 0)),
+        ("Enqueue", RunAnswer::Waits, run(1, "00:10", 0)),
+    ];
     for (policy, answer, says) in table {
         let mut story = Story::of(json!({"concurrencyPolicy": policy}));
         story.says("00:10");
@@ -352,9 +400,13 @@ fn a_request_during_a_run_is_treated_as_a_tick_is() {
     let mut story = Story::of(json!({}));
     story.says("00:10");
     story.asks("now");
-    assert!(matches!(story.answer("00:11"), Some(RunAnswer::Refused(why)) if why.contains("run 1 is going on")));
+    assert!(
+        matches!(story.answer("00:11"), Some(RunAnswer::Refused(why)) if why.contains("run 1 is going on"))
+    );
     story.job.spec.replicas = 0;
-    assert!(matches!(story.answer("00:11"), Some(RunAnswer::Refused(why)) if why.contains("spec.replicas is 0")));
+    assert!(
+        matches!(story.answer("00:11"), Some(RunAnswer::Refused(why)) if why.contains("spec.replicas is 0"))
+    );
 }
 
 #[test]
@@ -377,7 +429,10 @@ fn of_a_lost_lease_status_remembers_which_ticks_have_passed() {
     story.lease["metadata"]["annotations"] = json!({});
     story.asks("then");
     let known = story.look("00:35");
-    assert_eq!((known.directives.run.number, known.directives.run.desired, known.run.request), (7, Desired::Stop, None));
+    assert_eq!(
+        (known.directives.run.number, known.directives.run.desired, known.run.request),
+        (7, Desired::Stop, None)
+    );
     assert_eq!(story.says("00:35"), rest(7, None, 4));
     assert_eq!(story.says("00:40"), run(8, "00:40", 4));
 }
@@ -388,19 +443,29 @@ fn a_recreated_job_begins_anew_whatever_the_lease_of_the_old_one_says() {
     story.says("00:10");
     story.job.metadata.uid = Some("another".into());
     story.job.status = None;
-    story.job.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at("00:12")));
+    story.job.metadata.creation_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at("00:12")));
     assert_eq!(story.says("00:15"), rest(0, None, 0));
     assert_eq!(story.says("00:20"), run(1, "00:20", 0));
 }
 
 #[test]
 fn a_schedule_that_cannot_be_read_or_never_comes_is_refused() {
-    for (cron, zone, advice) in [("0 0 31 2 *", "UTC", "never comes"), ("often", "UTC", "five fields"), ("@daily", "Mars", "no time zone")]
-    {
+    for (cron, zone, advice) in [
+        ("0 0 31 2 *", "UTC", "never comes"),
+        ("often", "UTC", "five fields"),
+        ("@daily", "Mars", "no time zone"),
+    ] {
         let mut story = Story::of(json!({}));
         (story.schedule().cron, story.schedule().time_zone) = (cron.into(), Some(zone.into()));
-        let Plan::Invalid(refusal) = plan(&story.job, &story.observed(), at("00:05")) else { panic!("{cron} in {zone}") };
-        assert!(refusal.reason == reasons::INVALID_SPEC && refusal.message.contains(advice), "{}", refusal.message);
+        let Plan::Invalid(refusal) = plan(&story.job, &story.observed(), at("00:05")) else {
+            panic!("{cron} in {zone}")
+        };
+        assert!(
+            refusal.reason == reasons::INVALID_SPEC && refusal.message.contains(advice),
+            "{}",
+            refusal.message
+        );
     }
 }
 
@@ -437,7 +502,10 @@ fn after_a_run_that_was_given_up_candidates_are_made_before_the_next_tick() {
     story.look("00:10:31");
     assert_eq!(story.look("00:17").create.count, 0);
     let lead = story.look("00:18");
-    assert_eq!((lead.create.count, lead.run.made_for(), lead.directives.run.desired), (2, Some(2), Desired::Stop));
+    assert_eq!(
+        (lead.create.count, lead.run.made_for(), lead.directives.run.desired),
+        (2, Some(2), Desired::Stop)
+    );
 }
 
 #[test]
@@ -450,7 +518,11 @@ fn a_standby_of_one_run_is_not_there_for_the_next_unless_that_is_wanted() {
         assert_eq!(deleted(&story.look("00:11")), Vec::<&str>::new(), "{policy}");
         story.ends(1);
         let between = story.look("00:12");
-        assert_eq!((deleted(&between), between.create.count, between.run.made_for()), (leaves.clone(), leaves.len(), Some(2)), "{policy}");
+        assert_eq!(
+            (deleted(&between), between.create.count, between.run.made_for()),
+            (leaves.clone(), leaves.len(), Some(2)),
+            "{policy}"
+        );
     }
 }
 
@@ -490,10 +562,16 @@ fn ended(number: i64, code: i32, minute: &str) -> Candidate {
 
 #[test]
 fn ended_pods_stay_within_the_limits_and_for_as_long_as_they_live() {
-    let pods = || (1..=4).map(|n| ended(n, 0, "00:01")).chain((5..=7).map(|n| ended(n, 1, "00:03"))).collect::<Vec<_>>();
+    let pods = || {
+        (1..=4).map(|n| ended(n, 0, "00:01")).chain((5..=7).map(|n| ended(n, 1, "00:03"))).collect::<Vec<_>>()
+    };
     let mut story = Story::of(json!({}));
     story.candidates = pods();
-    assert_eq!(deleted(&story.look("00:05")), ["web-1", "web-6", "web-5"], "three that succeeded, and one that failed");
+    assert_eq!(
+        deleted(&story.look("00:05")),
+        ["web-1", "web-6", "web-5"],
+        "three that succeeded, and one that failed"
+    );
     story.schedule().successful_runs_history_limit = 0;
     assert_eq!(deleted(&story.look("00:05")), ["web-4", "web-3", "web-2", "web-1", "web-6", "web-5"]);
     let mut story = Story::of(json!({"successfulRunsHistoryLimit": 9, "failedRunsHistoryLimit": 9}));
@@ -501,7 +579,10 @@ fn ended_pods_stay_within_the_limits_and_for_as_long_as_they_live() {
     story.job.spec.pod_ttl_seconds_after_finished = Some(180);
     assert_eq!(deleted(&story.look("00:04")), ["web-4", "web-3", "web-2", "web-1"]);
     story.candidates.retain(|pod| pod.number > 4);
-    assert_eq!((deleted(&story.look("00:05:45")), story.look("00:05:45").next_look), (vec![], Duration::from_secs(15)));
+    assert_eq!(
+        (deleted(&story.look("00:05:45")), story.look("00:05:45").next_look),
+        (vec![], Duration::from_secs(15))
+    );
 }
 
 #[test]
@@ -509,7 +590,8 @@ fn failed_attempts_of_the_run_that_goes_on_are_kept_beside_older_ones() {
     let mut story = Story::of(json!({}));
     story.look("00:10");
     story.begins(1);
-    story.candidates = (1..=8).map(|n| ended(n, 1, "00:10")).chain([made_for(9, 1), made_for(10, 1)]).collect();
+    story.candidates =
+        (1..=8).map(|n| ended(n, 1, "00:10")).chain([made_for(9, 1), made_for(10, 1)]).collect();
     assert_eq!(deleted(&story.look("00:11")), Vec::<&str>::new());
     story.ends(1);
     assert_eq!(deleted(&story.look("00:12")).len(), 9, "one failure stays, and no standby");
@@ -526,7 +608,9 @@ fn a_decision_is_not_written_over_that_of_another_nor_over_the_end_of_the_run_th
     let mut story = Story::of(json!({"concurrencyPolicy": "Replace"}));
     story.look("00:10");
     story.begins(1);
-    let lease = |value: &Value| serde_json::from_value::<k8s_openapi::api::coordination::v1::Lease>(value.clone()).expect("a Lease");
+    let lease = |value: &Value| {
+        serde_json::from_value::<k8s_openapi::api::coordination::v1::Lease>(value.clone()).expect("a Lease")
+    };
     let seen = lease(&story.lease);
     let quiet = act_at(&story, "00:11").directives;
     let takes = act_at(&story, "00:20").directives;
@@ -535,9 +619,16 @@ fn a_decision_is_not_written_over_that_of_another_nor_over_the_end_of_the_run_th
     let mut over = Story { job: story.job.clone(), lease: story.lease.clone(), candidates: Vec::new() };
     over.ends(1);
     story.look("00:20");
-    for (there, may_write, may_take) in [(&renewed, true, true), (&over.lease, true, false), (&story.lease, false, false)] {
+    for (there, may_write, may_take) in
+        [(&renewed, true, true), (&over.lease, true, false), (&story.lease, false, false)]
+    {
         let there = lease(there);
-        assert_eq!(quiet.may_follow(&says(&seen), &says(&there)), may_write, "{:?}", Notes::read(there.metadata.annotations.as_ref()));
+        assert_eq!(
+            quiet.may_follow(&says(&seen), &says(&there)),
+            may_write,
+            "{:?}",
+            Notes::read(there.metadata.annotations.as_ref())
+        );
         assert_eq!(takes.may_follow(&says(&seen), &says(&there)), may_take);
     }
 }
@@ -587,7 +678,8 @@ fn a_job_with_jitter_starts_its_offset_after_each_tick_and_the_tick_stays_what_i
 fn no_tick_from_before_the_job_was_made_starts_for_its_offset() {
     let story = Story::of(json!({"cron": "0 0 * * *", "jitterSeconds": 86400}));
     let mut later = Story { job: story.job.clone(), ..story };
-    later.job.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at("00:01")));
+    later.job.metadata.creation_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at("00:01")));
     later.lease["metadata"]["annotations"] = json!({});
     let offset = names::offset("shop", "web", Duration::from_secs(86400));
     let run = later.look_at(at("00:02") + offset).run;

@@ -1,7 +1,7 @@
 //! What becomes of ticks: a run, a wait, or nothing.
 //!
-//! Of several that have passed, only the latest may still run. All others are missed, and so is whatever finds another run going on, unless
-//! that gives way or lets it wait.
+//! Of several that have passed, only the latest may still run. All others are missed, and so is whatever
+//! finds another run going on, unless that gives way or lets it wait.
 
 use std::time::Duration;
 
@@ -41,10 +41,12 @@ impl<'a> Course<'a> {
         Self { schedule, state, missed: None, waits: None, now }
     }
 
-    /// Lets ticks pass unheeded, or heeds them again. Those that passed meanwhile are not made up for; only one that may still start does.
+    /// Lets ticks pass unheeded, or heeds them again. Those that passed meanwhile are not made up for; only
+    /// one that may still start does.
     pub fn pause(&mut self, calendar: &Calendar, paused: bool) {
         if self.state.ticks.paused && !paused {
-            let from = self.patience().and_then(|patience| self.now.checked_sub(patience).ok()).unwrap_or(self.now);
+            let from =
+                self.patience().and_then(|patience| self.now.checked_sub(patience).ok()).unwrap_or(self.now);
             let late = calendar.due(from, self.now).latest.and_then(|tick| tick.checked_sub(MOMENT).ok());
             self.state.ticks.settled = self.state.ticks.settled.max(late.unwrap_or(self.now));
         }
@@ -57,7 +59,10 @@ impl<'a> Course<'a> {
             self.close(Closed::DeadlineExceeded);
             self.state.untold = true;
         }
-        let late = self.state.scheduled_time.filter(|tick| self.state.stage == Stage::Unstarted && self.is_late(*tick));
+        let late = self
+            .state
+            .scheduled_time
+            .filter(|tick| self.state.stage == Stage::Unstarted && self.is_late(*tick));
         if let Some(tick) = late {
             self.close(Closed::Missed);
             self.miss(1, false, tick, MissReason::Unstarted);
@@ -78,7 +83,12 @@ impl<'a> Course<'a> {
         let Some(tick) = latest else { return };
         let decision = self.decide(tick);
         if let Some(previous) = previous {
-            self.miss(earlier, more, previous, if decision == TickDecision::Wait { MissReason::Overtaken } else { MissReason::Passed });
+            self.miss(
+                earlier,
+                more,
+                previous,
+                if decision == TickDecision::Wait { MissReason::Overtaken } else { MissReason::Passed },
+            );
         }
         match decision {
             TickDecision::Run => {
@@ -90,7 +100,9 @@ impl<'a> Course<'a> {
         }
         match (decision, previous) {
             (TickDecision::Wait, None) => {}
-            (TickDecision::Wait, Some(_)) => self.state.ticks.settled = tick.checked_sub(MOMENT).unwrap_or(tick),
+            (TickDecision::Wait, Some(_)) => {
+                self.state.ticks.settled = tick.checked_sub(MOMENT).unwrap_or(tick);
+            }
             (TickDecision::Run | TickDecision::Miss(_), _) => self.state.ticks.settled = tick,
         }
     }
@@ -107,7 +119,8 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Wants the next run, instead of one that may be going on: its holder stops, and no candidate starts before the Lease is given back.
+    /// Wants the next run, instead of one that may be going on: its holder stops, and no candidate starts
+    /// before the Lease is given back.
     pub fn begin(&mut self, tick: Option<Timestamp>) {
         if let (Some(overtaken), Stage::Unstarted) = (self.state.scheduled_time, self.state.stage) {
             self.miss(1, false, overtaken, MissReason::Overtaken);
@@ -122,8 +135,12 @@ impl<'a> Course<'a> {
         self.state.ticks.missed = self.state.ticks.missed.saturating_add(count);
         let before = self.missed.take();
         self.missed = Some(match before {
-            Some(before) if before.last > last => MissedTicks { count: before.count + count, more: before.more || more, ..before },
-            Some(before) => MissedTicks { count: before.count + count, more: before.more || more, last, reason },
+            Some(before) if before.last > last => {
+                MissedTicks { count: before.count + count, more: before.more || more, ..before }
+            }
+            Some(before) => {
+                MissedTicks { count: before.count + count, more: before.more || more, last, reason }
+            }
             None => MissedTicks { count, more, last, reason },
         });
     }

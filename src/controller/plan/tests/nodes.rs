@@ -42,7 +42,11 @@ fn a_lost_standby_is_replaced_once_when_it_is_told_to_leave_and_nobody_waits_unt
         for job in [service(2), one_shot(2)] {
             let highest = candidates.iter().map(|candidate| candidate.number).max().unwrap_or(0);
             let act = act(&job, &there(Some(1), candidates.clone()));
-            assert_eq!((act.create, deleted(&act)), (NewPods { first: highest + 1, count: made }, vec![]), "{what}");
+            assert_eq!(
+                (act.create, deleted(&act)),
+                (NewPods { first: highest + 1, count: made }, vec![]),
+                "{what}"
+            );
         }
     }
 }

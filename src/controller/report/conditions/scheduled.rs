@@ -24,20 +24,30 @@ pub fn verdict(context: &ReportContext<'_>, schedule: &SchedulePlan, held: &Stat
     let yes = |reason: &str, message: String| ready(Statement::yes(types::READY, reason, message));
     match context.trouble() {
         _ if held.holds == Some(true) => yes(reasons::RUNNING, running(context, &run)),
-        _ if held.reason == reasons::BACKOFF => yes(reasons::BACKOFF, format!("{run} waits: {}", held.message)),
-        _ if clearance::awaits_confirmation(context.job, context.observed) || is_overdue(context, schedule) => {
+        _ if held.reason == reasons::BACKOFF => {
+            yes(reasons::BACKOFF, format!("{run} waits: {}", held.message))
+        }
+        _ if clearance::awaits_confirmation(context.job, context.observed)
+            || is_overdue(context, schedule) =>
+        {
             progressing(held.reason.clone(), format!("{run} waits: {}", held.message))
         }
         Some(trouble) => progressing(trouble.reason, format!("{run} cannot start: {}", trouble.message)),
-        None => yes(reasons::PENDING, format!("{run} waits for a candidate to take the Lease: {}", held.message)),
+        None => {
+            yes(reasons::PENDING, format!("{run} waits for a candidate to take the Lease: {}", held.message))
+        }
     }
 }
 
 /// Of a run that replaces another, the holder is the other's until it has stopped.
 fn running(context: &ReportContext<'_>, run: &str) -> String {
-    let begun = context.record().and_then(|record| record.notes.progress.as_ref()).map(|progress| progress.run);
+    let begun =
+        context.record().and_then(|record| record.notes.progress.as_ref()).map(|progress| progress.run);
     match begun.filter(|begun| *begun < context.run.number) {
-        Some(before) => format!("{run} waits until run {before} has stopped, which is being stopped for it; {}", holder(context)),
+        Some(before) => format!(
+            "{run} waits until run {before} has stopped, which is being stopped for it; {}",
+            holder(context)
+        ),
         None => format!("{run} {}", holder(context)),
     }
 }
@@ -49,12 +59,15 @@ fn at_rest(context: &ReportContext<'_>, schedule: &SchedulePlan) -> Verdict {
     };
     let next = format!("the next run is due at {}", to_seconds(next).0);
     match context.trouble() {
-        Some(trouble) if context.standbys().next().is_none() => progressing(trouble.reason, format!("{next}; {}", trouble.message)),
+        Some(trouble) if context.standbys().next().is_none() => {
+            progressing(trouble.reason, format!("{next}; {}", trouble.message))
+        }
         _ => ready(Statement::yes(types::READY, reasons::SCHEDULED, next)),
     }
 }
 
-/// Whether no candidate has held the Lease for longer than the patience, since the run was due. When a run on request was due is not known.
+/// Whether no candidate has held the Lease for longer than the patience, since the run was due. When a run on
+/// request was due is not known.
 fn is_overdue(context: &ReportContext<'_>, schedule: &SchedulePlan) -> bool {
     let held = context.job.status.as_ref().and_then(|status| find_condition(&status.conditions, types::HELD));
     let unheld = held.filter(|held| held.status == "False").map(|held| held.last_transition_time.0);
@@ -63,18 +76,27 @@ fn is_overdue(context: &ReportContext<'_>, schedule: &SchedulePlan) -> bool {
 }
 
 fn run(context: &ReportContext<'_>) -> String {
-    let tick = context.run.scheduled_time.map_or_else(|| "on request".to_owned(), |tick| format!("of {}", to_seconds(tick).0));
+    let tick = context
+        .run
+        .scheduled_time
+        .map_or_else(|| "on request".to_owned(), |tick| format!("of {}", to_seconds(tick).0));
     format!("run {} {tick}", context.run.number)
 }
 
 /// How the last run ended.
-pub fn last_run(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Vec<(&'static str, Option<Statement>)> {
+pub fn last_run(
+    context: &ReportContext<'_>,
+    old: &SingletonJobStatus,
+) -> Vec<(&'static str, Option<Statement>)> {
     let statement = over(context, old).map(|run| {
-        let (reason, message) = (run.reason.clone().unwrap_or_else(|| format!("{:?}", run.outcome)), sentence(context, &run));
+        let (reason, message) =
+            (run.reason.clone().unwrap_or_else(|| format!("{:?}", run.outcome)), sentence(context, &run));
         let message = format!("run {} {message}", run.number);
         match run.outcome {
             RunOutcome::Succeeded => Statement::yes(types::LAST_RUN_SUCCEEDED, reason, message),
-            RunOutcome::Failed | RunOutcome::Replaced | RunOutcome::Stopped => Statement::no(types::LAST_RUN_SUCCEEDED, reason, message),
+            RunOutcome::Failed | RunOutcome::Replaced | RunOutcome::Stopped => {
+                Statement::no(types::LAST_RUN_SUCCEEDED, reason, message)
+            }
         }
     });
     vec![(types::LAST_RUN_SUCCEEDED, Some(statement.unwrap_or_else(|| no_run(context))))]
@@ -85,6 +107,9 @@ fn no_run(context: &ReportContext<'_>) -> Statement {
     if missed == 0 {
         return Statement::unknown(types::LAST_RUN_SUCCEEDED, reasons::NO_RUN, "no run has ended yet");
     }
-    let message = format!("no run has ended yet, and {}", format::count(missed, "tick was missed", "ticks were missed"));
+    let message = format!(
+        "no run has ended yet, and {}",
+        format::count(missed, "tick was missed", "ticks were missed")
+    );
     Statement::no(types::LAST_RUN_SUCCEEDED, reasons::TICK_MISSED, message)
 }

@@ -1,8 +1,9 @@
 //! What has been told of each object, so that the controller cannot fill etcd with events: pure.
 //!
-//! As client-go bounds it: a burst, and then one event in five minutes. The burst is counted for each reason of each object, because a reason
-//! that comes often must not silence one that comes seldom. Events that differ in names and numbers only are alike: after some of them, one
-//! Event counts the others, and quotes the last.
+//! As client-go bounds it: a burst, and then one event in five minutes. The burst is counted for each reason
+//! of each object, because a reason that comes often must not silence one that comes seldom. Events that
+//! differ in names and numbers only are alike: after some of them, one Event counts the others, and quotes
+//! the last.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -123,7 +124,8 @@ impl Alike {
 
 /// What is left of an event without names and numbers: words of letters alone.
 fn shape(event: &Event) -> (bool, Vec<&str>) {
-    let words = event.note.split_whitespace().map(|word| word.trim_matches(|c: char| c.is_ascii_punctuation()));
+    let words =
+        event.note.split_whitespace().map(|word| word.trim_matches(|c: char| c.is_ascii_punctuation()));
     (event.warning, words.filter(|word| word.chars().all(char::is_alphabetic)).collect())
 }
 
@@ -172,11 +174,16 @@ mod tests {
     #[test]
     fn a_loop_writes_a_burst_and_then_once_in_five_minutes_whatever_its_names_and_numbers() {
         let mut memory = Memory::default();
-        let all: Vec<_> = (0..3000).map(|second| tell(&mut memory, &format!("web-{second} is refused: used {second}"), second)).collect();
+        let all: Vec<_> = (0..3000)
+            .map(|second| tell(&mut memory, &format!("web-{second} is refused: used {second}"), second))
+            .collect();
         let of = |is: fn(&Telling) -> bool| all.iter().filter(|telling| is(telling)).count();
         assert_eq!(of(|telling| matches!(telling, Telling::New(_))), 10);
         assert_eq!(of(|telling| *telling != Telling::Withheld), 25 + 9);
-        let last = all.iter().rev().find_map(|telling| if let Telling::Counted(count) = telling { Some(count.count) } else { None });
+        let last = all
+            .iter()
+            .rev()
+            .find_map(|telling| if let Telling::Counted(count) = telling { Some(count.count) } else { None });
         assert!(last.is_some_and(|count| (2690..=2991).contains(&count)), "{last:?}");
     }
 
@@ -188,7 +195,10 @@ mod tests {
         }
         let failed = Event { reason: "RunFailed", ..event("run 7 failed") };
         assert!(matches!(memory.tell("uid", &failed, "f".into(), at(100)), Telling::New(_)));
-        assert!(matches!(memory.tell("other", &event("attempt begins"), "o".into(), at(100)), Telling::New(_)));
+        assert!(matches!(
+            memory.tell("other", &event("attempt begins"), "o".into(), at(100)),
+            Telling::New(_)
+        ));
     }
 
     #[test]

@@ -5,9 +5,18 @@ use crate::api::takeover::CLEARED_HOLDER;
 use crate::contract::labels::{HANDOVER_REQUESTED_AT, RUN_REQUESTED_AT};
 
 /// What the controller tells by `reason` of a job that carries `annotation`, and the status after that.
-fn told(reason: &str, mut job: SingletonJob, annotation: (&str, &str), lease: ObservedLease) -> (Vec<String>, SingletonJobStatus) {
+fn told(
+    reason: &str,
+    mut job: SingletonJob,
+    annotation: (&str, &str),
+    lease: ObservedLease,
+) -> (Vec<String>, SingletonJobStatus) {
     job.metadata.annotations = Some([(annotation.0.to_owned(), annotation.1.to_owned())].into());
-    let observed = Observed { lease: Some(lease), candidates: vec![pod(1, true, None), pod(2, true, None)], ..Observed::default() };
+    let observed = Observed {
+        lease: Some(lease),
+        candidates: vec![pod(1, true, None), pod(2, true, None)],
+        ..Observed::default()
+    };
     let plan = plan::plan(&job, &observed, now());
     let context = ReportContext::new(&job, &observed, &plan, apply::nothing(), now());
     let status = status::compute(&context);
@@ -24,10 +33,15 @@ fn known() -> SingletonJobStatus {
 #[test]
 fn an_annotation_that_was_there_at_first_sight_is_recorded_and_said_to_ask_for_nothing() {
     let schedule = json!({"schedule": {"cron": "@daily"}});
-    let table =
-        [(HANDOVER_REQUESTED_AT, "Never", json!({})), (RUN_REQUESTED_AT, "Never", json!({})), (RUN_REQUESTED_AT, "OnSuccess", schedule)];
+    let table = [
+        (HANDOVER_REQUESTED_AT, "Never", json!({})),
+        (RUN_REQUESTED_AT, "Never", json!({})),
+        (RUN_REQUESTED_AT, "OnSuccess", schedule),
+    ];
     for (annotation, kind, spec) in table {
-        let look = |status: &SingletonJobStatus| told("RequestRecorded", job(kind, spec.clone(), status), (annotation, "noon"), held());
+        let look = |status: &SingletonJobStatus| {
+            told("RequestRecorded", job(kind, spec.clone(), status), (annotation, "noon"), held())
+        };
         let (notes, status) = look(&SingletonJobStatus::default());
         let note = format!(
             "{annotation} was \"noon\" when the controller first saw this SingletonJob: that asks for nothing; write another value to ask"
@@ -41,7 +55,9 @@ fn an_annotation_that_was_there_at_first_sight_is_recorded_and_said_to_ask_for_n
 #[test]
 fn a_run_that_is_asked_of_a_job_without_a_schedule_is_refused_with_what_to_do() {
     let refused = |kind: &str| {
-        let look = |status: &SingletonJobStatus| told("RunRequestRefused", job(kind, json!({}), status), (RUN_REQUESTED_AT, "now"), held());
+        let look = |status: &SingletonJobStatus| {
+            told("RunRequestRefused", job(kind, json!({}), status), (RUN_REQUESTED_AT, "now"), held())
+        };
         let (notes, status) = look(&known());
         assert_eq!(look(&status).0, [""; 0], "it is told once");
         notes
@@ -50,11 +66,19 @@ fn a_run_that_is_asked_of_a_job_without_a_schedule_is_refused_with_what_to_do() 
                    singletonjob.dev/handover-requested-at";
     let one_shot = "the request \"now\" to run is refused: only a SingletonJob with spec.schedule runs on request: delete this one and apply \
                     it again to run it once more";
-    assert_eq!((refused("Never"), refused("OnSuccess")), (vec![service.to_owned()], vec![one_shot.to_owned()]));
+    assert_eq!(
+        (refused("Never"), refused("OnSuccess")),
+        (vec![service.to_owned()], vec![one_shot.to_owned()])
+    );
 }
 
 /// Of a service with this policy, whose holder was heard of so long ago.
-fn clears(policy: &str, word: &str, unchanged: u64, before: &SingletonJobStatus) -> (Vec<String>, SingletonJobStatus) {
+fn clears(
+    policy: &str,
+    word: &str,
+    unchanged: u64,
+    before: &SingletonJobStatus,
+) -> (Vec<String>, SingletonJobStatus) {
     let service = job("Never", json!({"takeover": {"unreachableHolder": {"policy": policy}}}), before);
     told("RequestRecorded", service, (CLEARED_HOLDER, word), seen(Some("web-2_u2_0"), json!({}), unchanged))
 }
@@ -69,10 +93,15 @@ fn a_word_under_a_policy_that_needs_none_is_said_once_to_have_no_effect() {
         ("AfterPodGone", "delete the pod, with --force only when nothing of it runs any more"),
     ];
     for (policy, advice) in table {
-        for (word, unchanged) in [("web-2", 3), ("web-2", 60), ("web-2_u2_0", 3), ("web-1", 3), ("web-1", 60)] {
+        for (word, unchanged) in [("web-2", 3), ("web-2", 60), ("web-2_u2_0", 3), ("web-1", 3), ("web-1", 60)]
+        {
             let (notes, status) = clears(policy, word, unchanged, &known());
-            let begins = format!("{CLEARED_HOLDER} names {word:?}, but it has no effect under the policy {policy}: ");
-            assert!(notes.len() == 1 && notes[0].starts_with(&begins) && notes[0].ends_with(advice), "{policy} {word}: {notes:?}");
+            let begins =
+                format!("{CLEARED_HOLDER} names {word:?}, but it has no effect under the policy {policy}: ");
+            assert!(
+                notes.len() == 1 && notes[0].starts_with(&begins) && notes[0].ends_with(advice),
+                "{policy} {word}: {notes:?}"
+            );
             assert_eq!(clears(policy, word, 60, &status).0, [""; 0], "{policy} {word}: once");
             assert_eq!(clears(policy, "web-9", 60, &status).0.len(), 1, "another value is told");
         }
@@ -82,10 +111,17 @@ fn a_word_under_a_policy_that_needs_none_is_said_once_to_have_no_effect() {
 #[test]
 fn a_word_about_another_than_the_holder_is_said_once_to_clear_nobody() {
     let (notes, status) = clears("Manual", "web-1", 3, &known());
-    assert_eq!(notes, ["singletonjob.dev/cleared-holder names \"web-1\", but web-2 holds the Lease: that clears no holder"]);
+    assert_eq!(
+        notes,
+        ["singletonjob.dev/cleared-holder names \"web-1\", but web-2 holds the Lease: that clears no holder"]
+    );
     assert_eq!(clears("Manual", "web-1", 3, &status).0, [""; 0]);
     for word in ["web-2", "web-2_u2_0"] {
-        assert_eq!(clears("Manual", word, 3, &known()).0, [""; 0], "{word} clears the holder should it fall silent");
+        assert_eq!(
+            clears("Manual", word, 3, &known()).0,
+            [""; 0],
+            "{word} clears the holder should it fall silent"
+        );
     }
 }
 
@@ -95,8 +131,7 @@ fn a_word_about_another_than_the_silent_holder_is_said_once_with_what_to_write()
     let (notes, silent) = clears("Manual", "web-1", 60, &held);
     assert_eq!(notes, [""; 0], "the event TakeoverBlocked says it");
     let (notes, misnamed) = clears("Manual", "web-9", 60, &silent);
-    let note =
-        "singletonjob.dev/cleared-holder names \"web-9\", but that is not the silent holder: write web-2 when nothing of it runs any more";
+    let note = "singletonjob.dev/cleared-holder names \"web-9\", but that is not the silent holder: write web-2 when nothing of it runs any more";
     assert_eq!(notes, [note]);
     assert_eq!(clears("Manual", "web-9", 60, &misnamed).0, [""; 0]);
     assert_eq!(clears("Manual", "web-2", 60, &misnamed).0, [""; 0], "it is cleared");

@@ -18,7 +18,11 @@ fn told(completion_policy: &str, lease: &str) -> SingletonJobStatus {
     let object = serde_json::from_str(lease).expect("a Lease");
     let record = Record::read(&object).expect("a record");
     let observation = LeaseObservations::default().look("billing", "rollup", &record, Moment::default());
-    compute(&job, Some(ObservedLease { object, record, observation }), vec![pod(8, true, None), pod(9, true, None)])
+    compute(
+        &job,
+        Some(ObservedLease { object, record, observation }),
+        vec![pod(8, true, None), pod(9, true, None)],
+    )
 }
 
 #[test]
@@ -33,7 +37,10 @@ fn a_holder_of_an_earlier_version_shows_in_status_with_its_token_and_its_warning
 
 #[test]
 fn a_change_of_hands_between_agents_of_an_earlier_version_has_its_reason() {
-    assert_eq!(says(&told("Never", kept!("service/07-handed-over")), types::HELD), is("False", reasons::RELEASED));
+    assert_eq!(
+        says(&told("Never", kept!("service/07-handed-over")), types::HELD),
+        is("False", reasons::RELEASED)
+    );
     let status = told("Never", kept!("service/08-taken-over"));
     assert_eq!(status.takeovers.first().map(|takeover| takeover.reason), Some(TakeoverReason::RolledOut));
 }
@@ -42,7 +49,10 @@ fn a_change_of_hands_between_agents_of_an_earlier_version_has_its_reason() {
 fn runs_that_agents_of_an_earlier_version_counted_and_closed_are_counted_and_closed() {
     let run = told("OnSuccess", kept!("one-shot/04-failed")).run.expect("it goes on");
     assert_eq!((run.attempts, run.failures), (1, 1));
-    for (lease, outcome) in [(kept!("one-shot/06-succeeded"), RunOutcome::Succeeded), (kept!("limit/04-used-up"), RunOutcome::Failed)] {
+    for (lease, outcome) in [
+        (kept!("one-shot/06-succeeded"), RunOutcome::Succeeded),
+        (kept!("limit/04-used-up"), RunOutcome::Failed),
+    ] {
         assert_eq!(told("OnSuccess", lease).runs.first().map(|run| run.outcome), Some(outcome));
     }
 }

@@ -29,9 +29,16 @@ fn a_finished_a_suspended_and_a_scaled_down_job_misses_no_standby() {
         ("a one-shot scaled to 0", "OnSuccess", json!({"replicas": 0}), held()),
     ];
     for (what, kind, spec, lease) in table {
-        let running =
-            compute(&job(kind, json!({}), &SingletonJobStatus::default()), Some(held()), vec![pod(1, true, None), pod(2, true, None)]);
-        assert_eq!(says(&running, types::STANDBY_AVAILABLE), is("True", reasons::AS_EXPECTED), "{what}: before");
+        let running = compute(
+            &job(kind, json!({}), &SingletonJobStatus::default()),
+            Some(held()),
+            vec![pod(1, true, None), pod(2, true, None)],
+        );
+        assert_eq!(
+            says(&running, types::STANDBY_AVAILABLE),
+            is("True", reasons::AS_EXPECTED),
+            "{what}: before"
+        );
         let (status, told) = look(&job(kind, spec, &running), lease);
         assert_eq!(says(&status, types::STANDBY_AVAILABLE), None, "{what}");
         assert!(told.iter().all(|event| event.reason != "StandbyUnavailable"), "{what}: {told:?}");
@@ -40,7 +47,8 @@ fn a_finished_a_suspended_and_a_scaled_down_job_misses_no_standby() {
 
 #[test]
 fn a_job_that_is_resumed_misses_its_standbys_again() {
-    let (suspended, _) = look(&job("Never", json!({"suspend": true}), &SingletonJobStatus::default()), held());
+    let (suspended, _) =
+        look(&job("Never", json!({"suspend": true}), &SingletonJobStatus::default()), held());
     let (resumed, told) = look(&job("Never", json!({}), &suspended), held());
     assert_eq!(says(&resumed, types::STANDBY_AVAILABLE), is("False", "NoneReady"));
     assert_eq!(told.iter().filter(|event| event.reason == "StandbyUnavailable").count(), 1);

@@ -6,11 +6,17 @@ use crate::api::status::CandidateRole;
 #[test]
 fn every_candidate_is_listed_with_its_node_its_role_and_whether_it_is_ready() {
     let candidates = vec![pod(1, true, None), pod(2, true, None), pod(3, false, Some("ErrImagePull"))];
-    let status = compute(&job("Never", json!({"replicas": 3}), &SingletonJobStatus::default()), Some(held()), candidates);
+    let status = compute(
+        &job("Never", json!({"replicas": 3}), &SingletonJobStatus::default()),
+        Some(held()),
+        candidates,
+    );
     let listed: Vec<_> = status
         .candidates
         .iter()
-        .map(|candidate| (candidate.name.as_str(), candidate.role, candidate.ready, candidate.node.as_deref()))
+        .map(|candidate| {
+            (candidate.name.as_str(), candidate.role, candidate.ready, candidate.node.as_deref())
+        })
         .collect();
     let (beside, node) = (Some("node-b"), Some("node-a"));
     assert_eq!(

@@ -21,32 +21,40 @@ fn followed(ignored: u32, exit: Option<i32>) -> ObservedLease {
         json!({"leaseUid": "l", "renewTime": "2026-01-01T14:03:10Z", "by": "web-1_u1_0", "reason": "WorkloadFailed", "exit": {"code": code}})
     });
     let mut notes = json!({"policy": policy(), "progress": progress(ignored, ACQUIRED)});
-    notes.as_object_mut().expect("an object").extend(released.map(|released| ("released".to_owned(), released)));
+    notes
+        .as_object_mut()
+        .expect("an object")
+        .extend(released.map(|released| ("released".to_owned(), released)));
     seen(Some("web-2_u2_0"), notes, 1)
 }
 
 #[test]
 fn a_failure_that_is_ignored_is_told_once_with_the_rule_that_ignores_it() {
     let happened = |before: &SingletonJobStatus, lease: ObservedLease| {
-        let observed = Observed { lease: Some(lease), candidates: vec![pod(2, true, None)], ..Observed::default() };
+        let observed =
+            Observed { lease: Some(lease), candidates: vec![pod(2, true, None)], ..Observed::default() };
         let job = job("OnSuccess", json!({}), before);
         let context = ReportContext::new(&job, &observed, &Plan::LeaveAlone, apply::nothing(), now());
         let after = status::compute(&context);
-        let told = events::between(&context, before, &after).into_iter().filter(|event| event.reason == "WorkloadFailureIgnored");
+        let told = events::between(&context, before, &after)
+            .into_iter()
+            .filter(|event| event.reason == "WorkloadFailureIgnored");
         (told.map(|event| (event.warning, event.pod, event.note)).collect::<Vec<_>>(), after)
     };
     let (told, before) = happened(&SingletonJobStatus::default(), followed(0, None));
     assert_eq!(told, []);
     let (told, ignored) = happened(&before, followed(1, Some(43)));
-    let note =
-        "an attempt failed, and does not count towards spec.backoffLimit: exit code 43 in web-1 is ignored by spec.failurePolicy.rules[0]";
+    let note = "an attempt failed, and does not count towards spec.backoffLimit: exit code 43 in web-1 is ignored by spec.failurePolicy.rules[0]";
     assert_eq!(told, [(false, Some("web-1".to_owned()), note.to_owned())]);
     let run = ignored.run.clone().expect("it goes on");
     assert_eq!((run.failures, run.ignored_failures), (0, 1));
     assert_eq!(happened(&ignored, followed(1, Some(43))), (vec![], ignored.clone()));
     for not_ignored_by_a_rule in [None, Some(1)] {
         let (told, _) = happened(&ignored, followed(2, not_ignored_by_a_rule));
-        assert!(told[0].2.ends_with("lost with its holder, which spec.failurePolicy.onLeaseLoss ignores"), "{told:?}");
+        assert!(
+            told[0].2.ends_with("lost with its holder, which spec.failurePolicy.onLeaseLoss ignores"),
+            "{told:?}"
+        );
     }
 }
 
@@ -54,7 +62,11 @@ fn a_failure_that_is_ignored_is_told_once_with_the_rule_that_ignores_it() {
 fn a_run_whose_time_is_over_says_so_while_nobody_is_there_to_write_it_down() {
     let says = |started: &str, spec: Value, candidates: Vec<Candidate>| {
         let released = json!({"leaseUid": "l", "renewTime": "2026-01-01T14:09:59Z", "by": "web-2_u2_0", "reason": "WorkloadFailed"});
-        let lease = seen(None, json!({"released": released, "progress": progress(0, started), "policy": policy()}), 1);
+        let lease = seen(
+            None,
+            json!({"released": released, "progress": progress(0, started), "policy": policy()}),
+            1,
+        );
         let mut all = json!({"activeDeadlineSeconds": 600});
         all.as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
         let status = compute(&job("OnSuccess", all, &SingletonJobStatus::default()), Some(lease), candidates);
@@ -69,9 +81,11 @@ fn a_run_whose_time_is_over_says_so_while_nobody_is_there_to_write_it_down() {
     assert_eq!((&*reason, &*message, reconciling), ("ErrImagePull", expected, is("True", "ErrImagePull")));
     let (reason, message, _) = says(over, json!({}), vec![]);
     assert!(reason == reasons::PENDING && message.ends_with("no candidate is ready"), "{reason}: {message}");
-    for (started, spec, candidates) in
-        [(in_time, json!({}), unscheduled()), (over, json!({"suspend": true}), unscheduled()), (over, json!({}), vec![pod(3, true, None)])]
-    {
+    for (started, spec, candidates) in [
+        (in_time, json!({}), unscheduled()),
+        (over, json!({"suspend": true}), unscheduled()),
+        (over, json!({}), vec![pod(3, true, None)]),
+    ] {
         let (_, message, _) = says(started, spec, candidates);
         assert!(!message.contains("has passed"), "{message}");
     }
@@ -105,9 +119,14 @@ fn a_failure_names_its_pod_and_says_how_it_ended() {
     assert_eq!(note, "the workload failed in web-1: exit code 0 (Unhealthy); its log says why");
     let progress = json!({"uid": "j", "run": 1, "starts": 2, "failures": 1, "setbacks": 0, "retryAfterSeconds": 0, "open": true});
     let lost = seen(Some("web-2_u2_0"), json!({"progress": progress}), 1);
-    let lease = LeaseStatus { holder: Some("web-1".into()), node: Some("node-b".into()), ..LeaseStatus::default() };
-    let takeover = serde_json::from_value(json!({"to": "web-1", "reason": "InitialAcquire"})).expect("a takeover");
+    let lease =
+        LeaseStatus { holder: Some("web-1".into()), node: Some("node-b".into()), ..LeaseStatus::default() };
+    let takeover =
+        serde_json::from_value(json!({"to": "web-1", "reason": "InitialAcquire"})).expect("a takeover");
     let before = SingletonJobStatus { lease: Some(lease), takeovers: vec![takeover], ..new };
     let (pod, note) = told("Never", lost, vec![], &before);
-    assert_eq!((pod.as_str(), note.as_str()), ("web-1", "web-1 on node node-b fell silent, and its attempt is lost"));
+    assert_eq!(
+        (pod.as_str(), note.as_str()),
+        ("web-1", "web-1 on node node-b fell silent, and its attempt is lost")
+    );
 }

@@ -11,7 +11,8 @@ pub(super) fn hourly(spec: Value, status: &SingletonJobStatus) -> SingletonJob {
     let mut all = json!({"schedule": {"cron": "@hourly"}});
     all.as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
     let mut job = job("OnSuccess", all, status);
-    job.metadata.creation_timestamp = Some(format::to_seconds("2026-01-01T13:30:00Z".parse().expect("a time")));
+    job.metadata.creation_timestamp =
+        Some(format::to_seconds("2026-01-01T13:30:00Z".parse().expect("a time")));
     job
 }
 
@@ -39,7 +40,11 @@ fn ended(outcome: &str) -> Value {
     json!({"finished": finished(outcome, "Completed", 0), "released": released})
 }
 
-pub(super) fn happened(job: &SingletonJob, lease: ObservedLease, candidates: Vec<Candidate>) -> (SingletonJobStatus, Vec<events::Event>) {
+pub(super) fn happened(
+    job: &SingletonJob,
+    lease: ObservedLease,
+    candidates: Vec<Candidate>,
+) -> (SingletonJobStatus, Vec<events::Event>) {
     let observed = Observed { lease: Some(lease), candidates, ..Observed::default() };
     let plan = plan::plan(job, &observed, now());
     let context = ReportContext::new(job, &observed, &plan, apply::nothing(), now());
@@ -60,8 +65,15 @@ fn between_runs_it_is_ready_and_says_when_the_next_one_is_due() {
     assert_eq!(table(&status), [is("True", reasons::SCHEDULED), None, None]);
     let ready = find_condition(&status.conditions, types::READY).expect("there");
     assert_eq!(ready.message, format!("the next run is due at {NEXT}"));
-    assert_eq!((status.next_schedule_time, status.last_schedule_time, status.missed_runs), (time(NEXT), None, Some(0)));
-    assert_eq!((says(&status_of(&job), types::STANDBY_AVAILABLE), told), (None, vec![]), "no candidate is missing");
+    assert_eq!(
+        (status.next_schedule_time, status.last_schedule_time, status.missed_runs),
+        (time(NEXT), None, Some(0))
+    );
+    assert_eq!(
+        (says(&status_of(&job), types::STANDBY_AVAILABLE), told),
+        (None, vec![]),
+        "no candidate is missing"
+    );
     assert_eq!((status.run, status.runs.len(), status.start_time), (None, 0, None));
 }
 
@@ -72,10 +84,17 @@ fn status_of(job: &SingletonJob) -> SingletonJobStatus {
 #[test]
 fn a_run_whose_takeover_waits_for_a_person_or_beyond_patience_is_not_ready() {
     let silent = || seen(Some("web-2_u2_0"), with(notes(1, TICK, 0), progress(1)), 20);
-    let waits = |policy: &str, status: &SingletonJobStatus| hourly(json!({"takeover": {"unreachableHolder": {"policy": policy}}}), status);
-    let (manual, _) = happened(&waits("Manual", &SingletonJobStatus::default()), silent(), vec![pod(1, true, None)]);
+    let waits = |policy: &str, status: &SingletonJobStatus| {
+        hourly(json!({"takeover": {"unreachableHolder": {"policy": policy}}}), status)
+    };
+    let (manual, _) =
+        happened(&waits("Manual", &SingletonJobStatus::default()), silent(), vec![pod(1, true, None)]);
     assert_eq!(table(&manual), [is("False", reasons::EXPIRED), is("True", reasons::EXPIRED), None]);
-    let (mut soon, _) = happened(&waits("AfterLeaseExpiry", &SingletonJobStatus::default()), silent(), vec![pod(1, true, None)]);
+    let (mut soon, _) = happened(
+        &waits("AfterLeaseExpiry", &SingletonJobStatus::default()),
+        silent(),
+        vec![pod(1, true, None)],
+    );
     assert_eq!(table(&soon)[0], is("True", reasons::PENDING));
     for condition in &mut soon.conditions {
         condition.last_transition_time.0 = now() - Duration::from_secs(45);
@@ -87,7 +106,11 @@ fn a_run_whose_takeover_waits_for_a_person_or_beyond_patience_is_not_ready() {
 #[test]
 fn a_run_that_goes_on_is_ready_too_and_one_that_cannot_start_is_not() {
     let job = hourly(json!({}), &SingletonJobStatus::default());
-    let (running, told) = happened(&job, seen(Some("web-2_u2_0"), with(notes(1, TICK, 0), progress(1)), 1), vec![pod(2, true, None)]);
+    let (running, told) = happened(
+        &job,
+        seen(Some("web-2_u2_0"), with(notes(1, TICK, 0), progress(1)), 1),
+        vec![pod(2, true, None)],
+    );
     assert_eq!(table(&running), [is("True", reasons::RUNNING), None, None]);
     let run = running.run.clone().expect("it goes on");
     assert_eq!((run.number, run.scheduled_time.clone(), run.attempts), (1, time(TICK), 1));
@@ -105,14 +128,23 @@ fn how_the_last_run_ended_is_a_condition_of_its_own_and_never_completes_or_fails
     let job = |status: &SingletonJobStatus| hourly(json!({}), status);
     let none = status_of(&job(&SingletonJobStatus::default()));
     assert_eq!(says(&none, types::LAST_RUN_SUCCEEDED), is("Unknown", reasons::NO_RUN));
-    let (running, _) = happened(&job(&none), seen(Some("web-2_u2_0"), with(notes(1, TICK, 0), progress(1)), 1), vec![]);
-    for (outcome, succeeded, event) in [("Succeeded", "True", "RunSucceeded"), ("Failed", "False", "RunFailed")] {
+    let (running, _) =
+        happened(&job(&none), seen(Some("web-2_u2_0"), with(notes(1, TICK, 0), progress(1)), 1), vec![]);
+    for (outcome, succeeded, event) in
+        [("Succeeded", "True", "RunSucceeded"), ("Failed", "False", "RunFailed")]
+    {
         let over = seen(None, with(with(notes(1, TICK, 0), progress(1)), ended(outcome)), 1);
         let (status, told) = happened(&job(&running), over.clone(), vec![]);
         assert_eq!(table(&status), [is("True", reasons::SCHEDULED), None, None]);
         assert_eq!(says(&status, types::LAST_RUN_SUCCEEDED), is(succeeded, "Completed"));
-        assert_eq!((says(&status, types::COMPLETE), says(&status, types::FAILED), status.completion_time.clone()), (None, None, None));
-        assert_eq!((status.runs[0].scheduled_time.clone(), status.runs[0].attempts, status.run.clone()), (time(TICK), 1, None));
+        assert_eq!(
+            (says(&status, types::COMPLETE), says(&status, types::FAILED), status.completion_time.clone()),
+            (None, None, None)
+        );
+        assert_eq!(
+            (status.runs[0].scheduled_time.clone(), status.runs[0].attempts, status.run.clone()),
+            (time(TICK), 1, None)
+        );
         assert_eq!(told.iter().filter(|told| told.reason == event).count(), 1, "{told:?}");
         let (again, told) = happened(&job(&status), over, vec![]);
         assert_eq!((again, told), (status, vec![]), "a second look changes nothing");
@@ -121,10 +153,16 @@ fn how_the_last_run_ended_is_a_condition_of_its_own_and_never_completes_or_fails
 
 #[test]
 fn a_standby_is_missed_during_a_run_and_not_when_all_are_made_anew_after_it() {
-    let job = |status: &SingletonJobStatus| hourly(json!({"schedule": {"cron": "@hourly", "candidates": "Always"}}), status);
+    let job = |status: &SingletonJobStatus| {
+        hourly(json!({"schedule": {"cron": "@hourly", "candidates": "Always"}}), status)
+    };
     let run = with(notes(1, TICK, 0), progress(1));
     let during = || seen(Some("web-2_u2_0"), run.clone(), 1);
-    let (running, _) = happened(&job(&SingletonJobStatus::default()), during(), vec![pod(1, true, None), pod(2, true, None)]);
+    let (running, _) = happened(
+        &job(&SingletonJobStatus::default()),
+        during(),
+        vec![pod(1, true, None), pod(2, true, None)],
+    );
     assert_eq!(says(&running, types::STANDBY_AVAILABLE), is("True", reasons::AS_EXPECTED));
     let misses = |lease: ObservedLease, candidates: Vec<Candidate>| {
         let (_, told) = happened(&job(&running), lease, candidates);
@@ -151,28 +189,51 @@ fn a_run_that_gives_way_is_told_as_replaced_and_counts_neither_as_success_nor_as
     );
     assert_eq!(running.run.as_ref().map(|run| run.number), Some(1));
     let job = hourly(spec, &running);
-    let (status, told) = happened(&job, seen(Some("web-2_u2_0"), notes("2026-01-01T14:05:00Z"), 1), vec![pod(2, true, None)]);
+    let (status, told) =
+        happened(&job, seen(Some("web-2_u2_0"), notes("2026-01-01T14:05:00Z"), 1), vec![pod(2, true, None)]);
     let run = &status.runs[0];
-    assert_eq!((run.number, run.outcome, run.pod.as_deref(), run.attempts), (1, RunOutcome::Replaced, Some("web-2"), 1));
-    assert_eq!((status.succeeded_runs, status.failed_runs, status.run.map(|run| run.number)), (Some(0), Some(0), Some(2)));
-    assert!(told.iter().any(|event| event.reason == "RunReplaced" && event.note.contains("run 1: stopped for run 2")), "{told:?}");
+    assert_eq!(
+        (run.number, run.outcome, run.pod.as_deref(), run.attempts),
+        (1, RunOutcome::Replaced, Some("web-2"), 1)
+    );
+    assert_eq!(
+        (status.succeeded_runs, status.failed_runs, status.run.map(|run| run.number)),
+        (Some(0), Some(0), Some(2))
+    );
+    assert!(
+        told.iter()
+            .any(|event| event.reason == "RunReplaced" && event.note.contains("run 1: stopped for run 2")),
+        "{told:?}"
+    );
 }
 
 #[test]
 fn runs_are_counted_beyond_those_that_are_listed() {
-    let runs: Vec<_> = (1..=10).rev().map(|number| json!({"number": number, "outcome": "Succeeded", "attempts": 1})).collect();
-    let before: SingletonJobStatus = serde_json::from_value(json!({"runs": runs, "succeededRuns": 40, "failedRuns": 2})).expect("a status");
+    let runs: Vec<_> = (1..=10)
+        .rev()
+        .map(|number| json!({"number": number, "outcome": "Succeeded", "attempts": 1}))
+        .collect();
+    let before: SingletonJobStatus =
+        serde_json::from_value(json!({"runs": runs, "succeededRuns": 40, "failedRuns": 2}))
+            .expect("a status");
     let mut all = with(notes(11, TICK, 0), ended("Succeeded"));
     all["finished"]["run"] = json!(11);
     let (status, _) = happened(&hourly(json!({}), &before), seen(None, all, 1), vec![]);
-    assert_eq!((status.runs.len(), status.runs[0].number, status.succeeded_runs, status.failed_runs), (10, 11, Some(41), Some(2)));
+    assert_eq!(
+        (status.runs.len(), status.runs[0].number, status.succeeded_runs, status.failed_runs),
+        (10, 11, Some(41), Some(2))
+    );
 }
 
 #[test]
 fn missed_ticks_are_told_once_with_the_reason_and_without_it_by_whoever_comes_after() {
-    let job = |status: &SingletonJobStatus| hourly(json!({"schedule": {"cron": "@hourly", "startingDeadlineSeconds": 60}}), status);
+    let job = |status: &SingletonJobStatus| {
+        hourly(json!({"schedule": {"cron": "@hourly", "startingDeadlineSeconds": 60}}), status)
+    };
     let before = SingletonJobStatus { missed_runs: Some(2), ..SingletonJobStatus::default() };
-    let missed = |events: &[events::Event]| events.iter().find(|event| event.reason == "RunMissed").map(|event| event.note.clone());
+    let missed = |events: &[events::Event]| {
+        events.iter().find(|event| event.reason == "RunMissed").map(|event| event.note.clone())
+    };
     let (status, told) = happened(&job(&before), seen(None, notes(0, "2026-01-01T13:30:00Z", 2), 1), vec![]);
     let why = "1 tick is missed of 2026-01-01T14:00:00Z: it was noticed later than spec.schedule.startingDeadlineSeconds allows";
     assert_eq!((status.missed_runs, missed(&told).as_deref()), (Some(3), Some(why)));
@@ -186,8 +247,15 @@ fn missed_ticks_are_told_once_with_the_reason_and_without_it_by_whoever_comes_af
 fn suspended_it_is_ready_and_has_no_next_run() {
     let job = hourly(json!({"suspend": true}), &SingletonJobStatus::default());
     let (status, _) = happened(&job, seen(None, notes(0, TICK, 0), 1), vec![]);
-    assert_eq!((table(&status), status.next_schedule_time.clone()), ([is("True", reasons::SUSPENDED), None, None], None));
-    let (running, _) = happened(&job, seen(Some("web-2_u2_0"), with(notes(1, TICK, 0), progress(1)), 1), vec![pod(2, true, None)]);
+    assert_eq!(
+        (table(&status), status.next_schedule_time.clone()),
+        ([is("True", reasons::SUSPENDED), None, None], None)
+    );
+    let (running, _) = happened(
+        &job,
+        seen(Some("web-2_u2_0"), with(notes(1, TICK, 0), progress(1)), 1),
+        vec![pod(2, true, None)],
+    );
     assert_eq!(
         (says(&running, types::READY), says(&running, types::SUSPENDED)),
         (is("True", reasons::RUNNING), is("True", reasons::SUSPENDED))
@@ -198,11 +266,16 @@ fn suspended_it_is_ready_and_has_no_next_run() {
 fn a_request_that_is_refused_is_told_and_remembered() {
     let status = SingletonJobStatus { observed_generation: Some(1), ..SingletonJobStatus::default() };
     let mut job = hourly(json!({}), &status);
-    job.metadata.annotations = Some([("singletonjob.dev/run-requested-at".to_owned(), "now".to_owned())].into());
+    job.metadata.annotations =
+        Some([("singletonjob.dev/run-requested-at".to_owned(), "now".to_owned())].into());
     let lease = seen(Some("web-2_u2_0"), with(notes(1, TICK, 0), progress(1)), 1);
     let (after, told) = happened(&job, lease.clone(), vec![pod(2, true, None)]);
     assert_eq!(after.last_handled_run_request.as_deref(), Some("now"));
-    assert!(told.iter().any(|event| event.reason == "RunRequestRefused" && event.note.contains("run 1 is going on")), "{told:?}");
+    assert!(
+        told.iter()
+            .any(|event| event.reason == "RunRequestRefused" && event.note.contains("run 1 is going on")),
+        "{told:?}"
+    );
     job.status = Some(after);
     let observed = Observed { lease: Some(lease), ..Observed::default() };
     let Plan::Act(act) = plan::plan(&job, &observed, now()) else { panic!("nothing to refuse") };

@@ -29,7 +29,11 @@ fn a_service_is_not_ready_as_soon_as_a_takeover_waits_for_the_pods_end_or_for_a_
         let before = before(|status| waits_by(policy, status));
         assert_eq!(table(&before)[0], is("True", reasons::HELD));
         let after = compute(&waits_by(policy, &before), Some(silent(16)), both());
-        assert_eq!(table(&after), [is("False", reasons::EXPIRED), is("True", reasons::EXPIRED), None], "{policy}");
+        assert_eq!(
+            table(&after),
+            [is("False", reasons::EXPIRED), is("True", reasons::EXPIRED), None],
+            "{policy}"
+        );
         let ready = find_condition(&after.conditions, types::READY).expect("there");
         assert!(ready.message.ends_with("see the condition TakeoverBlocked"), "{}", ready.message);
     }
@@ -55,7 +59,9 @@ fn the_controller_looks_again_when_patience_ends() {
         condition.last_transition_time.0 = now() - Duration::from_secs(44);
     }
     let observed = Observed { lease: Some(silent(60)), candidates: both(), ..Observed::default() };
-    let Plan::Act(act) = plan::plan(&waits_by("AfterLeaseExpiry", &during), &observed, now()) else { panic!("nothing refuses it") };
+    let Plan::Act(act) = plan::plan(&waits_by("AfterLeaseExpiry", &during), &observed, now()) else {
+        panic!("nothing refuses it")
+    };
     assert_eq!(act.next_look, Duration::from_secs(1));
 }
 
@@ -65,12 +71,19 @@ fn whoever_may_still_run_is_no_standby() {
     let emptied = Some(seen(None, json!({}), 1));
     let mut again = silent(1);
     again.record.acquire_time = None;
-    for (what, lease) in [("silent", Some(silent(16))), ("emptied", emptied), ("made again", Some(again)), ("missing", None)] {
+    for (what, lease) in
+        [("silent", Some(silent(16))), ("emptied", emptied), ("made again", Some(again)), ("missing", None)]
+    {
         let after = compute(&waits_by("Manual", &before), lease, both());
-        assert_eq!((after.ready_standbys, roles(&after)), (Some(1), vec![CandidateRole::Standby, CandidateRole::Pending]), "{what}");
+        assert_eq!(
+            (after.ready_standbys, roles(&after)),
+            (Some(1), vec![CandidateRole::Standby, CandidateRole::Pending]),
+            "{what}"
+        );
     }
     let mark = json!({"leaseUid": "l", "renewTime": "2026-01-01T14:09:59Z", "by": "web-2_u2_0", "reason": "Handover"});
-    let released = compute(&waits_by("Manual", &before), Some(seen(None, json!({"released": mark}), 1)), both());
+    let released =
+        compute(&waits_by("Manual", &before), Some(seen(None, json!({"released": mark}), 1)), both());
     assert_eq!(released.ready_standbys, Some(2));
 }
 
@@ -78,8 +91,15 @@ fn whoever_may_still_run_is_no_standby() {
 fn a_pod_that_made_its_attempt_is_no_standby_before_the_kubelet_says_that_it_ended() {
     let mut candidates = both();
     candidates[0].has_held = true;
-    let status = compute(&job("OnSuccess", json!({}), &SingletonJobStatus::default()), Some(held()), candidates.clone());
-    assert_eq!((status.ready_standbys, roles(&status)), (Some(0), vec![CandidateRole::Pending, CandidateRole::Active]));
+    let status = compute(
+        &job("OnSuccess", json!({}), &SingletonJobStatus::default()),
+        Some(held()),
+        candidates.clone(),
+    );
+    assert_eq!(
+        (status.ready_standbys, roles(&status)),
+        (Some(0), vec![CandidateRole::Pending, CandidateRole::Active])
+    );
     let status = compute(&job("Never", json!({}), &SingletonJobStatus::default()), Some(held()), candidates);
     assert_eq!(status.ready_standbys, Some(1), "a service's container was started again");
 }
@@ -90,7 +110,11 @@ fn a_name_that_is_no_candidates_is_told_and_no_holder() {
     let before = before(service);
     let look = |status: &SingletonJobStatus| {
         let job = service(status);
-        let observed = Observed { lease: Some(seen(Some("app"), json!({}), 1)), candidates: both(), ..Observed::default() };
+        let observed = Observed {
+            lease: Some(seen(Some("app"), json!({}), 1)),
+            candidates: both(),
+            ..Observed::default()
+        };
         let context = ReportContext::new(&job, &observed, &Plan::LeaveAlone, apply::nothing(), now());
         let after = status::compute(&context);
         (events::between(&context, status, &after), after)
@@ -98,7 +122,10 @@ fn a_name_that_is_no_candidates_is_told_and_no_holder() {
     let (told, after) = look(&before);
     let message = "the Lease names app, which is no candidate: takeover waits 15 s";
     let held = find_condition(&after.conditions, types::HELD).expect("there");
-    assert_eq!((held.status.as_str(), held.reason.as_str(), held.message.as_str()), ("False", reasons::FOREIGN_HOLDER, message));
+    assert_eq!(
+        (held.status.as_str(), held.reason.as_str(), held.message.as_str()),
+        ("False", reasons::FOREIGN_HOLDER, message)
+    );
     let told: Vec<_> = told.iter().map(|event| (event.reason, event.warning, event.note.as_str())).collect();
     assert_eq!(told, [("ForeignHolder", true, message)]);
     let lease = after.lease.clone().expect("a Lease");
@@ -115,11 +142,13 @@ fn a_run_that_a_failed_pod_used_up_says_what_the_kubelet_said_of_it() {
         let mut all = finished_by(finished);
         all["reason"] = json!("BackoffLimitExceeded");
         let lease = seen(None, json!({"finished": all, "run": run, "released": released}), 1);
-        let status = compute(&job("OnSuccess", json!({}), &SingletonJobStatus::default()), Some(lease), vec![]);
+        let status =
+            compute(&job("OnSuccess", json!({}), &SingletonJobStatus::default()), Some(lease), vec![]);
         status.runs[0].message.clone().unwrap_or_default()
     };
     let mark = |reason: &str| json!({"leaseUid": "l", "renewTime": "2026-01-01T14:09:59Z", "by": "web-2_u2_0", "reason": reason});
-    let kubelet = "the kubelet ended web-1 (Evicted: Usage of EmptyDir volume \"x\" exceeds the limit \"1Mi\")";
+    let kubelet =
+        "the kubelet ended web-1 (Evicted: Usage of EmptyDir volume \"x\" exceeds the limit \"1Mi\")";
     assert_eq!(says(json!({"exit": {"signal": 15}}), mark("Stopped")), kubelet);
     assert_eq!(says(json!({"exit": null, "token": null}), mark("WorkloadFailed")), kubelet);
     assert_eq!(says(json!({"exit": {"code": 1}}), mark("WorkloadFailed")), "attempt 1 in web-2: exit code 1");
@@ -152,9 +181,11 @@ fn an_outcome_that_was_recorded_and_not_given_back_is_said_with_what_follows_fro
     let once = |status: &SingletonJobStatus| job("OnSuccess", json!({}), status);
     let before = before(once);
     let again = compute(&once(&before), Some(recorded(&json!(null))), both());
-    let how =
-        "web-2 recorded how its attempt ended and could not give the Lease back, because a process in its container survived SIGKILL; ";
-    assert_eq!(held_says(&again), (reasons::OUTCOME_RECORDED.to_owned(), format!("{how}the next attempt waits 15 s from then on")));
+    let how = "web-2 recorded how its attempt ended and could not give the Lease back, because a process in its container survived SIGKILL; ";
+    assert_eq!(
+        held_says(&again),
+        (reasons::OUTCOME_RECORDED.to_owned(), format!("{how}the next attempt waits 15 s from then on"))
+    );
     let finished = json!({
         "uid": "j", "run": 1, "outcome": "Succeeded", "reason": "Completed", "exit": {"code": 0}, "attempt": 1, "failures": 0,
         "by": "web-2_u2_0", "completionTime": ACQUIRED,
@@ -172,7 +203,11 @@ fn a_lease_whose_tokens_would_fall_is_said_to_be_acquired_by_no_candidate() {
         "retryPeriodMilliseconds": 2900, "completionPolicy": "Never", "backoffLimit": 0, "candidates": 2, "tokenFloor": floor})
     };
     let says = |floor| {
-        held_says(&compute(&service(&SingletonJobStatus::default()), Some(seen(None, json!({"policy": policy(floor)}), 1)), both()))
+        held_says(&compute(
+            &service(&SingletonJobStatus::default()),
+            Some(seen(None, json!({"policy": policy(floor)}), 1)),
+            both(),
+        ))
     };
     let (reason, message) = says("48290");
     assert_eq!(reason, reasons::TOKEN_TOO_LOW);

@@ -16,17 +16,23 @@ fn a_workload_that_hands_over_by_its_exit_code_is_told_so() {
     assert_eq!(held.message, "web-2 gave the Lease back: its workload hands over by exit code 120");
     let taken = seen(Some("web-1_u1_0"), json!({"released": mark}), 1);
     let before = LeaseStatus { last_holder_identity: Some("web-2_u2_0".into()), ..LeaseStatus::default() };
-    let status = compute(&job(&SingletonJobStatus { lease: Some(before), ..status }), Some(taken), vec![pod(1, true, None)]);
+    let status = compute(
+        &job(&SingletonJobStatus { lease: Some(before), ..status }),
+        Some(taken),
+        vec![pod(1, true, None)],
+    );
     assert_eq!(status.takeovers[0].reason, TakeoverReason::Handover);
 }
 
-/// The holder of now acquired at [`ACQUIRED`], by its node; the one before released at `released`, by its own.
+/// The holder of now acquired at [`ACQUIRED`], by its node; the one before released at `released`, by its
+/// own.
 fn gap(released: &str, seen_both: Option<Duration>) -> Option<i64> {
     let mark = json!({"leaseUid": "l", "renewTime": released, "by": "web-1_u1_0", "reason": "Drain", "token": "48000"});
     let mut lease = seen(Some("web-2_u2_0"), json!({"released": mark}), 1);
     lease.observation.gap = seen_both;
     let before = LeaseStatus { last_holder_identity: Some("web-1_u1_0".into()), ..LeaseStatus::default() };
-    let job = job("Never", json!({}), &SingletonJobStatus { lease: Some(before), ..SingletonJobStatus::default() });
+    let job =
+        job("Never", json!({}), &SingletonJobStatus { lease: Some(before), ..SingletonJobStatus::default() });
     let status = compute(&job, Some(lease), vec![pod(2, true, None)]);
     assert_eq!(status.takeovers[0].fencing_token.as_deref(), Some("48213"));
     status.takeovers[0].gap_milliseconds
@@ -35,7 +41,11 @@ fn gap(released: &str, seen_both: Option<Duration>) -> Option<i64> {
 #[test]
 fn a_taker_whose_clock_is_behind_keeps_its_gap_in_status() {
     let seen_both = Some(Duration::from_millis(40));
-    assert_eq!(gap("2026-01-01T14:03:10.9Z", seen_both), Some(100), "by the times of day, as long as they make sense");
+    assert_eq!(
+        gap("2026-01-01T14:03:10.9Z", seen_both),
+        Some(100),
+        "by the times of day, as long as they make sense"
+    );
     assert_eq!(gap("2026-01-01T15:00:00Z", seen_both), Some(40), "by the controller's clock");
     assert_eq!(gap("2026-01-01T15:00:00Z", None), None, "it is not known");
 }
@@ -44,9 +54,15 @@ fn a_taker_whose_clock_is_behind_keeps_its_gap_in_status() {
 fn a_stop_that_was_cut_short_is_told_with_what_to_do() {
     let told = |stopping: Option<Reason>, released: Value| {
         let mut lease = seen(Some("web-2_u2_0"), json!({"released": released}), 1);
-        lease.observation.before = Some(Former { holder: Identity::read("web-1_u1_0"), renewed: None, stopping });
-        let before = LeaseStatus { last_holder_identity: Some("web-1_u1_0".into()), ..LeaseStatus::default() };
-        let job = job("Never", json!({}), &SingletonJobStatus { lease: Some(before), ..SingletonJobStatus::default() });
+        lease.observation.before =
+            Some(Former { holder: Identity::read("web-1_u1_0"), renewed: None, stopping });
+        let before =
+            LeaseStatus { last_holder_identity: Some("web-1_u1_0".into()), ..LeaseStatus::default() };
+        let job = job(
+            "Never",
+            json!({}),
+            &SingletonJobStatus { lease: Some(before), ..SingletonJobStatus::default() },
+        );
         let observed = Observed { lease: Some(lease), ..Observed::default() };
         let context = ReportContext::new(&job, &observed, &Plan::LeaveAlone, apply::nothing(), now());
         let events = events::between(&context, &context.old(), &status::compute(&context));
@@ -54,8 +70,13 @@ fn a_stop_that_was_cut_short_is_told_with_what_to_do() {
     };
     let event = told(Some(Reason::Drain), Value::Null).expect("told");
     assert_eq!((event.warning, event.pod.as_deref()), (true, Some("web-1")));
-    assert!(event.note.starts_with("web-1 was told to stop, Drain (its pod is ending), and lost the API server"), "{}", event.note);
+    assert!(
+        event.note.starts_with("web-1 was told to stop, Drain (its pod is ending), and lost the API server"),
+        "{}",
+        event.note
+    );
     assert_eq!(told(None, Value::Null), None, "it fell silent");
-    let given_back = json!({"leaseUid": "l", "renewTime": "2026-01-01T14:03:10Z", "by": "web-1_u1_0", "reason": "Drain"});
+    let given_back =
+        json!({"leaseUid": "l", "renewTime": "2026-01-01T14:03:10Z", "by": "web-1_u1_0", "reason": "Drain"});
     assert_eq!(told(Some(Reason::Drain), given_back), None, "it stopped in time");
 }

@@ -22,8 +22,11 @@ fn unstartable(number: u32) -> Candidate {
 #[test]
 fn what_keeps_candidates_from_starting_is_said_at_once() {
     let one_shot = job("OnSuccess", json!({}), &SingletonJobStatus::default());
-    let observed =
-        Observed { lease: Some(seen(None, json!({}), 1)), candidates: vec![unstartable(1), unstartable(2)], ..Observed::default() };
+    let observed = Observed {
+        lease: Some(seen(None, json!({}), 1)),
+        candidates: vec![unstartable(1), unstartable(2)],
+        ..Observed::default()
+    };
     let context = ReportContext::new(&one_shot, &observed, &Plan::LeaveAlone, apply::nothing(), now());
     let status = status::compute(&context);
     let message = &find_condition(&status.conditions, types::READY).expect("there").message;
@@ -54,11 +57,18 @@ fn a_run_that_the_controller_closed_has_failed_and_says_why() {
     let ended = &status.runs[0];
     assert_eq!((ended.number, ended.outcome, ended.attempts), (1, RunOutcome::Failed, 0));
     let message = ended.message.as_deref().unwrap_or_default();
-    assert!(message.starts_with("spec.activeDeadlineSeconds of 60 passed") && message.contains("StartError"), "{message}");
+    assert!(
+        message.starts_with("spec.activeDeadlineSeconds of 60 passed") && message.contains("StartError"),
+        "{message}"
+    );
     let again = job("OnSuccess", json!({"activeDeadlineSeconds": 60}), &status);
     let later = compute(
         &again,
-        Some(seen(None, json!({"run": json!({"uid": "j", "number": 1, "desired": "Stop", "reason": "DeadlineExceeded"})}), 1)),
+        Some(seen(
+            None,
+            json!({"run": json!({"uid": "j", "number": 1, "desired": "Stop", "reason": "DeadlineExceeded"})}),
+            1,
+        )),
         vec![],
     );
     assert_eq!(later.runs, status.runs, "it is told once");

@@ -39,7 +39,8 @@ impl Workload {
     }
 }
 
-/// Whether the workload has been ready in this tenure: since when, by the time of day, and whether that was sent to the Lease.
+/// Whether the workload has been ready in this tenure: since when, by the time of day, and whether that was
+/// sent to the Lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Readiness {
     Unknown,
@@ -119,7 +120,9 @@ impl Stopping {
     /// Why the workload is told to end; `None` if it has ended by itself, or if there is nothing to settle.
     pub(super) fn cause(&self) -> Option<Cause> {
         match self.why {
-            Why::Release(Reason::WorkloadSucceeded | Reason::WorkloadFailed) | Why::Spent | Why::Taken(_) => None,
+            Why::Release(Reason::WorkloadSucceeded | Reason::WorkloadFailed) | Why::Spent | Why::Taken(_) => {
+                None
+            }
             Why::Release(reason) => Some(Cause::Release(reason)),
             Why::Charged => Some(Cause::Release(Reason::Stopped)),
             Why::Unhealthy => Some(Cause::Unhealthy),
@@ -127,7 +130,8 @@ impl Stopping {
         }
     }
 
-    /// For which reason a workload was told to stop that then neither succeeds nor fails by its exit; `None` if this stop is no interruption.
+    /// For which reason a workload was told to stop that then neither succeeds nor fails by its exit; `None`
+    /// if this stop is no interruption.
     pub(super) fn interruption(&self) -> Option<Reason> {
         match self.why {
             Why::Release(reason) => reason.is_interruption().then_some(reason),
@@ -136,7 +140,8 @@ impl Stopping {
         }
     }
 
-    /// Whether the Lease is to be told now: should the holder be cut off before its workload has ended, no candidate could know that it was stopping.
+    /// Whether the Lease is to be told now: should the holder be cut off before its workload has ended, no
+    /// candidate could know that it was stopping.
     fn is_news(&self) -> bool {
         self.said == Said::Nothing && !self.grace.is_zero() && self.interruption().is_some()
     }
@@ -193,7 +198,9 @@ impl Why {
             | Self::Exceeded
             | Self::Charged
             | Self::Spent => OUTCOME_PATIENCE,
-            Self::Release(_) | Self::Taken(_) => Duration::from_secs(u64::from(policy.lease_duration_seconds)),
+            Self::Release(_) | Self::Taken(_) => {
+                Duration::from_secs(u64::from(policy.lease_duration_seconds))
+            }
         }
     }
 }

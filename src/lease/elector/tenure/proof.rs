@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::super::super::clock::Moment;
 use super::super::{Attempt, Order};
 
-/// What the kernel may take from its timer to the workload's last instruction; measured: a millisecond. "By the deadline" means dead by then.
+/// What the kernel may take from its timer to the workload's last instruction; measured: a millisecond. "By
+/// the deadline" means dead by then.
 const KERNEL_KILL: Duration = Duration::from_millis(5);
 /// What this process may take to do the same in good order.
 const OWN_KILL: Duration = Duration::from_millis(50);
@@ -66,8 +67,8 @@ impl Armed {
         Order::ArmDeadline { at: self.boot, kill_margin: self.proof.kill_margin }
     }
 
-    /// Whether a timer set to this must be set to `wanted`: by the same proof it may turn out to be nearer, where one clock runs faster than
-    /// the other, but never further away.
+    /// Whether a timer set to this must be set to `wanted`: by the same proof it may turn out to be nearer,
+    /// where one clock runs faster than the other, but never further away.
     pub(super) fn gives_way_to(&self, wanted: &Self) -> bool {
         wanted.proof != self.proof || wanted.boot + CLOCKS_APART < self.boot
     }

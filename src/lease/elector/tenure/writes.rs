@@ -15,7 +15,14 @@ use super::phase::{Phase, Why};
 
 impl Tenure {
     /// Keeps the Lease.
-    pub(super) fn renewal(&self, candidate: &Candidate, record: &Record, timing: Timing, renew_time: Timestamp, health: Health) -> Write {
+    pub(super) fn renewal(
+        &self,
+        candidate: &Candidate,
+        record: &Record,
+        timing: Timing,
+        renew_time: Timestamp,
+        health: Health,
+    ) -> Write {
         Write {
             uid: self.uid.clone(),
             base: self.version,
@@ -32,7 +39,13 @@ impl Tenure {
         }
     }
 
-    pub(super) fn health(&self, candidate: &Candidate, lease: &LocalLease, timing: Timing, lateness: Duration) -> Health {
+    pub(super) fn health(
+        &self,
+        candidate: &Candidate,
+        lease: &LocalLease,
+        timing: Timing,
+        lateness: Duration,
+    ) -> Health {
         let stopping = match &self.phase {
             Phase::Stopping(stopping) => stopping.interruption(),
             Phase::Holding | Phase::Releasing { .. } | Phase::Over(_) => None,
@@ -47,16 +60,23 @@ impl Tenure {
         }
     }
 
-    /// Keeps the Lease and says how the attempt has ended: something survives its kill, and what the kernel will do about that is not known yet.
-    /// It is a renewal in all but what it is good for.
+    /// Keeps the Lease and says how the attempt has ended: something survives its kill, and what the kernel
+    /// will do about that is not known yet. It is a renewal in all but what it is good for.
     pub(super) fn outcome(&self, now: Now, candidate: &Candidate, why: &Why, renewal: Write) -> Write {
-        let (progress, finished) = self.end(now.at, candidate, why).settle(self.progress.clone(), &self.policy, self.ran(now.at), now.wall);
-        tracing::warn!("a process in the container survives SIGKILL: recording the outcome; the Lease is left to expire");
+        let (progress, finished) = self.end(now.at, candidate, why).settle(
+            self.progress.clone(),
+            &self.policy,
+            self.ran(now.at),
+            now.wall,
+        );
+        tracing::warn!(
+            "a process in the container survives SIGKILL: recording the outcome; the Lease is left to expire"
+        );
         Write { progress: Some(progress), finished: finished.or(renewal.finished), ..renewal }
     }
 
-    /// Gives the Lease back. The elector leaves an outcome that it has recorded already as it is: no other candidate closes the account that its
-    /// tenure has opened.
+    /// Gives the Lease back. The elector leaves an outcome that it has recorded already as it is: no other
+    /// candidate closes the account that its tenure has opened.
     pub(super) fn release(
         &self,
         now: Now,

@@ -5,7 +5,15 @@ use super::limits::{begun, holding_under, released, renewing};
 use super::*;
 
 fn naming(uid: &str) -> Run {
-    Run { failed_pods: vec![FailedPod { uid: uid.into(), name: "web-2".into(), reason: "Evicted".into(), message: None }], ..run() }
+    Run {
+        failed_pods: vec![FailedPod {
+            uid: uid.into(),
+            name: "web-2".into(),
+            reason: "Evicted".into(),
+            message: None,
+        }],
+        ..run()
+    }
 }
 
 /// The attempt of the other candidate, whose container was told to end.
@@ -50,7 +58,13 @@ fn a_holder_counts_a_pod_that_failed_before_it_and_the_next_start_owes_the_wait(
     bench.told(9_200, Fact::WorkloadEnded(Exit::Code(0)));
     let (_, write) = put(&bench.told(9_210, Fact::TreeEmpty)).expect("a release");
     assert_eq!(account(&write), (1, 2, 10, false), "a drain costs nothing, and forgives nothing");
-    let uids: Vec<_> = write.progress.expect("an account").tenants.into_iter().map(|tenant| (tenant.uid, tenant.provisional)).collect();
+    let uids: Vec<_> = write
+        .progress
+        .expect("an account")
+        .tenants
+        .into_iter()
+        .map(|tenant| (tenant.uid, tenant.provisional))
+        .collect();
     assert_eq!(uids, [("uid-2".into(), None), ("uid-1".into(), Some(Provisional::Interrupted))]);
 }
 
@@ -64,7 +78,10 @@ fn a_running_attempt_is_stopped_when_those_before_it_turn_out_to_be_too_many_fai
     let (_, write) = put(&bench.told(1_110, Fact::TreeEmpty)).expect("a release");
     assert_eq!(account(&write).0, 1, "the attempt that is stopped for it is none");
     let finished = write.finished.expect("an outcome");
-    assert_eq!((finished.outcome, finished.reason.as_str(), finished.attempt), (Outcome::Failed, "BackoffLimitExceeded", 2));
+    assert_eq!(
+        (finished.outcome, finished.reason.as_str(), finished.attempt),
+        (Outcome::Failed, "BackoffLimitExceeded", 2)
+    );
 }
 
 #[test]
@@ -85,7 +102,10 @@ fn a_run_that_a_failed_pod_has_used_up_is_closed_at_once_by_whoever_takes_over()
     let outputs = bench.store(10, &acquire);
     assert_eq!(orders(&outputs), [], "nothing is started");
     let finished = put(&outputs).and_then(|(_, write)| write.finished).expect("an outcome");
-    assert_eq!((finished.reason.as_str(), finished.failures, finished.token), ("BackoffLimitExceeded", 1, None));
+    assert_eq!(
+        (finished.reason.as_str(), finished.failures, finished.token),
+        ("BackoffLimitExceeded", 1, None)
+    );
 }
 
 #[test]

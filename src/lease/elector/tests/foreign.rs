@@ -1,4 +1,5 @@
-//! Leases that do not carry the uid of the candidate's SingletonJob: emptied of their notes, made anew by another hand, or another job's.
+//! Leases that do not carry the uid of the candidate's SingletonJob: emptied of their notes, made anew by
+//! another hand, or another job's.
 
 use super::limits::{holding_under, renewing};
 use super::*;
@@ -21,7 +22,11 @@ fn about(uid: &str) -> Run {
 fn a_lease_without_the_jobs_uid_is_never_acquired_however_free_it_says_it_is() {
     for strange in [None, Some(about("another")), Some(about(""))] {
         let mut bench = Bench::new();
-        assert_eq!(put(&bench.saw(0, free().noted(|notes| notes.run.clone_from(&strange)))), None, "{strange:?}");
+        assert_eq!(
+            put(&bench.saw(0, free().noted(|notes| notes.run.clone_from(&strange)))),
+            None,
+            "{strange:?}"
+        );
         assert_eq!(put(&takeover_at(&mut bench, 3_600_000)), None, "{strange:?}");
     }
 }
@@ -51,7 +56,10 @@ fn a_holder_whose_lease_is_wanted_for_another_job_stops_and_gives_it_back() {
 fn a_longer_lease_is_waited_for_whoever_speaks_of_it() {
     let mut bench = Bench::new();
     let long = Policy { lease_duration_seconds: 60, ..policy() };
-    bench.saw(0, held_by(other()).noted(|notes| (notes.run, notes.policy) = (Some(about("another")), Some(long))));
+    bench.saw(
+        0,
+        held_by(other()).noted(|notes| (notes.run, notes.policy) = (Some(about("another")), Some(long))),
+    );
     bench.saw(100, held_by(other()).version(12));
     assert_eq!(put(&takeover_at(&mut bench, 59_000)), None);
     assert!(put(&takeover_at(&mut bench, 60_000)).is_some());

@@ -39,11 +39,17 @@ pub(super) fn begun(at: u64) -> Progress {
 #[test]
 fn an_exit_code_that_fails_the_run_is_recorded_in_the_release() {
     let rule = FailureRule { operator: Operator::In, values: vec![42], action: FailureAction::FailRun };
-    let mut bench = holding_under(Policy { failure_policy: FailurePolicy { rules: vec![rule], ..FailurePolicy::default() }, ..policy() });
+    let mut bench = holding_under(Policy {
+        failure_policy: FailurePolicy { rules: vec![rule], ..FailurePolicy::default() },
+        ..policy()
+    });
     bench.told(500, Fact::WorkloadEnded(Exit::Code(42)));
     let (_, write) = put(&bench.told(510, Fact::TreeEmpty)).expect("a release");
     let finished = write.finished.expect("an outcome");
-    assert_eq!((write.holder, finished.outcome, finished.reason.as_str()), (None, Outcome::Failed, "FailurePolicy"));
+    assert_eq!(
+        (write.holder, finished.outcome, finished.reason.as_str()),
+        (None, Outcome::Failed, "FailurePolicy")
+    );
     assert_eq!((finished.exit, finished.attempt, finished.failures), (Some(Exit::Code(42)), 1, 1));
 }
 
@@ -122,7 +128,10 @@ fn a_run_whose_time_is_over_is_closed_then_and_not_when_its_back_off_is() {
 fn a_holder_that_fell_silent_is_waited_for_although_the_time_of_its_run_is_over() {
     let mut bench = Bench::new();
     let open = Progress { open: true, ..begun(0) };
-    bench.saw(60_000, held_by(other()).noted(|notes| (notes.policy, notes.progress) = (Some(limited()), Some(open))));
+    bench.saw(
+        60_000,
+        held_by(other()).noted(|notes| (notes.policy, notes.progress) = (Some(limited()), Some(open))),
+    );
     assert_eq!(put(&takeover_at(&mut bench, 74_900)), None);
     let (_, write) = put(&takeover_at(&mut bench, 75_000)).expect("a takeover");
     assert_eq!(write.progress.map(|progress| (progress.failures, progress.open)), Some((1, false)));

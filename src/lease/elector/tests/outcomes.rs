@@ -41,7 +41,11 @@ fn a_failed_attempt_is_closed_too_and_the_next_one_waits_for_the_lease() {
     let mut standby = Bench::new();
     standby.saw(0, next);
     let (_, takeover) = put(&takeover_at(&mut standby, 15_000)).expect("a takeover");
-    assert_eq!(takeover.progress.map(|progress| (progress.failures, progress.starts)), Some((1, 2)), "counted once");
+    assert_eq!(
+        takeover.progress.map(|progress| (progress.failures, progress.starts)),
+        Some((1, 2)),
+        "counted once"
+    );
 }
 
 #[test]
@@ -77,7 +81,11 @@ fn slow_to_die() -> Bench {
     let renewal = bench.told(500, Fact::Drain);
     bench.store(510, &renewal);
     assert_eq!(orders(&bench.tick(1_500)), [Order::Kill]);
-    assert_eq!(put(&bench.told(3_100, Fact::WorkloadEnded(Exit::Signal(9)))), None, "what is left may be about to go");
+    assert_eq!(
+        put(&bench.told(3_100, Fact::WorkloadEnded(Exit::Signal(9)))),
+        None,
+        "what is left may be about to go"
+    );
     bench
 }
 
@@ -94,7 +102,10 @@ fn what_survives_a_workload_that_died_late_is_given_as_long_again() {
     bench.store(3_510, &renewal);
     assert_eq!(put(&bench.tick(4_599)), None);
     let (_, outcome) = put(&bench.tick(4_600)).expect("the outcome");
-    assert_eq!((outcome.holder, outcome.progress.map(|progress| (progress.open, progress.failures))), (Some(me()), Some((false, 0))));
+    assert_eq!(
+        (outcome.holder, outcome.progress.map(|progress| (progress.open, progress.failures))),
+        (Some(me()), Some((false, 0)))
+    );
 }
 
 #[test]
@@ -112,5 +123,9 @@ fn an_acquisition_that_counted_no_start_starts_nothing_although_the_policy_has_c
     let outputs = bench.saw(200, laxer);
     assert_eq!(orders(&outputs), []);
     let (_, release) = put(&outputs).expect("a release");
-    assert_eq!((release.holder, release.progress, release.finished), (None, Some(spent), None), "for the next candidate to go on");
+    assert_eq!(
+        (release.holder, release.progress, release.finished),
+        (None, Some(spent), None),
+        "for the next candidate to go on"
+    );
 }

@@ -1,4 +1,5 @@
-//! Being told to stop: the Lease is told at once, so that a stop that is cut short is not taken for a failure.
+//! Being told to stop: the Lease is told at once, so that a stop that is cut short is not taken for a
+//! failure.
 
 use super::*;
 
@@ -59,7 +60,11 @@ fn failures_after(stopping: Option<Reason>, policy: &Policy) -> Progress {
 fn a_holder_that_falls_silent_after_it_was_told_to_stop_has_not_failed() {
     let once = Policy { backoff_limit: 0, ..policy() };
     let cut_short = failures_after(Some(Reason::Drain), &once);
-    assert_eq!((cut_short.failures, cut_short.starts, cut_short.open), (0, 2, true), "the next attempt begins");
+    assert_eq!(
+        (cut_short.failures, cut_short.starts, cut_short.open),
+        (0, 2, true),
+        "the next attempt begins"
+    );
     let lost = failures_after(None, &once);
     assert_eq!((lost.failures, lost.starts, lost.open), (1, 1, false), "the attempts are used up");
 }
@@ -73,13 +78,21 @@ fn a_candidate_that_ends_in_doubt_says_so_and_one_that_has_learnt_its_fate_does_
     bench.unknown(200, &acquire);
     bench.step(300, Input::Unreachable("cut off".into()));
     assert_eq!(ends(&bench.tick(3_000)), None);
-    assert_eq!(bench.elector.wakes_in(at(3_000)), Duration::from_millis(100), "what it could take is nothing to wake for");
+    assert_eq!(
+        bench.elector.wakes_in(at(3_000)),
+        Duration::from_millis(100),
+        "what it could take is nothing to wake for"
+    );
     assert_eq!(ends(&bench.tick(3_100)), Some(Order::Exit(Ending::InDoubt(Version(10)))));
     let mut told = Bench::new();
     let acquire = told.saw(0, free());
     told.told(100, Fact::Drain);
     told.unknown(200, &acquire);
-    assert_eq!(ends(&told.saw(300, free().version(11))), Some(Order::Exit(Ending::Interrupted)), "another write came first");
+    assert_eq!(
+        ends(&told.saw(300, free().version(11))),
+        Some(Order::Exit(Ending::Interrupted)),
+        "another write came first"
+    );
 }
 
 #[test]
@@ -88,7 +101,11 @@ fn why_it_stops_is_noted_before_the_workload_is_told_and_again_when_it_changes()
     let told = bench.told(100, Fact::Drain);
     assert_eq!(all_orders(&told), [Order::Stop(Cause::Release(Reason::Drain)), Order::Terminate]);
     bench.store(110, &told);
-    assert_eq!(all_orders(&bench.told(120, Fact::Unhealthy)), [Order::Stop(Cause::Unhealthy)], "the probe's word came later");
+    assert_eq!(
+        all_orders(&bench.told(120, Fact::Unhealthy)),
+        [Order::Stop(Cause::Unhealthy)],
+        "the probe's word came later"
+    );
     assert_eq!(all_orders(&bench.tick(200)), []);
 }
 

@@ -15,7 +15,8 @@ fn resumed() -> Run {
     Run { resumptions: 1, ..run() }
 }
 
-/// What a candidate that comes with the resumption wants written when the longest that it may have to wait is over.
+/// What a candidate that comes with the resumption wants written when the longest that it may have to wait is
+/// over.
 fn acquired(record: Record) -> Option<Progress> {
     let mut bench = Bench::new();
     let at_once = bench.saw(LATER, record.noted(|notes| notes.run = Some(resumed())));
@@ -25,8 +26,9 @@ fn acquired(record: Record) -> Option<Progress> {
 
 #[test]
 fn while_a_run_is_suspended_nobody_acquires_not_even_to_close_it() {
-    let silent =
-        held_by(other()).noted(|notes| (notes.policy, notes.progress) = (Some(limited()), Some(Progress { open: true, ..begun(0) })));
+    let silent = held_by(other()).noted(|notes| {
+        (notes.policy, notes.progress) = (Some(limited()), Some(Progress { open: true, ..begun(0) }));
+    });
     for record in [free(), released(limited(), begun(0)), silent] {
         let mut bench = Bench::new();
         assert_eq!(put(&bench.saw(LATER, record.noted(|notes| notes.run = Some(suspended())))), None);
@@ -39,7 +41,8 @@ fn whatever_it_was_at_a_resumed_run_has_all_its_time_again_and_keeps_its_count()
     let failed = Progress { failures: 1, setbacks: 1, ..begun(0) };
     let stopped = Progress { start_time: None, ..begun(0) };
     let open = Progress { open: true, ..begun(0) };
-    let silent = held_by(other()).noted(|notes| (notes.policy, notes.progress) = (Some(limited()), Some(open)));
+    let silent =
+        held_by(other()).noted(|notes| (notes.policy, notes.progress) = (Some(limited()), Some(open)));
     let none = Progress { starts: 0, ..stopped.clone() };
     let table = [
         ("never started", released(limited(), none), (1, 0)),

@@ -1,4 +1,5 @@
-//! renewTime: it rises within a tenure, and a new tenure begins with the time of day, whatever clock the tenure before was written by.
+//! renewTime: it rises within a tenure, and a new tenure begins with the time of day, whatever clock the
+//! tenure before was written by.
 
 use super::*;
 
@@ -10,7 +11,9 @@ fn step(bench: &mut Bench, now: u64, day: Timestamp, input: Input) -> Vec<Output
 /// As `record` was released, by a clock that is ahead.
 fn released_at(renew_time: Timestamp) -> Record {
     let freed = Record { renew_time: Some(renew_time), ..free() };
-    freed.noted(|notes| notes.released = notes.released.clone().map(|mark| Released { renew_time: Some(renew_time), ..mark }))
+    freed.noted(|notes| {
+        notes.released = notes.released.clone().map(|mark| Released { renew_time: Some(renew_time), ..mark });
+    })
 }
 
 fn renew_time(outputs: &[Output]) -> Timestamp {
@@ -58,12 +61,20 @@ fn renewals_and_releases_rise_although_the_time_of_day_is_set_back() {
 #[test]
 fn no_write_of_a_tenure_has_the_time_that_the_mark_in_the_lease_is_bound_to() {
     let past = |time: Timestamp| time + Duration::from_micros(1);
-    assert_eq!(renew_time(&Bench::new().saw(0, released_at(wall(0)))), past(wall(0)), "released and taken in the same microsecond");
+    assert_eq!(
+        renew_time(&Bench::new().saw(0, released_at(wall(0)))),
+        past(wall(0)),
+        "released and taken in the same microsecond"
+    );
     let marked = wall(2_900);
     let mut bench = Bench::new();
     let acquire = bench.saw(0, released_at(marked));
     bench.store(10, &acquire);
-    assert_eq!(bench.lease.notes.released.as_ref().and_then(|mark| mark.renew_time), Some(marked), "it tells how this came about");
+    assert_eq!(
+        bench.lease.notes.released.as_ref().and_then(|mark| mark.renew_time),
+        Some(marked),
+        "it tells how this came about"
+    );
     let renewal = bench.tick(2_900);
     assert_eq!(renew_time(&renewal), past(marked));
     bench.store(2_910, &renewal);
@@ -77,6 +88,8 @@ fn every_write_that_keeps_the_lease_says_when_the_agent_began_by_its_node() {
     let acquire = bench.saw(500, free());
     bench.store(510, &acquire);
     let renewal = bench.tick(3_500);
-    let began = |outputs: &[Output]| put(outputs).and_then(|(_, write)| write.health).and_then(|health| health.agent_started);
+    let began = |outputs: &[Output]| {
+        put(outputs).and_then(|(_, write)| write.health).and_then(|health| health.agent_started)
+    };
     assert_eq!((began(&acquire), began(&renewal)), (Some(wall(0)), Some(wall(0))));
 }

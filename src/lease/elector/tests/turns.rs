@@ -35,7 +35,10 @@ fn a_lease_that_was_handed_over_is_left_for_a_second_to_the_first_in_line() {
         assert!(turns[1] > turns[0] && turns[3] > turns[0], "{reason:?}: {turns:?}");
     }
     let unnamed = turns_after(Reason::Handover, &[], 1);
-    assert!(unnamed.iter().all(|turn| turn.as_millis() < 200), "without a line all go by their own rank: {unnamed:?}");
+    assert!(
+        unnamed.iter().all(|turn| turn.as_millis() < 200),
+        "without a line all go by their own rank: {unnamed:?}"
+    );
     let drained = turns_after(Reason::Drain, &["uid-3", "uid-1"], 1);
     assert_eq!(drained[0], Duration::from_millis(50), "a drain names no successor");
 }

@@ -26,7 +26,9 @@ fn under_a_stricter_policy_an_expired_lease_is_taken_only_when_this_very_holder_
         (Some(gone("lease", None)), false),
         (Some(gone("recreated", Some(other()))), false),
     ];
-    for (policy, (cleared, taken)) in STRICT.into_iter().flat_map(|policy| words.clone().map(|word| (policy, word))) {
+    for (policy, (cleared, taken)) in
+        STRICT.into_iter().flat_map(|policy| words.clone().map(|word| (policy, word)))
+    {
         let mut bench = Bench::new();
         bench.saw(0, strict(policy, cleared.clone()));
         assert_eq!(put(&takeover_at(&mut bench, 14_900)), None, "no word shortens the wait: {cleared:?}");
@@ -36,7 +38,9 @@ fn under_a_stricter_policy_an_expired_lease_is_taken_only_when_this_very_holder_
 
 #[test]
 fn under_a_stricter_policy_an_emptied_lease_is_taken_only_when_nobody_by_name_is_cleared() {
-    for (cleared, taken) in [(None, false), (Some(gone("lease", Some(other()))), false), (Some(gone("lease", None)), true)] {
+    for (cleared, taken) in
+        [(None, false), (Some(gone("lease", Some(other()))), false), (Some(gone("lease", None)), true)]
+    {
         let mut bench = Bench::new();
         bench.saw(0, Record { holder: None, ..strict(UnreachableHolder::AfterPodGone, cleared.clone()) });
         assert_eq!(put(&takeover_at(&mut bench, 600_000)).is_some(), taken, "{cleared:?}");
@@ -71,7 +75,8 @@ fn what_was_released_needs_no_clearance_and_no_delay() {
 fn the_delay_follows_the_longest_lease_whoever_is_cleared() {
     for unreachable_holder in [UnreachableHolder::AfterLeaseExpiry, UnreachableHolder::AfterPodGone] {
         let late = strict(unreachable_holder, Some(gone("lease", Some(other()))));
-        let late = late.noted(|notes| notes.policy = Some(Policy { unreachable_holder, delay_seconds: 30, ..policy() }));
+        let late = late
+            .noted(|notes| notes.policy = Some(Policy { unreachable_holder, delay_seconds: 30, ..policy() }));
         let mut bench = Bench::new();
         bench.saw(0, late);
         assert_eq!(put(&takeover_at(&mut bench, 44_900)), None);
@@ -81,13 +86,27 @@ fn the_delay_follows_the_longest_lease_whoever_is_cleared() {
 
 #[test]
 fn a_run_whose_time_is_over_is_closed_no_sooner_than_its_silent_holder_may_be_followed() {
-    let over = Progress { uid: "job".into(), run: 1, starts: 1, open: true, start_time: Some(wall(0)), ..Progress::default() };
-    let limited =
-        Policy { unreachable_holder: UnreachableHolder::Manual, delay_seconds: 30, active_deadline_seconds: Some(60), ..policy() };
+    let over = Progress {
+        uid: "job".into(),
+        run: 1,
+        starts: 1,
+        open: true,
+        start_time: Some(wall(0)),
+        ..Progress::default()
+    };
+    let limited = Policy {
+        unreachable_holder: UnreachableHolder::Manual,
+        delay_seconds: 30,
+        active_deadline_seconds: Some(60),
+        ..policy()
+    };
     for (word, closed) in [(None, None), (Some(gone("lease", Some(other()))), Some(false))] {
         let mut bench = Bench::new();
         let lease = strict(UnreachableHolder::Manual, word);
-        bench.saw(60_000, lease.noted(|notes| (notes.policy, notes.progress) = (Some(limited.clone()), Some(over.clone()))));
+        bench.saw(
+            60_000,
+            lease.noted(|notes| (notes.policy, notes.progress) = (Some(limited.clone()), Some(over.clone()))),
+        );
         assert_eq!(put(&takeover_at(&mut bench, 104_900)), None);
         let taken = put(&takeover_at(&mut bench, 105_100));
         assert_eq!(taken.and_then(|(_, write)| write.progress).map(|progress| progress.open), closed);

@@ -86,7 +86,7 @@ fn nothing_outlives_the_deadline_of_an_elector_that_is_stopped() {
 }
 
 #[test]
-fn an_elector_that_does_not_know_whether_it_holds_the_lease_leaves_the_last_word_to_pid_1() {
+fn an_elector_in_doubt_leaves_the_last_word_to_pid_1() {
     let mut agent = Agent::start(0, 0, &["true"]);
     assert_eq!(agent.exit_code(), exit_codes::INTERRUPTED);
     assert_eq!(
@@ -139,7 +139,7 @@ fn a_signal_from_outside_is_what_the_workload_gets() {
 }
 
 #[test]
-fn a_signal_from_inside_to_pid_1_reaches_the_first_process_and_is_no_drain() {
+fn a_signal_from_inside_reaches_the_first_process_and_is_no_drain() {
     let traps = "for name in HUP TERM QUIT WINCH RTMIN; do trap \"echo $name >> heard\" $name; done";
     let mut agent = Agent::start(
         FAR,
@@ -317,7 +317,7 @@ fn no_line_of_the_log_looks_like_a_termination_message() {
 }
 
 #[test]
-fn an_agent_that_does_not_understand_its_pod_says_so_in_the_termination_message() {
+fn an_agent_that_does_not_understand_its_pod_says_so() {
     for (arguments, why) in
         [(&["run", "--", "true"][..], "is not set"), (&["run", "--faster", "--", "true"], "--faster")]
     {

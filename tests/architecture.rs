@@ -57,7 +57,7 @@ fn code(text: &str) -> String {
 }
 
 #[test]
-fn unit_tests_are_no_code_whatever_stands_between_them_and_their_condition() {
+fn unit_tests_are_no_code_whatever_stands_before_them() {
     assert_eq!(code("fn f() {}\n// no\n#[cfg(test)]\n#[expect(clippy::all)]\nmod tests {\n}\n"), "fn f() {}");
     assert_eq!(code("#[cfg(test)]\nmod tests;\nfn f() {}"), "#[cfg(test)]\nmod tests;\nfn f() {}");
 }
@@ -206,6 +206,20 @@ fn no_sentence_leaves_open_who_acts() {
                 found.join(", ")
             );
         }
+    }
+}
+
+/// A claim, and no saga: CONTRIBUTING.md says why.
+#[test]
+fn a_test_is_a_claim_of_at_most_70_characters() {
+    let mut files = every_file();
+    collect(&Path::new(CHECKOUT).join("tests"), &mut files);
+    for file in files {
+        let text = fs::read_to_string(&file).expect("readable");
+        let names = text.split("fn ").skip(1).filter_map(|rest| rest.split_once('(')).map(|(name, _)| name);
+        let long: Vec<_> =
+            names.filter(|name| name.len() > 70 && name.contains('_') && !name.contains(' ')).collect();
+        assert!(long.is_empty(), "{} has {long:?}", file.display());
     }
 }
 

@@ -44,7 +44,7 @@ fn leases(version: &str) -> BTreeMap<String, Lease> {
 /// it says all that the earlier one said then. So the agents obey an earlier controller, the controller an
 /// earlier agent's reports, and an earlier reader misses nothing.
 #[test]
-fn programs_of_this_version_go_on_from_whatever_an_earlier_one_wrote_and_say_all_that_it_said() {
+fn programs_of_this_version_go_on_from_what_an_earlier_one_wrote() {
     for version in data::versions() {
         let kept = data::of(&version);
         let mut unplayed: BTreeSet<_> = kept.keys().filter(|name| stories::is_told(name)).cloned().collect();
@@ -103,7 +103,7 @@ fn every_note_of_an_earlier_version_is_understood() {
 }
 
 #[test]
-fn what_candidates_find_in_their_pod_and_may_do_is_all_that_earlier_agents_need() {
+fn what_candidates_find_in_their_pod_is_all_that_earlier_agents_need() {
     let today = papers::all();
     for version in data::versions() {
         for (name, then) in data::of(&version).iter().filter(|(name, _)| !stories::is_told(name)) {
@@ -128,7 +128,7 @@ fn an_earlier_pod_is_a_candidate_of_this_version_and_is_not_replaced() {
 
 /// As a container of that pod would be, where its node was rebooted and its image pulled anew.
 #[test]
-fn an_agent_of_this_version_works_in_a_pod_that_an_earlier_controller_made() {
+fn an_agent_of_this_version_works_in_a_pod_of_an_earlier_controller() {
     for version in data::versions() {
         let gated = papers::gated(&data::of(&version)[papers::POD]);
         let environment = papers::environment(&gated);

@@ -41,7 +41,7 @@ use singletonjob::lease::record::Record;
 use tokio::time::sleep;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_gets_a_free_lease_then_a_role_then_its_candidates_and_a_second_look_changes_nothing() {
+async fn a_job_gets_a_lease_then_a_role_then_candidates_and_then_nothing_new() {
     let bench = Bench::new("makes").await;
     bench.apply("web", json!({"completionPolicy": "Never", "replicas": 2})).await;
     let job = bench.settled("web", 2).await;
@@ -276,8 +276,7 @@ async fn sidecars_of_an_attempt_that_is_over_are_told_to_end_and_the_pod_stays()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_standby_that_is_not_to_be_ready_is_available_when_it_has_started_and_then_a_drain_may_take_the_holder()
- {
+async fn an_unready_standby_that_has_started_lets_a_drain_take_the_holder() {
     let bench = Bench::new("not-ready").await;
     bench.apply("web", json!({"completionPolicy": "Never", "standbyReadiness": "NotReady"})).await;
     bench.settled("web", 2).await;
@@ -376,7 +375,7 @@ async fn drains_heed_a_budget_of_ours_or_one_of_the_users_and_never_two() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_silent_holder_is_cleared_by_a_persons_word_by_its_pods_end_and_by_a_taint_of_its_node() {
+async fn a_silent_holder_is_cleared_by_word_by_its_pods_end_or_by_a_taint() {
     let bench = Bench::new("silent").await;
     let jobs = bench.api::<SingletonJob>();
     bench.silent("manual", "Manual").await;
@@ -423,7 +422,7 @@ async fn a_silent_holder_is_cleared_by_a_persons_word_by_its_pods_end_and_by_a_t
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pod_that_the_kubelet_ended_for_its_own_fault_is_named_once_over_a_restart_of_the_controller() {
+async fn a_pod_ended_for_its_own_fault_is_named_once_over_a_restart() {
     let mut bench = Bench::new("kubelet").await;
     bench.apply("web", json!({"backoffLimit": 3})).await;
     bench.settled("web", 2).await;
@@ -468,7 +467,7 @@ async fn a_pod_that_the_kubelet_ended_for_its_own_fault_is_named_once_over_a_res
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_pods_of_quick_failures_stay_until_the_kubelet_has_said_that_they_ended() {
+async fn the_pods_of_quick_failures_stay_until_the_kubelet_knows_their_end() {
     let bench = Bench::new("quick").await;
     bench.apply("web", json!({"backoffLimit": 1})).await;
     bench.settled("web", 2).await;
@@ -495,7 +494,7 @@ async fn the_pods_of_quick_failures_stay_until_the_kubelet_has_said_that_they_en
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_workload_container_in_the_template_ends_no_attempt_that_goes_on() {
+async fn another_workload_container_in_the_template_ends_no_attempt() {
     let bench = Bench::new("renamed").await;
     let container = |name: &str| json!({"name": name, "image": "busybox", "command": ["sleep", "1000"]});
     let template = json!({"spec": {"containers": [container("main"), container("side")]}});
@@ -525,7 +524,7 @@ async fn another_workload_container_in_the_template_ends_no_attempt_that_goes_on
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lease_that_lost_its_labels_gets_them_back_and_its_holder_is_still_seen() {
+async fn a_lease_that_lost_its_labels_gets_them_back_and_its_holder_is_seen() {
     let bench = Bench::new("unlabelled").await;
     bench.apply("web", json!({"completionPolicy": "Never"})).await;
     bench.settled("web", 2).await;

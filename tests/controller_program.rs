@@ -379,7 +379,7 @@ async fn the_operators_own_lease_bears_its_name_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_operator_is_told_of_the_installer_is_in_the_pods_that_it_makes() {
+async fn what_the_operator_is_told_of_the_installer_is_in_its_pods() {
     let bench = Bench::new("told").await;
     let resources = json!({"requests": {"cpu": "30m"}, "limits": {"cpu": "60m", "memory": "32Mi"}});
     let context = json!({"runAsUser": 7, "readOnlyRootFilesystem": true});

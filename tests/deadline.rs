@@ -111,7 +111,7 @@ fn stopped() -> (Duration, bool) {
 }
 
 #[test]
-fn a_workload_is_dead_5_ms_after_the_deadline_of_its_stopped_elector_in_100_of_100_runs() {
+fn a_workload_dies_5_ms_after_its_stopped_electors_deadline_100_times() {
     let _alone = alone();
     let undisturbed = |runs: &[(Duration, bool)]| runs.iter().filter(|(_, disturbed)| !disturbed).count();
     let all = repeat(2, |runs| undisturbed(runs) >= RUNS || runs.len() >= MOST_RUNS, stopped);
@@ -166,7 +166,7 @@ fn is_unkillable(process: Pid) -> bool {
 const HUNG_DEADLINE: u64 = 1500;
 
 #[test]
-fn a_workload_is_dead_5_ms_after_the_deadline_of_an_elector_that_cannot_die_in_20_of_20_runs() {
+fn a_workload_dies_5_ms_after_its_unkillable_electors_deadline_20_times() {
     let _alone = alone();
     let folder = tempfile::tempdir().expect("a temporary directory");
     let hung = Hung { disk: FrozenDisk::new(folder.path()), agents: Mutex::default() };
@@ -194,7 +194,7 @@ fn a_workload_is_dead_5_ms_after_the_deadline_of_an_elector_that_cannot_die_in_2
 }
 
 #[test]
-fn a_workload_of_16_busy_threads_with_a_fifth_of_a_processor_is_dead_within_the_margin() {
+fn a_workload_of_16_busy_threads_is_dead_within_the_margin() {
     let _alone = alone();
     let all = repeat(4, |runs| runs.len() >= STARVED_RUNS, starved);
     report::noted("cpu-200m", "deadline to last instruction, median", all[all.len() / 2]);

@@ -220,7 +220,7 @@ proptest! {
     }
 
     #[test]
-    fn a_schedule_of_any_text_is_read_or_explained_and_its_ticks_come_one_after_the_other(
+    fn a_schedule_of_any_text_is_read_or_explained_and_its_ticks_rise(
         cron in CRON,
         zone in prop_oneof![Just(None), "Europe/Stockholm|Pacific/Apia|UTC|[A-Z][a-z/]{0,9}|.*".prop_map(Some)],
         since in -377_705_023_201_i64..253_402_207_200,

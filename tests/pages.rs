@@ -74,7 +74,7 @@ fn every_test_of_faults_is_a_scenario() {
 }
 
 #[test]
-fn every_system_that_people_come_from_has_a_section_and_every_row_names_a_test_in_its_last_column() {
+fn every_system_that_users_come_from_has_a_section_and_its_tests() {
     let sections: Vec<_> = COMING_FROM.split("\n## ").skip(1).collect();
     for system in SYSTEMS {
         let of_it = sections

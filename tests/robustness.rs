@@ -85,7 +85,7 @@ fn tell_with(faults: &[(Fault, usize)]) {
 }
 
 #[test]
-fn killed_after_any_request_it_is_followed_by_one_that_brings_about_the_same() {
+fn killed_after_any_request_its_successor_brings_about_the_same() {
     tell_with(&[(Fault::Kill, KILL_STRIDE)]);
 }
 

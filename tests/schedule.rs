@@ -114,7 +114,7 @@ fn ready(job: &SingletonJob, reason: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tick_and_a_request_become_one_run_each_although_controllers_die_and_are_two() {
+async fn a_tick_and_a_request_become_one_run_each_though_controllers_die() {
     let bench = Bench::new("ticks").await;
     clear_of_a_tick().await;
     bench.apply("web", json!({"schedule": {"cron": "* * * * *"}})).await;

@@ -225,7 +225,7 @@ fn all_crash(policy: UnreachableHolderPolicy) -> World {
 }
 
 #[test]
-fn under_a_stricter_policy_nobody_starts_while_nobody_says_that_the_holder_is_gone() {
+fn under_a_stricter_policy_no_candidate_starts_without_a_clearance() {
     for (policy, running) in
         [(UnreachableHolderPolicy::AfterLeaseExpiry, 1), (UnreachableHolderPolicy::AfterPodGone, 0)]
     {
@@ -241,7 +241,7 @@ fn under_a_stricter_policy_nobody_starts_while_nobody_says_that_the_holder_is_go
 
 /// Some have heard of the last change, some of the one before, and some are new and know of the last alone.
 #[test]
-fn a_lease_that_is_made_shorter_and_longer_again_and_again_is_safe_at_every_step() {
+fn a_lease_that_gets_shorter_and_longer_again_is_safe_at_every_step() {
     let faults = [
         Fault::TimingChanged,
         Fault::TimingChanged,
@@ -275,7 +275,7 @@ fn a_lease_that_is_made_shorter_and_longer_again_and_again_is_safe_at_every_step
 
 /// Answers that are lost while a freed Lease is taken, by candidates that are told to end.
 #[test]
-fn a_candidate_that_ends_without_knowing_whether_it_holds_the_lease_gives_it_back() {
+fn a_candidate_that_ends_in_doubt_about_the_lease_gives_it_back() {
     let faults = [Fault::AnswersLost, Fault::Drain, Fault::Drain, Fault::ContainerKilled];
     let ended = |seed| {
         let climate = Climate::only(&faults, (500, 8_000));

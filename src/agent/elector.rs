@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trouble_is_logged_when_it_begins_when_it_becomes_another_and_when_it_is_over() {
+    fn a_trouble_is_logged_when_it_begins_when_it_changes_and_when_it_ends() {
         let (refused, timeout) = (Some("connection refused"), Some("no answer"));
         let expected = [
             "WARN the Lease cannot be read or written: connection refused",

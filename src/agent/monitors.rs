@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suspension_of_the_machine_is_no_lateness_and_what_comes_on_top_of_it_is() {
+    fn a_suspension_of_the_machine_is_no_lateness_but_what_is_on_top_is() {
         let began = Moment { boot: seconds(5000), raw: seconds(2000) };
         let ended = |boot, raw| Moment { boot: began.boot + millis(boot), raw: began.raw + millis(raw) };
         let table = [

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_knows_the_probes_by_the_names_that_the_controller_writes() {
+    fn the_command_line_knows_the_probes_by_the_controllers_names() {
         for kind in Kind::value_variants() {
             assert_eq!(kind.to_possible_value().expect("none is hidden").get_name(), kind.name());
         }

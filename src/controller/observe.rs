@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_held_the_lease_is_said_by_the_lease_and_of_older_agents_by_status() {
+    fn who_has_held_the_lease_is_said_by_the_lease_or_by_status() {
         let job: SingletonJob = serde_json::from_value(json!({
             "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "web", "uid": "j"}, "spec": {"template": {}},
             "status": {"takeovers": [{"to": "web-5", "reason": "Drain"}]},

@@ -31,7 +31,7 @@ fn script(agent: &Agent, name: &str, content: &str) -> String {
 }
 
 #[test]
-fn the_workloads_output_and_environment_are_found_by_its_pid_and_not_by_pid_1() {
+fn the_workloads_output_and_environment_are_found_by_its_pid() {
     let workload =
         "exec > output; until [ -e go ]; do sleep 0.01; done; test $$ = $(./workload-pid.sh) && exit 3";
     let mut agent = Agent::start(FAR, 0, &["env", "MINE=yes", "sh", "-c", workload]);
@@ -63,7 +63,7 @@ fn a_hook_that_signals_pid_1_ends_the_workload_as_it_means_to() {
 }
 
 #[test]
-fn a_workload_that_its_hook_ends_has_been_drained_and_has_not_ended_by_itself() {
+fn a_workload_that_its_hook_ends_was_drained_and_did_not_end_by_itself() {
     let mut agent =
         Agent::start(FAR, 0, &["sh", "-c", "trap 'exit 0' QUIT; echo > ready; while :; do sleep 0.01; done"]);
     eventually("the trap is set", || agent.path("ready").exists().then_some(()));

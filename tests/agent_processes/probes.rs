@@ -103,7 +103,7 @@ fn without_thresholds_an_attempt_without_an_answer_has_failed() {
 }
 
 #[test]
-fn a_liveness_attempt_without_an_answer_counts_once_the_workload_had_its_time_to_come_up() {
+fn a_liveness_attempt_without_an_answer_counts_once_there_was_time() {
     let says = |startup: &str, seconds: u32| {
         let container = Container::new();
         let startup = json!({"probe": {"exec": {"command": ["sh", "-c", startup]}}, "timeoutSeconds": 1});
@@ -132,7 +132,7 @@ fn a_command_that_says_something_without_end_has_no_answer_in_time() {
 }
 
 #[test]
-fn a_readiness_probe_that_cannot_start_a_process_is_one_failure_of_several() {
+fn a_readiness_probe_that_cannot_start_a_process_is_one_failure() {
     let container = Container::new();
     let is_ready = |starter: &[&str]| {
         container.succeeds_by(
@@ -202,7 +202,7 @@ fn left_after_a_start(namespaces: &[&str]) -> usize {
 }
 
 #[test]
-fn what_an_earlier_container_has_left_is_gone_before_the_api_server_is_asked() {
+fn what_an_earlier_container_left_is_gone_before_the_first_request() {
     assert_eq!(left_after_a_start(&["--mount", "--pid", "--fork"]), 0);
     assert_eq!(
         left_after_a_start(&["--mount"]),

@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn crashes_that_are_usually_late_are_objected_to_though_none_is_by_a_second() {
+    fn crashes_that_are_usually_late_are_objected_to() {
         let labelled =
             |token, first, n: u64| Tenure { label: n.to_string(), ..ran(token, first, first + 3500) };
         let pair = |n: u64| {

@@ -108,8 +108,7 @@ async fn may_do_nothing(who: &str, leases: &Api<Lease>, real: &Api<Lease>) {
 }
 
 #[test]
-fn under_default_deny_egress_the_condition_says_that_candidates_cannot_read_their_lease_and_at_which_address()
-{
+fn under_default_deny_egress_the_condition_names_the_address() {
     side_by_side("deny-egress", async |scenario| {
         let wait = "until [ -e /witness/go ]; do sleep 0.1; done";
         let job = Job::service(scenario, "web").pod(&json!({"initContainers": [{

@@ -149,7 +149,7 @@ fn deleting_the_active_pod_hands_over() {
 }
 
 #[test]
-fn a_holder_that_is_cut_off_is_dead_before_the_deadline_and_replaced_within_the_lease() {
+fn a_holder_that_is_cut_off_is_dead_in_time_and_replaced_within_the_lease() {
     without_operator_on_own_nodes("cut-node", async |scenario| {
         let job = service(scenario).await;
         let (active, standby, old) = job.pair(&[]).await;
@@ -200,7 +200,7 @@ fn a_stubborn_workload_that_is_cut_off_is_killed_at_the_deadline() {
 }
 
 #[test]
-fn killing_the_elector_kills_the_whole_tree_and_somebody_runs_again_at_once() {
+fn killing_the_elector_kills_the_whole_tree_and_one_runs_again() {
     without_operator_alone("kill-elector", async |scenario| {
         let job = brief_service(scenario).await;
         let (active, standby, old) = job.pair(&["--stubborn", "--daemons", "2"]).await;
@@ -241,7 +241,7 @@ fn a_stopped_elector_is_dead_by_the_deadline_with_all_it_started() {
 /// left the group has to wait until PID 1 is continued, and may be continued before it: see "What is not" in
 /// the README.
 #[test]
-fn what_was_stopped_past_the_deadline_and_continued_executes_nothing_any_more() {
+fn what_was_stopped_past_the_deadline_executes_nothing_any_more() {
     without_operator("stop-everything", async |scenario| {
         let job = brief_service(scenario).await;
         let (active, standby, old) = job.pair(&["--stubborn", "--orphans", "2"]).await;
@@ -294,7 +294,7 @@ fn an_api_server_that_is_gone_for_5_s_is_not_noticed() {
 }
 
 #[test]
-fn an_api_server_that_is_gone_for_20_s_ends_the_workload_by_the_deadline_and_one_runs_again() {
+fn an_api_server_gone_for_20_s_ends_the_workload_and_one_runs_again() {
     without_operator_alone("api-server-20-s", async |scenario| {
         let job = service(scenario).await;
         let (_active, _standby, old) = job.pair(&[]).await;
@@ -324,7 +324,7 @@ fn an_api_server_that_is_gone_for_20_s_ends_the_workload_by_the_deadline_and_one
 }
 
 #[test]
-fn a_lease_deleted_by_hand_ends_the_holder_at_once_and_nobody_starts_before_it_would_have_passed() {
+fn a_lease_deleted_by_hand_ends_the_holder_and_none_starts_before_expiry() {
     without_operator_alone("lease-deleted", async |scenario| {
         let job = brief_service(scenario).await;
         let (active, _standby, old) = job.pair(&[]).await;
@@ -339,7 +339,7 @@ fn a_lease_deleted_by_hand_ends_the_holder_at_once_and_nobody_starts_before_it_w
 }
 
 #[test]
-fn a_lease_cleared_by_hand_ends_the_holder_at_once_and_nobody_starts_before_it_would_have_passed() {
+fn a_lease_cleared_by_hand_ends_the_holder_and_none_starts_before_expiry() {
     without_operator_alone("lease-cleared", async |scenario| {
         let job = brief_service(scenario).await;
         let (active, _standby, old) = job.pair(&[]).await;

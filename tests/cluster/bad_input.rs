@@ -130,7 +130,7 @@ fn pod_security_is_quoted_and_a_template_that_keeps_to_it_runs() {
 }
 
 #[test]
-fn a_singletonjob_that_does_not_decode_is_reported_and_does_not_stop_the_others() {
+fn a_singletonjob_that_does_not_decode_does_not_stop_the_others() {
     with_operator("undecodable", async |scenario| {
         let sound = Job::service(scenario, "sound");
         let tenure = sound.pair().await;
@@ -193,7 +193,7 @@ async fn made(job: &Job<'_>) -> i64 {
 }
 
 #[test]
-fn a_container_that_cannot_start_is_quoted_and_the_run_fails_by_its_deadline() {
+fn a_container_that_cannot_start_is_quoted_and_fails_by_its_deadline() {
     aside("start-error", async |scenario| {
         scenario.must(&["create", "configmap", "c", "--from-literal=a=1"]);
         let mount = json!([{"name": "c", "mountPath": "/etc/passwd", "subPath": "nothing"}]);

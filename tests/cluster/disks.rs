@@ -92,7 +92,7 @@ fn a_holder_whose_kubelets_disk_is_frozen_goes_on_undisturbed() {
 }
 
 #[test]
-fn a_stopped_holder_whose_kubelets_disk_is_frozen_is_dead_by_its_deadline_and_followed_within_the_lease() {
+fn a_stopped_holder_with_a_frozen_kubelet_is_dead_in_time_and_followed() {
     on_own_nodes("frozen-node-stopped", async |scenario| {
         let job = Job::service(scenario, "web").witness(&["--stubborn", "--daemons", "1"]);
         let timing = Timing::new(&TimingSpec::of(LEASE)).expect("a lease that fits");
@@ -142,7 +142,7 @@ fn last_exit_code(pod: &Pod) -> Option<i32> {
 }
 
 #[test]
-fn a_candidate_with_a_limit_of_32_mi_starts_holds_and_hands_over_from_memory() {
+fn a_candidate_with_a_limit_of_32_mi_starts_and_hands_over_from_memory() {
     side_by_side("small-limit", async |scenario| {
         let job =
             Job::service(scenario, "web").container(json!({"resources": {"limits": {"memory": "32Mi"}}}));
@@ -182,7 +182,7 @@ fn file_system(pid: i32, mount: &str) -> Option<String> {
 }
 
 #[test]
-fn after_a_reboot_of_its_node_a_candidate_is_installed_again_or_replaced_and_stands_by() {
+fn after_a_reboot_of_its_node_a_candidate_stands_by_again() {
     on_own_nodes("reboot", async |scenario| {
         let [node, other] = scenario.nodes;
         // Spread over nodes by rule, not by favour: otherwise no other node might have a standby to move to.

@@ -59,7 +59,7 @@ fn a_run_that_succeeds_while_root_debugs_it_is_complete_and_not_run_again() {
 }
 
 #[test]
-fn a_holder_that_the_kubelet_ends_for_its_own_deadline_has_failed_and_is_counted_once() {
+fn a_holder_that_the_kubelet_ends_for_its_deadline_has_failed_once() {
     side_by_side("pod-deadline", async |scenario| {
         let job = Job::one_shot(scenario, "report").with(json!({"backoffLimit": 0})).witness(&[]);
         let tenure = job.pair().await;

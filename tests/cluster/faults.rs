@@ -26,7 +26,7 @@ const NODE_GONE: Duration = Duration::from_secs(120);
 const PATIENT_LEASE: u64 = 200;
 
 #[test]
-fn what_runs_on_a_node_that_is_cut_off_is_taken_over_and_replaced_or_finished_or_removed_but_never_doubled() {
+fn what_runs_on_a_node_that_is_cut_off_is_never_doubled() {
     on_own_nodes("cut-node-jobs", async |scenario| {
         let [node, other] = scenario.nodes;
         let gone = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": TOLERATION_SECONDS});
@@ -102,7 +102,7 @@ fn what_runs_on_a_node_that_is_cut_off_is_taken_over_and_replaced_or_finished_or
 }
 
 #[test]
-fn under_a_stricter_policy_nobody_follows_a_holder_that_is_cut_off_before_somebody_says_that_it_is_gone() {
+fn under_a_stricter_policy_a_holder_that_is_cut_off_needs_a_word() {
     on_own_nodes("cut-node-strict", async |scenario| {
         let [node, _] = scenario.nodes;
         let lost = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute"});
@@ -178,7 +178,7 @@ pub fn is_replaced(job: &SingletonJob, on: &str) -> bool {
 }
 
 #[test]
-fn without_a_controller_a_standby_takes_over_all_the_same_and_is_found_by_the_controller_later() {
+fn without_a_controller_a_standby_takes_over_all_the_same() {
     with_operator("no-controller", async |scenario| {
         let job = Job::service(scenario, "web");
         let old = job.pair().await;
@@ -196,7 +196,7 @@ fn without_a_controller_a_standby_takes_over_all_the_same_and_is_found_by_the_co
 }
 
 #[test]
-fn a_lease_deleted_or_cleared_by_hand_ends_the_holder_and_nobody_starts_before_it_would_have_passed() {
+fn a_lease_deleted_or_cleared_by_hand_ends_the_holder_before_another() {
     with_operator("lease-by-hand", async |scenario| {
         let jobs =
             ["deleted", "cleared"].map(|name| Job::service(scenario, name).witness(&["--daemons", "1"]));

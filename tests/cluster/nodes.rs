@@ -86,8 +86,7 @@ fn on<'a>(pods: &'a [Pod], node: &str) -> Vec<&'a Pod> {
 }
 
 #[test]
-fn a_standby_of_a_lost_node_is_replaced_in_time_and_a_holder_there_is_followed_when_the_node_is_out_of_service()
- {
+fn a_standby_of_a_lost_node_is_replaced_and_a_holder_there_followed() {
     on_own_nodes("lost-node", async |scenario| {
         let [node, other] = scenario.nodes;
         let lost = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute"});
@@ -151,7 +150,7 @@ fn a_standby_of_a_lost_node_is_replaced_in_time_and_a_holder_there_is_followed_w
 }
 
 #[test]
-fn what_was_on_a_node_whose_object_is_deleted_is_replaced_when_its_pods_are_gone() {
+fn what_was_on_a_node_whose_object_is_deleted_is_replaced() {
     on_own_nodes("deleted-node", async |scenario| {
         let [node, other] = scenario.nodes;
         let (bereft, moved) = (Job::service(scenario, "bereft"), Job::service(scenario, "moved"));

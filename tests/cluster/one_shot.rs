@@ -47,7 +47,7 @@ fn exit_0_completes_it_removes_the_standbys_and_nothing_starts_again() {
 }
 
 #[test]
-fn the_pods_of_a_finished_job_go_when_their_time_is_over_and_its_outcome_stays() {
+fn the_pods_of_a_finished_job_go_in_time_and_its_outcome_stays() {
     side_by_side("pod-ttl", async |scenario| {
         let job = Job::one_shot(scenario, "report")
             .with(json!({"podTTLSecondsAfterFinished": 5}))
@@ -66,7 +66,7 @@ fn the_pods_of_a_finished_job_go_when_their_time_is_over_and_its_outcome_stays()
 }
 
 #[test]
-fn exit_1_is_tried_again_with_a_higher_token_until_backoff_limit_and_the_failed_pods_keep_their_logs() {
+fn exit_1_is_tried_again_until_backoff_limit_and_failed_pods_keep_logs() {
     side_by_side("failed", async |scenario| {
         let job = Job::one_shot(scenario, "report").with(json!({"backoffLimit": 1})).witness(&[
             "--seconds",
@@ -113,7 +113,7 @@ fn an_exit_code_of_the_failure_policy_fails_it_at_once_and_names_the_rule() {
 }
 
 #[test]
-fn a_workload_that_takes_all_its_memory_loses_its_attempt_and_status_says_why() {
+fn a_workload_that_takes_all_its_memory_loses_its_attempt_and_is_told() {
     side_by_side("memory", async |scenario| {
         let limits = json!({"limits": {"memory": "48Mi"}});
         let greedy =
@@ -156,7 +156,7 @@ fn its_deadline_counts_over_takeovers_and_stops_whoever_runs_then() {
 }
 
 #[test]
-fn a_new_template_leaves_the_running_attempt_alone_and_is_what_starts_next() {
+fn a_new_template_leaves_the_running_attempt_alone_and_starts_next() {
     side_by_side("new-attempt", async |scenario| {
         let job = Job::one_shot(scenario, "report").witness(&["--until", "end"]).labelled("old");
         let old = job.pair().await;

@@ -59,7 +59,7 @@ fn a_server_on_the_address_of_the_pod_is_asked_there() {
 }
 
 #[test]
-fn what_is_beside_the_workload_runs_in_every_candidate_and_ends_with_the_run() {
+fn what_is_beside_the_workload_runs_in_every_candidate() {
     side_by_side("beside", async |scenario| {
         let on = "trap 'exit 0' TERM; sleep 3600 & wait";
         let job = Job::one_shot(scenario, "report");
@@ -109,7 +109,7 @@ fn proxy() -> Value {
 }
 
 #[test]
-fn a_native_sidecar_carries_the_agents_connection_until_its_workload_has_ended() {
+fn a_native_sidecar_carries_the_agents_connection_to_the_workloads_end() {
     side_by_side("mesh", async |scenario| {
         let linger = LEASE * 3;
         let through = json!([

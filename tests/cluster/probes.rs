@@ -87,7 +87,7 @@ fn a_command_is_asked_only_where_the_workload_runs_and_its_no_hands_over() {
 }
 
 #[test]
-fn an_https_server_is_asked_only_where_the_workload_runs_and_its_no_hands_over() {
+fn an_https_server_is_asked_only_where_the_workload_runs() {
     side_by_side("probe-https", async |scenario| {
         let server = Server::start(scenario.cluster);
         let (host, port) = (server.address.ip(), server.address.port());
@@ -103,7 +103,7 @@ fn an_https_server_is_asked_only_where_the_workload_runs_and_its_no_hands_over()
 }
 
 #[test]
-fn a_workload_that_is_slow_to_start_survives_a_takeover_and_its_impatient_liveness_probe() {
+fn a_slow_workload_survives_a_takeover_and_its_impatient_liveness_probe() {
     side_by_side("probe-slow", async |scenario| {
         let start = SECOND * 20;
         let script =
@@ -127,7 +127,7 @@ fn a_workload_that_is_slow_to_start_survives_a_takeover_and_its_impatient_livene
 }
 
 #[test]
-fn a_workload_that_is_not_alive_is_taken_over_and_each_time_counts_as_a_failure_of_that_name() {
+fn a_workload_that_is_not_alive_is_taken_over_and_counted_by_that_name() {
     side_by_side("probe-failure", async |scenario| {
         let command = ["/bin/sh", "-c", "test ! -e /witness/sick-$(hostname)"];
         let probe = json!({"exec": {"command": command}, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 2});

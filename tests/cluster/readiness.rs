@@ -43,7 +43,7 @@ async fn await_route(scenario: &Scenario, pod: &str) {
 }
 
 #[test]
-fn a_plain_service_routes_to_the_active_pod_alone_and_follows_it_while_the_controller_is_down() {
+fn a_plain_service_follows_the_active_pod_while_the_controller_is_down() {
     with_operator("plain-service", async |scenario| {
         let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
             "spec": {"selector": {"singletonjob.dev/name": "web"}, "ports": [{"port": 80}]}});

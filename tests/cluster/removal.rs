@@ -19,7 +19,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_millis(500);
 
 #[test]
-fn deleted_in_the_background_in_the_foreground_or_with_its_namespace_it_leaves_no_orphan() {
+fn deleted_in_any_way_it_leaves_no_orphan() {
     side_by_side("deletion", async |scenario| {
         // For longer than one kubelet may be behind the other: a standby that is not told yet would start.
         let graceful = ["--linger-milliseconds", "4000", "--daemons", "1"];
@@ -83,8 +83,7 @@ async fn is_silent(job: &Job<'_>, token: u128) {
 }
 
 #[test]
-fn without_the_operator_workloads_run_and_fail_over_and_uninstalling_removes_everything_without_a_controller()
-{
+fn without_the_operator_workloads_run_and_fail_over() {
     uninstalling("uninstall-without", async |scenario| {
         let job = Job::service(scenario, "web");
         let old = job.pair().await;

@@ -37,7 +37,7 @@ fn configure(scenario: &Scenario, day: &str) {
 }
 
 #[test]
-fn with_candidates_ready_each_tick_starts_within_a_second_and_sees_the_configuration_of_its_day() {
+fn with_candidates_ready_each_tick_starts_within_a_second() {
     aside("schedule", async |scenario| {
         configure(scenario, "monday");
         let label = json!({"configMapKeyRef": {"name": "day", "key": "label"}});
@@ -96,7 +96,7 @@ async fn until_runs(job: &Job<'_>, outcomes: &[RunOutcome]) {
 }
 
 #[test]
-fn a_run_on_request_is_refused_replaces_or_waits_as_the_policy_says_and_no_two_overlap() {
+fn a_run_on_request_is_refused_replaces_or_waits_and_none_overlap() {
     side_by_side("on-demand", async |scenario| {
         let forbid = on_request(scenario, "forbid", "Forbid");
         ask(scenario, &forbid, "one").await;

@@ -92,7 +92,7 @@ fn a_rollout_keeps_the_old_pod_until_the_new_workload_is_ready() {
 }
 
 #[test]
-fn a_new_template_that_crashes_before_it_is_ready_takes_over_once_and_the_old_one_keeps_working() {
+fn a_new_template_that_crashes_takes_over_once_and_the_old_one_goes_on() {
     side_by_side("crashing-rollout", async |scenario| {
         let job = Job::service(scenario, "web").labelled("old").container(ready_by("old"));
         let_be_ready(&job, "old");
@@ -113,7 +113,7 @@ fn a_new_template_that_crashes_before_it_is_ready_takes_over_once_and_the_old_on
 }
 
 #[test]
-fn a_new_template_that_is_not_ready_is_handed_back_once_where_that_is_the_policy() {
+fn a_new_template_that_is_not_ready_is_handed_back_once_by_policy() {
     side_by_side("handed-back", async |scenario| {
         let policy = json!({"takeover": {"unreadyHolder": {"policy": "HandOver", "afterSeconds": 3}}});
         let job = Job::service(scenario, "web").labelled("old").container(ready_by("old")).with(policy);

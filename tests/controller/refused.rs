@@ -193,7 +193,7 @@ fn with_port(port: u32, suspend: bool) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_template_that_no_job_could_have_stalls_the_singletonjob_in_the_api_servers_words() {
+async fn a_template_that_no_job_could_have_stalls_in_the_api_servers_words() {
     let bench = Bench::alone("invalid-template").await;
     bench.apply("web", with_port(70_000, false)).await;
     bench.apply("later", with_port(70_000, true)).await;
@@ -254,7 +254,7 @@ async fn an_invalid_template_stalls_a_job_within_two_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_invalid_template_of_a_schedule_or_behind_another_objects_name_makes_no_pod() {
+async fn an_invalid_template_of_a_schedule_makes_no_pod() {
     let bench = Bench::alone("invalid-later").await;
     let probe = json!({"tcpSocket": {"port": 70_000}});
     let container =

@@ -48,7 +48,7 @@ impl Bench {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_finished_job_deletes_itself_when_its_time_is_over_and_its_lease_goes_after_it() {
+async fn a_finished_job_deletes_itself_in_time_and_its_lease_goes_after_it() {
     let bench = Bench::new("transient").await;
     bench.apply("once", json!({"ttlSecondsAfterFinished": 1})).await;
     bench.settled("once", 2).await;

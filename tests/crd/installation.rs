@@ -42,7 +42,7 @@ fn generated_files_are_current() {
 }
 
 #[tokio::test]
-async fn the_installation_is_accepted_without_warnings_and_again_changes_nothing() {
+async fn the_installation_is_accepted_without_warnings_and_twice() {
     let bench = Bench::new("installation").await;
     let apply = |file| bench.control_plane.kubectl(&["apply", "--filename", "-"], file);
     let _one_at_a_time = installing();
@@ -143,7 +143,7 @@ async fn the_operators_pod_is_admitted_where_clusters_are_strict() {
 /// Where Pod Security asks for `runAsNonRoot`, the kubelet starts an image whose user is a number, and no
 /// other.
 #[test]
-fn the_image_of_the_operator_has_a_user_with_a_number_and_the_deployment_names_none() {
+fn the_image_of_the_operator_has_a_user_with_a_number() {
     let user = "65532:65532";
     let read = |file: &str| fs::read_to_string(repository().join(file)).expect("readable");
     assert!(read("Dockerfile").lines().any(|line| line == format!("USER {user}")));

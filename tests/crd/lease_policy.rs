@@ -289,7 +289,7 @@ async fn leases_of_others_are_none_of_our_business() {
 }
 
 #[tokio::test]
-async fn only_the_controller_makes_a_lease_and_whoever_may_write_leases_can_still_delete_it() {
+async fn only_the_controller_makes_a_lease_and_users_can_still_delete_it() {
     let scene = Scene::new("makers").await;
     let stranger = scene.pod("other").await;
     scene.await_force(&stranger).await;

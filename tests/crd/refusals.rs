@@ -534,7 +534,7 @@ async fn the_kind_of_a_job_cannot_be_changed() {
 }
 
 #[tokio::test]
-async fn the_controller_of_a_job_can_be_neither_named_nor_changed_nor_taken_away_later() {
+async fn the_controller_of_a_job_is_not_named_changed_or_taken_away_later() {
     let bench = Bench::new("managed").await;
     let message = "managedBy cannot be changed: delete this SingletonJob first, or use another name";
     let ours = "singletonjob.dev/singletonjob-controller";

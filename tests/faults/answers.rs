@@ -97,7 +97,7 @@ fn a_challenger_that_is_shown_the_past_takes_nothing() {
 }
 
 #[test]
-fn a_watch_that_says_nothing_delays_a_takeover_by_two_retry_periods_at_most() {
+fn a_silent_watch_delays_a_takeover_by_two_retry_periods_at_most() {
     scenario("17-silent-watch", LEASE, async |scenario| {
         let gateway = scenario.gateway().await;
         let (mut active, _standby, old) =
@@ -142,7 +142,7 @@ fn an_acquisition_that_was_stored_without_an_answer_starts_one_workload() {
 }
 
 #[test]
-fn a_release_that_was_stored_without_an_answer_is_taken_up_at_once_and_not_repeated() {
+fn a_release_stored_without_an_answer_is_taken_up_and_not_repeated() {
     scenario("36-release-cut-after-commit", LEASE, async |scenario| {
         let gateway = scenario.gateway().await;
         let (mut active, _standby, old) =

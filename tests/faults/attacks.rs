@@ -201,7 +201,7 @@ const BECOMES_ANOTHER: &str =
 /// Neither signal of the kernel reaches such a workload when the elector dies, and no kill of PID 1: only the
 /// end of PID 1 does.
 #[test]
-fn a_workload_out_of_reach_of_every_signal_is_dead_by_its_deadline_all_the_same() {
+fn a_workload_out_of_reach_of_every_signal_is_dead_by_its_deadline() {
     scenario("33-out-of-reach", LEASE, async |scenario| {
         let pod = scenario.pod(0).by_ordinary_user_without_reach();
         let (mut active, old) = alone_in(scenario, pod, BECOMES_ANOTHER).await;

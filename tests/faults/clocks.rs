@@ -80,7 +80,7 @@ fn a_holder_an_hour_behind_is_waited_for_as_long_as_any_other() {
 }
 
 #[test]
-fn a_holder_whose_clock_runs_backwards_is_waited_for_from_its_last_renewal() {
+fn a_holder_whose_clock_runs_backwards_is_waited_for_from_its_renewal() {
     scenario("19-backwards", LEASE, async |scenario| {
         let begun = Timestamp::now();
         waits_for(scenario, |seconds| begun - Duration::from_secs(seconds * 60)).await;
@@ -109,7 +109,7 @@ fn machines_that_were_booted_at_other_times_replace_each_other() {
 }
 
 #[test]
-fn a_holder_says_in_its_log_and_in_its_lease_what_the_clocks_of_its_node_count() {
+fn a_holder_says_in_log_and_lease_what_the_clocks_of_its_node_count() {
     scenario("23-clock-source", LEASE, async |scenario| {
         let counted = fs::read_to_string(CLOCK_SOURCE).expect("Linux on real or virtual hardware has one");
         let holder = scenario.pod(0).start(&[]).await;

@@ -44,7 +44,7 @@ fn a_token_that_is_replaced_before_it_ends_is_not_noticed() {
 }
 
 #[test]
-fn rights_that_are_taken_away_end_the_holder_in_time_and_given_back_let_one_run() {
+fn rights_taken_away_end_the_holder_in_time_and_given_back_let_one_run() {
     scenario("50-rights-removed", LEASE, async |scenario| {
         let (mut active, _standby, old) =
             scenario.pair(scenario.pod(0), scenario.pod(1), &["--stubborn"]).await;

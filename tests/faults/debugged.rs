@@ -91,7 +91,7 @@ fn a_run_that_succeeds_while_it_is_debugged_is_finished_and_not_run_again() {
 }
 
 #[test]
-fn an_attempt_that_fails_while_it_is_debugged_counts_once_and_is_followed_after_the_lease() {
+fn an_attempt_that_fails_while_it_is_debugged_counts_once() {
     one_shot("62-debugged-exit-1", LEASE, 6, async |scenario| {
         let (mut active, _standby, mut debugger) =
             debugged(scenario, &["--until", "end", "--exit", "1"]).await;
@@ -105,7 +105,7 @@ fn an_attempt_that_fails_while_it_is_debugged_counts_once_and_is_followed_after_
 }
 
 #[test]
-fn a_drain_of_what_is_debugged_costs_no_attempt_and_is_followed_after_the_lease() {
+fn a_drain_of_what_is_debugged_costs_no_attempt() {
     one_shot("62-debugged-drain", LEASE, 0, async |scenario| {
         let (mut active, _standby, mut debugger) = debugged(scenario, &[]).await;
         let asked = now();

@@ -395,7 +395,7 @@ fn where_nothing_answers_the_workload_is_dead_by_its_deadline() {
 }
 
 #[test]
-fn where_nothing_answers_the_workload_of_a_stopped_elector_is_dead_by_its_deadline() {
+fn where_nothing_answers_a_stopped_electors_workload_dies_in_time() {
     scenario("60-nothing-answers-stopped", LEASE, async |scenario| {
         on_nothing_that_answers(scenario, true).await;
     });

@@ -19,7 +19,7 @@ const HANDOVER: Duration = SECOND;
 const STOP_GRACE: Duration = Duration::from_secs(4);
 
 #[test]
-fn a_workload_that_exits_0_is_finished_in_the_write_that_gives_the_lease_back() {
+fn a_workload_that_exits_0_is_finished_in_the_write_that_releases() {
     one_shot("1-exit-0", LEASE, 6, async |scenario| {
         let (mut active, _standby, old) =
             scenario.pair(scenario.pod(0), scenario.pod(1), &["--seconds", "2"]).await;
@@ -36,7 +36,7 @@ fn a_workload_that_exits_0_is_finished_in_the_write_that_gives_the_lease_back() 
 }
 
 #[test]
-fn a_workload_that_fails_is_tried_again_elsewhere_at_once_with_a_higher_token() {
+fn a_workload_that_fails_is_tried_again_elsewhere_with_a_higher_token() {
     one_shot("2-exit-1", LEASE, 6, async |scenario| {
         let (mut active, standby, old) =
             scenario.pair(scenario.pod(0), scenario.pod(1), &["--seconds", "2", "--exit", "1"]).await;
@@ -52,7 +52,7 @@ fn a_workload_that_fails_is_tried_again_elsewhere_at_once_with_a_higher_token() 
 }
 
 #[test]
-fn a_drained_holder_renews_while_its_workload_takes_its_time_and_gives_the_lease_back_when_it_is_gone() {
+fn a_drained_holder_renews_until_its_workload_is_gone_and_then_releases() {
     scenario("34-drain", SHORT, async |scenario| {
         let witness = ["--linger-milliseconds", "3000", "--orphans", "1"];
         let (mut active, _standby, old) = scenario.pair(scenario.pod(0), scenario.pod(1), &witness).await;
@@ -103,7 +103,7 @@ fn a_workload_that_ignores_sigterm_is_killed_when_its_grace_is_over() {
 }
 
 #[test]
-fn a_candidate_that_is_told_to_end_while_it_begins_leaves_nothing_running_and_nothing_held() {
+fn a_candidate_told_to_end_while_it_begins_runs_and_holds_nothing() {
     scenario("35-early-sigterm", LEASE, async |scenario| {
         for milliseconds in [0, 20, 40, 80, 120, 160, 200, 300, 400] {
             let mut candidate = scenario.pod(milliseconds).start(&[]).await;
@@ -123,7 +123,7 @@ fn a_candidate_that_is_told_to_end_while_it_begins_leaves_nothing_running_and_no
 }
 
 #[test]
-fn a_workload_that_hangs_in_the_kernel_is_not_given_up_and_others_start_only_after_a_full_lease() {
+fn a_workload_that_hangs_in_the_kernel_is_followed_after_a_full_lease() {
     scenario("29-hangs-in-kernel", LEASE, async |scenario| {
         let disk = FrozenDisk::new(&scenario.directory_of("disk"));
         let script = format!(

@@ -37,7 +37,7 @@ async fn is_waited_for(scenario: &Scenario, old: &Tenure, lost: Duration) {
 }
 
 #[test]
-fn a_lease_that_was_deleted_and_made_again_by_the_controller_is_waited_for() {
+fn a_lease_that_the_controller_has_made_again_is_waited_for() {
     scenario("43-deleted", LEASE, async |scenario| {
         let (mut active, _standby, old) =
             scenario.pair(scenario.pod(0), scenario.pod(1), &["--stubborn"]).await;
@@ -91,7 +91,7 @@ fn a_lease_that_somebody_emptied_is_waited_for() {
 }
 
 #[test]
-fn a_lease_in_which_somebody_writes_all_the_time_is_renewed_and_expires_like_any_other() {
+fn a_lease_that_others_write_all_the_time_is_renewed_and_expires() {
     scenario("45-churn", LEASE, async |scenario| {
         let (active, _standby, _) = scenario.pair(scenario.pod(0), scenario.pod(1), &[]).await;
         churn(scenario, scenario.timing.lease_duration() * 2).await;

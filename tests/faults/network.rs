@@ -40,7 +40,7 @@ async fn ends_and_is_replaced(
 }
 
 #[test]
-fn a_holder_that_is_cut_off_has_ended_when_another_starts_and_takes_part_no_more_when_the_network_is_back() {
+fn a_holder_that_is_cut_off_has_ended_when_another_starts() {
     scenario("6-cut-off", LEASE, async |scenario| {
         let wire = scenario.wire().await;
         let (mut active, _standby, old) =
@@ -98,7 +98,7 @@ fn answers_that_always_come_too_late_end_the_holder() {
 }
 
 #[test]
-fn an_api_server_that_is_gone_for_less_than_the_renew_deadline_is_not_noticed() {
+fn an_api_server_gone_for_less_than_the_renew_deadline_is_not_noticed() {
     scenario("10-briefly-gone", LEASE, async |scenario| {
         let wire = scenario.wire().await;
         let standby = scenario.pod(1).through(wire.address);
@@ -111,7 +111,7 @@ fn an_api_server_that_is_gone_for_less_than_the_renew_deadline_is_not_noticed() 
 }
 
 #[test]
-fn an_api_server_that_is_gone_for_longer_than_the_deadline_ends_the_workload_and_one_runs_again() {
+fn an_api_server_gone_beyond_the_deadline_ends_the_workload() {
     scenario("11-long-gone", LEASE, async |scenario| {
         let wire = scenario.wire().await;
         let standby = scenario.pod(1).through(wire.address);
@@ -154,7 +154,7 @@ fn answers_that_come_in_small_pieces_are_read_to_their_end() {
 }
 
 #[test]
-fn a_standby_that_is_cut_off_takes_nothing_and_is_a_standby_again_afterwards() {
+fn a_standby_that_is_cut_off_takes_nothing_and_stands_by_again() {
     scenario("standby-cut-off", LEASE, async |scenario| {
         let wire = scenario.wire().await;
         let standby = scenario.pod(1).through(wire.address);

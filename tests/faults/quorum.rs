@@ -57,7 +57,7 @@ fn a_change_of_the_stores_leader_is_not_noticed() {
 }
 
 #[test]
-fn a_store_without_a_quorum_ends_the_workload_in_time_and_one_runs_when_it_has_one_again() {
+fn a_store_without_a_quorum_ends_the_workload_and_one_runs_afterwards() {
     on_members("12-no-quorum", LEASE, async |scenario, store| {
         let (active, _standby, old) = scenario.pair(scenario.pod(0), scenario.pod(1), &["--stubborn"]).await;
         store.kill(1);
@@ -73,7 +73,7 @@ fn a_store_without_a_quorum_ends_the_workload_in_time_and_one_runs_when_it_has_o
 }
 
 #[test]
-fn a_holder_whose_api_server_is_on_a_minority_member_has_ended_when_another_starts() {
+fn a_holder_on_a_minority_member_has_ended_when_another_starts() {
     on_members("12-holder-in-minority", LEASE, async |scenario, store| {
         let minority = scenario.control_plane.beside(&store.endpoint(MINORITY));
         let there = |pod: u32| scenario.pod(pod).through(minority.address());

@@ -92,7 +92,7 @@ fn after_a_restore_that_bumps_the_revision_tokens_keep_rising() {
 }
 
 #[test]
-fn after_a_restore_without_a_bump_nothing_starts_below_the_token_floor_until_it_is_restored_with_one() {
+fn after_a_restore_without_a_bump_nothing_starts_below_the_token_floor() {
     backed_up("52-not-bumped", async |history| {
         history.restore(&[]).await;
         history.remember_the_last_token().await;

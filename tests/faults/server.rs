@@ -15,7 +15,7 @@ use crate::scenario::{SECOND, play};
 const LEASE: u64 = 15;
 
 #[test]
-fn a_store_that_stands_still_for_3_s_and_an_api_server_that_dies_and_comes_back_are_survived() {
+fn a_store_that_stands_still_for_3_s_and_a_restarted_server_are_survived() {
     let control_plane = Arc::new(ControlPlane::start());
     play("12-store-stalls", control_plane, LEASE, CompletionPolicy::Never, 0, async |scenario| {
         let (_active, _standby, _) = scenario.pair(scenario.pod(0), scenario.pod(1), &[]).await;

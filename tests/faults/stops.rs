@@ -83,7 +83,7 @@ fn a_container_that_is_frozen_for_a_moment_goes_on() {
 }
 
 #[test]
-fn a_standby_that_was_stopped_counts_nothing_for_itself_when_it_is_continued() {
+fn a_standby_that_was_stopped_counts_nothing_when_it_is_continued() {
     scenario("standby-stopped", LEASE, async |scenario| {
         let (_active, standby, _) = scenario.pair(scenario.pod(0), scenario.pod(1), &[]).await;
         standby.signal_all(Signal::SIGSTOP);

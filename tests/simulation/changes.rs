@@ -82,7 +82,7 @@ fn average(claims: &[u64]) -> f64 {
 }
 
 #[test]
-fn with_five_candidates_a_clean_takeover_costs_one_write_and_the_first_in_line_makes_it() {
+fn with_five_candidates_a_clean_takeover_costs_one_write() {
     let mut seen = Vec::new();
     for seed in 1..=SEEDS {
         let mut world = five(seed);
@@ -111,8 +111,7 @@ fn with_five_candidates_a_clean_takeover_costs_one_write_and_the_first_in_line_m
 }
 
 #[test]
-fn with_five_candidates_a_takeover_after_a_crash_costs_two_writes_at_most_on_average_with_a_line_and_without()
-{
+fn with_five_candidates_a_takeover_after_a_crash_costs_two_writes() {
     for lined_up in [true, false] {
         let mut claims = Vec::new();
         for seed in 1..=SEEDS {
@@ -131,7 +130,7 @@ fn with_five_candidates_a_takeover_after_a_crash_costs_two_writes_at_most_on_ave
 }
 
 #[test]
-fn with_five_candidates_that_rank_themselves_a_drain_costs_two_writes_at_most_on_average() {
+fn with_five_that_rank_themselves_a_drain_costs_two_writes_at_most() {
     let mut claims = Vec::new();
     for seed in 1..=SEEDS {
         let mut world = five(seed);

@@ -155,7 +155,7 @@ fn a_takeover_before_the_lease_is_over_is_rejected() {
 }
 
 #[test]
-fn a_takeover_that_needs_a_word_or_more_time_and_does_not_have_it_is_rejected() {
+fn a_takeover_without_the_confirmation_or_time_it_needs_is_rejected() {
     let asked = |strict, cleared, delay| {
         let Deed::Commits { by, state } = stored(12, None, Some(1), 1) else { unreachable!() };
         let word = Deed::Commits {
@@ -173,7 +173,7 @@ fn a_takeover_that_needs_a_word_or_more_time_and_does_not_have_it_is_rejected() 
 }
 
 #[test]
-fn a_release_while_something_runs_is_rejected_and_so_is_a_renewal_after_one() {
+fn a_release_while_something_runs_is_rejected_and_a_renewal_after_one() {
     assert_eq!(broken(rightful(), sends(1, at(1), 11, None, 2)), "I6");
     let mut record = rightful();
     record.extend([Deed::Stops { who: 1, boot: at(1) }, sends(1, at(1), 11, None, 2)]);
@@ -201,7 +201,7 @@ fn a_start_is_taken_back_only_by_a_candidate_that_did_not_make_it() {
 }
 
 #[test]
-fn a_renew_time_that_is_set_back_within_a_tenure_is_rejected_and_by_an_acquisition_it_is_not() {
+fn a_renew_time_set_back_within_a_tenure_is_rejected_but_not_at_its_start() {
     assert_eq!(broken(rightful(), sends(1, at(3), 11, Some(1), 0)), "renewTime");
     assert_eq!(broken(rightful(), sends(1, at(3), 11, Some(1), 1)), "renewTime", "the same");
     assert_eq!(broken(abandoned(), sends(1, at(11), 11, None, 0)), "renewTime", "a release");

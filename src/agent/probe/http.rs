@@ -291,7 +291,7 @@ mod tests {
     const BAD: &str = "HTTP/1.1 500 Oops\r\n\r\n";
 
     #[test]
-    fn redirections_on_the_same_host_are_followed_and_one_that_leads_away_is_success() {
+    fn redirections_on_the_same_host_are_followed_and_others_are_success() {
         let (result, asked) = probed(vec![
             to("/ready"),
             to("http://me:secret@127.0.0.1:PORT?x"),

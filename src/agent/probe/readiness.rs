@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_agent_hears_of_a_workload_that_is_ready_though_the_count_cannot_be_written() {
+    fn the_agent_hears_of_a_ready_workload_though_the_count_is_not_written() {
         let directory = tempfile::tempdir().unwrap();
         let socket = UnixDatagram::bind(directory.path().join("notify")).unwrap();
         socket.set_nonblocking(true).unwrap();

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn until_it_has_come_up_a_workload_is_not_ready_and_liveness_is_patient_for_its_budget() {
+    fn until_it_comes_up_a_workload_is_not_ready_and_liveness_is_patient() {
         let directory = tempfile::tempdir().unwrap();
         let (file, sick) =
             (directory.path().join("comes-up"), probe(&directory.path().join("comes-up"), false));

@@ -85,7 +85,7 @@ fn where_standbys_are_not_to_be_ready_only_a_workload_that_runs_is() {
 }
 
 #[test]
-fn delays_count_from_the_workloads_start_and_liveness_grants_the_startup_budget() {
+fn delays_count_from_the_workloads_start_and_liveness_has_a_budget() {
     let active = standing(Role::Active, Some(100));
     assert!(matches!(verdict(Kind::Readiness, Some(&active), 104), Verdict::Fail(_)));
     assert!(asks(Kind::Readiness, &active, 105));

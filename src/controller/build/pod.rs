@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_workloads_container_is_gated_and_everything_beside_it_is_as_the_template_has_it() {
+    fn only_the_workloads_container_is_gated() {
         let beside = json!({"name": "log", "image": "log:1", "command": ["ship"], "lifecycle": {"preStop": {"exec": {"command": ["flush"]}}},
             "startupProbe": {"tcpSocket": {"port": 1}}, "livenessProbe": {"grpc": {"port": 2}}});
         let init = json!([{"name": "once", "command": ["migrate"]}, {"name": "proxy", "restartPolicy": "Always", "command": ["proxy"]}]);
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn candidates_leave_a_lost_node_soon_and_spread_unless_the_template_says_otherwise() {
+    fn candidates_leave_a_lost_node_soon_and_spread_unless_told_otherwise() {
         let spec = plain().spec.expect("a spec");
         assert_eq!(spec.tolerations.map(|tolerations| tolerations.len()), Some(2));
         assert_eq!(spec.topology_spread_constraints.map(|constraints| constraints.len()), Some(1));
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_lost_is_left_after_30_s_and_one_that_is_out_of_service_at_once() {
+    fn a_lost_node_is_left_after_30_s_and_one_out_of_service_at_once() {
         let tolerations = |own: Value| {
             let pod = pod(
                 json!({"spec": {"containers": [{"name": "main", "command": ["x"]}], "tolerations": own}}),

@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_kubernetes_refuses_is_left_for_it_to_refuse_and_0_is_a_number_left_out() {
+    fn a_negative_number_is_left_to_be_refused_and_0_is_left_out() {
         let refused =
             json!({"name": "main", "startupProbe": {"exec": {"command": ["up"]}, "timeoutSeconds": -1}});
         let container = rewritten(refused.clone());
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_startup_probe_is_asked_by_the_others_for_the_kubelet_would_ask_a_standby() {
+    fn a_startup_probe_is_asked_by_the_other_probes() {
         let container = rewritten(json!({
             "name": "main", "livenessProbe": {"exec": {"command": ["true"]}, "timeoutSeconds": 5},
             "startupProbe": {"tcpSocket": {"port": 1}, "periodSeconds": 5, "failureThreshold": 6, "initialDelaySeconds": 1, "timeoutSeconds": 2},
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_workload_with_a_startup_probe_alone_is_ended_when_it_does_not_come_up() {
+    fn a_workload_with_a_startup_probe_alone_is_ended_if_it_stays_down() {
         for (failures, budget) in [(10, 24 + 2), (3, 3 + 2), (1, 3 + 2)] {
             let startup = json!({"exec": {"command": ["up"]}, "periodSeconds": 3, "initialDelaySeconds": 2, "failureThreshold": failures});
             let liveness = rewritten(json!({"name": "main", "startupProbe": startup}))
@@ -371,8 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn where_standbys_are_not_to_be_ready_a_startup_probe_of_ours_tells_who_could_take_over_and_ends_nobody()
-    {
+    fn where_standbys_are_not_ready_our_startup_probe_tells_which_are_able() {
         let container = rewritten_for(
             StandbyReadiness::NotReady,
             json!({"name": "main", "startupProbe": {"exec": {"command": ["up"]}}}),
@@ -388,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_readiness_probe_of_the_template_keeps_its_period_wherever_standbys_are_ready_or_not() {
+    fn a_readiness_probe_of_the_template_keeps_its_period() {
         let probed =
             json!({"name": "main", "readinessProbe": {"exec": {"command": ["ready"]}, "periodSeconds": 7}});
         for standby in [StandbyReadiness::Ready, StandbyReadiness::NotReady] {

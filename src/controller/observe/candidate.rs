@@ -509,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_starts_from_when_it_was_scheduled_or_its_last_init_container_ended() {
+    fn a_pod_starts_when_it_was_scheduled_or_its_last_init_container_ended() {
         let since = |state: Value| {
             let init = json!({"name": "migrate", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
             let scheduled = json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-01T00:00:05Z"});
@@ -545,7 +545,7 @@ mod tests {
     }
 
     #[test]
-    fn a_one_shots_candidate_ends_with_its_gated_container_and_a_services_does_not() {
+    fn a_one_shots_candidate_ends_with_its_gated_container_a_services_not() {
         assert!(
             candidate("Never", ended(3, ""))
                 .end()
@@ -555,8 +555,7 @@ mod tests {
     }
 
     #[test]
-    fn a_standby_that_is_not_to_be_ready_is_able_when_its_startup_probe_succeeded_and_all_beside_it_is_ready()
-    {
+    fn an_unready_standby_can_take_over_when_its_startup_probe_succeeded() {
         let read = |startup: Value, main: bool, side: bool, proxy: bool| {
             let status = |name: &str, ready: bool, started: bool| {
                 json!({"name": name, "image": "", "imageID": "", "ready": ready, "started": started, "restartCount": 0,
@@ -593,7 +592,7 @@ mod tests {
     }
 
     #[test]
-    fn containers_that_run_on_after_the_workload_are_seen_until_they_are_told_to_end() {
+    fn containers_that_run_on_after_the_workload_are_seen_until_their_end() {
         let has_running_sidecars = |deadline: Value, main: Value, side: Value| {
             let status = |name, state| json!({"name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
             let pod = json!({
@@ -661,7 +660,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_is_at_fault_where_the_kubelet_ended_it_and_nothing_else_asked_for_that() {
+    fn a_pod_is_at_fault_if_the_kubelet_ended_it_and_nothing_else_asked() {
         let fault = |reason: &str, message: &str, deadline: Value, disrupted: &str, deleted: Value| {
             let disrupted = json!({"type": "DisruptionTarget", "status": disrupted});
             let pod = json!({

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kubelets_times_are_compared_with_the_start_of_the_agent_and_not_with_a_renewal() {
+    fn the_kubelets_times_are_compared_with_the_start_of_the_agent() {
         let lease = |health: Value| -> Record {
             let notes = json!({"singletonjob.dev/health": health.to_string()});
             let object = json!({

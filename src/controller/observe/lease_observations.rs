@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_seen_for_the_first_time_is_no_sign_of_life_and_what_follows_on_it_is() {
+    fn what_is_seen_for_the_first_time_is_no_sign_of_life() {
         let lease_observations = LeaseObservations::default();
         let look = |lease: &Lease| {
             lease_observations.look("shop", "web", &Record::read(lease).expect("a record"), at(9)).seen_alive
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gap_between_two_holders_is_measured_on_one_clock_by_a_controller_that_saw_both() {
+    fn the_gap_between_two_holders_is_measured_on_one_clock() {
         let lease_observations = LeaseObservations::default();
         let gap = |lease: &Lease, now| {
             lease_observations.look("shop", "web", &Record::read(lease).expect("a record"), at(now)).gap

@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn where_standbys_are_not_ready_the_holder_may_go_when_one_on_another_node_could_take_over() {
+    fn where_standbys_are_not_ready_the_holder_may_go_if_one_is_able() {
         let holder = || on("a", pod(1, true));
         let table = [
             ("a standby elsewhere", Some(1), vec![holder(), standby(2, "b")], 0),

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_asked_and_nothing_said_while_the_lease_is_good_or_given_back_or_nobody_wants_it() {
+    fn no_user_is_asked_while_the_lease_is_good_or_given_back_or_unwanted() {
         let job = job("AfterPodGone", None, None);
         let released = json!({"singletonjob.dev/released": json!({
             "leaseUid": "l", "renewTime": "2026-01-01T00:00:05Z", "by": HOLDER, "reason": "Drain"}).to_string()});
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_status_knows_of_a_silent_holder_stands_until_this_controller_can_tell() {
+    fn what_status_knows_of_a_silent_holder_stands_for_the_time_being() {
         let knows = |policy: &str, holder: &str, reason: &str| {
             let mut job = job(policy, None, None);
             let status = job.status.as_mut().expect("a status");
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_clears_exactly_the_holder_that_is_named_and_with_a_pods_name_only_once() {
+    fn a_user_clears_exactly_the_holder_named_and_by_a_pods_name_only_once() {
         let table = [
             (None, None, false),
             (Some("web-2"), None, true),
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_emptied_lease_the_last_holder_is_in_question_and_a_new_one_needs_no_word() {
+    fn of_an_emptied_lease_the_last_holder_is_in_question() {
         let emptied = Observed { holder_pod_state: Some(HolderPodState::Gone), ..lease(None, json!({}), 60) };
         let job = job("AfterPodGone", None, None);
         assert_eq!(in_question(&job, &emptied), Some(Identity::read(HOLDER)));

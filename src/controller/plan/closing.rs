@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_is_closed_already_does_not_keep_other_directives_from_being_written() {
+    fn a_closed_run_does_not_keep_other_directives_from_being_written() {
         let noted =
             waiting(70, None, json!({"desired": "Stop", "reason": "DeadlineExceeded", "since": null}));
         let seen = &noted.lease.as_ref().expect("a Lease").object;

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_counts_that_held_the_lease_in_this_run_and_ended_for_its_own_fault() {
+    fn a_pod_counts_that_held_the_lease_in_this_run_and_failed_by_itself() {
         let table: Vec<Row<'_>> = vec![
             ("held, and ended by the kubelet", &[("u1", true)], &[], vec![failed(1, true)], &["u1"]),
             ("held, and drained", &[("u1", true)], &[], vec![failed(1, false)], &[]),

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollout_waits_for_whoever_of_the_new_template_has_not_been_ready_for_longest() {
+    fn a_rollout_waits_for_the_new_pod_that_is_unready_for_the_least_time() {
         let was_ready = Candidate { unready_since: Some(ago(5)), ..made(3, false, 100_000) };
         let leaving = Candidate { phase: Phase::Terminating, ..made(3, false, 700) };
         let table = vec![

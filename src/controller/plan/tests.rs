@@ -148,7 +148,7 @@ fn the_very_first_lease_is_free_and_any_other_is_held() {
 }
 
 #[test]
-fn a_lease_made_again_carries_the_longest_lease_and_the_highest_token_known() {
+fn a_lease_made_again_carries_the_longest_lease_and_the_highest_token() {
     let job = job(
         json!({"lease": {"leaseDurationSeconds": 15}}),
         json!({"lease": {"name": "web", "longestLeaseDurationSeconds": 60, "fencingToken": "77"}}),
@@ -218,7 +218,7 @@ fn a_shorter_lease_is_believed_only_when_the_holder_has_recorded_it() {
 }
 
 #[test]
-fn an_emptied_lease_does_not_show_that_a_shorter_one_was_heard_and_a_released_one_does() {
+fn an_emptied_lease_does_not_show_that_a_shorter_one_was_heard() {
     let mut shorter = service(2);
     shorter.spec.lease.lease_duration_seconds = 6;
     let observed = there(Some(1), vec![]);
@@ -278,7 +278,7 @@ fn a_pod_that_is_leaving_does_not_block_its_successor() {
 }
 
 #[test]
-fn scaling_down_takes_standbys_first_and_those_that_are_not_ready_before_others() {
+fn scaling_down_takes_standbys_first_and_the_unready_before_others() {
     let observed = there(Some(3), vec![pod(1, true), pod(2, false), pod(3, true)]);
     assert_eq!(deleted(&act(&service(2), &observed)), ["web-2"]);
     assert_eq!(deleted(&act(&service(1), &observed)), ["web-2", "web-1"]);
@@ -317,7 +317,7 @@ fn the_pods_of_a_finished_run_go_when_their_time_is_over_and_not_before() {
 }
 
 #[test]
-fn a_finished_job_goes_when_its_own_time_is_over_and_status_says_that_it_has_finished() {
+fn a_finished_job_goes_in_its_time_once_status_says_that_it_finished() {
     let finished = |seconds: u64| json!({"runs": [{"number": 1, "outcome": "Succeeded", "completionTime": (now() - Duration::from_secs(seconds)).to_string()}]});
     let planned = |spec: Value, status: Value| plan(&job(spec, status), &there(None, vec![]), now());
     let lives = |spec: Value, status: Value| match planned(spec, status) {
@@ -341,7 +341,7 @@ fn of_what_another_controller_manages_nothing_is_done() {
 }
 
 #[test]
-fn drains_wait_for_a_standby_where_there_can_be_one_and_nobody_else_sees_to_it() {
+fn drains_wait_for_a_standby_if_no_other_budget_sees_to_it() {
     let wanted = |job: &SingletonJob, observed: &Observed| act(job, observed).budget.is_some();
     assert!(wanted(&service(2), &there(Some(1), vec![pod(1, true)])));
     assert!(!wanted(&service(1), &there(Some(1), vec![pod(1, true)])), "no candidate could ever take over");
@@ -353,7 +353,7 @@ fn drains_wait_for_a_standby_where_there_can_be_one_and_nobody_else_sees_to_it()
 }
 
 #[test]
-fn a_rollout_makes_a_new_standby_then_drops_the_old_one_then_hands_over_once() {
+fn a_rollout_makes_a_standby_then_drops_the_old_one_then_hands_over_once() {
     let job = service(2);
     let first = act(&job, &there(Some(1), vec![old(1), old(2)]));
     assert_eq!((first.create.count, deleted(&first)), (1, vec![]), "one more, and none goes yet");
@@ -384,8 +384,7 @@ fn a_single_candidate_gets_a_successor_beside_it_before_it_hands_over() {
 }
 
 #[test]
-fn where_standbys_are_not_ready_a_rollout_waits_for_those_that_could_take_over_and_for_a_holder_that_is_ready()
- {
+fn where_standbys_are_not_ready_a_rollout_waits_for_able_ones() {
     let job = service(2);
     let able = |candidate: Candidate| Candidate { ready: false, can_take_over: true, ..candidate };
     let waiting = act(&job, &there(Some(1), vec![old(1), able(old(2)), pod(3, false)]));
@@ -535,7 +534,7 @@ fn a_holder_that_was_stopped_goes_and_a_services_pod_is_a_standby_again() {
 }
 
 #[test]
-fn a_standby_that_the_kubelet_ends_is_replaced_at_a_pace_and_a_holder_at_that_of_its_account() {
+fn a_standby_ended_by_the_kubelet_is_replaced_at_a_pace() {
     let failed = |has_held| {
         let fault = Fault { reason: "Evicted".into(), message: None };
         let end = End { fault_of_pod: Some(fault), ..ended(2, Some(143), None).end().expect("one").clone() };
@@ -570,7 +569,7 @@ fn replacements_of_candidates_that_never_stand_by_wait_10_s_to_6_min() {
 }
 
 #[test]
-fn a_run_that_status_knows_as_finished_is_not_run_again_for_want_of_a_lease() {
+fn a_run_that_status_knows_as_finished_is_not_run_again() {
     let job = job(json!({}), json!({"runs": [{"number": 1, "outcome": "Succeeded"}]}));
     let act = act(&job, &Observed { nobody_there: true, ..Observed::default() });
     assert_eq!((act.create.count, act.directives.run.desired), (0, Desired::Stop));
@@ -598,7 +597,7 @@ fn of_an_attempt_that_is_over_nothing_goes_on_but_its_log_stays() {
 }
 
 #[test]
-fn failed_attempts_stay_to_be_read_and_agents_that_cannot_start_do_not_spin() {
+fn failed_attempts_stay_and_agents_that_cannot_start_do_not_spin() {
     let failed: Vec<_> = (1..=7).map(|number| ended(number, Some(1), None)).collect();
     let observed = there(None, failed.into_iter().chain([pod(8, true), pod(9, true)]).collect());
     assert!(act(&one_shot(2), &observed).delete.is_empty(), "backoffLimit 6 makes seven failures");

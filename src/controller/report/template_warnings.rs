@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_workload_that_becomes_a_user_whom_the_agent_may_not_signal_is_a_hazard() {
+    fn a_workload_that_the_agent_may_not_signal_as_a_user_is_a_hazard() {
         for (drop, add, expected) in [
             (vec!["ALL"], vec!["SETUID", "SETGID"], true),
             (vec!["KILL"], vec![], true),

@@ -184,7 +184,7 @@ fn a_standby_that_is_not_to_be_ready_counts_as_one_that_could_take_over() {
 }
 
 #[test]
-fn a_hazard_of_the_template_is_said_once_in_a_condition_and_an_event_and_goes_with_its_cause() {
+fn a_hazard_of_the_template_is_told_once_and_goes_with_its_cause() {
     let limited = |cpu: &str| {
         let container = json!({"name": "main", "command": ["x"], "resources": {"limits": {"cpu": cpu}}});
         json!({"template": {"spec": {"containers": [container]}}})
@@ -355,7 +355,7 @@ fn dead(number: u32, reason: &str) -> Candidate {
 }
 
 #[test]
-fn the_last_of_all_attempts_says_in_runs_what_it_died_of_and_the_condition_speaks_as_batch_v1() {
+fn the_last_of_all_attempts_says_in_runs_what_it_died_of() {
     let (killed, lost) = (json!({"exit": {"signal": 9}}), json!({"exit": null, "token": null}));
     let at_first = ended(
         "BackoffLimitExceeded",
@@ -419,7 +419,7 @@ fn a_template_that_cannot_start_is_quoted() {
 }
 
 #[test]
-fn what_keeps_a_new_template_from_starting_is_told_once_while_the_old_one_runs() {
+fn what_keeps_a_new_template_from_starting_is_told_once() {
     let shot = |status: &SingletonJobStatus| job("Never", json!({}), status);
     let happened = |before: &SingletonJobStatus, candidates: Vec<Candidate>| {
         let observed = Observed { lease: Some(held()), candidates, ..Observed::default() };

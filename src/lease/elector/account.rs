@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_hands_over_by_its_exit_code_has_no_setback_and_one_that_does_so_too_soon_has() {
+    fn a_service_that_hands_over_by_exit_code_too_soon_has_a_setback() {
         let policy = policy(CompletionPolicy::Never, 0);
         let before = Progress { setbacks: 1, ..started() };
         let exit = Some(Exit::HAND_OVER);
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_lease_that_is_forgiven_costs_nothing_and_an_agent_that_died_a_wait() {
+    fn a_forgiven_loss_of_the_lease_costs_nothing_and_a_dead_agent_a_wait() {
         let policy = ignoring(43, 0);
         let before = Progress { setbacks: 1, ..started() };
         let (after, verdict) = close(before.clone(), &policy, end(Reason::LeaseLost, None, Duration::ZERO));

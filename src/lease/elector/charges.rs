@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_the_kubelet_made_is_counted_once_however_it_was_counted_before() {
+    fn an_end_that_the_kubelet_made_is_counted_once() {
         let closed = Progress { open: false, setbacks: 1, ..open() };
         let table = [
             ("a drain", Reason::Drain, closed.clone(), (1, 0, 2, 10)),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_pods_the_newest_are_remembered_and_another_run_knows_none_of_them() {
+    fn of_many_pods_the_newest_are_remembered_and_another_run_knows_none() {
         let all = (0..40).fold(open(), |progress, number| begin(progress, Some(&format!("pod-{number}"))));
         assert_eq!((all.tenants.len(), all.tenants[0].uid.as_str()), (MOST_TENANTS, "pod-24"));
         let drained = ended(Reason::Drain, Progress { open: false, ..open() }, Duration::ZERO);

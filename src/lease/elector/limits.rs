@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_ran_for_a_lease_hands_over_by_its_exit_code_and_nothing_else_does() {
+    fn a_service_that_ran_for_a_lease_hands_over_by_its_exit_code() {
         let service = Policy { completion_policy: CompletionPolicy::Never, ..policy(Vec::new()) };
         let reason = |policy: &Policy, exit, ran| own_end(policy, exit, Duration::from_millis(ran));
         let table = [
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_a_run_counts_from_its_first_start_and_only_once_it_has_begun() {
+    fn the_time_of_a_run_counts_from_its_first_start() {
         let begun = Progress { start_time: Some(at(0)), ..Progress::default() };
         let policy = policy(Vec::new());
         let of = |progress: &Progress, second| left(progress, &policy, at(second)).map(|left| left.as_secs());

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_handed_over_by_its_exit_code_before_its_elector_died_has_no_setback() {
+    fn a_service_that_handed_over_before_its_elector_died_has_no_setback() {
         let remains = Remains { exit: Some(Exit::HAND_OVER), ..CRASHED };
         let service = held_by(&dead(), CompletionPolicy::Never);
         let after = |seconds| {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_that_was_not_made_is_taken_back_by_the_candidate_that_did_not_make_it() {
+    fn a_start_that_was_not_made_is_taken_back_by_its_candidate() {
         let doubting = Remains { token: None, in_doubt: Some(Version(9)), ..CRASHED };
         let mut record = held_by(&dead(), CompletionPolicy::OnSuccess);
         let counted = Progress {
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doubt_is_settled_by_a_newer_version_and_not_by_the_one_that_was_to_be_replaced() {
+    fn a_doubt_is_settled_by_a_newer_version_and_not_by_the_replaced_one() {
         let doubting = Remains { token: None, in_doubt: Some(Version(10)), ..CRASHED };
         let free = |version| Record {
             version: Version(version),

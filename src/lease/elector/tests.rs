@@ -341,7 +341,7 @@ fn nothing_is_acquired_that_is_not_wanted() {
 }
 
 #[test]
-fn the_deadline_is_armed_before_the_workload_starts_and_counts_from_the_send() {
+fn the_deadline_is_armed_before_the_start_and_counts_from_the_send() {
     let mut bench = Bench::new();
     let acquire = bench.saw(0, free());
     let outputs = orders(&bench.store(2_000, &acquire));
@@ -373,7 +373,7 @@ fn a_tenure_proven_after_its_renew_deadline_is_given_back_unused() {
 }
 
 #[test]
-fn an_acquisition_with_an_unknown_fate_starts_only_by_proof_and_counts_from_its_own_send() {
+fn an_acquisition_of_unknown_fate_starts_only_by_proof() {
     let mut bench = Bench::new();
     let acquire = bench.saw(0, free());
     let (_, write) = put(&acquire).expect("an acquisition");
@@ -535,7 +535,7 @@ fn completion_outcome_and_release_are_one_write() {
 }
 
 #[test]
-fn a_workload_that_has_ended_may_have_its_outcome_written_after_the_deadline() {
+fn a_workload_that_has_ended_may_have_its_outcome_written_late() {
     let mut bench = Bench::holding();
     bench.told(500, Fact::WorkloadEnded(Exit::Code(0)));
     let release = bench.told(510, Fact::TreeEmpty);
@@ -566,7 +566,7 @@ fn a_release_of_unknown_fate_is_proven_by_a_read() {
 }
 
 #[test]
-fn a_failure_is_counted_where_it_is_released_and_delays_only_the_second_start() {
+fn a_failure_is_counted_where_it_is_released_and_delays_the_second_start() {
     let mut bench = Bench::holding();
     bench.told(500, Fact::WorkloadEnded(Exit::Code(1)));
     let release = bench.told(510, Fact::TreeEmpty);
@@ -584,7 +584,7 @@ fn a_failure_is_counted_where_it_is_released_and_delays_only_the_second_start() 
 }
 
 #[test]
-fn an_acquirer_that_finds_the_attempts_used_up_closes_the_run_without_a_start() {
+fn an_acquirer_that_finds_the_attempts_used_up_closes_the_run() {
     let lost = Progress {
         uid: "job".into(),
         run: 1,
@@ -651,7 +651,7 @@ fn a_drain_after_a_failed_liveness_probe_is_a_failure() {
 }
 
 #[test]
-fn what_ignores_sigterm_is_killed_when_its_grace_is_over_and_not_released_before_it_is_gone() {
+fn what_ignores_sigterm_is_killed_after_its_grace_and_then_released() {
     let (_, outputs) = Bench::emptied(100, Input::Told(Fact::Drain));
     assert!(put(&outputs).is_none_or(|(_, write)| write.holder.is_none()));
 }

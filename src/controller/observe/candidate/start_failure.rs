@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_crashes_is_said_with_its_exit_code_and_in_the_same_words_until_it_works() {
+    fn a_crashing_container_is_told_with_its_exit_code_until_it_works() {
         let failed =
             json!({"terminated": {"exitCode": 3, "reason": "Error", "message": "no database\nat line 7"}});
         let waits = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container=migrate"}});

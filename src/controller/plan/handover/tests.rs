@@ -233,7 +233,7 @@ fn a_request_waits_half_a_minute_for_its_successor() {
 }
 
 #[test]
-fn a_pending_request_of_another_value_does_not_use_up_the_time_of_this_one() {
+fn a_pending_request_of_another_value_does_not_use_up_this_ones_time() {
     let mut job = asked(service(json!({})), "noon", None);
     let since = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now() - seconds(29));
     job.status.as_mut().expect("a status").pending_handover_request =

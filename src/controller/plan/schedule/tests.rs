@@ -137,7 +137,7 @@ fn rest(number: u32, tick: Option<&str>, missed: u64) -> (u32, Option<String>, b
 }
 
 #[test]
-fn a_tick_becomes_one_run_however_often_it_is_looked_at_and_the_next_one_another() {
+fn a_tick_becomes_one_run_however_often_it_is_looked_at() {
     let mut story = Story::of(json!({}));
     assert_eq!(story.says("00:09:59"), rest(0, None, 0));
     for time in ["00:10", "00:10", "00:10:05"] {
@@ -152,7 +152,7 @@ fn a_tick_becomes_one_run_however_often_it_is_looked_at_and_the_next_one_another
 }
 
 #[test]
-fn nobody_acquires_before_the_first_tick_and_what_is_wanted_then_says_which_tick_it_is_of() {
+fn no_candidate_acquires_before_the_first_tick_and_then_knows_which() {
     let mut story = Story::of(json!({}));
     let before = story.look("00:05").directives.run;
     assert_eq!(
@@ -232,7 +232,7 @@ fn a_run_that_nobody_could_start_in_time_is_given_up_and_said() {
 }
 
 #[test]
-fn a_run_that_no_candidate_can_start_fails_by_its_deadline_before_the_next_is_wanted() {
+fn a_run_that_cannot_start_fails_by_its_deadline_before_the_next() {
     for (policy, after) in [("Forbid", rest(1, Some("00:10"), 1)), ("Enqueue", run(2, "00:20", 0))] {
         let mut story = Story::of(json!({"concurrencyPolicy": policy}));
         story.job.spec.active_deadline_seconds = Some(660);
@@ -277,7 +277,7 @@ fn a_tick_during_a_run_is_missed_or_replaces_it_or_waits_for_its_end() {
 }
 
 #[test]
-fn of_several_ticks_that_wait_the_latest_runs_and_one_that_waits_too_long_does_not() {
+fn of_several_ticks_that_wait_the_latest_runs_unless_it_waits_too_long() {
     let mut story = Story::of(json!({"concurrencyPolicy": "Enqueue"}));
     story.says("00:10");
     story.begins(1);
@@ -604,7 +604,7 @@ fn drains_wait_for_a_standby_between_runs_too() {
 }
 
 #[test]
-fn a_decision_is_not_written_over_that_of_another_nor_over_the_end_of_the_run_that_it_is_about() {
+fn a_decision_is_not_written_over_another_nor_over_the_end_of_its_run() {
     let mut story = Story::of(json!({"concurrencyPolicy": "Replace"}));
     story.look("00:10");
     story.begins(1);
@@ -650,7 +650,7 @@ fn a_job_without_a_schedule_knows_nothing_of_ticks() {
 }
 
 #[test]
-fn a_job_with_jitter_starts_its_offset_after_each_tick_and_the_tick_stays_what_it_is() {
+fn a_job_with_jitter_starts_after_each_tick_and_the_tick_stays_what_it_is() {
     let offset = Duration::from_secs(names::offset("shop", "web", Duration::from_secs(300)).as_secs());
     assert!(!offset.is_zero(), "the job of these tests has one");
     let at = |time: &str, more: i64| at(time) + offset + jiff::SignedDuration::from_secs(more);

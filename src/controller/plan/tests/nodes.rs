@@ -27,7 +27,7 @@ fn failed(number: i64) -> Candidate {
 }
 
 #[test]
-fn a_lost_standby_is_replaced_once_when_it_is_told_to_leave_and_nobody_waits_until_it_has() {
+fn a_lost_standby_is_replaced_once_when_it_is_told_to_leave() {
     let table = [
         ("its node is silent", vec![pod(1, true), silent(2)], 0),
         ("told to leave", vec![pod(1, true), stuck(2)], 1),

@@ -40,7 +40,7 @@ fn nothing(tries: Option<u32>) -> (usize, Vec<String>, Option<u32>) {
 }
 
 #[test]
-fn one_candidate_more_is_made_when_another_node_has_been_ready_for_a_minute() {
+fn one_candidate_more_is_made_for_a_node_that_is_ready_for_a_minute() {
     let table = [
         ("no other node", None, nothing(None)),
         ("just come back", Some(59), nothing(None)),
@@ -162,7 +162,7 @@ fn a_holder_whose_workload_is_not_ready_is_on_its_node_all_the_same() {
 }
 
 #[test]
-fn one_that_lands_beside_the_others_goes_at_once_and_the_next_try_waits_twice_as_long() {
+fn one_beside_the_others_goes_at_once_and_the_next_try_waits_longer() {
     let landed = [both_on_a(), vec![on("a", pod(3, false))]].concat();
     assert_eq!(decides(&observed(landed, Some(1000), Some((1, 5)))), (0, vec!["web-3".into()], Some(1)));
     let table = [

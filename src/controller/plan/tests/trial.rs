@@ -74,7 +74,7 @@ fn between_two_holders_the_pod_that_handed_over_stays_as_well() {
 }
 
 #[test]
-fn a_new_template_that_is_not_ready_is_handed_back_once_where_that_is_the_policy() {
+fn a_new_template_that_is_not_ready_is_handed_back_once_by_policy() {
     let candidates = |able| vec![handed_over(1, able), on_trial(3, 60), pod(4, true)];
     let first = act(&hands_back(3), &held_for(60, candidates(true), json!({})));
     assert_eq!(asked(&first), (Some(Reason::Unready), Some("new")));
@@ -102,7 +102,7 @@ fn a_new_template_that_is_not_ready_is_handed_back_once_where_that_is_the_policy
 }
 
 #[test]
-fn a_template_that_was_handed_back_from_is_not_rolled_out_again_and_the_next_one_is() {
+fn a_template_that_was_handed_back_from_is_not_rolled_out_again() {
     let after = |note: Value| Observed {
         lease: Some(lease(Some(1), json!({"singletonjob.dev/handed-back": note.to_string()}))),
         ..there(Some(1), vec![handed_over(1, true), pod(3, true)])
@@ -144,7 +144,7 @@ fn only_a_holder_of_the_new_template_beside_pods_of_another_is_on_trial() {
 }
 
 #[test]
-fn a_holder_that_is_not_ready_keeps_a_rollout_waiting_from_when_it_took_over() {
+fn a_holder_that_is_not_ready_keeps_a_rollout_waiting_since_its_takeover() {
     let look = |seconds| {
         act(&service(2), &held_for(seconds, vec![handed_over(1, true), on_trial(3, seconds)], json!({})))
             .next_look
@@ -178,7 +178,7 @@ fn followed(before: i64, words: Option<Value>, candidates: Vec<Candidate>) -> Ob
 }
 
 #[test]
-fn a_new_template_whose_workload_ends_before_it_is_ready_is_not_rolled_out_again() {
+fn a_new_template_whose_workload_ends_too_soon_is_not_tried_again() {
     for reason in ["WorkloadFailed", "WorkloadSucceeded", "ElectorDied"] {
         for job in [service(2), hands_back(2)] {
             let act = act(
@@ -233,7 +233,7 @@ fn the_attempts_of_a_run_are_no_trial_of_a_template() {
 }
 
 #[test]
-fn a_new_template_whose_holder_lost_the_lease_is_rolled_out_again_after_a_rest() {
+fn a_new_template_whose_holder_lost_the_lease_is_tried_again_after_a_rest() {
     let had_been_ready = json!({"reason": "WorkloadFailed", "ready": true});
     for words in [None, Some(json!({"reason": "LeaseLost"})), Some(had_been_ready)] {
         let mut observed = followed(3, words, vec![handed_over(1, true), tried(3)]);
@@ -248,7 +248,7 @@ fn a_new_template_whose_holder_lost_the_lease_is_rolled_out_again_after_a_rest()
 }
 
 #[test]
-fn pods_of_the_template_before_come_first_in_the_line_once_the_new_one_is_rejected() {
+fn pods_of_the_template_before_come_first_once_the_new_one_is_rejected() {
     let candidates = vec![handed_over(1, true), old(2), tried(3)];
     let rejected = act(&service(3), &followed(3, Some(json!({"reason": "WorkloadFailed"})), candidates));
     assert_eq!(rejected.directives.succession, Some(vec!["u2".into(), "u3".into()]));

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_writes_a_burst_and_then_once_in_five_minutes_whatever_its_names_and_numbers() {
+    fn a_loop_writes_a_burst_and_then_once_in_five_minutes() {
         let mut memory = Memory::default();
         let all: Vec<_> = (0..3000)
             .map(|second| tell(&mut memory, &format!("web-{second} is refused: used {second}"), second))

@@ -31,7 +31,7 @@ fn known() -> SingletonJobStatus {
 }
 
 #[test]
-fn an_annotation_that_was_there_at_first_sight_is_recorded_and_said_to_ask_for_nothing() {
+fn an_annotation_that_was_there_at_first_asks_for_nothing() {
     let schedule = json!({"schedule": {"cron": "@daily"}});
     let table = [
         (HANDOVER_REQUESTED_AT, "Never", json!({})),
@@ -53,7 +53,7 @@ fn an_annotation_that_was_there_at_first_sight_is_recorded_and_said_to_ask_for_n
 }
 
 #[test]
-fn a_run_that_is_asked_of_a_job_without_a_schedule_is_refused_with_what_to_do() {
+fn a_run_asked_of_a_job_without_a_schedule_is_refused_with_what_to_do() {
     let refused = |kind: &str| {
         let look = |status: &SingletonJobStatus| {
             told("RunRequestRefused", job(kind, json!({}), status), (RUN_REQUESTED_AT, "now"), held())
@@ -126,7 +126,7 @@ fn a_word_about_another_than_the_holder_is_said_once_to_clear_nobody() {
 }
 
 #[test]
-fn a_word_about_another_than_the_silent_holder_is_said_once_with_what_to_write() {
+fn a_word_about_another_holder_is_told_once_with_what_to_write() {
     let (_, held) = clears("Manual", "web-1", 3, &known());
     let (notes, silent) = clears("Manual", "web-1", 60, &held);
     assert_eq!(notes, [""; 0], "the event TakeoverBlocked says it");

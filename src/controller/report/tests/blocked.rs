@@ -97,7 +97,7 @@ fn nothing_blocks_while_the_lease_is_good_or_when_the_holder_is_gone() {
 }
 
 #[test]
-fn a_blocked_takeover_is_told_once_for_every_holder_and_taken_back_when_it_is_over() {
+fn a_blocked_takeover_is_told_once_per_holder_and_taken_back_at_its_end() {
     let told = |events: &[events::Event]| {
         events.iter().filter(|event| event.reason == "TakeoverBlocked").cloned().collect::<Vec<_>>()
     };

@@ -26,7 +26,7 @@ fn told(completion_policy: &str, lease: &str) -> SingletonJobStatus {
 }
 
 #[test]
-fn a_holder_of_an_earlier_version_shows_in_status_with_its_token_and_its_warnings() {
+fn a_holder_of_an_earlier_version_shows_in_status_with_its_warnings() {
     let status = told("Never", kept!("service/05-renewed-with-a-warning"));
     let lease = status.lease.as_ref().expect("a Lease");
     assert_eq!((lease.holder.as_deref(), lease.fencing_token.as_deref()), (Some("rollup-1"), Some("300")));
@@ -46,7 +46,7 @@ fn a_change_of_hands_between_agents_of_an_earlier_version_has_its_reason() {
 }
 
 #[test]
-fn runs_that_agents_of_an_earlier_version_counted_and_closed_are_counted_and_closed() {
+fn runs_of_agents_of_an_earlier_version_are_counted_and_closed() {
     let run = told("OnSuccess", kept!("one-shot/04-failed")).run.expect("it goes on");
     assert_eq!((run.attempts, run.failures), (1, 1));
     for (lease, outcome) in [

@@ -4,7 +4,7 @@ use super::*;
 use crate::api::status::CandidateRole;
 
 #[test]
-fn every_candidate_is_listed_with_its_node_its_role_and_whether_it_is_ready() {
+fn every_candidate_is_listed_with_its_node_role_and_readiness() {
     let candidates = vec![pod(1, true, None), pod(2, true, None), pod(3, false, Some("ErrImagePull"))];
     let status = compute(
         &job("Never", json!({"replicas": 3}), &SingletonJobStatus::default()),

@@ -111,7 +111,7 @@ fn a_job_that_is_suspended_or_over_is_not_stalled_by_it() {
 }
 
 #[test]
-fn every_refused_object_is_named_with_its_use_and_stalls_what_cannot_run_without_it() {
+fn every_refused_object_is_named_with_its_use() {
     let running = || Observed {
         lease: Some(held()),
         candidates: vec![pod(1, true, None), pod(2, true, None)],

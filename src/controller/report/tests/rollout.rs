@@ -15,7 +15,7 @@ fn made(number: u32, seconds: u64, is_new: bool) -> Candidate {
 }
 
 #[test]
-fn a_service_is_reconciling_until_the_last_pod_of_the_old_template_has_gone() {
+fn a_service_is_reconciling_until_the_last_old_pod_has_gone() {
     let reconciling = |candidates: Vec<Candidate>| {
         let status =
             compute(&job("Never", json!({}), &SingletonJobStatus::default()), Some(held()), candidates);
@@ -39,7 +39,7 @@ fn a_service_is_reconciling_until_the_last_pod_of_the_old_template_has_gone() {
 }
 
 #[test]
-fn a_rollout_goes_on_while_a_pod_of_the_old_template_is_to_end_and_while_the_lease_is_free() {
+fn a_rollout_goes_on_while_an_old_pod_ends_and_while_the_lease_is_free() {
     let compute_from = |before: &SingletonJobStatus, lease: ObservedLease, candidates: Vec<Candidate>| {
         compute(&job("Never", json!({}), before), Some(lease), candidates)
     };
@@ -90,7 +90,7 @@ const COMPLAINT: &str = "the rollout of spec.template waits: web-3 was not ready
                          what is of the old template goes on until then: correct spec.template, or put the old one back";
 
 #[test]
-fn a_service_whose_new_template_cannot_start_is_ready_and_stalled_after_the_deadline_and_says_it_once() {
+fn a_service_whose_template_cannot_start_is_ready_and_stalled_told_once() {
     let told = |events: Vec<events::Event>| {
         let told = events.into_iter().filter(|event| event.reason == reasons::PROGRESS_DEADLINE_EXCEEDED);
         told.map(|event| (event.warning, event.note)).collect::<Vec<_>>()
@@ -127,7 +127,7 @@ fn a_service_whose_new_template_cannot_start_is_ready_and_stalled_after_the_dead
 }
 
 #[test]
-fn a_one_shot_that_runs_is_not_given_up_for_a_new_template_that_cannot_start() {
+fn a_one_shot_that_runs_is_not_given_up_for_a_template_that_cannot_start() {
     let (_, before) = happened("OnSuccess", &SingletonJobStatus::default(), Some(10));
     let (events, exceeded) = happened("OnSuccess", &before, Some(600));
     assert!(
@@ -150,7 +150,7 @@ fn a_one_shot_that_runs_is_not_given_up_for_a_new_template_that_cannot_start() {
 }
 
 #[test]
-fn a_holder_of_a_new_template_that_does_not_become_ready_exceeds_the_deadline() {
+fn a_holder_of_a_new_template_that_never_is_ready_exceeds_the_deadline() {
     let happened = |seconds: u64| {
         let mut lease = held();
         lease.record.acquire_time = Some(now() - Duration::from_secs(seconds));

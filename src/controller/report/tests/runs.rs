@@ -59,7 +59,7 @@ fn a_failure_that_is_ignored_is_told_once_with_the_rule_that_ignores_it() {
 }
 
 #[test]
-fn a_run_whose_time_is_over_says_so_while_nobody_is_there_to_write_it_down() {
+fn a_run_out_of_time_says_so_while_no_candidate_writes_it_down() {
     let says = |started: &str, spec: Value, candidates: Vec<Candidate>| {
         let released = json!({"leaseUid": "l", "renewTime": "2026-01-01T14:09:59Z", "by": "web-2_u2_0", "reason": "WorkloadFailed"});
         let lease = seen(

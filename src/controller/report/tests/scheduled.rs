@@ -82,7 +82,7 @@ fn status_of(job: &SingletonJob) -> SingletonJobStatus {
 }
 
 #[test]
-fn a_run_whose_takeover_waits_for_a_person_or_beyond_patience_is_not_ready() {
+fn a_run_whose_takeover_waits_for_a_user_is_not_ready() {
     let silent = || seen(Some("web-2_u2_0"), with(notes(1, TICK, 0), progress(1)), 20);
     let waits = |policy: &str, status: &SingletonJobStatus| {
         hourly(json!({"takeover": {"unreachableHolder": {"policy": policy}}}), status)
@@ -124,7 +124,7 @@ fn a_run_that_goes_on_is_ready_too_and_one_that_cannot_start_is_not() {
 }
 
 #[test]
-fn how_the_last_run_ended_is_a_condition_of_its_own_and_never_completes_or_fails_the_job() {
+fn how_the_last_run_ended_is_a_condition_of_its_own() {
     let job = |status: &SingletonJobStatus| hourly(json!({}), status);
     let none = status_of(&job(&SingletonJobStatus::default()));
     assert_eq!(says(&none, types::LAST_RUN_SUCCEEDED), is("Unknown", reasons::NO_RUN));
@@ -152,7 +152,7 @@ fn how_the_last_run_ended_is_a_condition_of_its_own_and_never_completes_or_fails
 }
 
 #[test]
-fn a_standby_is_missed_during_a_run_and_not_when_all_are_made_anew_after_it() {
+fn a_standby_is_missed_during_a_run_and_not_when_all_are_made_anew() {
     let job = |status: &SingletonJobStatus| {
         hourly(json!({"schedule": {"cron": "@hourly", "candidates": "Always"}}), status)
     };
@@ -175,7 +175,7 @@ fn a_standby_is_missed_during_a_run_and_not_when_all_are_made_anew_after_it() {
 }
 
 #[test]
-fn a_run_that_gives_way_is_told_as_replaced_and_counts_neither_as_success_nor_as_failure() {
+fn a_run_that_gives_way_is_replaced_and_neither_success_nor_failure() {
     let spec = json!({"schedule": {"cron": "*/5 * * * *", "concurrencyPolicy": "Replace"}});
     let notes = |settled: &str| {
         let mut notes = with(notes(1, settled, 0), progress(1));
@@ -226,7 +226,7 @@ fn runs_are_counted_beyond_those_that_are_listed() {
 }
 
 #[test]
-fn missed_ticks_are_told_once_with_the_reason_and_without_it_by_whoever_comes_after() {
+fn missed_ticks_are_told_once_and_with_the_reason_where_it_is_known() {
     let job = |status: &SingletonJobStatus| {
         hourly(json!({"schedule": {"cron": "@hourly", "startingDeadlineSeconds": 60}}), status)
     };

@@ -24,7 +24,7 @@ fn roles(status: &SingletonJobStatus) -> Vec<CandidateRole> {
 }
 
 #[test]
-fn a_service_is_not_ready_as_soon_as_a_takeover_waits_for_the_pods_end_or_for_a_person() {
+fn a_service_is_not_ready_as_soon_as_a_takeover_waits_for_confirmation() {
     for policy in ["AfterPodGone", "Manual"] {
         let before = before(|status| waits_by(policy, status));
         assert_eq!(table(&before)[0], is("True", reasons::HELD));
@@ -88,7 +88,7 @@ fn whoever_may_still_run_is_no_standby() {
 }
 
 #[test]
-fn a_pod_that_made_its_attempt_is_no_standby_before_the_kubelet_says_that_it_ended() {
+fn a_pod_that_made_its_attempt_is_no_standby_before_the_kubelet_knows() {
     let mut candidates = both();
     candidates[0].has_held = true;
     let status = compute(
@@ -177,7 +177,7 @@ fn held_says(status: &SingletonJobStatus) -> (String, String) {
 }
 
 #[test]
-fn an_outcome_that_was_recorded_and_not_given_back_is_said_with_what_follows_from_it() {
+fn an_outcome_recorded_and_not_given_back_is_told_with_what_follows() {
     let once = |status: &SingletonJobStatus| job("OnSuccess", json!({}), status);
     let before = before(once);
     let again = compute(&once(&before), Some(recorded(&json!(null))), both());

@@ -46,7 +46,7 @@ fn account(write: &Write) -> (u32, u32, u32, bool) {
 }
 
 #[test]
-fn a_holder_counts_a_pod_that_failed_before_it_and_the_next_start_owes_the_wait() {
+fn a_holder_counts_a_pod_that_failed_before_it_and_the_next_start_waits() {
     let mut bench = followed(limit(6));
     assert_eq!(orders(&told(&mut bench, 1_000, naming("uid-2"))), []);
     let renewal = bench.tick(3_000);
@@ -69,7 +69,7 @@ fn a_holder_counts_a_pod_that_failed_before_it_and_the_next_start_owes_the_wait(
 }
 
 #[test]
-fn a_running_attempt_is_stopped_when_those_before_it_turn_out_to_be_too_many_failures() {
+fn a_running_attempt_is_stopped_when_those_before_it_failed_too_often() {
     let mut bench = followed(limit(0));
     let stopping = told(&mut bench, 1_000, naming("uid-2"));
     assert_eq!(orders(&stopping), [Order::Terminate]);
@@ -95,7 +95,7 @@ fn a_lower_limit_stops_no_attempt_that_has_begun() {
 }
 
 #[test]
-fn a_run_that_a_failed_pod_has_used_up_is_closed_at_once_by_whoever_takes_over() {
+fn a_run_that_a_failed_pod_has_used_up_is_closed_at_the_next_takeover() {
     let mut bench = Bench::new();
     let waiting = Progress { setbacks: 4, ..drained() };
     let acquire = bench.saw(0, released(limit(0), waiting).noted(|notes| notes.run = Some(naming("uid-2"))));
@@ -118,7 +118,7 @@ fn a_failed_pod_makes_the_next_start_wait_while_nobody_holds() {
 }
 
 #[test]
-fn what_is_owed_for_a_failed_pod_prolongs_no_takeover_from_a_silent_holder() {
+fn what_is_owed_for_a_failed_pod_prolongs_no_takeover() {
     let open = Progress { open: true, retry_after_seconds: 40, ..drained() };
     let mut bench = Bench::new();
     bench.saw(0, held_by(other()).noted(|notes| notes.progress = Some(open)));

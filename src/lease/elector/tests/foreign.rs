@@ -19,7 +19,7 @@ fn about(uid: &str) -> Run {
 }
 
 #[test]
-fn a_lease_without_the_jobs_uid_is_never_acquired_however_free_it_says_it_is() {
+fn a_lease_without_the_jobs_uid_is_never_acquired_however_free() {
     for strange in [None, Some(about("another")), Some(about(""))] {
         let mut bench = Bench::new();
         assert_eq!(
@@ -32,7 +32,7 @@ fn a_lease_without_the_jobs_uid_is_never_acquired_however_free_it_says_it_is() {
 }
 
 #[test]
-fn a_holder_obeys_no_directive_that_does_not_carry_its_jobs_uid_and_goes_on_by_the_last_that_did() {
+fn a_holder_obeys_only_directives_that_carry_its_jobs_uid() {
     let mut bench = holding_under(policy());
     let handover = Handover { id: "1".into(), holder: me(), reason: Reason::Handover };
     let blanked = bench.lease.clone().version(12).noted(|notes| {

@@ -54,7 +54,7 @@ fn an_exit_code_that_fails_the_run_is_recorded_in_the_release() {
 }
 
 #[test]
-fn a_holder_wakes_for_the_deadline_of_its_run_and_stops_with_the_grace_of_a_drain() {
+fn a_holder_wakes_for_the_deadline_of_its_run_and_stops_with_grace() {
     let mut bench = holding_under(limited());
     assert_eq!(orders(&renewing(&mut bench, 59_500)), []);
     assert_eq!(bench.elector.wakes_in(at(59_990)), Duration::from_millis(10));
@@ -125,7 +125,7 @@ fn a_run_whose_time_is_over_is_closed_then_and_not_when_its_back_off_is() {
 }
 
 #[test]
-fn a_holder_that_fell_silent_is_waited_for_although_the_time_of_its_run_is_over() {
+fn a_silent_holder_is_waited_for_although_the_time_of_its_run_is_over() {
     let mut bench = Bench::new();
     let open = Progress { open: true, ..begun(0) };
     bench.saw(

@@ -49,7 +49,7 @@ fn a_failed_attempt_is_closed_too_and_the_next_one_waits_for_the_lease() {
 }
 
 #[test]
-fn an_outcome_of_unknown_fate_is_sent_again_until_the_deadline_and_nothing_is_renewed() {
+fn an_outcome_of_unknown_fate_is_sent_again_until_the_deadline() {
     let mut bench = haunted(Exit::Code(0));
     let recorded = bench.tick(2_000);
     let again = put(&bench.unknown(4_800, &recorded)).expect("once more").1;
@@ -58,7 +58,7 @@ fn an_outcome_of_unknown_fate_is_sent_again_until_the_deadline_and_nothing_is_re
 }
 
 #[test]
-fn what_is_gone_after_all_gives_the_lease_back_and_tells_the_outcome_as_it_was_recorded() {
+fn what_is_gone_after_all_gives_the_lease_back_with_the_outcome() {
     let mut bench = haunted(Exit::Code(0));
     let recorded = bench.tick(2_000);
     let outcome = put(&recorded).and_then(|(_, write)| write.finished).expect("an outcome");
@@ -109,7 +109,7 @@ fn what_survives_a_workload_that_died_late_is_given_as_long_again() {
 }
 
 #[test]
-fn an_acquisition_that_counted_no_start_starts_nothing_although_the_policy_has_changed_since() {
+fn an_acquisition_that_counted_no_start_starts_nothing() {
     let spent = Progress { uid: "job".into(), run: 1, starts: 1, failures: 1, ..Progress::default() };
     let strict = free().noted(|notes| {
         notes.policy = Some(Policy { backoff_limit: 0, ..policy() });

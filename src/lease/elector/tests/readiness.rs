@@ -8,7 +8,7 @@ fn says(outputs: &[Output]) -> Option<Timestamp> {
 }
 
 #[test]
-fn the_first_success_of_the_readiness_probe_is_told_at_once_and_goes_on_to_be_said() {
+fn the_first_success_of_the_readiness_probe_is_told_at_once() {
     let mut bench = Bench::holding();
     let told = bench.told(500, Fact::Ready);
     let since = says(&told).expect("since when");
@@ -33,7 +33,7 @@ fn what_was_on_its_way_when_the_workload_became_ready_is_waited_for() {
 }
 
 #[test]
-fn a_release_says_whether_the_workload_was_ready_though_no_renewal_has_said_so() {
+fn a_release_says_whether_the_workload_was_ready_though_no_renewal_did() {
     for was_ready in [true, false] {
         let mut bench = Bench::holding();
         let renewal = bench.tick(2_900);

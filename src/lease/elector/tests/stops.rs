@@ -9,7 +9,7 @@ fn says(outputs: &[Output]) -> Option<Reason> {
 }
 
 #[test]
-fn a_holder_that_is_told_to_stop_renews_at_once_and_says_why_until_it_is_gone() {
+fn a_holder_told_to_stop_renews_at_once_and_says_why_until_it_is_gone() {
     let mut bench = Bench::holding();
     let told = bench.told(500, Fact::Drain);
     assert_eq!(orders(&told), [Order::Terminate]);
@@ -70,7 +70,7 @@ fn a_holder_that_falls_silent_after_it_was_told_to_stop_has_not_failed() {
 }
 
 #[test]
-fn a_candidate_that_ends_in_doubt_says_so_and_one_that_has_learnt_its_fate_does_not() {
+fn a_candidate_that_ends_in_doubt_says_so_unless_it_has_learnt_its_fate() {
     let ends = |outputs: &[Output]| orders(outputs).into_iter().find(|order| matches!(order, Order::Exit(_)));
     let mut bench = Bench::new();
     let acquire = bench.saw(0, free());
@@ -96,7 +96,7 @@ fn a_candidate_that_ends_in_doubt_says_so_and_one_that_has_learnt_its_fate_does_
 }
 
 #[test]
-fn why_it_stops_is_noted_before_the_workload_is_told_and_again_when_it_changes() {
+fn why_it_stops_is_noted_before_the_workload_is_told() {
     let mut bench = Bench::holding();
     let told = bench.told(100, Fact::Drain);
     assert_eq!(all_orders(&told), [Order::Stop(Cause::Release(Reason::Drain)), Order::Terminate]);

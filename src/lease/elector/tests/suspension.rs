@@ -37,7 +37,7 @@ fn while_a_run_is_suspended_nobody_acquires_not_even_to_close_it() {
 }
 
 #[test]
-fn whatever_it_was_at_a_resumed_run_has_all_its_time_again_and_keeps_its_count() {
+fn a_resumed_run_has_all_its_time_again_and_keeps_its_count() {
     let failed = Progress { failures: 1, setbacks: 1, ..begun(0) };
     let stopped = Progress { start_time: None, ..begun(0) };
     let open = Progress { open: true, ..begun(0) };

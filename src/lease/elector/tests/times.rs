@@ -59,7 +59,7 @@ fn renewals_and_releases_rise_although_the_time_of_day_is_set_back() {
 }
 
 #[test]
-fn no_write_of_a_tenure_has_the_time_that_the_mark_in_the_lease_is_bound_to() {
+fn no_write_of_a_tenure_has_the_time_that_the_mark_is_bound_to() {
     let past = |time: Timestamp| time + Duration::from_micros(1);
     assert_eq!(
         renew_time(&Bench::new().saw(0, released_at(wall(0)))),

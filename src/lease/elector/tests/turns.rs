@@ -20,7 +20,7 @@ fn turns_after(reason: Reason, line: &[&str], transitions: i32) -> Vec<Duration>
 }
 
 #[test]
-fn a_line_that_somebody_wrote_is_kept_and_whoever_is_not_in_it_comes_after() {
+fn a_line_that_is_written_is_kept_and_others_come_after_it() {
     let turns = turns(&["uid-3", "uid-1"], 1);
     let [first, second] = [0, 50].map(Duration::from_millis);
     assert_eq!((turns[2], turns[0]), (first, second));
@@ -44,7 +44,7 @@ fn a_lease_that_was_handed_over_is_left_for_a_second_to_the_first_in_line() {
 }
 
 #[test]
-fn candidates_that_rank_themselves_spread_and_nobody_is_always_first_or_last() {
+fn candidates_that_rank_themselves_are_not_always_in_the_same_order() {
     let takeovers: Vec<_> = (0..100).map(|transitions| turns(&[], transitions)).collect();
     for standby in 0..4 {
         let turns: BTreeSet<_> = takeovers.iter().map(|turns| turns[standby]).collect();

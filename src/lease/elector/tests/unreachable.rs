@@ -18,7 +18,7 @@ fn gone(lease_uid: &str, holder: Option<Identity>) -> Cleared {
 const STRICT: [UnreachableHolder; 2] = [UnreachableHolder::AfterPodGone, UnreachableHolder::Manual];
 
 #[test]
-fn under_a_stricter_policy_an_expired_lease_is_taken_only_when_this_very_holder_is_cleared() {
+fn under_a_stricter_policy_an_expired_lease_needs_its_clearance() {
     let words = [
         (None, false),
         (Some(gone("lease", Some(other()))), true),
@@ -37,7 +37,7 @@ fn under_a_stricter_policy_an_expired_lease_is_taken_only_when_this_very_holder_
 }
 
 #[test]
-fn under_a_stricter_policy_an_emptied_lease_is_taken_only_when_nobody_by_name_is_cleared() {
+fn under_a_stricter_policy_an_emptied_lease_needs_its_clearance() {
     for (cleared, taken) in
         [(None, false), (Some(gone("lease", Some(other()))), false), (Some(gone("lease", None)), true)]
     {
@@ -48,7 +48,7 @@ fn under_a_stricter_policy_an_emptied_lease_is_taken_only_when_nobody_by_name_is
 }
 
 #[test]
-fn a_clearance_wakes_a_challenger_that_has_waited_long_enough_and_does_not_restart_the_wait() {
+fn a_clearance_wakes_a_challenger_and_does_not_restart_its_wait() {
     for (told, taken) in [(9_000, 15_000), (100_000, 100_000)] {
         let mut bench = Bench::new();
         bench.saw(0, strict(UnreachableHolder::Manual, None));
@@ -85,7 +85,7 @@ fn the_delay_follows_the_longest_lease_whoever_is_cleared() {
 }
 
 #[test]
-fn a_run_whose_time_is_over_is_closed_no_sooner_than_its_silent_holder_may_be_followed() {
+fn a_run_out_of_time_is_closed_no_sooner_than_its_holder_may_be_followed() {
     let over = Progress {
         uid: "job".into(),
         run: 1,

@@ -1,7 +1,7 @@
 //! Every name on which the controller and the agent must agree.
 //!
 //! A pod keeps the agent it was made with: what stands here may be added to, but not changed in meaning. What
-//! may change during a pod's life travels through the Lease instead (see [`crate::lease::notes`]).
+//! may change during a pod's life travels through the Lease instead (see [`crate::lease::annotations`]).
 
 pub mod probe;
 
@@ -115,7 +115,7 @@ pub mod pod {
 
 /// Exit codes of the gated container other than the workload's own, which pass through.
 pub mod exit_codes {
-    use crate::lease::notes::Exit;
+    use crate::lease::annotations::Exit;
 
     /// A flag, argument or variable that the agent does not understand.
     pub const USAGE: i32 = 64;

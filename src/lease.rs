@@ -23,19 +23,19 @@
 //! - [`timing`]: the durations and the arithmetic that makes them safe.
 //! - [`clock`]: the only source of time for deadlines.
 //! - [`identity`]: what names a holder, and a version of the Lease.
-//! - [`record`]: what a Lease says; [`notes`]: the annotations in which controller and candidates speak
+//! - [`record`]: what a Lease says; [`annotations`]: the annotations in which controller and candidates speak
 //!   through it.
 //! - [`elector`]: the decisions, a pure state machine.
 //! - [`store`]: the only code of a candidate that touches a Lease over the network.
 //! - [`last_words`]: releasing in the name of a holder that died.
 //! - [`driver`]: the loop that feeds the elector and carries out what it orders.
 
+pub mod annotations;
 pub mod clock;
 pub mod driver;
 pub mod elector;
 pub mod identity;
 pub mod last_words;
-pub mod notes;
 pub mod record;
 pub mod store;
 pub mod timing;

@@ -80,7 +80,7 @@ fn decisions_name_no_client_no_runtime_and_no_clock() {
         "lease/timing",
         "lease/identity",
         "lease/record",
-        "lease/notes",
+        "lease/annotations",
         "controller/plan",
         "controller/build",
         "api",

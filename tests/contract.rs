@@ -22,7 +22,7 @@ use singletonjob::agent::config::Config;
 use singletonjob::contract::{Standing, environment, exit_codes};
 use singletonjob::controller::names;
 use singletonjob::controller::observe::candidate::Candidate;
-use singletonjob::lease::notes::Notes;
+use singletonjob::lease::annotations::Annotations;
 
 /// Everything that this version writes.
 fn written() -> BTreeMap<String, Value> {
@@ -68,7 +68,7 @@ fn every_note_of_an_earlier_version_is_understood() {
         data::versions().iter().flat_map(|version| leases(version).into_iter().map(move |it| (version, it)))
     {
         let annotations = lease.metadata.annotations.as_ref();
-        let Notes {
+        let Annotations {
             policy,
             run,
             handover,
@@ -82,7 +82,7 @@ fn every_note_of_an_earlier_version_is_understood() {
             released,
             finished,
             health,
-        } = Notes::read(annotations);
+        } = Annotations::read(annotations);
         let directives =
             [policy.is_some(), run.is_some(), handover.is_some(), cleared.is_some(), !succession.is_empty()];
         let reports = [

@@ -35,8 +35,8 @@ use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::{find_condition, is_true, types};
 use singletonjob::api::takeover::CLEARED_HOLDER;
 use singletonjob::contract::{field_managers, labels, paths};
+use singletonjob::lease::annotations::keys;
 use singletonjob::lease::identity::Identity;
-use singletonjob::lease::notes::keys;
 use singletonjob::lease::record::Record;
 use tokio::time::sleep;
 
@@ -225,7 +225,7 @@ async fn a_lease_that_was_deleted_is_made_again_in_the_name_of_its_holder() {
     let record = Record::read(&lease).expect("a record");
     assert_eq!(record.holder.as_ref().map(Identity::pod), Some("web-1"));
     assert!(!record.is_released() && record.acquire_time.is_none());
-    assert!(record.notes.policy.is_some_and(|policy| policy.token_floor.is_some()));
+    assert!(record.annotations.policy.is_some_and(|policy| policy.token_floor.is_some()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -444,7 +444,7 @@ async fn a_pod_ended_for_its_own_fault_is_named_once_over_a_restart() {
         job.status.as_ref().and_then(|status| status.run.as_ref()).is_some_and(|run| run.failures == 1)
     };
     bench.until("web", "counted", counts).await;
-    let named = bench.record("web").await.notes.run.expect("a directive").failed_pods;
+    let named = bench.record("web").await.annotations.run.expect("a directive").failed_pods;
     assert_eq!(
         named.iter().map(|pod| (pod.name.as_str(), pod.reason.as_str())).collect::<Vec<_>>(),
         [("web-1", "Evicted")]
@@ -455,7 +455,7 @@ async fn a_pod_ended_for_its_own_fault_is_named_once_over_a_restart() {
     bench.report("web", drained(None, 1)).await;
     bench.api::<Pod>().delete("web-1", &DeleteParams::default().grace_period(0)).await.expect("deleted");
     sleep(QUIET).await;
-    assert_eq!(bench.record("web").await.notes.run.expect("a directive").failed_pods, named);
+    assert_eq!(bench.record("web").await.annotations.run.expect("a directive").failed_pods, named);
     assert!(counts(&bench.job("web").await), "{:#?}", bench.job("web").await.status);
     let events = bench.api::<Event>().list(&ListParams::default()).await.expect("an answer");
     let told: Vec<_> = events.iter().filter(|event| event.reason.as_deref() == Some("PodFailed")).collect();
@@ -578,7 +578,7 @@ async fn the_line_of_succession_follows_the_labels_of_the_nodes() {
     let started = Instant::now();
     loop {
         let lease = bench.api::<Lease>().get("web").await.expect("there");
-        let said = Record::read(&lease).expect("a record").notes.succession;
+        let said = Record::read(&lease).expect("a record").annotations.succession;
         if said == wanted {
             break;
         }

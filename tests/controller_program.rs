@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::{find_condition, types};
 use singletonjob::contract::labels;
-use singletonjob::lease::notes::keys;
+use singletonjob::lease::annotations::keys;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::sleep;
 

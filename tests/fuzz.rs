@@ -22,10 +22,10 @@ use serde_json::{Value, json};
 use singletonjob::agent::config::Config;
 use singletonjob::contract::Standing;
 use singletonjob::controller::plan::schedule::calendar::Calendar;
+use singletonjob::lease::annotations::{Annotations, Exit, Policy};
 use singletonjob::lease::clock::{Moment, Now};
 use singletonjob::lease::elector::{Answer, Elector, Fact, Input, Order, Output, Source, Write};
 use singletonjob::lease::identity::{Identity, Version};
-use singletonjob::lease::notes::{Exit, Notes, Policy};
 use singletonjob::lease::record::Record;
 
 /// For all that is asked of one schedule, on a busy machine.
@@ -117,13 +117,13 @@ impl Life {
             acquire_time: write.acquire_time,
             renew_time: Some(write.renew_time),
             transitions: write.transitions,
-            notes: Notes {
+            annotations: Annotations {
                 progress: write.progress,
                 released: write.released,
                 finished: write.finished,
-                handover: before.notes.handover.filter(|_| !write.drop_directives),
-                cleared: before.notes.cleared.filter(|_| !write.drop_directives),
-                ..before.notes
+                handover: before.annotations.handover.filter(|_| !write.drop_directives),
+                cleared: before.annotations.cleared.filter(|_| !write.drop_directives),
+                ..before.annotations
             },
         }
     }

@@ -22,8 +22,10 @@ use table::{MUTANTS, Mutant};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// What the elector consists of, below `src/lease`, and what it stands on.
 const ELECTOR: [&str; 2] = ["elector.rs", "elector"];
-const BELOW: [&str; 6] = ["clock.rs", "identity.rs", "notes.rs", "notes", "record.rs", "timing.rs"];
-const MODULES_BELOW: &str = "pub mod clock; pub mod identity; pub mod notes; pub mod record; pub mod timing;";
+const BELOW: [&str; 6] =
+    ["clock.rs", "identity.rs", "annotations.rs", "annotations", "record.rs", "timing.rs"];
+const MODULES_BELOW: &str =
+    "pub mod clock; pub mod identity; pub mod annotations; pub mod record; pub mod timing;";
 const MODEL: [&str; 4] = ["search.rs", "world.rs", "world", "worlds.rs"];
 
 #[test]
@@ -116,7 +118,7 @@ fn write_module(folder: &Path, mutant: &Mutant) {
         copy(&Path::new(ROOT).join("tests/model").join(part), &folder.join(part), &|_, text| text);
     }
     let below = if mutant.changes.iter().all(|(file, ..)| file.starts_with("elector")) {
-        "pub use crate::sound::{clock, identity, notes, record, timing};"
+        "pub use crate::sound::{clock, identity, annotations, record, timing};"
     } else {
         write_lease(&BELOW, &folder.join("lease"), &change);
         MODULES_BELOW

@@ -21,7 +21,7 @@ use serde_json::json;
 use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::{find_condition, types};
 use singletonjob::contract::labels::{MADE_FOR_RUN, RUN_REQUESTED_AT};
-use singletonjob::lease::notes::{Run, keys};
+use singletonjob::lease::annotations::{Run, keys};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -65,7 +65,7 @@ impl Asked {
     async fn until(&mut self, bench: &Bench, number: u32, patience: Duration) {
         let (started, mut seen) = (Instant::now(), None);
         while seen.is_none_or(|seen: Instant| seen.elapsed() < QUIET * 2) {
-            let run = bench.record("web").await.notes.run.expect("a directive");
+            let run = bench.record("web").await.annotations.run.expect("a directive");
             self.note(&run);
             if run.number >= number {
                 seen.get_or_insert_with(Instant::now);
@@ -180,7 +180,7 @@ async fn a_schedule_waits_in_peace_is_corrected_suspended_and_run_on_request() {
     bench.settled("web", 0).await;
     ask(&bench, "now").await;
     bench.until("web", "waiting for a candidate", |job| ready(job, "Pending")).await;
-    let run = bench.record("web").await.notes.run.expect("a directive");
+    let run = bench.record("web").await.annotations.run.expect("a directive");
     assert_eq!((run.number, run.scheduled_time), (1, None));
     ask(&bench, "again").await;
     let started = Instant::now();
@@ -192,5 +192,5 @@ async fn a_schedule_waits_in_peace_is_corrected_suspended_and_run_on_request() {
         assert!(started.elapsed() < PATIENCE, "not refused");
         sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(bench.record("web").await.notes.run.expect("a directive").number, 1);
+    assert_eq!(bench.record("web").await.annotations.run.expect("a directive").number, 1);
 }

@@ -46,10 +46,10 @@ use super::deadline::{self, shared_timer};
 use super::shared_state::SharedState;
 use super::{sys, termination};
 use crate::contract::exit_codes;
+use crate::lease::annotations::Reason;
 use crate::lease::clock;
 use crate::lease::elector::Cause;
 use crate::lease::last_words::Remains;
-use crate::lease::notes::Reason;
 use guard::{End, Guard};
 
 /// For releasing in the name of a dead elector, and for saying why it died.

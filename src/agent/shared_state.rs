@@ -9,9 +9,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::lease::annotations::{Exit, Reason};
 use crate::lease::elector::Cause;
 use crate::lease::identity::Version;
-use crate::lease::notes::{Exit, Reason};
 
 /// Atomics only, for which all zeroes mean "nothing has happened yet".
 ///

@@ -25,9 +25,9 @@ use super::shared_state::{SharedState, to_nanoseconds};
 use super::sys::{self, Program, Ties};
 use super::termination::Explainer;
 use crate::contract::{environment, exit_codes};
+use crate::lease::annotations::{Exit, Reason};
 use crate::lease::clock;
 use crate::lease::elector::{Cause, Fact, Start};
-use crate::lease::notes::{Exit, Reason};
 
 /// What the kernel's memory killer should prefer over us, by.
 const OOM_SCORE_STEP: i32 = 100;

@@ -31,7 +31,7 @@ use super::plan::candidates::RoleLabel;
 use super::plan::directives::Directives;
 use super::refusals::{Refused, Standing, Step};
 use crate::api::SingletonJob;
-use crate::lease::notes::{FailedPod, Handover};
+use crate::lease::annotations::{FailedPod, Handover};
 
 /// What was done. Only [`apply`] makes one, and status is computed from nothing else.
 #[derive(Clone, Debug, PartialEq)]

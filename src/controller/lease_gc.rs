@@ -58,7 +58,7 @@ async fn consider(
 
 fn nobody_runs(record: &Record, look: &Observation) -> bool {
     let told = record
-        .notes
+        .annotations
         .policy
         .as_ref()
         .map_or(Duration::ZERO, |policy| Duration::from_secs(u64::from(policy.lease_duration_seconds)));

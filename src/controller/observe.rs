@@ -32,9 +32,9 @@ use super::api_call::{self, Failure};
 use super::names;
 use crate::api::SingletonJob;
 use crate::contract::labels;
+use crate::lease::annotations::Annotations;
 use crate::lease::clock::Moment;
 use crate::lease::identity::Identity;
-use crate::lease::notes::Notes;
 use crate::lease::record::Record;
 use candidate::Candidate;
 use holder_pod::HolderPodState;
@@ -359,18 +359,20 @@ fn awaits_readiness(candidate: &Candidate, record: &Record) -> bool {
     let holds = record.holder.as_ref().and_then(Identity::pod_uid) == Some(&candidate.uid);
     holds
         && candidate.reports_readiness
-        && record.notes.health.as_ref().is_none_or(|health| health.workload_ready.is_none())
+        && record.annotations.health.as_ref().is_none_or(|health| health.workload_ready.is_none())
 }
 
 /// As the Lease has it; status knows of pods whose agents do not write that down.
 fn has_held(candidate: &Candidate, job: &SingletonJob, record: Option<&Record>) -> bool {
-    let notes = record.map(|record| &record.notes);
-    let tenants =
-        notes.and_then(|notes| notes.progress.as_ref()).into_iter().flat_map(|progress| &progress.tenants);
+    let annotations = record.map(|record| &record.annotations);
+    let tenants = annotations
+        .and_then(|annotations| annotations.progress.as_ref())
+        .into_iter()
+        .flat_map(|progress| &progress.tenants);
     let holders = [
         record.and_then(|record| record.holder.as_ref()),
-        notes.and_then(|notes| notes.released.as_ref()).map(|released| &released.by),
-        notes.and_then(|notes| notes.finished.as_ref()).map(|finished| &finished.by),
+        annotations.and_then(|annotations| annotations.released.as_ref()).map(|released| &released.by),
+        annotations.and_then(|annotations| annotations.finished.as_ref()).map(|finished| &finished.by),
     ];
     let takeovers = job.status.iter().flat_map(|status| &status.takeovers);
     holders.into_iter().flatten().any(|holder| holder.pod_uid() == Some(&candidate.uid))
@@ -398,15 +400,15 @@ pub fn is_ours(object: &impl Resource, job: &str) -> bool {
     has(labels::MANAGED_BY, labels::MANAGED_BY_VALUE) && has(labels::JOB, job)
 }
 
-/// Whether the notes of `lease` name this very SingletonJob: then it is its own, whatever has become of the
+/// Whether the annotations of `lease` name this very SingletonJob: then it is its own, whatever has become of the
 /// labels.
 fn is_about(lease: &Lease, job: &SingletonJob) -> bool {
-    let notes = Notes::read(lease.metadata.annotations.as_ref());
+    let annotations = Annotations::read(lease.metadata.annotations.as_ref());
     let uids = [
-        notes.run.map(|run| run.uid),
-        notes.progress.map(|progress| progress.uid),
-        notes.finished.map(|finished| finished.uid),
-        notes.ticks.map(|ticks| ticks.uid),
+        annotations.run.map(|run| run.uid),
+        annotations.progress.map(|progress| progress.uid),
+        annotations.finished.map(|finished| finished.uid),
+        annotations.ticks.map(|ticks| ticks.uid),
     ];
     uids.into_iter().flatten().any(|uid| !uid.is_empty() && Some(&uid) == job.metadata.uid.as_ref())
 }
@@ -452,7 +454,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::lease::notes::keys;
+    use crate::lease::annotations::keys;
 
     #[test]
     fn a_pod_is_this_jobs_or_an_earlier_ones_or_a_strangers() {
@@ -488,8 +490,8 @@ mod tests {
         let progress = json!({"uid": "j", "run": 1, "starts": 3, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": true,
                               "tenants": [{"uid": "u1"}, {"uid": "u3"}]});
         let mark = json!({"leaseUid": "l", "renewTime": null, "by": "web-2_u2_7", "reason": "Drain"});
-        let notes = json!({keys::PROGRESS: progress.to_string(), keys::RELEASED: mark.to_string()});
-        let lease = json!({"metadata": {"uid": "l", "resourceVersion": "7", "annotations": notes}, "spec": {"holderIdentity": "web-4_u4_7"}});
+        let annotations = json!({keys::PROGRESS: progress.to_string(), keys::RELEASED: mark.to_string()});
+        let lease = json!({"metadata": {"uid": "l", "resourceVersion": "7", "annotations": annotations}, "spec": {"holderIdentity": "web-4_u4_7"}});
         let record = Record::read(&serde_json::from_value(lease).expect("a Lease")).expect("a record");
         let pod = |number: u32| {
             let pod = json!({"metadata": {"name": format!("web-{number}"), "uid": format!("u{number}")}});

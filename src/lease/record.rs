@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 
+use super::annotations::Annotations;
 use super::identity::{Identity, NotComparable, Version};
-use super::notes::Notes;
 
 /// One observation of a Lease, decoded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,7 +27,7 @@ pub struct Record {
     /// How often it changed hands; for people, never a token.
     pub transitions: i32,
     /// The annotations.
-    pub notes: Notes,
+    pub annotations: Annotations,
 }
 
 /// A Lease that cannot be used.
@@ -61,29 +61,30 @@ impl Record {
             acquire_time: spec.acquire_time.map(|time| time.0),
             renew_time: spec.renew_time.map(|time| time.0),
             transitions: spec.lease_transitions.unwrap_or(0),
-            notes: Notes::read(metadata.annotations.as_ref()),
+            annotations: Annotations::read(metadata.annotations.as_ref()),
         })
     }
 
     /// Whether an empty Lease is free at once: released by its holder, and untouched since.
     pub fn is_released(&self) -> bool {
-        let marked =
-            |mark: &super::notes::Released| mark.lease_uid == self.uid && mark.renew_time == self.renew_time;
-        self.holder.is_none() && self.notes.released.as_ref().is_some_and(marked)
+        let marked = |mark: &super::annotations::Released| {
+            mark.lease_uid == self.uid && mark.renew_time == self.renew_time
+        };
+        self.holder.is_none() && self.annotations.released.as_ref().is_some_and(marked)
     }
 
     /// Whether the holder has recorded how its attempt ended, and given nothing back: something in its
     /// container survives SIGKILL. An acquisition that has counted no start names no token yet.
     pub fn tells_outcome(&self) -> bool {
-        let holds =
-            self.holder.is_some() && self.notes.health.as_ref().is_some_and(|health| health.token.is_some());
-        holds && self.notes.progress.as_ref().is_some_and(|progress| !progress.open)
+        let holds = self.holder.is_some()
+            && self.annotations.health.as_ref().is_some_and(|health| health.token.is_some());
+        holds && self.annotations.progress.as_ref().is_some_and(|progress| !progress.open)
     }
 
     /// The highest fencing token known, where a start on this version would get a lower one: no candidate
     /// acquires it.
     pub fn floor_above(&self) -> Option<Version> {
-        self.notes
+        self.annotations
             .policy
             .as_ref()
             .and_then(|policy| policy.token_floor)
@@ -93,9 +94,10 @@ impl Record {
     /// Whether this holder of this very Lease is known to be gone for good; where it is empty, the one that
     /// held it before.
     pub fn is_cleared(&self) -> bool {
-        let meant =
-            |cleared: &super::notes::Cleared| cleared.lease_uid == self.uid && cleared.holder == self.holder;
-        self.notes.cleared.as_ref().is_some_and(meant)
+        let meant = |cleared: &super::annotations::Cleared| {
+            cleared.lease_uid == self.uid && cleared.holder == self.holder
+        };
+        self.annotations.cleared.as_ref().is_some_and(meant)
     }
 
     /// The renewTime of a write that follows `previous`: greater, so that the write is never byte-identical
@@ -108,12 +110,12 @@ impl Record {
 
     /// Whether it says what the SingletonJob of this uid should run.
     pub fn is_about(&self, job_uid: &str) -> bool {
-        self.notes.run.as_ref().is_some_and(|run| run.uid == job_uid)
+        self.annotations.run.as_ref().is_some_and(|run| run.uid == job_uid)
     }
 
     /// Whether the wanted run was already recorded as finished.
     pub fn is_finished(&self) -> bool {
-        match (&self.notes.run, &self.notes.finished) {
+        match (&self.annotations.run, &self.annotations.finished) {
             (Some(wanted), Some(finished)) => wanted.uid == finished.uid && wanted.number == finished.run,
             _ => false,
         }

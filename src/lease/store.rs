@@ -23,9 +23,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use super::annotations::{self, keys};
 use super::elector::Write;
 use super::identity::Version;
-use super::notes::{self, keys};
 use super::record::{Malformed, Record};
 
 /// Between two attempts to open a watch.
@@ -273,10 +273,10 @@ pub fn overlay(base: &Lease, write: &Write) -> Lease {
     let mut lease = base.clone();
     lease.metadata.managed_fields = None;
     let annotations = lease.metadata.annotations.get_or_insert_default();
-    notes::write(annotations, keys::PROGRESS, write.progress.as_ref());
-    notes::write(annotations, keys::RELEASED, write.released.as_ref());
-    notes::write(annotations, keys::FINISHED, write.finished.as_ref());
-    notes::write(annotations, keys::HEALTH, write.health.as_ref());
+    annotations::write(annotations, keys::PROGRESS, write.progress.as_ref());
+    annotations::write(annotations, keys::RELEASED, write.released.as_ref());
+    annotations::write(annotations, keys::FINISHED, write.finished.as_ref());
+    annotations::write(annotations, keys::HEALTH, write.health.as_ref());
     if write.drop_directives {
         annotations.remove(keys::HANDOVER);
         annotations.remove(keys::CLEARED);
@@ -344,8 +344,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::lease::annotations::{Progress, Reason, Released};
     use crate::lease::identity::Identity;
-    use crate::lease::notes::{Progress, Reason, Released};
 
     fn lease() -> Lease {
         serde_json::from_value(serde_json::json!({

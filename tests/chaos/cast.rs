@@ -234,7 +234,7 @@ impl<'a> Member<'a> {
         let setbacks = async || {
             let lease =
                 timeout(ANSWER, self.scenario.api::<Lease>().get_opt(self.job.name)).await.ok()?.ok()?;
-            let progress = lease.and_then(|lease| Record::read(&lease).ok()?.notes.progress);
+            let progress = lease.and_then(|lease| Record::read(&lease).ok()?.annotations.progress);
             Some(progress.map_or(0, |progress| progress.setbacks))
         };
         if self.eventually("its Lease can be read", SETTLED, setbacks).await > 0 {

@@ -7,7 +7,7 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use singletonjob::contract::{Role, exit_codes};
-use singletonjob::lease::notes::{CompletionPolicy, Outcome};
+use singletonjob::lease::annotations::{CompletionPolicy, Outcome};
 
 use crate::by_hand::{ByHand, NAME, POD_START};
 use crate::observe::{await_object, await_tenure, boot_time, nothing_starts, now, tenure};
@@ -371,7 +371,7 @@ fn a_workload_that_exits_0_is_finished_and_never_started_again() {
         std::fs::write(scenario.records.join("end"), "").expect("shared memory is writable");
         assert_eq!(active.await_end(Duration::from_secs(10)).await.0, 0);
         let record = job.record().await;
-        let finished = record.notes.finished.clone().expect("written with the release");
+        let finished = record.annotations.finished.clone().expect("written with the release");
         assert!(record.is_released() && record.is_finished());
         assert_eq!(
             (finished.outcome, finished.token.map(|token| token.0)),
@@ -404,7 +404,7 @@ fn a_workload_that_exits_0_as_its_node_is_cut_off_is_finished_once() {
         )
         .await;
         assert_eq!(
-            job.record().await.notes.finished.and_then(|finished| finished.token).map(|token| token.0),
+            job.record().await.annotations.finished.and_then(|finished| finished.token).map(|token| token.0),
             Some(old.token)
         );
         nothing_starts(&scenario.records, 1, job.timing.lease_duration() + SECOND).await;
@@ -429,7 +429,7 @@ fn a_workload_that_exits_1_is_tried_again_until_the_limit() {
         job.candidate(2, active.node, &[]).await.await_role(Role::Standby).await;
         fail("second");
         assert_eq!(standby.await_end(Duration::from_secs(20)).await.0, 1);
-        let finished = job.record().await.notes.finished.expect("the limit is reached");
+        let finished = job.record().await.annotations.finished.expect("the limit is reached");
         assert_eq!(
             (finished.outcome, finished.reason.as_str(), finished.failures),
             (Outcome::Failed, "BackoffLimitExceeded", 2)

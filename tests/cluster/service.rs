@@ -10,7 +10,7 @@ use serde_json::json;
 use singletonjob::api::conditions::{reasons, types};
 use singletonjob::api::status::{CandidateRole, TakeoverReason};
 use singletonjob::contract::labels;
-use singletonjob::lease::notes::keys;
+use singletonjob::lease::annotations::keys;
 use tokio::time::{sleep, timeout};
 
 use crate::job::{IMAGE, Job, LEASE, SOON, condition, identities, lease};

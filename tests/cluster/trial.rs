@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::{reasons, types};
 use singletonjob::api::status::TakeoverReason;
-use singletonjob::lease::notes::Notes;
+use singletonjob::lease::annotations::Annotations;
 
 use crate::job::{Job, SOON, condition, is_ready};
 use crate::observe::{await_object, await_tenure, nothing_starts};
@@ -34,7 +34,7 @@ fn is(job: &SingletonJob, type_: &str, status: &str) -> bool {
 }
 
 fn says_when_it_was_ready(lease: &Lease) -> bool {
-    Notes::read(Some(lease.annotations())).health.is_some_and(|health| health.workload_ready.is_some())
+    Annotations::read(Some(lease.annotations())).health.is_some_and(|health| health.workload_ready.is_some())
 }
 
 #[test]

@@ -16,12 +16,12 @@ use singletonjob::controller::plan::directives::Directives;
 use singletonjob::controller::plan::handover::Choice;
 use singletonjob::controller::plan::run_plan::RunPlan;
 use singletonjob::controller::plan::takeover::Creation;
+use singletonjob::lease::annotations::{Exit, Handover, Reason};
 use singletonjob::lease::clock::{Moment, Now};
 use singletonjob::lease::elector::{
     Answer, Candidate, Elector, Fact, Input, Order, Output, Remains, Source, Write,
 };
 use singletonjob::lease::identity::{Identity, Version};
-use singletonjob::lease::notes::{Exit, Handover, Reason};
 use singletonjob::lease::record::Record;
 use singletonjob::lease::store;
 

@@ -8,8 +8,8 @@ use singletonjob::contract::{self, Role, Standing, environment, exit_codes, labe
 use singletonjob::controller::build::{pod, rbac};
 use singletonjob::controller::names;
 use singletonjob::controller::settings::Agent;
+use singletonjob::lease::annotations::keys;
 use singletonjob::lease::identity::{Identity, Version};
-use singletonjob::lease::notes::keys;
 
 pub const POD: &str = "pod";
 pub const STANDING: &str = "standing";
@@ -131,7 +131,7 @@ fn all_names() -> Value {
         environment::NAME,
         environment::NAMESPACE,
     ];
-    let notes = [
+    let annotations = [
         keys::POLICY,
         keys::RUN,
         keys::HANDOVER,
@@ -148,7 +148,7 @@ fn all_names() -> Value {
             "role": [labels::ROLE, labels::ROLE_ACTIVE, labels::ROLE_STANDBY], "templateHash": labels::TEMPLATE_HASH,
         },
         "environmentOfTheWorkload": by_agents,
-        "annotationsOfTheLease": notes,
+        "annotationsOfTheLease": annotations,
         "standing": paths::STANDING,
         "exitCodes": {
             "usage": exit_codes::USAGE, "handOver": exit_codes::HAND_OVER, "selfTestFailed": exit_codes::SELF_TEST_FAILED, "leaseUnreadable": exit_codes::LEASE_UNREADABLE,

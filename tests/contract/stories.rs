@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use serde_json::json;
+use singletonjob::lease::annotations::Exit;
 use singletonjob::lease::elector::Fact;
-use singletonjob::lease::notes::Exit;
 
 use super::cast::{Agent, Shelf, Stage};
 

@@ -10,7 +10,7 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, WatchEvent, WatchParams};
 use serde_json::json;
 use singletonjob::api::SingletonJob;
 use singletonjob::controller::apply;
-use singletonjob::lease::notes::keys;
+use singletonjob::lease::annotations::keys;
 use tokio::time::sleep;
 
 use crate::bench::{Bench, LOOK_EVERY, PATIENCE};

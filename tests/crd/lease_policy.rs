@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use singletonjob::contract::labels;
 use singletonjob::controller::build::rbac::VERBS;
+use singletonjob::lease::annotations::keys;
 use singletonjob::lease::identity::Identity;
-use singletonjob::lease::notes::keys;
 
 use super::{Bench, PATIENCE, refusal};
 

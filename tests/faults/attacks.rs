@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::{Signal, kill};
 use singletonjob::contract::{Role, exit_codes};
-use singletonjob::lease::notes::Reason;
+use singletonjob::lease::annotations::Reason;
 use tokio::time::sleep;
 
 use crate::candidate::{Candidate, Pod};
@@ -132,7 +132,7 @@ async fn is_handed_over_by_root_without_cap_kill(scenario: &Scenario, witness: &
     assert_eq!(code, exit_codes::INTERRUPTED, "{message}");
     let new = await_tenure(&scenario.records, 2, START).await;
     assert_eq!(
-        scenario.record().await.notes.released.map(|mark| mark.reason),
+        scenario.record().await.annotations.released.map(|mark| mark.reason),
         Some(Reason::Drain),
         "it was given back"
     );
@@ -235,7 +235,7 @@ fn a_drain_of_a_workload_out_of_reach_of_every_signal_counts_no_failure() {
             new.first.saturating_sub(renewed),
             scenario.timing.lease_duration(),
         );
-        let progress = scenario.record().await.notes.progress.expect("an account");
+        let progress = scenario.record().await.annotations.progress.expect("an account");
         assert_eq!((progress.failures, progress.starts), (0, 2));
     });
 }

@@ -116,7 +116,7 @@ fn a_holder_says_in_log_and_lease_what_the_clocks_of_its_node_count() {
         let says_so = |lease: Option<&Lease>| {
             let record = lease.and_then(|lease| Record::read(lease).ok());
             record
-                .and_then(|record| record.notes.health?.clock_source)
+                .and_then(|record| record.annotations.health?.clock_source)
                 .is_some_and(|said| said == counted.trim())
         };
         await_object(scenario.api::<Lease>(), NAME, "it says what its clocks count", START, says_so).await;

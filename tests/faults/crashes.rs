@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use nix::sys::signal::{Signal, kill};
 use singletonjob::contract::exit_codes;
-use singletonjob::lease::notes::Reason;
+use singletonjob::lease::annotations::Reason;
 
 use crate::candidate::Candidate;
 use crate::observe::{await_tenure, nothing_starts, now, tenure};
@@ -33,7 +33,7 @@ fn when_the_elector_is_killed_everything_dies_and_another_runs_at_once() {
         let new = await_tenure(&scenario.records, 2, START).await;
         scenario.died_by(old.token, killed);
         scenario.at_most("killed to first instruction elsewhere", new.first - killed, ELECTOR_DEATH);
-        let mark = scenario.record().await.notes.released.expect("released in its name");
+        let mark = scenario.record().await.annotations.released.expect("released in its name");
         assert_eq!((mark.reason, mark.token.map(|token| token.0)), (Reason::ElectorDied, Some(old.token)));
     });
 }
@@ -89,7 +89,7 @@ fn a_container_whose_every_process_is_killed_at_once_loses_one_attempt() {
         active.signal_all(Signal::SIGKILL);
         let new = scenario.await_takeover(2, killed).await;
         assert_eq!(new.attempt, 2, "one attempt was lost");
-        assert_eq!(scenario.record().await.notes.progress.map(|progress| progress.failures), Some(1));
+        assert_eq!(scenario.record().await.annotations.progress.map(|progress| progress.failures), Some(1));
     });
 }
 

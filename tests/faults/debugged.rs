@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use singletonjob::contract::exit_codes;
+use singletonjob::lease::annotations::{Outcome, Reason};
 use singletonjob::lease::identity::Identity;
-use singletonjob::lease::notes::{Outcome, Reason};
 use singletonjob::lease::record::Record;
 
 use crate::candidate::Candidate;
@@ -53,7 +53,7 @@ async fn ends(scenario: &Scenario, active: &mut Candidate, debugger: &mut Debugg
     let record = scenario.record().await;
     assert_eq!(record.holder.as_ref().map(Identity::pod), Some(active.name.as_str()), "it is not given back");
     assert_eq!(
-        record.notes.progress.as_ref().map(|progress| progress.open),
+        record.annotations.progress.as_ref().map(|progress| progress.open),
         Some(false),
         "it is told how the attempt has ended"
     );
@@ -85,7 +85,7 @@ fn a_run_that_succeeds_while_it_is_debugged_is_finished_and_not_run_again() {
         let (mut active, _standby, mut debugger) = debugged(scenario, &["--until", "end"]).await;
         let_end(scenario);
         let record = ends(scenario, &mut active, &mut debugger, 0).await;
-        assert_eq!(record.notes.finished.map(|finished| finished.outcome), Some(Outcome::Succeeded));
+        assert_eq!(record.annotations.finished.map(|finished| finished.outcome), Some(Outcome::Succeeded));
         nothing_starts(&scenario.records, 1, scenario.timing.lease_duration() + SECOND).await;
     });
 }
@@ -98,9 +98,12 @@ fn an_attempt_that_fails_while_it_is_debugged_counts_once() {
         let_end(scenario);
         let record = ends(scenario, &mut active, &mut debugger, 1).await;
         fs::remove_file(scenario.records.join("end")).expect("it is ours");
-        assert_eq!(record.notes.progress.map(|progress| progress.failures), Some(1));
+        assert_eq!(record.annotations.progress.map(|progress| progress.failures), Some(1));
         let next = is_followed(scenario).await;
-        assert_eq!(next.notes.progress.map(|progress| (progress.failures, progress.starts)), Some((1, 2)));
+        assert_eq!(
+            next.annotations.progress.map(|progress| (progress.failures, progress.starts)),
+            Some((1, 2))
+        );
     });
 }
 
@@ -116,8 +119,11 @@ fn a_drain_of_what_is_debugged_costs_no_attempt() {
             now().saturating_sub(asked),
             Duration::from_secs(3),
         );
-        assert_eq!(record.notes.health.and_then(|health| health.stopping), Some(Reason::Drain));
+        assert_eq!(record.annotations.health.and_then(|health| health.stopping), Some(Reason::Drain));
         let next = is_followed(scenario).await;
-        assert_eq!(next.notes.progress.map(|progress| (progress.failures, progress.starts)), Some((0, 2)));
+        assert_eq!(
+            next.annotations.progress.map(|progress| (progress.failures, progress.starts)),
+            Some((0, 2))
+        );
     });
 }

@@ -18,7 +18,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{pipe2, write};
 use serde_json::json;
 use singletonjob::contract::exit_codes;
-use singletonjob::lease::notes::keys;
+use singletonjob::lease::annotations::keys;
 use tokio::time::sleep;
 
 use crate::candidate::{Candidate, hangs};
@@ -112,7 +112,7 @@ async fn dies_and_is_waited_for(scenario: &Scenario, old: &Tenure) {
         scenario.timing.lease_duration(),
     );
     assert_eq!(
-        scenario.record().await.notes.released.map(|mark| mark.reason),
+        scenario.record().await.annotations.released.map(|mark| mark.reason),
         None,
         "nothing is given back that cannot be emptied"
     );

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use singletonjob::contract::{Role, exit_codes};
-use singletonjob::lease::notes::{Outcome, Reason};
+use singletonjob::lease::annotations::{Outcome, Reason};
 use tokio::time::sleep;
 
 use crate::disk::FrozenDisk;
@@ -25,7 +25,7 @@ fn a_workload_that_exits_0_is_finished_in_the_write_that_releases() {
             scenario.pair(scenario.pod(0), scenario.pod(1), &["--seconds", "2"]).await;
         assert_eq!(active.await_end(END).await.0, 0);
         let record = scenario.record().await;
-        let finished = record.notes.finished.clone().expect("written with the release");
+        let finished = record.annotations.finished.clone().expect("written with the release");
         assert_eq!(
             (finished.outcome, finished.token.map(|token| token.0)),
             (Outcome::Succeeded, Some(old.token))
@@ -79,8 +79,8 @@ fn a_drained_holder_whose_elector_dies_has_neither_failed_nor_succeeded() {
         assert_eq!(active.await_end(END).await.0, exit_codes::INTERRUPTED);
         assert_eq!(await_tenure(&scenario.records, 2, START).await.attempt, 2);
         let record = scenario.record().await;
-        assert_eq!(record.notes.released.map(|mark| mark.reason), Some(Reason::Drain));
-        assert_eq!(record.notes.progress.map(|progress| progress.failures), Some(0));
+        assert_eq!(record.annotations.released.map(|mark| mark.reason), Some(Reason::Drain));
+        assert_eq!(record.annotations.progress.map(|progress| progress.failures), Some(0));
     });
 }
 
@@ -118,7 +118,10 @@ fn a_candidate_told_to_end_while_it_begins_runs_and_holds_nothing() {
         let _last = scenario.pod(1000).start(&[]).await;
         let before = crate::observe::testimony(&scenario.records).tenures().len();
         await_tenure(&scenario.records, before.max(1), START).await;
-        assert_ne!(scenario.record().await.notes.released.map(|mark| mark.reason), Some(Reason::LeaseLost));
+        assert_ne!(
+            scenario.record().await.annotations.released.map(|mark| mark.reason),
+            Some(Reason::LeaseLost)
+        );
     });
 }
 
@@ -145,7 +148,7 @@ fn a_workload_that_hangs_in_the_kernel_is_followed_after_a_full_lease() {
             new.first.saturating_sub(renewed),
             scenario.timing.lease_duration(),
         );
-        let mark = scenario.record().await.notes.released;
+        let mark = scenario.record().await.annotations.released;
         assert_eq!(mark.map(|mark| mark.reason), None, "nobody gave back what it could not empty");
         disk.thaw();
         let (code, message) = active.await_end(END).await;

@@ -6,7 +6,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use singletonjob::contract::exit_codes;
-use singletonjob::lease::notes::{CompletionPolicy, keys};
+use singletonjob::lease::annotations::{CompletionPolicy, keys};
 use singletonjob::lease::timing::{Timing, TimingSpec};
 use tokio::time::sleep;
 

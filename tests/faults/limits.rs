@@ -63,7 +63,7 @@ async fn says_so_or_gives_up(scenario: &Scenario, old: &Tenure) {
         loop {
             let record = scenario.record().await;
             let holds = record.holder.as_ref().is_some_and(|holder| holder.pod() == old.pod);
-            if !holds || record.notes.health.is_some_and(|health| !health.warnings.is_empty()) {
+            if !holds || record.annotations.health.is_some_and(|health| !health.warnings.is_empty()) {
                 return;
             }
             sleep(SECOND / 10).await;
@@ -117,7 +117,7 @@ fn a_workload_that_takes_all_memory_loses_one_attempt() {
         );
         assert_eq!(await_tenure(&scenario.records, 2, START).await.attempt, 2);
         let record = scenario.record().await;
-        assert_eq!(record.notes.progress.map(|progress| progress.failures), Some(1));
+        assert_eq!(record.annotations.progress.map(|progress| progress.failures), Some(1));
     });
 }
 

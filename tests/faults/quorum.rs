@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use singletonjob::contract::{Role, exit_codes};
-use singletonjob::lease::notes::CompletionPolicy;
+use singletonjob::lease::annotations::CompletionPolicy;
 use tokio::time::sleep;
 
 use crate::candidate::Candidate;

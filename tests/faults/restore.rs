@@ -7,8 +7,8 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 use kube::api::PostParams;
 use nix::sys::signal::Signal;
+use singletonjob::lease::annotations::{self, CompletionPolicy, Policy, keys};
 use singletonjob::lease::identity::Version;
-use singletonjob::lease::notes::{self, CompletionPolicy, Policy, keys};
 
 use crate::control_plane::ControlPlane;
 use crate::observe::{await_tenure, nothing_starts};
@@ -58,9 +58,9 @@ impl History<'_> {
     /// token.
     async fn remember_the_last_token(&self) {
         let mut lease = self.scenario.lease().await;
-        let policy = self.scenario.record().await.notes.policy.expect("made with one");
+        let policy = self.scenario.record().await.annotations.policy.expect("made with one");
         let policy = Policy { token_floor: Some(Version(self.second.token)), ..policy };
-        notes::write(lease.annotations_mut(), keys::POLICY, Some(&policy));
+        annotations::write(lease.annotations_mut(), keys::POLICY, Some(&policy));
         self.scenario
             .api::<Lease>()
             .replace(NAME, &PostParams::default(), &lease)

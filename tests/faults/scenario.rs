@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use singletonjob::contract;
 use singletonjob::controller::build::rbac::VERBS;
-use singletonjob::lease::notes::CompletionPolicy;
+use singletonjob::lease::annotations::CompletionPolicy;
 use singletonjob::lease::record::Record;
 use singletonjob::lease::timing::{Timing, TimingSpec};
 use tempfile::TempDir;

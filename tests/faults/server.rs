@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use singletonjob::lease::notes::CompletionPolicy;
+use singletonjob::lease::annotations::CompletionPolicy;
 use tokio::time::sleep;
 
 use crate::control_plane::{ControlPlane, ETCD, KUBE_APISERVER};

@@ -5,9 +5,9 @@ use std::time::Duration;
 use k8s_openapi::api::coordination::v1::Lease;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use singletonjob::lease::annotations::keys;
 use singletonjob::lease::elector::Candidate;
 use singletonjob::lease::identity::Identity;
-use singletonjob::lease::notes::keys;
 
 const ME: &str = "web-1_6f1c_0000000000000007";
 const OTHER: &str = "web-2_77aa_0000000000000009";
@@ -110,13 +110,13 @@ fn note(value: Value) -> impl Strategy<Value = Option<String>> {
     ]
 }
 
-fn notes() -> impl Strategy<Value = Value> {
+fn annotations() -> impl Strategy<Value = Value> {
     let reports = (note(progress()), note(released()), prop::option::of(note(finished())));
     let asked = (prop::option::weighted(0.1, note(handover())), prop::option::weighted(0.1, note(cleared())));
     let directives = (note(policy()), note(run()), asked, prop::option::of(any::<String>()));
     (directives, reports).prop_map(
         |((policy, run, (handover, cleared), succession), (progress, released, finished))| {
-            let notes = [
+            let annotations = [
                 (keys::POLICY, policy),
                 (keys::RUN, run),
                 (keys::HANDOVER, handover.flatten()),
@@ -126,7 +126,7 @@ fn notes() -> impl Strategy<Value = Value> {
                 (keys::RELEASED, released),
                 (keys::FINISHED, finished.flatten()),
             ];
-            notes
+            annotations
                 .into_iter()
                 .filter_map(|(key, note)| Some((key.to_owned(), Value::from(note?))))
                 .collect::<serde_json::Map<_, _>>()
@@ -156,8 +156,8 @@ pub fn arbitrary_lease() -> impl Strategy<Value = Lease> {
     let uid = prop_oneof![4 => Just("lease"), 1 => Just("another")];
     let version =
         prop_oneof![8 => (1_u32..500).prop_map(|version| version.to_string()), 1 => any::<String>()];
-    (uid, version, notes(), spec()).prop_filter_map("an API server would refuse it", |(uid, version, notes, spec)| {
-        let lease = json!({"metadata": {"name": "web", "uid": uid, "resourceVersion": version, "annotations": notes}, "spec": spec});
+    (uid, version, annotations(), spec()).prop_filter_map("an API server would refuse it", |(uid, version, annotations, spec)| {
+        let lease = json!({"metadata": {"name": "web", "uid": uid, "resourceVersion": version, "annotations": annotations}, "spec": spec});
         serde_json::from_value(lease).ok()
     })
 }

@@ -21,8 +21,8 @@ use super::lease;
 pub use clocks::Clocks;
 pub use fault::{Breach, Fault};
 pub use happening::Happening;
+use lease::annotations::{CompletionPolicy, FailurePolicy, Policy, UnreachableHolder};
 use lease::clock::Now;
-use lease::notes::{CompletionPolicy, FailurePolicy, Policy, UnreachableHolder};
 pub use oracle::Claim;
 pub use state::State;
 

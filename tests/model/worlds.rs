@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::lease::notes::{
+use super::lease::annotations::{
     CompletionPolicy, FailureAction, FailurePolicy, FailureRule, Operator, Policy, UnreachableHolder,
 };
 use super::world::{Breach, Clocks, Fault, World, policy};

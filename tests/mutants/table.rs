@@ -247,8 +247,8 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "the outcome is not in the write that releases",
         changes: &[(
             "elector/release.rs",
-            "finished: finished.or_else(|| record.notes.finished.clone()),",
-            "finished: finished.and(record.notes.finished.clone()),",
+            "finished: finished.or_else(|| record.annotations.finished.clone()),",
+            "finished: finished.and(record.annotations.finished.clone()),",
         )],
         world: "completion",
     },
@@ -525,7 +525,7 @@ pub const MUTANTS: &[Mutant] = &[
         changes: &[(
             "elector/tenure/writes.rs",
             "Write { progress: Some(progress), finished: finished.or(renewal.finished), ..renewal }",
-            "let mark = super::super::super::notes::Released { lease_uid: renewal.uid.clone(), renew_time: Some(renewal.renew_time), by: candidate.identity.clone(), reason: why.reason(), token: Some(self.token), exit: self.workload.exit(), unhealthy: false, ready: false };\n        Write { holder: None, released: Some(mark), progress: Some(progress), finished: finished.or(renewal.finished), ..renewal }",
+            "let mark = super::super::super::annotations::Released { lease_uid: renewal.uid.clone(), renew_time: Some(renewal.renew_time), by: candidate.identity.clone(), reason: why.reason(), token: Some(self.token), exit: self.workload.exit(), unhealthy: false, ready: false };\n        Write { holder: None, released: Some(mark), progress: Some(progress), finished: finished.or(renewal.finished), ..renewal }",
         )],
         world: "outcome beside a survivor",
     },
@@ -571,7 +571,7 @@ pub const MUTANTS: &[Mutant] = &[
         changes: &[(
             "elector/standby.rs",
             "if record.is_released() { Duration::ZERO }",
-            "if record.is_released() || record.notes.finished.is_some() { Duration::ZERO }",
+            "if record.is_released() || record.annotations.finished.is_some() { Duration::ZERO }",
         )],
         world: "next run after a survivor",
     },
@@ -617,7 +617,7 @@ pub const MUTANTS: &[Mutant] = &[
         changes: &[(
             "elector/tenure/writes.rs",
             "            reason: why.reason(),\n",
-            "            reason: if self.workload.exit() == Some(super::super::super::notes::Exit::Code(0)) { Reason::WorkloadSucceeded } else { why.reason() },\n",
+            "            reason: if self.workload.exit() == Some(super::super::super::annotations::Exit::Code(0)) { Reason::WorkloadSucceeded } else { why.reason() },\n",
         )],
         world: "told to stop beside a survivor",
     },

@@ -7,10 +7,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::ResourceExt;
 use singletonjob::contract::labels;
 use singletonjob::controller::observe::candidate::Candidate;
-use singletonjob::lease::identity::Identity;
-use singletonjob::lease::notes::{
+use singletonjob::lease::annotations::{
     self, CompletionPolicy, Desired, Exit, Finished, Outcome, Reason, Released, keys,
 };
+use singletonjob::lease::identity::Identity;
 use singletonjob::lease::record::Record;
 
 /// Well within the lease.
@@ -19,7 +19,7 @@ const RENEWAL: SignedDuration = SignedDuration::from_secs(4);
 /// The next write of whoever has one to make.
 pub fn next(lease: &Lease, pods: &[&Pod]) -> Option<Lease> {
     let record = Record::read(lease).ok()?;
-    let wanted = record.notes.run.as_ref()?.desired == Desired::Run && !record.is_finished();
+    let wanted = record.annotations.run.as_ref()?.desired == Desired::Run && !record.is_finished();
     let Some(holder) = &record.holder else {
         return successor(&record, pods).filter(|_| wanted).map(|pod| taken(lease, pod));
     };
@@ -51,10 +51,10 @@ fn successor<'a>(record: &Record, pods: &[&'a Pod]) -> Option<&'a Pod> {
         let candidate = Candidate::read(pod);
         candidate.is_alive() && candidate.ready
     };
-    let last = record.notes.released.as_ref().and_then(|mark| mark.by.pod_uid());
+    let last = record.annotations.released.as_ref().and_then(|mark| mark.by.pod_uid());
     let place = |pod: &&Pod| {
         let uid = pod.metadata.uid.as_deref();
-        let line = &record.notes.succession;
+        let line = &record.annotations.succession;
         let place = line.iter().position(|next| Some(next.as_str()) == uid).unwrap_or(line.len());
         (uid == last, place, Candidate::read(pod).number)
     };
@@ -62,13 +62,13 @@ fn successor<'a>(record: &Record, pods: &[&'a Pod]) -> Option<&'a Pod> {
 }
 
 fn is_asked(record: &Record, holder: &Identity) -> bool {
-    record.notes.handover.as_ref().is_some_and(|handover| handover.holder == *holder)
+    record.annotations.handover.as_ref().is_some_and(|handover| handover.holder == *holder)
 }
 
 /// The workload of a one-shot ends as soon as the controller has seen who runs it.
 fn is_done(record: &Record, pod: &Pod) -> bool {
     let is_one_shot = record
-        .notes
+        .annotations
         .policy
         .as_ref()
         .is_some_and(|policy| policy.completion_policy == CompletionPolicy::OnSuccess);
@@ -108,16 +108,16 @@ fn released(lease: &Lease, record: &Record, reason: Reason) -> Lease {
         ready: false,
     };
     let annotations = lease.metadata.annotations.get_or_insert_default();
-    notes::write(annotations, keys::RELEASED, Some(&mark));
-    notes::write::<()>(annotations, keys::HANDOVER, None);
-    notes::write::<()>(annotations, keys::CLEARED, None);
+    annotations::write(annotations, keys::RELEASED, Some(&mark));
+    annotations::write::<()>(annotations, keys::HANDOVER, None);
+    annotations::write::<()>(annotations, keys::CLEARED, None);
     lease
 }
 
 fn finished(lease: &Lease, record: &Record) -> Lease {
     let mut lease = released(lease, record, Reason::WorkloadSucceeded);
     let now = now();
-    let finished = record.notes.run.as_ref().zip(record.holder.clone()).map(|(run, by)| Finished {
+    let finished = record.annotations.run.as_ref().zip(record.holder.clone()).map(|(run, by)| Finished {
         uid: run.uid.clone(),
         run: run.number,
         outcome: Outcome::Succeeded,
@@ -131,6 +131,6 @@ fn finished(lease: &Lease, record: &Record) -> Lease {
         start_time: Some(now),
         completion_time: now,
     });
-    notes::write(lease.metadata.annotations.get_or_insert_default(), keys::FINISHED, finished.as_ref());
+    annotations::write(lease.metadata.annotations.get_or_insert_default(), keys::FINISHED, finished.as_ref());
     lease
 }

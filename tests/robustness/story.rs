@@ -164,18 +164,18 @@ fn lease(stage: &Stage, name: &str) -> Option<Value> {
     let lease = stage.world.lease(&stage.namespace, name)?;
     let record = Record::read(&lease).ok()?;
     let job = stage.world.job(&stage.namespace, name)?;
-    let notes = record.notes;
+    let annotations = record.annotations;
     Some(json!({
         "isHeld": record.holder.is_some(),
         "labels": lease.labels(),
         "owners": lease.owner_references(),
-        "policy": notes.policy,
-        "run": notes.run.map(|run| json!([Some(run.uid) == job.uid(), run.number, run.desired, run.reason])),
-        "handover": notes.handover,
+        "policy": annotations.policy,
+        "run": annotations.run.map(|run| json!([Some(run.uid) == job.uid(), run.number, run.desired, run.reason])),
+        "handover": annotations.handover,
         // Whether a line was written before a run ended is a matter of moments, and of no importance after
         // it.
-        "succession": record.holder.is_some().then_some(notes.succession.len()),
-        "outcome": notes.finished.map(|finished| finished.outcome),
+        "succession": record.holder.is_some().then_some(annotations.succession.len()),
+        "outcome": annotations.finished.map(|finished| finished.outcome),
     }))
 }
 

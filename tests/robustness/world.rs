@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
 use singletonjob::contract::labels;
-use singletonjob::lease::notes::Notes;
+use singletonjob::lease::annotations::Annotations;
 use tokio::time::sleep;
 
 use super::agents;
@@ -73,7 +73,7 @@ impl World {
         let leases = self.leases.state();
         let done: Vec<_> = leases
             .iter()
-            .filter_map(|lease| Notes::read(lease.metadata.annotations.as_ref()).finished)
+            .filter_map(|lease| Annotations::read(lease.metadata.annotations.as_ref()).finished)
             .collect();
         let pods = self.pods.state();
         let has_ended = |pod: &Pod| done.iter().any(|run| run.by.pod_uid() == pod.metadata.uid.as_deref());

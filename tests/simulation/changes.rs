@@ -65,7 +65,7 @@ impl World {
 
     /// As the controller writes it.
     fn line_up(&mut self, line: Vec<String>) {
-        self.server.annotate(self.now, |notes| notes.succession = line);
+        self.server.annotate(self.now, |annotations| annotations.succession = line);
     }
 
     fn crash(&mut self, place: usize) {

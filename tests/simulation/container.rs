@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use singletonjob::lease::annotations::Exit;
 use singletonjob::lease::elector::{Ending, Fact, Order, Start};
-use singletonjob::lease::notes::Exit;
 
 use crate::deed::{Deed, Who};
 use crate::process::{News, Todo, Tree};

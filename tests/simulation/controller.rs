@@ -18,9 +18,9 @@ use singletonjob::controller::plan::directives::Directives;
 use singletonjob::controller::plan::handover::Choice;
 use singletonjob::controller::plan::run_plan::RunPlan;
 use singletonjob::controller::plan::takeover::{self, Creation};
+use singletonjob::lease::annotations::{Annotations, CompletionPolicy, Handover, Reason, Released};
 use singletonjob::lease::clock::Moment;
 use singletonjob::lease::identity::{Identity, Version};
-use singletonjob::lease::notes::{CompletionPolicy, Handover, Notes, Reason, Released};
 use singletonjob::lease::record::Record;
 
 use crate::clocks::{Clock, RATES};
@@ -168,8 +168,8 @@ impl Controller {
 fn token(record: &Record) -> Option<Version> {
     let fresh =
         record.holder.is_some() && record.acquire_time.is_some() && record.acquire_time == record.renew_time;
-    let said = record.notes.health.as_ref().and_then(|health| health.token);
-    let released = record.notes.released.as_ref().and_then(|released| released.token);
+    let said = record.annotations.health.as_ref().and_then(|health| health.token);
+    let released = record.annotations.released.as_ref().and_then(|released| released.token);
     fresh.then_some(record.version).max(said).max(released)
 }
 
@@ -278,8 +278,8 @@ impl World {
             Creation::First => (None, told),
             Creation::Again { holder, longest_lease } => (Some(holder.clone()), *longest_lease),
         };
-        let mut notes = Notes::default();
-        direct(&mut notes, directives);
+        let mut annotations = Annotations::default();
+        direct(&mut annotations, directives);
         let record = Record {
             uid: String::new(),
             version: Version(0),
@@ -288,7 +288,7 @@ impl World {
             acquire_time: None,
             renew_time: None,
             transitions: 0,
-            notes,
+            annotations,
         };
         if let Some(made) = self.server.create(self.now, record) {
             self.stored(None, &made);
@@ -311,14 +311,15 @@ impl World {
             unhealthy: false,
             ready: false,
         };
-        let marked = self.server.annotate(self.now, |notes| notes.released = Some(mark));
+        let marked = self.server.annotate(self.now, |annotations| annotations.released = Some(mark));
         if let Some(marked) = marked {
             self.stored(None, &marked);
         }
     }
 
     fn annotate(&mut self, directives: &Directives) {
-        if let Some(annotated) = self.server.annotate(self.now, |notes| direct(notes, directives)) {
+        if let Some(annotated) = self.server.annotate(self.now, |annotations| direct(annotations, directives))
+        {
             self.coverage.directives += 1;
             self.judge.cost.directed();
             self.stored(None, &annotated);
@@ -328,7 +329,7 @@ impl World {
     /// As somebody does who edits it by hand.
     pub fn touch_lease(&mut self) {
         if let Some(touched) =
-            self.server.annotate(self.now, |notes| notes.succession.push("nobody".to_owned()))
+            self.server.annotate(self.now, |annotations| annotations.succession.push("nobody".to_owned()))
         {
             self.stored(None, &touched);
         }
@@ -371,7 +372,7 @@ impl World {
     /// Its Lease stays until nobody can be running by it.
     fn between_jobs(&mut self, at: Duration, record: Option<&Record>, now: Moment) {
         if let Some(record) = record {
-            let told = record.notes.policy.as_ref().map_or(0, |policy| policy.lease_duration_seconds);
+            let told = record.annotations.policy.as_ref().map_or(0, |policy| policy.lease_duration_seconds);
             let longest = record.lease_duration.max(Duration::from_secs(told.into()));
             if record.is_released() || self.controller.unchanged(record, now) >= longest {
                 self.delete_lease();
@@ -402,14 +403,14 @@ impl World {
     }
 }
 
-fn direct(notes: &mut Notes, directives: &Directives) {
-    notes.policy = Some(directives.policy.clone());
-    notes.run = Some(directives.run.clone());
+fn direct(annotations: &mut Annotations, directives: &Directives) {
+    annotations.policy = Some(directives.policy.clone());
+    annotations.run = Some(directives.run.clone());
     if let Some(cleared) = &directives.cleared {
-        notes.cleared = Some(cleared.clone());
+        annotations.cleared = Some(cleared.clone());
     }
     if let Some(handover) = &directives.handover {
-        notes.handover = Some(handover.clone());
-        notes.succession = directives.succession.clone().unwrap_or_default();
+        annotations.handover = Some(handover.clone());
+        annotations.succession = directives.succession.clone().unwrap_or_default();
     }
 }

@@ -117,10 +117,10 @@ impl Coverage {
     }
 
     fn gave_back(&mut self, lease: Option<&Record>) {
-        let mark = lease.and_then(|lease| lease.notes.released.as_ref());
+        let mark = lease.and_then(|lease| lease.annotations.released.as_ref());
         self.released = mark.map(|mark| format!("{:?}", mark.reason));
         if let Some(finished) =
-            lease.filter(|lease| lease.is_finished()).and_then(|lease| lease.notes.finished.as_ref())
+            lease.filter(|lease| lease.is_finished()).and_then(|lease| lease.annotations.finished.as_ref())
         {
             *self.outcomes.entry(finished.reason.clone()).or_default() += 1;
         }
@@ -128,7 +128,7 @@ impl Coverage {
 
     fn starts(&mut self, at: Duration, who: Who, lease: Option<&Record>) {
         self.starts += 1;
-        let mark = lease.and_then(|lease| lease.notes.released.as_ref());
+        let mark = lease.and_then(|lease| lease.annotations.released.as_ref());
         let silent = if std::mem::take(&mut self.cleared) { "cleared" } else { "expired" };
         let cause = mark.map_or(silent.to_owned(), |mark| format!("{:?}", mark.reason));
         *self.takeovers.entry(cause).or_default() += 1;

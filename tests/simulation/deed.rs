@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use singletonjob::lease::annotations::UnreachableHolder;
 use singletonjob::lease::identity::Identity;
-use singletonjob::lease::notes::UnreachableHolder;
 use singletonjob::lease::record::Record;
 
 use crate::faults::Fault;
@@ -43,8 +43,8 @@ pub struct State {
 
 impl State {
     pub fn of(record: &Record) -> Self {
-        let (finished, policy) = (record.notes.finished.as_ref(), record.notes.policy.as_ref());
-        let said = record.notes.cleared.as_ref().filter(|said| said.lease_uid == record.uid);
+        let (finished, policy) = (record.annotations.finished.as_ref(), record.annotations.policy.as_ref());
+        let said = record.annotations.cleared.as_ref().filter(|said| said.lease_uid == record.uid);
         Self {
             version: record.version.0,
             triple: Triple {

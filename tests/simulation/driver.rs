@@ -143,7 +143,7 @@ impl World {
         let news = !watched || process.store.newest.is_none_or(|newest| newest <= record.version);
         process.store.remember(record, watched);
         let told = record
-            .notes
+            .annotations
             .policy
             .as_ref()
             .map_or(Duration::ZERO, |policy| Duration::from_secs(policy.lease_duration_seconds.into()));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use singletonjob::contract::exit_codes;
-use singletonjob::lease::notes::Exit;
+use singletonjob::lease::annotations::Exit;
 
 use crate::clocks::RATES;
 use crate::controller::{FATAL, IGNORED, timing};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use singletonjob::lease::annotations::CompletionPolicy;
 use singletonjob::lease::elector::{Candidate, Fact};
 use singletonjob::lease::identity::Identity;
-use singletonjob::lease::notes::CompletionPolicy;
 
 use crate::deed::{Deed, Who};
 use crate::process::{News, Process, Temper, Tree};

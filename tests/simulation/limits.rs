@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use singletonjob::lease::notes::{Exit, FailureAction, Outcome, Reason};
+use singletonjob::lease::annotations::{Exit, FailureAction, Outcome, Reason};
 use singletonjob::lease::record::Record;
 
 use crate::deed::{Deed, State, Who};
@@ -40,22 +40,22 @@ pub struct Account {
 
 impl Account {
     pub fn of(record: &Record) -> Self {
-        let notes = &record.notes;
-        let rules = notes.policy.as_ref().map_or(&[][..], |policy| &policy.failure_policy.rules);
+        let annotations = &record.annotations;
+        let rules = annotations.policy.as_ref().map_or(&[][..], |policy| &policy.failure_policy.rules);
         let codes = |action| {
             rules.iter().filter(|rule| rule.action == action).flat_map(|rule| rule.values.clone()).collect()
         };
-        let deadline = notes.policy.as_ref().and_then(|policy| policy.active_deadline_seconds);
-        let begun = notes.progress.as_ref().and_then(|progress| progress.start_time);
+        let deadline = annotations.policy.as_ref().and_then(|policy| policy.active_deadline_seconds);
+        let begun = annotations.progress.as_ref().and_then(|progress| progress.start_time);
         let taken = record
             .acquire_time
             .zip(begun)
             .and_then(|(acquired, begun)| Duration::try_from(acquired.duration_since(begun)).ok());
-        let mark = notes
+        let mark = annotations
             .released
             .as_ref()
             .filter(|mark| record.is_released() && mark.reason == Reason::WorkloadFailed);
-        let recorded = notes
+        let recorded = annotations
             .finished
             .as_ref()
             .filter(|finished| record.is_finished() && record.holder.as_ref() == Some(&finished.by));
@@ -67,12 +67,12 @@ impl Account {
             ignored: codes(FailureAction::Ignore),
             deadline: deadline.map(|seconds| Duration::from_secs(seconds.into())),
             taken: taken.unwrap_or_default(),
-            failures: notes.progress.as_ref().map_or(0, |progress| progress.failures),
-            starts: notes.progress.as_ref().map_or(0, |progress| progress.starts),
-            stopping: notes.health.as_ref().is_some_and(|health| health.stopping.is_some()),
+            failures: annotations.progress.as_ref().map_or(0, |progress| progress.failures),
+            starts: annotations.progress.as_ref().map_or(0, |progress| progress.starts),
+            stopping: annotations.health.as_ref().is_some_and(|health| health.stopping.is_some()),
             failed_with: mark.and_then(|mark| mark.exit).or(failed).map(Exit::code),
             recorded: recorded.is_some(),
-            verdict: notes.finished.as_ref().map(|finished| finished.reason.clone()),
+            verdict: annotations.finished.as_ref().map(|finished| finished.reason.clone()),
         }
     }
 }

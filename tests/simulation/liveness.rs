@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use singletonjob::lease::notes::{Desired, UnreachableHolder};
+use singletonjob::lease::annotations::{Desired, UnreachableHolder};
 use singletonjob::lease::record::Record;
 use singletonjob::lease::timing::Timing;
 
@@ -67,7 +67,7 @@ impl World {
             self.quiet.since = self.now;
         }
         let Some(record) = record else { return };
-        let told = record.notes.policy.as_ref().map_or(0, |policy| policy.lease_duration_seconds);
+        let told = record.annotations.policy.as_ref().map_or(0, |policy| policy.lease_duration_seconds);
         let longest = record.lease_duration.max(Duration::from_secs(told.into()));
         self.quiet.longest_lease = self.quiet.longest_lease.max(longest);
         let released = record.is_released().then_some(record.version.0);
@@ -87,7 +87,7 @@ impl World {
 
     /// Since when `process` could run, and within what it must.
     fn bound(&self, process: &Process, record: &Record) -> Option<(Duration, Duration)> {
-        let policy = record.notes.policy.as_ref()?;
+        let policy = record.annotations.policy.as_ref()?;
         let timing = policy.timing().ok()?;
         let well_from = self.well_from(process, record)?;
         let at_once = self.hears_at_once(process, record, well_from);
@@ -99,7 +99,7 @@ impl World {
     /// From when nothing has stood in its way; none while something does.
     pub fn well_from(&self, process: &Process, record: &Record) -> Option<Duration> {
         let node = &self.nodes[process.node];
-        let run = record.notes.run.as_ref()?;
+        let run = record.annotations.run.as_ref()?;
         let able =
             process.stage == Stage::Electing && process.pause.is_none() && !process.draining && !node.down;
         let belongs = process.place.is_some() && process.candidate.job_uid == run.uid;
@@ -122,22 +122,22 @@ impl World {
         let Some((_, released)) = self.quiet.released else { return false };
         let watches = self.streams.get(&process.who).is_some_and(|stream| stream.is_sound(released));
         let nothing_owed =
-            record.notes.progress.as_ref().is_some_and(|progress| progress.retry_after_seconds == 0);
+            record.annotations.progress.as_ref().is_some_and(|progress| progress.retry_after_seconds == 0);
         watches && nothing_owed && well_from + SETTLED <= released
     }
 }
 
 fn is_wanted(record: &Record) -> bool {
-    let runs = record.notes.run.as_ref().is_some_and(|run| run.desired == Desired::Run);
-    let floor = record.notes.policy.as_ref().and_then(|policy| policy.token_floor);
+    let runs = record.annotations.run.as_ref().is_some_and(|run| run.desired == Desired::Run);
+    let floor = record.annotations.policy.as_ref().and_then(|policy| policy.token_floor);
     runs && !record.is_finished() && is_clear(record) && floor.is_none_or(|floor| record.version > floor)
 }
 
 /// Whoever waits for somebody's word waits without limit; from then on, as if it had been seen only then.
 fn is_clear(record: &Record) -> bool {
-    let policy = record.notes.policy.as_ref().map(|policy| policy.unreachable_holder);
+    let policy = record.annotations.policy.as_ref().map(|policy| policy.unreachable_holder);
     let said = record
-        .notes
+        .annotations
         .cleared
         .as_ref()
         .is_some_and(|said| said.lease_uid == record.uid && said.holder == record.holder);
@@ -145,19 +145,20 @@ fn is_clear(record: &Record) -> bool {
 }
 
 fn succession(record: &Record) -> Duration {
-    let handed_over = record.notes.released.as_ref().is_some_and(|released| released.reason.is_handover());
-    let is_chosen = record.is_released() && handed_over && !record.notes.succession.is_empty();
+    let handed_over =
+        record.annotations.released.as_ref().is_some_and(|released| released.reason.is_handover());
+    let is_chosen = record.is_released() && handed_over && !record.annotations.succession.is_empty();
     if is_chosen { PRECEDENCE + SUCCESSION } else { SUCCESSION }
 }
 
 fn delay(record: &Record) -> Duration {
-    Duration::from_secs(record.notes.policy.as_ref().map_or(0, |policy| policy.delay_seconds.into()))
+    Duration::from_secs(record.annotations.policy.as_ref().map_or(0, |policy| policy.delay_seconds.into()))
 }
 
 /// Rule 10: whoever lost its Lease is followed without one.
 fn back_off(record: &Record) -> Duration {
     Duration::from_secs(
-        record.notes.progress.as_ref().map_or(0, |progress| progress.retry_after_seconds.into()),
+        record.annotations.progress.as_ref().map_or(0, |progress| progress.retry_after_seconds.into()),
     )
 }
 

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
+use singletonjob::lease::annotations::Exit;
 use singletonjob::lease::clock::{Moment, Now};
 use singletonjob::lease::elector::{Candidate, Cause, Elector, Fact, Output, Remains, Role, Write};
 use singletonjob::lease::identity::Version;
-use singletonjob::lease::notes::Exit;
 use singletonjob::lease::record::Record;
 
 use crate::deed::Who;

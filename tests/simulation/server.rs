@@ -6,9 +6,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use singletonjob::lease::annotations::Annotations;
 use singletonjob::lease::elector::Write;
 use singletonjob::lease::identity::Version;
-use singletonjob::lease::notes::Notes;
 use singletonjob::lease::record::Record;
 
 /// How long a watch can be taken up where it ended.
@@ -113,10 +113,10 @@ impl Server {
     }
 
     /// The controller's compare-and-swap, which it repeats until it succeeds; none where nothing is changed.
-    pub fn annotate(&mut self, now: Duration, note: impl FnOnce(&mut Notes)) -> Option<Rc<Record>> {
+    pub fn annotate(&mut self, now: Duration, note: impl FnOnce(&mut Annotations)) -> Option<Rc<Record>> {
         let mut next = Record::clone(self.lease()?);
-        note(&mut next.notes);
-        let changed = self.lease().is_some_and(|lease| lease.notes != next.notes);
+        note(&mut next.annotations);
+        let changed = self.lease().is_some_and(|lease| lease.annotations != next.annotations);
         changed.then(|| self.store(now, next))
     }
 
@@ -180,14 +180,14 @@ fn overlaid(base: &Record, write: &Write) -> Record {
         acquire_time: write.acquire_time.or(base.acquire_time),
         renew_time: Some(write.renew_time),
         transitions: write.transitions,
-        notes: Notes {
+        annotations: Annotations {
             progress: write.progress.clone(),
             released: write.released.clone(),
             finished: write.finished.clone(),
             health: write.health.clone(),
-            handover: base.notes.handover.clone().filter(|_| !write.drop_directives),
-            cleared: base.notes.cleared.clone().filter(|_| !write.drop_directives),
-            ..base.notes.clone()
+            handover: base.annotations.handover.clone().filter(|_| !write.drop_directives),
+            cleared: base.annotations.cleared.clone().filter(|_| !write.drop_directives),
+            ..base.annotations.clone()
         },
     }
 }

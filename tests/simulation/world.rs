@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use singletonjob::api::UnreachableHolder;
+use singletonjob::lease::annotations::Exit;
 use singletonjob::lease::clock::Now;
 use singletonjob::lease::elector::Write;
-use singletonjob::lease::notes::Exit;
 use singletonjob::lease::record::Record;
 
 use crate::clocks::{Clock, RATES};

@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use singletonjob::contract::{self, Standing, environment, paths, pod};
 use singletonjob::controller::build::rbac::VERBS;
-use singletonjob::lease::notes::{CompletionPolicy, keys};
+use singletonjob::lease::annotations::{CompletionPolicy, keys};
 use singletonjob::lease::record::Record;
 use singletonjob::lease::timing::{Timing, TimingSpec};
 

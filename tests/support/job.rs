@@ -266,7 +266,7 @@ impl<'a> Job<'a> {
     /// Waits until there is an event of this reason about it whose note contains this.
     pub async fn await_event(&self, reason: &str, part: &str) {
         let selector = format!("reason={reason},regarding.name={}", self.name);
-        let notes = || {
+        let annotations = || {
             self.scenario.must(&[
                 "get",
                 "events.events.k8s.io",
@@ -277,12 +277,12 @@ impl<'a> Job<'a> {
             ])
         };
         let wait = async {
-            while !notes().contains(part) {
+            while !annotations().contains(part) {
                 sleep(Duration::from_millis(200)).await;
             }
         };
         timeout(SOON, wait).await.unwrap_or_else(|_| {
-            panic!("{}: no event {reason} that says {part:?}, only: {}", self.name, notes())
+            panic!("{}: no event {reason} that says {part:?}, only: {}", self.name, annotations())
         });
     }
 

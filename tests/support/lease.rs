@@ -6,8 +6,8 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use singletonjob::contract::labels;
+use singletonjob::lease::annotations::{self, CompletionPolicy, Policy, Reason, Released, Run, keys};
 use singletonjob::lease::identity::Identity;
-use singletonjob::lease::notes::{self, CompletionPolicy, Policy, Reason, Released, Run, keys};
 use singletonjob::lease::timing::Timing;
 
 /// Of the SingletonJob that there is none of.
@@ -27,8 +27,8 @@ pub fn annotations(
     let run = Run::first(JOB_UID);
     let policy = Policy { backoff_limit, ..Policy::new(timing, completion_policy) };
     let mut annotations = BTreeMap::new();
-    notes::write(&mut annotations, keys::POLICY, Some(&policy));
-    notes::write(&mut annotations, keys::RUN, Some(&run));
+    annotations::write(&mut annotations, keys::POLICY, Some(&policy));
+    annotations::write(&mut annotations, keys::RUN, Some(&run));
     annotations
 }
 
@@ -52,6 +52,6 @@ pub fn released_as_created(mut lease: Lease) -> Lease {
         unhealthy: false,
         ready: false,
     };
-    notes::write(lease.annotations_mut(), keys::RELEASED, Some(&mark));
+    annotations::write(lease.annotations_mut(), keys::RELEASED, Some(&mark));
     lease
 }

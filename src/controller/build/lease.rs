@@ -10,8 +10,8 @@ use crate::api::SingletonJob;
 use crate::controller::names;
 use crate::controller::plan::directives::Directives;
 use crate::controller::plan::takeover::Creation;
+use crate::lease::annotations::{self, Annotations, Reason, Released, keys};
 use crate::lease::identity::Identity;
-use crate::lease::notes::{self, Notes, Reason, Released, keys};
 
 /// In whose name the controller marks a Lease that it has made.
 const MAKER: &str = "singletonjob-controller";
@@ -62,11 +62,11 @@ pub fn marked_free(lease: &Lease) -> Lease {
     };
     let mut lease = lease.clone();
     lease.metadata.managed_fields = None;
-    notes::write(lease.metadata.annotations.get_or_insert_default(), keys::RELEASED, Some(&released));
+    annotations::write(lease.metadata.annotations.get_or_insert_default(), keys::RELEASED, Some(&released));
     lease
 }
 
-/// Whether `lease`, which is the job's by its notes, lacks the labels by which it is watched and guarded.
+/// Whether `lease`, which is the job's by its annotations, lacks the labels by which it is watched and guarded.
 pub fn lacks_labels(lease: &Lease) -> bool {
     names::labels(&lease.name_any()).iter().any(|(label, value)| lease.labels().get(label) != Some(value))
 }
@@ -90,6 +90,6 @@ pub fn with_directives(lease: &Lease, directives: &Directives) -> Option<Lease> 
 }
 
 /// The annotations of `lease`, decoded.
-pub fn says(lease: &Lease) -> Notes {
-    Notes::read(lease.metadata.annotations.as_ref())
+pub fn says(lease: &Lease) -> Annotations {
+    Annotations::read(lease.metadata.annotations.as_ref())
 }

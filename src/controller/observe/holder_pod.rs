@@ -124,7 +124,7 @@ async fn is_out_of_service(client: &Client, node: &str) -> Result<bool, Failure>
 /// When the holder's agent began, by its node's time of day; an earlier version says only when it renewed
 /// last.
 fn began(record: &Record) -> Option<Timestamp> {
-    let said = record.notes.health.as_ref().and_then(|health| health.agent_started);
+    let said = record.annotations.health.as_ref().and_then(|health| health.agent_started);
     said.or(record.renew_time)
 }
 
@@ -205,9 +205,9 @@ mod tests {
     #[test]
     fn the_kubelets_times_are_compared_with_the_start_of_the_agent() {
         let lease = |health: Value| -> Record {
-            let notes = json!({"singletonjob.dev/health": health.to_string()});
+            let annotations = json!({"singletonjob.dev/health": health.to_string()});
             let object = json!({
-                "metadata": {"name": "web", "uid": "l", "resourceVersion": "7", "annotations": notes},
+                "metadata": {"name": "web", "uid": "l", "resourceVersion": "7", "annotations": annotations},
                 "spec": {"holderIdentity": "web-2_u2_7", "renewTime": "2099-01-01T00:00:00.000000Z"},
             });
             Record::read(&serde_json::from_value(object).expect("a Lease")).expect("a record")

@@ -12,9 +12,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 
+use crate::lease::annotations::Reason;
 use crate::lease::clock::Moment;
 use crate::lease::identity::{Identity, Version};
-use crate::lease::notes::Reason;
 use crate::lease::record::Record;
 
 /// What is known of a Lease beyond its content.
@@ -181,7 +181,7 @@ fn stopping(record: &Record) -> Option<Reason> {
     if record.tells_outcome() {
         return None;
     }
-    record.notes.health.as_ref().and_then(|health| health.stopping)
+    record.annotations.health.as_ref().and_then(|health| health.stopping)
 }
 
 /// The holder's token: as it says with its first renewal; before that, as was `known`, or else the version of
@@ -189,7 +189,7 @@ fn stopping(record: &Record) -> Option<Reason> {
 /// changes the version and not the token.
 fn token(record: &Record, known: Option<Version>) -> Option<Version> {
     record.holder.as_ref()?;
-    let said = record.notes.health.as_ref().and_then(|health| health.token);
+    let said = record.annotations.health.as_ref().and_then(|health| health.token);
     let fresh = record.acquire_time.is_some() && record.acquire_time == record.renew_time;
     said.or(known).or(fresh.then_some(record.version))
 }

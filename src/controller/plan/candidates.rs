@@ -9,7 +9,7 @@ use super::super::observe::candidate::{Candidate, PodRef};
 use super::time::left;
 use crate::api::SingletonJob;
 use crate::contract::labels;
-use crate::lease::notes::Reason;
+use crate::lease::annotations::Reason;
 
 /// Pods that ended before they could be an attempt. More than one, for they are also the memory of the
 /// back-off.
@@ -93,7 +93,7 @@ pub fn stopped(job: &SingletonJob, observed: &Observed) -> Vec<PodRef> {
 /// Who holds the Lease, heard of or not, or who gave it back because nothing should run.
 fn last_holder(observed: &Observed) -> Option<&str> {
     let record = &observed.lease.as_ref()?.record;
-    let stopped = record.notes.released.as_ref().filter(|released| released.reason == Reason::Stopped);
+    let stopped = record.annotations.released.as_ref().filter(|released| released.reason == Reason::Stopped);
     record.holder.as_ref().or(stopped.map(|released| &released.by))?.pod_uid()
 }
 

@@ -14,8 +14,8 @@ use super::runs;
 use crate::api::SingletonJob;
 use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::takeover::CLEARED_HOLDER;
+use crate::lease::annotations::{Cleared, UnreachableHolder};
 use crate::lease::identity::Identity;
-use crate::lease::notes::{Cleared, UnreachableHolder};
 
 /// Longer than any `holderIdentity`.
 const LONGEST_WORD: usize = 400;

@@ -1,7 +1,7 @@
 //! Runs that the controller closes, because no candidate could start them: only a candidate that takes the
 //! Lease writes an outcome.
 //!
-//! The controller says so in the note of the run, by compare-and-swap. A candidate that acquires the Lease at
+//! The controller says so in the annotation of the run, by compare-and-swap. A candidate that acquires the Lease at
 //! that moment has counted a start by the same write, so of the two only one is stored: the run is closed, or
 //! it has begun.
 
@@ -14,8 +14,8 @@ use super::candidates::has_made_its_attempt;
 use super::runs::{self, Closed, closed};
 use super::time::{left as left_of, seconds};
 use crate::api::SingletonJob;
+use crate::lease::annotations::Desired;
 use crate::lease::elector;
-use crate::lease::notes::Desired;
 
 /// Whether the current run has failed by the Lease, and status does not say so yet.
 pub fn is_untold(job: &SingletonJob, observed: &Observed) -> bool {
@@ -44,7 +44,8 @@ pub fn left(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<D
     if !record.is_released() || is_able || runs::is_over(job, observed) {
         return None;
     }
-    let begun = elector::time_left(&elector::account_of(record, run), record.notes.policy.as_ref()?, now);
+    let begun =
+        elector::time_left(&elector::account_of(record, run), record.annotations.policy.as_ref()?, now);
     // A run that replaces another waits for its end.
     let since = run.since.map(|since| record.renew_time.map_or(since, |released| released.max(since)));
     begun.or_else(|| Some(left_of(since?, limit, now)))
@@ -59,7 +60,7 @@ mod tests {
     use super::super::tests::{act, job, lease, now, pod, settled};
     use super::*;
     use crate::controller::build::lease::says;
-    use crate::lease::notes::keys;
+    use crate::lease::annotations::keys;
     use k8s_openapi::api::coordination::v1::Lease;
 
     const POLICY: &str = r#"{"leaseDurationSeconds": 15, "renewDeadlineMilliseconds": 8800, "gracePeriodMilliseconds": 2200,

@@ -19,10 +19,10 @@ use super::run_plan::RunPlan;
 use super::runs::Closed;
 use super::wanted_run::wanted;
 use crate::api::SingletonJob;
-use crate::lease::identity::Identity;
-use crate::lease::notes::{
-    self, Cleared, Desired, FailedPod, Handover, Notes, Policy, Run, Spread, Ticks, keys,
+use crate::lease::annotations::{
+    self, Annotations, Cleared, Desired, FailedPod, Handover, Policy, Run, Spread, Ticks, keys,
 };
+use crate::lease::identity::Identity;
 use crate::lease::timing::Timing;
 
 /// What the controller says in a Lease.
@@ -107,7 +107,7 @@ impl Directives {
     }
 
     /// Whether the Lease says all of it.
-    pub fn are_in(&self, says: &Notes) -> bool {
+    pub fn are_in(&self, says: &Annotations) -> bool {
         let Self { policy, run, ticks, handover, cleared, succession, granted: _, handed_back, spread } =
             self;
         says.policy.as_ref() == Some(policy)
@@ -123,24 +123,24 @@ impl Directives {
     /// Writes all of it.
     pub fn write(&self, annotations: &mut BTreeMap<String, String>) {
         let Self { policy, run, ticks, handover, cleared, succession, granted, handed_back, spread } = self;
-        notes::write(annotations, keys::POLICY, Some(policy));
-        notes::write(annotations, keys::RUN, Some(run));
-        notes::write(annotations, keys::HANDED_BACK, handed_back.as_ref());
-        notes::write(annotations, keys::SPREAD, spread.as_ref());
-        notes::write_if_some(annotations, keys::TICKS, ticks.as_ref());
-        notes::write_if_some(annotations, keys::CLEARED, cleared.as_ref());
-        notes::write_if_some(annotations, keys::HANDOVER, handover.as_ref());
-        notes::write_if_some(annotations, keys::SUCCESSION, succession.as_ref());
-        notes::write_if_some(annotations, keys::HANDLED_REQUEST, granted.as_ref());
+        annotations::write(annotations, keys::POLICY, Some(policy));
+        annotations::write(annotations, keys::RUN, Some(run));
+        annotations::write(annotations, keys::HANDED_BACK, handed_back.as_ref());
+        annotations::write(annotations, keys::SPREAD, spread.as_ref());
+        annotations::write_if_some(annotations, keys::TICKS, ticks.as_ref());
+        annotations::write_if_some(annotations, keys::CLEARED, cleared.as_ref());
+        annotations::write_if_some(annotations, keys::HANDOVER, handover.as_ref());
+        annotations::write_if_some(annotations, keys::SUCCESSION, succession.as_ref());
+        annotations::write_if_some(annotations, keys::HANDLED_REQUEST, granted.as_ref());
     }
 
     /// The handover that is asked for and that the Lease does not ask for yet.
-    pub fn new_handover(&self, says: &Notes) -> Option<&Handover> {
+    pub fn new_handover(&self, says: &Annotations) -> Option<&Handover> {
         self.handover.as_ref().filter(|handover| says.handover.as_ref() != Some(handover))
     }
 
     /// The failed pods that are named here and not yet in the Lease.
-    pub fn new_failed_pods(&self, says: &Notes) -> Vec<FailedPod> {
+    pub fn new_failed_pods(&self, says: &Annotations) -> Vec<FailedPod> {
         let named = says.run.as_ref().map_or(&[][..], |run| &run.failed_pods);
         let is_new = |pod: &&FailedPod| named.iter().all(|known| known.uid != pod.uid);
         self.run.failed_pods.iter().filter(is_new).cloned().collect()
@@ -149,7 +149,7 @@ impl Directives {
     /// Whether this, decided by what the Lease said `before`, may be written over what it `says` by now:
     /// another controller may have taken a tick, tried another node or rejected a template, or candidates may
     /// have begun, or finished, the run that is to be followed by another.
-    pub fn may_follow(&self, before: &Notes, says: &Notes) -> bool {
+    pub fn may_follow(&self, before: &Annotations, says: &Annotations) -> bool {
         let closes = self.run.desired == Desired::Stop
             && self.run.reason.as_deref() == Some(Closed::DeadlineExceeded.reason());
         let decides_anew = (self.ticks.is_some() || closes) && before.run.as_ref() != Some(&self.run);
@@ -160,7 +160,7 @@ impl Directives {
 }
 
 fn is_asked(observed: &Observed, wanted: &Handover) -> bool {
-    let asked = observed.lease.as_ref().and_then(|lease| lease.record.notes.handover.as_ref());
+    let asked = observed.lease.as_ref().and_then(|lease| lease.record.annotations.handover.as_ref());
     asked.is_some_and(|asked| {
         asked.holder == wanted.holder && handover::is_under_way(Some(asked.reason), wanted.reason)
     })

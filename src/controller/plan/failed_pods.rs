@@ -1,13 +1,13 @@
 //! Pods that the kubelet ended for their own fault: their deadline, a volume or a disk that they filled.
 //!
 //! Their agents see the signal of a drain and count none. The controller sees why the pod ended, and names it
-//! in the `run` note; candidates count it there, once. It is told from what the Lease and the pods say,
+//! in the `run` annotation; candidates count it there, once. It is told from what the Lease and the pods say,
 //! whenever that is looked at: nothing has to be remembered.
 
 use super::super::observe::Observed;
 use super::runs;
 use crate::api::SingletonJob;
-use crate::lease::notes::{FailedPod, MOST_TENANTS};
+use crate::lease::annotations::{FailedPod, MOST_TENANTS};
 
 /// The pods of run `number` that candidates should count: those that are named already, and those whose end
 /// the account still leaves open.
@@ -69,8 +69,8 @@ mod tests {
         let named: Vec<_> =
             named.iter().map(|uid| json!({"uid": uid, "name": uid, "reason": "Evicted"})).collect();
         let run = json!({"uid": "j", "number": 1, "desired": "Run", "failedPods": named});
-        let notes = json!({"singletonjob.dev/progress": progress.to_string(), "singletonjob.dev/run": run.to_string()});
-        Observed { lease: Some(lease(None, notes)), candidates, ..Observed::default() }
+        let annotations = json!({"singletonjob.dev/progress": progress.to_string(), "singletonjob.dev/run": run.to_string()});
+        Observed { lease: Some(lease(None, annotations)), candidates, ..Observed::default() }
     }
 
     /// What it is about, tenants, pods that are named, pods that are there, and what is named then.

@@ -22,8 +22,8 @@ use super::{candidates, preference, trial};
 use crate::api::SingletonJob;
 use crate::api::status::TakeoverReason;
 use crate::api::takeover::{Failback, UnreadyPolicy};
+use crate::lease::annotations::{Handover, Reason};
 use crate::lease::identity::Identity;
-use crate::lease::notes::{Handover, Reason};
 use request::{HandoverAnswer, HandoverRequest};
 
 /// How long a holder is left in peace after it took over, before it hands back to a better place.
@@ -70,7 +70,7 @@ impl<'a> Stage<'a> {
         let identity = observed.holder()?;
         let holder = observed.holder_pod().filter(|pod| pod.is_alive())?;
         let record = &observed.lease.as_ref()?.record;
-        let notes = &record.notes;
+        let annotations = &record.annotations;
         let hands_back = !is_rejected && hands_back(job, observed);
         Some(Self {
             identity,
@@ -78,8 +78,8 @@ impl<'a> Stage<'a> {
             hands_back,
             standbys: standbys(job, observed, holder, hands_back || is_rejected),
             acquired: record.acquire_time?,
-            began: notes.released.as_ref().map(|released| released.reason),
-            asked: notes
+            began: annotations.released.as_ref().map(|released| released.reason),
+            asked: annotations
                 .handover
                 .as_ref()
                 .filter(|asked| asked.holder == *identity)
@@ -115,7 +115,7 @@ fn standbys<'a>(
 /// The place of its last tenure among those of the run that the Lease remembers; `None`, which comes first,
 /// if it had none.
 fn last_turn(observed: &Observed, candidate: &Candidate) -> Option<usize> {
-    let progress = observed.lease.as_ref()?.record.notes.progress.as_ref()?;
+    let progress = observed.lease.as_ref()?.record.annotations.progress.as_ref()?;
     progress.tenants.iter().rposition(|tenant| tenant.uid == candidate.uid)
 }
 

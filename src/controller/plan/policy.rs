@@ -6,7 +6,7 @@ use super::time::seconds;
 use crate::api::failure::{ExitCodesOperator, FailureAction, FailureRule, LeaseLossAction};
 use crate::api::takeover::UnreachableHolderPolicy;
 use crate::api::{SingletonJob, failure};
-use crate::lease::notes::{self, CompletionPolicy, Policy, UnreachableHolder};
+use crate::lease::annotations::{self, CompletionPolicy, Policy, UnreachableHolder};
 use crate::lease::timing::{Timing, TimingSpec};
 
 /// The durations of the spec.
@@ -32,7 +32,7 @@ pub fn timing(job: &SingletonJob) -> Result<Timing, String> {
 
 /// The policy of `job`. A longer lease is not told before it is written down in status.
 pub fn policy(job: &SingletonJob, observed: &Observed, timing: Timing) -> Policy {
-    let told = observed.lease.as_ref().and_then(|lease| lease.record.notes.policy.clone());
+    let told = observed.lease.as_ref().and_then(|lease| lease.record.annotations.policy.clone());
     if let Some(told) = told
         && takeover::must_remember_first(job, observed)
     {
@@ -52,7 +52,7 @@ fn wanted(job: &SingletonJob, observed: &Observed, timing: Timing) -> Policy {
             .spec
             .failure_policy
             .as_ref()
-            .map_or_else(notes::FailurePolicy::default, failure_policy),
+            .map_or_else(annotations::FailurePolicy::default, failure_policy),
         active_deadline_seconds: job
             .spec
             .active_deadline_seconds
@@ -78,24 +78,24 @@ pub fn delay_seconds(job: &SingletonJob) -> u32 {
     u32::try_from(job.spec.takeover.unreachable_holder.delay_seconds).unwrap_or(0)
 }
 
-fn failure_policy(policy: &failure::FailurePolicy) -> notes::FailurePolicy {
-    notes::FailurePolicy {
+fn failure_policy(policy: &failure::FailurePolicy) -> annotations::FailurePolicy {
+    annotations::FailurePolicy {
         rules: policy.rules.iter().map(failure_rule).collect(),
         forgive_lease_loss: policy.on_lease_loss == LeaseLossAction::Ignore,
     }
 }
 
-fn failure_rule(rule: &FailureRule) -> notes::FailureRule {
-    notes::FailureRule {
+fn failure_rule(rule: &FailureRule) -> annotations::FailureRule {
+    annotations::FailureRule {
         operator: match rule.on_exit_codes.operator {
-            ExitCodesOperator::In => notes::Operator::In,
-            ExitCodesOperator::NotIn => notes::Operator::NotIn,
+            ExitCodesOperator::In => annotations::Operator::In,
+            ExitCodesOperator::NotIn => annotations::Operator::NotIn,
         },
         values: rule.on_exit_codes.values.iter().map(|code| code.0).collect(),
         action: match rule.action {
-            FailureAction::FailRun => notes::FailureAction::FailRun,
-            FailureAction::Ignore => notes::FailureAction::Ignore,
-            FailureAction::Count => notes::FailureAction::Count,
+            FailureAction::FailRun => annotations::FailureAction::FailRun,
+            FailureAction::Ignore => annotations::FailureAction::Ignore,
+            FailureAction::Count => annotations::FailureAction::Count,
         },
     }
 }

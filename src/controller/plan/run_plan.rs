@@ -8,7 +8,7 @@ use super::super::observe::Observed;
 use super::request::Request;
 use super::runs::{self, Closed};
 use crate::api::SingletonJob;
-use crate::lease::notes::Ticks;
+use crate::lease::annotations::Ticks;
 
 /// What is decided about the run of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]

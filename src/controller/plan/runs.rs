@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use super::super::observe::Observed;
 use crate::api::SingletonJob;
 use crate::api::conditions::reasons;
+use crate::lease::annotations::{Desired, Finished, Progress, Run};
 use crate::lease::elector;
-use crate::lease::notes::{Desired, Finished, Progress, Run};
 
 /// A job without a schedule has one run.
 pub(super) const ONLY_RUN: u32 = 1;
@@ -21,7 +21,7 @@ pub enum Closed {
 }
 
 impl Closed {
-    /// As the note of the run has it.
+    /// As the annotation of the run has it.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Missed => "Missed",
@@ -57,7 +57,7 @@ fn remembered(job: &SingletonJob) -> u32 {
 
 /// The run that the Lease asks for; one of an earlier SingletonJob of that name is another's.
 pub(super) fn noted<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Run> {
-    let run = observed.lease.as_ref()?.record.notes.run.as_ref()?;
+    let run = observed.lease.as_ref()?.record.annotations.run.as_ref()?;
     (job.metadata.uid.as_deref() == Some(&run.uid)).then_some(run)
 }
 
@@ -80,7 +80,7 @@ pub(super) fn ended<'a>(job: &SingletonJob, observed: &'a Observed, number: u32)
 /// How the last run of this very SingletonJob ended that ended by itself; one of an earlier SingletonJob of
 /// that name is another's.
 pub fn last_finished<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Finished> {
-    let finished = observed.lease.as_ref()?.record.notes.finished.as_ref()?;
+    let finished = observed.lease.as_ref()?.record.annotations.finished.as_ref()?;
     (job.metadata.uid.as_deref() == Some(&finished.uid)).then_some(finished)
 }
 
@@ -110,7 +110,7 @@ pub fn progress(job: &SingletonJob, observed: &Observed) -> Option<Progress> {
 /// How run `number` of this very SingletonJob goes, or went; with what candidates have not counted yet,
 /// although they are told.
 pub fn progress_of(job: &SingletonJob, observed: &Observed, number: u32) -> Option<Progress> {
-    let progress = observed.lease.as_ref()?.record.notes.progress.clone()?;
+    let progress = observed.lease.as_ref()?.record.annotations.progress.clone()?;
     let is_its = job.metadata.uid.as_deref() == Some(&progress.uid) && progress.run == number;
     is_its.then(|| match noted(job, observed) {
         Some(run) => elector::with_failed_pods(progress, run),

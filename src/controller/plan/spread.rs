@@ -16,7 +16,7 @@ use super::candidates::{alive, has_made_its_attempt};
 use super::run_plan::RunPlan;
 use super::time::left;
 use crate::api::SingletonJob;
-use crate::lease::notes::Spread;
+use crate::lease::annotations::Spread;
 
 /// How long another node has to have been ready: one that has just come back may go again.
 const SETTLED: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ pub fn decide(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: Times
     if are_apart(part()) {
         return Spreading::default();
     }
-    let note = observed.lease.as_ref().and_then(|lease| lease.record.notes.spread.clone());
+    let note = observed.lease.as_ref().and_then(|lease| lease.record.annotations.spread.clone());
     let Some(crowded) = room::crowded(part()) else { return Spreading { note, ..Spreading::default() } };
     if let Some(note) = &note
         && let Some(tried) = newest_beyond(job, observed, &standing)
@@ -80,7 +80,7 @@ fn standing<'a>(job: &SingletonJob, observed: &'a Observed) -> Vec<&'a Candidate
 
 /// The candidate that was made to be on another node, while it cannot take over. `None` if nothing is tried.
 pub fn tried<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Candidate> {
-    observed.lease.as_ref()?.record.notes.spread.as_ref()?;
+    observed.lease.as_ref()?.record.annotations.spread.as_ref()?;
     newest_beyond(job, observed, &standing(job, observed))
 }
 
@@ -114,7 +114,7 @@ fn await_start(note: &Spread, tried: &Candidate, crowded: &str, now: Timestamp) 
 /// take over.
 fn is_quiet(job: &SingletonJob, observed: &Observed, run: &RunPlan, standing: &[&Candidate]) -> bool {
     let serves = |candidate: &&Candidate| observed.is_current(candidate) && observed.serves(candidate);
-    let asked = observed.lease.as_ref().is_some_and(|lease| lease.record.notes.handover.is_some());
+    let asked = observed.lease.as_ref().is_some_and(|lease| lease.record.annotations.handover.is_some());
     let runs = run.goes_on && !job.spec.is_stopped();
     let all = standing.len() == wanted(job)
         && observed.candidates.iter().all(|candidate| candidate.is_alive() || candidate.end().is_some());

@@ -50,7 +50,7 @@ pub fn longest(job: &SingletonJob, observed: &Observed) -> Duration {
         status(job).and_then(|lease| lease.longest_lease_duration_seconds).map_or(Duration::ZERO, seconds);
     let Some(ObservedLease { record, .. }) = &observed.lease else { return wanted.max(remembered) };
     let told = record
-        .notes
+        .annotations
         .policy
         .as_ref()
         .map_or(remembered, |policy| Duration::from_secs(u64::from(policy.lease_duration_seconds)));
@@ -71,7 +71,7 @@ pub fn must_remember_first(job: &SingletonJob, observed: &Observed) -> bool {
 /// it; one that is there remembers them.
 pub fn token_floor(job: &SingletonJob, observed: &Observed) -> Option<Version> {
     match &observed.lease {
-        Some(lease) => lease.record.notes.policy.as_ref()?.token_floor,
+        Some(lease) => lease.record.annotations.policy.as_ref()?.token_floor,
         None => status(job).and_then(token),
     }
 }

@@ -17,8 +17,8 @@ use crate::controller::observe::ObservedLease;
 use crate::controller::observe::candidate::{Candidate, End, Fault, Phase};
 use crate::controller::observe::holder_pod::HolderPodState;
 use crate::controller::observe::lease_observations::Observation;
+use crate::lease::annotations::{Desired, Reason, Released, UnreachableHolder};
 use crate::lease::identity::Identity;
-use crate::lease::notes::{Desired, Reason, Released, UnreachableHolder};
 use crate::lease::record::Record;
 
 pub(super) fn now() -> Timestamp {
@@ -182,7 +182,10 @@ fn candidates_are_told_which_failures_count_and_how_long_a_run_may_take() {
         json!({"rules": [{"operator": "In", "values": [42, 43], "action": "FailRun"}, {"operator": "NotIn", "values": [1], "action": "Ignore"}],
                "forgiveLeaseLoss": true})
     );
-    assert_eq!(serde_json::from_value::<crate::lease::notes::Policy>(said).expect("its own words"), policy);
+    assert_eq!(
+        serde_json::from_value::<crate::lease::annotations::Policy>(said).expect("its own words"),
+        policy
+    );
 }
 
 #[test]
@@ -191,7 +194,7 @@ fn a_longer_lease_is_written_down_before_candidates_are_told() {
     longer.spec.lease.lease_duration_seconds = 60;
     let told = act(&service(2), &there(Some(1), vec![])).directives.policy;
     let mut observed = there(Some(1), vec![pod(1, true), pod(2, true)]);
-    observed.lease.as_mut().expect("a Lease").record.notes.policy = Some(told);
+    observed.lease.as_mut().expect("a Lease").record.annotations.policy = Some(told);
     assert_eq!(act(&longer, &observed).directives.policy.lease_duration_seconds, 15);
     assert_eq!(takeover::longest(&longer, &observed), Duration::from_secs(60));
     longer
@@ -211,7 +214,7 @@ fn a_shorter_lease_is_believed_only_when_the_holder_has_recorded_it() {
     let told = act(&shorter, &observed).directives.policy;
     assert_eq!(told.lease_duration_seconds, 6, "candidates are told at once");
     let record = &mut observed.lease.as_mut().expect("a Lease").record;
-    record.notes.policy = Some(told);
+    record.annotations.policy = Some(told);
     assert_eq!(takeover::longest(&shorter, &observed), Duration::from_secs(15));
     observed.lease.as_mut().expect("a Lease").record.lease_duration = Duration::from_secs(6);
     assert_eq!(takeover::longest(&shorter, &observed), Duration::from_secs(6));
@@ -225,7 +228,7 @@ fn an_emptied_lease_does_not_show_that_a_shorter_one_was_heard() {
     let told = act(&shorter, &observed).directives.policy;
     let longest = |change: &dyn Fn(&mut Record)| {
         let mut seen = observed.lease.clone().expect("a Lease");
-        seen.record.notes.policy = Some(told.clone());
+        seen.record.annotations.policy = Some(told.clone());
         change(&mut seen.record);
         let observed = Observed { lease: Some(seen), ..observed.clone() };
         takeover::longest(&shorter, &observed).as_secs()
@@ -241,7 +244,8 @@ fn an_emptied_lease_does_not_show_that_a_shorter_one_was_heard() {
         ready: false,
     };
     let emptied = |record: &mut Record| record.holder = None;
-    let released = |record: &mut Record| (record.holder, record.notes.released) = (None, Some(mark(record)));
+    let released =
+        |record: &mut Record| (record.holder, record.annotations.released) = (None, Some(mark(record)));
     let emptied_after_a_release = |record: &mut Record| {
         released(record);
         record.renew_time = Some(now());
@@ -411,7 +415,7 @@ fn a_request_to_hand_over_is_made_once() {
     let job = service(2);
     let mut observed = there(Some(1), vec![old(1), pod(3, true)]);
     let asked = act(&job, &observed).directives.handover;
-    observed.lease.as_mut().expect("a Lease").record.notes.handover.clone_from(&asked);
+    observed.lease.as_mut().expect("a Lease").record.annotations.handover.clone_from(&asked);
     assert!(asked.is_some());
     assert_eq!(act(&job, &observed).directives.handover, None);
 }
@@ -440,7 +444,7 @@ fn a_clearance_is_written_into_the_lease_it_is_about_and_into_no_other() {
     let noted = |lease: &ObservedLease| {
         let next = build::lease::with_directives(&lease.object, &directives).expect("the policy is new");
         (
-            Record::read(&next).expect("a record").notes.cleared,
+            Record::read(&next).expect("a record").annotations.cleared,
             build::lease::with_directives(&next, &directives),
         )
     };

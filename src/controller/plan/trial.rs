@@ -16,7 +16,7 @@ use super::super::observe::Observed;
 use super::super::observe::candidate::Candidate;
 use super::time::left;
 use crate::api::SingletonJob;
-use crate::lease::notes::{Notes, Reason, Released};
+use crate::lease::annotations::{Annotations, Reason, Released};
 
 /// How long the controller rests before it tries a template again whose holder lost the Lease or the
 /// workload.
@@ -38,14 +38,15 @@ pub fn is_rejected(job: &SingletonJob, observed: &Observed) -> bool {
 }
 
 fn was_handed_back(observed: &Observed) -> bool {
-    notes(observed).is_some_and(|notes| notes.handed_back.as_ref() == Some(&observed.template_hash))
+    annotations(observed)
+        .is_some_and(|annotations| annotations.handed_back.as_ref() == Some(&observed.template_hash))
 }
 
 /// Whether the workload of the wanted template ended by itself before it was ready, and a pod of the template
 /// before holds since.
 fn has_failed(observed: &Observed) -> bool {
-    let released = notes(observed)
-        .and_then(|notes| notes.released.as_ref())
+    let released = annotations(observed)
+        .and_then(|annotations| annotations.released.as_ref())
         .filter(|released| has_ended_unready(released));
     released
         .and_then(|released| released.by.pod_uid())
@@ -72,7 +73,7 @@ pub fn rests_until(job: &SingletonJob, observed: &Observed, now: Timestamp) -> O
 
 fn rests_since(job: &SingletonJob, observed: &Observed) -> Option<Timestamp> {
     let record = &observed.lease.as_ref()?.record;
-    let lost = record.notes.released.as_ref().is_none_or(is_loss);
+    let lost = record.annotations.released.as_ref().is_none_or(is_loss);
     let tried =
         job.spec.is_service() && predecessor(observed).is_some_and(|uid| tried(observed, uid).is_some());
     if lost && tried { record.acquire_time } else { None }
@@ -85,7 +86,7 @@ fn is_loss(released: &Released) -> bool {
 
 /// The uid of the pod that held the Lease before the holder. `None` if this is the first tenure of the run.
 fn predecessor(observed: &Observed) -> Option<&str> {
-    let tenants = &notes(observed)?.progress.as_ref()?.tenants;
+    let tenants = &annotations(observed)?.progress.as_ref()?.tenants;
     let mut others = tenants.iter().rev().map(|tenant| tenant.uid.as_str());
     others.find(|uid| observed.holder_uid() != Some(uid))
 }
@@ -99,6 +100,6 @@ fn tried<'a>(observed: &'a Observed, uid: &str) -> Option<&'a Candidate> {
     observed.candidates.iter().find(is_it)
 }
 
-fn notes(observed: &Observed) -> Option<&Notes> {
-    observed.lease.as_ref().map(|lease| &lease.record.notes)
+fn annotations(observed: &Observed) -> Option<&Annotations> {
+    observed.lease.as_ref().map(|lease| &lease.record.annotations)
 }

@@ -10,8 +10,8 @@ use super::run_plan::RunPlan;
 use super::runs::{Closed, ended, noted};
 use crate::api::SingletonJob;
 use crate::api::conditions::reasons;
+use crate::lease::annotations::{Desired, Run};
 use crate::lease::elector;
-use crate::lease::notes::{Desired, Run};
 
 /// Why nothing runs although the Lease, made anew, does not know that the run is over.
 const FINISHED: &str = "Finished";
@@ -67,7 +67,7 @@ fn since(job: &SingletonJob, observed: &Observed, number: u32, now: Timestamp) -
 pub fn left(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: Timestamp) -> Option<Duration> {
     let record = &observed.lease.as_ref()?.record;
     let account = elector::account_of(record, &wanted(job, observed, run, now));
-    elector::time_left(&account, record.notes.policy.as_ref()?, now)
+    elector::time_left(&account, record.annotations.policy.as_ref()?, now)
 }
 
 #[cfg(test)]

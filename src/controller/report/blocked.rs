@@ -11,8 +11,8 @@ use crate::api::conditions::{Statement, find_condition, reasons, types};
 use crate::api::takeover::CLEARED_HOLDER;
 use crate::controller::plan::clearance::{self, Block};
 use crate::controller::plan::policy::unreachable_holder;
+use crate::lease::annotations::UnreachableHolder;
 use crate::lease::identity::Identity;
-use crate::lease::notes::UnreachableHolder;
 
 /// What a takeover waits for under the policies that need no user's confirmation.
 const LEASE_EXPIRY: &str = "candidates take over from a silent holder when its lease and spec.takeover.unreachableHolder.delaySeconds have passed";

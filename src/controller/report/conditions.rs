@@ -16,8 +16,8 @@ use crate::api::conditions::{
 use crate::api::status::{FinishedRun, RunOutcome};
 use crate::controller::plan::patience::patience;
 use crate::controller::plan::{self, clearance, runs, takeover, wanted_run};
+use crate::lease::annotations::{Reason, Released};
 use crate::lease::identity::{Identity, Version};
-use crate::lease::notes::{Reason, Released};
 
 /// To a run that is over.
 const TEMPLATE_CHANGED: &str = "; the template has changed since, which starts nothing: to run the new one, delete this SingletonJob and apply it again";
@@ -378,7 +378,7 @@ fn held(context: &ReportContext<'_>) -> Statement {
         return token_too_low(record.version, floor);
     }
     let seconds = record.lease_duration.as_secs();
-    match (&record.holder, &record.notes.released) {
+    match (&record.holder, &record.annotations.released) {
         (Some(_), _) if record.acquire_time.is_none() => {
             quarantined(context, "has been made again", record.lease_duration)
         }
@@ -508,7 +508,7 @@ fn no_standby(context: &ReportContext<'_>) -> String {
 fn healthy(context: &ReportContext<'_>) -> Statement {
     let warnings = context
         .record()
-        .and_then(|record| record.notes.health.as_ref())
+        .and_then(|record| record.annotations.health.as_ref())
         .map(|health| health.warnings.clone())
         .unwrap_or_default();
     let candidates = &context.observed.candidates;

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::api::conditions::reasons;
 use crate::api::status::TakeoverReason;
 use crate::controller::plan::run_plan::{MissReason, MissedTicks};
-use crate::lease::notes::{Exit, FailedPod, Reason, Released};
+use crate::lease::annotations::{Exit, FailedPod, Reason, Released};
 
 /// "1 attempt", "2 attempts".
 pub fn count(number: impl TryInto<u64>, one: &str, many: &str) -> String {

@@ -11,8 +11,8 @@ use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::status::{FinishedRun, MOST_HISTORY, RunOutcome, Takeover, TakeoverReason};
 use crate::controller::plan::runs;
 use crate::controller::plan::runs::Closed;
+use crate::lease::annotations::{Finished, Outcome, Policy, Reason, Released};
 use crate::lease::identity::Identity;
-use crate::lease::notes::{Finished, Outcome, Policy, Reason, Released};
 use crate::lease::record::Record;
 
 /// How the job's runs ended. What is written here stays, whatever happens to the Lease.
@@ -112,7 +112,7 @@ fn learn(known: &mut FinishedRun, context: &ReportContext<'_>, finished: &Finish
 }
 
 fn policy<'a>(context: &'a ReportContext<'_>) -> Option<&'a Policy> {
-    context.record().and_then(|record| record.notes.policy.as_ref())
+    context.record().and_then(|record| record.annotations.policy.as_ref())
 }
 
 fn run(context: &ReportContext<'_>, finished: &Finished, old: &SingletonJobStatus) -> FinishedRun {
@@ -137,7 +137,7 @@ fn run(context: &ReportContext<'_>, finished: &Finished, old: &SingletonJobStatu
             policy(context),
             outcome::failed_pod(context, finished),
         )),
-        exit_code: finished.exit.map(crate::lease::notes::Exit::code),
+        exit_code: finished.exit.map(crate::lease::annotations::Exit::code),
         pod: Some(finished.by.pod().to_owned()),
         node: pod.and_then(|pod| pod.node.clone()),
         attempts: i32::try_from(progress.map_or(finished.attempt, |progress| progress.starts))
@@ -177,7 +177,7 @@ fn takeover(
     last: Option<&str>,
     old: &SingletonJobStatus,
 ) -> Takeover {
-    let released = record.notes.released.as_ref();
+    let released = record.annotations.released.as_ref();
     let look = context.seen().map(|seen| &seen.observation);
     let before = look.and_then(|look| look.before.as_ref());
     let last_sign = match released {
@@ -185,7 +185,7 @@ fn takeover(
         None => before.and_then(|before| before.renewed),
     };
     let first = context.run.schedule.is_some()
-        && record.notes.progress.as_ref().is_some_and(|progress| progress.starts == 1);
+        && record.annotations.progress.as_ref().is_some_and(|progress| progress.starts == 1);
     let by_time_of_day = record
         .acquire_time
         .zip(last_sign)

@@ -8,8 +8,8 @@ use crate::api::conditions::{find_condition, reasons, types};
 use crate::contract::exit_codes;
 use crate::controller::observe::candidate::Candidate;
 use crate::controller::observe::candidate::start_failure::StartFailure;
+use crate::lease::annotations::{Exit, FailedPod, FailureAction, Finished, Policy, Reason, Released};
 use crate::lease::identity::Identity;
-use crate::lease::notes::{Exit, FailedPod, FailureAction, Finished, Policy, Reason, Released};
 
 /// Why a candidate ended before it could stand by, where the kubelet has no word for it.
 const CANDIDATE_FAILED: &str = "CandidateFailed";
@@ -130,10 +130,12 @@ pub fn sentence(
 /// The pod whose failure, found out after its attempt, was the last that the run was allowed: no attempt
 /// after it has ended by itself.
 pub fn failed_pod<'a>(context: &'a ReportContext<'_>, finished: &Finished) -> Option<&'a FailedPod> {
-    let notes = &context.record()?.notes;
-    let run = notes.run.as_ref().filter(|run| run.uid == finished.uid && run.number == finished.run)?;
-    let stopped =
-        notes.released.as_ref().is_some_and(|mark| mark.by == finished.by && mark.reason == Reason::Stopped);
+    let annotations = &context.record()?.annotations;
+    let run = annotations.run.as_ref().filter(|run| run.uid == finished.uid && run.number == finished.run)?;
+    let stopped = annotations
+        .released
+        .as_ref()
+        .is_some_and(|mark| mark.by == finished.by && mark.reason == Reason::Stopped);
     let is_reason =
         finished.reason == reasons::BACKOFF_LIMIT_EXCEEDED && (stopped || finished.token.is_none());
     if is_reason { run.failed_pods.last() } else { None }
@@ -145,9 +147,11 @@ pub fn ignored(context: &ReportContext<'_>) -> (Option<String>, String) {
         let pod = record.holder.as_ref().map(|holder| holder.pod().to_owned());
         return (pod, "spec.failurePolicy ignores how it ended".to_owned());
     }
-    let released = context.record().and_then(|record| record.notes.released.as_ref());
-    let failure_policy =
-        context.record().and_then(|record| record.notes.policy.as_ref()).map(|policy| &policy.failure_policy);
+    let released = context.record().and_then(|record| record.annotations.released.as_ref());
+    let failure_policy = context
+        .record()
+        .and_then(|record| record.annotations.policy.as_ref())
+        .map(|policy| &policy.failure_policy);
     let failed = released
         .filter(|released| released.reason == Reason::WorkloadFailed)
         .and_then(|released| Some((&released.by, released.exit?)));
@@ -175,14 +179,16 @@ pub fn failed(context: &ReportContext<'_>, old: &SingletonJobStatus) -> (Option<
             format!("the workload failed in {}; its log says why", holder.pod()),
         );
     }
-    let notes = context.record().map(|record| &record.notes);
+    let annotations = context.record().map(|record| &record.annotations);
     let failures = [Reason::WorkloadFailed, Reason::LeaseLost, Reason::ElectorDied];
-    let released = notes.and_then(|notes| notes.released.as_ref());
+    let released = annotations.and_then(|annotations| annotations.released.as_ref());
     if let Some(released) = released.filter(|released| failures.contains(&released.reason)) {
         let pod = released.by.pod();
         return (Some(pod.to_owned()), format!("the workload failed in {pod}: {}", how(context, released)));
     }
-    if let Some(pod) = notes.and_then(|notes| notes.run.as_ref()).and_then(|run| run.failed_pods.last()) {
+    if let Some(pod) =
+        annotations.and_then(|annotations| annotations.run.as_ref()).and_then(|run| run.failed_pods.last())
+    {
         return (Some(pod.name.clone()), format::failed_pod(pod));
     }
     let silent = context

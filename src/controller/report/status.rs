@@ -165,9 +165,10 @@ fn lease(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Option<LeaseS
 /// was known before.
 fn token(context: &ReportContext<'_>, before: &LeaseStatus) -> Option<Version> {
     let seen = context.seen();
-    let said = seen.and_then(|seen| seen.record.notes.released.as_ref()).and_then(|released| released.token);
+    let said =
+        seen.and_then(|seen| seen.record.annotations.released.as_ref()).and_then(|released| released.token);
     let finished =
-        seen.and_then(|seen| seen.record.notes.finished.as_ref()).and_then(|finished| finished.token);
+        seen.and_then(|seen| seen.record.annotations.finished.as_ref()).and_then(|finished| finished.token);
     let known = before.fencing_token.as_ref().and_then(|token| token.parse().ok());
     seen.and_then(|seen| seen.observation.token).or(said.max(finished).max(known))
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::super::notes::{CompletionPolicy, Exit, FailureAction, Outcome, Policy, Progress, Reason, Run};
+use super::super::annotations::{
+    CompletionPolicy, Exit, FailureAction, Outcome, Policy, Progress, Reason, Run,
+};
 use super::super::record::Record;
 use super::backoff::{SOUND_RUN, backoff};
 use super::charges;
@@ -18,7 +20,7 @@ use super::limits::{self, Verdict};
 pub fn of(record: &Record, run: &Run) -> Progress {
     let current = |progress: &&Progress| progress.uid == run.uid && progress.run == run.number;
     let fresh = Progress { uid: run.uid.clone(), run: run.number, ..Progress::default() };
-    let known = record.notes.progress.as_ref().filter(current).cloned().unwrap_or(fresh);
+    let known = record.annotations.progress.as_ref().filter(current).cloned().unwrap_or(fresh);
     let start_time = if known.resumptions == run.resumptions { known.start_time } else { None };
     charges::settle(Progress { start_time, resumptions: run.resumptions, ..known }, run)
 }
@@ -35,7 +37,8 @@ pub(super) fn write_off(progress: Progress, policy: &Policy, record: &Record) ->
         }
         _ => Duration::ZERO,
     };
-    let reason = record.notes.health.as_ref().and_then(|health| health.stopping).unwrap_or(Reason::LeaseLost);
+    let reason =
+        record.annotations.health.as_ref().and_then(|health| health.stopping).unwrap_or(Reason::LeaseLost);
     let lost = loss(failed(progress.clone(), limits::action(policy, reason, None)), ran);
     charges::end(&progress, lost, reason, ran)
 }
@@ -140,7 +143,7 @@ fn setback(progress: Progress, ran: Duration) -> Progress {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::notes::{FailurePolicy, FailureRule, Operator};
+    use super::super::super::annotations::{FailurePolicy, FailureRule, Operator};
     use super::super::tests;
     use super::*;
 

@@ -2,13 +2,13 @@
 //!
 //! The kubelet ends a pod for its own fault (its deadline, a full volume) with the signal by which every pod
 //! is told to end: the agent cannot tell it from a drain. The account remembers such an end as provisional.
-//! The controller sees afterwards why the pod ended, and names the pod in the `run` note. The candidate that
+//! The controller sees afterwards why the pod ended, and names the pod in the `run` annotation. The candidate that
 //! writes the account next counts it, and the end is provisional no more: so it is counted once, however
 //! often the pod is named, and by whom.
 
 use std::time::Duration;
 
-use super::super::notes::{
+use super::super::annotations::{
     CompletionPolicy, MOST_TENANTS, Policy, Progress, Provisional, Reason, Run, Tenant,
 };
 use super::backoff::{SOUND_RUN, backoff};
@@ -84,7 +84,7 @@ pub(super) fn are_too_many(progress: &Progress, policy: &Policy) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::notes::FailedPod;
+    use super::super::super::annotations::FailedPod;
     use super::*;
 
     fn run(failed: &[&str]) -> Run {

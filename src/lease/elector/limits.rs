@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::super::notes::{CompletionPolicy, Exit, FailureAction, Outcome, Policy, Progress, Reason};
+use super::super::annotations::{CompletionPolicy, Exit, FailureAction, Outcome, Policy, Progress, Reason};
 
 /// A run that is over, and why.
 pub(super) type Verdict = (Outcome, &'static str);
@@ -78,7 +78,7 @@ pub(super) fn is_exceeded(left: Option<Duration>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::notes::{FailurePolicy, FailureRule, Operator};
+    use super::super::super::annotations::{FailurePolicy, FailureRule, Operator};
     use super::super::tests;
     use super::*;
 

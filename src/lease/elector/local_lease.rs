@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::super::annotations::{Health, Policy};
 use super::super::clock::{Moment, Now};
 use super::super::identity::{Identity, Version};
-use super::super::notes::{Health, Policy};
 use super::super::record::Record;
 use super::super::timing::Timing;
 use super::{Output, Source, Write};
@@ -117,7 +117,7 @@ impl LocalLease {
     /// Notes what every observation says, and tells whether it ends a time out of contact. A Lease that does
     /// not name this job is not obeyed; that it speaks of a longer lease is believed.
     pub(super) fn hear(&mut self, now: Moment, record: &Record, job_uid: &str) -> bool {
-        if let Some((policy, timing)) = record.notes.policy.as_ref().and_then(obeyable) {
+        if let Some((policy, timing)) = record.annotations.policy.as_ref().and_then(obeyable) {
             self.longest_lease = self.longest_lease.max(timing.lease_duration());
             if record.is_about(job_uid) {
                 self.policy = Some((policy, timing));
@@ -316,7 +316,7 @@ impl LocalLease {
         let marked = self
             .latest
             .as_ref()
-            .and_then(|record| record.notes.released.as_ref())
+            .and_then(|record| record.annotations.released.as_ref())
             .and_then(|mark| mark.renew_time);
         if marked == Some(time) { Record::next_renew_time(marked, time) } else { time }
     }

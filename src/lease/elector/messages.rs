@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::super::annotations::{Exit, Finished, Health, Progress, Reason, Released};
 use super::super::clock::Moment;
 use super::super::identity::{Identity, Version};
-use super::super::notes::{Exit, Finished, Health, Progress, Reason, Released};
 use super::super::record::Record;
 
 /// The candidate whose decisions these are.

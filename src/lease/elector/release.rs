@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::super::annotations::{Exit, Finished, Policy, Progress, Reason, Released};
 use super::super::identity::{Identity, Version};
-use super::super::notes::{Exit, Finished, Policy, Progress, Reason, Released};
 use super::super::record::Record;
 use super::account::Closing;
 use super::{Write, account, charges};
@@ -74,7 +74,7 @@ impl End<'_> {
             transitions: record.transitions,
             progress,
             released: Some(self.mark(record, renew_time)),
-            finished: finished.or_else(|| record.notes.finished.clone()),
+            finished: finished.or_else(|| record.annotations.finished.clone()),
             health: None,
             drop_directives: true,
         }

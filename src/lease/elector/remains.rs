@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::super::annotations::{Exit, Finished, Progress, Reason};
 use super::super::clock::Now;
 use super::super::identity::Version;
-use super::super::notes::{Exit, Finished, Progress, Reason};
 use super::super::record::Record;
 use super::release::End;
 use super::{Candidate, Cause, Write, account, charges, limits};
@@ -68,7 +68,7 @@ impl Remains {
             exit: self.exit,
             started: if self.in_doubt.is_none() { record.acquire_time } else { None },
             unhealthy: self.cause == Some(Cause::Unhealthy),
-            ready: record.notes.health.as_ref().is_some_and(|health| health.workload_ready.is_some()),
+            ready: record.annotations.health.as_ref().is_some_and(|health| health.workload_ready.is_some()),
             exceeded: self.exceeded(record, now.wall),
         };
         let renew_time = Record::next_renew_time(record.renew_time, now.wall);
@@ -89,7 +89,11 @@ fn reason_of(cause: Cause) -> Reason {
 
 fn own_end(record: &Record, exit: Exit, wall: Timestamp) -> Reason {
     let other = if exit.is_success() { Reason::WorkloadSucceeded } else { Reason::WorkloadFailed };
-    record.notes.policy.as_ref().map_or(other, |policy| limits::own_end(policy, exit, ran(record, wall)))
+    record
+        .annotations
+        .policy
+        .as_ref()
+        .map_or(other, |policy| limits::own_end(policy, exit, ran(record, wall)))
 }
 
 /// From the acquisition on, by the node's time of day: its own process is dead.
@@ -99,31 +103,33 @@ fn ran(record: &Record, wall: Timestamp) -> Duration {
 
 /// Whether the run has taken as long as it may. What was stopped on purpose is not failed for that.
 fn is_exceeded(record: &Record, wall: Timestamp) -> bool {
-    let wanted = |progress: &Progress| record.notes.run.as_ref().is_none_or(|run| run.goes_on(progress));
+    let wanted =
+        |progress: &Progress| record.annotations.run.as_ref().is_none_or(|run| run.goes_on(progress));
     let of_run = record
-        .notes
+        .annotations
         .progress
         .as_ref()
-        .zip(record.notes.policy.as_ref())
+        .zip(record.annotations.policy.as_ref())
         .filter(|(progress, _)| wanted(progress));
     limits::is_exceeded(of_run.and_then(|(progress, policy)| limits::left(progress, policy, wall)))
 }
 
 /// The account of the run without the start that was counted and not made.
 fn not_started(record: &Record) -> Option<Progress> {
-    let progress = record.notes.progress.clone()?;
+    let progress = record.annotations.progress.clone()?;
     Some(if progress.open { account::take_back(progress, record) } else { progress })
 }
 
 /// The account of the run, where one is open.
 fn settle(record: &Record, end: &End<'_>, now: Now) -> (Option<Progress>, Option<Finished>) {
-    let (Some(progress), Some(policy)) = (record.notes.progress.clone(), &record.notes.policy) else {
-        return (record.notes.progress.clone(), None);
+    let (Some(progress), Some(policy)) = (record.annotations.progress.clone(), &record.annotations.policy)
+    else {
+        return (record.annotations.progress.clone(), None);
     };
     if !progress.open {
         return (Some(progress), None);
     }
-    let charged = match &record.notes.run {
+    let charged = match &record.annotations.run {
         Some(run) => charges::settle(progress, run),
         None => progress,
     };
@@ -133,12 +139,12 @@ fn settle(record: &Record, end: &End<'_>, now: Now) -> (Option<Progress>, Option
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::clock::Moment;
-    use super::super::super::identity::Identity;
-    use super::super::super::notes::{
-        CompletionPolicy, Desired, FailureAction, FailurePolicy, FailureRule, Notes, Operator, Outcome,
+    use super::super::super::annotations::{
+        Annotations, CompletionPolicy, Desired, FailureAction, FailurePolicy, FailureRule, Operator, Outcome,
         Policy, Run,
     };
+    use super::super::super::clock::Moment;
+    use super::super::super::identity::Identity;
     use super::super::tests;
     use super::*;
 
@@ -168,7 +174,11 @@ mod tests {
             acquire_time: Some(wall),
             renew_time: Some(wall),
             transitions: 1,
-            notes: Notes { policy: Some(policy), progress: Some(progress), ..Notes::default() },
+            annotations: Annotations {
+                policy: Some(policy),
+                progress: Some(progress),
+                ..Annotations::default()
+            },
         }
     }
 
@@ -222,12 +232,12 @@ mod tests {
             start_time: Some(now().wall - Duration::from_secs(60)),
             ..started_now()
         };
-        record.notes.progress = Some(counted.clone());
+        record.annotations.progress = Some(counted.clone());
         let write = doubting.release(&record, &dead(), now()).expect("its acquisition was stored");
         assert_eq!(write.progress, Some(Progress { starts: 2, open: false, ..counted }));
         let mark = write.released.expect("a mark");
         assert_eq!((mark.reason, mark.token, write.finished), (Reason::Drain, None, None));
-        record.notes.progress = Some(started_now());
+        record.annotations.progress = Some(started_now());
         let first =
             doubting.release(&record, &dead(), now()).and_then(|write| write.progress).expect("an account");
         assert_eq!((first.starts, first.failures, first.start_time), (0, 0, None), "the run has not begun");
@@ -261,10 +271,11 @@ mod tests {
     fn limited() -> Record {
         let mut record = held_by(&dead(), CompletionPolicy::OnSuccess);
         let rule = FailureRule { operator: Operator::In, values: vec![42], action: FailureAction::FailRun };
-        let policy = record.notes.policy.as_mut().expect("one");
+        let policy = record.annotations.policy.as_mut().expect("one");
         policy.failure_policy = FailurePolicy { rules: vec![rule], forgive_lease_loss: true };
         policy.active_deadline_seconds = Some(60);
-        record.notes.progress.as_mut().expect("one").start_time = Some(now().wall - Duration::from_secs(59));
+        record.annotations.progress.as_mut().expect("one").start_time =
+            Some(now().wall - Duration::from_secs(59));
         record
     }
 
@@ -285,7 +296,7 @@ mod tests {
             CRASHED.release(&limited(), &dead(), later).and_then(|write| write.finished).expect("an outcome");
         assert_eq!(finished.reason, "DeadlineExceeded");
         let mut suspended = limited();
-        suspended.notes.run = Some(Run { desired: Desired::Stop, ..Run::first("job") });
+        suspended.annotations.run = Some(Run { desired: Desired::Stop, ..Run::first("job") });
         assert_eq!(CRASHED.release(&suspended, &dead(), later).and_then(|write| write.finished), None);
     }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::super::annotations::{Desired, Policy, Progress, Run, UnreachableHolder};
 use super::super::clock::{Moment, Now};
 use super::super::identity::Identity;
-use super::super::notes::{Desired, Policy, Progress, Run, UnreachableHolder};
 use super::super::record::Record;
 use super::super::timing::Timing;
 use super::{Candidate, Ending, LocalLease, Output, Write, account, charges, limits, succession};
@@ -138,7 +138,7 @@ fn can_hold(lateness: Duration, lease: &LocalLease) -> bool {
 
 /// The run that `record` wants from this candidate, if it wants one.
 fn wanted<'a>(record: &'a Record, candidate: &Candidate) -> Option<&'a Run> {
-    let run = record.notes.run.as_ref()?;
+    let run = record.annotations.run.as_ref()?;
     let wanted = run.desired == Desired::Run && run.uid == candidate.job_uid && !record.is_finished();
     wanted.then_some(run)
 }
@@ -222,8 +222,8 @@ fn takeover(
         )),
         // Stays for as long as the tenure that follows on it, and tells how that one came about; it frees
         // nothing any more.
-        released: if record.is_released() { record.notes.released.clone() } else { None },
-        finished: record.notes.finished.clone(),
+        released: if record.is_released() { record.annotations.released.clone() } else { None },
+        finished: record.annotations.finished.clone(),
         health: Some(lease.health()),
         drop_directives: true,
     }

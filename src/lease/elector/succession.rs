@@ -4,8 +4,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use super::super::annotations::Reason;
 use super::super::identity::Identity;
-use super::super::notes::Reason;
 use super::super::record::Record;
 
 /// A little more than a PUT and a watch hop take: the next candidate sees that the one before was faster.
@@ -24,12 +24,14 @@ pub(super) fn delay(identity: &Identity, record: &Record, candidates: u32) -> Du
 
 /// Whether the Lease was given back in favour of the first in line.
 fn has_successor(record: &Record) -> bool {
-    let reason = record.notes.released.as_ref().map(|released| released.reason);
-    record.is_released() && reason.is_some_and(Reason::is_handover) && !record.notes.succession.is_empty()
+    let reason = record.annotations.released.as_ref().map(|released| released.reason);
+    record.is_released()
+        && reason.is_some_and(Reason::is_handover)
+        && !record.annotations.succession.is_empty()
 }
 
 fn rank(identity: &Identity, record: &Record, candidates: u32) -> u32 {
-    let line = &record.notes.succession;
+    let line = &record.annotations.succession;
     let place = line.iter().position(|uid| Some(uid.as_str()) == identity.pod_uid());
     match place.and_then(|place| u32::try_from(place).ok()) {
         Some(place) => place,

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::super::annotations::{Exit, Policy, Progress, Reason};
 use super::super::clock::{Moment, Now};
 use super::super::identity::{Identity, Version};
-use super::super::notes::{Exit, Policy, Progress, Reason};
 use super::super::record::Record;
 use super::local_lease::Worth;
 use super::{Attempt, Candidate, Cause, Ending, LocalLease, Order, Output, Role, Start, charges, limits};
@@ -46,7 +46,7 @@ pub(super) struct Tenure {
 impl Tenure {
     /// The tenure that `attempt`, proven by `record`, began.
     pub(super) fn begin(now: Now, attempt: Attempt, record: &Record, policy: Policy) -> Self {
-        let progress = record.notes.progress.clone().unwrap_or_default();
+        let progress = record.annotations.progress.clone().unwrap_or_default();
         let acquire_time = record.acquire_time.unwrap_or(now.wall);
         // The write that acquired has counted no start where nothing was left to start, whatever the policy
         // says by now.
@@ -64,7 +64,7 @@ impl Tenure {
             acquired: attempt.sent,
             policy,
             progress,
-            scheduled_time: record.notes.run.as_ref().and_then(|run| run.scheduled_time),
+            scheduled_time: record.annotations.run.as_ref().and_then(|run| run.scheduled_time),
             proof: Proof::of(&attempt),
             armed: None,
             workload: if spent { Workload::Empty(None) } else { Workload::Unstarted },
@@ -101,7 +101,7 @@ impl Tenure {
 
     /// What the controller has found out about pods that held the Lease before.
     fn count_failed_pods(&mut self, record: &Record) {
-        let Some(run) = &record.notes.run else { return };
+        let Some(run) = &record.annotations.run else { return };
         let failures = self.progress.failures;
         self.progress = charges::settle(std::mem::take(&mut self.progress), run);
         self.charged |= self.progress.failures > failures;
@@ -247,10 +247,10 @@ impl Tenure {
     /// What the controller directs this holder to do.
     fn obey(&mut self, now: Moment, candidate: &Candidate, latest: Option<&Record>) {
         let Some(record) = latest.filter(|record| record.uid == self.uid) else { return };
-        let run = record.notes.run.as_ref();
+        let run = record.annotations.run.as_ref();
         let goes_on = run.is_none_or(|run| run.goes_on(&self.progress));
         let handover =
-            record.notes.handover.as_ref().filter(|handover| handover.holder == candidate.identity);
+            record.annotations.handover.as_ref().filter(|handover| handover.holder == candidate.identity);
         if !goes_on {
             self.stop(now, Why::Release(Reason::Stopped), candidate.stop_grace);
         } else if let Some(handover) = handover
@@ -488,5 +488,5 @@ impl Tenure {
 }
 
 fn is_released_by(record: &Record, me: &Identity) -> bool {
-    record.is_released() && record.notes.released.as_ref().is_some_and(|mark| &mark.by == me)
+    record.is_released() && record.annotations.released.as_ref().is_some_and(|mark| &mark.by == me)
 }

@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::super::clock::{Moment, Now};
-use super::super::identity::{Identity, Version};
-use super::super::notes::{
-    CompletionPolicy, Desired, Exit, FailurePolicy, Handover, Health, Notes, Outcome, Policy, Progress,
+use super::super::annotations::{
+    Annotations, CompletionPolicy, Desired, Exit, FailurePolicy, Handover, Health, Outcome, Policy, Progress,
     Reason, Released, Run, UnreachableHolder,
 };
+use super::super::clock::{Moment, Now};
+use super::super::identity::{Identity, Version};
 use super::super::record::Record;
 use super::*;
 
@@ -97,11 +97,11 @@ fn free() -> Record {
         acquire_time: None,
         renew_time: None,
         transitions: 0,
-        notes: Notes {
+        annotations: Annotations {
             policy: Some(policy()),
             run: Some(run()),
             released: Some(released),
-            ..Notes::default()
+            ..Annotations::default()
         },
     }
 }
@@ -112,7 +112,7 @@ fn held_by(holder: Identity) -> Record {
         lease_duration: Duration::from_secs(15),
         acquire_time: Some(wall(0)),
         renew_time: Some(wall(0)),
-        notes: Notes { released: None, ..free().notes },
+        annotations: Annotations { released: None, ..free().annotations },
         ..free()
     }
 }
@@ -126,8 +126,8 @@ impl Record {
         Self { renew_time: Some(wall(milliseconds)), ..self }
     }
 
-    fn noted(mut self, note: impl FnOnce(&mut Notes)) -> Self {
-        note(&mut self.notes);
+    fn noted(mut self, note: impl FnOnce(&mut Annotations)) -> Self {
+        note(&mut self.annotations);
         self
     }
 }
@@ -142,14 +142,14 @@ fn stored(write: &Write, base: &Record, version: u128) -> Record {
         acquire_time: write.acquire_time.or(base.acquire_time),
         renew_time: Some(write.renew_time),
         transitions: write.transitions,
-        notes: Notes {
+        annotations: Annotations {
             progress: write.progress.clone(),
             released: write.released.clone(),
             finished: write.finished.clone(),
             health: write.health.clone(),
-            handover: if write.drop_directives { None } else { base.notes.handover.clone() },
-            cleared: if write.drop_directives { None } else { base.notes.cleared.clone() },
-            ..base.notes.clone()
+            handover: if write.drop_directives { None } else { base.annotations.handover.clone() },
+            cleared: if write.drop_directives { None } else { base.annotations.cleared.clone() },
+            ..base.annotations.clone()
         },
     }
 }
@@ -269,7 +269,7 @@ fn a_released_lease_is_taken_at_once() {
 #[test]
 fn a_lease_of_unknown_origin_counts_as_held_for_a_full_wait() {
     let mut bench = Bench::new();
-    let empty = free().noted(|notes| notes.released = None);
+    let empty = free().noted(|annotations| annotations.released = None);
     assert_eq!(put(&bench.saw(0, empty)), None);
     assert_eq!(put(&bench.tick(14_999)), None);
 }
@@ -285,7 +285,10 @@ fn a_mark_that_is_not_bound_to_the_last_write_frees_nothing() {
 fn a_directive_from_the_controller_does_not_prolong_the_wait() {
     let mut bench = Bench::new();
     bench.saw(0, held_by(other()));
-    bench.saw(9_000, held_by(other()).version(12).noted(|notes| notes.succession = vec!["uid-1".into()]));
+    bench.saw(
+        9_000,
+        held_by(other()).version(12).noted(|annotations| annotations.succession = vec!["uid-1".into()]),
+    );
     assert_eq!(put(&bench.tick(14_900)), None);
     let (_, write) = put(&takeover_at(&mut bench, 15_000)).expect("a takeover");
     assert_eq!(write.base, Version(12));
@@ -329,12 +332,15 @@ fn a_challenger_that_was_out_of_contact_lets_the_holder_speak_first_once() {
 
 #[test]
 fn nothing_is_acquired_that_is_not_wanted() {
-    let stopped = free().noted(|notes| notes.run = Some(Run { desired: Desired::Stop, ..run() }));
-    let foreign = free().noted(|notes| notes.run = Some(Run { uid: "recreated".into(), ..run() }));
-    let silent = free().noted(|notes| notes.run = None);
-    let unruly = free().noted(|notes| notes.policy = Some(Policy { lease_duration_seconds: 1, ..policy() }));
-    let backwards =
-        free().noted(|notes| notes.policy = Some(Policy { token_floor: Some(Version(10)), ..policy() }));
+    let stopped = free().noted(|annotations| annotations.run = Some(Run { desired: Desired::Stop, ..run() }));
+    let foreign =
+        free().noted(|annotations| annotations.run = Some(Run { uid: "recreated".into(), ..run() }));
+    let silent = free().noted(|annotations| annotations.run = None);
+    let unruly = free()
+        .noted(|annotations| annotations.policy = Some(Policy { lease_duration_seconds: 1, ..policy() }));
+    let backwards = free().noted(|annotations| {
+        annotations.policy = Some(Policy { token_floor: Some(Version(10)), ..policy() });
+    });
     for record in [stopped, foreign, silent, unruly, backwards] {
         assert_eq!(put(&Bench::new().saw(0, record)), None);
     }
@@ -353,8 +359,12 @@ fn the_deadline_is_armed_before_the_start_and_counts_from_the_send() {
 fn a_workload_is_started_for_the_tick_of_the_run_that_was_acquired() {
     for tick in [None, Some(wall(7))] {
         let mut bench = Bench::new();
-        let acquire = bench
-            .saw(0, free().noted(|notes| notes.run = Some(Run { number: 2, scheduled_time: tick, ..run() })));
+        let acquire = bench.saw(
+            0,
+            free().noted(|annotations| {
+                annotations.run = Some(Run { number: 2, scheduled_time: tick, ..run() });
+            }),
+        );
         let outputs = orders(&bench.store(10, &acquire));
         assert!(
             matches!(&outputs[1], Order::Start(start) if (start.run, start.scheduled_time) == (2, tick)),
@@ -571,12 +581,12 @@ fn a_failure_is_counted_where_it_is_released_and_delays_the_second_start() {
     bench.told(500, Fact::WorkloadEnded(Exit::Code(1)));
     let release = bench.told(510, Fact::TreeEmpty);
     bench.store(520, &release);
-    let progress = bench.lease.notes.progress.clone().expect("an account");
+    let progress = bench.lease.annotations.progress.clone().expect("an account");
     assert_eq!((progress.failures, progress.retry_after_seconds, progress.open), (1, 0, false));
     let again = bench
         .lease
         .clone()
-        .noted(|notes| notes.progress = Some(Progress { retry_after_seconds: 10, ..progress }));
+        .noted(|annotations| annotations.progress = Some(Progress { retry_after_seconds: 10, ..progress }));
     let mut bench = Bench::new();
     assert_eq!(put(&bench.saw(0, again)), None);
     assert_eq!(put(&takeover_at(&mut bench, 9_900)), None);
@@ -595,7 +605,7 @@ fn an_acquirer_that_finds_the_attempts_used_up_closes_the_run() {
         ..Progress::default()
     };
     let mut bench = Bench::new();
-    bench.saw(0, held_by(other()).noted(|notes| notes.progress = Some(lost)));
+    bench.saw(0, held_by(other()).noted(|annotations| annotations.progress = Some(lost)));
     let acquire = takeover_at(&mut bench, 25_000);
     let outputs = bench.store(25_010, &acquire);
     assert_eq!(orders(&outputs), []);
@@ -610,9 +620,11 @@ fn an_acquirer_that_finds_the_attempts_used_up_closes_the_run() {
 fn a_handover_is_for_the_holder_it_names() {
     let request = |holder| Handover { id: "1".into(), holder, reason: Reason::RolledOut };
     let mut bench = Bench::holding();
-    let for_other = bench.lease.clone().version(12).noted(|notes| notes.handover = Some(request(other())));
+    let for_other =
+        bench.lease.clone().version(12).noted(|annotations| annotations.handover = Some(request(other())));
     assert_eq!(orders(&bench.saw(100, for_other)), []);
-    let for_me = bench.lease.clone().version(13).noted(|notes| notes.handover = Some(request(me())));
+    let for_me =
+        bench.lease.clone().version(13).noted(|annotations| annotations.handover = Some(request(me())));
     let told = bench.saw(200, for_me);
     assert_eq!(orders(&told), [Order::Terminate]);
     bench.store(210, &told);
@@ -684,7 +696,8 @@ fn a_shorter_lease_counts_before_it_is_sent() {
         retry_period_milliseconds: 1100,
         ..policy()
     };
-    let outputs = bench.saw(2_000, bench.lease.clone().version(12).noted(|notes| notes.policy = Some(short)));
+    let outputs = bench
+        .saw(2_000, bench.lease.clone().version(12).noted(|annotations| annotations.policy = Some(short)));
     assert_eq!(put(&outputs).map(|(_, write)| write.lease_duration), Some(Duration::from_secs(6)));
     assert_eq!(
         orders(&outputs),
@@ -760,7 +773,7 @@ fn a_lease_that_can_never_be_read_ends_the_candidate_with_the_reason() {
 fn a_candidate_whose_read_takes_long_sleeps_meanwhile() {
     let mut bench = Bench::new();
     let often = Policy { retry_period_milliseconds: 100, ..policy() };
-    bench.saw(0, held_by(other()).noted(|notes| notes.policy = Some(often)));
+    bench.saw(0, held_by(other()).noted(|annotations| annotations.policy = Some(often)));
     assert!(reads(&bench.tick(600)), "half a second of silence");
     assert_eq!(bench.elector.wakes_in(at(2_000)), LONGEST_SLEEP, "the read may take 4 s");
 }

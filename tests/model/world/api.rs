@@ -5,19 +5,21 @@ use std::time::Duration;
 
 use super::World;
 use super::fault::{Breach, FATAL, Fault};
+use super::lease::annotations::{
+    Annotations, Cleared, Desired, FailedPod, Finished, Handover, Policy, Progress, Reason, Released, Run,
+};
 use super::lease::elector::{Answer, Write};
 use super::lease::identity::{Identity, Version};
-use super::lease::notes::{
-    Cleared, Desired, FailedPod, Finished, Handover, Notes, Policy, Progress, Reason, Released, Run,
-};
 use super::lease::record::Record;
 use super::oracle::Claim;
 use super::state::{Request, State, Store};
 
 impl Store {
     pub fn new(policy: &Policy) -> Self {
-        let lease =
-            Record { notes: Notes { released: Some(created(0)), ..notes(policy) }, ..empty(0, policy) };
+        let lease = Record {
+            annotations: Annotations { released: Some(created(0)), ..annotations(policy) },
+            ..empty(0, policy)
+        };
         Self { version: 10, lease: Some(Arc::new(lease)), recreations: 0, ended: 0 }
     }
 
@@ -60,15 +62,15 @@ impl World {
             state.agents[request.agent].incarnation == request.incarnation && request.attempt.is_some();
         let evidence = &state.agents[request.agent].evidence;
         let recorded = known && evidence.records_end(write);
-        if known && evidence.makes_up_success(write) && base.notes.finished.is_none() {
+        if known && evidence.makes_up_success(write) && base.annotations.finished.is_none() {
             state.broke(Claim::FinishedIsFinished);
         }
         if known {
             state.agent(request.agent).evidence.stored(request, version);
         }
-        let stopping = base.notes.health.as_ref().is_some_and(|health| health.stopping.is_some());
+        let stopping = base.annotations.health.as_ref().is_some_and(|health| health.stopping.is_some());
         let failures = |progress: Option<&Progress>| progress.map_or(0, |progress| progress.failures);
-        let counted = failures(write.progress.as_ref()) > failures(base.notes.progress.as_ref());
+        let counted = failures(write.progress.as_ref()) > failures(base.annotations.progress.as_ref());
         if stopping && counted && write.holder.is_some() {
             state.broke(Claim::StopsAreNoFailures);
         }
@@ -79,8 +81,8 @@ impl World {
     /// What is recorded of a run is its last word.
     fn note_outcome(&self, state: &mut State, base: &Record, write: &Write, recorded: bool) {
         let run_of = |finished: Option<&Finished>| finished.map(|finished| finished.run);
-        let follows = run_of(write.finished.as_ref()) > run_of(base.notes.finished.as_ref());
-        if base.notes.finished.is_some() && write.finished != base.notes.finished && !follows {
+        let follows = run_of(write.finished.as_ref()) > run_of(base.annotations.finished.as_ref());
+        if base.annotations.finished.is_some() && write.finished != base.annotations.finished && !follows {
             state.broke(Claim::FinishedIsFinished);
         }
         let ends = |mark: &Released| match mark.reason {
@@ -105,40 +107,44 @@ impl World {
             Fault::Handover => {
                 state.directives.handover = Some(first.clone());
                 let handover = Handover { id: "1".into(), holder: first, reason: Reason::Handover };
-                state.store.edit(|lease| lease.notes.handover = Some(handover));
+                state.store.edit(|lease| lease.annotations.handover = Some(handover));
             }
             Fault::Clearance => state.store.edit(|lease| {
-                lease.notes.cleared = Some(Cleared { lease_uid: lease.uid.clone(), holder: Some(first) });
+                lease.annotations.cleared =
+                    Some(Cleared { lease_uid: lease.uid.clone(), holder: Some(first) });
             }),
             Fault::FailPod => {
                 let (uid, name) = (first.pod_uid().unwrap_or_default().to_owned(), first.pod().to_owned());
                 let failed = FailedPod { uid, name, reason: "DeadlineExceeded".into(), message: None };
                 state.directives.failed_pod = true;
                 state.store.edit(|lease| {
-                    lease.notes.run.iter_mut().for_each(|run| run.failed_pods = vec![failed.clone()]);
+                    lease.annotations.run.iter_mut().for_each(|run| run.failed_pods = vec![failed.clone()]);
                 });
             }
             Fault::Stop => {
                 state.directives.stopped = true;
                 state.directives.desired = Desired::Stop;
-                state.store.edit(|lease| lease.notes.run = Some(run(Desired::Stop)));
+                state.store.edit(|lease| lease.annotations.run = Some(run(Desired::Stop)));
             }
             Fault::NextRun => {
-                state.store.edit(|lease| lease.notes.run.iter_mut().for_each(|run| run.number += 1));
+                state.store.edit(|lease| lease.annotations.run.iter_mut().for_each(|run| run.number += 1));
             }
             Fault::Shorten => change_lease_duration(state, 3),
             Fault::Lengthen => change_lease_duration(state, 5),
             Fault::RecreateBlank => state.store.create(|uid| empty(uid, &self.policy)),
             Fault::RestoreFree => state.store.create(|uid| {
                 let released = Some(created(0));
-                Record { notes: Notes { released, ..notes(&self.policy) }, ..empty(uid, &self.policy) }
+                Record {
+                    annotations: Annotations { released, ..annotations(&self.policy) },
+                    ..empty(uid, &self.policy)
+                }
             }),
             Fault::RestoreHeld => state.store.create(|uid| self.held_by(first, uid)),
             Fault::RestoreCleared => state.store.create(|uid| {
                 let cleared =
                     Some(Cleared { lease_uid: empty(0, &self.policy).uid, holder: Some(first.clone()) });
                 let held = self.held_by(first, uid);
-                Record { notes: Notes { cleared, ..held.notes.clone() }, ..held }
+                Record { annotations: Annotations { cleared, ..held.annotations.clone() }, ..held }
             }),
             _ => {}
         }
@@ -174,7 +180,7 @@ impl World {
             Record {
                 holder,
                 lease_duration,
-                notes: Notes { released, ..notes(&policy) },
+                annotations: Annotations { released, ..annotations(&policy) },
                 ..empty(uid, &policy)
             }
         });
@@ -187,7 +193,7 @@ fn change_lease_duration(state: &mut State, seconds: u32) {
         state.directives.longest_lease.max(Duration::from_secs(u64::from(seconds)));
     state.directives.policy_changed = true;
     state.directives.policy = policy.clone();
-    state.store.edit(|lease| lease.notes.policy = Some(policy));
+    state.store.edit(|lease| lease.annotations.policy = Some(policy));
 }
 
 fn answer(state: &mut State, request: &Request, answer: Answer) {
@@ -209,13 +215,13 @@ fn store(lease: &mut Record, write: &Write) {
     lease.acquire_time = write.acquire_time.or(lease.acquire_time);
     lease.renew_time = Some(write.renew_time);
     lease.transitions = write.transitions;
-    lease.notes.progress = write.progress;
-    lease.notes.released = write.released;
-    lease.notes.finished = write.finished;
-    lease.notes.health = write.health;
+    lease.annotations.progress = write.progress;
+    lease.annotations.released = write.released;
+    lease.annotations.finished = write.finished;
+    lease.annotations.health = write.health;
     if write.drop_directives {
-        lease.notes.handover = None;
-        lease.notes.cleared = None;
+        lease.annotations.handover = None;
+        lease.annotations.cleared = None;
     }
 }
 
@@ -223,13 +229,13 @@ fn run(desired: Desired) -> Run {
     Run { desired, ..Run::first("job") }
 }
 
-fn notes(policy: &Policy) -> Notes {
+fn annotations(policy: &Policy) -> Annotations {
     let progress = Progress { uid: "job".into(), run: 1, ..Progress::default() };
-    Notes {
+    Annotations {
         policy: Some(policy.clone()),
         run: Some(run(Desired::Run)),
         progress: Some(progress),
-        ..Notes::default()
+        ..Annotations::default()
     }
 }
 
@@ -256,6 +262,6 @@ fn empty(uid: u8, policy: &Policy) -> Record {
         acquire_time: None,
         renew_time: None,
         transitions: 0,
-        notes: notes(policy),
+        annotations: annotations(policy),
     }
 }

@@ -1,6 +1,6 @@
 //! What may go wrong, or be directed, at any moment; and what an environment must never do.
 
-use super::lease::notes::Exit;
+use super::lease::annotations::Exit;
 
 /// Once for each time that it is listed in the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

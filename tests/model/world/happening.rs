@@ -209,7 +209,7 @@ fn hand_can(state: &State, fault: Fault) -> bool {
 
 /// Whether the account says of this candidate's pod that its last attempt may have been a failure.
 fn is_provisional(lease: &Record, agent: &Agent) -> bool {
-    let mut tenants = lease.notes.progress.iter().flat_map(|progress| &progress.tenants);
+    let mut tenants = lease.annotations.progress.iter().flat_map(|progress| &progress.tenants);
     tenants
         .any(|tenant| agent.candidate.identity.pod_uid() == Some(&tenant.uid) && tenant.provisional.is_some())
 }

@@ -10,12 +10,12 @@ use jiff::Timestamp;
 use super::World;
 use super::clocks::KILL_MARGIN;
 use super::fault::FATAL;
+use super::lease::annotations::{
+    Cleared, Desired, Exit, Health, Outcome, Progress, Provisional, Reason, Released, UnreachableHolder,
+};
 use super::lease::clock::{Moment, Now};
 use super::lease::elector::{Cause, Ending, Input, Output, Start, Write};
 use super::lease::identity::Identity;
-use super::lease::notes::{
-    Cleared, Desired, Exit, Health, Outcome, Progress, Provisional, Reason, Released, UnreachableHolder,
-};
 use super::lease::record::Record;
 use super::lease::timing::{Timing, TimingSpec};
 use super::state::{Agent, Dead, Request, State};
@@ -119,20 +119,20 @@ impl Evidence {
     pub fn saw(&mut self, now: Now, record: &Record) {
         self.in_doubt = self.in_doubt.filter(|base| record.version.0 <= *base);
         let policy =
-            record.notes.policy.as_ref().map_or(0, |policy| u64::from(policy.lease_duration_seconds));
+            record.annotations.policy.as_ref().map_or(0, |policy| u64::from(policy.lease_duration_seconds));
         self.longest_lease = self.longest_lease.max(record.lease_duration).max(Duration::from_secs(policy));
         let sight = sight(record);
         if self.sight.as_ref().is_none_or(|(seen, _)| *seen != sight) {
             self.sight = Some((sight, now.at));
         }
         let marked = |mark: &Released| mark.lease_uid == record.uid && mark.renew_time == record.renew_time;
-        let free = record.holder.is_none() && record.notes.released.as_ref().is_some_and(marked);
-        let wanted = record.notes.run.as_ref().is_some_and(|run| run.desired == Desired::Run);
-        let policy = record.notes.policy.as_ref();
+        let free = record.holder.is_none() && record.annotations.released.as_ref().is_some_and(marked);
+        let wanted = record.annotations.run.as_ref().is_some_and(|run| run.desired == Desired::Run);
+        let policy = record.annotations.policy.as_ref();
         let trusting =
             policy.is_some_and(|policy| policy.unreachable_holder == UnreachableHolder::AfterLeaseExpiry);
         let meant = |cleared: &Cleared| cleared.lease_uid == record.uid && cleared.holder == record.holder;
-        let clear = trusting || record.notes.cleared.as_ref().is_some_and(meant);
+        let clear = trusting || record.annotations.cleared.as_ref().is_some_and(meant);
         let delay = Duration::from_secs(policy.map_or(0, |policy| u64::from(policy.delay_seconds)));
         self.told = Told { version: record.version.0, free, wanted, clear, delay };
     }
@@ -270,7 +270,7 @@ impl World {
 
     /// Whoever writes an account has counted what the controller had found out by then, once.
     pub fn judge_account(&self, state: &mut State, base: &Record, write: &Write) {
-        let (Some(before), Some(after)) = (&base.notes.progress, &write.progress) else { return };
+        let (Some(before), Some(after)) = (&base.annotations.progress, &write.progress) else { return };
         let known = before.failures + found_out(base, before);
         // The attempt that ends with this write, or was lost before it.
         let ended = before.open && (write.holder.is_none() || !after.open || after.starts > before.starts);
@@ -388,7 +388,7 @@ fn held_by<'a>(state: &'a State, agent: &Agent) -> Option<&'a Record> {
 }
 
 fn says(lease: &Record, what: impl Fn(&Health) -> bool) -> bool {
-    lease.notes.health.as_ref().is_some_and(what)
+    lease.annotations.health.as_ref().is_some_and(what)
 }
 
 impl State {
@@ -421,7 +421,7 @@ impl State {
 /// Attempts of which the account leaves it open whether they failed, and the controller does not.
 fn found_out(record: &Record, progress: &Progress) -> u32 {
     let failed =
-        |uid: &str| record.notes.run.iter().flat_map(|run| &run.failed_pods).any(|pod| pod.uid == uid);
+        |uid: &str| record.annotations.run.iter().flat_map(|run| &run.failed_pods).any(|pod| pod.uid == uid);
     let open = progress.tenants.iter().filter(|tenant| failed(&tenant.uid) && tenant.provisional.is_some());
     let uncounted = open.filter(|tenant| tenant.provisional != Some(Provisional::Lost));
     u32::try_from(uncounted.count()).unwrap_or(u32::MAX)

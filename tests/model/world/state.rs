@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fault::Fault;
+use super::lease::annotations::{Desired, Exit, Policy};
 use super::lease::clock::Moment;
 use super::lease::elector::{Answer, Candidate, Cause, Elector, Remains, Write};
 use super::lease::identity::{Identity, Version};
-use super::lease::notes::{Desired, Exit, Policy};
 use super::lease::record::Record;
 use super::oracle::{Claim, Evidence};
 

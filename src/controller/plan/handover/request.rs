@@ -16,7 +16,7 @@ use super::super::{candidates, runs};
 use super::Stage;
 use crate::api::SingletonJob;
 use crate::contract::labels::{HANDOVER_REQUESTED_AT, HANDOVER_TO};
-use crate::lease::notes::Reason;
+use crate::lease::annotations::Reason;
 
 /// How long a request waits for its successor to be ready. The user who asks is still there to read the
 /// answer.
@@ -55,8 +55,8 @@ pub fn settle(
     let text = request::unsettled(job, HANDOVER_REQUESTED_AT, |status| {
         status.last_handled_handover_request.as_ref()
     })?;
-    let granted =
-        observed.lease.as_ref().and_then(|lease| lease.record.notes.handled_request.as_ref()) == Some(&text);
+    let granted = observed.lease.as_ref().and_then(|lease| lease.record.annotations.handled_request.as_ref())
+        == Some(&text);
     let answer = match (granted, request::is_looked_after(job)) {
         (true, _) => HandoverAnswer::Past,
         (false, false) => HandoverAnswer::Recorded,

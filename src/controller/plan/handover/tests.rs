@@ -58,7 +58,7 @@ fn held_since(ago: Duration, began: Option<Reason>, candidates: Vec<Candidate>) 
         ["a", "b", "c"].map(|zone| (zone.to_owned(), [("zone".to_owned(), zone.to_owned())].into())).into();
     let record = &mut observed.lease.as_mut().expect("a Lease").record;
     record.acquire_time = Some(now() - ago);
-    record.notes.released = began.map(|reason| crate::lease::notes::Released {
+    record.annotations.released = began.map(|reason| crate::lease::annotations::Released {
         lease_uid: "l".into(),
         renew_time: None,
         by: Identity::read("web-9_u9_0"),
@@ -73,8 +73,9 @@ fn held_since(ago: Duration, began: Option<Reason>, candidates: Vec<Candidate>) 
 
 /// Already asked to hand over, for this reason.
 fn told(mut observed: Observed, reason: Reason) -> Observed {
-    let notes = &mut observed.lease.as_mut().expect("a Lease").record.notes;
-    notes.handover = Some(Handover { id: "before".into(), holder: Identity::read("web-1_u1_0"), reason });
+    let annotations = &mut observed.lease.as_mut().expect("a Lease").record.annotations;
+    annotations.handover =
+        Some(Handover { id: "before".into(), holder: Identity::read("web-1_u1_0"), reason });
     observed
 }
 
@@ -130,7 +131,7 @@ fn a_request_is_granted_once_and_written_down_with_the_question() {
         build::lease::with_directives(&observed.lease.as_ref().expect("a Lease").object, &before.directives)
             .expect("news");
     let record = Record::read(&object).expect("a record");
-    assert_eq!(record.notes.handled_request.as_deref(), Some("noon"));
+    assert_eq!(record.annotations.handled_request.as_deref(), Some("noon"));
     let observation = observed.lease.as_ref().expect("a Lease").observation.clone();
     let after =
         act(&job, &Observed { lease: Some(ObservedLease { object, record, observation }), ..observed });
@@ -342,7 +343,7 @@ fn better_places_come_first_in_the_line_and_the_line_is_kept_up_to_date() {
         build::lease::with_directives(&observed.lease.as_ref().expect("a Lease").object, &directives)
             .expect("news");
     let record = Record::read(&object).expect("a record");
-    assert_eq!(record.notes.succession, ["u3", "u2"]);
+    assert_eq!(record.annotations.succession, ["u3", "u2"]);
     let observation = observed.lease.as_ref().expect("a Lease").observation.clone();
     let after = act(
         &job,
@@ -445,8 +446,8 @@ fn of_equal_standbys_the_one_that_has_not_held_for_longest_follows() {
         let mut observed = held(three());
         let progress = json!({"uid": "j", "run": 1, "starts": 3, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": true,
                               "tenants": tenants(uids)});
-        let notes = &mut observed.lease.as_mut().expect("a Lease").record.notes;
-        notes.progress = Some(serde_json::from_value(progress).expect("an account"));
+        let annotations = &mut observed.lease.as_mut().expect("a Lease").record.annotations;
+        annotations.progress = Some(serde_json::from_value(progress).expect("an account"));
         line(&choice(&service(json!({})), &observed)).into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(followed(&["u1"]), ["u2", "u3"], "of those that have not held, the older one");

@@ -11,7 +11,7 @@ use super::super::runs::{self, Closed};
 use super::calendar::{DEFAULT_ZONE, MOMENT};
 use crate::api::schedule::Schedule;
 use crate::api::{SingletonJob, SingletonJobStatus};
-use crate::lease::notes::Ticks;
+use crate::lease::annotations::Ticks;
 
 /// What is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub fn load(job: &SingletonJob, schedule: &Schedule, observed: &Observed, now: T
 
 /// What the Lease says; one of an earlier SingletonJob of that name says nothing about this one.
 fn noted(job: &SingletonJob, observed: &Observed) -> Option<Ticks> {
-    let ticks = observed.lease.as_ref()?.record.notes.ticks.as_ref()?;
+    let ticks = observed.lease.as_ref()?.record.annotations.ticks.as_ref()?;
     (job.metadata.uid.as_ref() == Some(&ticks.uid)).then(|| ticks.clone())
 }
 

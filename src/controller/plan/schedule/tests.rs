@@ -13,7 +13,7 @@ use crate::contract::labels::RUN_REQUESTED_AT;
 use crate::controller::build;
 use crate::controller::build::lease::says;
 use crate::controller::observe::candidate::{Candidate, End, Phase};
-use crate::lease::notes::{Desired, Notes, keys};
+use crate::lease::annotations::{Annotations, Desired, keys};
 use crate::lease::record::Record;
 
 /// On the 1st of March 2026, UTC.
@@ -627,7 +627,7 @@ fn a_decision_is_not_written_over_another_nor_over_the_end_of_its_run() {
             quiet.may_follow(&says(&seen), &says(&there)),
             may_write,
             "{:?}",
-            Notes::read(there.metadata.annotations.as_ref())
+            Annotations::read(there.metadata.annotations.as_ref())
         );
         assert_eq!(takes.may_follow(&says(&seen), &says(&there)), may_take);
     }

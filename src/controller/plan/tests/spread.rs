@@ -3,7 +3,7 @@
 use super::*;
 use crate::controller::plan::run_plan::RunPlan;
 use crate::controller::plan::spread::decide;
-use crate::lease::notes::Spread;
+use crate::lease::annotations::Spread;
 
 const DAY: u64 = 24 * 3600;
 
@@ -24,7 +24,7 @@ fn both_on_a() -> Vec<Candidate> {
 fn observed(candidates: Vec<Candidate>, room: Option<u64>, tried: Option<(u32, u64)>) -> Observed {
     let mut observed = Observed { room: room.map(ago), ..there(Some(1), candidates) };
     let note = tried.map(|(tries, seconds)| Spread { tries, last: ago(seconds) });
-    observed.lease.as_mut().expect("a Lease").record.notes.spread = note;
+    observed.lease.as_mut().expect("a Lease").record.annotations.spread = note;
     observed
 }
 
@@ -68,12 +68,12 @@ fn nothing_is_made_while_anything_else_is_under_way() {
         assert_eq!(decides(&observed(candidates, Some(1000), None)).2, None, "{what}");
     }
     let mut asked = observed(both_on_a(), Some(1000), None);
-    let request = crate::lease::notes::Handover {
+    let request = crate::lease::annotations::Handover {
         id: "1".into(),
         holder: Identity::read("web-1_u1_0"),
         reason: Reason::Handover,
     };
-    asked.lease.as_mut().expect("a Lease").record.notes.handover = Some(request);
+    asked.lease.as_mut().expect("a Lease").record.annotations.handover = Some(request);
     assert_eq!(decides(&asked), nothing(None), "a handover");
     let stopped = act(
         &job(json!({"completionPolicy": "Never", "suspend": true}), settled()),

@@ -117,11 +117,11 @@ fn what_the_lease_was_told_of_a_hand_back_is_forgotten_with_the_template() {
     let directed = act(&hands_back(2), &observed).directives;
     let object = &observed.lease.as_ref().expect("a Lease").object;
     let told = build::lease::with_directives(object, &directed).expect("something new");
-    assert_eq!(Record::read(&told).expect("a record").notes.handed_back.as_deref(), Some("new"));
+    assert_eq!(Record::read(&told).expect("a record").annotations.handed_back.as_deref(), Some("new"));
     let forgotten =
         build::lease::with_directives(&told, &directives::Directives { handed_back: None, ..directed })
             .expect("something new");
-    assert_eq!(Record::read(&forgotten).expect("a record").notes.handed_back, None);
+    assert_eq!(Record::read(&forgotten).expect("a record").annotations.handed_back, None);
 }
 
 #[test]

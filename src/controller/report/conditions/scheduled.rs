@@ -42,7 +42,7 @@ pub fn verdict(context: &ReportContext<'_>, schedule: &SchedulePlan, held: &Stat
 /// Of a run that replaces another, the holder is the other's until it has stopped.
 fn running(context: &ReportContext<'_>, run: &str) -> String {
     let begun =
-        context.record().and_then(|record| record.notes.progress.as_ref()).map(|progress| progress.run);
+        context.record().and_then(|record| record.annotations.progress.as_ref()).map(|progress| progress.run);
     match begun.filter(|begun| *begun < context.run.number) {
         Some(before) => format!(
             "{run} waits until run {before} has stopped, which is being stopped for it; {}",

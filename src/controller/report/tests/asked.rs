@@ -42,11 +42,11 @@ fn an_annotation_that_was_there_at_first_asks_for_nothing() {
         let look = |status: &SingletonJobStatus| {
             told("RequestRecorded", job(kind, spec.clone(), status), (annotation, "noon"), held())
         };
-        let (notes, status) = look(&SingletonJobStatus::default());
+        let (annotations, status) = look(&SingletonJobStatus::default());
         let note = format!(
             "{annotation} was \"noon\" when the controller first saw this SingletonJob: that asks for nothing; write another value to ask"
         );
-        assert_eq!(notes, [note]);
+        assert_eq!(annotations, [note]);
         assert_eq!(look(&status).0, [""; 0], "{annotation} is told once");
         assert_eq!(look(&known()).0, [""; 0], "{annotation} was written since");
     }
@@ -58,9 +58,9 @@ fn a_run_asked_of_a_job_without_a_schedule_is_refused_with_what_to_do() {
         let look = |status: &SingletonJobStatus| {
             told("RunRequestRefused", job(kind, json!({}), status), (RUN_REQUESTED_AT, "now"), held())
         };
-        let (notes, status) = look(&known());
+        let (annotations, status) = look(&known());
         assert_eq!(look(&status).0, [""; 0], "it is told once");
-        notes
+        annotations
     };
     let service = "the request \"now\" to run is refused: a service always runs; to restart it, let it hand over: write a new value into \
                    singletonjob.dev/handover-requested-at";
@@ -95,12 +95,14 @@ fn a_word_under_a_policy_that_needs_none_is_said_once_to_have_no_effect() {
     for (policy, advice) in table {
         for (word, unchanged) in [("web-2", 3), ("web-2", 60), ("web-2_u2_0", 3), ("web-1", 3), ("web-1", 60)]
         {
-            let (notes, status) = clears(policy, word, unchanged, &known());
+            let (annotations, status) = clears(policy, word, unchanged, &known());
             let begins =
                 format!("{CLEARED_HOLDER} names {word:?}, but it has no effect under the policy {policy}: ");
             assert!(
-                notes.len() == 1 && notes[0].starts_with(&begins) && notes[0].ends_with(advice),
-                "{policy} {word}: {notes:?}"
+                annotations.len() == 1
+                    && annotations[0].starts_with(&begins)
+                    && annotations[0].ends_with(advice),
+                "{policy} {word}: {annotations:?}"
             );
             assert_eq!(clears(policy, word, 60, &status).0, [""; 0], "{policy} {word}: once");
             assert_eq!(clears(policy, "web-9", 60, &status).0.len(), 1, "another value is told");
@@ -110,9 +112,9 @@ fn a_word_under_a_policy_that_needs_none_is_said_once_to_have_no_effect() {
 
 #[test]
 fn a_word_about_another_than_the_holder_is_said_once_to_clear_nobody() {
-    let (notes, status) = clears("Manual", "web-1", 3, &known());
+    let (annotations, status) = clears("Manual", "web-1", 3, &known());
     assert_eq!(
-        notes,
+        annotations,
         ["singletonjob.dev/cleared-holder names \"web-1\", but web-2 holds the Lease: that clears no holder"]
     );
     assert_eq!(clears("Manual", "web-1", 3, &status).0, [""; 0]);
@@ -128,11 +130,11 @@ fn a_word_about_another_than_the_holder_is_said_once_to_clear_nobody() {
 #[test]
 fn a_word_about_another_holder_is_told_once_with_what_to_write() {
     let (_, held) = clears("Manual", "web-1", 3, &known());
-    let (notes, silent) = clears("Manual", "web-1", 60, &held);
-    assert_eq!(notes, [""; 0], "the event TakeoverBlocked says it");
-    let (notes, misnamed) = clears("Manual", "web-9", 60, &silent);
+    let (annotations, silent) = clears("Manual", "web-1", 60, &held);
+    assert_eq!(annotations, [""; 0], "the event TakeoverBlocked says it");
+    let (annotations, misnamed) = clears("Manual", "web-9", 60, &silent);
     let note = "singletonjob.dev/cleared-holder names \"web-9\", but that is not the silent holder: write web-2 when nothing of it runs any more";
-    assert_eq!(notes, [note]);
+    assert_eq!(annotations, [note]);
     assert_eq!(clears("Manual", "web-9", 60, &misnamed).0, [""; 0]);
     assert_eq!(clears("Manual", "web-2", 60, &misnamed).0, [""; 0], "it is cleared");
 }

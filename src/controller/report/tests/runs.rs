@@ -20,12 +20,12 @@ fn followed(ignored: u32, exit: Option<i32>) -> ObservedLease {
     let released = exit.map(|code| {
         json!({"leaseUid": "l", "renewTime": "2026-01-01T14:03:10Z", "by": "web-1_u1_0", "reason": "WorkloadFailed", "exit": {"code": code}})
     });
-    let mut notes = json!({"policy": policy(), "progress": progress(ignored, ACQUIRED)});
-    notes
+    let mut annotations = json!({"policy": policy(), "progress": progress(ignored, ACQUIRED)});
+    annotations
         .as_object_mut()
         .expect("an object")
         .extend(released.map(|released| ("released".to_owned(), released)));
-    seen(Some("web-2_u2_0"), notes, 1)
+    seen(Some("web-2_u2_0"), annotations, 1)
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_failure_names_its_pod_and_says_how_it_ended() {
     let (_, note) = told("Never", counted(json!({"signal": 9}), "WorkloadFailed"), vec![], &new);
     assert_eq!(note, "the workload failed in web-1: exit code 137 (SIGKILL); its log says why");
     let mut not_alive = counted(json!({"code": 0}), "WorkloadFailed");
-    not_alive.record.notes.released.as_mut().expect("given back").unhealthy = true;
+    not_alive.record.annotations.released.as_mut().expect("given back").unhealthy = true;
     let (_, note) = told("Never", not_alive, vec![], &new);
     assert_eq!(note, "the workload failed in web-1: exit code 0 (Unhealthy); its log says why");
     let progress = json!({"uid": "j", "run": 1, "starts": 2, "failures": 1, "setbacks": 0, "retryAfterSeconds": 0, "open": true});

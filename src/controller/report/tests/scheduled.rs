@@ -17,7 +17,7 @@ pub(super) fn hourly(spec: Value, status: &SingletonJobStatus) -> SingletonJob {
 }
 
 /// What the Lease says of run `number`, the one of 14:00, and of all ticks up to `settled`.
-pub(super) fn notes(number: u32, settled: &str, missed: u64) -> Value {
+pub(super) fn annotations(number: u32, settled: &str, missed: u64) -> Value {
     let tick = (number > 0).then_some(TICK);
     json!({
         "run": {"uid": "j", "number": number, "desired": if number == 0 { "Stop" } else { "Run" }, "scheduledTime": tick},
@@ -25,9 +25,9 @@ pub(super) fn notes(number: u32, settled: &str, missed: u64) -> Value {
     })
 }
 
-pub(super) fn with(mut notes: Value, more: Value) -> Value {
-    notes.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-    notes
+pub(super) fn with(mut annotations: Value, more: Value) -> Value {
+    annotations.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    annotations
 }
 
 pub(super) fn progress(number: u32) -> Value {
@@ -61,7 +61,7 @@ fn time(text: &str) -> Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Ti
 #[test]
 fn between_runs_it_is_ready_and_says_when_the_next_one_is_due() {
     let job = hourly(json!({}), &SingletonJobStatus::default());
-    let (status, told) = happened(&job, seen(None, notes(0, TICK, 0), 1), vec![]);
+    let (status, told) = happened(&job, seen(None, annotations(0, TICK, 0), 1), vec![]);
     assert_eq!(table(&status), [is("True", reasons::SCHEDULED), None, None]);
     let ready = find_condition(&status.conditions, types::READY).expect("there");
     assert_eq!(ready.message, format!("the next run is due at {NEXT}"));
@@ -78,12 +78,12 @@ fn between_runs_it_is_ready_and_says_when_the_next_one_is_due() {
 }
 
 fn status_of(job: &SingletonJob) -> SingletonJobStatus {
-    happened(job, seen(None, notes(0, TICK, 0), 1), vec![]).0
+    happened(job, seen(None, annotations(0, TICK, 0), 1), vec![]).0
 }
 
 #[test]
 fn a_run_whose_takeover_waits_for_a_user_is_not_ready() {
-    let silent = || seen(Some("web-2_u2_0"), with(notes(1, TICK, 0), progress(1)), 20);
+    let silent = || seen(Some("web-2_u2_0"), with(annotations(1, TICK, 0), progress(1)), 20);
     let waits = |policy: &str, status: &SingletonJobStatus| {
         hourly(json!({"takeover": {"unreachableHolder": {"policy": policy}}}), status)
     };
@@ -108,7 +108,7 @@ fn a_run_that_goes_on_is_ready_too_and_one_that_cannot_start_is_not() {
     let job = hourly(json!({}), &SingletonJobStatus::default());
     let (running, told) = happened(
         &job,
-        seen(Some("web-2_u2_0"), with(notes(1, TICK, 0), progress(1)), 1),
+        seen(Some("web-2_u2_0"), with(annotations(1, TICK, 0), progress(1)), 1),
         vec![pod(2, true, None)],
     );
     assert_eq!(table(&running), [is("True", reasons::RUNNING), None, None]);
@@ -116,9 +116,10 @@ fn a_run_that_goes_on_is_ready_too_and_one_that_cannot_start_is_not() {
     assert_eq!((run.number, run.scheduled_time.clone(), run.attempts), (1, time(TICK), 1));
     assert_eq!(running.takeovers[0].reason, TakeoverReason::InitialAcquire);
     assert!(told.iter().all(|event| event.reason != "TakeoverCompleted"), "{told:?}");
-    let at_rest = with(notes(1, TICK, 0), ended("Failed"));
-    for notes in [notes(1, TICK, 0), at_rest] {
-        let (stuck, _) = happened(&job, seen(None, notes, 1), vec![pod(3, false, Some("ErrImagePull"))]);
+    let at_rest = with(annotations(1, TICK, 0), ended("Failed"));
+    for annotations in [annotations(1, TICK, 0), at_rest] {
+        let (stuck, _) =
+            happened(&job, seen(None, annotations, 1), vec![pod(3, false, Some("ErrImagePull"))]);
         assert_eq!(table(&stuck), [is("False", "ErrImagePull"), is("True", "ErrImagePull"), None]);
     }
 }
@@ -128,12 +129,15 @@ fn how_the_last_run_ended_is_a_condition_of_its_own() {
     let job = |status: &SingletonJobStatus| hourly(json!({}), status);
     let none = status_of(&job(&SingletonJobStatus::default()));
     assert_eq!(says(&none, types::LAST_RUN_SUCCEEDED), is("Unknown", reasons::NO_RUN));
-    let (running, _) =
-        happened(&job(&none), seen(Some("web-2_u2_0"), with(notes(1, TICK, 0), progress(1)), 1), vec![]);
+    let (running, _) = happened(
+        &job(&none),
+        seen(Some("web-2_u2_0"), with(annotations(1, TICK, 0), progress(1)), 1),
+        vec![],
+    );
     for (outcome, succeeded, event) in
         [("Succeeded", "True", "RunSucceeded"), ("Failed", "False", "RunFailed")]
     {
-        let over = seen(None, with(with(notes(1, TICK, 0), progress(1)), ended(outcome)), 1);
+        let over = seen(None, with(with(annotations(1, TICK, 0), progress(1)), ended(outcome)), 1);
         let (status, told) = happened(&job(&running), over.clone(), vec![]);
         assert_eq!(table(&status), [is("True", reasons::SCHEDULED), None, None]);
         assert_eq!(says(&status, types::LAST_RUN_SUCCEEDED), is(succeeded, "Completed"));
@@ -156,7 +160,7 @@ fn a_standby_is_missed_during_a_run_and_not_when_all_are_made_anew() {
     let job = |status: &SingletonJobStatus| {
         hourly(json!({"schedule": {"cron": "@hourly", "candidates": "Always"}}), status)
     };
-    let run = with(notes(1, TICK, 0), progress(1));
+    let run = with(annotations(1, TICK, 0), progress(1));
     let during = || seen(Some("web-2_u2_0"), run.clone(), 1);
     let (running, _) = happened(
         &job(&SingletonJobStatus::default()),
@@ -177,20 +181,23 @@ fn a_standby_is_missed_during_a_run_and_not_when_all_are_made_anew() {
 #[test]
 fn a_run_that_gives_way_is_replaced_and_neither_success_nor_failure() {
     let spec = json!({"schedule": {"cron": "*/5 * * * *", "concurrencyPolicy": "Replace"}});
-    let notes = |settled: &str| {
-        let mut notes = with(notes(1, settled, 0), progress(1));
-        notes["ticks"]["schedule"] = json!("*/5 * * * * UTC");
-        notes
+    let annotations = |settled: &str| {
+        let mut annotations = with(annotations(1, settled, 0), progress(1));
+        annotations["ticks"]["schedule"] = json!("*/5 * * * * UTC");
+        annotations
     };
     let (running, _) = happened(
         &hourly(spec.clone(), &SingletonJobStatus::default()),
-        seen(Some("web-2_u2_0"), notes("2026-01-01T14:10:00Z"), 1),
+        seen(Some("web-2_u2_0"), annotations("2026-01-01T14:10:00Z"), 1),
         vec![pod(2, true, None)],
     );
     assert_eq!(running.run.as_ref().map(|run| run.number), Some(1));
     let job = hourly(spec, &running);
-    let (status, told) =
-        happened(&job, seen(Some("web-2_u2_0"), notes("2026-01-01T14:05:00Z"), 1), vec![pod(2, true, None)]);
+    let (status, told) = happened(
+        &job,
+        seen(Some("web-2_u2_0"), annotations("2026-01-01T14:05:00Z"), 1),
+        vec![pod(2, true, None)],
+    );
     let run = &status.runs[0];
     assert_eq!(
         (run.number, run.outcome, run.pod.as_deref(), run.attempts),
@@ -216,7 +223,7 @@ fn runs_are_counted_beyond_those_that_are_listed() {
     let before: SingletonJobStatus =
         serde_json::from_value(json!({"runs": runs, "succeededRuns": 40, "failedRuns": 2}))
             .expect("a status");
-    let mut all = with(notes(11, TICK, 0), ended("Succeeded"));
+    let mut all = with(annotations(11, TICK, 0), ended("Succeeded"));
     all["finished"]["run"] = json!(11);
     let (status, _) = happened(&hourly(json!({}), &before), seen(None, all, 1), vec![]);
     assert_eq!(
@@ -234,10 +241,11 @@ fn missed_ticks_are_told_once_and_with_the_reason_where_it_is_known() {
     let missed = |events: &[events::Event]| {
         events.iter().find(|event| event.reason == "RunMissed").map(|event| event.note.clone())
     };
-    let (status, told) = happened(&job(&before), seen(None, notes(0, "2026-01-01T13:30:00Z", 2), 1), vec![]);
+    let (status, told) =
+        happened(&job(&before), seen(None, annotations(0, "2026-01-01T13:30:00Z", 2), 1), vec![]);
     let why = "1 tick is missed of 2026-01-01T14:00:00Z: it was noticed later than spec.schedule.startingDeadlineSeconds allows";
     assert_eq!((status.missed_runs, missed(&told).as_deref()), (Some(3), Some(why)));
-    let written = seen(None, notes(0, TICK, 3), 1);
+    let written = seen(None, annotations(0, TICK, 3), 1);
     let (_, told) = happened(&job(&before), written.clone(), vec![]);
     assert_eq!(missed(&told).as_deref(), Some("1 tick is missed: see status.missedRuns"));
     assert_eq!(missed(&happened(&job(&status), written, vec![]).1), None);
@@ -246,14 +254,14 @@ fn missed_ticks_are_told_once_and_with_the_reason_where_it_is_known() {
 #[test]
 fn suspended_it_is_ready_and_has_no_next_run() {
     let job = hourly(json!({"suspend": true}), &SingletonJobStatus::default());
-    let (status, _) = happened(&job, seen(None, notes(0, TICK, 0), 1), vec![]);
+    let (status, _) = happened(&job, seen(None, annotations(0, TICK, 0), 1), vec![]);
     assert_eq!(
         (table(&status), status.next_schedule_time.clone()),
         ([is("True", reasons::SUSPENDED), None, None], None)
     );
     let (running, _) = happened(
         &job,
-        seen(Some("web-2_u2_0"), with(notes(1, TICK, 0), progress(1)), 1),
+        seen(Some("web-2_u2_0"), with(annotations(1, TICK, 0), progress(1)), 1),
         vec![pod(2, true, None)],
     );
     assert_eq!(
@@ -268,7 +276,7 @@ fn a_request_that_is_refused_is_told_and_remembered() {
     let mut job = hourly(json!({}), &status);
     job.metadata.annotations =
         Some([("singletonjob.dev/run-requested-at".to_owned(), "now".to_owned())].into());
-    let lease = seen(Some("web-2_u2_0"), with(notes(1, TICK, 0), progress(1)), 1);
+    let lease = seen(Some("web-2_u2_0"), with(annotations(1, TICK, 0), progress(1)), 1);
     let (after, told) = happened(&job, lease.clone(), vec![pod(2, true, None)]);
     assert_eq!(after.last_handled_run_request.as_deref(), Some("now"));
     assert!(

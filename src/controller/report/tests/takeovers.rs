@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::controller::observe::lease_observations::Former;
+use crate::lease::annotations::Reason;
 use crate::lease::identity::Identity;
-use crate::lease::notes::Reason;
 
 #[test]
 fn a_workload_that_hands_over_by_its_exit_code_is_told_so() {

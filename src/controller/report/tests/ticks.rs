@@ -1,6 +1,6 @@
 //! What is told of ticks that find another run, and of a schedule that has run nothing yet.
 
-use super::scheduled::{happened, hourly, notes, progress, with};
+use super::scheduled::{annotations, happened, hourly, progress, with};
 use super::*;
 
 const EVERY_FIVE_MINUTES: &str = "*/5 * * * *";
@@ -12,7 +12,7 @@ fn overlapping(policy: &str, run: Value) -> (SingletonJobStatus, Vec<events::Eve
         json!({"schedule": {"cron": EVERY_FIVE_MINUTES, "concurrencyPolicy": policy}}),
         &SingletonJobStatus::default(),
     );
-    let mut all = with(notes(1, LAST_TICK, 0), run);
+    let mut all = with(annotations(1, LAST_TICK, 0), run);
     all["ticks"]["schedule"] = json!(format!("{EVERY_FIVE_MINUTES} UTC"));
     happened(&job, seen(Some("web-2_u2_0"), all, 1), vec![pod(2, true, None)])
 }
@@ -49,7 +49,7 @@ fn a_schedule_that_has_missed_all_its_ticks_has_not_succeeded() {
     let last_run = |missed: u64| {
         let (status, _) = happened(
             &hourly(json!({}), &SingletonJobStatus::default()),
-            seen(None, notes(0, "2026-01-01T14:00:00Z", missed), 1),
+            seen(None, annotations(0, "2026-01-01T14:00:00Z", missed), 1),
             vec![],
         );
         let condition = find_condition(&status.conditions, types::LAST_RUN_SUCCEEDED).expect("there");

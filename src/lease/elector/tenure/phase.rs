@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::super::super::annotations::{Exit, Policy, Reason};
 use super::super::super::clock::Moment;
-use super::super::super::notes::{Exit, Policy, Reason};
 use super::super::local_lease::Worth;
 use super::super::{Cause, Ending};
 

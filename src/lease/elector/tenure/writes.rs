@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::super::super::annotations::{Health, Reason};
 use super::super::super::clock::{Moment, Now};
-use super::super::super::notes::{Health, Reason};
 use super::super::super::record::Record;
 use super::super::super::timing::Timing;
 use super::super::release::End;
@@ -32,8 +32,8 @@ impl Tenure {
             renew_time,
             transitions: record.transitions,
             progress: Some(self.progress.clone()),
-            released: record.notes.released.clone(),
-            finished: record.notes.finished.clone(),
+            released: record.annotations.released.clone(),
+            finished: record.annotations.finished.clone(),
             health: Some(health),
             drop_directives: false,
         }
@@ -87,7 +87,7 @@ impl Tenure {
         renew_time: Timestamp,
     ) -> Write {
         let end = self.end(now.at, candidate, why);
-        let (progress, finished) = match &record.notes.progress {
+        let (progress, finished) = match &record.annotations.progress {
             Some(recorded) if self.started.is_some() && !recorded.open => (recorded.clone(), None),
             _ => end.settle(self.progress.clone(), &self.policy, self.ran(now.at), now.wall),
         };

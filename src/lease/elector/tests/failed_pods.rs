@@ -1,6 +1,6 @@
 //! Pods of which the controller finds out afterwards that they failed.
 
-use super::super::super::notes::{FailedPod, Provisional, Tenant};
+use super::super::super::annotations::{FailedPod, Provisional, Tenant};
 use super::limits::{begun, holding_under, released, renewing};
 use super::*;
 
@@ -36,7 +36,7 @@ fn followed(policy: Policy) -> Bench {
 
 fn told(bench: &mut Bench, now: u64, run: Run) -> Vec<Output> {
     let version = bench.lease.version.0 + 1;
-    let lease = bench.lease.clone().version(version).noted(|notes| notes.run = Some(run));
+    let lease = bench.lease.clone().version(version).noted(|annotations| annotations.run = Some(run));
     bench.saw(now, lease)
 }
 
@@ -87,9 +87,9 @@ fn a_running_attempt_is_stopped_when_those_before_it_failed_too_often() {
 #[test]
 fn a_lower_limit_stops_no_attempt_that_has_begun() {
     let mut bench = holding_under(limit(6));
-    let lower = bench.lease.clone().version(12).noted(|notes| {
-        notes.policy = Some(limit(0));
-        notes.progress.iter_mut().for_each(|progress| progress.failures = 1);
+    let lower = bench.lease.clone().version(12).noted(|annotations| {
+        annotations.policy = Some(limit(0));
+        annotations.progress.iter_mut().for_each(|progress| progress.failures = 1);
     });
     assert_eq!(orders(&bench.saw(1_000, lower)), []);
 }
@@ -98,7 +98,8 @@ fn a_lower_limit_stops_no_attempt_that_has_begun() {
 fn a_run_that_a_failed_pod_has_used_up_is_closed_at_the_next_takeover() {
     let mut bench = Bench::new();
     let waiting = Progress { setbacks: 4, ..drained() };
-    let acquire = bench.saw(0, released(limit(0), waiting).noted(|notes| notes.run = Some(naming("uid-2"))));
+    let acquire = bench
+        .saw(0, released(limit(0), waiting).noted(|annotations| annotations.run = Some(naming("uid-2"))));
     let outputs = bench.store(10, &acquire);
     assert_eq!(orders(&outputs), [], "nothing is started");
     let finished = put(&outputs).and_then(|(_, write)| write.finished).expect("an outcome");
@@ -111,7 +112,7 @@ fn a_run_that_a_failed_pod_has_used_up_is_closed_at_the_next_takeover() {
 #[test]
 fn a_failed_pod_makes_the_next_start_wait_while_nobody_holds() {
     let mut bench = Bench::new();
-    bench.saw(0, released(limit(6), drained()).noted(|notes| notes.run = Some(naming("uid-2"))));
+    bench.saw(0, released(limit(6), drained()).noted(|annotations| annotations.run = Some(naming("uid-2"))));
     assert_eq!(put(&takeover_at(&mut bench, 9_900)), None);
     let (_, write) = put(&takeover_at(&mut bench, 10_000)).expect("a takeover");
     assert_eq!(account(&write), (1, 2, 0, true));
@@ -121,7 +122,7 @@ fn a_failed_pod_makes_the_next_start_wait_while_nobody_holds() {
 fn what_is_owed_for_a_failed_pod_prolongs_no_takeover() {
     let open = Progress { open: true, retry_after_seconds: 40, ..drained() };
     let mut bench = Bench::new();
-    bench.saw(0, held_by(other()).noted(|notes| notes.progress = Some(open)));
+    bench.saw(0, held_by(other()).noted(|annotations| annotations.progress = Some(open)));
     let (_, write) = put(&takeover_at(&mut bench, 15_000)).expect("a takeover");
     let tenants = write.progress.expect("an account").tenants;
     assert_eq!(tenants[0].provisional, Some(Provisional::Lost), "the kubelet may have ended it");

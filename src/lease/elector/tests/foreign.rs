@@ -1,4 +1,4 @@
-//! Leases that do not carry the uid of the candidate's SingletonJob: emptied of their notes, made anew by
+//! Leases that do not carry the uid of the candidate's SingletonJob: emptied of their annotations, made anew by
 //! another hand, or another job's.
 
 use super::limits::{holding_under, renewing};
@@ -23,7 +23,7 @@ fn a_lease_without_the_jobs_uid_is_never_acquired_however_free() {
     for strange in [None, Some(about("another")), Some(about(""))] {
         let mut bench = Bench::new();
         assert_eq!(
-            put(&bench.saw(0, free().noted(|notes| notes.run.clone_from(&strange)))),
+            put(&bench.saw(0, free().noted(|annotations| annotations.run.clone_from(&strange)))),
             None,
             "{strange:?}"
         );
@@ -35,8 +35,8 @@ fn a_lease_without_the_jobs_uid_is_never_acquired_however_free() {
 fn a_holder_obeys_only_directives_that_carry_its_jobs_uid() {
     let mut bench = holding_under(policy());
     let handover = Handover { id: "1".into(), holder: me(), reason: Reason::Handover };
-    let blanked = bench.lease.clone().version(12).noted(|notes| {
-        (notes.run, notes.policy, notes.handover) = (None, Some(shorter()), Some(handover));
+    let blanked = bench.lease.clone().version(12).noted(|annotations| {
+        (annotations.run, annotations.policy, annotations.handover) = (None, Some(shorter()), Some(handover));
     });
     assert_eq!(orders(&bench.saw(500, blanked)), []);
     let renewal = bench.tick(3_000);
@@ -48,7 +48,8 @@ fn a_holder_obeys_only_directives_that_carry_its_jobs_uid() {
 #[test]
 fn a_holder_whose_lease_is_wanted_for_another_job_stops_and_gives_it_back() {
     let mut bench = Bench::holding();
-    let another = bench.lease.clone().version(12).noted(|notes| notes.run = Some(about("another")));
+    let another =
+        bench.lease.clone().version(12).noted(|annotations| annotations.run = Some(about("another")));
     assert_eq!(orders(&bench.saw(500, another)), [Order::Terminate]);
 }
 
@@ -58,7 +59,9 @@ fn a_longer_lease_is_waited_for_whoever_speaks_of_it() {
     let long = Policy { lease_duration_seconds: 60, ..policy() };
     bench.saw(
         0,
-        held_by(other()).noted(|notes| (notes.run, notes.policy) = (Some(about("another")), Some(long))),
+        held_by(other()).noted(|annotations| {
+            (annotations.run, annotations.policy) = (Some(about("another")), Some(long));
+        }),
     );
     bench.saw(100, held_by(other()).version(12));
     assert_eq!(put(&takeover_at(&mut bench, 59_000)), None);

@@ -1,6 +1,6 @@
 //! Runs that end before they succeed.
 
-use super::super::super::notes::{FailureAction, FailureRule, Operator};
+use super::super::super::annotations::{FailureAction, FailureRule, Operator};
 use super::*;
 
 /// A minute for a run.
@@ -11,7 +11,7 @@ pub(super) fn limited() -> Policy {
 /// Holds since `0` under `policy`, and its workload runs.
 pub(super) fn holding_under(policy: Policy) -> Bench {
     let mut bench = Bench::new();
-    let acquire = bench.saw(0, free().noted(|notes| notes.policy = Some(policy)));
+    let acquire = bench.saw(0, free().noted(|annotations| annotations.policy = Some(policy)));
     bench.store(10, &acquire);
     bench
 }
@@ -29,7 +29,7 @@ pub(super) fn renewing(bench: &mut Bench, end: u64) -> Vec<Output> {
 
 /// Of this account, given back at `0`.
 pub(super) fn released(policy: Policy, progress: Progress) -> Record {
-    free().noted(|notes| (notes.policy, notes.progress) = (Some(policy), Some(progress)))
+    free().noted(|annotations| (annotations.policy, annotations.progress) = (Some(policy), Some(progress)))
 }
 
 pub(super) fn begun(at: u64) -> Progress {
@@ -84,7 +84,10 @@ fn the_time_of_a_run_goes_on_over_takeovers() {
     let mut bench = Bench::new();
     let acquire = bench.saw(20_000, released(limited(), begun(0)));
     bench.store(20_010, &acquire);
-    assert_eq!(bench.lease.notes.progress.as_ref().and_then(|progress| progress.start_time), Some(wall(0)));
+    assert_eq!(
+        bench.lease.annotations.progress.as_ref().and_then(|progress| progress.start_time),
+        Some(wall(0))
+    );
     let due = (20_100..80_000).step_by(100).find(|now| {
         let outputs = bench.tick(*now);
         let stops = orders(&outputs).contains(&Order::Terminate);
@@ -130,7 +133,8 @@ fn a_silent_holder_is_waited_for_although_the_time_of_its_run_is_over() {
     let open = Progress { open: true, ..begun(0) };
     bench.saw(
         60_000,
-        held_by(other()).noted(|notes| (notes.policy, notes.progress) = (Some(limited()), Some(open))),
+        held_by(other())
+            .noted(|annotations| (annotations.policy, annotations.progress) = (Some(limited()), Some(open))),
     );
     assert_eq!(put(&takeover_at(&mut bench, 74_900)), None);
     let (_, write) = put(&takeover_at(&mut bench, 75_000)).expect("a takeover");
@@ -143,7 +147,7 @@ fn a_run_that_is_suspended_is_not_failed_and_has_all_its_time_again() {
     renewing(&mut bench, 50_000);
     let stop = Run { desired: Desired::Stop, reason: Some("Suspended".into()), ..run() };
     let version = bench.lease.version.0 + 1;
-    let stopped = bench.lease.clone().version(version).noted(|notes| notes.run = Some(stop));
+    let stopped = bench.lease.clone().version(version).noted(|annotations| annotations.run = Some(stop));
     let told = bench.saw(50_100, stopped);
     assert_eq!(orders(&told), [Order::Terminate]);
     bench.store(50_110, &told);

@@ -37,7 +37,7 @@ fn a_failed_attempt_is_closed_too_and_the_next_one_waits_for_the_lease() {
     let (_, write) = put(&recorded).expect("the outcome");
     let progress = write.progress.expect("an account");
     assert_eq!((progress.failures, progress.open, write.finished), (1, false, None));
-    let next = held_by(me()).noted(|notes| notes.progress = Some(progress));
+    let next = held_by(me()).noted(|annotations| annotations.progress = Some(progress));
     let mut standby = Bench::new();
     standby.saw(0, next);
     let (_, takeover) = put(&takeover_at(&mut standby, 15_000)).expect("a takeover");
@@ -111,15 +111,16 @@ fn what_survives_a_workload_that_died_late_is_given_as_long_again() {
 #[test]
 fn an_acquisition_that_counted_no_start_starts_nothing() {
     let spent = Progress { uid: "job".into(), run: 1, starts: 1, failures: 1, ..Progress::default() };
-    let strict = free().noted(|notes| {
-        notes.policy = Some(Policy { backoff_limit: 0, ..policy() });
-        notes.progress = Some(spent.clone());
+    let strict = free().noted(|annotations| {
+        annotations.policy = Some(Policy { backoff_limit: 0, ..policy() });
+        annotations.progress = Some(spent.clone());
     });
     let mut bench = Bench::new();
     let acquire = bench.saw(0, strict);
     bench.unknown(100, &acquire);
     let (_, write) = put(&acquire).expect("an acquisition");
-    let laxer = stored(&write, &bench.lease, 11).noted(|notes| notes.policy = Some(policy())).version(12);
+    let laxer =
+        stored(&write, &bench.lease, 11).noted(|annotations| annotations.policy = Some(policy())).version(12);
     let outputs = bench.saw(200, laxer);
     assert_eq!(orders(&outputs), []);
     let (_, release) = put(&outputs).expect("a release");

@@ -28,7 +28,7 @@ fn a_holder_told_to_stop_renews_at_once_and_says_why_until_it_is_gone() {
 fn a_request_to_hand_over_is_answered_with_what_it_asks_for() {
     let mut bench = Bench::holding();
     let handover = Handover { id: "1".into(), holder: me(), reason: Reason::RolledOut };
-    let record = bench.lease.clone().version(12).noted(|notes| notes.handover = Some(handover));
+    let record = bench.lease.clone().version(12).noted(|annotations| annotations.handover = Some(handover));
     assert_eq!(says(&bench.saw(700, record)), Some(Reason::RolledOut));
 }
 
@@ -46,10 +46,10 @@ fn what_is_no_interruption_or_leaves_no_time_is_not_said() {
 /// The attempts that count once the holder, which said that, fell silent and is followed.
 fn failures_after(stopping: Option<Reason>, policy: &Policy) -> Progress {
     let progress = Progress { uid: "job".into(), run: 1, starts: 1, open: true, ..Progress::default() };
-    let silent = held_by(other()).noted(|notes| {
-        notes.policy = Some(policy.clone());
-        notes.progress = Some(progress);
-        notes.health = Some(Health { stopping, ..Health::default() });
+    let silent = held_by(other()).noted(|annotations| {
+        annotations.policy = Some(policy.clone());
+        annotations.progress = Some(progress);
+        annotations.health = Some(Health { stopping, ..Health::default() });
     });
     let mut bench = Bench::new();
     bench.saw(0, silent);

@@ -1,6 +1,6 @@
 //! Runs that are stopped on purpose and resumed, whatever they were at.
 
-use super::super::super::notes::Finished;
+use super::super::super::annotations::Finished;
 use super::limits::{begun, holding_under, limited, released, renewing};
 use super::*;
 
@@ -19,19 +19,23 @@ fn resumed() -> Run {
 /// over.
 fn acquired(record: Record) -> Option<Progress> {
     let mut bench = Bench::new();
-    let at_once = bench.saw(LATER, record.noted(|notes| notes.run = Some(resumed())));
+    let at_once = bench.saw(LATER, record.noted(|annotations| annotations.run = Some(resumed())));
     let due = || (LATER..LATER + 20_000).step_by(500).find_map(|now| put(&takeover_at(&mut bench, now)));
     put(&at_once).or_else(due).and_then(|(_, write)| write.progress)
 }
 
 #[test]
 fn while_a_run_is_suspended_nobody_acquires_not_even_to_close_it() {
-    let silent = held_by(other()).noted(|notes| {
-        (notes.policy, notes.progress) = (Some(limited()), Some(Progress { open: true, ..begun(0) }));
+    let silent = held_by(other()).noted(|annotations| {
+        (annotations.policy, annotations.progress) =
+            (Some(limited()), Some(Progress { open: true, ..begun(0) }));
     });
     for record in [free(), released(limited(), begun(0)), silent] {
         let mut bench = Bench::new();
-        assert_eq!(put(&bench.saw(LATER, record.noted(|notes| notes.run = Some(suspended())))), None);
+        assert_eq!(
+            put(&bench.saw(LATER, record.noted(|annotations| annotations.run = Some(suspended())))),
+            None
+        );
         assert_eq!(put(&takeover_at(&mut bench, LATER + 60_000)), None);
     }
 }
@@ -41,8 +45,8 @@ fn a_resumed_run_has_all_its_time_again_and_keeps_its_count() {
     let failed = Progress { failures: 1, setbacks: 1, ..begun(0) };
     let stopped = Progress { start_time: None, ..begun(0) };
     let open = Progress { open: true, ..begun(0) };
-    let silent =
-        held_by(other()).noted(|notes| (notes.policy, notes.progress) = (Some(limited()), Some(open)));
+    let silent = held_by(other())
+        .noted(|annotations| (annotations.policy, annotations.progress) = (Some(limited()), Some(open)));
     let none = Progress { starts: 0, ..stopped.clone() };
     let table = [
         ("never started", released(limited(), none), (1, 0)),
@@ -82,7 +86,10 @@ fn a_finished_run_stays_finished_when_it_is_resumed() {
         start_time: None,
         completion_time: wall(60_000),
     };
-    assert_eq!(acquired(released(limited(), begun(0)).noted(|notes| notes.finished = Some(finished))), None);
+    assert_eq!(
+        acquired(released(limited(), begun(0)).noted(|annotations| annotations.finished = Some(finished))),
+        None
+    );
 }
 
 #[test]
@@ -90,7 +97,7 @@ fn a_holder_that_was_not_told_of_the_suspension_in_between_stops_too() {
     let mut bench = holding_under(limited());
     renewing(&mut bench, 50_000);
     let version = bench.lease.version.0 + 1;
-    let told = bench.lease.clone().version(version).noted(|notes| notes.run = Some(resumed()));
+    let told = bench.lease.clone().version(version).noted(|annotations| annotations.run = Some(resumed()));
     let stop = bench.saw(50_100, told);
     assert_eq!(orders(&stop), [Order::Terminate]);
     bench.store(50_110, &stop);

@@ -11,8 +11,9 @@ fn step(bench: &mut Bench, now: u64, day: Timestamp, input: Input) -> Vec<Output
 /// As `record` was released, by a clock that is ahead.
 fn released_at(renew_time: Timestamp) -> Record {
     let freed = Record { renew_time: Some(renew_time), ..free() };
-    freed.noted(|notes| {
-        notes.released = notes.released.clone().map(|mark| Released { renew_time: Some(renew_time), ..mark });
+    freed.noted(|annotations| {
+        annotations.released =
+            annotations.released.clone().map(|mark| Released { renew_time: Some(renew_time), ..mark });
     })
 }
 
@@ -71,7 +72,7 @@ fn no_write_of_a_tenure_has_the_time_that_the_mark_is_bound_to() {
     let acquire = bench.saw(0, released_at(marked));
     bench.store(10, &acquire);
     assert_eq!(
-        bench.lease.notes.released.as_ref().and_then(|mark| mark.renew_time),
+        bench.lease.annotations.released.as_ref().and_then(|mark| mark.renew_time),
         Some(marked),
         "it tells how this came about"
     );

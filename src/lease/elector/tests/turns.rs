@@ -11,9 +11,9 @@ fn turns(line: &[&str], transitions: i32) -> Vec<Duration> {
 
 fn turns_after(reason: Reason, line: &[&str], transitions: i32) -> Vec<Duration> {
     let line = line.iter().map(|uid| (*uid).to_owned()).collect();
-    let freed = Record { transitions, ..free() }.noted(|notes| {
-        notes.succession = line;
-        notes.released.as_mut().expect("it is free").reason = reason;
+    let freed = Record { transitions, ..free() }.noted(|annotations| {
+        annotations.succession = line;
+        annotations.released.as_mut().expect("it is free").reason = reason;
     });
     let standby = |number: u64| Identity::new(&format!("web-{number}"), &format!("uid-{number}"), number);
     (1..=4).map(|number| succession::delay(&standby(number), &freed, 5)).collect()

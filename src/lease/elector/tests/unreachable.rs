@@ -1,13 +1,13 @@
 //! What a challenger makes of a holder that gave nothing back.
 
-use super::super::super::notes::Cleared;
+use super::super::super::annotations::Cleared;
 use super::*;
 
 /// The Lease of another under a stricter policy, with this said of its holder.
 fn strict(unreachable_holder: UnreachableHolder, cleared: Option<Cleared>) -> Record {
-    held_by(other()).noted(|notes| {
-        notes.policy = Some(Policy { unreachable_holder, ..policy() });
-        notes.cleared = cleared;
+    held_by(other()).noted(|annotations| {
+        annotations.policy = Some(Policy { unreachable_holder, ..policy() });
+        annotations.cleared = cleared;
     })
 }
 
@@ -66,7 +66,7 @@ fn a_clearance_wakes_a_challenger_and_does_not_restart_its_wait() {
 fn what_was_released_needs_no_clearance_and_no_delay() {
     for unreachable_holder in STRICT {
         let strict = Policy { unreachable_holder, delay_seconds: 60, ..policy() };
-        let outputs = Bench::new().saw(0, free().noted(|notes| notes.policy = Some(strict)));
+        let outputs = Bench::new().saw(0, free().noted(|annotations| annotations.policy = Some(strict)));
         assert!(put(&outputs).is_some(), "{unreachable_holder:?}");
     }
 }
@@ -75,8 +75,9 @@ fn what_was_released_needs_no_clearance_and_no_delay() {
 fn the_delay_follows_the_longest_lease_whoever_is_cleared() {
     for unreachable_holder in [UnreachableHolder::AfterLeaseExpiry, UnreachableHolder::AfterPodGone] {
         let late = strict(unreachable_holder, Some(gone("lease", Some(other()))));
-        let late = late
-            .noted(|notes| notes.policy = Some(Policy { unreachable_holder, delay_seconds: 30, ..policy() }));
+        let late = late.noted(|annotations| {
+            annotations.policy = Some(Policy { unreachable_holder, delay_seconds: 30, ..policy() });
+        });
         let mut bench = Bench::new();
         bench.saw(0, late);
         assert_eq!(put(&takeover_at(&mut bench, 44_900)), None);
@@ -105,7 +106,9 @@ fn a_run_out_of_time_is_closed_no_sooner_than_its_holder_may_be_followed() {
         let lease = strict(UnreachableHolder::Manual, word);
         bench.saw(
             60_000,
-            lease.noted(|notes| (notes.policy, notes.progress) = (Some(limited.clone()), Some(over.clone()))),
+            lease.noted(|annotations| {
+                (annotations.policy, annotations.progress) = (Some(limited.clone()), Some(over.clone()));
+            }),
         );
         assert_eq!(put(&takeover_at(&mut bench, 104_900)), None);
         let taken = put(&takeover_at(&mut bench, 105_100));

@@ -29,9 +29,9 @@ pub mod keys {
     pub const CLEARED: &str = "singletonjob.dev/cleared";
     /// JSON list of pod uids.
     pub const SUCCESSION: &str = "singletonjob.dev/succession";
-    /// JSON string: see [`Notes::handled_request`](super::Notes::handled_request).
+    /// JSON string: see [`Annotations::handled_request`](super::Annotations::handled_request).
     pub const HANDLED_REQUEST: &str = "singletonjob.dev/handled-handover-request";
-    /// JSON string: see [`Notes::handed_back`](super::Notes::handed_back).
+    /// JSON string: see [`Annotations::handed_back`](super::Annotations::handed_back).
     pub const HANDED_BACK: &str = "singletonjob.dev/handed-back";
     /// See [`Spread`](super::Spread).
     pub const SPREAD: &str = "singletonjob.dev/spread";
@@ -49,7 +49,7 @@ pub mod keys {
 
 /// Everything said through annotations.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Notes {
+pub struct Annotations {
     /// Directive: what candidates obey.
     pub policy: Option<Policy>,
     /// Directive: what should be run.
@@ -82,7 +82,7 @@ pub struct Notes {
     pub health: Option<Health>,
 }
 
-impl Notes {
+impl Annotations {
     /// What can be understood of `annotations`.
     pub fn read(annotations: Option<&BTreeMap<String, String>>) -> Self {
         let Some(annotations) = annotations else { return Self::default() };
@@ -114,9 +114,9 @@ fn read<T: DeserializeOwned>(annotations: &BTreeMap<String, String>, key: &str) 
 /// Sets or removes one annotation.
 ///
 /// # Panics
-/// Never: notes are plain data, which always has a JSON form.
+/// Never: annotations are plain data, which always has a JSON form.
 pub fn write<T: Serialize>(annotations: &mut BTreeMap<String, String>, key: &str, note: Option<&T>) {
-    match note.map(|note| serde_json::to_string(note).expect("notes are plain data")) {
+    match note.map(|note| serde_json::to_string(note).expect("annotations are plain data")) {
         Some(text) => annotations.insert(key.to_owned(), text),
         None => annotations.remove(key),
     };

@@ -1,4 +1,4 @@
-//! Why no candidate takes over from a silent holder, and what a user can do about it: commands that can be
+//! Explains why no candidate takes over from a silent holder, and what a user can do about it. Its commands
 //! run as they stand.
 
 use std::time::Duration;
@@ -22,13 +22,13 @@ const POD_GONE: &str = "candidates take over from a silent holder when its conta
 /// Of the name of the holder's pod.
 const USED_UP: &str = "that was written under another policy, or about an earlier process in that pod";
 
-/// `TakeoverBlocked`; none where nothing blocks. A controller that has just begun to look leaves it as it is
-/// in status.
+/// The condition `TakeoverBlocked`. `None` if nothing blocks. A controller that has just begun to watch keeps
+/// what status says.
 pub fn statement(context: &ReportContext<'_>) -> Option<Statement> {
     block(context).map(|block| say(context, block)).or_else(|| remembered(context))
 }
 
-/// What there is to say of it in one place of a longer sentence.
+/// A hint at that condition, as part of a longer sentence.
 pub fn hint(context: &ReportContext<'_>) -> Option<&'static str> {
     statement(context).map(|_| "takeover is blocked: see the condition TakeoverBlocked")
 }

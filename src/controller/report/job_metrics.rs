@@ -1,4 +1,4 @@
-//! What dashboards are told of one SingletonJob: its status, in numbers.
+//! Converts the status of one SingletonJob to metrics.
 
 use std::time::Duration;
 

@@ -20,8 +20,9 @@ const TELLING: [&str; 2] = [reasons::OOM_KILLED, reasons::UNHEALTHY];
 
 /// What the Lease or the pod says about the last attempt beyond its exit code.
 ///
-/// Of an attempt that was lost only its pod can tell, which is not that of the candidate that found it lost:
-/// the last of the others that ended, and only if memory was the reason, for many things end a pod.
+/// Only the pod of a lost attempt can explain it, and that is not the pod of the candidate that found it
+/// lost. The last other pod that ended counts, and only if memory was the reason, because many things end a
+/// pod.
 pub fn cause(context: &ReportContext<'_>, finished: &Finished) -> Option<String> {
     if finished.unhealthy {
         return Some(reasons::UNHEALTHY.to_owned());

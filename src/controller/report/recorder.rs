@@ -1,8 +1,8 @@
-//! Writes events, as core/v1: `kubectl get events --sort-by=.lastTimestamp` needs timestamps that
+//! Writes events as core/v1, because `kubectl get events --sort-by=.lastTimestamp` needs timestamps that
 //! events.k8s.io/v1 refuses.
 //!
-//! kube's own recorder counts events of one reason together and repeats the note of the first. The notes are
-//! what people read, so each event is written as it is, until there are too many: see [`memory`].
+//! kube's own recorder counts events of one reason together, and repeats the note of the first. Users read
+//! the notes. The controller therefore writes each event as it is, until there are too many: see [`memory`].
 
 pub mod memory;
 

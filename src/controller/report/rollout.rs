@@ -1,5 +1,4 @@
-//! What is said of a rollout that does not get on. Pods of the old template hold the Lease meanwhile, or
-//! stand by for it.
+//! Explains why a rollout makes no progress. Pods of the old template hold the Lease meanwhile, or stand by.
 
 use super::{ReportContext, format};
 use crate::api::SingletonJobStatus;
@@ -8,7 +7,7 @@ use crate::controller::observe::candidate::{Candidate, End};
 use crate::controller::plan::progress::{self, Awaited};
 use crate::controller::plan::trial;
 
-/// Who is waited for, for too long, and why it does not start; none while there is time.
+/// Which candidate a rollout has awaited for too long, and why it does not start. `None` while there is time.
 pub fn agent_error(context: &ReportContext<'_>) -> Option<String> {
     if context.refusal.is_some() {
         return None;

@@ -1,4 +1,4 @@
-//! Status, computed.
+//! Computes the status of a SingletonJob.
 
 use kube::ResourceExt;
 

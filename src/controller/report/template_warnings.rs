@@ -1,4 +1,5 @@
-//! What in a template will get in the way of a takeover: said, not refused, because a user may want it so.
+//! Warns of what in a template hinders a takeover. The controller does not refuse it, because a user may want
+//! it so.
 
 use crate::api::SingletonJob;
 use crate::api::conditions::{Statement, reasons, types};

@@ -2,8 +2,11 @@
 //!
 //! Such a job does what it is for as long as it is ready for its next tick, however the last run ended.
 
+use super::super::ReportContext;
 use super::super::format::{self, to_seconds};
-use super::{ReportContext, Verdict, holder, over, progressing, ready, sentence};
+use super::ended::{over, sentence};
+use super::held::holder;
+use super::verdict::{self, Verdict, progressing, ready};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, reasons, types};
 use crate::api::status::RunOutcome;
@@ -15,7 +18,7 @@ use crate::controller::plan::time::left;
 /// What is said about the whole.
 pub fn verdict(context: &ReportContext<'_>, schedule: &SchedulePlan, held: &Statement) -> Verdict {
     if context.job.spec.replicas == 0 {
-        return super::stopped(context);
+        return verdict::stopped(context);
     }
     if !context.run.goes_on {
         return at_rest(context, schedule);

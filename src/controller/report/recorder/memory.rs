@@ -1,9 +1,8 @@
-//! What has been told of each object, so that the controller cannot fill etcd with events: pure.
+//! Bounds the events about each object, so that the controller cannot fill etcd. The module is pure.
 //!
-//! As client-go bounds it: a burst, and then one event in five minutes. The burst is counted for each reason
-//! of each object, because a reason that comes often must not silence one that comes seldom. Events that
-//! differ in names and numbers only are alike: after some of them, one Event counts the others, and quotes
-//! the last.
+//! The bounds are those of client-go: a burst, and then one event in five minutes. Each reason of each object
+//! has its own burst, because a frequent reason must not silence a rare one. Events that differ only in names
+//! and numbers are alike. After some of them, one Event counts the others, and quotes the last.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,0 +1,78 @@
+//! `StandbyAvailable` and `AgentHealthy`: whether candidates could take over, and what agents complain of.
+
+use super::super::{ReportContext, format};
+use crate::api::conditions::{Statement, reasons, types};
+
+/// Whether candidates are to be there: not of a job that is over or stopped, nor between the runs of a
+/// schedule.
+pub(super) fn wants_standbys(context: &ReportContext<'_>) -> bool {
+    !context.job.spec.is_stopped() && !context.run.is_at_rest()
+}
+
+/// Quotes what keeps a candidate from starting in any case: [`super::events`] tells by it what has been told.
+pub(super) fn standby(context: &ReportContext<'_>) -> Statement {
+    let trouble = context.trouble().map(|trouble| trouble.message);
+    match context.standbys().count() {
+        0 => Statement::no(
+            types::STANDBY_AVAILABLE,
+            "NoneReady",
+            trouble.unwrap_or_else(|| no_standby(context)),
+        ),
+        many => {
+            let trouble = trouble.map_or(String::new(), |trouble| format!("; {trouble}"));
+            let ready = format!("{} ready", format::count(many, "standby is", "standbys are"));
+            match context.observed.crowded() {
+                Some(node) if context.holder().is_some() => {
+                    let message = format!(
+                        "{ready}, on the same node as the holder: the loss of {node} stops the workload until a pod is made{trouble}"
+                    );
+                    Statement::yes(types::STANDBY_AVAILABLE, reasons::SAME_NODE, message)
+                }
+                _ => Statement::yes(
+                    types::STANDBY_AVAILABLE,
+                    reasons::AS_EXPECTED,
+                    format!("{ready}{trouble}"),
+                ),
+            }
+        }
+    }
+}
+
+fn no_standby(context: &ReportContext<'_>) -> String {
+    match context.job.spec.replicas {
+        1 => "spec.replicas is 1: there is no standby, and a takeover after a crash waits for a new pod"
+            .to_owned(),
+        _ => "no standby is ready".to_owned(),
+    }
+}
+
+/// What agents say: in the Lease while they hold it, by their termination message where they could not get
+/// there.
+pub(super) fn healthy(context: &ReportContext<'_>) -> Statement {
+    let warnings = context
+        .record()
+        .and_then(|record| record.annotations.health.as_ref())
+        .map(|health| health.warnings.clone())
+        .unwrap_or_default();
+    let candidates = &context.observed.candidates;
+    let newest_good = candidates
+        .iter()
+        .filter(|candidate| candidate.can_take_over)
+        .map(|candidate| candidate.number)
+        .max()
+        .unwrap_or(0);
+    let relevant = candidates.iter().filter(|candidate| {
+        !candidate.can_take_over && (candidate.is_alive() || candidate.number > newest_good)
+    });
+    let mut agent_errors =
+        relevant.filter_map(|candidate| Some((&candidate.name, candidate.agent_error.as_ref()?)));
+    match (warnings.is_empty(), agent_errors.next_back()) {
+        (_, Some((pod, agent_error))) => {
+            let reason =
+                if agent_error.failed_self_test { reasons::SELF_TEST_FAILED } else { reasons::AGENT_FAILED };
+            Statement::no(types::AGENT_HEALTHY, reason, format!("{pod}: {}", agent_error.message))
+        }
+        (false, None) => Statement::no(types::AGENT_HEALTHY, reasons::HOLDER_WARNS, warnings.join("; ")),
+        (true, None) => Statement::yes(types::AGENT_HEALTHY, reasons::AS_EXPECTED, "no agent complains"),
+    }
+}

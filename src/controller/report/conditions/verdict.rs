@@ -1,0 +1,58 @@
+//! What is said about the whole, and how.
+
+use super::super::{ReportContext, format};
+use crate::api::conditions::{Statement, reasons, types};
+
+/// What is said about the whole, in three conditions.
+pub(super) struct Verdict {
+    /// `None` leaves it as it was: a takeover under way is no news for tools that watch health.
+    pub(super) ready: Option<Statement>,
+    pub(super) reconciling: Option<Statement>,
+    pub(super) stalled: Option<Statement>,
+}
+
+pub(super) fn ready(statement: Statement) -> Verdict {
+    Verdict { ready: Some(statement), reconciling: None, stalled: None }
+}
+
+pub(super) fn progressing(reason: impl Into<String>, message: impl Into<String>) -> Verdict {
+    let (reason, message) = (reason.into(), message.into());
+    let reconciling = Statement::yes(types::RECONCILING, reason.clone(), message.clone());
+    Verdict {
+        ready: Some(Statement::no(types::READY, reason, message)),
+        reconciling: Some(reconciling),
+        stalled: None,
+    }
+}
+
+pub(super) fn stalled(reason: impl Into<String>, message: impl Into<String>) -> Verdict {
+    let (reason, message) = (reason.into(), message.into());
+    let stalled = Statement::yes(types::STALLED, reason.clone(), message.clone());
+    Verdict {
+        ready: Some(Statement::no(types::READY, reason, message)),
+        reconciling: None,
+        stalled: Some(stalled),
+    }
+}
+
+pub(super) fn stopped(context: &ReportContext<'_>) -> Verdict {
+    let (reason, why) = if context.job.spec.suspend {
+        (reasons::SUSPENDED, "spec.suspend is true")
+    } else {
+        (reasons::SCALED_TO_ZERO, "spec.replicas is 0")
+    };
+    let leaving = context.observed.candidates.iter().filter(|candidate| candidate.end().is_none()).count();
+    let message = match leaving {
+        0 => format!("stopped: {why}"),
+        many => format!("stopping: {why}; {} to go", format::count(many, "candidate has", "candidates have")),
+    };
+    if context.job.spec.suspend || context.job.spec.is_service() {
+        let reconciling = (leaving > 0).then(|| Statement::yes(types::RECONCILING, reason, message.clone()));
+        return Verdict {
+            ready: Some(Statement::yes(types::READY, reason, message)),
+            reconciling,
+            stalled: None,
+        };
+    }
+    progressing(reason, message)
+}

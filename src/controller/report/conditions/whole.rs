@@ -1,0 +1,173 @@
+//! `Ready`, `Reconciling` and `Stalled`: what is said about the whole.
+
+use std::time::Duration;
+
+use super::super::{ReportContext, refused, rollout};
+use super::ended::{over, sentence};
+use super::held::holder;
+use super::scheduled;
+use super::verdict::{Verdict, progressing, ready, stalled, stopped};
+use crate::api::SingletonJobStatus;
+use crate::api::conditions::{Statement, find_condition, is_true, reasons, types};
+use crate::api::status::RunOutcome;
+use crate::controller::plan::patience::patience;
+use crate::controller::plan::{self, clearance, wanted_run};
+
+/// `NotReady`, for a holder whose pod is not ready.
+const NOT_READY: &str = "NotReady";
+
+pub(super) fn verdict(context: &ReportContext<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
+    let verdict = fares(context, old, held);
+    if let Some(invalid) = context.invalid_template() {
+        let stalled = Statement::yes(types::STALLED, invalid.step.reason(), refused::sentence(invalid));
+        return Verdict { reconciling: None, stalled: Some(stalled), ..verdict };
+    }
+    let Some(agent_error) = rollout::agent_error(context) else { return rolling_out(context, verdict) };
+    let says = |type_| Some(Statement::yes(type_, reasons::PROGRESS_DEADLINE_EXCEEDED, agent_error));
+    // What runs may yet succeed: a run is not given up for a template that it is not made from.
+    let (type_, reconciling, stalled) = if context.job.spec.is_service() {
+        (types::STALLED, None, says(types::STALLED))
+    } else {
+        (types::RECONCILING, says(types::RECONCILING), None)
+    };
+    let ready = verdict
+        .ready
+        .map(|ready| adding(ready, &format!("the rollout does not get on: see the condition {type_}")));
+    Verdict { ready, reconciling, stalled }
+}
+
+/// A service does its work meanwhile, so `Ready` is as it is.
+fn rolling_out(context: &ReportContext<'_>, verdict: Verdict) -> Verdict {
+    if verdict.stalled.is_some() || !context.job.spec.is_service() || context.job.spec.is_stopped() {
+        return verdict;
+    }
+    let rests =
+        || rollout::rest(context).map(|rest| Statement::yes(types::RECONCILING, reasons::BACKOFF, rest));
+    let goes_on = || {
+        rollout::under_way(context).map(|step| Statement::yes(types::RECONCILING, reasons::ROLLING_OUT, step))
+    };
+    Verdict { reconciling: verdict.reconciling.or_else(rests).or_else(goes_on), ..verdict }
+}
+
+fn adding(statement: Statement, more: &str) -> Statement {
+    Statement { message: format!("{}; {more}", statement.message), ..statement }
+}
+
+/// Rollouts apart.
+fn fares(context: &ReportContext<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
+    if let Some(refusal) = context.refusal {
+        return stalled(refusal.reason, &refusal.message);
+    }
+    let blocked =
+        || refused::block(context).map(|refused| stalled(refused.step.reason(), refused::sentence(refused)));
+    if let Some(schedule) = &context.run.schedule {
+        return blocked().unwrap_or_else(|| scheduled::verdict(context, schedule, held));
+    }
+    if let Some(run) = over(context, old) {
+        return match run.outcome {
+            RunOutcome::Succeeded => {
+                ready(Statement::yes(types::READY, reasons::COMPLETE, sentence(context, &run)))
+            }
+            RunOutcome::Failed | RunOutcome::Replaced | RunOutcome::Stopped => {
+                stalled(reasons::FAILED, sentence(context, &run))
+            }
+        };
+    }
+    if context.job.spec.is_stopped() {
+        return stopped(context);
+    }
+    if let Some(blocked) = blocked() {
+        return blocked;
+    }
+    if context.job.spec.is_service() { service(context, old, held) } else { one_shot(context, held) }
+}
+
+fn one_shot(context: &ReportContext<'_>, held: &Statement) -> Verdict {
+    if held.holds == Some(true) {
+        return progressing(reasons::RUNNING, holder(context));
+    }
+    if let Some(overdue) = overdue(context) {
+        return progressing(
+            context.trouble().map_or(reasons::PENDING.to_owned(), |trouble| trouble.reason),
+            overdue,
+        );
+    }
+    if held.reason == reasons::BACKOFF {
+        return progressing(reasons::BACKOFF, &held.message);
+    }
+    match context.trouble() {
+        Some(trouble) => progressing(trouble.reason, trouble.message),
+        None => progressing(
+            reasons::PENDING,
+            format!("waiting for a candidate to take the Lease: {}", held.message),
+        ),
+    }
+}
+
+/// That the time of a run is over and no candidate is there to write it down: it does so in the write that
+/// takes the Lease. The controller does it where the Lease is free.
+fn overdue(context: &ReportContext<'_>) -> Option<String> {
+    let left = wanted_run::left(context.job, context.observed, &context.run, context.now)?;
+    if !left.is_zero() || context.standbys().next().is_some() {
+        return None;
+    }
+    let limit = context.job.spec.active_deadline_seconds?;
+    let why = context.trouble().map_or_else(|| "no candidate is ready".to_owned(), |trouble| trouble.message);
+    Some(format!(
+        "spec.activeDeadlineSeconds of {limit} has passed: nothing more is started, and the run ends as failed as soon as the Lease is free, \
+         or a candidate is there to take it; {why}"
+    ))
+}
+
+fn service(context: &ReportContext<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
+    let holder_ready = context.holder_pod().is_some_and(|pod| pod.ready);
+    if held.holds == Some(true) && holder_ready {
+        return ready(Statement::yes(types::READY, reasons::HELD, holder(context)));
+    }
+    if clearance::awaits_confirmation(context.job, context.observed) {
+        return progressing(held.reason.clone(), held.message.clone());
+    }
+    // Patience is for takeovers of what was ready, and not for what has just been applied.
+    let is_as_before = old.observed_generation == context.job.metadata.generation;
+    let was_ready = is_as_before && is_true(&old.conditions, types::READY) && is_true_for(old, reasons::HELD);
+    let on_trial = held.holds == Some(true) && plan::trial::is_on_trial(context.observed);
+    if was_ready
+        && !on_trial
+        && held.reason != reasons::BACKOFF
+        && unheld_for(context, old) < patience(context.job)
+    {
+        return Verdict { ready: None, reconciling: None, stalled: None };
+    }
+    if held.reason == reasons::BACKOFF {
+        return progressing(reasons::BACKOFF, &held.message);
+    }
+    match context.trouble() {
+        Some(trouble) => progressing(trouble.reason, trouble.message),
+        None if held.holds == Some(true) => {
+            progressing(NOT_READY, format!("{}; {}", holder(context), unready(context)))
+        }
+        None => progressing(held.reason.clone(), held.message.clone()),
+    }
+}
+
+fn unready(context: &ReportContext<'_>) -> &'static str {
+    if context.observed.awaits_readiness() {
+        "its workload has not become ready since it took over"
+    } else {
+        "its pod is not ready"
+    }
+}
+
+fn is_true_for(old: &SingletonJobStatus, reason: &str) -> bool {
+    find_condition(&old.conditions, types::READY).is_some_and(|ready| ready.reason == reason)
+}
+
+/// Since when no candidate has held the Lease, or since when the holder of now has had it.
+fn unheld_for(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Duration {
+    let held = find_condition(&old.conditions, types::HELD);
+    let acquired = context.holder().and(context.record()).and_then(|record| record.acquire_time);
+    let released = held.filter(|held| held.status == "False").map(|held| held.last_transition_time.0);
+    acquired.or(released).map_or(Duration::ZERO, |since| {
+        Duration::try_from(context.now.duration_since(since)).unwrap_or_default()
+    })
+}

@@ -20,8 +20,8 @@
 //! # Layout
 //! - [`config`]: what the pod tells the agent. [`install`](mod@install): how the agent gets into the
 //!   container.
-//! - `self_test`: whether this container can be fenced. `fencer`: PID 1. `page`: what the elector leaves
-//!   behind for it. `deadline`: their two timers.
+//! - `self_test`: whether this container can be fenced. `fencer`: PID 1. `shared_state`: what the elector
+//!   leaves behind for it. `deadline`: their two timers.
 //! - [`elector`]: the elector process; `monitors`, `workload`, `standing`, `termination`, `log`: its parts.
 //!   `background`: what may wait. `whole_file`: files that are replaced whole. `deputy`: signals to other
 //!   users' processes.

@@ -1,16 +1,16 @@
 //! Reconciles SingletonJobs into a Lease, its Role, candidate pods, status and events.
 //!
 //! # Guarantees
-//! - Failover never needs the controller: candidates agree among themselves, and it only writes directives
-//!   into their Lease.
+//! - Failover never needs the controller. Candidates agree on a holder among themselves, and the controller
+//!   only writes directives into their Lease.
 //! - A renewal alone causes neither a reconciliation nor a write.
-//! - Every decision is made from what is there, not from what was done before: it may be restarted between
-//!   any two requests.
+//! - The controller decides from the current objects, never from what it did before. It may therefore restart
+//!   between any two requests.
 //!
 //! # Layout
-//! One file per stage, in this order: [`observe`], [`plan`] (pure), [`build`] (pure), [`apply`], [`report`];
-//! [`reconcile`] strings them together. Beside them: [`lease_gc`] removes what outlives its SingletonJob,
-//! [`leadership`] decides which replica works, [`names`] is what finds what was made.
+//! Each stage has one module, in this order: [`observe`], [`plan`] (pure), [`build`] (pure), [`apply`],
+//! [`report`]. [`reconcile`] runs them. [`lease_gc`] removes the Lease of a deleted SingletonJob,
+//! [`leadership`] elects the active replica, and [`names`] names and labels child objects.
 
 pub mod api_call;
 pub mod apply;
@@ -66,21 +66,22 @@ const OWN_CONTAINER: &str = "controller";
 /// SingletonJobs that are reconciled at the same time.
 const CONCURRENCY: u16 = 8;
 
-/// A client that never repeats a request by itself, and never waits for ever.
+/// Returns the client configuration of the cluster. A client of it never repeats a request by itself.
 ///
 /// # Errors
-/// Where no cluster is configured, or its credentials are of no use.
+/// If no cluster is configured, or its credentials are invalid.
 pub async fn configuration() -> Result<Config, kube::Error> {
     let mut config = Config::infer().await.map_err(kube::Error::InferConfig)?;
     config.default_retry = false;
     Ok(config)
 }
 
-/// The image that this very controller runs from: it contains the agent too. It is that of the container
-/// [`OWN_CONTAINER`], because a mesh may have put another before it; of the first, where none has that name.
+/// Returns the image of the controller's own container, which contains the agent too. A mesh may inject a
+/// container before it, so the lookup prefers the name [`OWN_CONTAINER`]. If no container has that name, the
+/// first one counts.
 ///
 /// # Errors
-/// Where the pod cannot be read.
+/// If the API server does not return the pod.
 pub async fn own_image(
     client: &Client,
     namespace: &str,
@@ -94,7 +95,7 @@ pub async fn own_image(
     Ok(own.and_then(|container| container.image.clone()))
 }
 
-/// Reconciles until it is dropped, or something of it has ended that should not.
+/// Runs the controller until the future is dropped, or one of its tasks ends unexpectedly.
 pub async fn run(client: Client, agent: Agent, instance: String, telemetry: Arc<Telemetry>) {
     let lease_observations = Arc::new(LeaseObservations::default());
     let (jobs, jobs_writer) = reflector::store();

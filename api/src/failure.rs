@@ -4,22 +4,23 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a failed attempt means for the run, as `podFailurePolicy` of a Job says it.
+/// Candidates decide by this policy what a failed attempt means for the run, as by the `podFailurePolicy` of
+/// a Job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FailurePolicy {
-    /// Looked at in order whenever the workload ends by itself with an exit code other than 0, or because its
-    /// liveness probe failed. The first that matches decides; where none does, the failure counts towards
-    /// `backoffLimit`. Interruptions (drain, handover, suspension) never count and no rule is asked about
-    /// them. At most 20.
+    /// The holder looks at these rules in order when its workload fails. The workload fails if it ends by
+    /// itself with an exit code other than 0, or because its liveness probe failed. The first rule that
+    /// matches decides. If no rule matches, the failure counts towards `backoffLimit`. Interruptions (drain,
+    /// handover, suspension) never count, and no rule applies to them. At most 20 rules are allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(length(max = 20)))]
     pub rules: Vec<FailureRule>,
 
-    /// What it means when an attempt is lost together with its holder: its node or agent died, or it could
-    /// not renew its lease in time. `Count`: it counts towards `backoffLimit`. `Ignore`: it does not.
-    /// Defaults to `Count`.
+    /// Candidates decide by this field what it means when an attempt is lost together with its holder. The
+    /// holder's node or agent died, or it could not renew its Lease in time. `Count`: the attempt counts
+    /// towards `backoffLimit`. `Ignore`: it does not. Defaults to `Count`.
     #[serde(default)]
     pub on_lease_loss: LeaseLossAction,
 }
@@ -32,9 +33,9 @@ pub struct FailureRule {
     /// Which exit codes this rule is about.
     pub on_exit_codes: OnExitCodes,
 
-    /// What follows. `FailRun`: the run has failed, at once. `Ignore`: the failure does not count towards
-    /// `backoffLimit`; the next attempt waits for its back-off all the same. `Count`: it counts, as without a
-    /// rule.
+    /// The holder takes this action when the rule matches. `FailRun`: the run fails at once. `Ignore`: the
+    /// failure does not count towards `backoffLimit`, but the next attempt still waits for its back-off.
+    /// `Count`: the failure counts, as without a rule.
     pub action: FailureAction,
 }
 

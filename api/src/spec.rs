@@ -28,7 +28,7 @@ pub const DEFAULT_BACKOFF_LIMIT: i32 = 6;
 /// `managedBy` where it is left out.
 pub const OUR_NAME: &str = "singletonjob.dev/singletonjob-controller";
 
-/// What is asked for: only `template` has no default.
+/// The user states here what the controller and its candidates should run. Only `template` has no default.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(KubeSchema))]
 #[kube(
@@ -86,97 +86,108 @@ pub const OUR_NAME: &str = "singletonjob.dev/singletonjob-controller";
 #[cfg_attr(not(feature = "schema"), kube(schema = "disabled"))]
 #[serde(rename_all = "camelCase")]
 pub struct SingletonJobSpec {
-    /// How many candidate pods there are: one runs the workload, the others stand by, warm. 0 stops the
-    /// workload. Defaults to 2.
+    /// The controller creates this many candidate pods. One of them runs the workload, and the others are
+    /// warm standbys. 0 stops the workload. Defaults to 2.
     #[serde(default = "default_replicas")]
     #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 16)))]
     pub replicas: i32,
 
-    /// When the job is done. `OnSuccess`: the workload is to finish, and exit code 0 finishes it; a failed
-    /// attempt is followed by another, up to `backoffLimit`. Exit code 0 after a signal to stop (drain,
-    /// handover, suspension, a Lease that is being lost) does not finish it: many programs exit 0 on SIGTERM
-    /// with their work half done. Such a workload runs again. `Never`: a service, restarted after every exit.
-    /// Immutable. Defaults to `OnSuccess`.
+    /// A candidate decides by this policy whether the job is finished when the workload exits. `OnSuccess`:
+    /// exit code 0 finishes the job, and another attempt follows a failed one, up to `backoffLimit`. Exit
+    /// code 0 after a signal to stop does not finish the job, because many programs exit 0 on SIGTERM with
+    /// their work half done. The agent sends such a signal in a drain, a handover or a suspension, or when it
+    /// is losing the Lease. The workload then runs again. `Never`: the workload is a service and is restarted
+    /// after every exit. This field is immutable. Defaults to `OnSuccess`.
     #[serde(default)]
     pub completion_policy: CompletionPolicy,
 
-    /// Stops the workload, gracefully, and removes the candidates, until it is false again. With a
-    /// `schedule`: no tick runs until it is false again, and a run that is going on goes on. Defaults to
-    /// false.
+    /// The controller stops the workload gracefully and removes the candidates while this is true. With a
+    /// `schedule`, no tick becomes a run while this is true, and the current run goes on. Defaults to false.
     #[serde(default)]
     pub suspend: bool,
 
-    /// How many attempts may fail before the job counts as failed. Only with `completionPolicy: OnSuccess`.
-    /// Defaults to 6.
+    /// Candidates tolerate this many failed attempts, and mark the job as failed after one more. The API
+    /// server accepts this field only with `completionPolicy: OnSuccess`. Defaults to 6.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub backoff_limit: Option<i32>,
 
-    /// How long the pods of a finished job stay for their logs; the SingletonJob itself and its outcome stay
-    /// in any case, so that applying it again does not run it again. Left out, they stay as long as the
-    /// SingletonJob does. Only with `completionPolicy: OnSuccess`.
+    /// The controller deletes the pods of a job this many seconds after it has finished. Until then, users
+    /// can read their logs. The SingletonJob itself and its outcome stay in any case, so that applying it
+    /// again does not run it again. With a `schedule`, the time counts from the end of each pod. If this
+    /// field is left out, the controller keeps one succeeded pod and up to `backoffLimit` + 1 failed ones, at
+    /// most 10; of a schedule, what its history limits say. The API server accepts it only with
+    /// `completionPolicy: OnSuccess`.
     #[serde(default, rename = "podTTLSecondsAfterFinished", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub pod_ttl_seconds_after_finished: Option<i32>,
 
-    /// How long the SingletonJob itself stays after it has finished. Then the controller deletes it, with its
-    /// pods; its Lease goes when no candidate can hold it any more. A GitOps tool that keeps applying it
-    /// makes it again, and it runs again. Left out, it stays. Not with a `schedule`, and only with
-    /// `completionPolicy: OnSuccess`.
+    /// The controller deletes the SingletonJob and its pods this many seconds after the job has finished. It
+    /// deletes the Lease when no candidate can hold it any more. A GitOps tool that keeps applying the
+    /// SingletonJob creates it again, and it runs again. If this field is left out, the SingletonJob stays.
+    /// The API server accepts it only with `completionPolicy: OnSuccess` and without a `schedule`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub ttl_seconds_after_finished: Option<i32>,
 
-    /// Which failures of the workload end the job at once, and which do not count towards `backoffLimit`.
-    /// Decided where the workload ends, in the same write that gives the Lease back. Only with
+    /// Candidates decide by this policy which failures of the workload end the job at once, and which do not
+    /// count towards `backoffLimit`. The candidate whose workload ends decides in the same write that gives
+    /// the Lease back. If this field is left out, every failure counts. The API server accepts it only with
     /// `completionPolicy: OnSuccess`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_policy: Option<FailurePolicy>,
 
-    /// How many seconds the job may take, counted from the start of its first attempt over all takeovers.
-    /// Then the workload is stopped as by a drain, and the job has failed. A run that no candidate can start
-    /// has the same time, counted from when the job was made or resumed, or from its tick. The time of day of
-    /// the nodes is what counts: where their clocks differ, so does this. A suspended job has all its time
-    /// again when it is resumed, whatever it was at. Only with `completionPolicy: OnSuccess`. Without limit
-    /// when left out.
+    /// The holder stops the workload this many seconds after the job's first attempt began, counted over all
+    /// takeovers, and the job fails. The stop is graceful, as in a drain. The controller gives the same time
+    /// to a run that no candidate can start. That counts from when the job was created or resumed, or from
+    /// its tick. The nodes' time of day counts: where their clocks differ, so does this deadline. A suspended
+    /// job has all its time again when the user resumes it. If this field is left out, there is no limit. The
+    /// API server accepts it only with `completionPolicy: OnSuccess`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub active_deadline_seconds: Option<i32>,
 
-    /// When to run, again and again: a run at every tick of a cron expression. Each run has its own attempts,
-    /// `backoffLimit` and `activeDeadlineSeconds`. May be changed at any time, but neither added nor taken
-    /// away. Only with `completionPolicy: OnSuccess`.
+    /// The controller starts a run at every tick of this schedule. Each run has its own attempts,
+    /// `backoffLimit` and `activeDeadlineSeconds`. The user may change the schedule at any time, but neither
+    /// add nor remove it. If this field is left out, the job runs once. The API server accepts it only with
+    /// `completionPolicy: OnSuccess`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
 
-    /// How long the right to run lasts without being renewed: shorter finds a dead node sooner, longer
-    /// survives longer outages of the API server. May be changed at any time; nothing restarts.
+    /// A candidate that holds the Lease keeps the right to run for these durations without renewing it.
+    /// Shorter ones find a dead node sooner, and longer ones survive longer outages of the API server. The
+    /// user may change them at any time, and nothing restarts.
     #[serde(default)]
     pub lease: LeaseTiming,
 
-    /// Who of the candidates should hold, when the holder hands over although it could go on, and what a
-    /// takeover waits for when the holder has fallen silent. May be changed at any time; nothing restarts.
+    /// Candidates and the controller follow this policy when the Lease should change hands. It says which
+    /// candidate should hold, and when a holder hands over although it could go on. It also says what a
+    /// takeover waits for when the holder has fallen silent. The user may change it at any time, and nothing
+    /// restarts.
     #[serde(default)]
     pub takeover: TakeoverPolicy,
 
-    /// Whether the pods of standbys are ready. `Ready`: as soon as they could take over; a Service that
-    /// selects all candidates needs `singletonjob.dev/role: active` in its selector, which the controller
-    /// keeps. `NotReady`: only the pod whose workload runs is ready, so that any Service routes to it alone,
-    /// also while the controller is down; give the workload's readiness probe `periodSeconds: 1` then, for
-    /// that is how soon after a takeover its pod becomes ready. A change replaces the pods like one of the
-    /// template. Defaults to `Ready`.
+    /// A standby reports by this policy whether its pod is ready. `Ready`: the pod is ready as soon as the
+    /// standby could take over. A Service that selects all candidates then needs
+    /// `singletonjob.dev/role: active` in its selector; the controller keeps that label. `NotReady`: only the
+    /// pod whose workload runs is ready. Any Service then routes to it alone, also while the controller is
+    /// down. Give the workload's readiness probe `periodSeconds: 1` then, because the pod becomes ready that
+    /// soon after a takeover. The controller replaces the pods after a change of this field, as after one of
+    /// the template. Defaults to `Ready`.
     #[serde(default)]
     pub standby_readiness: StandbyReadiness,
 
-    /// Which container of the template is the workload that only one candidate may run; all other containers,
-    /// and init containers, run in every candidate. Defaults to the first.
+    /// The agent lets this container of the template run its command in one candidate only: it is the
+    /// workload. All other containers, and init containers, run in every candidate. Defaults to the first
+    /// container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 63)))]
     pub workload_container: Option<String>,
 
-    /// Which controller looks after this SingletonJob, as in batch/v1: a path with a domain before it. This
-    /// controller writes nothing of one that names another, its status included. Immutable. Defaults to
-    /// `singletonjob.dev/singletonjob-controller`, which is this one.
+    /// The controller of this name manages the SingletonJob, as in batch/v1. The name is a path with a domain
+    /// before it. If it names another controller, this controller writes nothing of the SingletonJob, not
+    /// even its status. This field is immutable. Defaults to `singletonjob.dev/singletonjob-controller`,
+    /// which is this controller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",
@@ -187,9 +198,9 @@ pub struct SingletonJobSpec {
     )]
     pub managed_by: Option<String>,
 
-    /// The pod to run, as in a Deployment or a Job. The workload's container needs a `command`.
-    /// `restartPolicy` may be left out: it is `Never` with `completionPolicy: OnSuccess` and `Always` with
-    /// `Never`.
+    /// The controller creates the candidate pods from this template, as in a Deployment or a Job. The
+    /// workload's container needs a `command`. The user may leave `restartPolicy` out: it is `Never` with
+    /// `completionPolicy: OnSuccess` and `Always` with `Never`.
     pub template: PodTemplateSpec,
 }
 
@@ -209,26 +220,27 @@ pub enum CompletionPolicy {
 #[cfg_attr(feature = "schema", derive(KubeSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LeaseTiming {
-    /// How long after the holder's last sign of life another candidate may take over. Whole seconds, at least
-    /// 3. Below 6 every election of the API server's database stops the workload. Defaults to 15.
+    /// A standby may take over this many seconds after the holder's last sign of life. The minimum is 3.
+    /// Below 6, every election of the API server's database stops the workload. Defaults to 15.
     #[serde(default = "default_lease_duration_seconds")]
     #[cfg_attr(feature = "schema", schemars(range(min = 3, max = 86400)))]
     pub lease_duration_seconds: i32,
 
-    /// How long the holder goes on without being able to renew before it begins to stop the workload. Derived
-    /// when left out: 8.8 s of 15.
+    /// The holder begins to stop the workload when it has not been able to renew the Lease for this many
+    /// seconds. If this field is left out, it is derived: 8.8 s with a lease of 15 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 86400)))]
     pub renew_deadline_seconds: Option<i32>,
 
-    /// How long the holder waits between two renewals; at most a third of `renewDeadlineSeconds`, which is
-    /// what it is when left out.
+    /// The holder waits this many seconds between two renewals. The maximum is a third of
+    /// `renewDeadlineSeconds`, which is also the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 86400)))]
     pub retry_period_seconds: Option<i32>,
 
-    /// From SIGTERM to SIGKILL when the lease is being lost; 0 kills at once. An ordinary stop takes the
-    /// template's `terminationGracePeriodSeconds` instead. Derived when left out: 2.2 s of 15.
+    /// The workload gets this many seconds between SIGTERM and SIGKILL when its candidate is losing the
+    /// Lease. 0 kills it at once. An ordinary stop takes the template's `terminationGracePeriodSeconds`
+    /// instead. If this field is left out, it is derived: 2.2 s with a lease of 15 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 86400)))]
     pub grace_period_seconds: Option<i32>,

@@ -15,7 +15,7 @@ pub const MOST_CANDIDATES: usize = 16;
 /// Most entries of [`SingletonJobStatus::runs`] and of [`SingletonJobStatus::takeovers`].
 pub const MOST_HISTORY: usize = 10;
 
-/// What is the case, as far as the controller has seen.
+/// The controller reports here what it has seen of the SingletonJob.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(KubeSchema))]
 #[serde(rename_all = "camelCase")]
@@ -24,23 +24,25 @@ pub struct SingletonJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// The state in short. `Ready` says whether the job does what it is for, in one sentence.
+    /// The controller sums up the state of the SingletonJob in these conditions. `Ready` says in one sentence
+    /// whether the job does what it is for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".into()])))]
     #[cfg_attr(feature = "schema", schemars(length(max = 32)))]
     pub conditions: Vec<Condition>,
 
-    /// Candidate pods there are, ended ones not counted.
+    /// The controller counts this many candidate pods. Pods that have ended, that are being deleted, or whose
+    /// node is gone do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
 
-    /// Candidate pods that are ready: the holder included, and without standbys where `spec.standbyReadiness`
-    /// is `NotReady`.
+    /// The controller counts this many ready candidate pods, the holder's included. Standbys do not count if
+    /// `spec.standbyReadiness` is `NotReady`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
 
-    /// Candidates that could take over at once, whatever their pods' readiness is to be by
-    /// `spec.standbyReadiness`.
+    /// The controller counts this many candidates that could take over at once. They count whether
+    /// `spec.standbyReadiness` lets their pods be ready or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_standbys: Option<i32>,
 
@@ -57,16 +59,17 @@ pub struct SingletonJobStatus {
     #[cfg_attr(feature = "schema", schemars(length(max = 16)))]
     pub candidates: Vec<Candidate>,
 
-    /// The number of the newest candidate pod; no number is used twice.
+    /// The controller gave this number to the newest candidate pod. It uses no number twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_candidate_number: Option<i64>,
 
-    /// The holder that the annotation `singletonjob.dev/cleared-holder` cleared last, or what the user wrote
-    /// there without effect. A pod's name acts once: who holds in that pod later is another.
+    /// The user cleared this holder last, with the annotation `singletonjob.dev/cleared-holder`. If the user
+    /// wrote a value without effect, the controller keeps that value here. A pod's name acts once, because a
+    /// later process in that pod is another holder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_cleared_holder: Option<String>,
 
-    /// The run that is going on or waiting to.
+    /// Candidates execute this run now, or are about to start it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<CurrentRun>,
 
@@ -80,33 +83,34 @@ pub struct SingletonJobStatus {
     #[cfg_attr(feature = "schema", schemars(length(max = 10)))]
     pub takeovers: Vec<Takeover>,
 
-    /// The last tick of the schedule that became a run.
+    /// The controller last made a run of this tick of the schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_schedule_time: Option<Time>,
 
-    /// When the next run is due: the next tick of the schedule, with the offset of jitterSeconds. Absent
-    /// while ticks are suspended.
+    /// The controller starts the next run at this time: the next tick of the schedule, with the offset of
+    /// `jitterSeconds`. Absent while ticks are suspended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_schedule_time: Option<Time>,
 
-    /// Ticks that should have become a run and did not, ever: the controller was away, another run was going
-    /// on, or nothing could start within `startingDeadlineSeconds`. An event `RunMissed` says of each why.
+    /// The controller has missed this many ticks since the SingletonJob was created: they should have become
+    /// a run and did not. It was away, another run was going on, or nothing could start within
+    /// `startingDeadlineSeconds`. An event `RunMissed` says why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missed_runs: Option<i64>,
 
-    /// Runs that succeeded, ever.
+    /// The controller has counted this many succeeded runs since the SingletonJob was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub succeeded_runs: Option<i32>,
 
-    /// Runs that failed, ever.
+    /// The controller has counted this many failed runs since the SingletonJob was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_runs: Option<i32>,
 
-    /// When the first attempt began, of a job without a schedule.
+    /// A candidate began the first attempt of the job at this time. Absent if the job has a schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
 
-    /// When the job was finished, of one without a schedule.
+    /// The job finished at this time, with success or without. Absent if the job has a schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
 
@@ -114,13 +118,15 @@ pub struct SingletonJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_handover_request: Option<PendingRequest>,
 
-    /// The last value of the annotation `singletonjob.dev/handover-requested-at` that was acted on, refused,
-    /// or there before anybody looked; it does nothing any more.
+    /// The controller has handled this value of the annotation `singletonjob.dev/handover-requested-at` last.
+    /// It acted on the value, refused it, or found it when it first saw the SingletonJob. The value does
+    /// nothing any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_handover_request: Option<String>,
 
-    /// The last value of the annotation `singletonjob.dev/run-requested-at` that was acted on, refused, or
-    /// there before anybody looked; it does nothing any more.
+    /// The controller has handled this value of the annotation `singletonjob.dev/run-requested-at` last. It
+    /// acted on the value, refused it, or found it when it first saw the SingletonJob. The value does nothing
+    /// any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_run_request: Option<String>,
 }
@@ -133,7 +139,7 @@ pub struct PendingRequest {
     /// The value of its annotation.
     pub request: String,
 
-    /// Since when it waits; refused 30 s later.
+    /// The controller has let the request wait since this time. It refuses the request 30 s later.
     pub since: Time,
 }
 
@@ -145,7 +151,7 @@ pub struct LeaseStatus {
     /// Name of the Lease, in the same namespace.
     pub name: String,
 
-    /// The pod that holds it; absent while none does.
+    /// The pod of this name holds the Lease. Absent while no pod does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
 
@@ -153,11 +159,12 @@ pub struct LeaseStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
 
-    /// Since when.
+    /// The holder acquired the Lease at this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acquire_time: Option<Time>,
 
-    /// The highest fencing token so far, a decimal number: the holder's while there is one.
+    /// The holder has this fencing token, a decimal number. While there is no holder, it is the highest token
+    /// so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fencing_token: Option<String>,
 
@@ -165,25 +172,26 @@ pub struct LeaseStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transitions: Option<i32>,
 
-    /// The last known `holderIdentity`, kept when it was given back: a Lease that was deleted is made again
-    /// in this name.
+    /// The last known holder has this `holderIdentity`. It stays here after the holder gave the Lease back.
+    /// The controller creates a deleted Lease again in this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_holder_identity: Option<String>,
 
-    /// How long a challenger waits.
+    /// A standby waits this many seconds after the holder's last sign of life before it takes over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_duration_seconds: Option<i32>,
 
-    /// The longest lease by which any candidate may still hold; larger than `leaseDurationSeconds` until a
-    /// reduction has arrived.
+    /// A candidate may still hold by a lease of this many seconds, and by no longer one. The number is larger
+    /// than `leaseDurationSeconds` until a reduction has reached the candidates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub longest_lease_duration_seconds: Option<i32>,
 
-    /// After how long without a renewal the holder begins to stop.
+    /// The holder begins to stop the workload after this many milliseconds without a renewal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew_deadline_milliseconds: Option<i32>,
 
-    /// From SIGTERM to SIGKILL when the lease is being lost.
+    /// The workload gets this many milliseconds between SIGTERM and SIGKILL when its candidate is losing the
+    /// Lease.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace_period_milliseconds: Option<i32>,
 
@@ -204,13 +212,14 @@ pub struct Candidate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
 
-    /// What it does at the moment.
+    /// The candidate has this role at the moment. `Active`: it holds the Lease. `Standby`: it could take over
+    /// at once. `Draining`: it is being ended. `Pending`: it could not take over yet, or not at the moment.
     pub role: CandidateRole,
 
     /// Whether the pod is ready.
     pub ready: bool,
 
-    /// Since when it has this role.
+    /// The pod has been as it is since this time: ready, or else its container started, or else created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
 }
@@ -237,7 +246,7 @@ pub struct CurrentRun {
     /// Counts the runs of this SingletonJob, from 1.
     pub number: i64,
 
-    /// The tick that it is the run of; absent where no schedule asked for it.
+    /// The schedule asked for the run at this tick. Absent if no schedule asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled_time: Option<Time>,
 
@@ -253,7 +262,7 @@ pub struct CurrentRun {
     #[serde(default)]
     pub failures: i32,
 
-    /// Attempts that failed and, by `spec.failurePolicy`, do not count.
+    /// Candidates do not count this many failed attempts, because `spec.failurePolicy` says so.
     #[serde(default)]
     pub ignored_failures: i32,
 }
@@ -273,9 +282,9 @@ pub struct FinishedRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled_time: Option<Time>,
 
-    /// Why, in one word: `Completed`, `Replaced`, `FailurePolicy`, `DeadlineExceeded` or
-    /// `BackoffLimitExceeded`; instead of the last `OOMKilled` or `Unhealthy`, where that is how the last
-    /// attempt ended.
+    /// The controller gives the reason for the end of the run in one word: `Completed`, `Replaced`,
+    /// `FailurePolicy`, `DeadlineExceeded` or `BackoffLimitExceeded`. Instead of the last, it writes
+    /// `OOMKilled` or `Unhealthy` if that is how the last attempt ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 
@@ -283,11 +292,12 @@ pub struct FinishedRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 
-    /// Exit code of the last attempt; absent where that was lost.
+    /// The workload exited with this code in the last attempt. Absent if the exit code
+    /// was lost, or if the run was replaced or could not start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
 
-    /// The pod that ran last.
+    /// The last attempt ran in this pod. After a lost attempt it can be the pod that recorded the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
 
@@ -320,7 +330,7 @@ pub enum RunOutcome {
     Succeeded,
     /// No further attempt was allowed.
     Failed,
-    /// Gave way to the next tick.
+    /// It gave way to the next tick, or to a run on request.
     Replaced,
     /// Ended on request before it was finished.
     Stopped,
@@ -345,8 +355,9 @@ pub struct Takeover {
     /// Why it changed hands.
     pub reason: TakeoverReason,
 
-    /// How long it had no holder: from the release, or from the last renewal, to the acquisition, each by its
-    /// writer's time of day; by the controller's clock if these contradict each other.
+    /// No candidate held the Lease for this many milliseconds, from the release or the last renewal to the
+    /// acquisition. Each of these times is the time of day of its writer. If they contradict each other, the
+    /// controller's clock counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap_milliseconds: Option<i64>,
 

@@ -20,28 +20,30 @@ pub const DEFAULT_UNREADY_SECONDS: i32 = 60;
 #[cfg_attr(feature = "schema", derive(KubeSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct TakeoverPolicy {
-    /// Which nodes are the better places, as in a pod's preferred node affinity: the weights of all terms
-    /// that match a node are added up, and of several ready standbys the one on the node with the highest sum
-    /// takes over. It decides between standbys, not where pods are scheduled: for that, give the template a
+    /// The controller ranks ready standbys by their nodes, as in a pod's preferred node affinity. It adds up
+    /// the weights of all terms that match a node, and the standby with the highest sum takes over. The
+    /// ranking decides between standbys, not where pods are scheduled: to schedule them, give the template a
     /// node affinity too. The candidate that is ready first makes the very first start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(length(max = 16)))]
     pub preferred_nodes: Vec<PreferredNode>,
 
-    /// Whether a holder hands over to a ready standby on a node that `preferredNodes` prefers to its own.
-    /// `Never`: it stays where it is. `WhenAvailable`: it hands over, at the earliest 60 s after it took
-    /// over; 10 minutes where it took over because the one before was unready; not at all where it took over
-    /// on request. Only with `completionPolicy: Never`. Defaults to `Never`.
+    /// The controller decides by this field whether a holder hands over to a ready standby on a node that
+    /// `preferredNodes` prefers to its own. `Never`: the holder stays where it is. `WhenAvailable`: it hands
+    /// over, at the earliest 60 s after it took over. It waits 10 minutes if it took over because the holder
+    /// before was unready. It does not hand over if it took over on request. The API server accepts
+    /// `WhenAvailable` only with `completionPolicy: Never`. Defaults to `Never`.
     #[serde(default)]
     pub failback: Failback,
 
-    /// What happens when the pod that holds is not ready, or its workload has not become ready since it took
-    /// over, although its lease is in order and the workload runs.
+    /// The controller follows this policy when the holder's pod is not ready although its lease is in order
+    /// and the workload runs. A workload that has not become ready since its candidate took over counts as
+    /// not ready.
     #[serde(default)]
     pub unready_holder: UnreadyHolder,
 
-    /// What is done about a holder that fell silent without giving the Lease back: its node is cut off, has
-    /// lost power, or hangs.
+    /// Candidates follow this policy when a holder fell silent without giving the Lease back. Its node is cut
+    /// off, has lost power, or hangs.
     #[serde(default)]
     pub unreachable_holder: UnreachableHolder,
 }
@@ -62,15 +64,16 @@ pub enum Failback {
 #[cfg_attr(feature = "schema", derive(KubeSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct UnreadyHolder {
-    /// `Keep`: it goes on. `HandOver`: it hands over to a ready standby, if there is one; only with
-    /// `completionPolicy: Never`. From a new template back to the one before it does so once, and that
-    /// template is not rolled out again by itself. Defaults to `Keep`.
+    /// The controller treats an unready holder by this policy. `Keep`: the holder goes on. `HandOver`: it
+    /// hands over to a ready standby, if there is one. A holder of a new template hands back to a pod of the
+    /// template before only once. The controller does not roll that new template out again by itself. The API
+    /// server accepts `HandOver` only with `completionPolicy: Never`. Defaults to `Keep`.
     #[serde(default)]
     pub policy: UnreadyPolicy,
 
-    /// How long the holder's pod has to be not ready, counted at the earliest from when it took over. After
-    /// such a handover, the next one for this reason waits 60 s longer than that: two bad pods do not play
-    /// tennis. Defaults to 60.
+    /// The controller waits until the holder's pod has been not ready for this many seconds, counted at the
+    /// earliest from when it took over. After such a handover, the next one for this reason waits 60 s longer
+    /// than that. Two bad pods therefore do not pass the Lease back and forth. Defaults to 60.
     #[serde(default = "default_unready_seconds")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 86400)))]
     pub after_seconds: i32,
@@ -87,22 +90,23 @@ pub enum UnreadyPolicy {
     HandOver,
 }
 
-/// What is done about a holder that fell silent. Its own agent has killed the workload before its lease ends,
-/// whatever is written here; this is for users who want another confirmation too, or whose effects are still
-/// on their way.
+/// Candidates follow this policy when a holder fell silent. The holder's own agent has killed the workload
+/// before its lease ends, whatever is written here. The policy is for users who want another confirmation
+/// too, or whose effects are still on their way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(KubeSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct UnreachableHolder {
-    /// What a takeover waits for, after the lease. `AfterLeaseExpiry`: nothing more. `AfterPodGone`: until
-    /// the containers of the holder's pod are reported as terminated, the pod is gone, or its node has the
-    /// taint `node.kubernetes.io/out-of-service`. `Manual`: until a person names the holder's pod in the
-    /// annotation `singletonjob.dev/cleared-holder`. Defaults to `AfterLeaseExpiry`.
+    /// A standby waits for this confirmation, after the lease, before it takes over from a silent holder.
+    /// `AfterLeaseExpiry`: nothing more. `AfterPodGone`: until the workload's container is reported
+    /// as terminated, the holder's pod is gone, or its node has the taint
+    /// `node.kubernetes.io/out-of-service`. `Manual`: until a user names the holder's pod in the annotation
+    /// `singletonjob.dev/cleared-holder`. Defaults to `AfterLeaseExpiry`.
     #[serde(default)]
     pub policy: UnreachableHolderPolicy,
 
-    /// How much longer than its lease a silent holder is waited for: for effects that it has sent and that
-    /// have not arrived. Defaults to 0.
+    /// A standby waits this many seconds longer than the lease before it takes over from a silent holder.
+    /// Effects that the holder has sent and that have not arrived get that time. Defaults to 0.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 86400)))]
     pub delay_seconds: i32,
@@ -130,7 +134,8 @@ pub struct PreferredNode {
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
     pub weight: i32,
 
-    /// Which nodes match: those that meet all of its requirements. Without any, none does.
+    /// The term matches the nodes that meet all of its requirements. A term without requirements matches no
+    /// node.
     pub preference: NodeSelectorTerm,
 }
 
@@ -162,8 +167,8 @@ pub struct NodeSelectorRequirement {
     /// How the node's value is compared with `values`.
     pub operator: NodeSelectorOperator,
 
-    /// With `In` and `NotIn` at least one; with `Gt` and `Lt` one whole number; with `Exists` and
-    /// `DoesNotExist` none.
+    /// The controller compares the node's label or field with these values. `In` and `NotIn` need at least
+    /// one value, `Gt` and `Lt` one whole number, `Exists` and `DoesNotExist` none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(length(max = 64)))]
     pub values: Vec<NodeValue>,

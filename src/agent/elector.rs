@@ -1,6 +1,5 @@
-//! The elector process: decides about the Lease, and owns the workload. Everything that counts runs on its
-//! main thread, which never waits for a file or a pipe: what can wait is done in the
-//! [`background`](super::background).
+//! The elector process decides about the Lease, and owns the workload. Its main thread does everything that
+//! counts, and never waits for a file or a pipe. The [`background`](super::background) does what can wait.
 
 use std::io;
 use std::ops::AsyncFnOnce;

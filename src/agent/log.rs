@@ -1,6 +1,6 @@
-//! The elector's log, next to the workload's own: so no more than an administrator needs, of the libraries
-//! only warnings, and every line with the agent's prefix; and never waited for, because a pipe that is full
-//! waits for its reader.
+//! The elector's log, which shares the output of the container with the workload. It says no more than an
+//! administrator needs, and of libraries only warnings. Every line has the agent's prefix. The elector never
+//! waits for it, because a full pipe waits for its reader.
 
 use std::io;
 use std::panic;

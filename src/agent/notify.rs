@@ -1,8 +1,8 @@
-//! How the readiness probe and the `preStop` hook, processes that the kubelet runs beside the agent, tell the
-//! agent that the workload is ready, or is being ended.
+//! Tells the agent that the workload is ready, or is about to end. The senders are the readiness probe and
+//! the `preStop` hook, which the kubelet runs beside the agent.
 //!
-//! By a datagram that names the start of the workload: to a socket in the state directory, so that the
-//! deciding thread reads no file. A datagram of the probe that is lost is sent again with the next success.
+//! Each sends a datagram that names the start of the workload, to a socket in the state directory. The
+//! deciding thread thus reads no file. If a datagram of the probe is lost, the next success sends it again.
 
 use std::fs;
 use std::io::{self, ErrorKind};

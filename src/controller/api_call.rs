@@ -1,4 +1,4 @@
-//! Requests to the API server: each with a deadline, and each failure said with what was being done.
+//! Requests to the API server. Each has a deadline, and each failure names the request.
 
 use std::error::Error;
 use std::time::Duration;
@@ -17,10 +17,10 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// The cause that the API server names where an object is to be made in a namespace that is being deleted.
 const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
 
-/// What could not be done.
+/// A request that failed, or a Lease that candidates cannot use.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The API server, or the way to it.
+    /// The API server returned an error, or was unreachable.
     #[error("{act}: {}", root_cause(source))]
     Request {
         /// What was being done, to what.
@@ -28,19 +28,19 @@ pub enum Failure {
         /// Why it failed.
         source: kube::Error,
     },
-    /// No answer.
+    /// The API server did not answer in time.
     #[error("{act}: no answer within {} s", DEADLINE.as_secs())]
     Timeout {
         /// What was being done, to what.
         act: String,
     },
-    /// The Lease is not such as this protocol can be run on.
+    /// The Lease is malformed, so that candidates cannot run the protocol on it.
     #[error("{0}")]
     Unusable(String),
 }
 
 impl Failure {
-    /// The API server's own words, where it has refused.
+    /// The status code and message of the API server, if it refused the request.
     pub fn refusal(&self) -> Option<(u16, &str)> {
         match self {
             Self::Request { source: kube::Error::Api(status), .. } => Some((status.code, &status.message)),
@@ -48,8 +48,8 @@ impl Failure {
         }
     }
 
-    /// The API server's words, where it will refuse the same request again: a quota, a policy, a webhook,
-    /// rights that are missing.
+    /// The API server's message, if it would refuse the same request again. Such a refusal comes from a
+    /// quota, a policy, a webhook or missing permissions.
     ///
     /// `None` if it was too busy, something else was written first, the object is gone, or its namespace is
     /// about to go.
@@ -79,12 +79,12 @@ impl Failure {
         self.refusal().is_some_and(|(code, _)| code == 409)
     }
 
-    /// Whether the API server does not know us, or lets us do no such thing.
+    /// Whether the API server rejects the credentials of the controller, or denies it the request.
     pub fn is_denied(&self) -> bool {
         self.refusal().is_some_and(|(code, _)| matches!(code, 401 | 403))
     }
 
-    /// Whether no server answered that could have done it: none was there, or too busy.
+    /// Whether no API server could serve the request: none was reachable, or it was failing or too busy.
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Request { .. } => self.refusal().is_none_or(|(code, _)| code >= 500 || code == 429),
@@ -93,14 +93,14 @@ impl Failure {
         }
     }
 
-    /// Whether what was asked for is not there.
+    /// Whether the requested object does not exist.
     pub fn is_not_found(&self) -> bool {
         self.refusal().is_some_and(|(code, _)| code == 404)
     }
 }
 
-/// What a person can act on: the API server's own sentence, or "Connection refused" rather than "client error
-/// (Connect)".
+/// The innermost cause of `error`, on which a user can act. It is the API server's own sentence, or
+/// "Connection refused" rather than "client error (Connect)".
 pub fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
@@ -151,12 +151,12 @@ pub fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
     first.saturating_mul(2_u32.saturating_pow(times.saturating_sub(1))).min(longest)
 }
 
-/// For an object that is made, or replaced as a whole.
+/// Parameters for creating or replacing an object, with the controller's field manager.
 pub fn in_our_name() -> PostParams {
     PostParams { field_manager: Some(CONTROLLER.to_owned()), ..PostParams::default() }
 }
 
-/// For an object that is changed in part.
+/// Parameters for patching an object, with the controller's field manager.
 pub fn merging() -> PatchParams {
     PatchParams { field_manager: Some(CONTROLLER.to_owned()), ..PatchParams::default() }
 }

@@ -1,12 +1,15 @@
-//! Makes it so. Besides the candidates' own store, the only code that writes a Lease.
+//! Carries out a plan. Besides the candidates' own store, only this module writes a Lease.
 //!
 //! # Guarantees
-//! - The Lease comes before the pods: while it cannot be made or read, no pod is made.
-//! - A Lease is written with uid and resourceVersion, and never its spec: candidates own that.
-//! - Pods are made by name and deleted by uid and resourceVersion, as they were read: of two controllers that
-//!   do the same at once, one is told no.
-//! - What another made under a name that is needed is left alone, and reported.
-//! - What the API server refuses is remembered, and nothing that needs it is asked for. The rest goes on.
+//! - The Lease comes before the pods. While the controller cannot create or read the Lease, it creates no
+//!   pod.
+//! - The controller updates a Lease with its uid and resourceVersion. It never changes the spec, because
+//!   candidates own that.
+//! - The controller creates pods by name, and deletes them with the uid and resourceVersion that it read. If
+//!   two controllers do the same at once, the API server refuses one of them.
+//! - The controller does not touch another client's object under a needed name, and reports it.
+//! - The controller remembers what the API server refuses, and skips requests that depend on it. The rest
+//!   goes on.
 
 pub mod access;
 pub mod lease;
@@ -33,16 +36,17 @@ use super::refusals::{Refused, Standing, Step};
 use crate::api::SingletonJob;
 use crate::lease::annotations::{FailedPod, Handover};
 
-/// What was done. Only [`apply`] makes one, and status is computed from nothing else.
+/// What the controller has done. Only this module makes one, and the controller reports no status without
+/// one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Applied {
-    /// The Lease was missing and has been made; whether in the name of an earlier holder.
+    /// Whether the new Lease names an earlier holder. `None` if the controller created no Lease.
     pub lease_created: Option<bool>,
-    /// Whether the Lease says what was decided.
+    /// Whether the Lease contains the plan's directives.
     pub directives_stored: bool,
-    /// A request to hand over that was written.
+    /// The handover that the controller has just requested in the Lease.
     pub handover: Option<Handover>,
-    /// Whether the Lease had lost its labels, which are on it again.
+    /// Whether the controller has restored labels that the Lease had lost.
     pub labels_restored: bool,
     /// Pods that candidates were told to count as failures.
     pub failed_pods: Vec<FailedPod>,
@@ -52,25 +56,27 @@ pub struct Applied {
     pub deleted: Vec<String>,
     /// Names of ended pods whose other containers were told to end.
     pub retired: Vec<String>,
-    /// The highest number tried.
+    /// The highest candidate number that the controller has tried.
     pub last_number: Option<i64>,
-    /// What the API server refuses, and what is therefore not asked for again yet.
+    /// Requests that the API server refuses, including those that the controller does not repeat yet.
     pub refused: Vec<Refused>,
-    /// Why the API server fails to do the rest, where it has failed for a while.
+    /// Why the API server fails to serve the rest, if it has failed for a while.
     pub failed: Option<String>,
-    /// Names that were needed and are another's.
+    /// Needed pod names that belong to another client's pods.
     pub foreign: Vec<String>,
-    /// Names that were needed and are those of pods of an earlier SingletonJob, which are on their way out.
+    /// Needed pod names that pods of an earlier SingletonJob still have. The garbage collector removes those
+    /// pods.
     pub earlier: Vec<String>,
     /// See [`Seal`].
     pub seal: Seal,
 }
 
-/// Deletes a SingletonJob that has finished, exactly as it was read: what was changed since then stays. The
-/// garbage collector removes its pods, and its Lease goes as that of any SingletonJob that is gone.
+/// Deletes a finished SingletonJob, with the uid and resourceVersion that the controller read. The API server
+/// keeps one that has changed since. The garbage collector removes the pods, and
+/// [`lease_gc`](super::lease_gc) the Lease.
 ///
 /// # Errors
-/// Where it has changed, or the request fails.
+/// If the SingletonJob has changed, or the request fails.
 pub async fn delete(client: &Client, job: &SingletonJob) -> Result<(), Failure> {
     let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
     let jobs: Api<SingletonJob> = Api::namespaced(client.clone(), &namespace);
@@ -87,7 +93,7 @@ pub async fn delete(client: &Client, job: &SingletonJob) -> Result<(), Failure> 
     }
 }
 
-/// Proof that it came from here.
+/// Proof that this module made the [`Applied`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seal(());
 
@@ -117,9 +123,9 @@ pub fn nothing() -> Applied {
     Applied::nothing()
 }
 
-/// Carries out a plan, in the order that its safety needs. What is not there to be deleted is no failure.
-/// Whatever becomes of the whole, what was done is done, and the caller reports it. Nothing is asked for that
-/// is in `standing`.
+/// Carries out a plan, in the order that safety needs. An object that is already gone is no failure. The
+/// caller reports what was done, even if a later request fails. The controller skips every request that is in
+/// `standing`.
 ///
 /// # Errors
 /// The first request that failed and without which the rest must not be done.

@@ -1,4 +1,4 @@
-//! Typed objects from decisions: pure.
+//! Builds typed Kubernetes objects from a plan, without side effects.
 
 pub mod budget;
 pub mod installer;
@@ -21,10 +21,10 @@ use super::settings::Agent;
 use crate::api::SingletonJob;
 use crate::contract::labels;
 
-/// Everything that a plan needs made, changed or deleted.
+/// The objects that a plan creates, changes or deletes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Objects {
-    /// A Lease to make, and whether it is then marked as free.
+    /// A Lease to create, and whether the controller then marks it as free.
     pub lease: Option<(Lease, bool)>,
     /// What the Lease should say.
     pub directives: Directives,
@@ -32,11 +32,12 @@ pub struct Objects {
     pub role: Role,
     /// To be owned by the Lease.
     pub binding: RoleBinding,
-    /// What drains should heed, if anything.
+    /// The PodDisruptionBudget that drains heed. `None` if there should be none.
     pub budget: Option<PodDisruptionBudget>,
-    /// The template as it is, to be validated before a pod is made from it.
+    /// A pod of the unchanged template. The API server validates it before the controller creates a
+    /// candidate.
     pub template: Option<Pod>,
-    /// Pods to make; where a name is taken, the next number is tried.
+    /// Pods to create. If a name is taken, the controller tries the next number.
     pub pods: Vec<Pod>,
     /// Pods to delete.
     pub delete: Vec<PodRef>,

@@ -1,8 +1,9 @@
-//! Which of the controllers reconciles: elected as candidates are, by the same code.
+//! Elects the replica of the controller that reconciles, by the same code as candidates.
 //!
-//! Two at once would do no harm, for every write is a compare-and-swap or is addressed by uid; one at a time
-//! is quieter. A process leads at most once: when its leadership is over it ends, and is started again as a
-//! standby.
+//! Two active replicas would do no harm, because every write is a compare-and-swap, is addressed by uid or
+//! name, or says the same whichever of them sends it.
+//! One at a time is quieter. A process leads at most once. When its leadership is over it ends, and the
+//! kubelet starts it again as a standby.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +40,7 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 const SIGTERM: i32 = 15;
 
-/// Why leadership could not even be sought.
+/// Why the replica could not stand for election.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The Lease could not be made.
@@ -53,11 +54,11 @@ pub enum Error {
     Timing(#[from] crate::lease::timing::TimingError),
 }
 
-/// Leads, when its turn comes, and runs `work` while it does. Ends when leadership is over, or soon after
-/// `drain`.
+/// Waits for leadership, and runs `work` while this replica leads. Returns when leadership is over, or soon
+/// after `drain`.
 ///
 /// # Errors
-/// [`Error`], where it could not stand by.
+/// [`Error`], if the replica could not stand by.
 pub async fn lead<W>(
     config: Config,
     namespace: &str,

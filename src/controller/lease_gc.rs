@@ -1,8 +1,7 @@
-//! Leases that have outlived their SingletonJob.
+//! Removes Leases that have outlived their SingletonJob.
 //!
-//! Such a Lease tells the next SingletonJob of that name who may still be running. It can go when no process
-//! can be: it was given back, or has not been renewed for as long as it lasts, on this controller's own
-//! clock.
+//! Such a Lease tells the next SingletonJob of that name which process may still run. The controller removes
+//! it when none can. Then its holder has given it back, or it has expired on this controller's own clock.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is made for a SingletonJob is called and labelled so: what is looked for must be what was made.
+//! Names and labels of child objects. Creation and lookup share them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use crate::api::{SingletonJob, SingletonJobSpec, StandbyReadiness};
 use crate::contract::labels;
 
-/// Of what is made beside the Lease and the pods: the Role, its binding, the PodDisruptionBudget.
+/// The name of the Role, the RoleBinding and the PodDisruptionBudget of a SingletonJob.
 pub fn child_name(job: &str) -> String {
     format!("singletonjob-{job}")
 }
@@ -19,8 +19,8 @@ pub const UNREACHABLE: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubern
 /// How long a candidate stays on a node that is not ready or not reachable: it is replaced elsewhere by then.
 const TOLERATION_SECONDS: i64 = 30;
 
-/// How candidates tolerate `taint`, where the template does not say: for 30 s, or once they have ended
-/// without end.
+/// The toleration of `taint` that the controller adds if the template has none. It lasts 30 s, and has no
+/// limit once the candidate has ended.
 pub fn toleration(taint: &str, has_ended: bool) -> Toleration {
     Toleration {
         key: Some(taint.to_owned()),
@@ -41,17 +41,17 @@ pub fn labels(job: &str) -> BTreeMap<String, String> {
     pairs.into_iter().map(|(label, value)| (label.to_owned(), value.to_owned())).collect()
 }
 
-/// The labels of every candidate pod, but for those that change: the template's, which Services, policies and
-/// affinities of the user select by, and of ours only what is in our own domain.
+/// The labels of every candidate pod that never change. They are the template's, by which the user's
+/// Services, policies and affinities select, and one in the controller's own domain.
 pub fn pod_labels(job: &SingletonJob) -> BTreeMap<String, String> {
     let template =
         job.spec.template.metadata.clone().and_then(|metadata| metadata.labels).unwrap_or_default();
     template.into_iter().chain([(labels::JOB.to_owned(), job.name_any())]).collect()
 }
 
-/// What a pod is made from, in ten digits. The agent's image is no part of it: an upgrade of the operator
-/// replaces no pod. Nor is a default: what did not exist when a pod was made is left out where it changes
-/// nothing.
+/// The hash of a template, in ten hexadecimal digits. The agent's image is no part of it, so that an upgrade
+/// of the operator replaces no pod. A newer field with its default value is no part of it either, so that
+/// existing pods keep their hash.
 ///
 /// # Panics
 /// Never: a template is plain data.
@@ -66,8 +66,8 @@ pub fn template_hash(spec: &SingletonJobSpec) -> String {
     format!("{:016x}", fnv1a(text.as_bytes()))[..10].to_owned()
 }
 
-/// The part of `most` by which a job of this namespace and name is late: the same whenever it is made, and
-/// for each job another.
+/// How much later than its ticks a job starts, at most `most`. The value depends only on namespace and name,
+/// and spreads jobs over that time.
 pub fn offset(namespace: &str, name: &str, most: Duration) -> Duration {
     let hash = mixed(fnv1a(format!("{namespace}/{name}").as_bytes()));
     Duration::from_secs(hash % (most.as_secs() + 1))

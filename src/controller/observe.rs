@@ -1,9 +1,9 @@
-//! What is there: read from the caches, or from the API server itself before anything is made or deleted.
+//! Reads the objects of a SingletonJob, from the caches or from the API server itself.
 //!
-//! A cache may be old. For most of what is decided that does no harm, for it is looked at again; but a
-//! controller that makes a pod or a Lease because it is missing must not be told so by a cache, nor one that
-//! deletes a standby, which may hold the Lease by now. Therefore a plan that makes or deletes something is
-//! made twice: the second time on [`live`] data.
+//! A cache may be stale. Most decisions tolerate that, because the controller looks again. But a stale cache
+//! must not make it create a pod or a Lease that exists already. Nor must the cache make it delete a standby,
+//! which may hold the Lease by now. The controller therefore makes such a plan twice, the second time on
+//! [`live`] data.
 
 pub mod answer;
 pub mod candidate;
@@ -41,7 +41,7 @@ use holder_pod::HolderPodState;
 use lease_observations::{LeaseObservations, Observation};
 use volume_claims::VolumeClaims;
 
-/// What the watches have told.
+/// The caches of the controller's watches.
 #[derive(Clone)]
 pub struct Caches {
     /// All SingletonJobs, those that do not decode included.
@@ -56,21 +56,21 @@ pub struct Caches {
     pub bindings: Store<RoleBinding>,
     /// All PodDisruptionBudgets, the user's too.
     pub budgets: Store<PodDisruptionBudget>,
-    /// All nodes, as far as anything is read of them.
+    /// All nodes, reduced to the fields that the controller reads.
     pub nodes: Nodes,
 }
 
-/// All nodes: looked at only for a SingletonJob that prefers some of them, or whose candidates are all on
-/// one.
+/// The cache of all nodes. The controller reads it only for a SingletonJob that prefers nodes, or whose
+/// candidates are all on one node.
 pub type Nodes = Store<Node>;
 
 impl Caches {
-    /// Waits until the watches have told of everything that was made for SingletonJobs; false where one has
-    /// ended. The cache of SingletonJobs themselves is waited for by the runtime, and no reconciliation waits
-    /// for nodes: one that is not known is not preferred.
+    /// Waits until the watches have listed all child objects. `false` if a watch has ended. The runtime waits
+    /// for the cache of SingletonJobs. No reconciliation waits for nodes, because the controller merely does
+    /// not prefer an unknown one.
     ///
-    /// Only one may wait at a time: kube keeps a single waker for each store, and a task that waited before
-    /// would never hear of it.
+    /// Only one task may wait at a time. kube keeps a single waker for each store, so an earlier task would
+    /// never wake.
     pub async fn synced(&self) -> bool {
         let Self { jobs: _, pods, leases, roles, bindings, budgets, nodes: _ } = self;
         let all = tokio::try_join!(
@@ -84,18 +84,18 @@ impl Caches {
     }
 }
 
-/// A Lease, and what is known beyond its content.
+/// A Lease, and what this controller knows beyond its content.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ObservedLease {
-    /// As it is.
+    /// The Lease itself.
     pub object: Lease,
-    /// Decoded.
+    /// Its decoded content.
     pub record: Record,
-    /// Since when it is so.
+    /// How long it has been unchanged, and who held it before.
     pub observation: Observation,
 }
 
-/// What is there of one SingletonJob.
+/// The objects of one SingletonJob, and what the controller knows of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
     /// Its Lease.
@@ -106,22 +106,22 @@ pub struct Observed {
     pub binding: Option<RoleBinding>,
     /// Its PodDisruptionBudget.
     pub budget: Option<PodDisruptionBudget>,
-    /// The name of another's PodDisruptionBudget that selects its pods.
+    /// The name of another client's PodDisruptionBudget that selects the same pods, or has the needed name.
     pub other_budget: Option<String>,
     /// Its pods, by number.
     pub candidates: Vec<Candidate>,
-    /// Labels of the nodes that its pods are on, by the nodes' names, where it prefers some; what is not
-    /// known is missing.
+    /// Labels of the nodes that run its pods, by node name, if the SingletonJob prefers nodes. An unknown
+    /// node is missing.
     pub nodes: BTreeMap<String, BTreeMap<String, String>>,
-    /// Since when another node could take a candidate, where all are on one and may be elsewhere.
+    /// Since when another node could take a candidate, if all candidates are on one node and need not be.
     pub room: Option<Timestamp>,
-    /// The hash of its template as it is now.
+    /// The hash of the current template.
     pub template_hash: String,
-    /// Whether the API server itself knows neither a Lease nor a pod of that name.
+    /// Whether the API server has neither a Lease nor a pod of the SingletonJob. Only [`live`] can tell.
     pub nobody_there: bool,
-    /// What stands in the way: another's object under a name that is needed.
+    /// The message about another client's object under a needed name. `None` if there is no such object.
     pub foreign: Option<String>,
-    /// What has become of a silent holder's pod, where that was asked.
+    /// What became of a silent holder's pod. `None` if the controller did not ask.
     pub holder_pod_state: Option<HolderPodState>,
     /// How the claims that its candidates share may be mounted. `None` if that was not asked, or the API
     /// server did not tell.
@@ -129,7 +129,7 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Who holds the Lease and has been heard of within it.
+    /// The holder that acquired the Lease, unless its lease has expired on this controller's clock.
     pub fn holder(&self) -> Option<&Identity> {
         let seen = self.lease.as_ref()?;
         let proven = seen.record.acquire_time.is_some() && !self.remaining().is_zero();
@@ -168,7 +168,8 @@ impl Observed {
         candidate.can_take_over || self.is_holder(candidate)
     }
 
-    /// The node that all are on who hold the Lease or could, where there are several.
+    /// The node of all candidates that hold the Lease or could take over. `None` if there are several nodes,
+    /// or only one such candidate.
     pub fn crowded(&self) -> Option<&str> {
         room::crowded(self.candidates.iter().filter(|candidate| self.takes_part(candidate)))
     }
@@ -189,10 +190,10 @@ impl Observed {
     }
 }
 
-/// What the caches say.
+/// Reads the objects of `job` from the caches.
 ///
 /// # Errors
-/// A Lease that no candidate could work with either.
+/// If the Lease is malformed, so that no candidate can use it either.
 pub fn cached(
     job: &SingletonJob,
     caches: &Caches,
@@ -227,11 +228,11 @@ pub fn cached(
     Ok(with_nodes(job, observed, &caches.nodes))
 }
 
-/// What the API server itself says, and the SingletonJob as it is now; none where that is gone. Of nodes,
-/// what the cache says.
+/// Reads `job` and its objects from the API server, and nodes from the cache. `None` if the SingletonJob is
+/// gone.
 ///
 /// # Errors
-/// Where a request fails.
+/// If a request fails.
 pub async fn live(
     job: &SingletonJob,
     client: &Client,
@@ -310,7 +311,7 @@ fn with_nodes(job: &SingletonJob, observed: Observed, known: &Nodes) -> Observed
     Observed { nodes, ..observed }
 }
 
-/// With an answer to since when another node could take a candidate, where all are on one.
+/// Adds since when another node could take a candidate, if all candidates are on one node.
 pub fn with_room(job: &SingletonJob, observed: Observed, known: &Nodes) -> Observed {
     let Some(crowded) = observed.crowded() else { return observed };
     if observed.claims.as_ref().is_none_or(|claims| room::is_pinned(job, claims)) {
@@ -400,8 +401,8 @@ pub fn is_ours(object: &impl Resource, job: &str) -> bool {
     has(labels::MANAGED_BY, labels::MANAGED_BY_VALUE) && has(labels::JOB, job)
 }
 
-/// Whether the annotations of `lease` name this very SingletonJob: then it is its own, whatever has become of the
-/// labels.
+/// Whether the annotations of `lease` name this very SingletonJob: then it is its own, whatever has become of
+/// the labels.
 fn is_about(lease: &Lease, job: &SingletonJob) -> bool {
     let annotations = Annotations::read(lease.metadata.annotations.as_ref());
     let uids = [

@@ -1,9 +1,9 @@
-//! What should be done: pure decisions over what was observed.
+//! Decides what the controller does. A plan is a pure function of what the controller observed.
 //!
 //! # Guarantees
 //! - The same observation gives the same plan; nothing here knows a client or reads a clock.
-//! - A plan that has been carried out, looked at again, is an empty plan.
-//! - Never more than one voluntary change of hands at a time, and none without a ready successor.
+//! - After the controller has carried out a plan, the next plan is empty.
+//! - The controller asks for at most one handover at a time, and for none without a ready successor.
 //!
 //! # Layout
 //! | module | what it decides |
@@ -68,21 +68,22 @@ use rollout::Step;
 use run_plan::RunPlan;
 use takeover::Creation;
 
-/// What should be done about one SingletonJob.
+/// What the controller does about one SingletonJob.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
-    /// Nothing: it is being deleted, and the garbage collector does the rest; or another controller looks
-    /// after it.
+    /// Nothing. The SingletonJob is being deleted, and the garbage collector does the rest. Or another
+    /// controller manages it.
     LeaveAlone,
-    /// The SingletonJob itself goes: it has finished, and has stayed for as long as it is to.
+    /// The controller deletes the SingletonJob. It has finished, and its `ttlSecondsAfterFinished` has
+    /// passed.
     Delete,
-    /// Nothing: this must be put right by a person first.
+    /// Nothing. The user must correct the problem first.
     Invalid(Refusal),
-    /// This, in this order.
+    /// The controller carries out these actions.
     Act(Box<Actions>),
 }
 
-/// Why nothing is done.
+/// Why the controller does nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// One of [`reasons`].
@@ -91,18 +92,18 @@ pub struct Refusal {
     pub message: String,
 }
 
-/// What is done, in the order of the fields.
+/// What the controller does about one SingletonJob. [`super::apply`] defines the order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Actions {
-    /// The Lease is missing.
+    /// How the controller creates the Lease. `None` if there is one.
     pub create_lease: Option<Creation>,
-    /// What the Lease should say; written where it says something else.
+    /// What the Lease should say. The controller writes it only if the Lease says something else.
     pub directives: Directives,
     /// Service accounts that need the Role.
     pub service_accounts: Vec<String>,
-    /// How many ready pods a drain has to leave, where it should wait for a standby at all.
+    /// How many ready pods a drain must leave. `None` if drains do not wait for a standby.
     pub budget: Option<i32>,
-    /// Whether the API server is asked to validate the template before.
+    /// Whether the API server validates the template before the controller creates a pod.
     pub validate: bool,
     /// Candidates to make.
     pub create: NewPods,
@@ -114,17 +115,17 @@ pub struct Actions {
     pub keep: Vec<PodRef>,
     /// Ended pods whose other containers should end too.
     pub stop_sidecars: Vec<PodRef>,
-    /// What becomes of a request to hand over.
+    /// What the controller does about a handover request.
     pub request: Option<HandoverRequest>,
-    /// What is decided about the run.
+    /// What the controller decides about the run.
     pub run: RunPlan,
-    /// Whether a longer lease is wanted than candidates are told of: status has to remember it before.
+    /// Whether status must record a longer lease duration before the controller tells candidates.
     pub remembers_first: bool,
-    /// To look again after.
+    /// When to reconcile again without a watch event.
     pub next_look: Duration,
 }
 
-/// Decides.
+/// Decides what the controller does about `job`.
 pub fn plan(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Plan {
     if job.metadata.deletion_timestamp.is_some() || job.spec.is_anothers() {
         return Plan::LeaveAlone;

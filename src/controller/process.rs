@@ -1,4 +1,4 @@
-//! The process round the controller: election, health endpoints, signals, and how it ends.
+//! The process of the controller: election, health endpoints, signals and exit code.
 
 mod arguments;
 

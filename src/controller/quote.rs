@@ -1,5 +1,5 @@
-//! What other programs say, for status: it reads the same for each try, and two tries that say the same are
-//! known to.
+//! Quotes messages of other programs in status. A message reads the same for each try, so that the controller
+//! recognises a repetition.
 
 /// A word with so many hexadecimal digits names something that was made for one try.
 const SHORTEST_ID: usize = 16;

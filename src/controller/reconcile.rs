@@ -39,19 +39,19 @@ const TERMINATING_RETRY: Duration = Duration::from_secs(30);
 const TOLD_FAILURES: u32 = 3;
 /// What every reconciliation needs.
 pub struct Context {
-    /// Never retries by itself.
+    /// The client, which never retries by itself.
     pub client: Client,
-    /// What the watches have told.
+    /// The caches of the controller's watches.
     pub caches: Caches,
-    /// True from when the caches know everything.
+    /// Whether all caches have synced.
     pub caches_synced: watch::Receiver<bool>,
-    /// Since when each Lease is as it is.
+    /// How long each Lease has been unchanged.
     pub lease_observations: Arc<LeaseObservations>,
     /// Where the agent comes from.
     pub agent: Agent,
-    /// For events.
+    /// The writer of events.
     pub recorder: Recorder,
-    /// For users who operate the controller.
+    /// Metrics and health, which operators of the controller read.
     pub telemetry: Arc<Telemetry>,
     /// Failures in a row, by SingletonJob.
     pub failures: Failures,

@@ -1,4 +1,4 @@
-//! What the API server refuses to have made or changed, and when the controller asks again.
+//! Remembers what the API server refuses, and decides when the controller asks again.
 //!
 //! A quota, an admission policy or a webhook that refuses an object refuses it again a moment later. The
 //! controller therefore asks after a pause that doubles, and at once where the user has changed the
@@ -99,7 +99,7 @@ pub struct Refused {
     pub message: String,
 }
 
-/// What is not asked for again yet, in the words of the first refusal.
+/// Requests that the controller does not repeat yet, in the words of the first refusal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing(Vec<Refused>);
 
@@ -138,7 +138,7 @@ impl Refusals {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the controller does not ask for now. Nothing, where `asked` is not what it was: see [`asked`].
+    /// Requests that the controller does not repeat yet. Empty if `asked` has changed: see [`asked`].
     pub fn standing(&self, key: &(String, String), asked: u64, now: Instant) -> Standing {
         let memories = self.lock();
         let memory = memories.get(key).filter(|memory| memory.asked == asked);
@@ -146,9 +146,9 @@ impl Refusals {
         Standing(waits.map(|repeated| repeated.refused.clone()).collect())
     }
 
-    /// Remembers what was `refused`, `standing` included, and nothing else; how long until the controller
-    /// asks again. A refusal with other names and numbers keeps its first words, so that status says nothing
-    /// new because the controller asked again.
+    /// Remembers the `refused` requests, including `standing`, and forgets all others. Returns how long until
+    /// the controller asks again. A refusal that differs only in ids and numbers keeps its first words, so
+    /// that a repetition changes no status.
     pub fn note(
         &self,
         key: &(String, String),
@@ -189,8 +189,8 @@ fn repeated(before: &[Repeated], standing: &Standing, refused: &mut Refused, now
     Repeated { refused: refused.clone(), times, again: now + doubled(FIRST_PAUSE, times, LONGEST_PAUSE) }
 }
 
-/// What users ask of an object: everything of it but its status, as one number. The controller is woken by
-/// its change, and by no other.
+/// A hash of what users change in an object: its spec, labels, annotations and deletion. Such a change wakes
+/// the controller, and no other change of the object does.
 pub fn asked(metadata: &ObjectMeta) -> u64 {
     let mut hasher = DefaultHasher::new();
     let ObjectMeta { uid, generation, labels, annotations, deletion_timestamp, .. } = metadata;

@@ -1,9 +1,11 @@
-//! What users are told: status and events, computed from what was applied, written only when they changed.
+//! Reports to users by status and events. The controller computes them from what it applied, and writes them
+//! only when they change.
 //!
-//! Of what was done, events tell at once: it is done, whether status can be written or not. Of what has come
-//! about, they tell when status says it, for of several who see it only one writes that status.
+//! An event about what the controller did appears at once, whether status can be written or not. An event
+//! about what came about appears with the status that says it, because only one of several controllers writes
+//! that status.
 //!
-//! Nothing in a status ticks: a renewal changes none of it, so it causes no write.
+//! No status field changes with a renewal, so a renewal causes no write.
 
 pub mod blocked;
 pub mod conditions;
@@ -129,8 +131,8 @@ impl<'a> ReportContext<'a> {
         self.observed.lease.as_ref()
     }
 
-    /// Who holds the Lease, by all that is known: see [`clearance::is_remembered_silent`]. An attempt that
-    /// has told how it ended holds no more.
+    /// The holder of the Lease, by all that the controller knows: see [`clearance::is_remembered_silent`]. An
+    /// attempt that has recorded its outcome holds no more.
     pub fn holder(&self) -> Option<&Identity> {
         let tells_outcome = self.record().is_some_and(Record::tells_outcome);
         let holder =
@@ -148,8 +150,8 @@ impl<'a> ReportContext<'a> {
         self.observed.candidates.iter().filter(|candidate| self.is_standby(candidate))
     }
 
-    /// Whether it could take over at once. A candidate that may still run is none, heard of or not, and no
-    /// pod of a one-shot that has made its attempt.
+    /// Whether the candidate could take over at once. A candidate that may still run the workload is no
+    /// standby, nor is a pod of a one-shot that has made its attempt.
     pub fn is_standby(&self, candidate: &Candidate) -> bool {
         let takes_part =
             candidate.is_alive() && candidate.can_take_over && !has_made_its_attempt(self.job, candidate);
@@ -226,11 +228,11 @@ fn run(job: &SingletonJob, observed: &Observed, act: Option<&Actions>, stored: b
     RunPlan { request, schedule: run.schedule.clone(), ..noted() }
 }
 
-/// Writes status, if it changed, and tells what happened.
+/// Writes status if it changed, and then events about what happened.
 ///
 /// # Errors
-/// Where status cannot be written; the whole is then done again. An event that cannot be written is only
-/// logged.
+/// If status cannot be written. The controller then repeats the reconciliation. An event that cannot be
+/// written is only logged.
 pub async fn report(
     client: &Client,
     context: &ReportContext<'_>,

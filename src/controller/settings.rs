@@ -1,4 +1,4 @@
-//! What the controller is told by its environment.
+//! Settings that the controller takes from its environment.
 
 use k8s_openapi::api::core::v1::{ResourceRequirements, SecurityContext};
 
@@ -7,12 +7,13 @@ use k8s_openapi::api::core::v1::{ResourceRequirements, SecurityContext};
 pub struct Agent {
     /// Image that contains `singletonjob-agent`.
     pub image: String,
-    /// `imagePullPolicy` of the init container; none for Kubernetes' default.
+    /// `imagePullPolicy` of the init container. `None` for Kubernetes' default.
     pub pull_policy: Option<String>,
     /// Added to the `imagePullSecrets` of every candidate pod.
     pub pull_secrets: Vec<String>,
-    /// What the init container asks for; none for what the gated container asks for.
+    /// Resources of the init container. `None` for those of the gated container.
     pub installer_resources: Option<ResourceRequirements>,
-    /// The init container's; none for what the restricted Pod Security Standard asks.
+    /// `securityContext` of the init container. `None` for what the restricted Pod Security Standard
+    /// requires.
     pub installer_security_context: Option<SecurityContext>,
 }

@@ -1,8 +1,9 @@
 //! The annotations in which the controller and the candidates speak to each other through their Lease.
 //!
-//! The controller writes *directives* and candidates write *reports*; neither touches what the other writes.
-//! A note that does not parse is kept as it is, reported, and treated as absent: its writer is of another
-//! version or no part of this protocol.
+//! The controller writes *directives* and candidates write *reports*. Candidates remove a request to hand
+//! over and a clearance once they are done with, and the controller marks a Lease that it has made as free.
+//! An annotation that does not parse is kept as it is, reported, and treated as absent: its writer is of
+//! another version or no part of this protocol.
 
 mod policy;
 
@@ -491,7 +492,7 @@ pub struct Finished {
     /// Of the last attempt; none where that was lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Version>,
-    /// Who ran it last.
+    /// The candidate that recorded the end: as a rule, the one that ran the workload last.
     pub by: Identity,
     /// On that one's clock.
     pub start_time: Option<Timestamp>,

@@ -1,9 +1,10 @@
-//! Giving a Lease back in the name of a holder that died, by the process that knows that nothing of it runs
-//! any more.
+//! Releases the Lease in the name of a holder that died. The process that does so knows that nothing of the
+//! holder runs any more.
 //!
 //! # Guarantees
-//! Only a Lease that the dead one still holds is released: an identity belongs to one process alone. One that
-//! its acquisition may still come to hold is waited for, and its start is taken back.
+//! It releases only a Lease that the dead holder still holds, because an identity belongs to one process
+//! alone. If an acquisition of the dead holder may still be stored, it waits for that, and takes the start
+//! back.
 
 use std::time::Duration;
 

@@ -3,8 +3,8 @@
 //! # Guarantees
 //! - Every write is a PUT with uid and resourceVersion. Nothing is retried here: the elector decides about
 //!   repetitions.
-//! - Every request has a deadline. After one that was not answered in time the next uses a new connection,
-//!   for the old one may be dead without anybody having been told.
+//! - Every request has a deadline. After a request without a timely answer, the next one uses a new
+//!   connection, because the old one may be dead without notice.
 //! - A result that may have been stored is never reported as one that was not.
 //!
 //! # Assumptions

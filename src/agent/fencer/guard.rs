@@ -1,8 +1,8 @@
-//! What PID 1 does from the elector's start until nothing is left: it waits for signals, for the elector's
-//! death and for the deadline, and kills.
+//! PID 1 stands guard from the elector's start until no other process is left. It waits for signals, for the
+//! elector's death and for the deadline, and kills.
 //!
 //! # Guarantees
-//! - At the deadline everything is killed, though the elector sleep in the kernel and cannot die.
+//! - At the deadline PID 1 kills everything, even if the elector sleeps in the kernel and cannot die.
 //! - Nothing here waits for a disk, a network file system, a pipe's reader or the kernel's reclaim of memory.
 //!   The code stands in one section of the program that [`memory`](super::memory) has locked, with the stack
 //!   and the shared page, and makes these system calls only:

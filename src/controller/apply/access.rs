@@ -1,4 +1,5 @@
-//! What lets candidates renew their Lease, and what drains heed: applied as it should be.
+//! Applies the Role and RoleBinding that let candidates renew their Lease, and the PodDisruptionBudget that
+//! drains heed.
 
 use std::fmt::Debug;
 

@@ -69,7 +69,8 @@ pub(super) async fn annotate(
     }
 }
 
-/// Removes a Lease whose SingletonJob is gone; not if anything has happened to it since it was looked at.
+/// Removes a Lease whose SingletonJob is gone. The API server keeps a Lease that has changed since the
+/// controller read it.
 ///
 /// # Errors
 /// Where the request fails.

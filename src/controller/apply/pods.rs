@@ -1,4 +1,4 @@
-//! Candidate pods: made under a free number, labelled, retired.
+//! Creates, labels and retires candidate pods. A new pod takes the next free number.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PostParams};

@@ -9,8 +9,8 @@ use crate::api::SingletonJob;
 use crate::contract::labels;
 use crate::controller::names;
 
-/// So many ready candidates are left in peace: evicted, the holder hands over, and needs a standby for that.
-/// A pod that is not ready anyway may always be evicted.
+/// A budget that protects `min_available` ready candidates. An evicted holder hands over, and needs a standby
+/// for that. The API server may always evict a pod that is not ready.
 pub fn budget(job: &SingletonJob, min_available: i32) -> PodDisruptionBudget {
     let name = job.name_any();
     let selected = [(labels::JOB.to_owned(), name.clone())].into();

@@ -1,4 +1,4 @@
-//! The Lease: made once, and after that only ever annotated.
+//! Builds the Lease. The controller creates it once, and after that changes only its annotations and labels.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use crate::lease::identity::Identity;
 /// In whose name the controller marks a Lease that it has made.
 const MAKER: &str = "singletonjob-controller";
 
-/// A Lease that is missing. It has no owner: it is to outlive its SingletonJob and tell the next one of that
-/// name who held it.
+/// The Lease of a SingletonJob that has none. It has no owner, because it outlives its SingletonJob and tells
+/// the next one of that name who held it.
 pub fn new(job: &SingletonJob, creation: &Creation, directives: &Directives) -> Lease {
     let metadata = ObjectMeta {
         name: Some(job.name_any()),
@@ -28,7 +28,7 @@ pub fn new(job: &SingletonJob, creation: &Creation, directives: &Directives) -> 
     bare(metadata, creation, directives)
 }
 
-/// A Lease of that name, for whomever it may be.
+/// A Lease with this metadata, for a SingletonJob or for the controller itself.
 pub fn bare(mut metadata: ObjectMeta, creation: &Creation, directives: &Directives) -> Lease {
     let told = Duration::from_secs(u64::from(directives.policy.lease_duration_seconds));
     let (holder, lease_duration) = match creation {
@@ -66,13 +66,14 @@ pub fn marked_free(lease: &Lease) -> Lease {
     lease
 }
 
-/// Whether `lease`, which is the job's by its annotations, lacks the labels by which it is watched and guarded.
+/// Whether `lease` lacks the labels by which the controller watches it and the admission policy guards it.
+/// Its annotations show that it belongs to the job.
 pub fn lacks_labels(lease: &Lease) -> bool {
     names::labels(&lease.name_any()).iter().any(|(label, value)| lease.labels().get(label) != Some(value))
 }
 
-/// `lease` with `directives` and its labels in it; `None` if it says so already. Its spec is as it was read,
-/// whatever that is: a PUT on its resourceVersion changes nothing else.
+/// Adds `directives` and the labels to `lease`. `None` if the Lease has them already. The spec stays as the
+/// controller read it, so a PUT on its resourceVersion changes nothing else.
 pub fn with_directives(lease: &Lease, directives: &Directives) -> Option<Lease> {
     let directives = directives.about(lease);
     if directives.are_in(&says(lease)) && !lacks_labels(lease) {

@@ -1,5 +1,5 @@
-//! Probes of the gated container: asked through the agent, which knows whether the workload runs, and since
-//! when.
+//! Rewrites the probes of the gated container. The kubelet asks the agent, which knows whether the workload
+//! runs, and since when.
 
 use k8s_openapi::api::core::v1::{
     Container, ContainerPort, ExecAction, HTTPGetAction, Lifecycle, LifecycleHandler, Probe, TCPSocketAction,

@@ -52,7 +52,8 @@ fn metadata(job: &SingletonJob) -> ObjectMeta {
     }
 }
 
-/// Owned by the Lease, not by the SingletonJob: a holder must be able to release after that is gone.
+/// Makes the Lease the owner, not the SingletonJob. A holder must still be able to release the Lease after
+/// the SingletonJob is gone.
 pub fn owned_by(metadata: &mut ObjectMeta, lease: &Lease) {
     metadata.owner_references = Some(vec![OwnerReference {
         api_version: Lease::api_version(&()).into(),
@@ -63,7 +64,8 @@ pub fn owned_by(metadata: &mut ObjectMeta, lease: &Lease) {
     }]);
 }
 
-/// Whether what is there has everything that is wanted; what others added to its metadata is theirs.
+/// Whether the metadata has every wanted label and exactly the wanted owners. Other clients' labels do not
+/// matter.
 pub fn has_metadata(is: &ObjectMeta, wanted: &ObjectMeta) -> bool {
     let labelled = wanted
         .labels

@@ -24,13 +24,14 @@ pub struct Candidate {
     pub version: String,
     /// `n` of `<job>-<n>`; 0 where the name has none.
     pub number: i64,
-    /// Where it runs; none until it is scheduled.
+    /// The node of the pod. `None` until the scheduler has bound it.
     pub node: Option<String>,
-    /// Which template it was made from.
+    /// The hash of the template that the controller made it from.
     pub template_hash: Option<String>,
-    /// Of a job with a schedule: the run that was next, or going on, when it was made.
+    /// The run that was current or next when the controller created the pod. `None` if the job had no
+    /// schedule.
     pub made_for: Option<u32>,
-    /// Whose Role it needs.
+    /// The service account of the pod, which needs the Role.
     pub service_account: String,
     /// The role label as it is.
     pub role: Option<String>,
@@ -38,36 +39,36 @@ pub struct Candidate {
     pub phase: Phase,
     /// Whether it is known to have held the Lease.
     pub has_held: bool,
-    /// Whether the pod is ready; of the holder, whether its workload has been, too, where its agent reports
+    /// Whether the pod is ready. The workload of a holder must have become ready too, if its agent reports
     /// that.
     pub ready: bool,
     /// Whether its agent reports in the Lease when its workload has become ready.
     pub reports_readiness: bool,
-    /// Whether it could take over, where it does not hold the Lease: its pod is ready, or would be, were
-    /// standbys to be ready.
+    /// Whether the candidate, if it is a standby, could take over. Its pod is ready, or would be if standbys
+    /// were to be ready.
     pub can_take_over: bool,
     /// Since when the pod is not ready, on its node's clock; `None` if it is, or if the kubelet does not say.
     pub unready_since: Option<Timestamp>,
     /// Why it does not start.
     pub start_failure: Option<StartFailure>,
-    /// Since when it is on its node and has not started. `None` if it has, or is on none.
+    /// Since when the pod has been starting on its node. `None` if it has started, or has no node.
     pub starting_since: Option<Timestamp>,
-    /// Whether other containers of the pod run on although its gated one has ended, and have not been told to
-    /// end.
+    /// Whether other containers run on although the gated one has ended, and the controller has not stopped
+    /// them yet.
     pub has_running_sidecars: bool,
-    /// Whether it would leave a node that does not answer after 30 s, as candidates do that have not ended.
+    /// Whether the pod leaves an unreachable node after 30 s, as candidates do until they have ended.
     pub fleeting: bool,
-    /// Names of the ordinary containers beside its gated one, those that were injected included.
+    /// Names of the other ordinary containers of the pod, including injected ones.
     pub beside: Vec<String>,
-    /// The last that its agent had to complain of, while it is not able.
+    /// The agent's last error message, while the candidate cannot take over.
     pub agent_error: Option<AgentError>,
-    /// When it became what it is: ready, started, or made.
+    /// When the pod reached its current state: Ready, else container start, else creation.
     pub since: Option<Timestamp>,
     /// The terminations of its gated container that the kubelet still reports: at most two.
     pub terminations: Vec<Termination>,
 }
 
-/// One pod as it was read: neither another of its name nor a later version is meant.
+/// One pod, identified by its name, its uid and the version that the controller read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodRef {
     /// `metadata.name`.
@@ -96,7 +97,7 @@ pub struct Termination {
 pub enum Phase {
     /// It runs, or is going to.
     Active,
-    /// It is being deleted, or its node is gone and no kubelet can say.
+    /// The pod is being deleted. If its node is gone, no kubelet can report the end.
     Terminating,
     /// It has ended and is kept for its log.
     Terminated(End),
@@ -105,19 +106,20 @@ pub enum Phase {
 /// How a candidate ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
-    /// Exit 0.
+    /// Whether the gated container exited with code 0.
     pub succeeded: bool,
-    /// Of the gated container; `None` if it never ran or no kubelet saw it end.
+    /// The exit code of the gated container. `None` if it never ran, or no kubelet saw it end.
     pub exit_code: Option<i32>,
     /// `Error`, `OOMKilled`, `Evicted`, ...
     pub reason: Option<String>,
     /// What the container or the kubelet said.
     pub message: Option<String>,
-    /// When, on its node's clock.
+    /// When the gated container ended, on its node's clock. If no kubelet reported that, when the pod was
+    /// created.
     pub at: Option<Timestamp>,
     /// Why the kubelet ended the pod for its own fault, if it did.
     pub fault_of_pod: Option<Fault>,
-    /// Whether the pod ended for the sake of others, or with its node.
+    /// Whether a disruption ended the pod, or the loss of its node.
     pub disrupted: bool,
 }
 
@@ -131,8 +133,8 @@ pub struct Fault {
 }
 
 impl End {
-    /// Whether it ended before it could be an attempt: refused by its node, not able to fence, or not able to
-    /// read its Lease.
+    /// Whether the candidate ended before it could make an attempt. Its node refused the pod, or the agent
+    /// could not fence the workload or read the Lease.
     pub fn is_fault(&self) -> bool {
         let unable = |code| {
             matches!(code, exit_codes::SELF_TEST_FAILED | exit_codes::LEASE_UNREADABLE | exit_codes::USAGE)
@@ -146,23 +148,23 @@ impl End {
         }
     }
 
-    /// Whether it was asked to end.
+    /// Whether the candidate ended because the agent was asked to stop.
     pub fn is_interruption(&self) -> bool {
         self.exit_code == Some(exit_codes::INTERRUPTED)
     }
 }
 
-/// What an agent said when it ended before it could stand by.
+/// The termination message of an agent whose candidate cannot take over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentError {
-    /// Whether its workload could not be fenced where it is.
+    /// Whether the agent cannot fence a workload in this container.
     pub failed_self_test: bool,
     /// One sentence.
     pub message: String,
 }
 
-/// An `activeDeadlineSeconds` that has passed in every pod whose workload has ended: the kubelet ends what
-/// still runs, and keeps the logs.
+/// An `activeDeadlineSeconds` that has passed in every pod whose workload has ended. It makes the kubelet end
+/// the remaining containers and keep their logs.
 pub const PAST_DEADLINE: i64 = 1;
 
 /// By which the component that ends a pod for the sake of others says so.
@@ -250,8 +252,8 @@ impl Candidate {
         self.phase == Phase::Active
     }
 
-    /// Whether it ended without an attempt and without being asked to, whatever its exit code: nothing but
-    /// the pace of its replacement keeps it from ending so again at once.
+    /// Whether the candidate ended without an attempt and without being asked to, whatever its exit code.
+    /// Only the pace of replacement keeps the next one from ending so at once.
     pub fn was_in_vain(&self) -> bool {
         let unasked = |end: &End| {
             !end.succeeded && !end.disrupted && !end.is_interruption() || end.fault_of_pod.is_some()

@@ -1,5 +1,5 @@
-//! Why a pod hangs on its node: what its newest warning says. Asked of the API server, and only where no
-//! status of a container says it.
+//! Finds out why a pod hangs on its node, from its newest warning event. The controller asks the API server
+//! only if no container status tells.
 
 use std::time::Duration;
 

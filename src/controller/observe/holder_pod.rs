@@ -1,4 +1,5 @@
-//! What has become of the pod of a holder that fell silent: asked of the API server itself, and only then.
+//! Finds out what became of a silent holder's pod. The controller asks the API server itself, and only about
+//! a silent holder.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod};
@@ -24,11 +25,11 @@ pub enum HolderPodState {
     Ended,
     /// An administrator says that this node is out of service.
     OutOfService(String),
-    /// It may run.
+    /// The holder may still run.
     Unproven {
-        /// Which.
+        /// The pod in which it may run.
         pod: String,
-        /// Where it is.
+        /// The node of that pod.
         node: Option<String>,
     },
 }
@@ -59,7 +60,7 @@ impl HolderPodState {
     }
 }
 
-/// Asks after `holder`, who last renewed as `record` has it.
+/// Looks up the pod of `holder`, whose last renewal `record` has. `made` is when the Lease was created.
 ///
 /// # Errors
 /// Where a request fails.

@@ -1,7 +1,8 @@
-//! Since when each Lease looks as it does, on this machine's clock.
+//! Remembers how long each Lease has been unchanged, on this machine's clock.
 //!
-//! No timestamp of another machine can tell whether a holder has fallen silent; how long this controller has
-//! seen nothing new can. The same place tells news from renewals: a renewal wakes no reconciliation.
+//! A timestamp of another machine cannot show that a holder has fallen silent. How long this controller has
+//! seen nothing new can. This module also tells news from renewals, because a renewal wakes no
+//! reconciliation.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -17,20 +18,21 @@ use crate::lease::clock::Moment;
 use crate::lease::identity::{Identity, Version};
 use crate::lease::record::Record;
 
-/// What is known of a Lease beyond its content.
+/// What this controller knows of a Lease beyond its content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
-    /// For how long its holder has not been heard of.
+    /// How long this controller has seen no sign of life of the holder.
     pub unchanged: Duration,
-    /// Whether this controller has itself seen a sign of life of it: only then is what is not unchanged known
-    /// to be new.
+    /// Whether this controller has seen a sign of life. Otherwise a short `unchanged` may only mean that it
+    /// has just begun to watch.
     pub seen_alive: bool,
-    /// The holder's fencing token, where its acquisition was seen.
+    /// The holder's fencing token. `None` if neither the Lease nor an acquisition that this controller saw
+    /// tells.
     pub token: Option<Version>,
-    /// Who held it before the holder of now.
+    /// The previous holder.
     pub before: Option<Former>,
-    /// From the last sign of life of the holder before to the acquisition, on this machine's clock. `None`
-    /// unless this controller saw both.
+    /// The time from the previous holder's last sign of life to the acquisition, on this machine's clock.
+    /// `None` unless this controller saw both.
     pub gap: Option<Duration>,
 }
 
@@ -67,7 +69,7 @@ pub struct LeaseObservations {
 }
 
 impl LeaseObservations {
-    /// Takes a Lease as it came from the watch; whether it says more than that its holder lives.
+    /// Records a Lease from the watch. Returns whether it says more than that its holder lives.
     pub fn saw(&self, lease: &Lease, now: Moment) -> bool {
         let Ok(record) = Record::read(lease) else { return true };
         let digest = digest(lease);
@@ -113,7 +115,7 @@ impl LeaseObservations {
         }
     }
 
-    /// For how long the holder has not been heard of; `None` if no candidate holds.
+    /// How long the holder has not renewed. `None` if no candidate holds the Lease.
     pub fn silence(&self, namespace: &str, name: &str, now: Moment) -> Option<Duration> {
         let known = self.of(namespace, name).filter(|known| known.holder.is_some())?;
         Some(now.elapsed_for_challenger(known.since))

@@ -1,4 +1,4 @@
-//! Whether a candidate could be on another node than the one that all are on, and since when.
+//! Finds out since when another node could take a candidate, if all candidates share one node.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, PodSpec};
@@ -13,7 +13,7 @@ const HOSTNAME: &str = "kubernetes.io/hostname";
 /// How a volume is mounted that pods of several nodes can share.
 const SHARED: [&str; 2] = ["ReadWriteMany", "ReadOnlyMany"];
 
-/// The node that all candidates which take part are on, where there are several.
+/// The node that all active candidates share. `None` if they are on several nodes, or there is only one.
 pub fn crowded<'a>(candidates: impl Iterator<Item = &'a Candidate>) -> Option<&'a str> {
     let nodes: Vec<_> = candidates
         .filter(|candidate| candidate.is_alive())
@@ -23,8 +23,8 @@ pub fn crowded<'a>(candidates: impl Iterator<Item = &'a Candidate>) -> Option<&'
     (nodes.len() > 1 && nodes.iter().all(|node| *node == Some(first))).then_some(first)
 }
 
-/// Since when the oldest node has been ready that would take a candidate beside `crowded`. `None` if there is
-/// none.
+/// When the node became ready that has been ready longest, of those that would take a candidate beside
+/// `crowded`. `None` if there is none.
 pub fn since<'a>(
     job: &SingletonJob,
     crowded: &str,
@@ -35,8 +35,8 @@ pub fn since<'a>(
     others.filter_map(ready_since).min()
 }
 
-/// Whether the template itself says where its pods are, or their volumes do. Claims that were not asked after
-/// are those of one node.
+/// Whether the template or its volumes already decide the node of its pods. A claim with unknown access modes
+/// counts as bound to one node.
 pub fn is_pinned(job: &SingletonJob, known: &VolumeClaims) -> bool {
     let Some(pod) = &job.spec.template.spec else { return true };
     let has_own_rules = pod.topology_spread_constraints.as_ref().is_some_and(|rules| !rules.is_empty())

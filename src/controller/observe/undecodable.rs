@@ -1,4 +1,4 @@
-//! Whose a SingletonJob is that this version of the controller cannot decode.
+//! Finds out whether another controller manages a SingletonJob that this version cannot decode.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{ApiResource, DynamicObject};

@@ -1,5 +1,5 @@
-//! How the PersistentVolumeClaims may be mounted that all candidates of a job share: asked of the API server,
-//! and only where there are some.
+//! Reads the access modes of the PersistentVolumeClaims that all candidates of a job share. Without such
+//! claims the controller asks nothing.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use kube::{Api, Client, ResourceExt};
 use crate::api::SingletonJob;
 use crate::controller::api_call::{Failure, with_deadline};
 
-/// Access modes by the claim's name; what is not there, or may not be read, is missing.
+/// Access modes by claim name. A claim that does not exist, or that the controller may not read, is missing.
 pub type VolumeClaims = BTreeMap<String, Vec<String>>;
 
 /// Volumes of the template that are claims, by the volume's name.

@@ -5,10 +5,11 @@ use super::super::observe::candidate::Candidate;
 use super::{candidates, runs};
 use crate::api::{SingletonJob, StandbyReadiness};
 
-/// How many of the job's ready pods a drain has to leave; none where the job should have no
-/// PodDisruptionBudget. A single candidate has no pod to hand over to, and a budget would keep its node from
-/// ever being drained; of two budgets for one pod, the API server obeys neither and refuses the eviction: the
-/// user's goes first.
+/// How many ready pods of the job a drain must leave. `None` if the job should have no PodDisruptionBudget.
+///
+/// A single candidate has no pod to hand over to, and a budget would keep its node from ever being drained.
+/// If two budgets select one pod, the API server refuses every eviction, so the user's budget takes
+/// precedence.
 pub fn min_available(job: &SingletonJob, observed: &Observed) -> Option<i32> {
     // Between the runs of a schedule it costs nothing to have one, and two writes a run not to.
     let goes_on = !job.spec.is_stopped() && (job.spec.schedule.is_some() || !runs::is_over(job, observed));

@@ -11,8 +11,8 @@ use crate::api::SingletonJob;
 use crate::contract::labels;
 use crate::lease::annotations::Reason;
 
-/// Pods that ended before they could be an attempt. More than one, for they are also the memory of the
-/// back-off.
+/// How many pods stay that ended before they could make an attempt. One is not enough, because they are also
+/// the memory of the back-off.
 pub const MOST_FAULTS: usize = 7;
 const FIRST_PACE: Duration = Duration::from_secs(10);
 const LONGEST_PACE: Duration = Duration::from_secs(360);
@@ -33,8 +33,8 @@ pub struct NewPods {
     pub count: usize,
 }
 
-/// How long no candidate is made, because the last ones of this template ended before they could be an
-/// attempt: doubling, from 10 s to 6 min, as batch/v1 has it.
+/// How long the controller creates no candidate, because the last ones of this template ended before they
+/// could make an attempt. The pause doubles from 10 s to 6 min, as in batch/v1.
 pub fn pace(observed: &Observed, now: Timestamp) -> Duration {
     let is_of_now = |candidate: &&Candidate| {
         candidate.template_hash.as_ref().is_none_or(|hash| *hash == observed.template_hash)
@@ -63,14 +63,14 @@ pub fn pace(observed: &Observed, now: Timestamp) -> Duration {
     in_vain().filter_map(|(_, end)| end.at).max().map_or(Duration::ZERO, |last| left(last, wait, now))
 }
 
-/// The run is over: standbys go. Pods that made an attempt are kept for their logs, although the kubelet may
-/// not have said yet that they ended, and others of their containers may still run.
+/// Standbys that the controller deletes after the run. A pod that made an attempt stays for its log. The
+/// kubelet may not have reported its end yet, and its other containers may still run.
 pub fn left_over(observed: &Observed) -> Vec<PodRef> {
     alive(observed).filter(|candidate| !candidate.has_held).map(Candidate::pod_ref).collect()
 }
 
-/// Between two runs: those that were made for an earlier one, whose environment is of that time. Pods that
-/// made an attempt are kept.
+/// Candidates that the controller deletes between two runs, because their environment is an earlier run's. A
+/// pod that made an attempt stays.
 pub fn stale(observed: &Observed, next: u32) -> Vec<PodRef> {
     alive(observed)
         .filter(|candidate| candidate.made_for != Some(next) && !candidate.has_held)
@@ -78,8 +78,8 @@ pub fn stale(observed: &Observed, next: u32) -> Vec<PodRef> {
         .collect()
 }
 
-/// Nothing should run: standbys go at once, the holder when it has released, or can no longer be running. Of
-/// a one-shot, pods of attempts before that stay for their logs.
+/// Candidates that the controller deletes while nothing should run. Standbys go at once, and the holder when
+/// it has released the Lease or can no longer run. Pods of a one-shot's earlier attempts stay for their logs.
 pub fn stopped(job: &SingletonJob, observed: &Observed) -> Vec<PodRef> {
     let holder = observed.holder_uid();
     let last = last_holder(observed);
@@ -97,8 +97,8 @@ fn last_holder(observed: &Observed) -> Option<&str> {
     record.holder.as_ref().or(stopped.map(|released| &released.by))?.pod_uid()
 }
 
-/// Whether it will never hold the Lease again: the container of a one-shot makes one attempt and is not
-/// restarted. The kubelet may take a moment to say that it ended, and only then its log is safe.
+/// Whether the candidate will never hold the Lease again. The container of a one-shot makes one attempt, and
+/// the kubelet does not restart it. Its log is safe only after the kubelet has reported the end.
 pub fn has_made_its_attempt(job: &SingletonJob, candidate: &Candidate) -> bool {
     candidate.has_held && !job.spec.is_service()
 }
@@ -108,7 +108,8 @@ pub fn alive(observed: &Observed) -> impl Iterator<Item = &Candidate> {
     observed.candidates.iter().filter(|candidate| candidate.is_alive())
 }
 
-/// The template's, and those of pods of an older template: they hold the Lease until they are gone.
+/// The service accounts of the template and of all pods that have not ended. A pod of an older template may
+/// hold the Lease until it is gone.
 pub fn service_accounts(job: &SingletonJob, observed: &Observed) -> Vec<String> {
     let pod = job.spec.template.spec.as_ref();
     let own = pod.and_then(|pod| pod.service_account_name.clone()).filter(|name| !name.is_empty());

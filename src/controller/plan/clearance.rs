@@ -1,8 +1,8 @@
-//! Whether a silent holder is known to be gone, where the policy asks for that.
+//! Decides whether a silent holder is known to be gone, if the takeover policy requires that.
 //!
-//! The controller gives its word as a directive in the Lease, and nothing else. Candidates heed it where
-//! their policy asks for it, and in any case wait until the lease has passed on their own clocks: a pod can
-//! be gone from the API while its processes are not.
+//! The controller only writes a directive into the Lease. Candidates heed it if their policy requires it.
+//! They wait in any case until the lease has expired on their own clocks, because processes may outlive their
+//! pod object.
 
 use std::time::Duration;
 
@@ -23,32 +23,32 @@ const LONGEST_WORD: usize = 400;
 /// Why no candidate may take over from a holder whose lease has passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Block {
-    /// Its pod may still run.
+    /// The pod of the holder may still run.
     PodNotGone {
-        /// Whose end is waited for.
+        /// The pod whose end candidates wait for.
         pod: String,
-        /// Where it is.
+        /// The node of that pod.
         node: Option<String>,
     },
-    /// No person has said that it is gone.
+    /// No user has confirmed that the holder is gone.
     AwaitingConfirmation {
         /// Who fell silent.
         holder: Identity,
-        /// What would have to be said.
+        /// The annotation value that would confirm it.
         word: String,
-        /// What was said instead.
+        /// The current annotation value.
         said: Option<String>,
     },
-    /// It has not been silent for long enough.
+    /// The holder has not been silent for long enough.
     Delay {
         /// Who fell silent.
         holder: Identity,
-        /// How much longer than its lease is waited.
+        /// How long candidates wait after the lease has expired.
         delay: Duration,
     },
 }
 
-/// Whose fate the cluster has to be asked for.
+/// The silent holder whose pod the controller must look up.
 pub fn in_question(job: &SingletonJob, observed: &Observed) -> Option<Identity> {
     let seen = silent(job, observed)?;
     let asked = unreachable_holder(job) == UnreachableHolder::AfterPodGone && !seen.record.is_cleared();
@@ -82,16 +82,15 @@ pub fn awaits_confirmation(job: &SingletonJob, observed: &Observed) -> bool {
     matches!(block, Some(Block::PodNotGone { .. } | Block::AwaitingConfirmation { .. }))
 }
 
-/// What blocks, as far as status knows, while this controller cannot tell yet: it has begun to look since,
-/// and seen no sign of life.
+/// What blocks takeover according to status, while this controller cannot tell yet. It has only begun to
+/// watch the Lease, and has seen no sign of life.
 pub fn remembered_block(job: &SingletonJob, observed: &Observed) -> Option<Block> {
     let seen = wanted(job, observed)?;
     if is_remembered_silent(job, observed) { block_of(job, observed, seen) } else { None }
 }
 
-/// Whether status says of the very holder of now that it fell silent, and this controller has neither seen a
-/// sign of life of it nor looked for long enough to say so itself. An expired tenure does not come back to
-/// life: what is remembered is the better guess.
+/// Whether status says that the current holder fell silent, and this controller can neither refute nor
+/// confirm that yet. An expired tenure does not come back to life, so status is the better guess.
 pub fn is_remembered_silent(job: &SingletonJob, observed: &Observed) -> bool {
     let Some(ObservedLease { record, observation, .. }) = &observed.lease else { return false };
     let same = record.holder.as_ref().is_some_and(|holder| last_holder(job) == Some(holder.as_str()));
@@ -116,9 +115,9 @@ fn block_of(job: &SingletonJob, observed: &Observed, seen: &ObservedLease) -> Op
     }
 }
 
-/// What status remembers of the annotation. A pod's name says nothing about the processes that come after the
-/// one it was meant for: it acts once, and not at all where the user wrote it before the holder that it names
-/// fell silent, or under a policy that needs no confirmation.
+/// The annotation value that status remembers. A pod's name acts once, because it says nothing about later
+/// processes in that pod. It does not act at all if the user wrote it before the named holder fell silent.
+/// Nor does it act under a policy that needs no confirmation.
 pub fn handled(job: &SingletonJob, observed: &Observed) -> Option<String> {
     let known = remembered(job).map(str::to_owned);
     let Some(word) = word_given(job) else { return known };

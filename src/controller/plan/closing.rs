@@ -1,9 +1,9 @@
-//! Runs that the controller closes, because no candidate could start them: only a candidate that takes the
-//! Lease writes an outcome.
+//! Closes runs that no candidate could start. Otherwise only a candidate that takes the Lease writes an
+//! outcome.
 //!
-//! The controller says so in the annotation of the run, by compare-and-swap. A candidate that acquires the Lease at
-//! that moment has counted a start by the same write, so of the two only one is stored: the run is closed, or
-//! it has begun.
+//! The controller closes the run in the `run` annotation, by compare-and-swap. A candidate that acquires the
+//! Lease at that moment counts a start in its own write. The API server stores only one of the two writes:
+//! the run is closed, or it has begun.
 
 use std::time::Duration;
 

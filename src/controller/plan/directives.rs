@@ -1,4 +1,4 @@
-//! What the controller says in a Lease: made, compared and written in one place.
+//! Decides, compares and writes the directives of the controller in a Lease.
 //!
 //! A new directive is a field of [`Directives`], a line in [`Directives::decide`], one in
 //! [`Directives::are_in`] and one in [`Directives::write`].
@@ -25,27 +25,27 @@ use crate::lease::annotations::{
 use crate::lease::identity::Identity;
 use crate::lease::timing::Timing;
 
-/// What the controller says in a Lease.
+/// The directives of the controller in one Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directives {
     /// What candidates obey.
     pub policy: Policy,
-    /// What should be run.
+    /// The run that candidates should execute, or stop.
     pub run: Run,
-    /// What has become of the ticks of a schedule. `None` leaves what is there.
+    /// What became of the ticks of a schedule. `None` keeps the annotation.
     pub ticks: Option<Ticks>,
-    /// Which holder is asked to hand over. `None` leaves a request that is there: only candidates remove it.
+    /// The holder that should hand over. `None` keeps an earlier request, which only candidates remove.
     pub handover: Option<Handover>,
-    /// That a silent holder is gone. `None` leaves what is there, as above.
+    /// The statement that a silent holder is gone. `None` keeps the annotation, which only candidates remove.
     pub cleared: Option<Cleared>,
-    /// The line in which candidates take over. `None` leaves what is there.
+    /// The order in which candidates take over. `None` keeps the annotation.
     pub succession: Option<Vec<String>>,
-    /// The request by annotation that is granted with `handover`. `None` leaves what is there.
+    /// The user's request that the controller grants with `handover`. `None` keeps the annotation.
     pub granted: Option<String>,
-    /// The hash of the template from which the Lease was, or is to be, handed back. `None` removes what is
-    /// there.
+    /// The hash of the template from which the Lease was, or is to be, handed back. `None` removes the
+    /// annotation.
     pub handed_back: Option<String>,
-    /// What was tried to have candidates on several nodes. `None` removes what is there.
+    /// What the controller tried in order to have candidates on several nodes. `None` removes the annotation.
     pub spread: Option<Spread>,
 }
 
@@ -146,9 +146,9 @@ impl Directives {
         self.run.failed_pods.iter().filter(is_new).cloned().collect()
     }
 
-    /// Whether this, decided by what the Lease said `before`, may be written over what it `says` by now:
-    /// another controller may have taken a tick, tried another node or rejected a template, or candidates may
-    /// have begun, or finished, the run that is to be followed by another.
+    /// Whether these directives, decided from `before`, may overwrite what the Lease `says` now. Meanwhile
+    /// another controller may have taken a tick, tried another node or rejected a template. Candidates may
+    /// also have begun, or finished, the run that another is to follow.
     pub fn may_follow(&self, before: &Annotations, says: &Annotations) -> bool {
         let closes = self.run.desired == Desired::Stop
             && self.run.reason.as_deref() == Some(Closed::DeadlineExceeded.reason());

@@ -1,8 +1,8 @@
-//! Pods that the kubelet ended for their own fault: their deadline, a volume or a disk that they filled.
+//! Finds the pods that the kubelet ended for their own fault: a deadline, a full volume or a full disk.
 //!
-//! Their agents see the signal of a drain and count none. The controller sees why the pod ended, and names it
-//! in the `run` annotation; candidates count it there, once. It is told from what the Lease and the pods say,
-//! whenever that is looked at: nothing has to be remembered.
+//! Their agents see the same signal as in a drain, and count no failure. The controller sees why the pod
+//! ended, and names it in the `run` annotation. Candidates count it there, once. The Lease and the pods
+//! decide this whenever the controller looks, so it has nothing to remember.
 
 use super::super::observe::Observed;
 use super::runs;

@@ -1,9 +1,9 @@
-//! Whom to ask to hand over, and to whom: the one place that decides about voluntary changes of hands.
+//! Decides which holder hands over, and to which standby. No other module decides about voluntary takeovers.
 //!
-//! In this order: on request, to a new template, away from a pod that is not ready, back to a preferred node.
-//! There is at most one at a time, and none without a ready successor. One that is under way gives way only
-//! to one that comes before it in this order, for the same holder: a holder of an older agent may not
-//! understand why it was asked.
+//! The reasons rank in this order: a request, a new template, a pod that is not ready, a preferred node.
+//! There is at most one handover at a time, and none without a ready successor. A handover under way gives
+//! way only to a higher-ranking one for the same holder, because an older agent may not understand the first
+//! reason.
 
 pub mod request;
 #[cfg(test)]
@@ -32,23 +32,23 @@ const REST: Duration = Duration::from_secs(60);
 /// workload has to run until earlier failures are forgiven.
 const LONG_REST: Duration = Duration::from_secs(600);
 
-/// What is asked of the holder and of those who follow it.
+/// What the controller asks of the holder and its successors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choice {
-    /// Whom to ask to hand over.
+    /// The request to the holder. `None` if the controller asks for no new handover.
     pub handover: Option<Handover>,
-    /// Pod uids in the order in which they should take over; none leaves what the Lease says.
+    /// Pod uids in the order in which they should take over. `None` keeps what the Lease says.
     pub succession: Option<Vec<String>>,
-    /// What becomes of a request to hand over.
+    /// What the controller does about a handover request.
     pub request: Option<HandoverRequest>,
-    /// The hash of the template from which the Lease was handed back, or is to be by `handover`, for as long
-    /// as it is wanted.
+    /// The hash of the template from which the Lease was handed back, or is to be by `handover`. It stays for
+    /// as long as that template is wanted.
     pub handed_back: Option<String>,
-    /// From now until something is due.
+    /// How long until the next decision is due.
     pub look: Option<Duration>,
 }
 
-/// A holder that can be asked, and who could follow it.
+/// A holder that the controller can ask, and the standbys that could follow it.
 #[derive(Clone, Debug)]
 pub struct Stage<'a> {
     identity: &'a Identity,

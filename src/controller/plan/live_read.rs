@@ -1,4 +1,4 @@
-//! Which plans are made twice: the second time on what the API server itself says.
+//! Decides which plans the controller makes again on data of the API server itself.
 
 use super::super::observe::Observed;
 use super::super::refusals::{Standing, Step};

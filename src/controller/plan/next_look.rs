@@ -15,7 +15,8 @@ use crate::api::conditions::{find_condition, types};
 const LONGEST_LOOK: Duration = Duration::from_secs(300);
 /// Beyond the lease, until any standby would have taken over.
 const TAKEOVER_SLACK: Duration = Duration::from_secs(1);
-/// No watch tells of a node that is marked as out of service.
+/// How often the controller looks while takeover is blocked, because a taint of a node wakes no
+/// reconciliation.
 pub const BLOCKED_LOOK: Duration = Duration::from_secs(5);
 /// After a spec was found that nothing can be done with: what it needs may have come.
 const REFUSED_PLAN_LOOK: Duration = Duration::from_secs(60);
@@ -48,8 +49,8 @@ fn unheld_left(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Optio
 }
 
 impl Plan {
-    /// When to look again after it was carried out. `is_stored`: whether the Lease says what was decided;
-    /// `ask_again`: when the API server is asked again for what it refused.
+    /// When to reconcile again after the controller has carried out the plan. `is_stored` says whether the
+    /// Lease contains the directives. `ask_again` is when the controller repeats what the API server refused.
     pub fn next_look(&self, is_stored: bool, ask_again: Option<Duration>) -> Duration {
         let look = match self {
             Self::Act(act) if act.remembers_first && is_stored => return AT_ONCE,

@@ -12,7 +12,8 @@ use super::{candidates, retention};
 use crate::api::SingletonJob;
 use crate::api::schedule::CandidatesPolicy;
 
-/// Decides; `surplus` candidates are wanted beyond `spec.replicas`.
+/// Decides which pods the controller creates and deletes. `surplus` is how many candidates it wants beyond
+/// `spec.replicas`.
 pub fn pods(
     job: &SingletonJob,
     observed: &Observed,

@@ -30,7 +30,7 @@ pub fn timing(job: &SingletonJob) -> Result<Timing, String> {
     Timing::new(&wanted).map_err(|misfit| format!("spec.lease: {misfit}"))
 }
 
-/// The policy of `job`. A longer lease is not told before it is written down in status.
+/// The policy of `job`. Candidates learn of a longer lease duration only after status records it.
 pub fn policy(job: &SingletonJob, observed: &Observed, timing: Timing) -> Policy {
     let told = observed.lease.as_ref().and_then(|lease| lease.record.annotations.policy.clone());
     if let Some(told) = told

@@ -1,8 +1,8 @@
-//! Whether a rollout gets on. A template that cannot start holds it up and does no harm, but the user should
-//! be told in the end.
+//! Decides whether a rollout makes progress. A template that cannot start holds the rollout up and does no
+//! harm, but the controller tells the user in the end.
 //!
-//! Counted from what the pods say, so that any controller comes to the same moment, and none has to remember
-//! when it first looked.
+//! The deadline counts from what the pods say. Every controller thus comes to the same moment, and none has
+//! to remember when it first looked.
 
 use std::time::Duration;
 

@@ -1,15 +1,15 @@
-//! What a person asks for by annotation: each value acts once.
+//! Handles the annotations by which a user requests something. Each value acts once.
 //!
-//! What is there before anybody has looked at a SingletonJob is recorded and does nothing: a restored or
-//! re-applied object asks for nothing.
+//! The controller only records a value that it finds at its first look. A restored or re-applied object
+//! therefore requests nothing.
 
 use crate::api::{SingletonJob, SingletonJobStatus};
 use crate::contract::labels::RUN_REQUESTED_AT;
 
-/// Of a value, what counts, in characters: it is kept in status and in the Lease.
+/// How many characters of a value count, because status and the Lease store it.
 pub const LONGEST: usize = 253;
 
-/// A request that was not there, or not settled, before.
+/// A request that the controller has not settled before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request<Answer> {
     /// The value of its annotation.
@@ -24,8 +24,8 @@ pub fn annotation<'a>(job: &'a SingletonJob, name: &str) -> Option<&'a str> {
     (!value.is_empty()).then_some(value)
 }
 
-/// The request in the annotation `name`; none where there is none, or where it is the one that status says
-/// was `handled` last.
+/// The request in the annotation `name`. `None` if there is none, or if status says that it was `handled`
+/// last.
 pub fn unsettled(
     job: &SingletonJob,
     name: &str,

@@ -75,8 +75,8 @@ fn remaining_life(job: &SingletonJob, pod: &Candidate, now: Timestamp) -> Option
     Some(left(pod.end()?.at?, granted, now))
 }
 
-/// How long the pods of the finished run still stay, or those of a schedule the first of them; none where
-/// they stay for good, or the run is not over.
+/// How long the pods of the finished run stay, or with a schedule the first of them. `None` if they stay for
+/// good, or the run is not over.
 pub fn time_to_live(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<Duration> {
     if job.spec.schedule.is_some() {
         return observed.candidates.iter().filter_map(|pod| remaining_life(job, pod, now)).min();

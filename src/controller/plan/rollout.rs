@@ -1,9 +1,10 @@
-//! From one template to the next, and from one number of candidates to another, without losing the standby.
+//! Rolls out a new template or another number of candidates, without losing the standby.
 //!
-//! A new candidate is made before an old one goes, one at a time, and an old standby goes only when the new
-//! one could take over. Of a service, the holder hands over once, when the others are new and could; of a
-//! one-shot, the running attempt is left alone. A template that cannot start stops all this at its first pod.
-//! The pod that handed over stays until the workload of the new template is ready.
+//! The controller creates a new candidate before it deletes an old one, one at a time. It deletes an old
+//! standby only when the new one could take over. The holder of a service hands over once, when all other
+//! candidates are new and could take over. The running attempt of a one-shot goes on. A template that cannot
+//! start stops the rollout at its first pod. The pod that handed over stays until the workload of the new
+//! template is ready.
 
 use super::super::observe::Observed;
 use super::super::observe::candidate::{Candidate, PodRef};
@@ -78,7 +79,7 @@ impl<'a> Sorted<'a> {
     }
 }
 
-/// Decides the next step; between templates there may be `more` candidates than wanted.
+/// Decides the next step. While no rollout is under way, there may be `more` candidates than wanted.
 pub fn step(job: &SingletonJob, observed: &Observed, more: usize) -> Step {
     let replicas = usize::try_from(job.spec.replicas).unwrap_or(0);
     let sorted = Sorted::of(job, observed);

@@ -36,10 +36,9 @@ pub struct SchedulePlan {
     pub ticks: Ticks,
     /// Ticks that are missed by this very decision.
     pub missed: Option<MissedTicks>,
-    /// When the next run is due: at its tick, and the job's offset after it. `None` while ticks pass
-    /// unheeded.
+    /// When the next run is due: its tick plus the offset of the job. `None` while the schedule is paused.
     pub next: Option<Timestamp>,
-    /// When the run of now was due. `None` if it runs on request.
+    /// When the current run was due. `None` if it runs on request.
     pub due: Option<Timestamp>,
     /// Whether candidates for the next run should be there.
     pub prepares: bool,

@@ -96,7 +96,8 @@ pub fn is_over(job: &SingletonJob, observed: &Observed) -> bool {
     number == 0 || finished(job, observed).is_some() || closed(job, observed).is_some() || known()
 }
 
-/// When the run was over, on the clock of the candidate that finished it.
+/// When the run completed, on the clock of the candidate that finished it or of the controller that closed
+/// it.
 pub fn completion_time(job: &SingletonJob, observed: &Observed) -> Option<Timestamp> {
     let recorded = || job.status.as_ref()?.runs.first()?.completion_time.as_ref().map(|time| time.0);
     finished(job, observed).map(|finished| finished.completion_time).or_else(recorded)

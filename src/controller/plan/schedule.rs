@@ -1,8 +1,8 @@
 //! Which tick becomes a run, and when.
 //!
-//! What has become of ticks is written into the Lease by the very write that wants a run: a tick is taken by
-//! compare-and-swap, and so at most once, by whichever controller, and however often one is restarted.
-//! Nothing here remembers anything else; status is asked only when the Lease is lost.
+//! The write that wants a run also stores what became of ticks in the Lease. Compare-and-swap thus takes a
+//! tick at most once, by whichever controller, and however often one restarts. The controller remembers
+//! nothing else, and asks status only if the Lease is lost.
 //!
 //! # Layout
 //! [`expression`]: what is written. [`field`]: what may stand in each of its fields. [`calendar`]: when ticks

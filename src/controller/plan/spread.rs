@@ -1,9 +1,9 @@
-//! Candidates on several nodes: where all have come to be on one, as after the loss of a node, one candidate
-//! more is made.
+//! Spreads candidates over several nodes. If all are on one, as after the loss of a node, the controller
+//! creates one candidate more.
 //!
-//! It may land where the others are, or start nowhere. Then it goes again, and the next try waits: 10
-//! minutes, 20, up to a day. When it stands by elsewhere, a standby beside the holder goes. What was tried
-//! stands in the Lease, because no controller remembers it otherwise.
+//! That candidate may land beside the others, or start nowhere. Then the controller deletes it, and waits
+//! before the next try: 10 minutes, 20, up to a day. If it stands by elsewhere, the controller deletes a
+//! standby beside the holder. The Lease records the tries, because no controller remembers them.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The Lease: how a missing one is made, and what must not be forgotten of one that is there.
+//! Decides how the controller creates a missing Lease, and what it must remember of an existing one.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::api::status::LeaseStatus;
 use crate::lease::identity::{Identity, Version};
 use crate::lease::timing::Timing;
 
-/// A Lease that is missing.
+/// How the controller creates a missing Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Creation {
-    /// There never was one, nor a candidate that could hold it: free at once.
+    /// There never was a Lease, nor a candidate that could hold it. The new one is free at once.
     First,
-    /// There was one, or a candidate that may hold it: takeover waits.
+    /// There was a Lease, or a candidate that may hold it. Takeover waits.
     Again {
         /// The last known holder.
         holder: Identity,
@@ -40,10 +40,11 @@ pub fn creation(job: &SingletonJob, observed: &Observed, timing: Timing) -> Crea
 
 /// The longest lease that any candidate may still hold by.
 ///
-/// It grows as soon as a longer one is wanted, and is written down before candidates are told. It shrinks
-/// only when a candidate's own write shows that they have heard: told so, and held for no longer, or
-/// released. A candidate that was not told then has lost the compare-and-swap. A Lease that was emptied by
-/// hand shows nothing: its last holder may still hold by what is recorded there.
+/// It grows as soon as the spec wants a longer one, and status records that before candidates learn of it. It
+/// shrinks only when a candidate's own write shows that candidates have heard of the shorter one. That write
+/// holds for no longer, or releases the Lease. A candidate that had not heard of it has then lost the
+/// compare-and-swap. A Lease that a client emptied shows nothing, because its last holder may still hold by
+/// what the Lease records.
 pub fn longest(job: &SingletonJob, observed: &Observed) -> Duration {
     let wanted = seconds(job.spec.lease.lease_duration_seconds);
     let remembered =

@@ -1,8 +1,8 @@
-//! Whether the API server is asked what it thinks of the template.
+//! Decides whether the API server validates the template.
 //!
-//! The schema of a SingletonJob does not know all that makes a pod valid, and the pods that are made do not
-//! show the template's own probes. The controller therefore has the API server validate the template as it
-//! is, without making anything: when the spec has changed, and before the first pod of a template is made.
+//! The schema of a SingletonJob does not know all that makes a pod valid, and candidates do not show the
+//! template's own probes. The controller therefore has the API server validate the template without creating
+//! a pod. It does so after a change of the spec, and before it creates the first pod of a template.
 
 use super::super::observe::Observed;
 use super::runs;

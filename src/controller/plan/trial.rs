@@ -1,12 +1,12 @@
 //! The trial of a new template: its workload has taken over, and pods of the template before wait for it to
 //! become ready.
 //!
-//! A template is rejected when its workload ends by itself before that, or when the Lease is handed back from
-//! it. The Lease remembers the rejection for as long as that template is wanted, and the controller does not
-//! roll it out again. A holder that lost the Lease, or whose workload ended after it had been ready, proves
-//! less, because its node may be at fault: the controller rests before it tries the same template again. All
-//! this is of services: an attempt of a run ends by itself. A pod that is older than the holder was no trial:
-//! there the user has put a template back.
+//! The controller rejects a template when its workload ends by itself before that, or when the Lease is
+//! handed back from it. The Lease remembers the rejection for as long as that template is wanted, and the
+//! controller does not roll it out again. A holder that lost the Lease, or whose workload ended after it had
+//! been ready, proves less, because its node may be at fault. The controller rests before it tries the same
+//! template again. All this concerns services only, because an attempt of a run ends by itself. A pod older
+//! than the holder was no trial, because the user has put a template back.
 
 use std::time::Duration;
 

@@ -62,8 +62,7 @@ fn since(job: &SingletonJob, observed: &Observed, number: u32, now: Timestamp) -
     same.and_then(|run| run.since).unwrap_or(now)
 }
 
-/// How long the run may still take, as its candidates reckon; none where it has not begun, or may take as
-/// long as it likes.
+/// How long the run may still take, as its candidates reckon. `None` if it has not begun, or has no deadline.
 pub fn left(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: Timestamp) -> Option<Duration> {
     let record = &observed.lease.as_ref()?.record;
     let account = elector::account_of(record, &wanted(job, observed, run, now));

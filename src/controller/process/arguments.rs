@@ -1,4 +1,4 @@
-//! What the controller is told by its environment and flags, and how it says that it cannot work with that.
+//! Reads the flags and environment of the controller, and reports invalid ones.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
-//! What an end costs: attempts, failures, and how long it is waited before the next start.
+//! Computes what the end of an attempt costs: attempts, failures, and the wait before the next start.
 //!
-//! Only a workload that ends by itself, or takes its agent with it, waits before its next start, so that no
-//! candidate spins. A holder that loses its Lease is followed at the pace of leases anyway.
+//! The back-off applies only after a workload that ended by itself or took its agent with it, so that no
+//! candidate spins. After a lost Lease, the next holder waits for the lease anyway.
 
 use std::time::Duration;
 

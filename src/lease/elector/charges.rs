@@ -1,10 +1,10 @@
-//! Attempts that turn out to be failures after they were counted otherwise.
+//! Counts attempts that turn out to be failures after they were counted otherwise.
 //!
-//! The kubelet ends a pod for its own fault (its deadline, a full volume) with the signal by which every pod
-//! is told to end: the agent cannot tell it from a drain. The account remembers such an end as provisional.
-//! The controller sees afterwards why the pod ended, and names the pod in the `run` annotation. The candidate that
-//! writes the account next counts it, and the end is provisional no more: so it is counted once, however
-//! often the pod is named, and by whom.
+//! The kubelet ends a pod for its own fault (its deadline, a full volume) with the signal by which it ends
+//! every pod. The agent cannot tell that from a drain, so the account remembers the end as provisional. The
+//! controller sees afterwards why the pod ended, and names the pod in the `run` annotation. The candidate
+//! that writes the account next counts the failure, and the end is no longer provisional. A failure thus
+//! counts once, however often a controller names the pod.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The words in which the elector is spoken to and answers.
+//! The inputs and outputs of the elector.
 
 use std::time::Duration;
 

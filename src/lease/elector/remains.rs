@@ -1,5 +1,4 @@
-//! What the dead leave behind: giving a Lease back in the name of an elector that died, its process tree
-//! being gone.
+//! Releases a Lease in the name of an elector that died, after its process tree is gone.
 
 use std::time::Duration;
 

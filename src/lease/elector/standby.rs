@@ -1,4 +1,4 @@
-//! Waiting: when a Lease may be taken.
+//! Decides when a standby may take the Lease.
 
 use std::time::Duration;
 

@@ -23,8 +23,8 @@ pub struct StartFailure {
     pub message: String,
 }
 
-/// Of a pod that is not able to take over. How its `gated` container ended is another matter: the agent says
-/// that.
+/// Why a pod that cannot take over does not start. The end of its `gated` container does not count, because
+/// the agent explains that.
 pub fn of(spec: &PodSpec, status: &PodStatus, gated: &str) -> Option<StartFailure> {
     let containers =
         || status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());

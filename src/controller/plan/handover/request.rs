@@ -1,8 +1,8 @@
-//! Requests to hand over, made by annotation: each value acts once.
+//! Handles the annotation by which a user requests a handover. Each value acts once.
 //!
-//! The value that was granted last is written into the Lease by the very write that asks the holder, and into
-//! status after that: a controller that looks between the two does not ask again. What was refused or only
-//! recorded is in status alone, for doing that twice changes nothing.
+//! The write that asks the holder also stores the granted value in the Lease. Status stores it after that, so
+//! a controller that looks in between does not ask again. A refused or recorded value is in status alone,
+//! because handling it twice changes nothing.
 
 use std::time::Duration;
 
@@ -24,28 +24,28 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A request to hand over.
 pub type HandoverRequest = request::Request<HandoverAnswer>;
 
-/// What becomes of a request.
+/// What the controller does about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HandoverAnswer {
-    /// The holder is asked, and the pod of this uid goes first.
+    /// The controller asks the holder, and the pod with this uid takes over first.
     Granted(String),
-    /// Its successor is not ready yet.
+    /// The successor is not ready yet.
     Waits {
-        /// When it was first seen.
+        /// When the controller first saw the request.
         since: Timestamp,
-        /// Until it is refused.
+        /// How long until the controller refuses it.
         left: Duration,
     },
-    /// It asks for what cannot be done: why, and what to do instead.
+    /// The controller cannot grant it. The text says why, and what to do instead.
     Refused(String),
-    /// Nothing, but that it is remembered: it was there before the controller first looked.
+    /// The controller only records it, because it was there before the first look.
     Recorded,
-    /// Nothing: it has been granted.
+    /// The controller has granted it already.
     Past,
 }
 
-/// What becomes of the request that stands in the annotations of `job`; none where there is none, or where
-/// status says what became of it.
+/// Decides about the handover request in the annotations of `job`. `None` if there is none, or if status says
+/// what became of it.
 pub fn settle(
     job: &SingletonJob,
     observed: &Observed,

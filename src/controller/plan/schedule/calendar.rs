@@ -1,8 +1,8 @@
-//! When the next tick is: a cron expression, read on the clocks of a time zone.
+//! Computes the ticks of a cron expression in a time zone.
 //!
-//! The expression knows local times only. Here alone they become instants, by a rule that makes each of them
-//! happen exactly once: a local time that a change of the clocks leaves out is right after the gap, and one
-//! that comes twice is the first of the two.
+//! The expression knows local times only. This module alone converts them to instants, so that each local
+//! time happens exactly once. A local time that a clock change skips becomes the first instant after the gap.
+//! A local time that comes twice becomes the first of the two.
 
 use std::time::Duration;
 
@@ -21,8 +21,7 @@ pub const MOMENT: Duration = Duration::from_nanos(1);
 
 /// Ticks that are counted one by one; of a longer absence only the latest is looked for.
 const MOST_COUNTED: u64 = 1000;
-/// How far back the latest tick is looked for: the rarest there is, on the 29th of February, is eight years
-/// away at most.
+/// How far back the latest tick is looked for: of a controller that was away for longer, none is due.
 const LONGEST_LOOK_BACK: SignedDuration = SignedDuration::from_hours(24 * 366 * 9);
 
 /// Ticks that have passed.

@@ -1,7 +1,7 @@
-//! Runs that a person asks for by annotation: each value acts once.
+//! Handles the annotation by which a user requests a run. Each value acts once.
 //!
-//! The value that was granted last is written into the Lease by the very write that wants its run. What was
-//! refused or only recorded is in status alone, for doing that twice changes nothing.
+//! The write that wants the run also stores the granted value in the Lease. A refused or recorded value is in
+//! status alone, because handling it twice changes nothing.
 
 use super::super::request::{self, is_looked_after};
 use super::super::run_plan::{RunAnswer, RunRequest};

@@ -1,5 +1,5 @@
-//! What is known of runs and ticks before anything is decided: as the Lease has it, or status, should the
-//! Lease be lost.
+//! Reads what is known of runs and ticks, before the controller decides. The Lease tells, or status if the
+//! Lease is lost.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! What becomes of ticks: a run, a wait, or nothing.
+//! Decides what becomes of ticks: a run, a wait, or nothing.
 //!
-//! Of several that have passed, only the latest may still run. All others are missed, and so is whatever
-//! finds another run going on, unless that gives way or lets it wait.
+//! If several ticks have passed, only the latest may still run, and all others are missed. A tick that finds
+//! another run going on is missed too, unless `concurrencyPolicy` lets it replace the run or wait.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Leases that do not carry the uid of the candidate's SingletonJob: emptied of their annotations, made anew by
-//! another hand, or another job's.
+//! Leases that do not carry the uid of the candidate's SingletonJob: emptied of their annotations, made anew
+//! by another hand, or another job's.
 
 use super::limits::{holding_under, renewing};
 use super::*;

@@ -57,7 +57,7 @@ async fn explain_tells_users_what_each_field_is() {
     let spec = bench.kubectl(&["explain", "sj.spec"], "");
     for line in [
         "replicas",
-        "How many candidate pods there are",
+        "creates this many candidate pods",
         "completionPolicy",
         "enum: OnSuccess, Never",
         "template\t<Object> -required-",
@@ -65,22 +65,22 @@ async fn explain_tells_users_what_each_field_is() {
         assert!(spec.contains(line), "{line:?} is not in\n{spec}");
     }
     assert!(
-        bench
-            .kubectl(&["explain", "sj.spec.lease.leaseDurationSeconds"], "")
-            .contains("Whole seconds, at least 3")
+        bench.kubectl(&["explain", "sj.spec.lease.leaseDurationSeconds"], "").contains("The minimum is 3")
     );
     assert!(
         bench
             .kubectl(&["explain", "sj.spec.takeover.unreachableHolder.policy"], "")
-            .contains("What a takeover waits for")
+            .contains("waits for this confirmation")
     );
     assert!(
         bench
             .kubectl(&["explain", "sj.spec.schedule.concurrencyPolicy"], "")
-            .contains("What a tick does while a run is going on")
+            .contains("decides by this policy")
     );
     assert!(
-        bench.kubectl(&["explain", "sj.status.takeovers.gapMilliseconds"], "").contains("it had no holder")
+        bench
+            .kubectl(&["explain", "sj.status.takeovers.gapMilliseconds"], "")
+            .contains("No candidate held the Lease")
     );
     bench.kubectl(&["explain", "sj.spec.template.spec.containers.env"], "");
 }

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{Container, Namespace, Pod, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -146,6 +146,12 @@ impl Bench {
 
     async fn pods(&self) -> Vec<Pod> {
         self.api::<Pod>().list(&ListParams::default()).await.expect("an answer").items
+    }
+
+    /// The container that installs the agent in a candidate.
+    async fn installer(&self) -> Container {
+        let containers = self.pods().await.remove(0).spec.and_then(|spec| spec.init_containers);
+        containers.expect("an installer").remove(0)
     }
 
     /// Waits until there are so many candidates, and status says so.
@@ -295,12 +301,7 @@ async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
     leads(&program).await;
     bench.apply("web", 2).await;
     bench.settled("web", 2).await;
-    let agent = bench.pods().await[0]
-        .spec
-        .clone()
-        .and_then(|spec| spec.init_containers)
-        .expect("an installer")
-        .remove(0);
+    let agent = bench.installer().await;
     assert_eq!(
         agent.image.as_deref(),
         Some("ghcr.io/singletonjob/singletonjob:0.1.0"),
@@ -392,12 +393,7 @@ async fn what_the_operator_is_told_of_the_installer_is_in_its_pods() {
     leads(&program).await;
     bench.apply("web", 1).await;
     bench.settled("web", 1).await;
-    let installer = bench.pods().await[0]
-        .spec
-        .clone()
-        .and_then(|spec| spec.init_containers)
-        .expect("an installer")
-        .remove(0);
+    let installer = bench.installer().await;
     assert_eq!(installer.image_pull_policy.as_deref(), Some("Never"));
     let made = serde_json::to_value(installer).expect("JSON");
     let requests = json!({"cpu": "30m", "memory": "32Mi"});

@@ -74,6 +74,11 @@ fn simulate(settings: Settings, duration: Duration) -> Result<Coverage, String> 
     Ok(world.coverage)
 }
 
+/// A world that keeps its promises, where a lease that has passed is enough for a takeover.
+fn sound(seed: u64, agents: usize, climate: Climate) -> Settings {
+    Settings { seed, agents, climate, unreachable: UnreachableHolder::default(), mutant: Mutant::Nothing }
+}
+
 /// All that a seed stands for.
 fn settings(seed: u64) -> Settings {
     let agents = 2 + usize::try_from(seed % 4).expect("small");
@@ -156,13 +161,7 @@ fn kept_seeds_do_what_they_are_kept_for() {
 /// Until a broken world shows it: what was found.
 fn found(mutant: Mutant, faults: &[Fault]) -> String {
     let climate = || Climate::only(faults, (5_000, 60_000));
-    let settings = |seed| Settings {
-        seed,
-        agents: 3,
-        climate: climate(),
-        unreachable: UnreachableHolder::default(),
-        mutant,
-    };
+    let settings = |seed| Settings { mutant, ..sound(seed, 3, climate()) };
     let story = (1..=20).find_map(|seed| simulate(settings(seed), 10 * MINUTE).err());
     let story = story.unwrap_or_else(|| panic!("{mutant:?} was not found out"));
     story.lines().next_back().unwrap_or_default().to_owned()
@@ -195,14 +194,7 @@ fn candidates_that_sleep_or_spin_are_found_out() {
 
 /// In a world without faults but one, `at` a time.
 fn world_of(seed: u64, lease_seconds: i32) -> World {
-    let unreachable = UnreachableHolder::default();
-    let mut world = World::new(Settings {
-        seed,
-        agents: 3,
-        climate: Climate::quiet(),
-        unreachable,
-        mutant: Mutant::Nothing,
-    });
+    let mut world = World::new(sound(seed, 3, Climate::quiet()));
     world.controller.set_timing(controller::timing(lease_seconds, None, None, None));
     world
 }
@@ -258,13 +250,7 @@ fn a_lease_that_gets_shorter_and_longer_again_is_safe_at_every_step() {
     ];
     for seed in seeds() {
         let climate = Climate::only(&[faults, more].concat(), (500, 15_000));
-        let settings = Settings {
-            seed,
-            agents: 4,
-            climate,
-            unreachable: UnreachableHolder::default(),
-            mutant: Mutant::Nothing,
-        };
+        let settings = sound(seed, 4, climate);
         let coverage = simulate(settings, HOUR / 4).unwrap_or_else(|story| panic!("seed {seed}\n{story}"));
         assert!(
             coverage.faults[&Fault::TimingChanged] > 10 && coverage.takeovers.contains_key("expired"),
@@ -279,13 +265,7 @@ fn a_candidate_that_ends_in_doubt_about_the_lease_gives_it_back() {
     let faults = [Fault::AnswersLost, Fault::Drain, Fault::Drain, Fault::ContainerKilled];
     let ended = |seed| {
         let climate = Climate::only(&faults, (500, 8_000));
-        let settings = Settings {
-            seed,
-            agents: 4,
-            climate,
-            unreachable: UnreachableHolder::default(),
-            mutant: Mutant::Nothing,
-        };
+        let settings = sound(seed, 4, climate);
         let coverage = simulate(settings, HOUR / 2).unwrap_or_else(|story| panic!("seed {seed}\n{story}"));
         coverage.endings.get(coverage::IN_DOUBT).copied().unwrap_or(0)
     };

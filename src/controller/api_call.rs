@@ -8,6 +8,7 @@ use kube::core::Status;
 use tokio::time::{sleep, timeout};
 
 use crate::contract::field_managers::CONTROLLER;
+use crate::lease::store::innermost;
 
 /// The longest that an answer is waited for.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -102,10 +103,7 @@ impl Failure {
 /// The innermost cause of `error`, on which a user can act. It is the API server's own sentence, or
 /// "Connection refused" rather than "client error (Connect)".
 pub fn root_cause(error: &(dyn Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
+    let cause = innermost(error);
     match cause.downcast_ref::<Box<Status>>() {
         Some(status) => format!("{} ({})", status.message, status.code),
         None => cause.to_string(),

@@ -423,6 +423,20 @@ pub struct Released {
 }
 
 impl Released {
+    /// The mark of a Lease that `by` has just created, and that no candidate has ever held.
+    pub fn created(lease_uid: impl Into<String>, by: Identity) -> Self {
+        Self {
+            lease_uid: lease_uid.into(),
+            renew_time: None,
+            by,
+            reason: Reason::Created,
+            token: None,
+            exit: None,
+            unhealthy: false,
+            ready: false,
+        }
+    }
+
     /// Whether the workload asked for it by its exit code.
     pub fn hands_over(&self) -> bool {
         self.reason == Reason::WorkloadSucceeded && self.exit == Some(Exit::HAND_OVER)

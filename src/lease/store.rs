@@ -11,6 +11,7 @@
 //! Everything the elector sees comes through one store, so that its writes are laid over the very object that
 //! they are based on.
 
+use std::error::Error;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
@@ -258,13 +259,13 @@ fn failure(at: &str, error: &kube::Error) -> Failure {
     }
 }
 
-/// The cause that a person can act on: "Connection refused", not "client error (Connect)".
-fn innermost(error: &kube::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
+/// The cause that a user can act on: "Connection refused", not "client error (Connect)".
+pub fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    cause.to_string()
+    cause
 }
 
 /// What is sent: `write` laid over `base`. Labels, directives and whatever else others put there stay as they

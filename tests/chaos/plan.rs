@@ -169,17 +169,17 @@ impl Plan {
     pub fn round(&mut self) -> Round {
         let target = self.target();
         let (without_controller, time) = (self.0.u8(..3) == 0, self.time());
-        match target {
-            Target::Disk(_) => {
-                Round { target, without_controller, on_frozen_disk: None, time: time.min(LONGEST_FREEZE) }
-            }
-            _ => Round {
+        if let Target::Disk(_) = target {
+            return Round {
                 target,
                 without_controller,
-                on_frozen_disk: self.disk().filter(|_| time <= LONGEST_FREEZE),
-                time,
-            },
+                on_frozen_disk: None,
+                time: time.min(LONGEST_FREEZE),
+            };
         }
+        let disk = self.disk();
+        let on_frozen_disk = if time <= LONGEST_FREEZE { disk } else { None };
+        Round { target, without_controller, on_frozen_disk, time }
     }
 
     fn target(&mut self) -> Target {

@@ -39,7 +39,7 @@ pub fn of(seed: u64, time: Duration, accounts: &[Account], hits: &[Hit], verdict
     if !verdict.repeated.is_empty() {
         let _ = writeln!(
             table,
-            "\nruns finished again, for whoever finished them first was hit: {}",
+            "\nruns finished again, because the candidate that finished them first was hit: {}",
             verdict.repeated.len()
         );
     }

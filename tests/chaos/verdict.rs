@@ -1,5 +1,5 @@
-//! What the records say against what was done: who took over because of what, how long nobody ran, and
-//! whether that was in time.
+//! What the records say against what was done: which candidate took over because of what, how long no
+//! workload ran, and whether that was in time.
 
 use std::time::Duration;
 
@@ -67,8 +67,8 @@ pub struct Takeover {
 }
 
 impl Takeover {
-    /// How long after its lease had passed, counted from the crash, somebody took over who was ready to; in
-    /// seconds, for it may be sooner.
+    /// How long after its lease had passed, counted from the crash, a ready standby took over; in seconds,
+    /// because it may be sooner.
     pub fn crash_seconds_over(&self) -> Option<f64> {
         let crashed = |hit: &&Hit| hit.cause.kind() == Kind::Crash && hit.standby == Standby::Ready;
         self.hit.as_ref().filter(|hit| crashed(hit) && self.pause.is_zero())?;

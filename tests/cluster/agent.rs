@@ -148,6 +148,18 @@ fn deleting_the_active_pod_hands_over() {
     });
 }
 
+/// The old holder's workload, by the deadline that its last renewal gave it.
+fn dead_in_time(scenario: &Scenario, job: &ByHand<'_>, ended: &Tenure, last_renewal: Duration) {
+    let what = "last renewal to last instruction (D)";
+    scenario.at_most(what, ended.last - last_renewal, job.timing.hard_deadline());
+}
+
+/// The new holder, within the lease of one that was cut off, and a second.
+fn followed_in_time(scenario: &Scenario, job: &ByHand<'_>, new: &Tenure, cut: Duration) {
+    let what = "cut to first instruction (L + 1 s)";
+    scenario.at_most(what, new.first - cut, job.timing.lease_duration() + SECOND);
+}
+
 #[test]
 fn a_holder_that_is_cut_off_is_dead_in_time_and_replaced_within_the_lease() {
     without_operator_on_own_nodes("cut-node", async |scenario| {
@@ -158,16 +170,8 @@ fn a_holder_that_is_cut_off_is_dead_in_time_and_replaced_within_the_lease() {
         let new = await_tenure(&scenario.records, 2, Duration::from_secs(30)).await;
         let ended = tenure(&scenario.records, old.token);
         assert_eq!(new.pod, standby.name);
-        scenario.at_most(
-            "last renewal to last instruction (D)",
-            ended.last - last_renewal,
-            job.timing.hard_deadline(),
-        );
-        scenario.at_most(
-            "cut to first instruction (L + 1 s)",
-            new.first - fault.before,
-            job.timing.lease_duration() + SECOND,
-        );
+        dead_in_time(scenario, &job, &ended, last_renewal);
+        followed_in_time(scenario, &job, &new, fault.before);
         scenario.noted("last to first instruction", gap(&ended, &new));
         fault.mend();
         active.await_end(Duration::from_secs(60)).await;
@@ -186,16 +190,8 @@ fn a_stubborn_workload_that_is_cut_off_is_killed_at_the_deadline() {
         let last_renewal = renewed(&job).await;
         let new = await_tenure(&scenario.records, 2, Duration::from_secs(30)).await;
         let ended = tenure(&scenario.records, old.token);
-        scenario.at_most(
-            "last renewal to last instruction (D)",
-            ended.last - last_renewal,
-            job.timing.hard_deadline(),
-        );
-        scenario.at_most(
-            "cut to first instruction (L + 1 s)",
-            new.first - fault.before,
-            job.timing.lease_duration() + SECOND,
-        );
+        dead_in_time(scenario, &job, &ended, last_renewal);
+        followed_in_time(scenario, &job, &new, fault.before);
     });
 }
 
@@ -228,11 +224,7 @@ fn a_stopped_elector_is_dead_by_the_deadline_with_all_it_started() {
         let new = await_tenure(&scenario.records, 2, Duration::from_secs(30)).await;
         let ended = tenure(&scenario.records, old.token);
         assert_eq!(new.pod, standby.name);
-        scenario.at_most(
-            "last renewal to last instruction (D)",
-            ended.last - last_renewal,
-            job.timing.hard_deadline(),
-        );
+        dead_in_time(scenario, &job, &ended, last_renewal);
         scenario.noted("last to first instruction", gap(&ended, &new));
     });
 }
@@ -303,11 +295,7 @@ fn an_api_server_gone_for_20_s_ends_the_workload_and_one_runs_again() {
         nothing_starts(&scenario.records, 1, Duration::from_secs(20)).await;
         let ended = tenure(&scenario.records, old.token);
         // A renewal between that look and the stop would only make this look worse than it was.
-        scenario.at_most(
-            "last renewal to last instruction (D)",
-            ended.last - last_renewal,
-            job.timing.hard_deadline(),
-        );
+        dead_in_time(scenario, &job, &ended, last_renewal);
         let back = fault.mend();
         let new = await_tenure(&scenario.records, 2, Duration::from_secs(30)).await;
         scenario.at_most(

@@ -1,5 +1,5 @@
-//! Nodes that are lost: what ran there is replaced elsewhere, whether somebody says that the node is gone, or
-//! nobody does.
+//! Nodes that are lost: the controller replaces what ran there elsewhere, whether a user says that the node is
+//! gone or not.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -124,7 +124,7 @@ fn a_standby_of_a_lost_node_is_replaced_and_a_holder_there_followed() {
         let stuck = on(&pods, node);
         assert!(
             stuck.len() == 1 && stuck[0].metadata.deletion_timestamp.is_some(),
-            "nobody can say that it has ended: {stuck:?}"
+            "no kubelet can say that it has ended: {stuck:?}"
         );
         nothing_starts(&bereft.records, starts[0], SECOND).await;
         assert!(bereft.tenure(holds.token).signals.is_empty(), "the holder does not notice");

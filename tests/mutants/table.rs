@@ -45,7 +45,7 @@ pub const MUTANTS: &[Mutant] = &[
             (
                 "elector.rs",
                 "                if matches!(self.stage, Stage::Standby(_)) {\n",
-                "                if let Some(attempt) = self.lease.attempts.first().copied().filter(|_| matches!(self.stage, Stage::Standby(_))) {\n                    \
+                "                if let (Some(attempt), Stage::Standby(_)) = (self.lease.attempts.first().copied(), &self.stage) {\n                    \
                    self.begin_tenure(now, attempt);\n",
             ),
         ],

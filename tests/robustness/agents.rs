@@ -21,7 +21,7 @@ pub fn next(lease: &Lease, pods: &[&Pod]) -> Option<Lease> {
     let record = Record::read(lease).ok()?;
     let wanted = record.annotations.run.as_ref()?.desired == Desired::Run && !record.is_finished();
     let Some(holder) = &record.holder else {
-        return successor(&record, pods).filter(|_| wanted).map(|pod| taken(lease, pod));
+        return if wanted { successor(&record, pods).map(|pod| taken(lease, pod)) } else { None };
     };
     let pod = pods.iter().find(|pod| pod.metadata.uid.as_deref() == holder.pod_uid());
     match pod {

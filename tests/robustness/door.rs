@@ -156,8 +156,10 @@ impl Door {
     }
 
     fn remembered(&self, asked: &Asked) -> Option<Bytes> {
-        let past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
-        past.get(&asked.resource).filter(|_| asked.is_list() && asked.is_everywhere).cloned()
+        if !asked.is_list() || !asked.is_everywhere {
+            return None;
+        }
+        self.past.lock().unwrap_or_else(PoisonError::into_inner).get(&asked.resource).cloned()
     }
 
     async fn watch(&self, asked: &Asked, request: Request<Body>) -> Result<Answer, BoxError> {

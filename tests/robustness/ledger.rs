@@ -106,10 +106,10 @@ impl Ledger {
     }
 
     fn changed(&self, asked: &Asked) {
-        let Some(pod) = asked.name.clone().filter(|_| asked.json()["spec"]["activeDeadlineSeconds"].is_i64())
-        else {
+        let Some(pod) = asked.name.clone() else { return };
+        if !asked.json()["spec"]["activeDeadlineSeconds"].is_i64() {
             return;
-        };
+        }
         let mut entries = self.entries();
         if !entries.retired.insert(pod.clone()) {
             entries.misdeeds.push(format!("{pod} was retired again"));

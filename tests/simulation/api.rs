@@ -54,7 +54,8 @@ impl World {
     /// How long a message takes that leaves now; none where it is lost.
     pub fn passage(&mut self, node: usize, direction: Direction) -> Option<Duration> {
         let there = !self.nodes[node].down;
-        self.nodes[node].link.passage(self.now, direction, &mut self.chance).filter(|_| there)
+        let delay = self.nodes[node].link.passage(self.now, direction, &mut self.chance);
+        if there { delay } else { None }
     }
 
     pub fn arrive(&mut self, request: Request) {

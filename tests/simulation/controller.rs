@@ -300,17 +300,7 @@ impl World {
 
     fn mark_free(&mut self) {
         let Some(uid) = self.server.lease().map(|lease| lease.uid.clone()) else { return };
-        let by = Identity::read("singletonjob-controller");
-        let mark = Released {
-            lease_uid: uid,
-            renew_time: None,
-            by,
-            reason: Reason::Created,
-            token: None,
-            exit: None,
-            unhealthy: false,
-            ready: false,
-        };
+        let mark = Released::created(uid, Identity::read("singletonjob-controller"));
         let marked = self.server.annotate(self.now, |annotations| annotations.released = Some(mark));
         if let Some(marked) = marked {
             self.stored(None, &marked);

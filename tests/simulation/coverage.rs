@@ -132,7 +132,10 @@ impl Coverage {
         let silent = if std::mem::take(&mut self.cleared) { "cleared" } else { "expired" };
         let cause = mark.map_or(silent.to_owned(), |mark| format!("{:?}", mark.reason));
         *self.takeovers.entry(cause).or_default() += 1;
-        if let Some(stopped) = self.stopped.take().filter(|_| self.running.is_empty()) {
+        let stopped = self.stopped.take();
+        if let Some(stopped) = stopped
+            && self.running.is_empty()
+        {
             self.longest_gap = self.longest_gap.max(at - stopped);
             self.gaps += at - stopped;
         }

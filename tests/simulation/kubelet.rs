@@ -164,15 +164,7 @@ impl World {
             self.node_resumes(node);
         }
         self.nodes[node].down = true;
-        let all: Vec<_> = self
-            .processes
-            .values()
-            .filter(|process| process.node == node)
-            .map(|process| process.who)
-            .collect();
-        for who in all {
-            self.destroy(who, "its node crashed");
-        }
+        self.for_all_on(node, |world, who| world.destroy(who, "its node crashed"));
         self.after(duration, Event::NodeReturns(node));
     }
 

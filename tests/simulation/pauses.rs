@@ -53,7 +53,10 @@ impl World {
 
     /// The heartbeat notices. A suspension of the machine is no lateness.
     pub fn was_late(&mut self, who: Who, late: Duration) {
-        let Some(process) = self.electing(who).filter(|_| late >= STEP) else { return };
+        if late < STEP {
+            return;
+        }
+        let Some(process) = self.electing(who) else { return };
         let steps = u32::try_from(late.as_millis() / STEP.as_millis()).unwrap_or(u32::MAX);
         process.lateness = process.lateness.max(STEP * steps.saturating_add(1));
         let (lateness, node) = (process.lateness, process.node);

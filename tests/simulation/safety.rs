@@ -129,8 +129,8 @@ impl Safety {
             "versions do not rise".to_owned()
         })?;
         let before = last.as_ref().filter(|last| last.triple.uid == state.triple.uid);
-        if let Some(run) =
-            state.finished.as_ref().filter(|_| before.is_some_and(|before| before.finished != state.finished))
+        if let (Some(run), Some(before)) = (&state.finished, before)
+            && before.finished != state.finished
         {
             claim(self.finished.insert(run.clone()), "once", || {
                 format!("run {} of {} is finished twice", run.1, run.0)

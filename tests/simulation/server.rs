@@ -185,8 +185,8 @@ fn overlaid(base: &Record, write: &Write) -> Record {
             released: write.released.clone(),
             finished: write.finished.clone(),
             health: write.health.clone(),
-            handover: base.annotations.handover.clone().filter(|_| !write.drop_directives),
-            cleared: base.annotations.cleared.clone().filter(|_| !write.drop_directives),
+            handover: if write.drop_directives { None } else { base.annotations.handover.clone() },
+            cleared: if write.drop_directives { None } else { base.annotations.cleared.clone() },
             ..base.annotations.clone()
         },
     }

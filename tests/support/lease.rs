@@ -6,7 +6,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use singletonjob::contract::labels;
-use singletonjob::lease::annotations::{self, CompletionPolicy, Policy, Reason, Released, Run, keys};
+use singletonjob::lease::annotations::{self, CompletionPolicy, Policy, Released, Run, keys};
 use singletonjob::lease::identity::Identity;
 use singletonjob::lease::timing::Timing;
 
@@ -42,16 +42,7 @@ pub fn held_by(name: &str, holder: &str, timing: Timing, annotations: &BTreeMap<
 
 /// The same, free at once: nobody can have held it before.
 pub fn released_as_created(mut lease: Lease) -> Lease {
-    let mark = Released {
-        lease_uid: lease.uid().expect("from the API server"),
-        renew_time: None,
-        by: Identity::read("controller"),
-        reason: Reason::Created,
-        token: None,
-        exit: None,
-        unhealthy: false,
-        ready: false,
-    };
+    let mark = Released::created(lease.uid().expect("from the API server"), Identity::read("controller"));
     annotations::write(lease.annotations_mut(), keys::RELEASED, Some(&mark));
     lease
 }

@@ -118,11 +118,10 @@ fn run(arguments: &Arguments, first: u64) -> io::Result<u8> {
 /// Until it is time to end, with this exit code.
 fn beat(arguments: &Arguments, first: u64, record: &mut Record, signals: &SignalFd) -> io::Result<u8> {
     let alone = arguments.kind == Kind::Daemon;
-    let end = arguments
-        .seconds
-        .filter(|_| !alone)
-        .map_or(u64::MAX, |seconds| first + nanoseconds(Duration::from_secs_f64(seconds)));
-    let until = arguments.until.as_ref().filter(|_| !alone).map(|name| arguments.directory.join(name));
+    // A daemon goes on until it is ended.
+    let (seconds, until) = if alone { (None, None) } else { (arguments.seconds, arguments.until.as_ref()) };
+    let end = seconds.map_or(u64::MAX, |seconds| first + nanoseconds(Duration::from_secs_f64(seconds)));
+    let until = until.map(|name| arguments.directory.join(name));
     let mut leave = u64::MAX;
     loop {
         for _ in 0..BEATS_PER_LOOK {

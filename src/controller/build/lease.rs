@@ -10,7 +10,7 @@ use crate::api::SingletonJob;
 use crate::controller::names;
 use crate::controller::plan::directives::Directives;
 use crate::controller::plan::takeover::Creation;
-use crate::lease::annotations::{self, Annotations, Reason, Released, keys};
+use crate::lease::annotations::{self, Annotations, Released, keys};
 use crate::lease::identity::Identity;
 
 /// In whose name the controller marks a Lease that it has made.
@@ -50,16 +50,7 @@ pub fn bare(mut metadata: ObjectMeta, creation: &Creation, directives: &Directiv
 
 /// `lease`, which was made a moment ago and never held, marked as free at once.
 pub fn marked_free(lease: &Lease) -> Lease {
-    let released = Released {
-        lease_uid: lease.uid().unwrap_or_default(),
-        renew_time: None,
-        by: Identity::read(MAKER),
-        reason: Reason::Created,
-        token: None,
-        exit: None,
-        unhealthy: false,
-        ready: false,
-    };
+    let released = Released::created(lease.uid().unwrap_or_default(), Identity::read(MAKER));
     let mut lease = lease.clone();
     lease.metadata.managed_fields = None;
     annotations::write(lease.metadata.annotations.get_or_insert_default(), keys::RELEASED, Some(&released));

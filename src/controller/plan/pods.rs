@@ -1,5 +1,6 @@
 //! Which pods come and go.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -58,7 +59,11 @@ fn stale(job: &SingletonJob, observed: &Observed, run: &RunPlan) -> Vec<PodRef> 
 }
 
 /// As it is when these have left.
-fn without(observed: &Observed, leaving: &[PodRef]) -> Observed {
+fn without<'a>(observed: &'a Observed, leaving: &[PodRef]) -> Cow<'a, Observed> {
+    if leaving.is_empty() {
+        return Cow::Borrowed(observed);
+    }
     let stays = |candidate: &&Candidate| !leaving.iter().any(|pod| pod.uid == candidate.uid);
-    Observed { candidates: observed.candidates.iter().filter(stays).cloned().collect(), ..observed.clone() }
+    let candidates = observed.candidates.iter().filter(stays).cloned().collect();
+    Cow::Owned(Observed { candidates, ..observed.clone() })
 }

@@ -145,6 +145,7 @@ fn setback(progress: Progress, ran: Duration) -> Progress {
 mod tests {
     use super::super::super::annotations::{FailurePolicy, FailureRule, Operator};
     use super::super::tests;
+    use super::super::tests::INTERRUPTIONS;
     use super::*;
 
     fn wall() -> Timestamp {
@@ -207,14 +208,7 @@ mod tests {
     #[test]
     fn interruptions_cost_nothing() {
         let policy = policy(CompletionPolicy::OnSuccess, 0);
-        for reason in [
-            Reason::Handover,
-            Reason::Unready,
-            Reason::Failback,
-            Reason::Drain,
-            Reason::RolledOut,
-            Reason::Stopped,
-        ] {
+        for reason in INTERRUPTIONS {
             let (after, verdict) =
                 close(started(), &policy, end(reason, Some(Exit::Code(143)), Duration::ZERO));
             assert_eq!(

@@ -80,6 +80,7 @@ pub(super) fn is_exceeded(left: Option<Duration>) -> bool {
 mod tests {
     use super::super::super::annotations::{FailurePolicy, FailureRule, Operator};
     use super::super::tests;
+    use super::super::tests::INTERRUPTIONS;
     use super::*;
 
     fn rule(operator: Operator, values: &[i32], action: FailureAction) -> FailureRule {
@@ -139,14 +140,7 @@ mod tests {
     #[test]
     fn an_interruption_never_counts_and_no_rule_speaks_of_it() {
         let policy = policy(vec![rule(Operator::In, &[143], FailureAction::FailRun)]);
-        for reason in [
-            Reason::Handover,
-            Reason::Unready,
-            Reason::Failback,
-            Reason::Drain,
-            Reason::RolledOut,
-            Reason::Stopped,
-        ] {
+        for reason in INTERRUPTIONS {
             assert_eq!(action(&policy, reason, Some(Exit::Signal(15))), None, "{reason:?}");
         }
     }

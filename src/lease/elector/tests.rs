@@ -77,18 +77,13 @@ fn wall(milliseconds: u64) -> Timestamp {
     at(milliseconds).wall
 }
 
+/// Why a holder stops although nothing has failed.
+pub(super) const INTERRUPTIONS: [Reason; 6] =
+    [Reason::Handover, Reason::Unready, Reason::Failback, Reason::Drain, Reason::RolledOut, Reason::Stopped];
+
 /// Free at once.
 fn free() -> Record {
-    let released = Released {
-        lease_uid: "lease".into(),
-        renew_time: None,
-        by: Identity::read("controller"),
-        reason: Reason::Created,
-        token: None,
-        exit: None,
-        unhealthy: false,
-        ready: false,
-    };
+    let released = Released::created("lease", Identity::read("controller"));
     Record {
         uid: "lease".into(),
         version: Version(10),

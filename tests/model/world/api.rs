@@ -240,17 +240,7 @@ fn annotations(policy: &Policy) -> Annotations {
 }
 
 fn created(uid: u8) -> Released {
-    let by = Identity::read("controller");
-    Released {
-        lease_uid: format!("lease-{uid}"),
-        renew_time: None,
-        by,
-        reason: Reason::Created,
-        token: None,
-        exit: None,
-        unhealthy: false,
-        ready: false,
-    }
+    Released::created(format!("lease-{uid}"), Identity::read("controller"))
 }
 
 fn empty(uid: u8, policy: &Policy) -> Record {

@@ -20,9 +20,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
+use serde_json::json;
 use singletonjob::contract::{Standing, TERMINATION_PREFIX, exit_codes};
 use singletonjob::lease::clock;
 
+use probes::asks_in;
 use scripted_agent::{Agent, children, eventually, scripted_agent};
 
 /// The smallest kill margin: what the arithmetic of leases grants for a kill.
@@ -156,14 +158,14 @@ fn a_signal_from_inside_reaches_the_first_process_and_is_no_drain() {
     assert!(!agent.read("facts").contains("Drain"), "{}", agent.read("facts"));
 }
 
-/// As many as it takes for PID 1 to find a signal whenever it looks, and a daemon in its own session.
+/// As many as it takes for PID 1 to find a signal whenever it looks, beside a daemon in its own session that
+/// beat before.
 fn flooded(deadline: u64, then: &str) -> Agent {
     let flood = format!("{} flood", scripted_agent().display());
-    let agent = Agent::shell(
-        deadline,
-        &format!("trap '' HUP; for _ in 1 2 3 4; do {flood} & done; (setsid beat b2 &); {then}"),
-    );
-    agent.await_beats(&["b2"]);
+    let daemon = "(setsid beat b2 &); until [ -s b2 ]; do sleep 0.01; done";
+    let floods = format!("for _ in 1 2 3 4; do {flood} & done; echo > flooded");
+    let agent = Agent::shell(deadline, &format!("trap '' HUP; {daemon}; {floods}; {then}"));
+    eventually("PID 1 is flooded", || agent.path("flooded").exists().then_some(()));
     agent
 }
 
@@ -171,9 +173,9 @@ fn flooded(deadline: u64, then: &str) -> Agent {
 fn nothing_outlives_the_deadline_though_pid_1_is_flooded_with_signals() {
     let _alone = alone();
     for _ in 0..5 {
-        let mut agent = flooded(1_500, "beat b1");
+        let mut agent = flooded(3_000, "wait");
         assert_eq!(agent.exit_code(), exit_codes::LEASE_LOST);
-        let outlived = agent.outlived(&["b1", "b2"], agent.deadline());
+        let outlived = agent.outlived(&["b2"], agent.deadline());
         assert!(outlived < SMALLEST_KILL_MARGIN, "{outlived:?}");
     }
 }
@@ -224,20 +226,25 @@ fn a_signal_that_comes_before_the_start_is_remembered() {
 
 #[test]
 fn a_drain_is_the_workloads_fault_once_enough_liveness_probes_have_failed() {
-    for (mark, is_its_fault) in
-        [(r#"{"inARow":3,"endTheContainer":true}"#, true), (r#"{"inARow":2,"endTheContainer":false}"#, false)]
-    {
+    for (answers, heard) in [
+        (["false"; 3].as_slice(), "Unhealthy\nDrain\n"),
+        (&["false"; 2], "Drain\n"),
+        (&["false", "false", "false", "true"], "Drain\n"),
+    ] {
         let mut agent = Agent::start(FAR, 0, &["sleep", "60"]);
-        eventually("the workload runs", || children(agent.elector()).first().copied());
-        fs::write(agent.path("unhealthy"), mark).unwrap();
+        eventually("the workload's start is told", || {
+            serde_json::from_str::<Standing>(&agent.read("lease.json")).ok()?.started_boottime_nanoseconds
+        });
+        for answer in answers {
+            let handler = json!({"exec": {"command": [answer]}});
+            let asked = asks_in(&agent.path(""), &[], "liveness", &handler, &json!({"failureThreshold": 3}));
+            assert_eq!(asked.status.success(), *answer == "true", "{asked:?}");
+        }
         kill(agent.first, Signal::SIGTERM).unwrap();
         agent.exit_code();
         let facts = agent.read("facts");
-        assert_eq!(
-            (facts.contains("Unhealthy\n"), facts.contains("Drain\n")),
-            (is_its_fault, true),
-            "{facts}"
-        );
+        let facts = facts.split_once('\n').expect("the deadline is the first").1;
+        assert!(facts.starts_with(heard), "{answers:?}: {facts}");
     }
 }
 

@@ -91,16 +91,11 @@ impl Config {
         standing_in(&self.state_directory)
     }
 
-    /// What the failures of the liveness probe have come to, while the last one has failed.
-    pub fn unhealthy_mark(&self) -> PathBuf {
-        self.state_directory.join(UNHEALTHY_MARK)
-    }
-
     /// What the agent and the probes of an earlier container of this pod have left: it speaks of a workload
     /// that runs no more.
     pub(super) fn leftovers(&self) -> [PathBuf; 4] {
         let of_probes = |name| self.state_directory.join(name);
-        [self.standing(), self.unhealthy_mark(), of_probes(STARTUP_MARK), of_probes(READINESS_COUNT)]
+        [self.standing(), of_probes(UNHEALTHY_MARK), of_probes(STARTUP_MARK), of_probes(READINESS_COUNT)]
     }
 }
 

@@ -14,6 +14,7 @@ use super::config::Config;
 use super::deadline::Deadline;
 use super::fencer::Inheritance;
 use super::log::{LAST_LINES, Log};
+use super::monitors::Health;
 use super::shared_state::SharedState;
 use super::standing::Board;
 use super::termination::{self, Explainer};
@@ -163,14 +164,14 @@ where
         log: log.clone(),
         last_view: None,
     };
-    let mark = monitors::Mark::new(config.unhealthy_mark(), files.clone());
+    let health = Health::default();
     monitors::forget(config.leftovers(), &files);
     let ending = tokio::select! {
         ending = decide(candidate, facts, &mut container) => Ok(ending),
         Err(error) = monitors::watch_children(&workload) => Err(error),
-        Err(error) = monitors::watch_control(bell, page, &mark, &workload, &tell) => Err(error),
+        Err(error) = monitors::watch_control(bell, page, &health, &workload, &tell) => Err(error),
         never = monitors::watch_lateness(&tell) => match never {},
-        never = monitors::watch_probes(config.state_directory.clone(), &files, &mark, &workload, &tell) => match never {},
+        never = monitors::watch_probes(config.state_directory.clone(), &files, &health, &workload, &tell) => match never {},
     };
     files.finish(LAST_LINES);
     ending

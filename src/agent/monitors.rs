@@ -1,6 +1,7 @@
 //! What the elector process notices by itself: the end of its child, signals that PID 1 passes on, words of
 //! probes and hooks, and its own lateness.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::pending;
@@ -20,7 +21,6 @@ use tokio::time::sleep;
 
 use super::background::Background;
 use super::notify::News;
-use super::probe::liveness;
 use super::shared_state::SharedState;
 use super::workload::Workload;
 use super::{notify, sys, whole_file};
@@ -57,39 +57,32 @@ pub(super) fn forget(leftovers: impl IntoIterator<Item = PathBuf> + Send + 'stat
     files.give(move || leftovers.into_iter().for_each(|path| whole_file::remove(&path)));
 }
 
-/// The file in which the liveness probe counts its failures.
-pub(super) struct Mark {
-    path: PathBuf,
-    background: Background,
+/// What the liveness probe has said last.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    /// The start of the workload for whose failures the kubelet ends the container.
+    unhealthy: Cell<Option<u64>>,
 }
 
-impl Mark {
-    pub(super) fn new(path: PathBuf, background: Background) -> Self {
-        Self { path, background }
-    }
-
-    /// Tells, some time, if the liveness probe has failed often enough for the kubelet to end the container.
-    fn look(&self, facts: &UnboundedSender<Fact>) {
-        let (path, facts) = (self.path.clone(), facts.clone());
-        let look = move || {
-            if liveness::ends_the_container(&path) {
-                // The elector no longer listens once its end is decided.
-                let _ = facts.send(Fact::Unhealthy);
-            }
-        };
-        self.background.give(look);
+impl Health {
+    /// Tells, before the end of this workload is told, if that is the workload's own fault.
+    fn explain_end(&self, started: Option<u64>, facts: &UnboundedSender<Fact>) {
+        if started.is_some() && self.unhealthy.get() == started {
+            // The elector no longer listens once its end is decided.
+            let _ = facts.send(Fact::Unhealthy);
+        }
     }
 }
 
-/// Turns signals from outside into a drain, passes those from inside on to the workload, and tells if the
-/// liveness probe has failed. Returns only with an error.
+/// Turns signals from outside into a drain, and passes those from inside on to the workload. Returns only
+/// with an error.
 ///
 /// # Errors
 /// Where the kernel refuses to wait for PID 1's bell.
 pub(super) async fn watch_control(
     bell: EventFd,
     page: &SharedState,
-    mark: &Mark,
+    health: &Health,
     workload: &Workload,
     facts: &UnboundedSender<Fact>,
 ) -> io::Result<Infallible> {
@@ -101,19 +94,21 @@ pub(super) async fn watch_control(
         rung.clear_ready();
         if let Some(signal) = page.take_signal() {
             workload.set_stop_signal(signal);
-            mark.look(facts);
+            // What the liveness probe has said was said before the kubelet sent the signal: it is heard first.
+            yield_now().await;
+            health.explain_end(workload.started(), facts);
             let _ = facts.send(Fact::Drain);
         }
         page.take_signals_from_inside().for_each(|signal| workload.pass_on(signal));
     }
 }
 
-/// Tells whenever a probe says of the workload, as it was started last, that it is ready, and listens to
-/// hooks. Where no probe can say so, the workload runs all the same.
+/// Listens to what probes and hooks say of the workload, as it was started last. Where none can say anything,
+/// the workload runs all the same.
 pub(super) async fn watch_probes(
     directory: PathBuf,
     files: &Background,
-    mark: &Mark,
+    health: &Health,
     workload: &Workload,
     facts: &UnboundedSender<Fact>,
 ) -> Infallible {
@@ -121,17 +116,15 @@ pub(super) async fn watch_probes(
     files.give(move || drop(sender.send(notify::bind(&directory))));
     let socket = bound.await.unwrap_or_else(|_| Err(io::Error::other("too much waits for the disk")));
     let heard = match socket {
-        Ok(socket) => {
-            let is_ending = || {
-                mark.look(facts);
-                workload.expect_end();
-            };
-            hear(socket, || workload.started(), is_ending, facts).await
-        }
+        Ok(socket) => hear(socket, || workload.started(), || workload.expect_end(), health, facts).await,
         Err(error) => Err(error),
     };
     let Err(error) = heard;
-    tracing::warn!(%error, "cannot hear whether the workload is ready: the SingletonJob's condition Ready stays False");
+    tracing::warn!(
+        %error,
+        "cannot hear from probes how the workload fares: the SingletonJob's condition Ready stays False, and an end for failed liveness \
+         probes is told as a drain"
+    );
     pending().await
 }
 
@@ -143,7 +136,8 @@ pub(super) async fn watch_probes(
 async fn hear(
     socket: UnixDatagram,
     started: impl Fn() -> Option<u64>,
-    is_ending: impl Fn(),
+    expect_end: impl Fn(),
+    health: &Health,
     facts: &UnboundedSender<Fact>,
 ) -> io::Result<Infallible> {
     let socket = net::UnixDatagram::from_std(socket)?;
@@ -157,9 +151,12 @@ async fn hear(
                 // The elector no longer listens once its end is decided.
                 let _ = facts.send(Fact::Ready);
             }
+            Some(News::Unhealthy(start)) => health.unhealthy.set(Some(start)),
+            Some(News::Healthy(_)) => health.unhealthy.set(None),
             Some(News::Ending(start)) if started() == Some(start) && ending != Some(start) => {
                 ending = Some(start);
-                is_ending();
+                health.explain_end(Some(start), facts);
+                expect_end();
             }
             Some(_) | None => {}
         }
@@ -235,7 +232,7 @@ mod tests {
             }
         };
         tokio::select! {
-            heard = hear(agent, || Some(started.get()), || panic!("no hook runs"), &tell) => panic!("{heard:?}"),
+            heard = hear(agent, || Some(started.get()), || panic!("no hook runs"), &Health::default(), &tell) => panic!("{heard:?}"),
             () = story => {}
         }
     }

@@ -1,8 +1,9 @@
-//! Tells the agent that the workload is ready, or is about to end. The senders are the readiness probe and
-//! the `preStop` hook, which the kubelet runs beside the agent.
+//! Tells the agent how the workload fares. The senders are the probes and the `preStop` hook, which the
+//! kubelet runs beside the agent.
 //!
 //! Each sends a datagram that names the start of the workload, to a socket in the state directory. The
-//! deciding thread thus reads no file. If a datagram of the probe is lost, the next success sends it again.
+//! deciding thread thus reads no file, and hears of a failure before the kubelet does: no end of the workload
+//! can overtake the reason for it. If a datagram of a probe is lost, the next probe sends it again.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -16,14 +17,23 @@ pub(super) const LENGTH: usize = size_of::<u64>();
 /// In the state directory.
 const SOCKET: &str = "notify";
 
-/// In the number of a datagram: what a start, in nanoseconds since the boot, does not reach in 292 years.
-const IS_ENDING: u64 = 1 << 63;
+/// In the number of a datagram, the kind of the news: bits that a start, in nanoseconds since the boot, does
+/// not reach in 146 years.
+const KIND: u64 = 0b11 << 62;
+const READY: u64 = 0b00 << 62;
+const UNHEALTHY: u64 = 0b01 << 62;
+const ENDING: u64 = 0b10 << 62;
+const HEALTHY: u64 = 0b11 << 62;
 
 /// What a datagram says of the workload that was started at a reading of CLOCK_BOOTTIME, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum News {
     /// Its readiness probe has succeeded.
     Ready(u64),
+    /// Its liveness probe has failed so often that the kubelet ends the container.
+    Unhealthy(u64),
+    /// Its liveness probe has succeeded after that.
+    Healthy(u64),
     /// The kubelet ends its container, and the hook is about to run.
     Ending(u64),
 }
@@ -32,13 +42,21 @@ impl News {
     /// `None` if it is no datagram of this kind.
     pub(super) fn read(datagram: &[u8]) -> Option<Self> {
         let number = u64::from_ne_bytes(datagram.try_into().ok()?);
-        Some(if number & IS_ENDING == 0 { Self::Ready(number) } else { Self::Ending(number & !IS_ENDING) })
+        let start = number & !KIND;
+        Some(match number & KIND {
+            READY => Self::Ready(start),
+            UNHEALTHY => Self::Unhealthy(start),
+            ENDING => Self::Ending(start),
+            _ => Self::Healthy(start),
+        })
     }
 
     fn number(self) -> u64 {
         match self {
-            Self::Ready(start) => start,
-            Self::Ending(start) => start | IS_ENDING,
+            Self::Ready(start) => start | READY,
+            Self::Unhealthy(start) => start | UNHEALTHY,
+            Self::Ending(start) => start | ENDING,
+            Self::Healthy(start) => start | HEALTHY,
         }
     }
 
@@ -76,8 +94,10 @@ mod tests {
 
     #[test]
     fn news_come_back_as_they_were_sent() {
-        for news in [News::Ready(7), News::Ending(7), News::Ready(0), News::Ending(u64::MAX >> 1)] {
-            assert_eq!(News::read(&news.number().to_ne_bytes()), Some(news));
+        for news in [News::Ready, News::Unhealthy, News::Healthy, News::Ending] {
+            for start in [0, 7, u64::MAX >> 2] {
+                assert_eq!(News::read(&news(start).number().to_ne_bytes()), Some(news(start)));
+            }
         }
         assert_eq!(News::read(b"short"), None);
     }

@@ -11,7 +11,7 @@
 mod attempt;
 mod grpc;
 mod http;
-pub(super) mod liveness;
+mod liveness;
 mod readiness;
 mod startup;
 mod tcp;
@@ -39,7 +39,7 @@ const FIRST_READING: Duration = Duration::from_secs(1);
 /// For starting and reading, beside what the handlers take.
 const SLACK: Duration = Duration::from_millis(500);
 /// For counting what had no answer.
-const COUNTED_WITHIN: Duration = Duration::from_millis(250);
+const COUNTED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A workload that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,8 +81,8 @@ enum Verdict {
     Ask(Start),
 }
 
-/// Probes once; the exit code. It ends within the probe's own timeouts and three quarters of a second,
-/// whatever it reads or starts.
+/// Probes once; the exit code. It ends within the probe's own timeouts and a second and a half, whatever it
+/// reads or starts: the kubelet waits for two.
 pub fn run(kind: Kind, probe: &Probe) -> i32 {
     let question = Question { kind, probe, directory: Path::new(paths::STATE_DIRECTORY) };
     let limit = probe.timeout() + SLACK;
@@ -145,7 +145,7 @@ impl Question<'_> {
                 }
                 Verdict::Ask(start) => {
                     self.announce(start);
-                    (self.marked(answer(start)), Some(start.at))
+                    (self.counted(answer(start), start), Some(start.at))
                 }
             };
         match (self.probe.thresholds, counts_from) {
@@ -161,10 +161,13 @@ impl Question<'_> {
         }
     }
 
-    /// The agent reads of liveness what the workload's answers come to.
-    fn marked(&self, answer: Result<(), Failure>) -> Result<(), Failure> {
+    /// Of liveness, the agent hears what the workload's answers come to before the kubelet does.
+    fn counted(&self, answer: Result<(), Failure>, start: Start) -> Result<(), Failure> {
         if self.kind == Kind::Liveness {
-            liveness::count(self.directory, answer.is_err(), self.probe.failure_threshold.unwrap_or(1));
+            let threshold = self.probe.failure_threshold.unwrap_or(1);
+            if let Some(news) = liveness::count(self.directory, start.at, answer.is_err(), threshold) {
+                news.send(self.directory);
+            }
         }
         answer
     }

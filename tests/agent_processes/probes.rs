@@ -70,16 +70,24 @@ impl Container {
     }
 
     pub(super) fn asks(&self, starter: &[&str], kind: &str, handler: &Value, more: &Value) -> Output {
-        let mut probe = json!({"probe": handler, "timeoutSeconds": 1});
-        probe.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", INSIDE]).arg(self.path()).args(starter).arg(PROGRAM);
-        command.env("AGENT", env!("CARGO_BIN_EXE_singletonjob-agent"));
-        command
-            .args(["probe", kind, &probe.to_string()])
-            .output()
-            .expect("unshare of util-linux is installed")
+        asks_in(self.path(), starter, kind, handler, more)
     }
+}
+
+/// What a probe says that is started by this command, where the state directory is this one.
+pub(super) fn asks_in(
+    directory: &Path,
+    starter: &[&str],
+    kind: &str,
+    handler: &Value,
+    more: &Value,
+) -> Output {
+    let mut probe = json!({"probe": handler, "timeoutSeconds": 1});
+    probe.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", INSIDE]).arg(directory).args(starter).arg(PROGRAM);
+    command.env("AGENT", env!("CARGO_BIN_EXE_singletonjob-agent"));
+    command.args(["probe", kind, &probe.to_string()]).output().expect("unshare of util-linux is installed")
 }
 
 #[test]

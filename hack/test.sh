@@ -80,13 +80,13 @@ quick() {
   if grep -qE '\.md$|^tests/' <<<"$changed"; then tests+=(--test pages); fi
   # Those that need a server, a cluster or many minutes are only compiled.
   while read -r name; do
-    [ -e "tests/$name.rs" ] || continue
+    [ -e "tests/$name/main.rs" ] || continue
     case $name in
       architecture | pages) ;;
       contract | fuzz | simulation) tests+=(--test "$name") ;;
       *) stage "clippy of $name" cargo clippy --locked --all-features --test "$name" -- -D warnings ;;
     esac
-  done < <(sed -n 's,^tests/\([^/.]*\)[/.].*,\1,p' <<<"$changed" | grep -vx support | sort -u)
+  done < <(sed -n 's,^tests/\([^/]*\)/.*,\1,p' <<<"$changed" | sort -u)
   if [ ${#tests[@]} -gt 0 ]; then stage "tests" cargo test --locked --all-features --quiet "${tests[@]}"; fi
 }
 
@@ -100,12 +100,12 @@ check() {
   stage "simulation" cargo test --locked --all-features --quiet --test simulation -- --nocapture
 }
 
-# The files of tests/ that nothing else here runs, so that a new one cannot be forgotten.
+# The tests that nothing else here runs, so that a new one cannot be forgotten.
 against_servers() {
-  local file name
-  for file in tests/*.rs; do
-    [ -e "$file" ] || continue
-    name=$(basename "$file" .rs)
+  local main name
+  for main in tests/*/main.rs; do
+    [ -e "$main" ] || continue
+    name=$(basename "$(dirname "$main")")
     case $name in
       architecture | pages | contract | fuzz | model | mutants | simulation | robustness | deadline | agent_processes | faults | cluster | chaos) ;;
       *) printf -- '--test %s ' "$name" ;;

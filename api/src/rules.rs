@@ -1,7 +1,7 @@
 //! What is refused at admission, and what each refusal tells the user to write instead.
 //!
 //! The rules run in the API server, in CEL. They know nothing but the object, so the names and the arithmetic
-//! that other modules own are written out here once more; `tests/crd.rs` holds both against each other on a
+//! that other modules own are written out here once more; `tests/crd` holds both against each other on a
 //! real API server.
 
 use kube::core::{Message, Rule};

@@ -46,7 +46,7 @@ pub const START: Duration = Duration::from_secs(20);
 pub const END: Duration = Duration::from_secs(20);
 pub const SECOND: Duration = Duration::from_secs(1);
 /// For a kill, on a machine that plays several scenarios at once; a fraction of the smallest margin.
-/// `tests/deadline.rs` measures it alone.
+/// `tests/deadline` measures it alone.
 const KILL: Duration = Duration::from_millis(100);
 
 /// What a scenario has to itself.

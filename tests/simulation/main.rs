@@ -1,56 +1,30 @@
 //! Hours of virtual time: several electors, one Lease server, and everything that may go wrong between them.
 
-#[path = "simulation/api.rs"]
 mod api;
-#[path = "simulation/changes.rs"]
 mod changes;
-#[path = "simulation/clocks.rs"]
 mod clocks;
-#[path = "simulation/container.rs"]
 mod container;
-#[path = "simulation/controller.rs"]
 mod controller;
-#[path = "simulation/cost.rs"]
 mod cost;
-#[path = "simulation/coverage.rs"]
 mod coverage;
-#[path = "simulation/deed.rs"]
 mod deed;
-#[path = "simulation/dice.rs"]
 mod dice;
-#[path = "simulation/driver.rs"]
 mod driver;
-#[path = "simulation/faults.rs"]
 mod faults;
-#[path = "simulation/fencer.rs"]
 mod fencer;
-#[path = "simulation/judge.rs"]
 mod judge;
-#[path = "simulation/kept.rs"]
 mod kept;
-#[path = "simulation/kubelet.rs"]
 mod kubelet;
-#[path = "simulation/limits.rs"]
 mod limits;
-#[path = "simulation/liveness.rs"]
 mod liveness;
-#[path = "simulation/network.rs"]
 mod network;
-#[path = "simulation/pauses.rs"]
 mod pauses;
-#[path = "simulation/process.rs"]
 mod process;
-#[path = "simulation/queue.rs"]
 mod queue;
-#[path = "simulation/records.rs"]
 mod records;
-#[path = "simulation/safety.rs"]
 mod safety;
-#[path = "simulation/server.rs"]
 mod server;
-#[path = "simulation/watch.rs"]
 mod watch;
-#[path = "simulation/world.rs"]
 mod world;
 
 use std::time::Duration;

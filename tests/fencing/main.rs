@@ -3,28 +3,21 @@
 //!
 //! `hack/stores.sh` installs what they need; without it every test that needs a server fails and says so.
 
-#[path = "support/control_plane.rs"]
+#[path = "../support/control_plane.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod control_plane;
-#[path = "fencing/kubernetes.rs"]
 mod kubernetes;
-#[path = "fencing/postgresql.rs"]
 mod postgresql;
-#[path = "fencing/recipe.rs"]
 mod recipe;
-#[path = "fencing/redis.rs"]
 mod redis;
-#[path = "fencing/s3.rs"]
 mod s3;
-#[path = "fencing/scenario.rs"]
 mod scenario;
-#[path = "fencing/server.rs"]
 mod server;
 
 #[test]
 fn no_recipe_is_left_untried() {
-    let tests = [include_str!("fencing/kubernetes.rs"), include_str!("fencing/postgresql.rs")];
-    let tests = [tests, [include_str!("fencing/redis.rs"), include_str!("fencing/s3.rs")]].concat();
+    let tests = [include_str!("kubernetes.rs"), include_str!("postgresql.rs")];
+    let tests = [tests, [include_str!("redis.rs"), include_str!("s3.rs")]].concat();
     let names: Vec<_> = recipe::all().map(|recipe| recipe.name).collect();
     for name in &names {
         let is_named = |text: &str| {

@@ -5,9 +5,8 @@
 //! for that. The scratch crate has the dependencies of this one, by the same lock file, features, profile and
 //! target directory: nothing but itself is compiled, and only where something has changed.
 //!
-//! That the elector as it is breaks nothing in these worlds is what `model.rs` shows.
+//! That the elector as it is breaks nothing in these worlds is what `tests/model` shows.
 
-#[path = "mutants/table.rs"]
 mod table;
 
 use std::env;

@@ -1,8 +1,6 @@
 //! The architecture invariants of ARCHITECTURE.md that can be read off the source text.
 
-#[path = "architecture/features.rs"]
 mod features;
-#[path = "architecture/imports.rs"]
 mod imports;
 
 use std::fs;

@@ -1,29 +1,20 @@
 //! What a real API server makes of what we install: the definition, the samples, and the policy that guards
 //! the Lease.
 
-#[path = "crd/as_a_candidate.rs"]
 mod as_a_candidate;
-#[path = "crd/as_a_job.rs"]
 #[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
 mod as_a_job;
-#[path = "support/control_plane.rs"]
+#[path = "../support/control_plane.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod control_plane;
-#[path = "crd/example.rs"]
 mod example;
-#[path = "crd/installation.rs"]
 mod installation;
-#[path = "crd/lease_policy.rs"]
 mod lease_policy;
-#[path = "crd/random_specs.rs"]
 mod random_specs;
-#[path = "crd/refusals.rs"]
 mod refusals;
-#[path = "support/strict.rs"]
+#[path = "../support/strict.rs"]
 mod strict;
-#[path = "crd/timing.rs"]
 mod timing;
-#[path = "crd/use_of_it.rs"]
 mod use_of_it;
 
 use std::process::Output;
@@ -40,9 +31,9 @@ use kube::{Client, Error};
 use singletonjob::api::SingletonJob;
 
 const NAME: &str = "singletonjobs.singletonjob.dev";
-const CRD: &str = include_str!("../crds/singletonjobs.singletonjob.dev.yaml");
-const OPERATOR: &str = include_str!("../manifests/operator.yaml");
-const SERVICE: &str = include_str!("../manifests/samples/service.yaml");
+const CRD: &str = include_str!("../../crds/singletonjobs.singletonjob.dev.yaml");
+const OPERATOR: &str = include_str!("../../manifests/operator.yaml");
+const SERVICE: &str = include_str!("../../manifests/samples/service.yaml");
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Held while the operator is installed: two that make the same objects at a time disturb each other.

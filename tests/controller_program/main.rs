@@ -1,12 +1,11 @@
 //! The controller's program as its Deployment runs it, against a real API server: with its own rights and its
 //! probes, from start to end.
 
-#[path = "support/audit.rs"]
+#[path = "../support/audit.rs"]
 mod audit;
-#[path = "support/control_plane.rs"]
+#[path = "../support/control_plane.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod control_plane;
-#[path = "controller_program/program.rs"]
 mod program;
 
 use std::collections::BTreeSet;
@@ -34,7 +33,7 @@ use singletonjob::lease::annotations::keys;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::sleep;
 
-const INSTALL: &str = include_str!("../manifests/install.yaml");
+const INSTALL: &str = include_str!("../../manifests/install.yaml");
 const SYSTEM: &str = "singletonjob-system";
 const NAME: &str = "singletonjob-controller";
 const USER: &str = "system:serviceaccount:singletonjob-system:singletonjob-controller";

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const SCENARIOS: &str = include_str!("../docs/scenarios.md");
+const SCENARIOS: &str = include_str!("../../docs/scenarios.md");
 const HOW_MANY_SCENARIOS: u32 = 62;
-const COMING_FROM: &str = include_str!("../docs/coming-from.md");
+const COMING_FROM: &str = include_str!("../../docs/coming-from.md");
 /// Systems that people come from: each has a section.
 const SYSTEMS: [&str; 8] =
     ["Pulsar", "Redlock", "Spring", "Curator", "Hazelcast", "etcd", "Database locks", "Redisson"];
@@ -68,7 +68,7 @@ fn every_scenario_is_there_once_and_in_order() {
 
 #[test]
 fn every_test_of_faults_is_a_scenario() {
-    let played = &tests_in("tests/faults") | &tests_in("tests/deadline.rs");
+    let played = &tests_in("tests/faults") | &tests_in("tests/deadline");
     let unnamed: Vec<_> = played.difference(&named(SCENARIOS)).cloned().collect();
     assert!(unnamed.is_empty(), "docs/scenarios.md does not name {unnamed:#?}");
 }

@@ -3,13 +3,10 @@
 //! Needs root, for the namespaces; fails where it is not.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-#[path = "agent_processes/grpc.rs"]
 mod grpc;
-#[path = "agent_processes/not_pid_1.rs"]
 mod not_pid_1;
-#[path = "agent_processes/probes.rs"]
 mod probes;
-#[path = "support/scripted_agent.rs"]
+#[path = "../support/scripted_agent.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod scripted_agent;
 

@@ -1,10 +1,10 @@
 //! A schedule, on a real API server: its ticks, and what a person asks for in between, while controllers die
 //! and are two.
 
-#[path = "controller/bench.rs"]
+#[path = "../controller/bench.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod bench;
-#[path = "support/control_plane.rs"]
+#[path = "../support/control_plane.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod control_plane;
 

@@ -4,18 +4,18 @@
 //! Needs root, for namespaces and control groups; fails where it is not. Medians and worst cases go to
 //! `target/deadline-report.txt`.
 
-#[path = "support/cgroup.rs"]
+#[path = "../support/cgroup.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod cgroup;
-#[path = "support/disk.rs"]
+#[path = "../support/disk.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod disk;
-#[path = "support/disturbance.rs"]
+#[path = "../support/disturbance.rs"]
 mod disturbance;
-#[path = "support/report.rs"]
+#[path = "../support/report.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod report;
-#[path = "support/scripted_agent.rs"]
+#[path = "../support/scripted_agent.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod scripted_agent;
 

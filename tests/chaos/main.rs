@@ -4,8 +4,8 @@
 //! the cluster makes of it is not. It ends with a table in `target/chaos-report.txt`, and fails where two
 //! workloads overlapped, a token fell, or a takeover came late.
 
-#[path = "support"]
-#[allow(dead_code, reason = "tests/cluster.rs needs the rest of it")]
+#[path = "../support"]
+#[allow(dead_code, reason = "tests/cluster needs the rest of it")]
 mod support {
     pub mod cluster;
     pub mod job;
@@ -17,17 +17,11 @@ mod support {
     pub mod witness;
 }
 
-#[path = "chaos/cast.rs"]
 mod cast;
-#[path = "chaos/faults.rs"]
 mod faults;
-#[path = "chaos/plan.rs"]
 mod plan;
-#[path = "chaos/rounds.rs"]
 mod rounds;
-#[path = "chaos/table.rs"]
 mod table;
-#[path = "chaos/verdict.rs"]
 mod verdict;
 
 use std::time::Duration;

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use singletonjob::lease::clock;
 use witness::{Record, Testimony};
 
-#[path = "support/witness.rs"]
+#[path = "../support/witness.rs"]
 mod witness;
 
 fn start(directory: &Path, arguments: &[&str]) -> Child {

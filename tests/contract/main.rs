@@ -4,18 +4,15 @@
 //! `tests/contract/<version>` holds what that version wrote; `tests/contract/README.md` says how it got
 //! there.
 
-mod contract {
-    pub mod additions;
-    pub mod cast;
-    pub mod data;
-    pub mod papers;
-    pub mod stories;
-}
+mod additions;
+mod cast;
+mod data;
+mod papers;
+mod stories;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use contract::{additions, data, papers, stories};
 use k8s_openapi::api::coordination::v1::Lease;
 use serde_json::Value;
 use singletonjob::agent::config::Config;

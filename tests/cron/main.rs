@@ -207,7 +207,7 @@ fn thousands_of_expressions_mean_what_they_mean_in_a_cron_job() {
 
 #[test]
 fn what_only_one_of_the_two_takes_is_in_the_table() {
-    let page = include_str!("../docs/schedule.md");
+    let page = include_str!("../../docs/schedule.md");
     let (_, table) = page.split_once("## Coming from a CronJob").expect("the table");
     let theirs = by_robfig(&TAKEN_BY_ONE.map(|(_, cron, _)| cron.to_owned()));
     for ((row, cron, is_theirs), theirs) in TAKEN_BY_ONE.into_iter().zip(theirs) {

@@ -1,22 +1,17 @@
 //! Every order in which things can happen to a few candidates, within bounds, against the elector itself.
 //!
-//! What is claimed of it is in `model/world/oracle.rs`, the bounds are in `model/worlds.rs`. That each rule
-//! of the elector is needed for that is shown in `mutants.rs`; here, that each assumption about the
-//! environment is.
+//! What is claimed of it is in `world/oracle.rs`, the bounds are in `worlds.rs`. That each rule of the elector
+//! is needed for that is shown in `tests/mutants`; here, that each assumption about the environment is.
 
-mod model {
-    use singletonjob::lease;
-
-    pub mod search;
-    pub mod world;
-    pub mod worlds;
-}
+mod search;
+mod world;
+mod worlds;
 
 use std::time::Duration;
 
-use model::search::Found;
-use model::world::{Breach, Clocks, World};
-use model::{search, worlds};
+use search::Found;
+use singletonjob::lease;
+use world::{Breach, Clocks, World};
 
 /// Far more than any of them takes: a busy machine must not make a difference.
 const PATIENCE: Duration = Duration::from_secs(600);

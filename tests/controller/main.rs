@@ -1,21 +1,15 @@
 //! The controller against a real API server: what it makes, what it leaves alone, and what does not wake it.
 
-#[path = "controller/active.rs"]
 mod active;
-#[path = "controller/bench.rs"]
 mod bench;
-#[path = "support/control_plane.rs"]
+#[path = "../support/control_plane.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod control_plane;
-#[path = "controller/events.rs"]
 mod events;
-#[path = "controller/policies.rs"]
 mod policies;
-#[path = "controller/refused.rs"]
 mod refused;
-#[path = "controller/removal.rs"]
 mod removal;
-#[path = "support/strict.rs"]
+#[path = "../support/strict.rs"]
 mod strict;
 
 use std::collections::BTreeSet;

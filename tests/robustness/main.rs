@@ -1,26 +1,17 @@
 //! The controller under everything that can happen to it between two requests: killed, refused, left without
 //! an answer, told late. Whatever it is, in the end there is what would have been there without it.
 
-#[path = "robustness/agents.rs"]
 mod agents;
-#[path = "robustness/asked.rs"]
 mod asked;
-#[path = "support/control_plane.rs"]
+#[path = "../support/control_plane.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod control_plane;
-#[path = "robustness/door.rs"]
 mod door;
-#[path = "robustness/ledger.rs"]
 mod ledger;
-#[path = "robustness/stage.rs"]
 mod stage;
-#[path = "robustness/stale.rs"]
 mod stale;
-#[path = "robustness/story.rs"]
 mod story;
-#[path = "robustness/theatre.rs"]
 mod theatre;
-#[path = "robustness/world.rs"]
 mod world;
 
 use std::collections::BTreeSet;

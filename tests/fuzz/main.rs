@@ -5,7 +5,6 @@
 //! the others with it. `make fuzz CASES=1000000` goes on for longer; a failing input is printed in its
 //! smallest form.
 
-#[path = "fuzz/leases.rs"]
 mod leases;
 
 use std::ffi::OsString;

@@ -75,9 +75,9 @@ quick() {
   changed=$(git diff --name-only HEAD; git ls-files --others --exclude-standard)
   stage "formatting" cargo fmt --all --check
   stage "clippy" cargo clippy --locked --all-features --lib --bins -- -D warnings
-  if grep -qE '^(api|src)/' <<<"$changed"; then tests+=(--lib); fi
-  if grep -qE '^(api|src|tests/architecture)' <<<"$changed"; then tests+=(--test architecture); fi
-  if grep -qE '\.md$|^tests/' <<<"$changed"; then tests+=(--test pages); fi
+  if grep -qE '^(api|src|testkit)/' <<<"$changed"; then tests+=(--lib); fi
+  if grep -qE '^(api|src|testkit|tests/architecture)' <<<"$changed"; then tests+=(--test architecture); fi
+  if grep -qE '\.md$|^(testkit|tests)/' <<<"$changed"; then tests+=(--test pages); fi
   # Those that need a server, a cluster or many minutes are only compiled.
   while read -r name; do
     [ -e "tests/$name/main.rs" ] || continue

@@ -7,9 +7,9 @@ use std::process::{Child, Command};
 
 use serde_json::json;
 use tempfile::TempDir;
+use testkit::scripted_agent::eventually;
 
 use crate::probes::Container;
-use crate::scripted_agent::eventually;
 
 /// Runs until it is dropped.
 struct Etcd {

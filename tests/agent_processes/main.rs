@@ -6,9 +6,6 @@
 mod grpc;
 mod not_pid_1;
 mod probes;
-#[path = "../support/scripted_agent.rs"]
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod scripted_agent;
 
 use std::fs;
 use std::path::Path;
@@ -20,9 +17,9 @@ use nix::sys::signal::{Signal, kill};
 use serde_json::json;
 use singletonjob::contract::{Standing, TERMINATION_PREFIX, exit_codes};
 use singletonjob::lease::clock;
+use testkit::scripted_agent::{Agent, children, eventually, scripted_agent};
 
 use probes::asks_in;
-use scripted_agent::{Agent, children, eventually, scripted_agent};
 
 /// The smallest kill margin: what the arithmetic of leases grants for a kill.
 const SMALLEST_KILL_MARGIN: Duration = Duration::from_millis(500);

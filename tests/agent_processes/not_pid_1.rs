@@ -5,10 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::{Signal, kill};
 use singletonjob::contract::paths;
+use testkit::scripted_agent::{Agent, eventually, scripted_agent};
 
 use crate::FAR;
 use crate::probes::{INSIDE, PROGRAM};
-use crate::scripted_agent::{Agent, eventually, scripted_agent};
 
 const PAGE: &str = include_str!("../../docs/not-pid-1.md");
 

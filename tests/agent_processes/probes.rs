@@ -12,8 +12,7 @@ use singletonjob::contract::{Role, Standing, exit_codes};
 use singletonjob::lease::clock;
 use singletonjob::lease::identity::{Identity, Version};
 use tempfile::TempDir;
-
-use crate::scripted_agent::eventually;
+use testkit::scripted_agent::eventually;
 
 /// Beside which the state directory is that of the test: the machine's own is not touched.
 pub(super) const INSIDE: &str = r#"mount -t tmpfs none /run && mkdir /run/singletonjob && mount --bind "$0" /run/singletonjob && touch /run/agent \

@@ -22,7 +22,9 @@ fn every_file() -> Vec<PathBuf> {
 /// The same, and all tests beside them.
 fn files_and_tests() -> Vec<PathBuf> {
     let mut files = every_file();
-    collect(&Path::new(CHECKOUT).join("tests"), &mut files);
+    for beside in ["tests", "testkit/src"] {
+        collect(&Path::new(CHECKOUT).join(beside), &mut files);
+    }
     files
 }
 

@@ -18,12 +18,12 @@ use singletonjob::api::conditions::types;
 use singletonjob::contract::{Role, Standing, labels, pod};
 use singletonjob::lease::identity::Identity;
 use singletonjob::lease::record::Record;
+use testkit::job::{Job, condition};
+use testkit::observe::{now, testimony};
+use testkit::scenario::Scenario;
+use testkit::witness::Tenure;
 use tokio::time::{sleep, timeout};
 
-use crate::support::job::{Job, condition};
-use crate::support::observe::{now, testimony};
-use crate::support::scenario::Scenario;
-use crate::support::witness::Tenure;
 use crate::verdict::Account;
 
 /// Not heard of for so long, a witness has ended: far longer than it is ever kept waiting for a processor.

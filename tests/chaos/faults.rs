@@ -5,13 +5,13 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
 use nix::sys::signal::Signal;
+use testkit::cluster::{Cluster, Fault, Process};
+use testkit::observe::now;
+use testkit::operator;
+use testkit::scenario::Scenario;
 
 use crate::cast::Candidate;
 use crate::plan::Cause;
-use crate::support::cluster::{Cluster, Fault, Process};
-use crate::support::observe::now;
-use crate::support::operator;
-use crate::support::scenario::Scenario;
 
 const CONTAINER: &str = "main";
 
@@ -150,5 +150,5 @@ pub fn restart_controllers(cluster: &Cluster) {
         "--force",
         "--grace-period=0",
     ];
-    crate::support::cluster::said(&delete, &cluster.kubectl(&delete));
+    testkit::cluster::said(&delete, &cluster.kubectl(&delete));
 }

@@ -4,19 +4,6 @@
 //! the cluster makes of it is not. It ends with a table in `target/chaos-report.txt`, and fails where two
 //! workloads overlapped, a token fell, or a takeover came late.
 
-#[path = "../support"]
-#[allow(dead_code, reason = "tests/cluster needs the rest of it")]
-mod support {
-    pub mod cluster;
-    pub mod job;
-    pub mod observe;
-    pub mod operator;
-    pub mod report;
-    pub mod scenario;
-    pub mod stage;
-    pub mod witness;
-}
-
 mod cast;
 mod faults;
 mod plan;
@@ -29,7 +16,8 @@ use std::time::Duration;
 use crate::cast::Cast;
 use crate::plan::Plan;
 use crate::rounds::Rounds;
-use crate::support::{report, scenario::with_operator};
+use testkit::report;
+use testkit::scenario::with_operator;
 
 const MINUTES: f64 = 4.0;
 

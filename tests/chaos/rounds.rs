@@ -4,13 +4,13 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::future::{Either, select};
+use testkit::observe::now;
+use testkit::scenario::Scenario;
 use tokio::time::sleep;
 
 use crate::cast::{Cast, Position};
 use crate::faults::{Blow, Broken, delete_pod, restart_controllers, strike_api_server};
 use crate::plan::{Cause, JOBS, Plan, Round, Stroke, Target};
-use crate::support::observe::now;
-use crate::support::scenario::Scenario;
 use crate::verdict::{Hit, Standby};
 
 /// What was done, and to whom.

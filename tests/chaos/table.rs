@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::plan::Cause;
-use crate::support::witness::Violation;
 use crate::verdict::{Account, Hit, Standby, Takeover, Verdict, median, sorted};
+use testkit::witness::Violation;
 
 /// For people.
 pub fn of(seed: u64, time: Duration, accounts: &[Account], hits: &[Hit], verdict: &Verdict) -> String {

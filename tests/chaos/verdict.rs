@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::plan::{Cause, Kind};
-use crate::support::witness::{Tenure, Violation};
+use testkit::witness::{Tenure, Violation};
 
 /// On top of a lease, for a challenger to get going.
 const SLACK: Duration = Duration::from_secs(1);

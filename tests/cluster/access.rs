@@ -10,10 +10,9 @@ use kube::{Api, Error, ResourceExt};
 use serde_json::json;
 use singletonjob::api::conditions::types;
 use singletonjob::contract::paths;
-
-use crate::job::{IMAGE, Job, LEASE, SOON, condition};
-use crate::observe::{await_object, await_tenure, nothing_starts, now};
-use crate::scenario::{Scenario, side_by_side};
+use testkit::job::{IMAGE, Job, LEASE, SOON, condition};
+use testkit::observe::{await_object, await_tenure, nothing_starts, now};
+use testkit::scenario::{Scenario, side_by_side};
 
 /// The address of the API server, as pods have it.
 const API_SERVER: &str = "10.0.0.1";

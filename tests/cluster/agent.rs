@@ -8,11 +8,11 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use singletonjob::contract::{Role, exit_codes};
 use singletonjob::lease::annotations::{CompletionPolicy, Outcome};
+use testkit::observe::{await_object, await_tenure, boot_time, nothing_starts, now, tenure};
+use testkit::scenario::{Scenario, without_operator, without_operator_alone, without_operator_on_own_nodes};
+use testkit::witness::Tenure;
 
-use crate::by_hand::{ByHand, NAME, POD_START};
-use crate::observe::{await_object, await_tenure, boot_time, nothing_starts, now, tenure};
-use crate::scenario::{Scenario, without_operator, without_operator_alone, without_operator_on_own_nodes};
-use crate::witness::Tenure;
+use crate::manual::{ManualJob, NAME, POD_START};
 
 /// The default, where the numbers of users are measured.
 const LEASE_SECONDS: u64 = 15;
@@ -25,20 +25,20 @@ const ELECTOR_DEATH: Duration = Duration::from_millis(500);
 const KUBELET_BACKOFF: Duration = Duration::from_secs(90);
 const SECOND: Duration = Duration::from_secs(1);
 
-async fn service(scenario: &Scenario) -> ByHand<'_> {
-    ByHand::create(scenario, LEASE_SECONDS, CompletionPolicy::Never, 0).await
+async fn service(scenario: &Scenario) -> ManualJob<'_> {
+    ManualJob::create(scenario, LEASE_SECONDS, CompletionPolicy::Never, 0).await
 }
 
-async fn brief_service(scenario: &Scenario) -> ByHand<'_> {
-    ByHand::create(scenario, SHORT_LEASE_SECONDS, CompletionPolicy::Never, 0).await
+async fn brief_service(scenario: &Scenario) -> ManualJob<'_> {
+    ManualJob::create(scenario, SHORT_LEASE_SECONDS, CompletionPolicy::Never, 0).await
 }
 
-async fn one_shot(scenario: &Scenario, backoff_limit: u32) -> ByHand<'_> {
-    ByHand::create(scenario, LEASE_SECONDS, CompletionPolicy::OnSuccess, backoff_limit).await
+async fn one_shot(scenario: &Scenario, backoff_limit: u32) -> ManualJob<'_> {
+    ManualJob::create(scenario, LEASE_SECONDS, CompletionPolicy::OnSuccess, backoff_limit).await
 }
 
 /// When the renewal that is stored now was about to be sent, in `CLOCK_BOOTTIME`.
-async fn renewed(job: &ByHand<'_>) -> Duration {
+async fn renewed(job: &ManualJob<'_>) -> Duration {
     boot_time(job.record().await.renew_time.expect("held"))
 }
 
@@ -149,13 +149,13 @@ fn deleting_the_active_pod_hands_over() {
 }
 
 /// The old holder's workload, by the deadline that its last renewal gave it.
-fn dead_in_time(scenario: &Scenario, job: &ByHand<'_>, ended: &Tenure, last_renewal: Duration) {
+fn dead_in_time(scenario: &Scenario, job: &ManualJob<'_>, ended: &Tenure, last_renewal: Duration) {
     let what = "last renewal to last instruction (D)";
     scenario.at_most(what, ended.last - last_renewal, job.timing.hard_deadline());
 }
 
 /// The new holder, within the lease of one that was cut off, and a second.
-fn followed_in_time(scenario: &Scenario, job: &ByHand<'_>, new: &Tenure, cut: Duration) {
+fn followed_in_time(scenario: &Scenario, job: &ManualJob<'_>, new: &Tenure, cut: Duration) {
     let what = "cut to first instruction (L + 1 s)";
     scenario.at_most(what, new.first - cut, job.timing.lease_duration() + SECOND);
 }
@@ -344,7 +344,7 @@ fn a_lease_cleared_by_hand_ends_the_holder_and_none_starts_before_expiry() {
     });
 }
 
-async fn after_the_lease_was_lost(scenario: &Scenario, job: &ByHand<'_>, old: &Tenure, lost: Duration) {
+async fn after_the_lease_was_lost(scenario: &Scenario, job: &ManualJob<'_>, old: &Tenure, lost: Duration) {
     let new = await_tenure(&scenario.records, 2, Duration::from_secs(30)).await;
     let ended = tenure(&scenario.records, old.token);
     scenario.at_most("lost to last instruction", ended.last.saturating_sub(lost), HANDOVER);

@@ -9,12 +9,11 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::types;
-
-use crate::cluster::said;
-use crate::job::{IMAGE, Job, SOON, condition};
-use crate::observe::{await_tenure, eventually, nothing_starts};
-use crate::operator;
-use crate::scenario::{Scenario, aside, side_by_side, with_operator};
+use testkit::cluster::said;
+use testkit::job::{IMAGE, Job, SOON, condition};
+use testkit::observe::{await_tenure, eventually, nothing_starts};
+use testkit::operator;
+use testkit::scenario::{Scenario, aside, side_by_side, with_operator};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The kubelet says why a volume is not there when it has tried, and the controller asks after 30 s.

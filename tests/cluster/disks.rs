@@ -17,13 +17,12 @@ use singletonjob::contract::{exit_codes, labels, paths, pod};
 use singletonjob::lease::identity::Identity;
 use singletonjob::lease::record::Record;
 use singletonjob::lease::timing::{Timing, TimingSpec};
+use testkit::cluster::{Fault, Process};
+use testkit::job::{Job, LEASE, SOON};
+use testkit::observe::{await_object, await_tenure, boot_time, nothing_starts, now};
+use testkit::scenario::{Scenario, on_own_nodes, side_by_side};
+use testkit::witness::Tenure;
 use tokio::time::sleep;
-
-use crate::cluster::{Fault, Process};
-use crate::job::{Job, LEASE, SOON};
-use crate::observe::{await_object, await_tenure, boot_time, nothing_starts, now};
-use crate::scenario::{Scenario, on_own_nodes, side_by_side};
-use crate::witness::Tenure;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// As long as a backup of a virtual machine may take.

@@ -6,11 +6,10 @@ use std::time::Duration;
 use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::{reasons, types};
 use singletonjob::api::status::TakeoverReason;
-
-use crate::cluster::said;
-use crate::job::{Job, SOON, condition};
-use crate::observe::{await_tenure, nothing_starts};
-use crate::scenario::{Scenario, with_operator};
+use testkit::cluster::said;
+use testkit::job::{Job, SOON, condition};
+use testkit::observe::{await_tenure, nothing_starts};
+use testkit::scenario::{Scenario, with_operator};
 
 const HANDOVER: Duration = Duration::from_millis(300);
 /// Nothing wakes the controller for a node: it looks once in a lease, and the new candidate takes its time.

@@ -5,10 +5,9 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 use singletonjob::api::conditions::{reasons, types};
-
-use crate::job::{IMAGE, Job, LEASE, SOON};
-use crate::observe::{await_object, nothing_starts};
-use crate::scenario::{Scenario, side_by_side};
+use testkit::job::{IMAGE, Job, LEASE, SOON};
+use testkit::observe::{await_object, nothing_starts};
+use testkit::scenario::{Scenario, side_by_side};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -8,11 +8,10 @@ use serde_json::json;
 use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::types;
 use singletonjob::api::status::{CandidateRole, TakeoverReason};
-
-use crate::job::{Job, LEASE, SOON};
-use crate::observe::{await_tenure, nothing_starts, now};
-use crate::operator;
-use crate::scenario::{on_own_nodes, with_operator};
+use testkit::job::{Job, LEASE, SOON};
+use testkit::observe::{await_tenure, nothing_starts, now};
+use testkit::operator;
+use testkit::scenario::{on_own_nodes, with_operator};
 
 const HANDOVER: Duration = Duration::from_millis(300);
 const SECOND: Duration = Duration::from_secs(1);
@@ -148,7 +147,7 @@ fn under_a_stricter_policy_a_holder_that_is_cut_off_needs_a_word() {
                 SOON,
             );
             assert_eq!(job.await_takeover(new.token).await.reason, TakeoverReason::Expired);
-            let over = |job: &SingletonJob| crate::job::condition(job, types::TAKEOVER_BLOCKED).is_none();
+            let over = |job: &SingletonJob| testkit::job::condition(job, types::TAKEOVER_BLOCKED).is_none();
             job.until("nothing blocks any more", over).await;
         }
         fault.mend();
@@ -164,7 +163,7 @@ fn has_takeover(job: &SingletonJob, token: u128) -> bool {
 }
 
 fn is_true(job: &SingletonJob, type_: &str) -> bool {
-    crate::job::condition(job, type_).is_some_and(|is| is.status == "True")
+    testkit::job::condition(job, type_).is_some_and(|is| is.status == "True")
 }
 
 /// Both take part and are on this node.

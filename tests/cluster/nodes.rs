@@ -8,13 +8,13 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use singletonjob::api::conditions::types;
+use testkit::cluster::said;
+use testkit::job::{Job, SOON};
+use testkit::observe::{await_tenure, boot_time, eventually, nothing_starts, now};
+use testkit::operator;
+use testkit::scenario::{Scenario, on_own_nodes, side_by_side};
 
-use crate::cluster::said;
 use crate::faults::is_replaced;
-use crate::job::{Job, SOON};
-use crate::observe::{await_tenure, boot_time, eventually, nothing_starts, now};
-use crate::operator;
-use crate::scenario::{Scenario, on_own_nodes, side_by_side};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// How long the cluster lets a node be silent (hack/cluster/control-plane.sh), and how often it looks.

@@ -8,10 +8,9 @@ use serde_json::json;
 use singletonjob::api::conditions::{reasons, types};
 use singletonjob::api::status::RunOutcome;
 use singletonjob::contract::labels;
-
-use crate::job::{Job, LEASE, SOON, condition};
-use crate::observe::{await_tenure, nothing_starts};
-use crate::scenario::side_by_side;
+use testkit::job::{Job, LEASE, SOON, condition};
+use testkit::observe::{await_tenure, nothing_starts};
+use testkit::scenario::side_by_side;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -8,10 +8,9 @@ use serde_json::{Value, json};
 use singletonjob::api::conditions::types;
 use singletonjob::api::status::TakeoverReason;
 use singletonjob::contract::labels;
-
-use crate::job::{IMAGE, Job, LEASE, SOON};
-use crate::observe::{await_tenure, eventually, nothing_starts};
-use crate::scenario::side_by_side;
+use testkit::job::{IMAGE, Job, LEASE, SOON};
+use testkit::observe::{await_tenure, eventually, nothing_starts};
+use testkit::scenario::side_by_side;
 
 /// Of busybox: leaves a file in the shared volume and another where the test sees it, and does what is said
 /// next.

@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::types;
 use singletonjob::api::status::{Takeover, TakeoverReason};
-
-use crate::job::{Job, SOON};
-use crate::observe::{await_tenure, nothing_starts};
-use crate::scenario::{aside, side_by_side};
+use testkit::job::{Job, SOON};
+use testkit::observe::{await_tenure, nothing_starts};
+use testkit::scenario::{aside, side_by_side};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// As documented: a holder is left in peace for so long before it hands back.

@@ -9,10 +9,10 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 use singletonjob::api::conditions::{reasons, types};
 use singletonjob::api::status::{RunOutcome, TakeoverReason};
+use testkit::job::{Job, SOON, identities};
+use testkit::observe::{await_tenure, eventually, nothing_starts};
+use testkit::scenario::{Scenario, side_by_side};
 
-use crate::job::{Job, SOON, identities};
-use crate::observe::{await_tenure, eventually, nothing_starts};
-use crate::scenario::{Scenario, side_by_side};
 use crate::server::Server;
 
 const SECOND: Duration = Duration::from_secs(1);

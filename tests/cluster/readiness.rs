@@ -11,12 +11,11 @@ use kube::api::ListParams;
 use serde_json::json;
 use singletonjob::api::conditions::types;
 use singletonjob::controller::names;
+use testkit::job::{Job, SOON, is_ready};
+use testkit::observe::{await_object, await_tenure, nothing_starts, now};
+use testkit::operator;
+use testkit::scenario::{Scenario, with_operator};
 use tokio::time::{sleep, timeout};
-
-use crate::job::{Job, SOON, is_ready};
-use crate::observe::{await_object, await_tenure, nothing_starts, now};
-use crate::operator;
-use crate::scenario::{Scenario, with_operator};
 
 /// The probe's period, the kubelet's word, and the endpoint controller's.
 const FOLLOWS: Duration = Duration::from_secs(5);

@@ -5,13 +5,12 @@ use std::time::Duration;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use singletonjob::controller::names;
-
-use crate::cluster::said;
-use crate::job::{Job, LEASE, SOON};
-use crate::observe::{await_object, await_tenure, eventually, nothing_starts, now};
-use crate::operator;
-use crate::scenario::{Scenario, side_by_side, uninstalling};
-use crate::witness::Tenure;
+use testkit::cluster::said;
+use testkit::job::{Job, LEASE, SOON};
+use testkit::observe::{await_object, await_tenure, eventually, nothing_starts, now};
+use testkit::operator;
+use testkit::scenario::{Scenario, side_by_side, uninstalling};
+use testkit::witness::Tenure;
 
 const HANDOVER: Duration = Duration::from_millis(300);
 const SECOND: Duration = Duration::from_secs(1);

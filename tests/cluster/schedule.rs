@@ -7,11 +7,10 @@ use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::{reasons, types};
 use singletonjob::api::status::{FinishedRun, RunOutcome};
+use testkit::job::{Job, SOON};
+use testkit::observe::{await_tenure, boot_time, nothing_starts};
+use testkit::scenario::{Scenario, aside, side_by_side};
 use tokio::time::sleep;
-
-use crate::job::{Job, SOON};
-use crate::observe::{await_tenure, boot_time, nothing_starts};
-use crate::scenario::{Scenario, aside, side_by_side};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

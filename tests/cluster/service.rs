@@ -11,13 +11,12 @@ use singletonjob::api::conditions::{reasons, types};
 use singletonjob::api::status::{CandidateRole, TakeoverReason};
 use singletonjob::contract::labels;
 use singletonjob::lease::annotations::keys;
+use testkit::job::{IMAGE, Job, LEASE, SOON, condition, identities, lease};
+use testkit::observe::{await_object, await_tenure, nothing_starts, now};
+use testkit::operator;
+use testkit::scenario::{Scenario, side_by_side, with_operator};
+use testkit::witness::Tenure;
 use tokio::time::{sleep, timeout};
-
-use crate::job::{IMAGE, Job, LEASE, SOON, condition, identities, lease};
-use crate::observe::{await_object, await_tenure, nothing_starts, now};
-use crate::operator;
-use crate::scenario::{Scenario, side_by_side, with_operator};
-use crate::witness::Tenure;
 
 const HANDOVER: Duration = Duration::from_millis(300);
 const SECOND: Duration = Duration::from_secs(1);

@@ -5,10 +5,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-
-use crate::job::{Job, SOON};
-use crate::observe::{await_tenure, testimony};
-use crate::scenario::with_operator;
+use testkit::job::{Job, SOON};
+use testkit::observe::{await_tenure, testimony};
+use testkit::scenario::with_operator;
 
 /// What a run of all tests measures.
 const HANDOVERS: usize = 20;

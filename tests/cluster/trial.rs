@@ -10,10 +10,9 @@ use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::{reasons, types};
 use singletonjob::api::status::TakeoverReason;
 use singletonjob::lease::annotations::Annotations;
-
-use crate::job::{Job, SOON, condition, is_ready};
-use crate::observe::{await_object, await_tenure, nothing_starts};
-use crate::scenario::side_by_side;
+use testkit::job::{Job, SOON, condition, is_ready};
+use testkit::observe::{await_object, await_tenure, nothing_starts};
+use testkit::scenario::side_by_side;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The kubelet's period, and its way to the API server beside other scenarios.

@@ -7,9 +7,8 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::json;
 use singletonjob::contract::labels;
+use testkit::fixture::{Fixture, LOOK_EVERY, PATIENCE};
 use tokio::time::sleep;
-
-use crate::bench::{Bench, LOOK_EVERY, PATIENCE};
 
 const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 const ACTIVE: &str = labels::ROLE_ACTIVE;
@@ -21,7 +20,7 @@ fn shown(pod: &Pod) -> Shown<'_> {
     (pod.labels()[labels::ROLE].as_str(), pod.annotations().get(COST).map(String::as_str))
 }
 
-impl Bench {
+impl Fixture {
     async fn pods_of(&self, name: &str) -> Vec<Pod> {
         let its = ListParams::default().labels(&format!("{}={name}", labels::JOB));
         self.api::<Pod>().list(&its).await.expect("an answer").items
@@ -45,20 +44,20 @@ impl Bench {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cost_of_deletion_goes_from_the_former_holder_to_the_new_one() {
-    let bench = Bench::new("costs").await;
-    bench.apply("web", json!({"completionPolicy": "Never"})).await;
-    bench.settled("web", 2).await;
-    bench.turn("web", 0, [(ACTIVE, Some("1000")), (STANDBY, None)]).await;
-    bench.turn("web", 1, [(STANDBY, None), (ACTIVE, Some("1000"))]).await;
+    let fixture = Fixture::new("costs").await;
+    fixture.apply("web", json!({"completionPolicy": "Never"})).await;
+    fixture.settled("web", 2).await;
+    fixture.turn("web", 0, [(ACTIVE, Some("1000")), (STANDBY, None)]).await;
+    fixture.turn("web", 1, [(STANDBY, None), (ACTIVE, Some("1000"))]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cost_of_deletion_in_the_template_wins() {
-    let bench = Bench::new("own-costs").await;
+    let fixture = Fixture::new("own-costs").await;
     let containers = json!([{"name": "main", "image": "busybox", "command": ["sleep", "1000"]}]);
     let template = json!({"metadata": {"annotations": {COST: "7"}}, "spec": {"containers": containers}});
-    bench.apply("web", json!({"completionPolicy": "Never", "template": template})).await;
-    bench.settled("web", 2).await;
-    bench.turn("web", 0, [(ACTIVE, Some("7")), (STANDBY, Some("7"))]).await;
-    bench.turn("web", 1, [(STANDBY, Some("7")), (ACTIVE, Some("7"))]).await;
+    fixture.apply("web", json!({"completionPolicy": "Never", "template": template})).await;
+    fixture.settled("web", 2).await;
+    fixture.turn("web", 0, [(ACTIVE, Some("7")), (STANDBY, Some("7"))]).await;
+    fixture.turn("web", 1, [(STANDBY, Some("7")), (ACTIVE, Some("7"))]).await;
 }

@@ -8,15 +8,14 @@ use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use singletonjob::contract::labels;
+use testkit::fixture::{Fixture, LOOK_EVERY, PATIENCE};
 use tokio::time::sleep;
-
-use crate::bench::{Bench, LOOK_EVERY, PATIENCE};
 
 /// `lastTimestamp` has whole seconds.
 const NEXT_SECOND: Duration = Duration::from_millis(1100);
 const RESTORED: &str = "LeaseLabelsRestored";
 
-impl Bench {
+impl Fixture {
     /// Waits until there is such an event that counts so many.
     async fn told(&self, reason: &str, count: i32) -> Event {
         let started = Instant::now();
@@ -61,11 +60,11 @@ impl Bench {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_says_when_by_whom_and_how_often() {
-    let bench = Bench::alone("events").await;
-    bench.apply("web", json!({"completionPolicy": "Never"})).await;
-    bench.settled("web", 2).await;
-    bench.lose_label("web").await;
-    let first = bench.told(RESTORED, 1).await;
+    let fixture = Fixture::alone("events").await;
+    fixture.apply("web", json!({"completionPolicy": "Never"})).await;
+    fixture.settled("web", 2).await;
+    fixture.lose_label("web").await;
+    let first = fixture.told(RESTORED, 1).await;
     assert_eq!(first.reporting_component.as_deref(), Some("singletonjob.dev/controller"));
     assert_eq!(first.reporting_instance.as_deref(), Some("controller-0"));
     assert_eq!(
@@ -78,8 +77,8 @@ async fn an_event_says_when_by_whom_and_how_often() {
     );
     assert_eq!(first.series, None);
     sleep(NEXT_SECOND).await;
-    bench.lose_label("web").await;
-    let again = bench.told(RESTORED, 2).await;
+    fixture.lose_label("web").await;
+    let again = fixture.told(RESTORED, 2).await;
     assert_eq!(
         (again.name_any(), &again.first_timestamp, &again.event_time),
         (first.name_any(), &first.first_timestamp, &first.event_time)
@@ -94,18 +93,18 @@ async fn an_event_says_when_by_whom_and_how_often() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kubectl_sorts_events_by_the_last_time() {
-    let bench = Bench::alone("sorted").await;
-    bench.apply("web", json!({"completionPolicy": "Never"})).await;
-    bench.settled("web", 2).await;
-    bench.lose_label("web").await;
-    let repeated = bench.told(RESTORED, 1).await.name_any();
+    let fixture = Fixture::alone("sorted").await;
+    fixture.apply("web", json!({"completionPolicy": "Never"})).await;
+    fixture.settled("web", 2).await;
+    fixture.lose_label("web").await;
+    let repeated = fixture.told(RESTORED, 1).await.name_any();
     sleep(NEXT_SECOND).await;
-    bench.hold("web", &bench.pods().await[0], true).await;
-    bench.told("LeaseAcquired", 1).await;
+    fixture.hold("web", &fixture.pods().await[0], true).await;
+    fixture.told("LeaseAcquired", 1).await;
     sleep(NEXT_SECOND).await;
-    bench.lose_label("web").await;
-    bench.told(RESTORED, 2).await;
-    let sorted = bench.sorted();
+    fixture.lose_label("web").await;
+    fixture.told(RESTORED, 2).await;
+    let sorted = fixture.sorted();
     assert!(sorted.len() > 1 && sorted.is_sorted_by_key(|(_, last)| last.clone()), "{sorted:#?}");
     assert!(sorted.iter().all(|(_, last)| last.ends_with('Z')), "each has a time: {sorted:#?}");
     assert_eq!(sorted.last().map(|(name, _)| name), Some(&repeated), "made first, told last");

@@ -1,21 +1,14 @@
 //! The controller against a real API server: what it makes, what it leaves alone, and what does not wake it.
 
 mod active;
-mod bench;
-#[path = "../support/control_plane.rs"]
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod control_plane;
 mod events;
 mod policies;
 mod refused;
 mod removal;
-#[path = "../support/strict.rs"]
-mod strict;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use bench::{Bench, PATIENCE, QUIET, USER, bind};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::events::v1::Event;
@@ -32,22 +25,23 @@ use singletonjob::contract::{field_managers, labels, paths};
 use singletonjob::lease::annotations::keys;
 use singletonjob::lease::identity::Identity;
 use singletonjob::lease::record::Record;
+use testkit::fixture::{Fixture, PATIENCE, QUIET, USER, bind};
 use tokio::time::sleep;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_gets_a_lease_then_a_role_then_candidates_and_then_nothing_new() {
-    let bench = Bench::new("makes").await;
-    bench.apply("web", json!({"completionPolicy": "Never", "replicas": 2})).await;
-    let job = bench.settled("web", 2).await;
-    let lease = bench.api::<Lease>().get("web").await.expect("a Lease");
+    let fixture = Fixture::new("makes").await;
+    fixture.apply("web", json!({"completionPolicy": "Never", "replicas": 2})).await;
+    let job = fixture.settled("web", 2).await;
+    let lease = fixture.api::<Lease>().get("web").await.expect("a Lease");
     assert!(Record::read(&lease).expect("a record").is_released(), "nobody ever held it");
     assert_eq!(lease.owner_references(), [], "it outlives its SingletonJob");
-    let role = bench.api::<Role>().get("singletonjob-web").await.expect("a Role");
+    let role = fixture.api::<Role>().get("singletonjob-web").await.expect("a Role");
     assert_eq!(role.owner_references()[0].uid, lease.uid().expect("stored"));
     assert_eq!(role.rules.expect("one")[0].resource_names.as_deref(), Some(&["web".to_owned()][..]));
-    let binding = bench.api::<RoleBinding>().get("singletonjob-web").await.expect("a RoleBinding");
+    let binding = fixture.api::<RoleBinding>().get("singletonjob-web").await.expect("a RoleBinding");
     assert_eq!(binding.subjects.expect("one")[0].name, "default");
-    let pods = bench.pods().await;
+    let pods = fixture.pods().await;
     assert_eq!(pods.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), ["web-1", "web-2"]);
     let spec = pods[0].spec.as_ref().expect("a spec");
     assert_eq!(
@@ -56,8 +50,8 @@ async fn a_job_gets_a_lease_then_a_role_then_candidates_and_then_nothing_new() {
     );
     assert_eq!(pods[0].owner_references()[0].uid, job.uid().expect("stored"));
     sleep(QUIET).await;
-    let before = bench.versions().await;
-    bench
+    let before = fixture.versions().await;
+    fixture
         .api::<SingletonJob>()
         .patch(
             "web",
@@ -67,12 +61,12 @@ async fn a_job_gets_a_lease_then_a_role_then_candidates_and_then_nothing_new() {
         .await
         .expect("stored");
     sleep(QUIET).await;
-    let changed = before.iter().filter(|version| !bench_versions(&bench).contains(version)).count();
+    let changed = before.iter().filter(|version| !bench_versions(&fixture).contains(version)).count();
     assert!(changed <= 1, "only the label that we wrote ourselves");
 }
 
-fn bench_versions(bench: &Bench) -> Vec<Option<String>> {
-    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(bench.versions()))
+fn bench_versions(fixture: &Fixture) -> Vec<Option<String>> {
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(fixture.versions()))
 }
 
 /// Fails where anybody else than the controller, the client that applies specs and the agents has written a
@@ -93,124 +87,124 @@ fn assert_signed<K: kube::Resource<DynamicType = ()>>(objects: &[K]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_the_controller_writes_bears_its_name() {
-    let bench = Bench::new("signed").await;
-    bench.apply("web", json!({"completionPolicy": "Never", "replicas": 2})).await;
-    bench.settled("web", 2).await;
-    bench.hold("web", &bench.pods().await[0], true).await;
-    bench
+    let fixture = Fixture::new("signed").await;
+    fixture.apply("web", json!({"completionPolicy": "Never", "replicas": 2})).await;
+    fixture.settled("web", 2).await;
+    fixture.hold("web", &fixture.pods().await[0], true).await;
+    fixture
         .until("web", "labelled", |job| is_true(&job.status.as_ref().expect("one").conditions, types::HELD))
         .await;
-    assert_signed(&[bench.job("web").await]);
-    assert_signed(&bench.all::<Lease>().await);
-    assert_signed(&bench.all::<Role>().await);
-    assert_signed(&bench.all::<RoleBinding>().await);
-    assert_signed(&bench.all::<PodDisruptionBudget>().await);
-    assert_signed(&bench.pods().await);
+    assert_signed(&[fixture.job("web").await]);
+    assert_signed(&fixture.all::<Lease>().await);
+    assert_signed(&fixture.all::<Role>().await);
+    assert_signed(&fixture.all::<RoleBinding>().await);
+    assert_signed(&fixture.all::<PodDisruptionBudget>().await);
+    assert_signed(&fixture.pods().await);
     // Events are written after the status that was waited for.
     let started = Instant::now();
-    while bench.all::<Event>().await.is_empty() {
+    while fixture.all::<Event>().await.is_empty() {
         assert!(started.elapsed() < PATIENCE, "no event");
         sleep(Duration::from_millis(50)).await;
     }
-    assert_signed(&bench.all::<Event>().await);
+    assert_signed(&fixture.all::<Event>().await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_agents_image_is_that_of_the_container_controller() {
-    let bench = Bench::new("image").await;
+    let fixture = Fixture::new("image").await;
     let container = |name: &str, image: &str| json!({"name": name, "image": image});
     let mesh = json!([container("proxy", "mesh:1"), container("controller", "singletonjob:1")]);
     let renamed = json!([container("operator", "mine:1"), container("proxy", "mesh:1")]);
     for (name, containers, expected) in [("meshed", mesh, "singletonjob:1"), ("renamed", renamed, "mine:1")] {
         let pod = json!({"metadata": {"name": name}, "spec": {"containers": containers}});
-        bench
+        fixture
             .api()
             .create(&PostParams::default(), &serde_json::from_value::<Pod>(pod).expect("a pod"))
             .await
             .expect("stored");
         let image =
-            singletonjob::controller::own_image(&bench.client, "image", name).await.expect("an answer");
+            singletonjob::controller::own_image(&fixture.client, "image", name).await.expect("an answer");
         assert_eq!(image.as_deref(), Some(expected));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_of_somebody_else_is_left_alone_and_reported() {
-    let bench = Bench::new("foreign").await;
+    let fixture = Fixture::new("foreign").await;
     let theirs = Lease {
         metadata: ObjectMeta { name: Some("web".into()), ..ObjectMeta::default() },
         ..Lease::default()
     };
-    let theirs = bench.api::<Lease>().create(&PostParams::default(), &theirs).await.expect("stored");
-    bench.apply("web", json!({})).await;
+    let theirs = fixture.api::<Lease>().create(&PostParams::default(), &theirs).await.expect("stored");
+    fixture.apply("web", json!({})).await;
     let stalled = |job: &SingletonJob| {
         let conditions = job.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
         find_condition(&conditions, types::STALLED)
             .is_some_and(|stalled| stalled.status == "True" && stalled.reason == "ForeignObject")
     };
-    bench.until("web", "stalled", stalled).await;
+    fixture.until("web", "stalled", stalled).await;
     sleep(QUIET).await;
-    let after = bench.api::<Lease>().get("web").await.expect("still there");
+    let after = fixture.api::<Lease>().get("web").await.expect("still there");
     assert_eq!(after.resource_version(), theirs.resource_version());
-    assert_eq!(bench.pods().await.len(), 0, "no pod before the Lease");
-    let events = bench.api::<Event>().list(&ListParams::default()).await.expect("an answer");
+    assert_eq!(fixture.pods().await.len(), 0, "no pod before the Lease");
+    let events = fixture.api::<Event>().list(&ListParams::default()).await.expect("an answer");
     assert_eq!(events.iter().filter(|event| event.reason.as_deref() == Some("ForeignObject")).count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_holder_shows_in_status_and_its_renewals_wake_nobody() {
-    let bench = Bench::alone("renewals").await;
-    bench.apply("web", json!({"completionPolicy": "Never"})).await;
-    bench.settled("web", 2).await;
+    let fixture = Fixture::alone("renewals").await;
+    fixture.apply("web", json!({"completionPolicy": "Never"})).await;
+    fixture.settled("web", 2).await;
     sleep(QUIET).await;
-    let pod = bench.pods().await.remove(0);
-    bench.hold("web", &pod, true).await;
+    let pod = fixture.pods().await.remove(0);
+    fixture.hold("web", &pod, true).await;
     let shown = |job: &SingletonJob| {
         job.status
             .as_ref()
             .and_then(|status| status.lease.as_ref())
             .is_some_and(|lease| lease.holder.is_some())
     };
-    let job = bench.until("web", "held", shown).await;
+    let job = fixture.until("web", "held", shown).await;
     let status = job.status.expect("a status");
     assert_eq!(status.lease.expect("a Lease").holder.as_deref(), Some("web-1"));
     assert_eq!(status.takeovers.len(), 1);
     sleep(QUIET).await;
-    let roles: Vec<_> = bench.pods().await.iter().map(|pod| pod.labels()[labels::ROLE].clone()).collect();
+    let roles: Vec<_> = fixture.pods().await.iter().map(|pod| pod.labels()[labels::ROLE].clone()).collect();
     assert_eq!(roles, [labels::ROLE_ACTIVE, labels::ROLE_STANDBY]);
-    let costs: Vec<_> = bench
+    let costs: Vec<_> = fixture
         .pods()
         .await
         .iter()
         .map(|pod| pod.annotations().get("controller.kubernetes.io/pod-deletion-cost").cloned())
         .collect();
     assert_eq!(costs, [Some("1000".to_owned()), None]);
-    let (before, reconciles) = (bench.versions().await, bench.reconciles());
+    let (before, reconciles) = (fixture.versions().await, fixture.reconciles());
     for _ in 0..5 {
-        bench.hold("web", &pod, false).await;
+        fixture.hold("web", &pod, false).await;
         sleep(Duration::from_millis(400)).await;
     }
-    assert_eq!((bench.versions().await, bench.reconciles()), (before, reconciles));
+    assert_eq!((fixture.versions().await, fixture.reconciles()), (before, reconciles));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_that_was_deleted_is_made_again_in_the_name_of_its_holder() {
-    let bench = Bench::new("again").await;
-    bench.apply("web", json!({"completionPolicy": "Never"})).await;
-    bench.settled("web", 2).await;
-    let pod = bench.pods().await.remove(0);
-    bench.hold("web", &pod, true).await;
+    let fixture = Fixture::new("again").await;
+    fixture.apply("web", json!({"completionPolicy": "Never"})).await;
+    fixture.settled("web", 2).await;
+    let pod = fixture.pods().await.remove(0);
+    fixture.hold("web", &pod, true).await;
     let shown = |job: &SingletonJob| {
         job.status
             .as_ref()
             .and_then(|status| status.lease.as_ref())
             .is_some_and(|lease| lease.holder.is_some())
     };
-    bench.until("web", "held", shown).await;
-    bench.api::<Lease>().delete("web", &DeleteParams::default()).await.expect("deleted");
+    fixture.until("web", "held", shown).await;
+    fixture.api::<Lease>().delete("web", &DeleteParams::default()).await.expect("deleted");
     let started = Instant::now();
     let lease = loop {
-        if let Some(lease) = bench.api::<Lease>().get_opt("web").await.expect("an answer") {
+        if let Some(lease) = fixture.api::<Lease>().get_opt("web").await.expect("an answer") {
             break lease;
         }
         assert!(started.elapsed() < PATIENCE, "not made again");
@@ -224,12 +218,12 @@ async fn a_lease_that_was_deleted_is_made_again_in_the_name_of_its_holder() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_that_outlived_its_job_goes_when_it_is_free() {
-    let bench = Bench::new("tombstone").await;
-    bench.apply("web", json!({})).await;
-    bench.settled("web", 2).await;
-    bench.api::<SingletonJob>().delete("web", &DeleteParams::default()).await.expect("deleted");
+    let fixture = Fixture::new("tombstone").await;
+    fixture.apply("web", json!({})).await;
+    fixture.settled("web", 2).await;
+    fixture.api::<SingletonJob>().delete("web", &DeleteParams::default()).await.expect("deleted");
     let started = Instant::now();
-    while bench.api::<Lease>().get_opt("web").await.expect("an answer").is_some() {
+    while fixture.api::<Lease>().get_opt("web").await.expect("an answer").is_some() {
         assert!(started.elapsed() < PATIENCE, "still there");
         sleep(Duration::from_millis(200)).await;
     }
@@ -237,15 +231,15 @@ async fn a_lease_that_outlived_its_job_goes_when_it_is_free() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sidecars_of_an_attempt_that_is_over_are_told_to_end_and_the_pod_stays() {
-    let bench = Bench::new("sidecars").await;
+    let fixture = Fixture::new("sidecars").await;
     let container = |name: &str| json!({"name": name, "image": "busybox", "command": ["sleep", "1000"]});
-    bench.apply("web", json!({"replicas": 1, "template": {"spec": {"containers": [container("main"), container("side")]}}})).await;
-    bench.settled("web", 1).await;
+    fixture.apply("web", json!({"replicas": 1, "template": {"spec": {"containers": [container("main"), container("side")]}}})).await;
+    fixture.settled("web", 1).await;
     let status = |name: &str, state: Value| json!({"name": name, "image": "busybox", "imageID": "", "ready": false, "restartCount": 0, "state": state});
     let containers =
         [status("main", json!({"terminated": {"exitCode": 0}})), status("side", json!({"running": {}}))];
     let ended = json!({"status": {"phase": "Running", "containerStatuses": containers}});
-    let pods: Api<Pod> = bench.api();
+    let pods: Api<Pod> = fixture.api();
     pods.patch_status("web-1", &PatchParams::default(), &Patch::Merge(ended)).await.expect("stored");
     let started = Instant::now();
     let deadline =
@@ -262,7 +256,7 @@ async fn sidecars_of_an_attempt_that_is_over_are_told_to_end_and_the_pod_stays()
         sleep(Duration::from_millis(50)).await;
     }
     let told = async || {
-        let events = bench.api::<Event>().list(&ListParams::default()).await.expect("an answer");
+        let events = fixture.api::<Event>().list(&ListParams::default()).await.expect("an answer");
         events.iter().filter(|event| event.reason.as_deref() == Some("PodRetired")).count()
     };
     sleep(QUIET).await;
@@ -271,10 +265,10 @@ async fn sidecars_of_an_attempt_that_is_over_are_told_to_end_and_the_pod_stays()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unready_standby_that_has_started_lets_a_drain_take_the_holder() {
-    let bench = Bench::new("not-ready").await;
-    bench.apply("web", json!({"completionPolicy": "Never", "standbyReadiness": "NotReady"})).await;
-    bench.settled("web", 2).await;
-    let budgets: Api<PodDisruptionBudget> = bench.api();
+    let fixture = Fixture::new("not-ready").await;
+    fixture.apply("web", json!({"completionPolicy": "Never", "standbyReadiness": "NotReady"})).await;
+    fixture.settled("web", 2).await;
+    let budgets: Api<PodDisruptionBudget> = fixture.api();
     let leaves = async |wanted: i32| {
         let started = Instant::now();
         let says = async || {
@@ -289,9 +283,9 @@ async fn an_unready_standby_that_has_started_lets_a_drain_take_the_holder() {
             sleep(Duration::from_millis(50)).await;
         }
     };
-    let pods = bench.pods().await;
-    bench.place(&pods[0], "a").await;
-    bench.hold("web", &pods[0], true).await;
+    let pods = fixture.pods().await;
+    fixture.place(&pods[0], "a").await;
+    fixture.hold("web", &pods[0], true).await;
     leaves(1).await;
     bind(&pods[1], "not-ready-b");
     let container = json!({"name": "main", "image": "busybox", "imageID": "", "ready": false, "started": true, "restartCount": 0,
@@ -299,7 +293,7 @@ async fn an_unready_standby_that_has_started_lets_a_drain_take_the_holder() {
     let conditions = json!([{"type": "Ready", "status": "False"}]);
     let standby =
         json!({"status": {"phase": "Running", "conditions": conditions, "containerStatuses": [container]}});
-    bench
+    fixture
         .api::<Pod>()
         .patch_status("web-2", &PatchParams::default(), &Patch::Merge(standby))
         .await
@@ -307,7 +301,7 @@ async fn an_unready_standby_that_has_started_lets_a_drain_take_the_holder() {
     let available = |job: &SingletonJob| {
         job.status.as_ref().is_some_and(|status| is_true(&status.conditions, types::STANDBY_AVAILABLE))
     };
-    let job = bench.until("web", "able to take over", available).await;
+    let job = fixture.until("web", "able to take over", available).await;
     assert_eq!(
         job.status.map(|status| (status.ready_replicas, status.ready_standbys)),
         Some((Some(1), Some(1)))
@@ -317,29 +311,31 @@ async fn an_unready_standby_that_has_started_lets_a_drain_take_the_holder() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_that_candidates_cannot_share_is_told_of() {
-    let bench = Bench::new("claims").await;
+    let fixture = Fixture::new("claims").await;
     let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"},
         "spec": {"accessModes": ["ReadWriteOncePod"], "resources": {"requests": {"storage": "1Gi"}}}});
     let claim: PersistentVolumeClaim = serde_json::from_value(claim).expect("a claim");
-    bench.api().create(&PostParams::default(), &claim).await.expect("stored");
+    fixture.api().create(&PostParams::default(), &claim).await.expect("stored");
     let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"]});
     let volumes = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]);
     let template = json!({"spec": {"containers": [container], "volumes": volumes}});
-    bench.apply("web", json!({"template": template})).await;
+    fixture.apply("web", json!({"template": template})).await;
     let says = |job: &SingletonJob, reason: &str| {
         let conditions = job.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
         find_condition(&conditions, types::TEMPLATE_HAZARDOUS).is_some_and(|hazard| hazard.reason == reason)
     };
-    bench.until("web", "told of", |job| says(job, "ReadWriteOncePod")).await;
-    bench.apply("web", json!({"template": template, "replicas": 1})).await;
-    bench.until("web", "told of no more", |job| job.status.is_some() && !says(job, "ReadWriteOncePod")).await;
+    fixture.until("web", "told of", |job| says(job, "ReadWriteOncePod")).await;
+    fixture.apply("web", json!({"template": template, "replicas": 1})).await;
+    fixture
+        .until("web", "told of no more", |job| job.status.is_some() && !says(job, "ReadWriteOncePod"))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drains_heed_a_budget_of_ours_or_one_of_the_users_and_never_two() {
-    let bench = Bench::new("budgets").await;
-    bench.apply("web", json!({"completionPolicy": "Never"})).await;
-    let budgets: Api<PodDisruptionBudget> = bench.api();
+    let fixture = Fixture::new("budgets").await;
+    fixture.apply("web", json!({"completionPolicy": "Never"})).await;
+    let budgets: Api<PodDisruptionBudget> = fixture.api();
     let names = async || {
         budgets
             .list(&ListParams::default())
@@ -364,72 +360,72 @@ async fn drains_heed_a_budget_of_ours_or_one_of_the_users_and_never_two() {
     turn(&["theirs"]).await;
     budgets.delete("theirs", &DeleteParams::default()).await.expect("deleted");
     turn(&["singletonjob-web"]).await;
-    bench.apply("web", json!({"completionPolicy": "Never", "replicas": 1})).await;
+    fixture.apply("web", json!({"completionPolicy": "Never", "replicas": 1})).await;
     turn(&[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_holder_is_cleared_by_word_by_its_pods_end_or_by_a_taint() {
-    let bench = Bench::new("silent").await;
-    let jobs = bench.api::<SingletonJob>();
-    bench.silent("manual", "Manual").await;
+    let fixture = Fixture::new("silent").await;
+    let jobs = fixture.api::<SingletonJob>();
+    fixture.silent("manual", "Manual").await;
     for (word, clears) in [("manual-2", false), ("manual-1", true)] {
         let annotations = json!({"metadata": {"annotations": {CLEARED_HOLDER: word}}});
         jobs.patch("manual", &PatchParams::default(), &Patch::Merge(annotations)).await.expect("stored");
         if !clears {
-            bench
+            fixture
                 .until("manual", "told what is wrong", |job| {
                     says_blocked(job, "manual-2 now, but that is not this holder")
                 })
                 .await;
         }
     }
-    bench.cleared("manual").await;
-    let holder = bench.record("manual").await.holder.map(|holder| holder.to_string());
+    fixture.cleared("manual").await;
+    let holder = fixture.record("manual").await.holder.map(|holder| holder.to_string());
     let handled = |job: &SingletonJob| {
         job.status.as_ref().is_some_and(|status| status.last_handled_cleared_holder == holder)
     };
-    bench.until("manual", "remembered", handled).await;
+    fixture.until("manual", "remembered", handled).await;
 
-    let pod = bench.silent("gone", "AfterPodGone").await;
-    bench
+    let pod = fixture.silent("gone", "AfterPodGone").await;
+    fixture
         .api::<Pod>()
         .delete(&pod.name_any(), &DeleteParams::default().grace_period(0))
         .await
         .expect("deleted");
-    bench.cleared("gone").await;
+    fixture.cleared("gone").await;
 
-    let pod = bench.silent("off", "AfterPodGone").await;
+    let pod = fixture.silent("off", "AfterPodGone").await;
     let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-off"}});
-    Api::<Node>::all(bench.client.clone())
+    Api::<Node>::all(fixture.client.clone())
         .create(&PostParams::default(), &serde_json::from_value(node).expect("a node"))
         .await
         .expect("made");
     bind(&pod, "node-off");
-    bench.until("off", "told of its node", |job| says_blocked(job, "taint node node-off")).await;
+    fixture.until("off", "told of its node", |job| says_blocked(job, "taint node node-off")).await;
     let taint = json!({"spec": {"taints": [{"key": "node.kubernetes.io/out-of-service", "value": "x", "effect": "NoExecute"}]}});
-    Api::<Node>::all(bench.client.clone())
+    Api::<Node>::all(fixture.client.clone())
         .patch("node-off", &PatchParams::default(), &Patch::Merge(taint))
         .await
         .expect("tainted");
-    bench.cleared("off").await;
+    fixture.cleared("off").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pod_ended_for_its_own_fault_is_named_once_over_a_restart() {
-    let mut bench = Bench::new("kubelet").await;
-    bench.apply("web", json!({"backoffLimit": 3})).await;
-    bench.settled("web", 2).await;
-    let pod = bench.pods().await.remove(0);
-    bench.hold("web", &pod, true).await;
+    let mut fixture = Fixture::new("kubelet").await;
+    fixture.apply("web", json!({"backoffLimit": 3})).await;
+    fixture.settled("web", 2).await;
+    let pod = fixture.pods().await.remove(0);
+    fixture.hold("web", &pod, true).await;
     let drained = |provisional: Option<&str>, failures: u32| {
         json!({"uid": "", "run": 1, "starts": 1, "failures": failures, "setbacks": 0, "retryAfterSeconds": 0,
         "open": false, "tenants": [{"uid": pod.uid(), "provisional": provisional}]})
     };
-    bench.report("web", drained(Some("Interrupted"), 0)).await;
+    fixture.report("web", drained(Some("Interrupted"), 0)).await;
     let full = "Usage of EmptyDir volume \"scratch\" exceeds the limit \"1Mi\". ";
     let evicted = json!({"status": {"phase": "Failed", "reason": "Evicted", "message": full}});
-    bench
+    fixture
         .api::<Pod>()
         .patch_status("web-1", &PatchParams::default(), &Patch::Merge(evicted))
         .await
@@ -437,21 +433,21 @@ async fn a_pod_ended_for_its_own_fault_is_named_once_over_a_restart() {
     let counts = |job: &SingletonJob| {
         job.status.as_ref().and_then(|status| status.run.as_ref()).is_some_and(|run| run.failures == 1)
     };
-    bench.until("web", "counted", counts).await;
-    let named = bench.record("web").await.annotations.run.expect("a directive").failed_pods;
+    fixture.until("web", "counted", counts).await;
+    let named = fixture.record("web").await.annotations.run.expect("a directive").failed_pods;
     assert_eq!(
         named.iter().map(|pod| (pod.name.as_str(), pod.reason.as_str())).collect::<Vec<_>>(),
         [("web-1", "Evicted")]
     );
 
-    bench.restart();
+    fixture.restart();
     sleep(QUIET).await;
-    bench.report("web", drained(None, 1)).await;
-    bench.api::<Pod>().delete("web-1", &DeleteParams::default().grace_period(0)).await.expect("deleted");
+    fixture.report("web", drained(None, 1)).await;
+    fixture.api::<Pod>().delete("web-1", &DeleteParams::default().grace_period(0)).await.expect("deleted");
     sleep(QUIET).await;
-    assert_eq!(bench.record("web").await.annotations.run.expect("a directive").failed_pods, named);
-    assert!(counts(&bench.job("web").await), "{:#?}", bench.job("web").await.status);
-    let events = bench.api::<Event>().list(&ListParams::default()).await.expect("an answer");
+    assert_eq!(fixture.record("web").await.annotations.run.expect("a directive").failed_pods, named);
+    assert!(counts(&fixture.job("web").await), "{:#?}", fixture.job("web").await.status);
+    let events = fixture.api::<Event>().list(&ListParams::default()).await.expect("an answer");
     let told: Vec<_> = events.iter().filter(|event| event.reason.as_deref() == Some("PodFailed")).collect();
     let note = told.first().and_then(|event| event.note.as_deref()).unwrap_or_default();
     assert!(
@@ -462,23 +458,23 @@ async fn a_pod_ended_for_its_own_fault_is_named_once_over_a_restart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_pods_of_quick_failures_stay_until_the_kubelet_knows_their_end() {
-    let bench = Bench::new("quick").await;
-    bench.apply("web", json!({"backoffLimit": 1})).await;
-    bench.settled("web", 2).await;
-    let pods = bench.pods().await;
-    let uid = bench.job("web").await.uid();
+    let fixture = Fixture::new("quick").await;
+    fixture.apply("web", json!({"backoffLimit": 1})).await;
+    fixture.settled("web", 2).await;
+    let pods = fixture.pods().await;
+    let uid = fixture.job("web").await.uid();
     let tenants: Vec<_> = pods.iter().map(|pod| json!({"uid": pod.uid()})).collect();
     let progress = json!({"uid": "", "run": 1, "starts": 2, "failures": 2, "setbacks": 2, "retryAfterSeconds": 10, "open": false, "tenants": tenants});
     let by = Identity::new("web-2", &pods[1].uid().expect("stored"), 7);
     let finished = json!({"uid": uid, "run": 1, "outcome": "Failed", "reason": "BackoffLimitExceeded", "exit": {"code": 1}, "attempt": 2,
         "failures": 2, "by": by, "completionTime": "2026-01-01T00:00:00Z"});
-    bench.report("web", progress).await;
+    fixture.report("web", progress).await;
     let patch = json!({"metadata": {"annotations": {keys::FINISHED: finished.to_string()}}});
-    bench.api::<Lease>().patch("web", &PatchParams::default(), &Patch::Merge(patch)).await.expect("stored");
+    fixture.api::<Lease>().patch("web", &PatchParams::default(), &Patch::Merge(patch)).await.expect("stored");
     let over = |job: &SingletonJob| job.status.as_ref().is_some_and(|status| !status.runs.is_empty());
-    bench.until("web", "over", over).await;
+    fixture.until("web", "over", over).await;
     sleep(QUIET).await;
-    let names: Vec<_> = bench
+    let names: Vec<_> = fixture
         .pods()
         .await
         .iter()
@@ -489,22 +485,22 @@ async fn the_pods_of_quick_failures_stay_until_the_kubelet_knows_their_end() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_workload_container_in_the_template_ends_no_attempt() {
-    let bench = Bench::new("renamed").await;
+    let fixture = Fixture::new("renamed").await;
     let container = |name: &str| json!({"name": name, "image": "busybox", "command": ["sleep", "1000"]});
     let template = json!({"spec": {"containers": [container("main"), container("side")]}});
-    bench.apply("web", json!({"replicas": 1, "template": template})).await;
-    bench.settled("web", 1).await;
-    let pod = bench.pods().await.remove(0);
-    bench.hold("web", &pod, true).await;
+    fixture.apply("web", json!({"replicas": 1, "template": template})).await;
+    fixture.settled("web", 1).await;
+    let pod = fixture.pods().await.remove(0);
+    fixture.hold("web", &pod, true).await;
     let status = |name: &str, state: Value| json!({"name": name, "image": "busybox", "imageID": "", "ready": false, "restartCount": 0, "state": state});
     let containers =
         [status("main", json!({"running": {}})), status("side", json!({"terminated": {"exitCode": 0}}))];
     let runs = json!({"status": {"phase": "Running", "containerStatuses": containers}});
-    let pods: Api<Pod> = bench.api();
+    let pods: Api<Pod> = fixture.api();
     pods.patch_status("web-1", &PatchParams::default(), &Patch::Merge(runs)).await.expect("stored");
-    bench.apply("web", json!({"replicas": 1, "template": template, "workloadContainer": "side"})).await;
-    let generation = bench.job("web").await.metadata.generation;
-    bench
+    fixture.apply("web", json!({"replicas": 1, "template": template, "workloadContainer": "side"})).await;
+    let generation = fixture.job("web").await.metadata.generation;
+    fixture
         .until("web", "seen", |job| {
             job.status.as_ref().is_some_and(|status| status.observed_generation == generation)
         })
@@ -514,23 +510,23 @@ async fn another_workload_container_in_the_template_ends_no_attempt() {
         pods.get("web-1").await.expect("it stays").spec.expect("a spec").active_deadline_seconds,
         None
     );
-    assert_eq!(bench.job("web").await.status.and_then(|status| status.replicas), Some(1), "it takes part");
+    assert_eq!(fixture.job("web").await.status.and_then(|status| status.replicas), Some(1), "it takes part");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_that_lost_its_labels_gets_them_back_and_its_holder_is_seen() {
-    let bench = Bench::new("unlabelled").await;
-    bench.apply("web", json!({"completionPolicy": "Never"})).await;
-    bench.settled("web", 2).await;
-    let pods = bench.pods().await;
-    bench.hold("web", &pods[0], true).await;
+    let fixture = Fixture::new("unlabelled").await;
+    fixture.apply("web", json!({"completionPolicy": "Never"})).await;
+    fixture.settled("web", 2).await;
+    let pods = fixture.pods().await;
+    fixture.hold("web", &pods[0], true).await;
     let held_by = |pod: &'static str| {
         move |job: &SingletonJob| {
             job.status.as_ref().and_then(|status| status.lease.as_ref()?.holder.as_deref()) == Some(pod)
         }
     };
-    bench.until("web", "held", held_by("web-1")).await;
-    let leases: Api<Lease> = bench.api();
+    fixture.until("web", "held", held_by("web-1")).await;
+    let leases: Api<Lease> = fixture.api();
     for lost in [
         json!({labels::MANAGED_BY: null, labels::JOB: null}),
         json!({labels::JOB: null}),
@@ -544,9 +540,9 @@ async fn a_lease_that_lost_its_labels_gets_them_back_and_its_holder_is_seen() {
             sleep(Duration::from_millis(50)).await;
         }
     }
-    bench.hold("web", &pods[1], true).await;
-    bench.until("web", "held by the next", held_by("web-2")).await;
-    let events = bench.api::<Event>().list(&ListParams::default()).await.expect("an answer");
+    fixture.hold("web", &pods[1], true).await;
+    fixture.until("web", "held by the next", held_by("web-2")).await;
+    let events = fixture.api::<Event>().list(&ListParams::default()).await.expect("an answer");
     let told = |reason: &str| events.iter().any(|event| event.reason.as_deref() == Some(reason));
     assert!(told("LeaseLabelsRestored") && !told("ForeignObject"));
 }
@@ -558,20 +554,20 @@ fn says_blocked(job: &SingletonJob, part: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_line_of_succession_follows_the_labels_of_the_nodes() {
-    let bench = Bench::new("prefers").await;
+    let fixture = Fixture::new("prefers").await;
     let zone_b = json!({"matchExpressions": [{"key": "zone", "operator": "In", "values": ["b"]}]});
     let takeover = json!({"preferredNodes": [{"weight": 1, "preference": zone_b}]});
-    bench.apply("web", json!({"completionPolicy": "Never", "replicas": 3, "takeover": takeover})).await;
-    bench.settled("web", 3).await;
-    let pods = bench.pods().await;
-    bench.hold("web", &pods[0], true).await;
+    fixture.apply("web", json!({"completionPolicy": "Never", "replicas": 3, "takeover": takeover})).await;
+    fixture.settled("web", 3).await;
+    let pods = fixture.pods().await;
+    fixture.hold("web", &pods[0], true).await;
     for (pod, zone) in pods.iter().zip(["a", "c", "b"]) {
-        bench.place(pod, zone).await;
+        fixture.place(pod, zone).await;
     }
     let wanted: Vec<_> = [2, 1].map(|index: usize| pods[index].uid().expect("stored")).into();
     let started = Instant::now();
     loop {
-        let lease = bench.api::<Lease>().get("web").await.expect("there");
+        let lease = fixture.api::<Lease>().get("web").await.expect("there");
         let said = Record::read(&lease).expect("a record").annotations.succession;
         if said == wanted {
             break;
@@ -583,28 +579,28 @@ async fn the_line_of_succession_follows_the_labels_of_the_nodes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_another_controller_manages_is_not_touched() {
-    let bench = Bench::new("anothers").await;
-    bench.apply("theirs", json!({"managedBy": "example.com/other", "ttlSecondsAfterFinished": 0})).await;
-    let before = bench.job("theirs").await;
-    bench.apply("ours", json!({"managedBy": "singletonjob.dev/singletonjob-controller"})).await;
-    bench.settled("ours", 2).await;
-    bench.hold("ours", &bench.pods().await[0], true).await;
-    bench
+    let fixture = Fixture::new("anothers").await;
+    fixture.apply("theirs", json!({"managedBy": "example.com/other", "ttlSecondsAfterFinished": 0})).await;
+    let before = fixture.job("theirs").await;
+    fixture.apply("ours", json!({"managedBy": "singletonjob.dev/singletonjob-controller"})).await;
+    fixture.settled("ours", 2).await;
+    fixture.hold("ours", &fixture.pods().await[0], true).await;
+    fixture
         .until("ours", "told of", |job| {
             job.status.as_ref().is_some_and(|status| !status.takeovers.is_empty())
         })
         .await;
     sleep(QUIET).await;
-    assert_eq!(bench.job("theirs").await.resource_version(), before.resource_version());
+    assert_eq!(fixture.job("theirs").await.resource_version(), before.resource_version());
     assert_eq!(
         before.managed_fields().iter().map(|entry| entry.manager.as_deref()).collect::<Vec<_>>(),
         [Some(USER)]
     );
-    let mut made: Vec<_> = bench.pods().await.iter().map(ResourceExt::name_any).collect();
-    made.extend(bench.all::<Lease>().await.iter().map(ResourceExt::name_any));
-    made.extend(bench.all::<Role>().await.iter().map(ResourceExt::name_any));
-    made.extend(bench.all::<RoleBinding>().await.iter().map(ResourceExt::name_any));
-    made.extend(bench.all::<PodDisruptionBudget>().await.iter().map(ResourceExt::name_any));
+    let mut made: Vec<_> = fixture.pods().await.iter().map(ResourceExt::name_any).collect();
+    made.extend(fixture.all::<Lease>().await.iter().map(ResourceExt::name_any));
+    made.extend(fixture.all::<Role>().await.iter().map(ResourceExt::name_any));
+    made.extend(fixture.all::<RoleBinding>().await.iter().map(ResourceExt::name_any));
+    made.extend(fixture.all::<PodDisruptionBudget>().await.iter().map(ResourceExt::name_any));
     assert_eq!(
         made,
         ["ours-1", "ours-2", "ours", "singletonjob-ours", "singletonjob-ours", "singletonjob-ours"]
@@ -613,21 +609,21 @@ async fn what_another_controller_manages_is_not_touched() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_what_another_controller_manages_no_event_and_no_metric_tells() {
-    let bench = Bench::new("untold").await;
+    let fixture = Fixture::new("untold").await;
     // Worth a warning at the first look.
     let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1"], "resources": {"limits": {"cpu": "100m"}}});
     let template = json!({"spec": {"containers": [container]}});
-    bench.apply("theirs", json!({"managedBy": "example.com/other", "template": template})).await;
-    bench.apply("ours", json!({"template": template})).await;
+    fixture.apply("theirs", json!({"managedBy": "example.com/other", "template": template})).await;
+    fixture.apply("ours", json!({"template": template})).await;
     let is_told = |job: &SingletonJob| {
         job.status.as_ref().is_some_and(|status| is_true(&status.conditions, types::TEMPLATE_HAZARDOUS))
     };
-    bench.until("ours", "told of", is_told).await;
+    fixture.until("ours", "told of", is_told).await;
     sleep(QUIET).await;
-    let events = bench.all::<Event>().await;
+    let events = fixture.all::<Event>().await;
     let subjects: BTreeSet<_> = events.into_iter().filter_map(|event| event.regarding?.name).collect();
     assert_eq!(subjects.iter().collect::<Vec<_>>(), ["ours"]);
     let series = |name: &str| format!(r#"namespace="untold",name="{name}""#);
-    let metrics = bench.telemetry.metrics.encode();
+    let metrics = fixture.telemetry.metrics.encode();
     assert!(metrics.contains(&series("ours")) && !metrics.contains(&series("theirs")), "{metrics}");
 }

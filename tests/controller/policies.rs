@@ -3,9 +3,8 @@
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use singletonjob::contract::pod;
-
-use crate::bench::Bench;
-use crate::strict;
+use testkit::fixture::Fixture;
+use testkit::strict;
 
 fn service() -> Value {
     json!({"completionPolicy": "Never", "template": {"spec": strict::admitted()}})
@@ -18,24 +17,24 @@ fn has_installer(pod: &Pod) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_limit_range_with_a_minimum_and_a_maximum_admits_the_installer() {
-    let bench = Bench::new("ranged").await;
-    strict::limit(&bench.control_plane, bench.namespace);
+    let fixture = Fixture::new("ranged").await;
+    strict::limit(&fixture.control_plane, fixture.namespace);
     let mut small = strict::admitted();
     small["containers"][0]["resources"]["requests"]["cpu"] = json!("10m");
     assert!(
-        strict::refused(&bench.control_plane, bench.namespace, &small)
+        strict::refused(&fixture.control_plane, fixture.namespace, &small)
             .contains("minimum cpu usage per Container is 20m")
     );
-    bench.apply("web", service()).await;
-    bench.settled("web", 2).await;
-    assert!(bench.pods().await.iter().all(has_installer));
+    fixture.apply("web", service()).await;
+    fixture.settled("web", 2).await;
+    assert!(fixture.pods().await.iter().all(has_installer));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pod_security_and_a_policy_for_every_container_admit_the_installer() {
-    let bench = Bench::new("restricted").await;
-    strict::restrict(&bench.control_plane, bench.namespace);
-    bench.apply("web", service()).await;
-    bench.settled("web", 2).await;
-    assert!(bench.pods().await.iter().all(has_installer));
+    let fixture = Fixture::new("restricted").await;
+    strict::restrict(&fixture.control_plane, fixture.namespace);
+    fixture.apply("web", service()).await;
+    fixture.settled("web", 2).await;
+    assert!(fixture.pods().await.iter().all(has_installer));
 }

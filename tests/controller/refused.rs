@@ -12,9 +12,8 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::{find_condition, is_true, types};
+use testkit::fixture::{Fixture, PATIENCE, QUIET};
 use tokio::time::sleep;
-
-use crate::bench::{Bench, PATIENCE, QUIET};
 
 /// Within the first pause of the controller, with the time that its first requests take.
 const FIRST_PAUSE: Duration = Duration::from_secs(8);
@@ -32,7 +31,7 @@ fn is_ready_for(job: &SingletonJob, reason: &str) -> bool {
     find_condition(conditions(job), types::READY).is_some_and(|ready| ready.reason == reason)
 }
 
-impl Bench {
+impl Fixture {
     /// As the quota controller leaves it.
     async fn allow_pods(&self, many: &str) {
         let quota: ResourceQuota =
@@ -134,33 +133,33 @@ impl Bench {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_pod_is_asked_for_once_and_uses_up_no_number() {
-    let bench = Bench::alone("quota").await;
-    bench.allow_pods("0").await;
-    bench.apply("web", json!({"completionPolicy": "Never", "replicas": 3})).await;
-    bench.until("web", "refused", |job| is_ready_for(job, "FailedCreate")).await;
+    let fixture = Fixture::alone("quota").await;
+    fixture.allow_pods("0").await;
+    fixture.apply("web", json!({"completionPolicy": "Never", "replicas": 3})).await;
+    fixture.until("web", "refused", |job| is_ready_for(job, "FailedCreate")).await;
     // The Lease that was made in the same look shows in the next one.
     sleep(QUIET).await;
-    let refused = bench.job("web").await;
+    let refused = fixture.job("web").await;
     sleep(FIRST_PAUSE - QUIET).await;
-    let later = bench.job("web").await;
+    let later = fixture.job("web").await;
     assert_eq!(later.resource_version(), refused.resource_version(), "nothing new is said");
-    assert_eq!((bench.asked_to_make("pods"), bench.events("StandbyUnavailable").await), (1, 1));
+    assert_eq!((fixture.asked_to_make("pods"), fixture.events("StandbyUnavailable").await), (1, 1));
     assert_eq!(later.status.and_then(|status| status.last_candidate_number), None);
-    bench.allow_pods("9").await;
-    bench.touch("web").await;
-    bench.settled("web", 3).await;
+    fixture.allow_pods("9").await;
+    fixture.touch("web").await;
+    fixture.settled("web", 3).await;
     assert_eq!(
-        bench.pods().await.iter().map(ResourceExt::name_any).collect::<Vec<_>>(),
+        fixture.pods().await.iter().map(ResourceExt::name_any).collect::<Vec<_>>(),
         ["web-1", "web-2", "web-3"]
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pods_that_no_retry_makes_acceptable_are_each_quoted() {
-    let bench = Bench::new("unacceptable").await;
+    let fixture = Fixture::new("unacceptable").await;
     let limits = json!({"metadata": {"name": "small"}, "spec": {"limits": [{"type": "Container", "max": {"memory": "1Mi"}}]}});
     let limits: LimitRange = serde_json::from_value(limits).expect("a LimitRange");
-    bench.api().create(&PostParams::default(), &limits).await.expect("stored");
+    fixture.api().create(&PostParams::default(), &limits).await.expect("stored");
     let resources = json!({"limits": {"memory": "64Mi"}});
     let container =
         json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"], "resources": resources});
@@ -169,8 +168,8 @@ async fn pods_that_no_retry_makes_acceptable_are_each_quoted() {
         spec.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
         json!({"completionPolicy": "Never", "template": {"spec": spec}})
     };
-    bench.apply("large", with(json!({}))).await;
-    bench.apply("nobody", with(json!({"serviceAccountName": "nobody"}))).await;
+    fixture.apply("large", with(json!({}))).await;
+    fixture.apply("nobody", with(json!({"serviceAccountName": "nobody"}))).await;
     for (job, words) in [
         ("large", "maximum memory usage per Container is 1Mi"),
         ("nobody", "serviceaccount \"nobody\" not found"),
@@ -179,9 +178,9 @@ async fn pods_that_no_retry_makes_acceptable_are_each_quoted() {
             find_condition(conditions(job), types::STANDBY_AVAILABLE)
                 .is_some_and(|standby| standby.message.contains(words))
         };
-        bench.until(job, words, quotes).await;
+        fixture.until(job, words, quotes).await;
     }
-    assert_eq!(bench.pods().await.len(), 0);
+    assert_eq!(fixture.pods().await.len(), 0);
 }
 
 /// Its probe, which is the agent's business in the pods that are made, names no port.
@@ -194,11 +193,11 @@ fn with_port(port: u32, suspend: bool) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_template_that_no_job_could_have_stalls_in_the_api_servers_words() {
-    let bench = Bench::alone("invalid-template").await;
-    bench.apply("web", with_port(70_000, false)).await;
-    bench.apply("later", with_port(70_000, true)).await;
+    let fixture = Fixture::alone("invalid-template").await;
+    fixture.apply("web", with_port(70_000, false)).await;
+    fixture.apply("later", with_port(70_000, true)).await;
     for name in ["web", "later"] {
-        let job = bench.until(name, "stalled", |job| says(job, types::STALLED, "InvalidTemplate")).await;
+        let job = fixture.until(name, "stalled", |job| says(job, types::STALLED, "InvalidTemplate")).await;
         let stalled = find_condition(&job.status.expect("a status").conditions, types::STALLED)
             .expect("just seen")
             .message
@@ -209,37 +208,40 @@ async fn a_template_that_no_job_could_have_stalls_in_the_api_servers_words() {
         );
     }
     sleep(QUIET).await;
-    assert_eq!((bench.pods().await.len(), bench.asked_to_make("pods"), bench.asked_to_validate()), (0, 0, 2));
     assert_eq!(
-        (bench.events("InvalidTemplate").await, bench.events("StandbyUnavailable").await),
+        (fixture.pods().await.len(), fixture.asked_to_make("pods"), fixture.asked_to_validate()),
+        (0, 0, 2)
+    );
+    assert_eq!(
+        (fixture.events("InvalidTemplate").await, fixture.events("StandbyUnavailable").await),
         (2, 0),
         "each is told once"
     );
     // It would be validated again while others are counted.
-    bench.api::<SingletonJob>().delete("later", &DeleteParams::default()).await.expect("deleted");
-    bench.apply("web", with_port(8080, false)).await;
-    let job = bench.settled("web", 2).await;
+    fixture.api::<SingletonJob>().delete("later", &DeleteParams::default()).await.expect("deleted");
+    fixture.apply("web", with_port(8080, false)).await;
+    let job = fixture.settled("web", 2).await;
     assert!(!is_true(&job.status.expect("a status").conditions, types::STALLED));
-    let asked = bench.asked_to_validate();
-    bench.touch("web").await;
+    let asked = fixture.asked_to_validate();
+    fixture.touch("web").await;
     sleep(QUIET).await;
-    assert_eq!(bench.asked_to_validate(), asked, "what pods are made from is not validated again");
-    bench.apply("web", with_port(70_000, false)).await;
-    bench.until("web", "stalled", |job| says(job, types::STALLED, "InvalidTemplate")).await;
+    assert_eq!(fixture.asked_to_validate(), asked, "what pods are made from is not validated again");
+    fixture.apply("web", with_port(70_000, false)).await;
+    fixture.until("web", "stalled", |job| says(job, types::STALLED, "InvalidTemplate")).await;
     sleep(QUIET).await;
-    assert_eq!(bench.pods().await.len(), 2, "the pods of the template before stay");
+    assert_eq!(fixture.pods().await.len(), 2, "the pods of the template before stay");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_invalid_template_stalls_a_job_within_two_seconds() {
-    let bench = Bench::alone("invalid-soon").await;
+    let fixture = Fixture::alone("invalid-soon").await;
     let began = Instant::now();
-    bench.apply("first", json!({"completionPolicy": "Never"})).await;
-    bench.settled("first", 2).await;
+    fixture.apply("first", json!({"completionPolicy": "Never"})).await;
+    fixture.settled("first", 2).await;
     // On a machine that takes longer for what is right, more is granted for what is wrong.
     let most = began.elapsed().as_secs().max(2);
-    bench.apply("web", with_port(70_000, false)).await;
-    let job = bench.until("web", "stalled", |job| says(job, types::STALLED, "InvalidTemplate")).await;
+    fixture.apply("web", with_port(70_000, false)).await;
+    let job = fixture.until("web", "stalled", |job| says(job, types::STALLED, "InvalidTemplate")).await;
     let stalled = find_condition(conditions(&job), types::STALLED).expect("just seen");
     let took = stalled
         .last_transition_time
@@ -255,31 +257,31 @@ async fn an_invalid_template_stalls_a_job_within_two_seconds() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_invalid_template_of_a_schedule_makes_no_pod() {
-    let bench = Bench::alone("invalid-later").await;
+    let fixture = Fixture::alone("invalid-later").await;
     let probe = json!({"tcpSocket": {"port": 70_000}});
     let container =
         json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"], "livenessProbe": probe});
     let template = json!({"spec": {"containers": [container]}});
-    bench.apply("nightly", json!({"schedule": {"cron": "0 0 1 1 *"}, "template": template})).await;
-    bench.until("nightly", "stalled", |job| says(job, types::STALLED, "InvalidTemplate")).await;
+    fixture.apply("nightly", json!({"schedule": {"cron": "0 0 1 1 *"}, "template": template})).await;
+    fixture.until("nightly", "stalled", |job| says(job, types::STALLED, "InvalidTemplate")).await;
     let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "web"}});
-    let output = bench
+    let output = fixture
         .control_plane
-        .kubectl(&["create", "--namespace", bench.namespace, "--filename", "-"], &lease.to_string());
+        .kubectl(&["create", "--namespace", fixture.namespace, "--filename", "-"], &lease.to_string());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    bench.apply("web", json!({"completionPolicy": "Never", "template": template})).await;
-    bench.until("web", "stalled", |job| says(job, types::STALLED, "ForeignObject")).await;
-    bench.control_plane.kubectl(&["delete", "lease", "web", "--namespace", bench.namespace], "");
-    bench.touch("web").await;
-    bench.until("web", "stalled", |job| says(job, types::STALLED, "InvalidTemplate")).await;
-    assert_eq!(bench.pods().await.len(), 0);
+    fixture.apply("web", json!({"completionPolicy": "Never", "template": template})).await;
+    fixture.until("web", "stalled", |job| says(job, types::STALLED, "ForeignObject")).await;
+    fixture.control_plane.kubectl(&["delete", "lease", "web", "--namespace", fixture.namespace], "");
+    fixture.touch("web").await;
+    fixture.until("web", "stalled", |job| says(job, types::STALLED, "InvalidTemplate")).await;
+    assert_eq!(fixture.pods().await.len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_limit_range_admits_of_the_workload_it_admits_of_the_installer() {
-    let bench = Bench::new("ratio").await;
+    let fixture = Fixture::new("ratio").await;
     let limits = json!({"metadata": {"name": "ratio"}, "spec": {"limits": [{"type": "Container", "maxLimitRequestRatio": {"cpu": "4"}}]}});
-    bench
+    fixture
         .api()
         .create(&PostParams::default(), &serde_json::from_value::<LimitRange>(limits).expect("a LimitRange"))
         .await
@@ -287,97 +289,97 @@ async fn what_a_limit_range_admits_of_the_workload_it_admits_of_the_installer() 
     let resources = json!({"requests": {"cpu": "100m"}, "limits": {"cpu": "300m"}});
     let container =
         json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"], "resources": resources});
-    bench
+    fixture
         .apply("web", json!({"completionPolicy": "Never", "template": {"spec": {"containers": [container]}}}))
         .await;
-    bench.settled("web", 2).await;
+    fixture.settled("web", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_cannot_have_its_role_binding_is_stalled_and_says_what_to_do() {
-    let bench = Bench::alone("unbound").await;
+    let fixture = Fixture::alone("unbound").await;
     let role = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "probe"});
     let probe = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "probe"}, "roleRef": role});
-    bench.refuse("unbound", "rolebindings", probe).await;
-    bench.apply("web", json!({"completionPolicy": "Never"})).await;
-    let job = bench.until("web", "stalled", |job| says(job, types::STALLED, "RoleBindingRefused")).await;
+    fixture.refuse("unbound", "rolebindings", probe).await;
+    fixture.apply("web", json!({"completionPolicy": "Never"})).await;
+    let job = fixture.until("web", "stalled", |job| says(job, types::STALLED, "RoleBindingRefused")).await;
     let status = job.status.expect("a status");
     assert!(!is_true(&status.conditions, types::READY));
     let message = find_condition(&status.conditions, types::OBJECT_REFUSED).expect("told").message.clone();
     assert!(message.contains("no rolebindings here") && message.contains("service account"), "{message}");
     sleep(QUIET).await;
-    assert_eq!((bench.pods().await.len(), bench.events("ObjectRefused").await), (0, 1));
-    bench.allow("unbound");
+    assert_eq!((fixture.pods().await.len(), fixture.events("ObjectRefused").await), (0, 1));
+    fixture.allow("unbound");
     sleep(QUIET).await;
-    bench.touch("web").await;
-    let job = bench.settled("web", 2).await;
+    fixture.touch("web").await;
+    let job = fixture.settled("web", 2).await;
     assert_eq!(find_condition(&job.status.expect("a status").conditions, types::OBJECT_REFUSED), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_lease_stalls_the_job_and_a_refused_budget_does_not() {
-    let bench = Bench::new("unleased").await;
+    let fixture = Fixture::new("unleased").await;
     let probe =
         json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "probe"}});
-    bench.refuse("no-leases", "leases", probe).await;
-    bench.apply("web", json!({"completionPolicy": "Never"})).await;
-    bench.until("web", "stalled", |job| says(job, types::STALLED, "LeaseRefused")).await;
-    let bench = Bench::new("unguarded").await;
+    fixture.refuse("no-leases", "leases", probe).await;
+    fixture.apply("web", json!({"completionPolicy": "Never"})).await;
+    fixture.until("web", "stalled", |job| says(job, types::STALLED, "LeaseRefused")).await;
+    let fixture = Fixture::new("unguarded").await;
     let probe = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "probe"}, "spec": {}});
-    bench.refuse("no-budgets", "poddisruptionbudgets", probe).await;
-    bench.apply("web", json!({"completionPolicy": "Never"})).await;
-    bench.settled("web", 2).await;
-    let pods = bench.pods().await;
-    bench.place(&pods[0], "a").await;
-    bench.hold("web", &pods[0], true).await;
-    let job = bench.until("web", "held", |job| is_ready_for(job, "Held")).await;
+    fixture.refuse("no-budgets", "poddisruptionbudgets", probe).await;
+    fixture.apply("web", json!({"completionPolicy": "Never"})).await;
+    fixture.settled("web", 2).await;
+    let pods = fixture.pods().await;
+    fixture.place(&pods[0], "a").await;
+    fixture.hold("web", &pods[0], true).await;
+    let job = fixture.until("web", "held", |job| is_ready_for(job, "Held")).await;
     assert!(is_true(&job.status.expect("a status").conditions, types::READY));
-    bench.until("web", "told", |job| says(job, types::OBJECT_REFUSED, "PodDisruptionBudgetRefused")).await;
+    fixture.until("web", "told", |job| says(job, types::OBJECT_REFUSED, "PodDisruptionBudgetRefused")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_namespace_that_is_being_deleted_is_left_alone() {
-    let bench = Bench::alone("leaving").await;
-    bench.apply("web", json!({"completionPolicy": "Never"})).await;
-    bench.settled("web", 2).await;
+    let fixture = Fixture::alone("leaving").await;
+    fixture.apply("web", json!({"completionPolicy": "Never"})).await;
+    fixture.settled("web", 2).await;
     // No controller manager takes its content away here.
-    Api::<Namespace>::all(bench.client.clone())
+    Api::<Namespace>::all(fixture.client.clone())
         .delete("leaving", &DeleteParams::default())
         .await
         .expect("accepted");
     sleep(QUIET).await;
-    let (before, asked) = (conditions(&bench.job("web").await).to_vec(), bench.asked_to_make("pods"));
-    bench.api::<RoleBinding>().delete("singletonjob-web", &DeleteParams::default()).await.expect("deleted");
+    let (before, asked) = (conditions(&fixture.job("web").await).to_vec(), fixture.asked_to_make("pods"));
+    fixture.api::<RoleBinding>().delete("singletonjob-web", &DeleteParams::default()).await.expect("deleted");
     let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
-    for pod in bench.pods().await {
-        bench.api::<Pod>().delete(&pod.name_any(), &at_once).await.expect("deleted");
+    for pod in fixture.pods().await {
+        fixture.api::<Pod>().delete(&pod.name_any(), &at_once).await.expect("deleted");
     }
     sleep(FIRST_PAUSE).await;
     assert!(
-        bench.asked_to_make("pods") <= asked + 1 && bench.asked_to_make("events") <= 2,
+        fixture.asked_to_make("pods") <= asked + 1 && fixture.asked_to_make("events") <= 2,
         "it is asked for nothing more"
     );
-    assert_eq!(conditions(&bench.job("web").await), before, "nothing is said of what cannot be made there");
+    assert_eq!(conditions(&fixture.job("web").await), before, "nothing is said of what cannot be made there");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_controllers_own_status_wakes_nothing() {
-    let bench = Bench::alone("awake").await;
-    bench.apply("web", json!({"completionPolicy": "Never"})).await;
-    bench.settled("web", 2).await;
+    let fixture = Fixture::alone("awake").await;
+    fixture.apply("web", json!({"completionPolicy": "Never"})).await;
+    fixture.settled("web", 2).await;
     sleep(QUIET).await;
-    let before = bench.reconciles();
+    let before = fixture.reconciles();
     let status = json!({"status": {"missedRuns": 7}});
-    bench
+    fixture
         .api::<SingletonJob>()
         .patch_status("web", &PatchParams::default(), &Patch::Merge(status))
         .await
         .expect("stored");
     sleep(QUIET).await;
-    assert_eq!(bench.reconciles(), before);
-    bench.touch("web").await;
+    assert_eq!(fixture.reconciles(), before);
+    fixture.touch("web").await;
     let started = Instant::now();
-    while bench.reconciles() == before {
+    while fixture.reconciles() == before {
         assert!(started.elapsed() < PATIENCE, "a change of its annotations wakes it");
         sleep(Duration::from_millis(100)).await;
     }
@@ -385,18 +387,18 @@ async fn the_controllers_own_status_wakes_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_job_beside_an_earlier_lease_is_looked_at_seldom() {
-    let bench = Bench::alone("never-comes").await;
-    bench.apply("web", json!({})).await;
-    bench.settled("web", 2).await;
+    let fixture = Fixture::alone("never-comes").await;
+    fixture.apply("web", json!({})).await;
+    fixture.settled("web", 2).await;
     // Held, so that the Lease outlives its SingletonJob for a while.
-    bench.hold("web", &bench.pods().await[0], true).await;
-    let earlier = bench.api::<Lease>().get("web").await.expect("there").uid();
-    bench.api::<SingletonJob>().delete("web", &DeleteParams::default()).await.expect("deleted");
-    bench.apply("web", json!({"schedule": {"cron": "0 0 31 2 *"}})).await;
-    bench.until("web", "refused", |job| says(job, types::STALLED, "InvalidSpec")).await;
+    fixture.hold("web", &fixture.pods().await[0], true).await;
+    let earlier = fixture.api::<Lease>().get("web").await.expect("there").uid();
+    fixture.api::<SingletonJob>().delete("web", &DeleteParams::default()).await.expect("deleted");
+    fixture.apply("web", json!({"schedule": {"cron": "0 0 31 2 *"}})).await;
+    fixture.until("web", "refused", |job| says(job, types::STALLED, "InvalidSpec")).await;
     sleep(QUIET).await;
-    let before = bench.looks();
+    let before = fixture.looks();
     sleep(QUIET).await;
-    assert!(bench.looks() - before <= 2, "{} reconciliations in {QUIET:?}", bench.looks() - before);
-    assert_eq!(bench.api::<Lease>().get("web").await.expect("it stays").uid(), earlier);
+    assert!(fixture.looks() - before <= 2, "{} reconciliations in {QUIET:?}", fixture.looks() - before);
+    assert_eq!(fixture.api::<Lease>().get("web").await.expect("it stays").uid(), earlier);
 }

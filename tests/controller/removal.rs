@@ -11,11 +11,10 @@ use serde_json::json;
 use singletonjob::api::SingletonJob;
 use singletonjob::controller::apply;
 use singletonjob::lease::annotations::keys;
+use testkit::fixture::{Fixture, LOOK_EVERY, PATIENCE};
 use tokio::time::sleep;
 
-use crate::bench::{Bench, LOOK_EVERY, PATIENCE};
-
-impl Bench {
+impl Fixture {
     /// Plays the agent whose workload has succeeded now.
     async fn succeed(&self, name: &str) {
         let now = jiff::Timestamp::now().to_string();
@@ -49,26 +48,26 @@ impl Bench {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_finished_job_deletes_itself_in_time_and_its_lease_goes_after_it() {
-    let bench = Bench::new("transient").await;
-    bench.apply("once", json!({"ttlSecondsAfterFinished": 1})).await;
-    bench.settled("once", 2).await;
-    let (job, lease) = (bench.job("once").await, bench.api::<Lease>().get("once").await.expect("there"));
+    let fixture = Fixture::new("transient").await;
+    fixture.apply("once", json!({"ttlSecondsAfterFinished": 1})).await;
+    fixture.settled("once", 2).await;
+    let (job, lease) = (fixture.job("once").await, fixture.api::<Lease>().get("once").await.expect("there"));
     let finished = jiff::Timestamp::now();
-    bench.succeed("once").await;
-    let job_gone = bench.deleted_at::<SingletonJob>("once", job.resource_version()).await;
+    fixture.succeed("once").await;
+    let job_gone = fixture.deleted_at::<SingletonJob>("once", job.resource_version()).await;
     assert!(jiff::Timestamp::now().duration_since(finished).as_secs_f64() >= 1.0, "not before its time");
-    let lease_gone = bench.deleted_at::<Lease>("once", lease.resource_version()).await;
+    let lease_gone = fixture.deleted_at::<Lease>("once", lease.resource_version()).await;
     assert!(job_gone < lease_gone, "the Lease went first");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_finished_job_that_may_not_be_deleted_says_so() {
-    let bench = Bench::new("kept").await;
-    bench.apply("once", json!({"ttlSecondsAfterFinished": 1})).await;
-    bench.settled("once", 2).await;
-    let delete = ["delete", "singletonjob", "once", "--namespace", bench.namespace, "--dry-run=server"];
-    bench.deny("keep", &["DELETE"], ("singletonjob.dev", "singletonjobs"), (&delete, "")).await;
-    bench.succeed("once").await;
+    let fixture = Fixture::new("kept").await;
+    fixture.apply("once", json!({"ttlSecondsAfterFinished": 1})).await;
+    fixture.settled("once", 2).await;
+    let delete = ["delete", "singletonjob", "once", "--namespace", fixture.namespace, "--dry-run=server"];
+    fixture.deny("keep", &["DELETE"], ("singletonjob.dev", "singletonjobs"), (&delete, "")).await;
+    fixture.succeed("once").await;
     let started = Instant::now();
     let says_so = |event: &Event| {
         let note = event.note.as_deref().unwrap_or_default();
@@ -76,40 +75,40 @@ async fn a_finished_job_that_may_not_be_deleted_says_so() {
             && note.contains("no singletonjobs here")
             && note.contains("ttlSecondsAfterFinished")
     };
-    while !bench.all::<Event>().await.iter().any(says_so) {
+    while !fixture.all::<Event>().await.iter().any(says_so) {
         assert!(started.elapsed() < PATIENCE, "no event says so");
         sleep(LOOK_EVERY).await;
     }
-    assert!(bench.job("once").await.metadata.deletion_timestamp.is_none());
+    assert!(fixture.job("once").await.metadata.deletion_timestamp.is_none());
 }
 
 /// Nobody but this test writes it.
-async fn of_another_controller(bench: &Bench) -> SingletonJob {
-    bench.apply("once", json!({"managedBy": "example.com/other"})).await;
-    bench.job("once").await
+async fn of_another_controller(fixture: &Fixture) -> SingletonJob {
+    fixture.apply("once", json!({"managedBy": "example.com/other"})).await;
+    fixture.job("once").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_changed_since_it_was_read_is_not_deleted() {
-    let bench = Bench::new("stale").await;
-    let read = of_another_controller(&bench).await;
+    let fixture = Fixture::new("stale").await;
+    let read = of_another_controller(&fixture).await;
     let change = json!({"metadata": {"annotations": {"keep": "it"}}});
-    let jobs = bench.api::<SingletonJob>();
+    let jobs = fixture.api::<SingletonJob>();
     jobs.patch("once", &PatchParams::default(), &Patch::Merge(change)).await.expect("stored");
-    let refused = apply::delete(&bench.client, &read).await;
+    let refused = apply::delete(&fixture.client, &read).await;
     assert!(refused.is_err_and(|failure| failure.is_conflict()));
-    apply::delete(&bench.client, &bench.job("once").await).await.expect("as it is now");
+    apply::delete(&fixture.client, &fixture.job("once").await).await.expect("as it is now");
     assert!(jobs.get_opt("once").await.expect("an answer").is_none());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_job_of_the_name_is_not_deleted() {
-    let bench = Bench::new("namesake").await;
-    let mut read = of_another_controller(&bench).await;
-    bench.api::<SingletonJob>().delete("once", &DeleteParams::default()).await.expect("deleted");
-    let other = of_another_controller(&bench).await;
+    let fixture = Fixture::new("namesake").await;
+    let mut read = of_another_controller(&fixture).await;
+    fixture.api::<SingletonJob>().delete("once", &DeleteParams::default()).await.expect("deleted");
+    let other = of_another_controller(&fixture).await;
     read.metadata.resource_version = other.resource_version();
-    let refused = apply::delete(&bench.client, &read).await;
+    let refused = apply::delete(&fixture.client, &read).await;
     assert!(refused.is_err_and(|failure| failure.is_conflict()));
-    assert_eq!(bench.job("once").await.uid(), other.uid());
+    assert_eq!(fixture.job("once").await.uid(), other.uid());
 }

@@ -1,19 +1,12 @@
 //! The controller's program as its Deployment runs it, against a real API server: with its own rights and its
 //! probes, from start to end.
 
-#[path = "../support/audit.rs"]
-mod audit;
-#[path = "../support/control_plane.rs"]
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod control_plane;
 mod program;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use audit::Audit;
-use control_plane::ControlPlane;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
@@ -30,6 +23,8 @@ use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::{find_condition, types};
 use singletonjob::contract::labels;
 use singletonjob::lease::annotations::keys;
+use testkit::audit::Audit;
+use testkit::control_plane::ControlPlane;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::sleep;
 
@@ -45,7 +40,7 @@ const QUIET: Duration = Duration::from_secs(3);
 
 /// An API server with the operator installed but for its pods, and a namespace of users. One at a time: there
 /// is one election.
-struct Bench {
+struct Fixture {
     control_plane: Arc<ControlPlane>,
     client: Client,
     namespace: &'static str,
@@ -53,22 +48,22 @@ struct Bench {
     _alone: MutexGuard<'static, ()>,
 }
 
-impl Bench {
+impl Fixture {
     async fn new(namespace: &'static str) -> Self {
         static ALONE: Mutex<()> = Mutex::const_new(());
         let alone = ALONE.lock().await;
         let control_plane = ControlPlane::shared();
         let client = control_plane.client().await;
         let audit = Audit::begin(control_plane.audit_log());
-        let bench = Self { control_plane, client, namespace, audit, _alone: alone };
-        bench.install().await;
+        let fixture = Self { control_plane, client, namespace, audit, _alone: alone };
+        fixture.install().await;
         let named = |name: &str| ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
         let created = Namespace { metadata: named(namespace), ..Namespace::default() };
-        Api::all(bench.client.clone()).create(&PostParams::default(), &created).await.expect("a namespace");
+        Api::all(fixture.client.clone()).create(&PostParams::default(), &created).await.expect("a namespace");
         // No controller manager makes it here, and pods are not admitted without it.
         let account = ServiceAccount { metadata: named("default"), ..ServiceAccount::default() };
-        bench.api().create(&PostParams::default(), &account).await.expect("a service account");
-        bench
+        fixture.api().create(&PostParams::default(), &account).await.expect("a service account");
+        fixture
     }
 
     /// Again where the definition is not served yet.
@@ -294,38 +289,38 @@ fn patch(spec: &Value) -> Patch<Value> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
-    let bench = Bench::new("rights").await;
-    let token = bench.token().await;
-    let mut program = bench.start_with("rights-1", &token).await;
+    let fixture = Fixture::new("rights").await;
+    let token = fixture.token().await;
+    let mut program = fixture.start_with("rights-1", &token).await;
     leads(&program).await;
-    bench.apply("web", 2).await;
-    bench.settled("web", 2).await;
-    let agent = bench.installer().await;
+    fixture.apply("web", 2).await;
+    fixture.settled("web", 2).await;
+    let agent = fixture.installer().await;
     assert_eq!(
         agent.image.as_deref(),
         Some("ghcr.io/singletonjob/singletonjob:0.1.0"),
         "the controller's own"
     );
-    bench.hold("web", &bench.pods().await[0]).await;
-    let budgets = || bench.api::<PodDisruptionBudget>();
+    fixture.hold("web", &fixture.pods().await[0]).await;
+    let budgets = || fixture.api::<PodDisruptionBudget>();
     eventually("guarded", async || budgets().get_opt("singletonjob-web").await.expect("an answer").is_some())
         .await;
     let active = ListParams::default().labels("singletonjob.dev/role=active");
     eventually("labelled", async || {
-        bench.api::<Pod>().list(&active).await.expect("an answer").items.len() == 1
+        fixture.api::<Pod>().list(&active).await.expect("an answer").items.len() == 1
     })
     .await;
     let held = r#"singletonjob_held{namespace="rights",name="web"} 1"#;
     eventually("told of", async || program.get("/metrics").1.contains(held)).await;
     for _twice in 0..2 {
-        bench.lose_labels("web").await;
+        fixture.lose_labels("web").await;
     }
-    let jobs = bench.api::<SingletonJob>();
-    bench.bind_holder_to_a_node().await;
-    bench.let_holder_hang().await;
+    let jobs = fixture.api::<SingletonJob>();
+    fixture.bind_holder_to_a_node().await;
+    fixture.let_holder_hang().await;
     let strict = json!({"replicas": 1, "takeover": {"unreachableHolder": {"policy": "AfterPodGone"}}});
     jobs.patch("web", &PatchParams::default(), &patch(&strict)).await.expect("stored");
-    bench.settled("web", 1).await;
+    fixture.settled("web", 1).await;
     eventually("guarded no more", async || {
         budgets().get_opt("singletonjob-web").await.expect("an answer").is_none()
     })
@@ -337,21 +332,21 @@ async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
             .is_some_and(|blocked| blocked.message.contains("taint node node-x"))
     })
     .await;
-    bench.apply_with("gone", json!({"replicas": 0, "ttlSecondsAfterFinished": 0})).await;
-    eventually("made", async || bench.api::<Lease>().get_opt("gone").await.expect("an answer").is_some())
+    fixture.apply_with("gone", json!({"replicas": 0, "ttlSecondsAfterFinished": 0})).await;
+    eventually("made", async || fixture.api::<Lease>().get_opt("gone").await.expect("an answer").is_some())
         .await;
-    bench.finish("gone").await;
+    fixture.finish("gone").await;
     eventually("cleared away", async || {
-        bench.api::<Lease>().get_opt("gone").await.expect("an answer").is_none()
+        fixture.api::<Lease>().get_opt("gone").await.expect("an answer").is_none()
     })
     .await;
     program.terminate();
     assert_eq!(program.ended_within(PATIENCE), Some(0), "{}", program.log());
-    let deeds = bench.audit.deeds(USER);
+    let deeds = fixture.audit.deeds(USER);
     let refused: Vec<_> = deeds.iter().filter(|deed| matches!(deed.code(), 401 | 403)).collect();
     assert!(refused.is_empty(), "{refused:#?}");
     let used: BTreeSet<_> = deeds.iter().flat_map(audit::Deed::needs).collect();
-    assert_eq!(used, bench.granted().await);
+    assert_eq!(used, fixture.granted().await);
     let writes_fields = |deed: &&audit::Deed| deed.is_write() && deed.verb != "delete";
     let unsigned: Vec<_> =
         deeds.iter().filter(writes_fields).filter(|deed| deed.field_manager() != NAME).collect();
@@ -362,10 +357,10 @@ async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_operators_own_lease_bears_its_name_alone() {
-    let bench = Bench::new("own").await;
-    let program = bench.start("own-1").await;
+    let fixture = Fixture::new("own").await;
+    let program = fixture.start("own-1").await;
     leads(&program).await;
-    let leases: Api<Lease> = Api::namespaced(bench.client.clone(), SYSTEM);
+    let leases: Api<Lease> = Api::namespaced(fixture.client.clone(), SYSTEM);
     let acquired = leases.get(NAME).await.expect("there");
     // A renewal is a write too.
     eventually("renewed", async || {
@@ -380,7 +375,7 @@ async fn the_operators_own_lease_bears_its_name_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_operator_is_told_of_the_installer_is_in_its_pods() {
-    let bench = Bench::new("told").await;
+    let fixture = Fixture::new("told").await;
     let resources = json!({"requests": {"cpu": "30m"}, "limits": {"cpu": "60m", "memory": "32Mi"}});
     let context = json!({"runAsUser": 7, "readOnlyRootFilesystem": true});
     let variables = [
@@ -388,11 +383,11 @@ async fn what_the_operator_is_told_of_the_installer_is_in_its_pods() {
         ("AGENT_INSTALLER_SECURITY_CONTEXT", context.to_string()),
         ("AGENT_IMAGE_PULL_POLICY", "Never".to_owned()),
     ];
-    let program = bench.start_as("told-1", &bench.token().await, &variables).await;
+    let program = fixture.start_as("told-1", &fixture.token().await, &variables).await;
     leads(&program).await;
-    bench.apply("web", 1).await;
-    bench.settled("web", 1).await;
-    let installer = bench.installer().await;
+    fixture.apply("web", 1).await;
+    fixture.settled("web", 1).await;
+    let installer = fixture.installer().await;
     assert_eq!(installer.image_pull_policy.as_deref(), Some("Never"));
     let made = serde_json::to_value(installer).expect("JSON");
     let requests = json!({"cpu": "30m", "memory": "32Mi"});
@@ -406,37 +401,37 @@ async fn what_the_operator_is_told_of_the_installer_is_in_its_pods() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_takes_over_from_a_dead_one_writes_nothing_and_goes_on() {
-    let bench = Bench::new("again").await;
-    let mut first = bench.start("again-1").await;
+    let fixture = Fixture::new("again").await;
+    let mut first = fixture.start("again-1").await;
     leads(&first).await;
-    let second = bench.start("again-2").await;
-    bench.apply("web", 2).await;
-    bench.settled("web", 2).await;
-    bench.hold("web", &bench.pods().await[0]).await;
+    let second = fixture.start("again-2").await;
+    fixture.apply("web", 2).await;
+    fixture.settled("web", 2).await;
+    fixture.hold("web", &fixture.pods().await[0]).await;
     sleep(QUIET).await;
     eventually("standing by", async || second.get("/readyz").0 == 200).await;
     assert!(!second.get("/metrics").1.contains("singletonjob_held"), "only the leader tells of jobs");
-    let before = bench.writes();
+    let before = fixture.writes();
     first.kill();
     leads(&second).await;
     eventually("looked at", async || second.get("/metrics").1.contains(r#"result="success"#)).await;
     sleep(QUIET).await;
-    assert_eq!(bench.writes(), before, "{}", second.log());
-    bench.apply("web", 3).await;
-    bench.settled("web", 3).await;
+    assert_eq!(fixture.writes(), before, "{}", second.log());
+    fixture.apply("web", 3).await;
+    fixture.settled("web", 3).await;
     assert_eq!((second.get("/healthz").0, second.get("/readyz").0), (200, 200));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_without_rights_leaves_at_once() {
-    let bench = Bench::new("uninstalled").await;
-    let mut program = bench.start("uninstalled-1").await;
+    let fixture = Fixture::new("uninstalled").await;
+    let mut program = fixture.start("uninstalled-1").await;
     leads(&program).await;
-    let bindings: Api<ClusterRoleBinding> = Api::all(bench.client.clone());
+    let bindings: Api<ClusterRoleBinding> = Api::all(fixture.client.clone());
     bindings.delete(NAME, &DeleteParams::default()).await.expect("deleted");
     // The API server's authorizer hears of it by a watch.
     let may = ["auth", "can-i", "update", "leases", "--namespace", SYSTEM, "--as", USER];
-    eventually("without rights", async || !bench.control_plane.kubectl(&may, "").status.success()).await;
+    eventually("without rights", async || !fixture.control_plane.kubectl(&may, "").status.success()).await;
     program.terminate();
     assert_eq!(program.ended_within(PATIENCE), Some(0), "{}", program.log());
     let log = program.log();

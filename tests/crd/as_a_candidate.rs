@@ -6,7 +6,7 @@ use singletonjob::api::{CompletionPolicy, SingletonJob, StandbyReadiness};
 use singletonjob::controller::build;
 use singletonjob::controller::settings::Agent;
 
-use super::Bench;
+use super::Fixture;
 use super::as_a_job::{self, container, merge, pod, template, volume};
 
 /// What the controller rewrites, or what stands beside it: a Job takes all of it.
@@ -82,7 +82,7 @@ fn pods() -> Vec<Value> {
     ]
 }
 
-impl Bench {
+impl Fixture {
     /// Of a one-shot, and of a service whose standbys are not ready: their pods differ in restarts and
     /// probes.
     async fn as_candidates(&self, job: &SingletonJob) -> Result<(), String> {
@@ -99,11 +99,11 @@ impl Bench {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_every_template_that_is_taken_candidates_can_be_made() {
-    let bench = as_a_job::bench("candidates").await;
+    let fixture = as_a_job::fixture("candidates").await;
     let (mut made, mut refused) = (0, Vec::new());
     for change in [as_a_job::all(), rewritten()].concat() {
-        let Ok(job) = bench.as_a_singletonjob(&template(&change)).await else { continue };
-        match bench.as_candidates(&job).await {
+        let Ok(job) = fixture.as_a_singletonjob(&template(&change)).await else { continue };
+        match fixture.as_candidates(&job).await {
             Ok(()) => made += 1,
             Err(error) => refused.push(format!("{change}\n  {error}")),
         }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
 use singletonjob::controller::build;
 
-use super::Bench;
+use super::Fixture;
 use super::as_a_candidate::rewritten;
 
 /// Nothing is made.
@@ -219,7 +219,7 @@ fn exceptions() -> Vec<(&'static str, Value)> {
     ]
 }
 
-impl Bench {
+impl Fixture {
     /// Strictly, as kubectl and Argo CD have the API server validate: a field that it does not know is
     /// refused, not dropped.
     async fn dry_run(
@@ -264,24 +264,24 @@ impl Bench {
     }
 }
 
-pub(super) async fn bench(namespace: &str) -> Bench {
-    let bench = Bench::new(namespace).await;
+pub(super) async fn fixture(namespace: &str) -> Fixture {
+    let fixture = Fixture::new(namespace).await;
     let account: ServiceAccount =
         serde_json::from_value(json!({"metadata": {"name": "default"}})).expect("an account");
-    let accounts: Api<ServiceAccount> = Api::namespaced(bench.client.clone(), namespace);
+    let accounts: Api<ServiceAccount> = Api::namespaced(fixture.client.clone(), namespace);
     drop(accounts.create(&PostParams::default(), &account).await);
-    bench
+    fixture
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_job_takes_is_taken_and_what_a_job_refuses_is_refused() {
-    let bench = bench("as-a-job").await;
+    let fixture = fixture("as-a-job").await;
     let templates = [all(), rewritten()].concat();
     let (mut taken, mut differences) = (0, Vec::new());
     for change in &templates {
         let template = template(change);
         let (job, singleton) =
-            (bench.as_a_job(&template).await, bench.as_a_singletonjob(&template).await.map(drop));
+            (fixture.as_a_job(&template).await, fixture.as_a_singletonjob(&template).await.map(drop));
         taken += usize::from(job.is_ok());
         if job.is_ok() != singleton.is_ok() {
             differences.push(format!("{change}\n  Job: {job:?}\n  SingletonJob: {singleton:?}"));
@@ -297,7 +297,7 @@ async fn what_a_job_takes_is_taken_and_what_a_job_refuses_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_exceptions_are_those_of_the_table() {
-    let bench = bench("exceptions").await;
+    let fixture = fixture("exceptions").await;
     let start = PAGE.find("## What a Job takes and a SingletonJob does not").expect("the table");
     let rows: Vec<_> = PAGE[start..]
         .lines()
@@ -313,8 +313,8 @@ async fn the_exceptions_are_those_of_the_table() {
             rows.iter().any(|row| row.starts_with(&format!("| {words}"))),
             "{words}: no row of {rows:#?}"
         );
-        assert!(bench.as_a_job(&template).await.is_ok(), "{words}: a Job refuses it too");
-        assert!(bench.as_a_singletonjob(&template).await.is_err(), "{words}: it is taken");
+        assert!(fixture.as_a_job(&template).await.is_ok(), "{words}: a Job refuses it too");
+        assert!(fixture.as_a_singletonjob(&template).await.is_err(), "{words}: it is taken");
     }
     assert_eq!(rows.len(), exceptions.len(), "a row without a test: {rows:#?}");
 }

@@ -8,7 +8,7 @@ use std::thread;
 use serde_json::{Value, json};
 use singletonjob::api::conditions::types;
 
-use super::{Bench, PATIENCE, SERVICE};
+use super::{Fixture, PATIENCE, SERVICE};
 
 /// Builds it; where it is.
 fn built() -> PathBuf {
@@ -23,10 +23,10 @@ fn built() -> PathBuf {
     target.join("debug/watch-jobs")
 }
 
-fn says(bench: &Bench, program: &Path, arguments: &[&str]) -> String {
+fn says(fixture: &Fixture, program: &Path, arguments: &[&str]) -> String {
     let output = Command::new(program)
         .args(arguments)
-        .env("KUBECONFIG", bench.control_plane.kubeconfig())
+        .env("KUBECONFIG", fixture.control_plane.kubeconfig())
         .output()
         .expect("it starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -43,20 +43,20 @@ fn status(is_ready: bool) -> Value {
 #[tokio::test]
 async fn another_program_lists_singletonjobs_and_waits_until_one_is_ready() {
     let program = tokio::task::spawn_blocking(built).await.expect("no panic");
-    let bench = Bench::new("example").await;
-    bench.kubectl(&["apply", "--filename", "-"], SERVICE);
+    let fixture = Fixture::new("example").await;
+    fixture.kubectl(&["apply", "--filename", "-"], SERVICE);
     let write = |is_ready: bool| {
         let patch = status(is_ready).to_string();
-        bench.kubectl(
+        fixture.kubectl(
             &["patch", "singletonjob", "ticker", "--subresource=status", "--type=merge", "--patch", &patch],
             "",
         );
     };
     write(false);
-    let listed = says(&bench, &program, &[]);
-    assert!(listed.lines().any(|line| line == format!("{}/ticker ticker-1", bench.namespace)), "{listed}");
+    let listed = says(&fixture, &program, &[]);
+    assert!(listed.lines().any(|line| line == format!("{}/ticker ticker-1", fixture.namespace)), "{listed}");
     thread::scope(|scope| {
-        let waits = scope.spawn(|| says(&bench, &program, &[&bench.namespace, "ticker"]));
+        let waits = scope.spawn(|| says(&fixture, &program, &[&fixture.namespace, "ticker"]));
         thread::sleep(PATIENCE / 30);
         assert!(!waits.is_finished(), "it is not ready yet");
         write(true);

@@ -7,7 +7,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
 
-use super::{Bench, OPERATOR, SERVICE, installing, strict, text};
+use super::{Fixture, OPERATOR, SERVICE, installing, text};
+use testkit::strict;
 
 const INSTALL: &str = include_str!("../../manifests/install.yaml");
 const BATCH_JOB: &str = include_str!("../../manifests/samples/batch-job.yaml");
@@ -43,15 +44,17 @@ fn generated_files_are_current() {
 
 #[tokio::test]
 async fn the_installation_is_accepted_without_warnings_and_twice() {
-    let bench = Bench::new("installation").await;
-    let apply = |file| bench.control_plane.kubectl(&["apply", "--filename", "-"], file);
+    let fixture = Fixture::new("installation").await;
+    let apply = |file| fixture.control_plane.kubectl(&["apply", "--filename", "-"], file);
     let _one_at_a_time = installing();
     apply(OPERATOR);
     let first = apply(INSTALL);
     assert!(first.status.success(), "{}", text(&first.stderr));
     let versions = "jsonpath={.items[*].metadata.resourceVersion}";
     let stored = || {
-        text(&bench.control_plane.kubectl(&["get", "--filename", "-", "--output", versions], INSTALL).stdout)
+        text(
+            &fixture.control_plane.kubectl(&["get", "--filename", "-", "--output", versions], INSTALL).stdout,
+        )
     };
     let before = stored();
     let second = apply(INSTALL);
@@ -61,36 +64,37 @@ async fn the_installation_is_accepted_without_warnings_and_twice() {
 
 #[tokio::test]
 async fn samples_are_accepted() {
-    let bench = Bench::new("samples").await;
+    let fixture = Fixture::new("samples").await;
     let samples = repository().join("manifests/samples");
     let count = fs::read_dir(&samples).expect("samples").count();
-    let said = bench.kubectl(&["apply", "--filename", samples.to_str().expect("a readable path")], "");
+    let said = fixture.kubectl(&["apply", "--filename", samples.to_str().expect("a readable path")], "");
     assert_eq!(said.lines().filter(|line| line.ends_with("created")).count(), count, "{said}");
 }
 
 #[tokio::test]
 async fn samples_keep_to_the_strictest_pod_security() {
-    let bench = Bench::new("restricted").await;
-    bench.kubectl(&["label", "namespace", "restricted", "pod-security.kubernetes.io/enforce=restricted"], "");
-    bench.kubectl(&["create", "serviceaccount", "default"], "");
+    let fixture = Fixture::new("restricted").await;
+    fixture
+        .kubectl(&["label", "namespace", "restricted", "pod-security.kubernetes.io/enforce=restricted"], "");
+    fixture.kubectl(&["create", "serviceaccount", "default"], "");
     for sample in [BATCH_JOB, NIGHTLY, SERVICE, TUNED_LEASE] {
         let job: SingletonJob = serde_saphyr::from_str(sample).expect("a SingletonJob");
         let spec = job.spec.template.spec.expect("a pod");
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": spec});
-        bench.kubectl(&["create", "--dry-run=server", "--filename", "-"], &pod.to_string());
+        fixture.kubectl(&["create", "--dry-run=server", "--filename", "-"], &pod.to_string());
     }
 }
 
 #[tokio::test]
 async fn kustomize_sets_the_image() {
-    let bench = Bench::new("kustomize").await;
+    let fixture = Fixture::new("kustomize").await;
     let overlay = tempfile::tempdir_in(repository().join("target")).expect("a directory below target");
     let kustomization = format!(
         "resources: [../../manifests]\nimages: [{{name: {image}, newName: registry.example/sj, newTag: v9}}]\n",
         image = "ghcr.io/singletonjob/singletonjob"
     );
     fs::write(overlay.path().join("kustomization.yaml"), kustomization).expect("a writable directory");
-    let rendered = bench.kubectl(&["kustomize", overlay.path().to_str().expect("a readable path")], "");
+    let rendered = fixture.kubectl(&["kustomize", overlay.path().to_str().expect("a readable path")], "");
     assert!(rendered.contains("image: registry.example/sj:v9") && !rendered.contains("ghcr.io"));
     assert_eq!(
         rendered.matches("\nkind: ").count(),
@@ -101,18 +105,18 @@ async fn kustomize_sets_the_image() {
 
 #[tokio::test]
 async fn kustomize_moves_the_operator_to_another_namespace() {
-    let bench = Bench::new("moved").await;
+    let fixture = Fixture::new("moved").await;
     let overlay = tempfile::tempdir_in(repository().join("target")).expect("a directory below target");
     let kustomization = "namespace: moved\nresources: [../../manifests]\n";
     fs::write(overlay.path().join("kustomization.yaml"), kustomization).expect("a writable directory");
-    let rendered = bench.kubectl(&["kustomize", overlay.path().to_str().expect("a readable path")], "");
+    let rendered = fixture.kubectl(&["kustomize", overlay.path().to_str().expect("a readable path")], "");
     assert!(!rendered.contains("singletonjob-system"), "{rendered}");
-    bench.kubectl(&["apply", "--dry-run=server", "--filename", "-"], &rendered);
+    fixture.kubectl(&["apply", "--dry-run=server", "--filename", "-"], &rendered);
 }
 
 /// The pod of the operator's Deployment, as it is installed.
-fn operators_pod(bench: &Bench) -> Value {
-    bench.install();
+fn operators_pod(fixture: &Fixture) -> Value {
+    fixture.install();
     let arguments = [
         "get",
         "deployment",
@@ -122,22 +126,22 @@ fn operators_pod(bench: &Bench) -> Value {
         "--output",
         "json",
     ];
-    let output = bench.control_plane.kubectl(&arguments, "");
+    let output = fixture.control_plane.kubectl(&arguments, "");
     let deployment: Value = serde_json::from_slice(&output.stdout).expect("a Deployment");
     deployment["spec"]["template"]["spec"].clone()
 }
 
 #[tokio::test]
 async fn the_operators_pod_is_admitted_where_clusters_are_strict() {
-    let bench = Bench::new("strict").await;
-    bench.kubectl(&["create", "serviceaccount", "singletonjob-controller"], "");
-    bench.kubectl(&["create", "serviceaccount", "default"], "");
-    let pod = operators_pod(&bench);
-    strict::restrict(&bench.control_plane, &bench.namespace);
-    assert_eq!(strict::refused(&bench.control_plane, &bench.namespace, &pod), "");
+    let fixture = Fixture::new("strict").await;
+    fixture.kubectl(&["create", "serviceaccount", "singletonjob-controller"], "");
+    fixture.kubectl(&["create", "serviceaccount", "default"], "");
+    let pod = operators_pod(&fixture);
+    strict::restrict(&fixture.control_plane, &fixture.namespace);
+    assert_eq!(strict::refused(&fixture.control_plane, &fixture.namespace, &pod), "");
     // It adds limits to a pod that has none, so it comes last.
-    strict::limit(&bench.control_plane, &bench.namespace);
-    assert_eq!(strict::refused(&bench.control_plane, &bench.namespace, &pod), "");
+    strict::limit(&fixture.control_plane, &fixture.namespace);
+    assert_eq!(strict::refused(&fixture.control_plane, &fixture.namespace, &pod), "");
 }
 
 /// Where Pod Security asks for `runAsNonRoot`, the kubelet starts an image whose user is a number, and no
@@ -173,12 +177,12 @@ const MISDEEDS: [(&str, &str); 7] = [
 
 #[tokio::test]
 async fn the_controller_may_not_do_what_it_has_no_need_to() {
-    let bench = Bench::new("rights").await;
-    bench.install();
+    let fixture = Fixture::new("rights").await;
+    fixture.install();
     let may = |verb: &str, resource: &str| {
         let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let controller = "--as=system:serviceaccount:singletonjob-system:singletonjob-controller";
-        bench
+        fixture
             .try_kubectl(&["auth", "can-i", verb, resource, "--subresource", subresource, controller], "")
             .status
             .success()
@@ -192,9 +196,9 @@ async fn the_controller_may_not_do_what_it_has_no_need_to() {
 /// candidate's.
 #[tokio::test]
 async fn the_controller_can_give_candidates_their_role() {
-    let bench = Bench::new("grants").await;
-    bench.install();
-    let token = bench.token("singletonjob-system", "singletonjob-controller", None).await;
+    let fixture = Fixture::new("grants").await;
+    fixture.install();
+    let token = fixture.token("singletonjob-system", "singletonjob-controller", None).await;
     let granted = r#"{"apiVersion": "v1", "kind": "List", "items": [
         {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "job"},
          "rules": [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["job"],
@@ -202,7 +206,7 @@ async fn the_controller_can_give_candidates_their_role() {
         {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "job"},
          "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "job"},
          "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "grants"}]}]}"#;
-    let kubeconfig = bench.control_plane.kubeconfig_with_token(&token);
+    let kubeconfig = fixture.control_plane.kubeconfig_with_token(&token);
     let kubeconfig = kubeconfig.to_str().expect("a readable path");
-    bench.kubectl(&["apply", "--server-side", "--filename", "-", "--kubeconfig", kubeconfig], granted);
+    fixture.kubectl(&["apply", "--server-side", "--filename", "-", "--kubeconfig", kubeconfig], granted);
 }

@@ -16,11 +16,11 @@ use singletonjob::controller::build::rbac::VERBS;
 use singletonjob::lease::annotations::keys;
 use singletonjob::lease::identity::Identity;
 
-use super::{Bench, PATIENCE, refusal};
+use super::{Fixture, PATIENCE, refusal};
 
 /// A job `web` with two candidates, another pod, and the policy in force.
 struct Scene {
-    bench: Bench,
+    fixture: Fixture,
 }
 
 /// Somebody with a token.
@@ -31,9 +31,9 @@ struct Actor {
 
 impl Scene {
     async fn new(namespace: &str) -> Self {
-        let bench = Bench::new(namespace).await;
-        bench.install();
-        let scene = Self { bench };
+        let fixture = Fixture::new(namespace).await;
+        fixture.install();
+        let scene = Self { fixture };
         scene.create::<ServiceAccount>(json!({"metadata": {"name": "default"}})).await;
         let rule = json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["web"],
                           "verbs": VERBS});
@@ -56,20 +56,20 @@ impl Scene {
             + Clone
             + std::fmt::Debug,
     {
-        let api: Api<K> = Api::namespaced(self.bench.client.clone(), &self.bench.namespace);
+        let api: Api<K> = Api::namespaced(self.fixture.client.clone(), &self.fixture.namespace);
         let object = serde_json::from_value(object).expect("decodes");
         api.create(&PostParams::default(), &object).await.expect("created")
     }
 
     /// Binds a role to a service account of this scene: a Role here, a ClusterRole everywhere.
     fn bind(&self, kind: &str, role: &str, account: &str) {
-        let namespace = &self.bench.namespace;
+        let namespace = &self.fixture.namespace;
         let (binding, role) = match kind {
             "Role" => ("rolebinding", format!("--role={role}")),
             _ => ("clusterrolebinding", format!("--clusterrole={role}")),
         };
         let subject = format!("--serviceaccount={namespace}:{account}");
-        self.bench.kubectl(&["create", binding, &format!("{namespace}-{account}"), &role, &subject], "");
+        self.fixture.kubectl(&["create", binding, &format!("{namespace}-{account}"), &role, &subject], "");
     }
 
     /// A pod, and its agent's token as the kubelet would fetch it.
@@ -92,22 +92,22 @@ impl Scene {
 
     /// A service account of this scene; its token bound to `pod`, if to anything.
     async fn account(&self, name: &str, pod: Option<BoundObjectReference>) -> Actor {
-        self.actor(&self.bench.token(&self.bench.namespace, name, pod).await).await
+        self.actor(&self.fixture.token(&self.fixture.namespace, name, pod).await).await
     }
 
     async fn actor(&self, token: &str) -> Actor {
         Actor {
-            leases: self.leases(self.bench.control_plane.client_with_token(token).await),
+            leases: self.leases(self.fixture.control_plane.client_with_token(token).await),
             identity: String::new(),
         }
     }
 
     fn admin(&self) -> Actor {
-        Actor { leases: self.leases(self.bench.client.clone()), identity: String::new() }
+        Actor { leases: self.leases(self.fixture.client.clone()), identity: String::new() }
     }
 
     fn leases(&self, client: Client) -> Api<Lease> {
-        Api::namespaced(client, &self.bench.namespace)
+        Api::namespaced(client, &self.fixture.namespace)
     }
 
     /// The Lease anew, held by `holder`, as the controller makes it.
@@ -252,7 +252,7 @@ async fn the_controller_and_administrators_are_not_held_to_it() {
     scene.await_force(&stranger).await;
     scene.admin().hold("somebody").await.expect("an administrator");
     scene.admin().hold("").await.expect("an administrator");
-    let token = scene.bench.token("singletonjob-system", "singletonjob-controller", None).await;
+    let token = scene.fixture.token("singletonjob-system", "singletonjob-controller", None).await;
     let controller = Actor { identity: "placeholder".to_owned(), ..scene.actor(&token).await };
     controller.annotate(keys::POLICY, Some("{\"new\":1}")).await.expect("the controller");
 }
@@ -320,7 +320,7 @@ async fn only_the_controller_makes_a_lease_and_users_can_still_delete_it() {
     let labelled = editor.change(|it| it.metadata.labels = lease(true).metadata.labels);
     assert!(refusal(labelled.await).contains("only candidate pods"), "nor does it become ours");
     editor.leases.delete("web", &DeleteParams::default()).await.expect("a deletion is left to RBAC");
-    let token = scene.bench.token("singletonjob-system", "singletonjob-controller", None).await;
+    let token = scene.fixture.token("singletonjob-system", "singletonjob-controller", None).await;
     scene
         .actor(&token)
         .await

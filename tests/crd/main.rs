@@ -4,16 +4,11 @@
 mod as_a_candidate;
 #[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
 mod as_a_job;
-#[path = "../support/control_plane.rs"]
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod control_plane;
 mod example;
 mod installation;
 mod lease_policy;
 mod random_specs;
 mod refusals;
-#[path = "../support/strict.rs"]
-mod strict;
 mod timing;
 mod use_of_it;
 
@@ -21,7 +16,6 @@ use std::process::Output;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use control_plane::ControlPlane;
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -29,6 +23,7 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use kube::runtime::{conditions, wait::await_condition};
 use kube::{Client, Error};
 use singletonjob::api::SingletonJob;
+use testkit::control_plane::ControlPlane;
 
 const NAME: &str = "singletonjobs.singletonjob.dev";
 const CRD: &str = include_str!("../../crds/singletonjobs.singletonjob.dev.yaml");
@@ -43,23 +38,23 @@ fn installing() -> MutexGuard<'static, ()> {
 }
 
 /// An API server that knows our definition, and a namespace in it for one test.
-struct Bench {
+struct Fixture {
     control_plane: Arc<ControlPlane>,
     client: Client,
     namespace: String,
 }
 
-impl Bench {
+impl Fixture {
     async fn new(namespace: &str) -> Self {
         let control_plane = ControlPlane::shared();
         let client = control_plane.client().await;
         define(&control_plane, &client).await;
-        let bench = Self { control_plane, client, namespace: namespace.to_owned() };
+        let fixture = Self { control_plane, client, namespace: namespace.to_owned() };
         let metadata = ObjectMeta { name: Some(namespace.to_owned()), ..ObjectMeta::default() };
         let namespace = Namespace { metadata, ..Namespace::default() };
-        let namespaces: Api<Namespace> = Api::all(bench.client.clone());
+        let namespaces: Api<Namespace> = Api::all(fixture.client.clone());
         namespaces.create(&PostParams::default(), &namespace).await.expect("a namespace");
-        bench
+        fixture
     }
 
     fn jobs(&self) -> Api<SingletonJob> {

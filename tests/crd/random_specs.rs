@@ -18,7 +18,7 @@ use singletonjob::contract::probe::Probe;
 use singletonjob::controller::settings::Agent;
 use singletonjob::controller::{build, names, plan};
 
-use super::Bench;
+use super::Fixture;
 
 const SPECS: usize = 1000;
 const AT_ONCE: usize = 8;
@@ -295,15 +295,15 @@ fn accepted<T: Debug>(what: &Value, answer: Result<T, Error>) -> Option<T> {
 }
 
 impl Server {
-    fn new(bench: &Bench) -> Self {
+    fn new(fixture: &Fixture) -> Self {
         let kind = GroupVersionKind::gvk("singletonjob.dev", "v1alpha1", "SingletonJob");
-        let client: Client = bench.client.clone();
+        let client: Client = fixture.client.clone();
         let jobs = Api::namespaced_with(
             client.clone(),
-            &bench.namespace,
+            &fixture.namespace,
             &ApiResource::from_gvk_with_plural(&kind, "singletonjobs"),
         );
-        Self { jobs, pods: Api::namespaced(client, &bench.namespace) }
+        Self { jobs, pods: Api::namespaced(client, &fixture.namespace) }
     }
 
     async fn judge(&self, spec: Value) -> Fate {
@@ -367,16 +367,16 @@ fn template(job: &SingletonJob) -> Pod {
 
 #[tokio::test]
 async fn what_is_accepted_is_understood_and_no_good_template_becomes_a_bad_pod() {
-    let bench = Bench::new("random-specs").await;
+    let fixture = Fixture::new("random-specs").await;
     let account = ServiceAccount {
         metadata: ObjectMeta { name: Some("default".into()), ..ObjectMeta::default() },
         ..ServiceAccount::default()
     };
-    Api::<ServiceAccount>::namespaced(bench.client.clone(), &bench.namespace)
+    Api::<ServiceAccount>::namespaced(fixture.client.clone(), &fixture.namespace)
         .create(&PostParams::default(), &account)
         .await
         .expect("made");
-    let (server, mut runner) = (Server::new(&bench), TestRunner::deterministic());
+    let (server, mut runner) = (Server::new(&fixture), TestRunner::deterministic());
     let specs: Vec<Value> =
         (0..SPECS).map(|_| spec().new_tree(&mut runner).expect("no filter").current()).collect();
     let fates: Vec<Fate> =

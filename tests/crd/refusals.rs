@@ -4,7 +4,7 @@ use kube::api::PostParams;
 use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
 
-use super::{Bench, refusal};
+use super::{Fixture, refusal};
 
 /// Where a rule stands, and what it says.
 type Said = (&'static str, &'static str);
@@ -471,7 +471,7 @@ fn good() -> Vec<Value> {
 
 #[tokio::test]
 async fn what_cannot_work_is_refused_with_what_to_write_instead() {
-    let bench = Bench::new("refusals").await;
+    let fixture = Fixture::new("refusals").await;
     for (spec, (field, message)) in [
         of_the_spec(),
         of_names_and_schedules(),
@@ -483,7 +483,7 @@ async fn what_cannot_work_is_refused_with_what_to_write_instead() {
     ]
     .concat()
     {
-        let said = dry_run(&bench, &spec);
+        let said = dry_run(&fixture, &spec);
         assert!(
             said.contains(&format!("{field}: ")) && said.contains(message),
             "{spec}\n  says:   {said}\n  not:    {field}: {message}"
@@ -492,29 +492,33 @@ async fn what_cannot_work_is_refused_with_what_to_write_instead() {
 }
 
 /// The raw object, so that what our own types would not say can be said.
-fn dry_run(bench: &Bench, spec: &Value) -> String {
+fn dry_run(fixture: &Fixture, spec: &Value) -> String {
     let object = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "job"}, "spec": spec});
-    let output = bench.try_kubectl(&["create", "--dry-run=server", "--filename", "-"], &object.to_string());
+    let output = fixture.try_kubectl(&["create", "--dry-run=server", "--filename", "-"], &object.to_string());
     assert!(!output.status.success(), "accepted: {spec}");
     super::text(&output.stderr)
 }
 
 #[tokio::test]
 async fn what_works_is_accepted() {
-    let bench = Bench::new("good").await;
+    let fixture = Fixture::new("good").await;
     for (number, spec) in good().iter().enumerate() {
         let created =
-            bench.jobs().create(&PostParams::default(), &job(&format!("good-{number}"), spec)).await;
+            fixture.jobs().create(&PostParams::default(), &job(&format!("good-{number}"), spec)).await;
         created.unwrap_or_else(|error| panic!("{spec}: {error}"));
     }
 }
 
 #[tokio::test]
 async fn a_name_has_at_most_52_characters() {
-    let bench = Bench::new("names").await;
+    let fixture = Fixture::new("names").await;
     let good = spec(json!({}));
-    bench.jobs().create(&PostParams::default(), &job(&"a".repeat(52), &good)).await.expect("52 are accepted");
-    let said = refusal(bench.jobs().create(&PostParams::default(), &job(&"a".repeat(53), &good)).await);
+    fixture
+        .jobs()
+        .create(&PostParams::default(), &job(&"a".repeat(52), &good))
+        .await
+        .expect("52 are accepted");
+    let said = refusal(fixture.jobs().create(&PostParams::default(), &job(&"a".repeat(53), &good)).await);
     assert!(
         said.contains("metadata.name: ")
             && said.contains("use a name of at most 52 characters: pods and labels are named after it"),
@@ -524,18 +528,18 @@ async fn a_name_has_at_most_52_characters() {
 
 #[tokio::test]
 async fn the_kind_of_a_job_cannot_be_changed() {
-    let bench = Bench::new("kinds").await;
+    let fixture = Fixture::new("kinds").await;
     let mut created =
-        bench.jobs().create(&PostParams::default(), &job("report", &spec(json!({})))).await.expect("good");
+        fixture.jobs().create(&PostParams::default(), &job("report", &spec(json!({})))).await.expect("good");
     created.spec.completion_policy = singletonjob::api::CompletionPolicy::Never;
-    let said = refusal(bench.jobs().replace("report", &PostParams::default(), &created).await);
+    let said = refusal(fixture.jobs().replace("report", &PostParams::default(), &created).await);
     let message = "completionPolicy cannot be changed: delete this SingletonJob first, or use another name";
     assert!(said.contains("spec.completionPolicy: ") && said.contains(message), "{said}");
 }
 
 #[tokio::test]
 async fn the_controller_of_a_job_is_not_named_changed_or_taken_away_later() {
-    let bench = Bench::new("managed").await;
+    let fixture = Fixture::new("managed").await;
     let message = "managedBy cannot be changed: delete this SingletonJob first, or use another name";
     let ours = "singletonjob.dev/singletonjob-controller";
     for (number, (before, after)) in [
@@ -550,15 +554,15 @@ async fn the_controller_of_a_job_is_not_named_changed_or_taken_away_later() {
         let name = format!("job-{number}");
         let first = before.map_or(json!({}), |manager| json!({"managedBy": manager}));
         let mut stored =
-            bench.jobs().create(&PostParams::default(), &job(&name, &spec(first))).await.expect("good");
+            fixture.jobs().create(&PostParams::default(), &job(&name, &spec(first))).await.expect("good");
         stored.spec.replicas = 3;
-        let mut stored = bench
+        let mut stored = fixture
             .jobs()
             .replace(&name, &PostParams::default(), &stored)
             .await
             .expect("all else can be changed");
         stored.spec.managed_by = after.map(str::to_owned);
-        let said = refusal(bench.jobs().replace(&name, &PostParams::default(), &stored).await);
+        let said = refusal(fixture.jobs().replace(&name, &PostParams::default(), &stored).await);
         assert!(
             said.contains("spec.managedBy: ") && said.contains(message),
             "{before:?} to {after:?}: {said}"
@@ -568,21 +572,22 @@ async fn the_controller_of_a_job_is_not_named_changed_or_taken_away_later() {
 
 #[tokio::test]
 async fn a_schedule_can_be_changed_but_neither_added_nor_taken_away() {
-    let bench = Bench::new("schedules").await;
+    let fixture = Fixture::new("schedules").await;
     let message = "use another name, or delete this SingletonJob first: a schedule can be changed, but neither added nor taken away";
     let nightly = spec(json!({"schedule": {"cron": "@daily"}}));
     let mut once =
-        bench.jobs().create(&PostParams::default(), &job("once", &spec(json!({})))).await.expect("good");
-    let mut often = bench.jobs().create(&PostParams::default(), &job("often", &nightly)).await.expect("good");
+        fixture.jobs().create(&PostParams::default(), &job("once", &spec(json!({})))).await.expect("good");
+    let mut often =
+        fixture.jobs().create(&PostParams::default(), &job("often", &nightly)).await.expect("good");
     once.spec.schedule.clone_from(&often.spec.schedule);
     let schedule = often.spec.schedule.take();
     for (name, changed) in [("once", &once), ("often", &often)] {
-        let said = refusal(bench.jobs().replace(name, &PostParams::default(), changed).await);
+        let said = refusal(fixture.jobs().replace(name, &PostParams::default(), changed).await);
         assert!(said.contains("spec.schedule: ") && said.contains(message), "{said}");
     }
     often.spec.schedule =
         schedule.map(|schedule| singletonjob::api::schedule::Schedule { cron: "@hourly".into(), ..schedule });
-    bench
+    fixture
         .jobs()
         .replace("often", &PostParams::default(), &often)
         .await
@@ -592,12 +597,12 @@ async fn a_schedule_can_be_changed_but_neither_added_nor_taken_away() {
 #[tokio::test]
 async fn names_that_both_programs_use_are_the_ones_refused() {
     use singletonjob::contract::{paths, pod as reserved};
-    let bench = Bench::new("reserved").await;
+    let fixture = Fixture::new("reserved").await;
     for volume in [reserved::AGENT_VOLUME, reserved::CREDENTIALS_VOLUME, reserved::STATE_VOLUME] {
-        dry_run(&bench, &with_pod(json!({"volumes": [{"name": volume, "emptyDir": {}}]})));
+        dry_run(&fixture, &with_pod(json!({"volumes": [{"name": volume, "emptyDir": {}}]})));
     }
     for path in [paths::AGENT_DIRECTORY, paths::CREDENTIALS, paths::STATE_DIRECTORY] {
-        dry_run(&bench, &with_container(json!({"volumeMounts": [{"name": "v", "mountPath": path}]})));
+        dry_run(&fixture, &with_container(json!({"volumeMounts": [{"name": "v", "mountPath": path}]})));
     }
-    dry_run(&bench, &with_container(json!({"name": reserved::INSTALLER})));
+    dry_run(&fixture, &with_container(json!({"name": reserved::INSTALLER})));
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use singletonjob::api::{LeaseTiming, SingletonJob};
 use singletonjob::lease::timing::{Timing, TimingSpec};
 
-use super::{Bench, refusal};
+use super::{Fixture, refusal};
 
 const DRY: PostParams = PostParams { dry_run: true, field_manager: None };
 
@@ -36,7 +36,7 @@ fn wanted(lease: &LeaseTiming) -> TimingSpec {
 
 #[tokio::test]
 async fn timing_that_does_not_fit_is_refused_with_what_would() {
-    let bench = Bench::new("timing").await;
+    let fixture = Fixture::new("timing").await;
     let table = [
         (
             json!({"renewDeadlineSeconds": 12, "gracePeriodSeconds": 2}),
@@ -65,7 +65,7 @@ async fn timing_that_does_not_fit_is_refused_with_what_would() {
         ),
     ];
     for (given, message) in table {
-        let said = refusal(bench.jobs().create(&DRY, &job(&lease(given))).await);
+        let said = refusal(fixture.jobs().create(&DRY, &job(&lease(given))).await);
         assert!(said.contains(message), "{said}\n  not: {message}");
     }
 }
@@ -100,11 +100,11 @@ fn around_the_edges() -> Vec<LeaseTiming> {
 
 #[tokio::test]
 async fn the_api_server_and_the_protocol_agree_on_what_fits() {
-    let bench = Bench::new("agreement").await;
+    let fixture = Fixture::new("agreement").await;
     let cases = around_the_edges();
     let mut fitting = 0;
     for lease in &cases {
-        let accepted = bench.jobs().create(&DRY, &job(lease)).await.is_ok();
+        let accepted = fixture.jobs().create(&DRY, &job(lease)).await.is_ok();
         let fits = Timing::new(&wanted(lease));
         assert_eq!(accepted, fits.is_ok(), "{lease:?}: {fits:?}");
         fitting += usize::from(accepted);
@@ -114,7 +114,7 @@ async fn the_api_server_and_the_protocol_agree_on_what_fits() {
 
 #[tokio::test]
 async fn the_lease_duration_that_the_message_names_is_the_smallest_that_fits() {
-    let bench = Bench::new("smallest").await;
+    let fixture = Fixture::new("smallest").await;
     for stop in [3, 4, 7, 13, 14, 15, 16, 40, 299] {
         let given = LeaseTiming {
             lease_duration_seconds: 3,
@@ -122,7 +122,7 @@ async fn the_lease_duration_that_the_message_names_is_the_smallest_that_fits() {
             grace_period_seconds: Some(0),
             retry_period_seconds: None,
         };
-        let said = refusal(bench.jobs().create(&DRY, &job(&given)).await);
+        let said = refusal(fixture.jobs().create(&DRY, &job(&given)).await);
         let named: i32 = said
             .split("use leaseDurationSeconds ")
             .nth(1)

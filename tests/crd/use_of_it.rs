@@ -4,28 +4,28 @@ use k8s_openapi::api::autoscaling::v1::Scale;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
 
-use super::{Bench, CRD, SERVICE, text};
+use super::{CRD, Fixture, SERVICE, text};
 
 const LONG_AGO: &str = "2026-01-01T00:00:00Z";
 const APPLY: [&str; 3] = ["apply", "--filename", "-"];
 
 #[tokio::test]
 async fn the_second_apply_changes_nothing() {
-    let bench = Bench::new("twice").await;
+    let fixture = Fixture::new("twice").await;
     for how in [&[][..], &["--server-side", "--field-manager", "gitops"]] {
         let command = [&APPLY[..], how].concat();
-        bench.kubectl(&command, SERVICE);
-        let before = version(&bench);
-        let said = bench.kubectl(&command, SERVICE);
+        fixture.kubectl(&command, SERVICE);
+        let before = version(&fixture);
+        let said = fixture.kubectl(&command, SERVICE);
         assert!(!how.is_empty() || said.contains("unchanged"), "{said}");
-        assert_eq!(version(&bench), before, "written again: {said}");
-        let diff = bench.try_kubectl(&[&["diff", "--filename", "-"], how].concat(), SERVICE);
+        assert_eq!(version(&fixture), before, "written again: {said}");
+        let diff = fixture.try_kubectl(&[&["diff", "--filename", "-"], how].concat(), SERVICE);
         assert!(diff.status.success(), "drift: {}", text(&diff.stdout));
     }
 }
 
-fn version(bench: &Bench) -> String {
-    bench.kubectl(
+fn version(fixture: &Fixture) -> String {
+    fixture.kubectl(
         &["get", "sj", "ticker", "--output", "jsonpath={.metadata.resourceVersion} {.metadata.generation}"],
         "",
     )
@@ -33,28 +33,28 @@ fn version(bench: &Bench) -> String {
 
 #[tokio::test]
 async fn a_takeover_policy_without_its_delay_is_applied_twice_without_a_change() {
-    let bench = Bench::new("policy").await;
+    let fixture = Fixture::new("policy").await;
     let strict =
         SERVICE.replace("  replicas: 3", "  replicas: 3\n  takeover: {unreachableHolder: {policy: Manual}}");
-    bench.kubectl(&APPLY, &strict);
+    fixture.kubectl(&APPLY, &strict);
     let wanted =
         "jsonpath={.spec.takeover.unreachableHolder.policy} {.spec.takeover.unreachableHolder.delaySeconds}";
-    assert_eq!(bench.kubectl(&["get", "sj", "ticker", "--output", wanted], ""), "Manual 0");
-    let said = bench.kubectl(&APPLY, &strict);
+    assert_eq!(fixture.kubectl(&["get", "sj", "ticker", "--output", wanted], ""), "Manual 0");
+    let said = fixture.kubectl(&APPLY, &strict);
     assert!(said.contains("unchanged"), "{said}");
 }
 
 #[tokio::test]
 async fn the_definition_can_be_applied_by_the_client_and_again() {
-    let bench = Bench::new("definition").await;
-    bench.kubectl(&APPLY, CRD);
-    assert!(bench.kubectl(&APPLY, CRD).contains("unchanged"));
+    let fixture = Fixture::new("definition").await;
+    fixture.kubectl(&APPLY, CRD);
+    assert!(fixture.kubectl(&APPLY, CRD).contains("unchanged"));
 }
 
 #[tokio::test]
 async fn explain_tells_users_what_each_field_is() {
-    let bench = Bench::new("explain").await;
-    let spec = bench.kubectl(&["explain", "sj.spec"], "");
+    let fixture = Fixture::new("explain").await;
+    let spec = fixture.kubectl(&["explain", "sj.spec"], "");
     for line in [
         "replicas",
         "creates this many candidate pods",
@@ -65,42 +65,42 @@ async fn explain_tells_users_what_each_field_is() {
         assert!(spec.contains(line), "{line:?} is not in\n{spec}");
     }
     assert!(
-        bench.kubectl(&["explain", "sj.spec.lease.leaseDurationSeconds"], "").contains("The minimum is 3")
+        fixture.kubectl(&["explain", "sj.spec.lease.leaseDurationSeconds"], "").contains("The minimum is 3")
     );
     assert!(
-        bench
+        fixture
             .kubectl(&["explain", "sj.spec.takeover.unreachableHolder.policy"], "")
             .contains("waits for this confirmation")
     );
     assert!(
-        bench
+        fixture
             .kubectl(&["explain", "sj.spec.schedule.concurrencyPolicy"], "")
             .contains("decides by this policy")
     );
     assert!(
-        bench
+        fixture
             .kubectl(&["explain", "sj.status.takeovers.gapMilliseconds"], "")
             .contains("No candidate held the Lease")
     );
-    bench.kubectl(&["explain", "sj.spec.template.spec.containers.env"], "");
+    fixture.kubectl(&["explain", "sj.spec.template.spec.containers.env"], "");
 }
 
 #[tokio::test]
 async fn before_the_controller_has_looked_everybody_waits() {
-    let bench = Bench::new("pending").await;
-    bench.kubectl(&APPLY, SERVICE);
+    let fixture = Fixture::new("pending").await;
+    fixture.kubectl(&APPLY, SERVICE);
     let condition = "jsonpath={.status.conditions[0].type} {.status.conditions[0].status} {.status.conditions[0].reason}: \
                      {.status.conditions[0].message}";
     assert_eq!(
-        bench.kubectl(&["get", "sj", "ticker", "--output", condition], ""),
+        fixture.kubectl(&["get", "sj", "ticker", "--output", condition], ""),
         "Ready Unknown Pending: Waiting for the controller"
     );
-    let waited = bench.try_kubectl(&["wait", "sj/ticker", "--for=condition=Ready", "--timeout=1s"], "");
+    let waited = fixture.try_kubectl(&["wait", "sj/ticker", "--for=condition=Ready", "--timeout=1s"], "");
     assert!(!waited.status.success());
 }
 
-async fn with_status(bench: &Bench) {
-    bench.kubectl(&APPLY, SERVICE);
+async fn with_status(fixture: &Fixture) {
+    fixture.kubectl(&APPLY, SERVICE);
     let status = json!({"status": {
         "conditions": [
             {"type": "Ready", "status": "True", "reason": "Held", "message": "held by ticker-2", "lastTransitionTime": LONG_AGO},
@@ -112,7 +112,7 @@ async fn with_status(bench: &Bench) {
         "lease": {"name": "ticker", "holder": "ticker-2", "node": "node-a", "fencingToken": "48213", "leaseDurationSeconds": 15,
                   "transitions": 7, "acquireTime": LONG_AGO},
     }});
-    let patched = bench
+    let patched = fixture
         .jobs()
         .patch_status("ticker", &PatchParams::default(), &Patch::Merge(status))
         .await
@@ -126,8 +126,8 @@ async fn with_status(bench: &Bench) {
 
 #[tokio::test]
 async fn get_tells_the_story_in_one_line() {
-    let bench = Bench::new("columns").await;
-    with_status(&bench).await;
+    let fixture = Fixture::new("columns").await;
+    with_status(&fixture).await;
     let columns = |output: &str| {
         output
             .lines()
@@ -140,7 +140,7 @@ async fn get_tells_the_story_in_one_line() {
             })
             .collect::<Vec<_>>()
     };
-    let wide = columns(&bench.kubectl(&["get", "sj", "ticker", "--output", "wide"], ""));
+    let wide = columns(&fixture.kubectl(&["get", "sj", "ticker", "--output", "wide"], ""));
     let names = [
         "NAME",
         "READY",
@@ -161,13 +161,13 @@ async fn get_tells_the_story_in_one_line() {
     assert_eq!(wide[0], names);
     assert_eq!(wide[1][..7], ["ticker", "True", "Held", "ticker-2", "2", "4", "Succeeded"]);
     assert_eq!(wide[1][8..12], ["node-a", "15", "48213", "7"]);
-    assert_eq!(columns(&bench.kubectl(&["get", "singletonjobs"], ""))[0], names[..8]);
+    assert_eq!(columns(&fixture.kubectl(&["get", "singletonjobs"], ""))[0], names[..8]);
 }
 
 #[tokio::test]
 async fn jobs_can_be_selected_by_holder_node_and_suspension() {
-    let bench = Bench::new("selection").await;
-    with_status(&bench).await;
+    let fixture = Fixture::new("selection").await;
+    with_status(&fixture).await;
     for (selector, found) in [
         ("status.lease.node=node-a", 1),
         ("status.lease.node=node-b", 0),
@@ -175,17 +175,17 @@ async fn jobs_can_be_selected_by_holder_node_and_suspension() {
         ("spec.suspend=false", 1),
         ("spec.suspend=true", 0),
     ] {
-        let list = bench.jobs().list(&ListParams::default().fields(selector)).await.expect("selectable");
+        let list = fixture.jobs().list(&ListParams::default().fields(selector)).await.expect("selectable");
         assert_eq!(list.items.len(), found, "{selector}");
     }
 }
 
 #[tokio::test]
 async fn candidates_are_scaled_as_any_workload_is() {
-    let bench = Bench::new("scale").await;
-    with_status(&bench).await;
-    bench.kubectl(&["scale", "sj/ticker", "--replicas=5"], "");
-    let scale: Scale = bench.jobs().get_scale("ticker").await.expect("a scale");
+    let fixture = Fixture::new("scale").await;
+    with_status(&fixture).await;
+    fixture.kubectl(&["scale", "sj/ticker", "--replicas=5"], "");
+    let scale: Scale = fixture.jobs().get_scale("ticker").await.expect("a scale");
     assert_eq!(scale.spec.and_then(|spec| spec.replicas), Some(5));
     let status = scale.status.expect("a status");
     assert_eq!((status.replicas, status.selector.as_deref()), (3, Some("singletonjob.dev/name=ticker")));
@@ -193,45 +193,45 @@ async fn candidates_are_scaled_as_any_workload_is() {
 
 #[tokio::test]
 async fn two_field_managers_share_a_template() {
-    let bench = Bench::new("managers").await;
-    bench.kubectl(&["apply", "--server-side", "--field-manager", "owner", "--filename", "-"], SERVICE);
+    let fixture = Fixture::new("managers").await;
+    fixture.kubectl(&["apply", "--server-side", "--field-manager", "owner", "--filename", "-"], SERVICE);
     let containers = json!([
         {"name": "ticker", "env": [{"name": "ADDED", "value": "1"}]},
         {"name": "side", "image": "busybox:1.37"},
     ]);
     let more = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "ticker"},
                       "spec": {"template": {"spec": {"containers": containers}}}});
-    bench.kubectl(
+    fixture.kubectl(
         &["apply", "--server-side", "--field-manager", "injector", "--filename", "-"],
         &more.to_string(),
     );
     let names = "jsonpath={.spec.template.spec.containers[*].name} {.spec.template.spec.containers[0].env[*].name} \
                  {.spec.template.spec.containers[0].image}";
     assert_eq!(
-        bench.kubectl(&["get", "sj", "ticker", "--output", names], ""),
+        fixture.kubectl(&["get", "sj", "ticker", "--output", names], ""),
         "ticker side ADDED busybox:1.37"
     );
 }
 
 #[tokio::test]
 async fn what_charts_repeat_and_jobs_carry_is_taken() {
-    let bench = Bench::new("repeated").await;
+    let fixture = Fixture::new("repeated").await;
     let repeated = json!([{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]);
     let container = json!({"name": "main", "image": "busybox", "command": ["true"], "env": repeated});
     let aliases = json!([{"ip": "10.0.0.1", "hostnames": ["a"]}, {"ip": "10.0.0.1", "hostnames": ["b"]}]);
     let job = json!({"apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "metadata": {"name": "pi"},
                      "spec": {"template": {"metadata": {"name": "pi"}, "spec": {"hostAliases": aliases, "containers": [container]}}}});
     for manner in [&["apply", "--filename", "-"][..], &["apply", "--server-side", "--filename", "-"][..]] {
-        bench.kubectl(manner, &job.to_string());
-        bench.kubectl(&["delete", "sj", "pi"], "");
+        fixture.kubectl(manner, &job.to_string());
+        fixture.kubectl(&["delete", "sj", "pi"], "");
     }
 }
 
 #[tokio::test]
 async fn a_misspelt_or_later_field_is_refused_and_not_dropped() {
-    let bench = Bench::new("unknown").await;
+    let fixture = Fixture::new("unknown").await;
     let misspelt = SERVICE.replace("  replicas: 3", "  schedule: {cron: '* * * * *', timezone: UTC}");
-    let output = bench.try_kubectl(&APPLY, &misspelt);
+    let output = fixture.try_kubectl(&APPLY, &misspelt);
     assert!(
         text(&output.stderr).contains(r#"unknown field "spec.schedule.timezone""#),
         "{}",

@@ -4,20 +4,7 @@
 //! Needs root, for namespaces and control groups; fails where it is not. Medians and worst cases go to
 //! `target/deadline-report.txt`.
 
-#[path = "../support/cgroup.rs"]
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod cgroup;
-#[path = "../support/disk.rs"]
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod disk;
-#[path = "../support/disturbance.rs"]
 mod disturbance;
-#[path = "../support/report.rs"]
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod report;
-#[path = "../support/scripted_agent.rs"]
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod scripted_agent;
 
 use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,11 +15,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use singletonjob::contract::exit_codes;
 use singletonjob::lease::clock;
+use testkit::cgroup::Cgroup;
+use testkit::disk::FrozenDisk;
+use testkit::report;
+use testkit::scripted_agent::{Agent, children, eventually, scripted_agent};
 
-use cgroup::Cgroup;
-use disk::FrozenDisk;
 use disturbance::Watch;
-use scripted_agent::{Agent, children, eventually, scripted_agent};
 
 /// Within this the workload's last instruction comes after the deadline.
 const KILL: Duration = Duration::from_millis(5);

@@ -7,11 +7,11 @@ use std::time::Duration;
 use http::StatusCode;
 use nix::sys::signal::Signal;
 use singletonjob::contract::{Role, exit_codes};
+use testkit::observe::{await_tenure, nothing_starts, now, tenure};
 use tokio::time::sleep;
 
 use crate::candidate::Candidate;
 use crate::gateway::{Call, Gateway, Verdict};
-use crate::observe::{await_tenure, nothing_starts, now, tenure};
 use crate::scenario::{END, SECOND, START, Scenario, scenario};
 
 const LEASE: u64 = 6;

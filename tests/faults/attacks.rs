@@ -6,12 +6,12 @@ use std::os::unix::fs::PermissionsExt;
 use nix::sys::signal::{Signal, kill};
 use singletonjob::contract::{Role, exit_codes};
 use singletonjob::lease::annotations::Reason;
+use testkit::observe::{await_tenure, eventually, tenure, testimony};
+use testkit::witness::Tenure;
 use tokio::time::sleep;
 
 use crate::candidate::{Candidate, Pod};
-use crate::observe::{await_tenure, eventually, tenure, testimony};
 use crate::scenario::{END, SECOND, START, Scenario, one_shot, scenario};
-use crate::witness::Tenure;
 
 const LEASE: u64 = 6;
 

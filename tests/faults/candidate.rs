@@ -13,10 +13,10 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use singletonjob::contract::{Role, Standing, environment, paths};
+use testkit::cgroup::Cgroup;
+use testkit::lease::JOB_UID;
+use testkit::observe::eventually;
 
-use crate::cgroup::Cgroup;
-use crate::lease::JOB_UID;
-use crate::observe::eventually;
 use crate::scenario::Scenario;
 
 /// For a container to be there, and for an agent to read its Lease, on a busy machine.

@@ -13,10 +13,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
 use singletonjob::contract::Role;
 use singletonjob::lease::record::Record;
+use testkit::observe::{await_object, await_tenure, now};
 use tokio::time::sleep;
 
 use crate::candidate::Candidate;
-use crate::observe::{await_object, await_tenure, now};
 use crate::scenario::{NAME, SECOND, START, Scenario, scenario};
 
 const LEASE: u64 = 6;

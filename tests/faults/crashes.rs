@@ -7,10 +7,10 @@ use futures::future::join_all;
 use nix::sys::signal::{Signal, kill};
 use singletonjob::contract::exit_codes;
 use singletonjob::lease::annotations::Reason;
+use testkit::observe::{await_tenure, nothing_starts, now, tenure};
+use testkit::report;
 
 use crate::candidate::Candidate;
-use crate::observe::{await_tenure, nothing_starts, now, tenure};
-use crate::report;
 use crate::scenario::{END, SECOND, START, Scenario, one_shot, scenario};
 
 const LEASE: u64 = 6;

@@ -11,10 +11,10 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use singletonjob::contract::exit_codes;
 use singletonjob::controller::build::rbac::VERBS;
+use testkit::audit::{Audit, Deed};
+use testkit::observe::{await_tenure, eventually, nothing_starts, now};
 use tokio::time::sleep;
 
-use crate::audit::{Audit, Deed};
-use crate::observe::{await_tenure, eventually, nothing_starts, now};
 use crate::scenario::{END, NAME, SECOND, START, Scenario, scenario};
 
 const LEASE: u64 = 6;
@@ -58,7 +58,7 @@ fn rights_taken_away_end_the_holder_in_time_and_given_back_let_one_run() {
         scenario.died_by(old.token, deadline);
         scenario.noted(
             "rights removed to last instruction",
-            crate::observe::tenure(&scenario.records, old.token).last - removed,
+            testkit::observe::tenure(&scenario.records, old.token).last - removed,
         );
         nothing_starts(&scenario.records, 1, scenario.timing.lease_duration()).await;
         scenario.allow().await;

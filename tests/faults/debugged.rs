@@ -9,9 +9,9 @@ use singletonjob::contract::exit_codes;
 use singletonjob::lease::annotations::{Outcome, Reason};
 use singletonjob::lease::identity::Identity;
 use singletonjob::lease::record::Record;
+use testkit::observe::{await_tenure, eventually, nothing_starts, now};
 
 use crate::candidate::Candidate;
-use crate::observe::{await_tenure, eventually, nothing_starts, now};
 use crate::scenario::{END, SECOND, START, Scenario, one_shot};
 
 const LEASE: u64 = 6;

@@ -19,15 +19,15 @@ use nix::unistd::{pipe2, write};
 use serde_json::json;
 use singletonjob::contract::exit_codes;
 use singletonjob::lease::annotations::keys;
+use testkit::cgroup::Cgroup;
+use testkit::disk::FrozenDisk;
+use testkit::observe::{await_tenure, eventually, now};
+use testkit::witness::Tenure;
 use tokio::time::sleep;
 
 use crate::candidate::{Candidate, hangs};
-use crate::cgroup::Cgroup;
-use crate::disk::FrozenDisk;
-use crate::observe::{await_tenure, eventually, now};
 use crate::scenario::{END, NAME, SECOND, START, Scenario, one_shot, scenario};
 use crate::silent::SilentDisk;
-use crate::witness::Tenure;
 
 const LEASE: u64 = 6;
 /// For the next holder's first instruction after a release, on a machine that plays several scenarios at

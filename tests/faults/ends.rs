@@ -5,10 +5,10 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use singletonjob::contract::{Role, exit_codes};
 use singletonjob::lease::annotations::{Outcome, Reason};
+use testkit::disk::FrozenDisk;
+use testkit::observe::{await_tenure, eventually, nothing_starts, now, tenure};
 use tokio::time::sleep;
 
-use crate::disk::FrozenDisk;
-use crate::observe::{await_tenure, eventually, nothing_starts, now, tenure};
 use crate::scenario::{END, SECOND, START, one_shot, scenario};
 
 const LEASE: u64 = 6;
@@ -116,7 +116,7 @@ fn a_candidate_told_to_end_while_it_begins_runs_and_holds_nothing() {
             assert!(record.is_released(), "after {milliseconds} ms: {record:?}");
         }
         let _last = scenario.pod(1000).start(&[]).await;
-        let before = crate::observe::testimony(&scenario.records).tenures().len();
+        let before = testkit::observe::testimony(&scenario.records).tenures().len();
         await_tenure(&scenario.records, before.max(1), START).await;
         assert_ne!(
             scenario.record().await.annotations.released.map(|mark| mark.reason),

@@ -22,11 +22,10 @@ use kube::{Client, Config};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use testkit::control_plane::ControlPlane;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-
-use crate::control_plane::ControlPlane;
 
 type Answer = Response<UnsyncBoxBody<Bytes, kube::Error>>;
 type Rule = dyn Fn(&Call) -> Verdict + Send + Sync;

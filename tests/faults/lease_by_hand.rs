@@ -8,12 +8,12 @@ use serde_json::json;
 use singletonjob::contract::exit_codes;
 use singletonjob::lease::annotations::{CompletionPolicy, keys};
 use singletonjob::lease::timing::{Timing, TimingSpec};
+use testkit::lease;
+use testkit::observe::{await_tenure, boot_time, now, tenure};
+use testkit::witness::Tenure;
 use tokio::time::sleep;
 
-use crate::lease;
-use crate::observe::{await_tenure, boot_time, now, tenure};
 use crate::scenario::{END, NAME, SECOND, START, Scenario, scenario};
-use crate::witness::Tenure;
 
 const LEASE: u64 = 6;
 /// For a holder to hear that its Lease is gone, and to kill.
@@ -76,7 +76,7 @@ fn a_lease_that_is_gone_ends_its_holder_and_nobody_starts_without_one() {
         assert!(message.contains("was deleted"), "{message}");
         let ended = tenure(&scenario.records, old.token);
         scenario.at_most("lost to last instruction", ended.last.saturating_sub(lost), AT_ONCE);
-        crate::observe::nothing_starts(&scenario.records, 1, scenario.timing.lease_duration() * 2).await;
+        testkit::observe::nothing_starts(&scenario.records, 1, scenario.timing.lease_duration() * 2).await;
     });
 }
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use singletonjob::contract::{Role, exit_codes};
+use testkit::cgroup::Cgroup;
+use testkit::observe::{await_tenure, eventually, nothing_starts, now, tenure};
+use testkit::witness::Tenure;
 use tokio::time::{sleep, timeout};
 
 use crate::candidate::Candidate;
-use crate::cgroup::Cgroup;
-use crate::observe::{await_tenure, eventually, nothing_starts, now, tenure};
 use crate::scenario::{END, SECOND, START, Scenario, one_shot, scenario};
-use crate::witness::Tenure;
 
 const LEASE: u64 = 6;
 /// For the agent, and a little for a workload.

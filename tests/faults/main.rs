@@ -5,27 +5,6 @@
 //! `docs/scenarios.md` has the table of all scenarios; every one here ends with the witness's verdict: no two
 //! workloads ran at once, and tokens rose.
 
-#[path = "../support/audit.rs"]
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod audit;
-#[path = "../support/cgroup.rs"]
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod cgroup;
-#[path = "../support/control_plane.rs"]
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod control_plane;
-#[path = "../support/disk.rs"]
-mod disk;
-#[path = "../support/lease.rs"]
-mod lease;
-#[path = "../support/observe.rs"]
-mod observe;
-#[path = "../support/report.rs"]
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod report;
-#[path = "../support/witness.rs"]
-mod witness;
-
 mod candidate;
 mod gateway;
 mod scenario;

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use singletonjob::contract::{Role, exit_codes};
+use testkit::observe::{await_tenure, nothing_starts, now};
+use testkit::witness::Tenure;
 use tokio::time::sleep;
 
 use crate::candidate::Candidate;
-use crate::observe::{await_tenure, nothing_starts, now};
 use crate::scenario::{END, SECOND, START, Scenario, scenario};
 use crate::wire::{Direction, Wire};
-use crate::witness::Tenure;
 
 /// Short; long enough for a graceful stop.
 const LEASE: u64 = 6;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use singletonjob::contract::{Role, exit_codes};
 use singletonjob::lease::annotations::CompletionPolicy;
+use testkit::control_plane::ControlPlane;
+use testkit::observe::{eventually, nothing_starts, now};
 use tokio::time::sleep;
 
 use crate::candidate::Candidate;
-use crate::control_plane::ControlPlane;
-use crate::observe::{eventually, nothing_starts, now};
 use crate::scenario::{END, SECOND, START, Scenario, play};
 use crate::store::Store;
 

@@ -9,12 +9,12 @@ use kube::api::PostParams;
 use nix::sys::signal::Signal;
 use singletonjob::lease::annotations::{self, CompletionPolicy, Policy, keys};
 use singletonjob::lease::identity::Version;
+use testkit::control_plane::ControlPlane;
+use testkit::observe::{await_tenure, nothing_starts};
+use testkit::witness::Tenure;
 
-use crate::control_plane::ControlPlane;
-use crate::observe::{await_tenure, nothing_starts};
 use crate::scenario::{END, NAME, START, Scenario, play};
 use crate::store::Store;
-use crate::witness::Tenure;
 
 const LEASE: u64 = 6;
 const SAFETY: &str = include_str!("../../docs/safety.md");

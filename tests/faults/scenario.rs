@@ -25,15 +25,15 @@ use singletonjob::lease::annotations::CompletionPolicy;
 use singletonjob::lease::record::Record;
 use singletonjob::lease::timing::{Timing, TimingSpec};
 use tempfile::TempDir;
+use testkit::control_plane::ControlPlane;
+use testkit::observe::{await_tenure, boot_time, eventually, nothing_starts, now, tenure, testimony};
+use testkit::witness::Tenure;
 use tokio::runtime;
 use tokio::time::sleep;
 
 use crate::candidate::{Candidate, Pod};
-use crate::control_plane::ControlPlane;
 use crate::gateway::Gateway;
-use crate::observe::{await_tenure, boot_time, eventually, nothing_starts, now, tenure, testimony};
 use crate::wire::Wire;
-use crate::witness::Tenure;
 use crate::{lease, report};
 
 /// Of Lease, Role and service account.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use singletonjob::lease::annotations::CompletionPolicy;
+use testkit::control_plane::{ControlPlane, ETCD, KUBE_APISERVER};
+use testkit::observe::nothing_starts;
 use tokio::time::sleep;
 
-use crate::control_plane::{ControlPlane, ETCD, KUBE_APISERVER};
-use crate::observe::nothing_starts;
 use crate::scenario::{SECOND, play};
 
 /// The default: what users have.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use singletonjob::contract::exit_codes;
+use testkit::cgroup::Cgroup;
+use testkit::observe::{await_tenure, nothing_starts, now, tenure, testimony};
 
-use crate::cgroup::Cgroup;
-use crate::observe::{await_tenure, nothing_starts, now, tenure, testimony};
 use crate::scenario::{END, SECOND, START, scenario};
 
 const LEASE: u64 = 6;

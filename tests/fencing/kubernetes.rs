@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::control_plane::{ControlPlane, binaries};
 use super::recipe::{self, Workplace};
 use super::scenario::{self, Store};
+use testkit::control_plane::{ControlPlane, binaries};
 
 /// Each takes some ten calls of kubectl.
 const ROUNDS: u64 = 20;

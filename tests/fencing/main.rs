@@ -3,9 +3,6 @@
 //!
 //! `hack/stores.sh` installs what they need; without it every test that needs a server fails and says so.
 
-#[path = "../support/control_plane.rs"]
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod control_plane;
 mod kubernetes;
 mod postgresql;
 mod recipe;

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use super::control_plane::binaries;
 use super::recipe::Workplace;
 use super::scenario::{self, Store};
 use super::server::{self, Server};
+use testkit::control_plane::binaries;
 
 /// Each takes some ten requests, of a process each.
 const ROUNDS: u64 = 100;

@@ -32,7 +32,7 @@ fn tests_of(text: &str) -> BTreeSet<String> {
 }
 
 fn existing() -> BTreeSet<String> {
-    &tests_in("tests") | &tests_in("src")
+    [tests_in("tests"), tests_in("testkit"), tests_in("src")].into_iter().flatten().collect()
 }
 
 /// Whatever `text` has between backticks and looks like the name of a test.

@@ -3,9 +3,6 @@
 
 mod agents;
 mod asked;
-#[path = "../support/control_plane.rs"]
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod control_plane;
 mod door;
 mod ledger;
 mod stage;

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use testkit::control_plane::ControlPlane;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::OnceCell;
 
-use super::control_plane::ControlPlane;
 use super::door::{Fault, Plan, undisturbed};
 use super::stage::Stage;
 use super::story;

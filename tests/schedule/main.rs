@@ -1,16 +1,8 @@
 //! A schedule, on a real API server: its ticks, and what a person asks for in between, while controllers die
 //! and are two.
 
-#[path = "../controller/bench.rs"]
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod bench;
-#[path = "../support/control_plane.rs"]
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod control_plane;
-
 use std::time::{Duration, Instant};
 
-use bench::{Bench, PATIENCE, QUIET, start};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::events::v1::Event;
@@ -22,6 +14,7 @@ use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::{find_condition, types};
 use singletonjob::contract::labels::{MADE_FOR_RUN, RUN_REQUESTED_AT};
 use singletonjob::lease::annotations::{Run, keys};
+use testkit::fixture::{Fixture, PATIENCE, QUIET, start};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -29,8 +22,8 @@ use tokio::time::sleep;
 const LIFE: Duration = Duration::from_millis(900);
 
 /// A controller that is killed and started again, over and over.
-fn dying(bench: &Bench, first: Duration) -> JoinHandle<()> {
-    let (client, telemetry) = (bench.client.clone(), bench.telemetry.clone());
+fn dying(fixture: &Fixture, first: Duration) -> JoinHandle<()> {
+    let (client, telemetry) = (fixture.client.clone(), fixture.telemetry.clone());
     tokio::spawn(async move {
         sleep(first).await;
         loop {
@@ -62,10 +55,10 @@ impl Asked {
     }
 
     /// Looks until the Lease asks for run `number`, and for a while longer.
-    async fn until(&mut self, bench: &Bench, number: u32, patience: Duration) {
+    async fn until(&mut self, fixture: &Fixture, number: u32, patience: Duration) {
         let (started, mut seen) = (Instant::now(), None);
         while seen.is_none_or(|seen: Instant| seen.elapsed() < QUIET * 2) {
-            let run = bench.record("web").await.annotations.run.expect("a directive");
+            let run = fixture.record("web").await.annotations.run.expect("a directive");
             self.note(&run);
             if run.number >= number {
                 seen.get_or_insert_with(Instant::now);
@@ -81,18 +74,18 @@ impl Asked {
 }
 
 /// Plays the candidate that finishes run `number`.
-async fn finish(bench: &Bench, number: u32) {
+async fn finish(fixture: &Fixture, number: u32) {
     let finished = json!({
-        "uid": bench.job("web").await.uid(), "run": number, "outcome": "Succeeded", "reason": "Completed", "exit": {"code": 0}, "attempt": 1,
+        "uid": fixture.job("web").await.uid(), "run": number, "outcome": "Succeeded", "reason": "Completed", "exit": {"code": 0}, "attempt": 1,
         "failures": 0, "by": "web-1_u_0000000000000007", "startTime": null, "completionTime": Timestamp::now().to_string(),
     });
     let note = json!({"metadata": {"annotations": {keys::FINISHED: finished.to_string()}}});
-    bench.api::<Lease>().patch("web", &PatchParams::default(), &Patch::Merge(note)).await.expect("stored");
+    fixture.api::<Lease>().patch("web", &PatchParams::default(), &Patch::Merge(note)).await.expect("stored");
 }
 
-async fn ask(bench: &Bench, text: &str) {
+async fn ask(fixture: &Fixture, text: &str) {
     let asked = json!({"metadata": {"annotations": {RUN_REQUESTED_AT: text}}});
-    bench
+    fixture
         .api::<SingletonJob>()
         .patch("web", &PatchParams::default(), &Patch::Merge(asked))
         .await
@@ -115,26 +108,26 @@ fn ready(job: &SingletonJob, reason: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tick_and_a_request_become_one_run_each_though_controllers_die() {
-    let bench = Bench::new("ticks").await;
+    let fixture = Fixture::new("ticks").await;
     clear_of_a_tick().await;
-    bench.apply("web", json!({"schedule": {"cron": "* * * * *"}})).await;
+    fixture.apply("web", json!({"schedule": {"cron": "* * * * *"}})).await;
     let next = |job: &SingletonJob| job.status.as_ref().and_then(|status| status.next_schedule_time.clone());
-    let Time(tick) = next(&bench.until("web", "waiting for its tick", |job| next(job).is_some()).await)
+    let Time(tick) = next(&fixture.until("web", "waiting for its tick", |job| next(job).is_some()).await)
         .expect("just seen");
-    bench.controller.abort();
-    let _both = [Duration::ZERO, LIFE / 2].map(|first| Dying(dying(&bench, first)));
+    fixture.controller.abort();
+    let _both = [Duration::ZERO, LIFE / 2].map(|first| Dying(dying(&fixture, first)));
     let mut asked = Asked::default();
-    asked.until(&bench, 1, Duration::from_secs(70)).await;
-    finish(&bench, 1).await;
-    bench
+    asked.until(&fixture, 1, Duration::from_secs(70)).await;
+    finish(&fixture, 1).await;
+    fixture
         .until("web", "told of the end", |job| {
             job.status.as_ref().is_some_and(|status| status.succeeded_runs == Some(1))
         })
         .await;
-    ask(&bench, "once").await;
-    asked.until(&bench, 2, PATIENCE).await;
+    ask(&fixture, "once").await;
+    asked.until(&fixture, 2, PATIENCE).await;
     assert_eq!(asked.0, [(0, None), (1, Some(tick)), (2, None)]);
-    let job = bench.until("web", "told of the request", |job| {
+    let job = fixture.until("web", "told of the request", |job| {
         job.status.as_ref().is_some_and(|status| status.last_handled_run_request.as_deref() == Some("once"))
     });
     let status = job.await.status.expect("a status");
@@ -150,47 +143,47 @@ async fn a_tick_and_a_request_become_one_run_each_though_controllers_die() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_schedule_waits_in_peace_is_corrected_suspended_and_run_on_request() {
-    let bench = Bench::new("schedules").await;
+    let fixture = Fixture::new("schedules").await;
     let schedule = |cron: &str| json!({"schedule": {"cron": cron, "candidates": "Always"}});
-    bench.apply("web", schedule("0 0 31 2 *")).await;
+    fixture.apply("web", schedule("0 0 31 2 *")).await;
     let stalled = |job: &SingletonJob| {
         let conditions = job.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
         find_condition(&conditions, types::STALLED)
             .is_some_and(|stalled| stalled.status == "True" && stalled.message.contains("never comes"))
     };
-    bench.until("web", "stalled", stalled).await;
-    assert_eq!(bench.pods().await.len(), 0);
-    bench.apply("web", schedule("0 0 1 1 *")).await;
-    let job = bench.until("web", "scheduled", |job| ready(job, "Scheduled")).await;
+    fixture.until("web", "stalled", stalled).await;
+    assert_eq!(fixture.pods().await.len(), 0);
+    fixture.apply("web", schedule("0 0 1 1 *")).await;
+    let job = fixture.until("web", "scheduled", |job| ready(job, "Scheduled")).await;
     assert!(
         job.status
             .as_ref()
             .is_some_and(|status| status.next_schedule_time.is_some() && status.missed_runs == Some(0))
     );
-    bench.settled("web", 2).await;
+    fixture.settled("web", 2).await;
     assert!(
-        bench.pods().await.iter().all(|pod| pod.labels()[MADE_FOR_RUN] == "1"),
+        fixture.pods().await.iter().all(|pod| pod.labels()[MADE_FOR_RUN] == "1"),
         "made for the run to come"
     );
     let mut suspended = schedule("0 0 1 1 *");
     suspended["suspend"] = json!(true);
-    bench.apply("web", suspended).await;
-    let job = bench.until("web", "suspended", |job| ready(job, "Suspended")).await;
+    fixture.apply("web", suspended).await;
+    let job = fixture.until("web", "suspended", |job| ready(job, "Suspended")).await;
     assert_eq!(job.status.and_then(|status| status.next_schedule_time), None);
-    bench.settled("web", 0).await;
-    ask(&bench, "now").await;
-    bench.until("web", "waiting for a candidate", |job| ready(job, "Pending")).await;
-    let run = bench.record("web").await.annotations.run.expect("a directive");
+    fixture.settled("web", 0).await;
+    ask(&fixture, "now").await;
+    fixture.until("web", "waiting for a candidate", |job| ready(job, "Pending")).await;
+    let run = fixture.record("web").await.annotations.run.expect("a directive");
     assert_eq!((run.number, run.scheduled_time), (1, None));
-    ask(&bench, "again").await;
+    ask(&fixture, "again").await;
     let started = Instant::now();
     let refused = async || {
-        let events = bench.api::<Event>().list(&ListParams::default()).await.expect("an answer");
+        let events = fixture.api::<Event>().list(&ListParams::default()).await.expect("an answer");
         events.iter().any(|event| event.reason.as_deref() == Some("RunRequestRefused"))
     };
     while !refused().await {
         assert!(started.elapsed() < PATIENCE, "not refused");
         sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(bench.record("web").await.annotations.run.expect("a directive").number, 1);
+    assert_eq!(fixture.record("web").await.annotations.run.expect("a directive").number, 1);
 }

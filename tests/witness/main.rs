@@ -9,10 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use singletonjob::lease::clock;
-use witness::{Record, Testimony};
-
-#[path = "../support/witness.rs"]
-mod witness;
+use testkit::witness::{Record, Testimony};
 
 fn start(directory: &Path, arguments: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_witness"));

@@ -11,8 +11,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-
-use super::cluster::{Cluster, HOST};
+use testkit::cluster::{Cluster, HOST};
 
 /// For as long as the test runs.
 pub struct Server {

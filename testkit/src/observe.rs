@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use singletonjob::lease::clock;
 use tokio::time::{sleep, timeout};
 
-use super::witness::{Tenure, Testimony};
+use crate::witness::{Tenure, Testimony};
 
 /// Between two looks at what has no events: files and processes.
 const LOOK: Duration = Duration::from_millis(5);

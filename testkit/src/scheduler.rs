@@ -3,7 +3,7 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::cluster::ZONES;
+use crate::cluster::ZONES;
 
 /// What a scenario needs of the cluster; where there is a choice, the first here comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,10 +37,12 @@ impl Mode {
         if self.is_shared() { 4 } else { 1 }
     }
 
+    /// Whether other scenarios of this mode may be going on.
     pub fn is_shared(self) -> bool {
         matches!(self, Self::WithOperator | Self::WithoutOperator)
     }
 
+    /// Whether the operator is installed when it begins.
     pub fn has_operator(self) -> bool {
         self <= Self::Uninstalling
     }

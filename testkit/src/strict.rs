@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::control_plane::ControlPlane;
+use crate::control_plane::ControlPlane;
 
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(30);
 /// Of what a container asks for, neither less nor more.

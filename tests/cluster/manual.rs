@@ -16,16 +16,12 @@ use singletonjob::controller::build::rbac::VERBS;
 use singletonjob::lease::annotations::{CompletionPolicy, keys};
 use singletonjob::lease::record::Record;
 use singletonjob::lease::timing::{Timing, TimingSpec};
-
-use super::cluster::Process;
-use super::job::IMAGE;
-use super::observe::{await_object, await_tenure, eventually};
-use super::scenario::Scenario;
-use super::witness::Tenure;
-use lease::JOB_UID;
-
-#[path = "lease.rs"]
-mod lease;
+use testkit::cluster::Process;
+use testkit::job::IMAGE;
+use testkit::lease::{self, JOB_UID};
+use testkit::observe::{await_object, await_tenure, eventually};
+use testkit::scenario::Scenario;
+use testkit::witness::Tenure;
 
 /// Of Lease, Role and candidates.
 pub const NAME: &str = "rollup";
@@ -39,7 +35,7 @@ const GRACE_PERIOD_SECONDS: u32 = 6;
 pub const POD_START: Duration = Duration::from_secs(45);
 
 /// A job without a controller.
-pub struct ByHand<'a> {
+pub struct ManualJob<'a> {
     scenario: &'a Scenario,
     /// The durations in force.
     pub timing: Timing,
@@ -56,7 +52,7 @@ pub struct Candidate<'a> {
     pub node: &'static str,
 }
 
-impl<'a> ByHand<'a> {
+impl<'a> ManualJob<'a> {
     /// A Lease of `seconds`, free at once, and the right to use it.
     pub async fn create(
         scenario: &'a Scenario,

@@ -15,9 +15,9 @@ use singletonjob::api::status::{LeaseStatus, Takeover};
 use singletonjob::contract::labels;
 use tokio::time::{sleep, timeout};
 
-use super::observe::{await_object, await_tenure, tenure, testimony};
-use super::scenario::Scenario;
-use super::witness::Tenure;
+use crate::observe::{await_object, await_tenure, tenure, testimony};
+use crate::scenario::Scenario;
+use crate::witness::Tenure;
 
 /// `leaseDurationSeconds` where the default is not the point.
 pub const LEASE: Duration = Duration::from_secs(6);

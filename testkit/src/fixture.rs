@@ -30,6 +30,7 @@ use crate::control_plane::ControlPlane;
 const CRD: &str = include_str!("../../crds/singletonjobs.singletonjob.dev.yaml");
 /// The field manager of whoever applies specs.
 pub const USER: &str = "user";
+/// How long a test waits for what the controller should do.
 pub const PATIENCE: Duration = Duration::from_secs(40);
 /// Between two looks at what is waited for.
 pub const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -37,11 +38,16 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub const QUIET: Duration = Duration::from_secs(3);
 
 /// An API server with the definition, a namespace, and a running controller.
-pub struct Bench {
+pub struct Fixture {
+    /// With all rights.
     pub client: Client,
+    /// Of everything that the test makes.
     pub namespace: &'static str,
+    /// Of the controller.
     pub telemetry: Arc<Telemetry>,
+    /// The controller that runs.
     pub controller: JoinHandle<()>,
+    /// The API server and its etcd.
     pub control_plane: Arc<ControlPlane>,
 }
 
@@ -63,18 +69,20 @@ fn define(control_plane: &ControlPlane) {
     }
 }
 
+/// Starts a controller.
 pub fn start(client: &Client, telemetry: &Arc<Telemetry>) -> JoinHandle<()> {
     let agent = Agent { image: "agent:test".into(), ..Agent::default() };
     tokio::spawn(controller::run(client.clone(), agent, "controller-0".into(), telemetry.clone()))
 }
 
-impl Drop for Bench {
+impl Drop for Fixture {
     fn drop(&mut self) {
         self.controller.abort();
     }
 }
 
-impl Bench {
+impl Fixture {
+    /// On the API server that tests share.
     pub async fn new(namespace: &'static str) -> Self {
         Self::on(ControlPlane::shared(), namespace).await
     }
@@ -102,6 +110,7 @@ impl Bench {
         Self { client, namespace, telemetry, controller, control_plane }
     }
 
+    /// Objects of one kind in the namespace.
     pub fn api<K>(&self) -> Api<K>
     where
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
@@ -120,6 +129,7 @@ impl Bench {
         self.api::<K>().list(&ListParams::default()).await.expect("an answer").items
     }
 
+    /// Applies a SingletonJob with `spec`, which needs no template.
     pub async fn apply(&self, name: &str, spec: Value) {
         let mut all = json!({"template": {"spec": {"containers": [{"name": "main", "image": "busybox", "command": ["sleep", "1000"]}]}}});
         all.as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
@@ -128,10 +138,12 @@ impl Bench {
         jobs.patch(name, &PatchParams::apply(USER).force(), &Patch::Apply(&job)).await.expect("accepted");
     }
 
+    /// The SingletonJob as the API server has it.
     pub async fn job(&self, name: &str) -> SingletonJob {
         self.api::<SingletonJob>().get(name).await.expect("there")
     }
 
+    /// All pods in the namespace.
     pub async fn pods(&self) -> Vec<Pod> {
         self.all().await
     }
@@ -154,6 +166,7 @@ impl Bench {
         }
     }
 
+    /// Waits until status counts so many candidates.
     pub async fn settled(&self, name: &str, replicas: i32) -> SingletonJob {
         self.until(name, "settled", |job| {
             job.status.as_ref().is_some_and(|status| status.replicas == Some(replicas))
@@ -233,6 +246,7 @@ impl Bench {
         pod
     }
 
+    /// What the Lease says.
     pub async fn record(&self, name: &str) -> Record {
         Record::read(&self.api::<Lease>().get(name).await.expect("there")).expect("a record")
     }
@@ -268,6 +282,7 @@ impl Bench {
             .expect("ready");
     }
 
+    /// The metric that counts reconciliations, as it is exposed.
     pub fn reconciles(&self) -> String {
         self.telemetry
             .metrics

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/", env!("CARGO_CRATE_NAME"), "-report.txt");
+use crate::checkout;
 
 static LINES: Mutex<String> = Mutex::new(String::new());
 
@@ -46,10 +46,17 @@ fn enter(scenario: &str, what: &str, measured: Duration, bound: &str) {
 fn add(text: &str) {
     let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
     lines.push_str(text);
-    std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/target"))
-        .expect("the checkout is writable");
-    std::fs::write(TABLE, &*lines).expect("target is writable");
+    let folder = checkout().join("target");
+    std::fs::create_dir_all(&folder).expect("the checkout is writable");
+    std::fs::write(folder.join(format!("{}-report.txt", program())), &*lines).expect("target is writable");
     say(text);
+}
+
+/// The name of the test that runs: cargo puts a dash and a hash behind it.
+fn program() -> String {
+    let path = std::env::current_exe().expect("/proc is mounted");
+    let name = path.file_name().expect("a file").to_string_lossy().into_owned();
+    name.rsplit_once('-').map_or(name.clone(), |(name, _)| name.to_owned())
 }
 
 /// On stderr, at once: the test harness would keep back what a print macro says.

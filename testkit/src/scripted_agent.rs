@@ -12,31 +12,33 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
-use tempfile::TempDir;
+
+use crate::scratch::Scratch;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running container, so to speak.
 pub struct Agent {
-    directory: TempDir,
+    directory: Scratch,
     unshare: Child,
     /// As the machine knows it.
     pub first: Pid,
 }
 
 impl Agent {
+    /// Starts `command` as the workload after `start_after`, under a deadline; both in milliseconds.
     pub fn start(deadline: u64, start_after: u64, command: &[&str]) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), deadline, start_after, command)
+        Self::start_in(Scratch::create(), deadline, start_after, command)
     }
 
     /// In a directory that an earlier container has used.
     pub fn start_over(deadline: u64, earlier: impl FnOnce(&Path)) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = Scratch::create();
         earlier(directory.path());
         Self::start_in(directory, deadline, 0, &["sleep", "60"])
     }
 
-    fn start_in(directory: TempDir, deadline: u64, start_after: u64, command: &[&str]) -> Self {
+    fn start_in(directory: Scratch, deadline: u64, start_after: u64, command: &[&str]) -> Self {
         assert_eq!(
             fs::metadata("/proc/self").unwrap().uid(),
             0,
@@ -62,6 +64,7 @@ impl Agent {
         Self { directory, unshare, first }
     }
 
+    /// The same with a shell script as the workload, in which `beat FILE` leaves a trace.
     pub fn shell(deadline: u64, script: &str) -> Self {
         Self::start(
             deadline,
@@ -70,14 +73,17 @@ impl Agent {
         )
     }
 
+    /// A file in the container's directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
+    /// The text of that file; empty where there is none.
     pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
+    /// Waits for the elector's process.
     pub fn elector(&self) -> Pid {
         eventually("the elector is there", || children(self.first).first().copied())
     }
@@ -108,12 +114,14 @@ impl Agent {
         fs::rename(new, request).unwrap();
     }
 
+    /// Waits until each of these files has been written to.
     pub fn await_beats(&self, names: &[&str]) {
         for name in names {
             eventually(&format!("{name} beats"), || self.last_beat(name));
         }
     }
 
+    /// When this file was last written to, in `CLOCK_BOOTTIME`; `None` if it never was.
     pub fn last_beat(&self, name: &str) -> Option<Duration> {
         let mut bytes = [0; 8];
         fs::File::open(self.path(name)).ok()?.read_exact(&mut bytes).ok()?;
@@ -129,6 +137,7 @@ impl Agent {
             .unwrap()
     }
 
+    /// Waits until the deadline is armed, and says when it is.
     pub fn deadline(&self) -> Duration {
         let facts = eventually("the deadline is armed", || {
             Some(self.read("facts")).filter(|facts| facts.contains('\n'))
@@ -137,6 +146,7 @@ impl Agent {
         Duration::from_nanos(line.strip_prefix("deadline ").unwrap().parse().unwrap())
     }
 
+    /// Waits for the end of the container.
     pub fn exit_code(&mut self) -> i32 {
         let status = eventually("the container ends", || self.unshare.try_wait().unwrap());
         status.code().unwrap_or_else(|| panic!("unshare was killed by signal {:?}", status.signal()))
@@ -165,11 +175,13 @@ pub fn scripted_agent() -> &'static Path {
     &AGENT
 }
 
+/// The processes whose parent is `of`.
 pub fn children(of: Pid) -> Vec<Pid> {
     let list = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
     list.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
 }
 
+/// Looks until there is something to be seen.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + PATIENCE;
     loop {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use tempfile::TempDir;
+
+use crate::scratch::Scratch;
 
 /// Programs, by the names that [`ControlPlane::pid_of`] knows.
 pub const ETCD: &str = "etcd";
@@ -36,7 +37,7 @@ const AUDIT_POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy"
 /// A running API server. Stopped, with everything it stored, when dropped.
 pub struct ControlPlane {
     server: String,
-    directory: TempDir,
+    directory: Scratch,
     apiserver_flags: Vec<String>,
     processes: Mutex<BTreeMap<&'static str, Child>>,
 }
@@ -86,7 +87,7 @@ impl ControlPlane {
     /// Everything that it needs but its keys.
     fn before(etcd: &str) -> Self {
         require_binaries();
-        let directory = tempfile::tempdir().expect("a temporary directory");
+        let directory = Scratch::create();
         let [secure] = free_ports();
         let server = format!("https://127.0.0.1:{secure}");
         let apiserver_flags = apiserver_flags(directory.path(), etcd, secure);
@@ -117,12 +118,9 @@ impl ControlPlane {
 
     /// For programs: a kubeconfig for whoever has this token.
     pub fn kubeconfig_with_token(&self, token: &str) -> PathBuf {
-        let mut file = tempfile::Builder::new()
-            .suffix(".kubeconfig")
-            .tempfile_in(self.path())
-            .expect("a writable directory");
-        file.write_all(self.kubeconfig_text(token).as_bytes()).expect("a writable directory");
-        file.into_temp_path().keep().expect("stays as long as the directory")
+        let file = self.path().join(format!("{:016x}.kubeconfig", fastrand::u64(..)));
+        fs::write(&file, self.kubeconfig_text(token)).expect("a writable directory");
+        file
     }
 
     /// Runs the real kubectl as administrator, with `input` as its standard input.

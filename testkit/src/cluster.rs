@@ -15,7 +15,8 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::observe::now;
+use crate::checkout;
+use crate::observe::now;
 
 /// The host's address on the nodes' network.
 pub const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 31, 255, 1));
@@ -76,7 +77,7 @@ impl Cluster {
     fn prepare() -> Self {
         let is_root = std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
         assert!(is_root, "cluster scenarios need root, for namespaces and cgroups; run `make test` as root");
-        let script = root().join(SCRIPT);
+        let script = checkout().join(SCRIPT);
         must(
             Command::new(&script).args(["up", &ZONES.len().to_string()]),
             "the cluster does not come up; `make cluster-up` shows why",
@@ -87,7 +88,7 @@ impl Cluster {
                 &format!("the image of {image} cannot be built; `hack/image.sh {image}` shows why"),
             );
         }
-        let archives = IMAGES.map(|image| root().join(format!("target/images/{image}.tar")));
+        let archives = IMAGES.map(|image| checkout().join(format!("target/images/{image}.tar")));
         must(Command::new(&script).arg("load").args(archives), "the nodes do not take the images");
         let kubeconfig =
             must(Command::new(&script).arg("kubeconfig"), "the cluster has no kubeconfig").trim().into();
@@ -312,15 +313,10 @@ pub fn said(arguments: &[&str], output: &Output) -> String {
     said.into_owned()
 }
 
-/// The repository.
-pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
 /// Without what cargo tells tests about their package: build scripts that look at it would have everything
 /// built anew.
 fn build_image() -> Command {
-    let mut command = Command::new(root().join("hack/image.sh"));
+    let mut command = Command::new(checkout().join("hack/image.sh"));
     let told = std::env::vars_os().map(|(name, _)| name);
     for name in told.filter(|name| {
         ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix))

@@ -16,12 +16,13 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use super::cluster::{Cluster, ZONES, root, said};
-use super::observe::{await_object, now, testimony};
-use super::operator;
-use super::report;
-use super::stage::{Ground, Mode, Place, enter};
-use super::witness::Violation;
+use crate::checkout;
+use crate::cluster::{Cluster, ZONES, said};
+use crate::observe::{await_object, now, testimony};
+use crate::operator;
+use crate::report;
+use crate::scheduler::{Ground, Mode, Place, enter};
+use crate::witness::Violation;
 
 /// Where records go: in memory, so that no disk delays a beat, and seen by both nodes.
 const RECORDS: &str = "/dev/shm/singletonjob-witness";
@@ -338,7 +339,7 @@ impl Scenario {
     /// All that explains a failure goes into `target/cluster-failures`, and here go its last words, which a
     /// backtrace pushes out of sight.
     fn tell(&self, panic: &(dyn Any + Send)) {
-        let folder = root().join("target/cluster-failures");
+        let folder = checkout().join("target/cluster-failures");
         std::fs::create_dir_all(&folder).expect("target is writable");
         let file = folder.join(format!("{}.txt", self.namespace));
         std::fs::write(&file, self.story()).expect("target is writable");

@@ -2,7 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::cluster::{Cluster, root, said};
+use crate::checkout;
+use crate::cluster::{Cluster, said};
 
 /// Where it lives.
 pub const NAMESPACE: &str = "singletonjob-system";
@@ -53,7 +54,7 @@ pub fn forget() {
 
 /// A manifest of the repository.
 pub fn manifest(name: &str) -> String {
-    root().join("manifests").join(name).display().to_string()
+    checkout().join("manifests").join(name).display().to_string()
 }
 
 /// `kubectl apply` of all of it, and waits until it works.

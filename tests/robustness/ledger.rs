@@ -12,7 +12,7 @@ use singletonjob::contract::labels;
 use singletonjob::controller::observe::candidate::Candidate;
 
 use super::asked::Asked;
-use super::door::Fault;
+use super::fault_proxy::Fault;
 
 /// See above.
 pub struct Ledger {
@@ -30,7 +30,7 @@ struct Entries {
     /// Pods that were retired, and those that somebody was to be told of.
     retired: BTreeSet<String>,
     told: BTreeSet<String>,
-    misdeeds: Vec<String>,
+    violations: Vec<String>,
 }
 
 impl Ledger {
@@ -58,8 +58,8 @@ impl Ledger {
         self.entries().suffered.clone()
     }
 
-    pub fn misdeeds(&self) -> Vec<String> {
-        self.entries().misdeeds.clone()
+    pub fn violations(&self) -> Vec<String> {
+        self.entries().violations.clone()
     }
 
     pub fn suffered(&self, number: usize, fault: Fault) {
@@ -89,10 +89,10 @@ impl Ledger {
 
     /// Before a request is carried out.
     pub async fn before(&self, asked: &Asked, server: &Client) {
-        self.entries().misdeeds.extend(unguarded(asked).into_iter().chain(blamed(asked)));
+        self.entries().violations.extend(unguarded(asked).into_iter().chain(blamed(asked)));
         if asked.is("POST", "pods") && !asked.is_dry {
-            let misdeeds = self.unwanted(asked, server).await;
-            self.entries().misdeeds.extend(misdeeds);
+            let violations = self.unwanted(asked, server).await;
+            self.entries().violations.extend(violations);
         }
     }
 
@@ -112,7 +112,7 @@ impl Ledger {
         }
         let mut entries = self.entries();
         if !entries.retired.insert(pod.clone()) {
-            entries.misdeeds.push(format!("{pod} was retired again"));
+            entries.violations.push(format!("{pod} was retired again"));
         }
     }
 
@@ -122,7 +122,7 @@ impl Ledger {
         let made = entries.leases.entry(name.clone()).or_default();
         *made += 1;
         if *made > 1 {
-            entries.misdeeds.push(format!("the Lease {name} was made again"));
+            entries.violations.push(format!("the Lease {name} was made again"));
         }
     }
 
@@ -137,14 +137,14 @@ impl Ledger {
             .expect("an answer");
         let alive = pods.iter().filter(|pod| Candidate::read(pod).is_alive()).count();
         let replicas = jobs.get_opt(&job).await.expect("an answer").map_or(0, |job| job.spec.replicas);
-        let mut misdeeds = Vec::new();
+        let mut violations = Vec::new();
         if !self.entries().leases.contains_key(&job) {
-            misdeeds.push(format!("a candidate of {job} before its Lease"));
+            violations.push(format!("a candidate of {job} before its Lease"));
         }
         if alive > usize::try_from(replicas).unwrap_or(0) {
-            misdeeds.push(format!("a candidate of {job} beside {alive}, of which {replicas} are wanted"));
+            violations.push(format!("a candidate of {job} beside {alive}, of which {replicas} are wanted"));
         }
-        misdeeds
+        violations
     }
 }
 

@@ -3,24 +3,24 @@
 
 mod agents;
 mod asked;
-mod door;
+mod fault_proxy;
+mod fixture;
+mod harness;
 mod ledger;
-mod stage;
+mod lifecycle;
 mod stale;
-mod story;
-mod theatre;
 mod world;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use door::{Fault, Plan};
+use fault_proxy::{Fault, Plan};
 use futures::{StreamExt, stream};
-use theatre::{Theatre, Told};
+use harness::{Harness, Told};
 
-/// Stories that are told at the same time.
+/// Lifecycles that are told at the same time.
 const ABREAST: usize = 16;
-/// In one story every so many requests fail; in another, those after them, until all have failed.
+/// In one lifecycle every so many requests fail; in another, those after them, until all have failed.
 const STRIDE: usize = 11;
 /// The same, where a new controller has to read everything first.
 const KILL_STRIDE: usize = 23;
@@ -33,28 +33,29 @@ fn plans(fault: Fault, stride: usize) -> Vec<(String, Plan)> {
     (0..stride).map(|first| (format!("{fault:?}-{first}").to_lowercase(), plan(first))).collect()
 }
 
-/// Tells each story with its plan, and demands the end that it has without one.
-async fn tell_all(theatre: &Theatre, plans: Vec<(String, Plan)>) -> Vec<Told> {
-    let (undisturbed, _) = theatre.undisturbed().await;
-    let stories =
-        stream::iter(plans).map(|(namespace, plan)| theatre.tell(namespace, plan, undisturbed.clone()));
-    let told: Vec<_> = stories.buffer_unordered(ABREAST).collect().await;
-    let failed: Vec<_> = told.iter().filter_map(|story| story.as_ref().err()).map(String::as_str).collect();
+/// Tells each lifecycle with its plan, and demands the end that it has without one.
+async fn tell_all(harness: &Harness, plans: Vec<(String, Plan)>) -> Vec<Told> {
+    let (undisturbed, _) = harness.undisturbed().await;
+    let lifecycles =
+        stream::iter(plans).map(|(namespace, plan)| harness.tell(namespace, plan, undisturbed.clone()));
+    let told: Vec<_> = lifecycles.buffer_unordered(ABREAST).collect().await;
+    let failed: Vec<_> =
+        told.iter().filter_map(|lifecycle| lifecycle.as_ref().err()).map(String::as_str).collect();
     assert!(failed.is_empty(), "{} of {} went wrong:\n{}", failed.len(), told.len(), failed.join("\n"));
     told.into_iter().flatten().collect()
 }
 
 /// One line for whoever reads the log of a run; demands that `faults` have happened to nearly all requests
-/// that an undisturbed story needs.
+/// that an undisturbed lifecycle needs.
 fn count(told: &[Told], faults: &[Fault], undisturbed: usize) {
     let pairs: BTreeSet<_> = told
         .iter()
-        .flat_map(|story| &story.faults)
+        .flat_map(|lifecycle| &lifecycle.faults)
         .map(|(number, fault)| (*number, format!("{fault:?}")))
         .collect();
-    let requests: usize = told.iter().map(|story| story.requests).sum();
+    let requests: usize = told.iter().map(|lifecycle| lifecycle.requests).sum();
     eprintln!(
-        "{faults:?}: {} stories, {requests} requests, of which {} were hit, each at another place",
+        "{faults:?}: {} lifecycles, {requests} requests, of which {} were hit, each at another place",
         told.len(),
         pairs.len()
     );
@@ -63,11 +64,11 @@ fn count(told: &[Told], faults: &[Fault], undisturbed: usize) {
 }
 
 fn tell_with(faults: &[(Fault, usize)]) {
-    let theatre = Theatre::shared();
+    let harness = Harness::shared();
     let plans = faults.iter().flat_map(|(fault, stride)| plans(*fault, *stride)).collect();
-    theatre.runtime.block_on(async {
-        let told = tell_all(&theatre, plans).await;
-        let (_, requests) = theatre.undisturbed().await;
+    harness.runtime.block_on(async {
+        let told = tell_all(&harness, plans).await;
+        let (_, requests) = harness.undisturbed().await;
         count(&told, &faults.iter().map(|(fault, _)| *fault).collect::<Vec<_>>(), *requests);
     });
 }

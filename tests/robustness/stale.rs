@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
 
 use super::agents;
-use super::door::{Tide, undisturbed};
-use super::stage::{Controller, Stage};
-use super::story::{SERVICE, serves, service};
-use super::theatre::Theatre;
+use super::fault_proxy::{Tide, undisturbed};
+use super::fixture::{Controller, Fixture};
+use super::harness::Harness;
+use super::lifecycle::{SERVICE, serves, service};
 
 /// Longer than a reconciliation and everything that it sets off.
 const QUIET: Duration = Duration::from_secs(3);
@@ -25,40 +25,40 @@ struct Past {
 }
 
 impl Past {
-    async fn now(stage: &Stage) -> Self {
+    async fn now(fixture: &Fixture) -> Self {
         let ours = ListParams::default().labels("app.kubernetes.io/managed-by=singletonjob-controller");
-        let pods = stage.api::<Pod>().list(&ours).await.expect("an answer");
-        let leases = stage.api::<Lease>().list(&ours).await.expect("an answer");
+        let pods = fixture.api::<Pod>().list(&ours).await.expect("an answer");
+        let leases = fixture.api::<Lease>().list(&ours).await.expect("an answer");
         Self { pods: json!(pods), leases: json!(leases) }
     }
 
     /// A controller that takes this for the present, until the tide turns.
-    fn control(&self, stage: &Stage) -> Controller {
-        let door = stage.door(undisturbed());
-        door.remember("pods", &self.pods);
-        door.remember("leases", &self.leases);
-        door.turn(Tide::Late);
-        Controller::behind(door)
+    fn control(&self, fixture: &Fixture) -> Controller {
+        let proxy = fixture.proxy(undisturbed());
+        proxy.remember("pods", &self.pods);
+        proxy.remember("leases", &self.leases);
+        proxy.turn(Tide::Late);
+        Controller::behind(proxy)
     }
 }
 
 /// A service with two candidates, and its controller.
-async fn opened(theatre: &Theatre, namespace: &str) -> (Stage, Controller) {
-    let stage = theatre.stage(namespace).await;
-    let controller = Controller::behind(stage.door(undisturbed()));
-    stage.apply(SERVICE, &service("one", 2)).await;
-    serves(&stage, "one", 2).await.expect("served");
-    (stage, controller)
+async fn opened(harness: &Harness, namespace: &str) -> (Fixture, Controller) {
+    let fixture = harness.fixture(namespace).await;
+    let controller = Controller::behind(fixture.proxy(undisturbed()));
+    fixture.apply(SERVICE, &service("one", 2)).await;
+    serves(&fixture, "one", 2).await.expect("served");
+    (fixture, controller)
 }
 
 /// Whoever stood by holds the Lease; the name of its pod.
-async fn change_hands(stage: &Stage) -> String {
+async fn change_hands(fixture: &Fixture) -> String {
     loop {
-        let lease = stage.api::<Lease>().get(SERVICE).await.expect("there");
+        let lease = fixture.api::<Lease>().get(SERVICE).await.expect("there");
         let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone()).unwrap_or_default();
-        let pods = stage.world.pods(&stage.namespace, SERVICE);
+        let pods = fixture.world.pods(&fixture.namespace, SERVICE);
         let standby = pods.iter().find(|pod| !holder.starts_with(&pod.name_any())).expect("a standby");
-        if stage
+        if fixture
             .api::<Lease>()
             .replace(SERVICE, &PostParams::default(), &agents::taken(&lease, standby))
             .await
@@ -70,9 +70,9 @@ async fn change_hands(stage: &Stage) -> String {
 }
 
 /// Gives the controller a reason to look.
-async fn touch(stage: &Stage) {
+async fn touch(fixture: &Fixture) {
     let touched = json!({"metadata": {"labels": {"touched": "yes"}}});
-    stage
+    fixture
         .api::<SingletonJob>()
         .patch(SERVICE, &PatchParams::default(), &Patch::Merge(touched))
         .await
@@ -80,103 +80,103 @@ async fn touch(stage: &Stage) {
 }
 
 /// Names and uids of all pods, and the uid of the Lease.
-async fn present(stage: &Stage) -> (Vec<(String, Option<String>)>, Option<String>) {
-    let pods = stage.api::<Pod>().list(&ListParams::default()).await.expect("an answer");
-    let lease = stage.api::<Lease>().get_opt(SERVICE).await.expect("an answer");
+async fn present(fixture: &Fixture) -> (Vec<(String, Option<String>)>, Option<String>) {
+    let pods = fixture.api::<Pod>().list(&ListParams::default()).await.expect("an answer");
+    let lease = fixture.api::<Lease>().get_opt(SERVICE).await.expect("an answer");
     (pods.iter().map(|pod| (pod.name_any(), pod.uid())).collect(), lease.and_then(|lease| lease.uid()))
 }
 
-async fn names(stage: &Stage) -> Vec<String> {
-    present(stage).await.0.into_iter().map(|(name, _)| name).collect()
+async fn names(fixture: &Fixture) -> Vec<String> {
+    present(fixture).await.0.into_iter().map(|(name, _)| name).collect()
 }
 
-fn no_misdeeds(stage: &Stage) {
-    assert_eq!(stage.ledger.misdeeds(), Vec::<String>::new());
+fn no_violations(fixture: &Fixture) {
+    assert_eq!(fixture.ledger.violations(), Vec::<String>::new());
 }
 
 #[test]
 fn one_that_starts_before_there_was_anything_makes_nothing_a_second_time() {
-    let theatre = Theatre::shared();
-    theatre.runtime.block_on(async {
-        let blank = theatre.stage("stale-blank").await;
+    let harness = Harness::shared();
+    harness.runtime.block_on(async {
+        let blank = harness.fixture("stale-blank").await;
         let past = Past::now(&blank).await;
-        let (stage, controller) = opened(&theatre, "stale-nothing").await;
+        let (fixture, controller) = opened(&harness, "stale-nothing").await;
         drop(controller);
-        let before = present(&stage).await;
-        let controller = past.control(&stage);
-        touch(&stage).await;
+        let before = present(&fixture).await;
+        let controller = past.control(&fixture);
+        touch(&fixture).await;
         tokio::time::sleep(QUIET).await;
-        assert_eq!(present(&stage).await, before, "while it is told nothing");
-        controller.door.turn(Tide::Flowing);
-        serves(&stage, "one", 2).await.expect("served");
-        assert_eq!(present(&stage).await, before, "when it is told everything");
-        no_misdeeds(&stage);
+        assert_eq!(present(&fixture).await, before, "while it is told nothing");
+        controller.proxy.turn(Tide::Flowing);
+        serves(&fixture, "one", 2).await.expect("served");
+        assert_eq!(present(&fixture).await, before, "when it is told everything");
+        no_violations(&fixture);
     });
 }
 
 /// Scaled down, a controller that knows the holder as the standby that it was leaves it alone, and so does
 /// one that knows better.
-async fn spares(stage: &Stage, controller: &Controller, holder: &str) {
+async fn spares(fixture: &Fixture, controller: &Controller, holder: &str) {
     tokio::time::sleep(QUIET).await;
-    assert!(names(stage).await.iter().any(|name| name == holder), "deleted as the standby that it was");
-    controller.door.turn(Tide::Flowing);
-    serves(stage, "one", 1).await.expect("served");
-    assert_eq!(names(stage).await, [holder]);
-    no_misdeeds(stage);
+    assert!(names(fixture).await.iter().any(|name| name == holder), "deleted as the standby that it was");
+    controller.proxy.turn(Tide::Flowing);
+    serves(fixture, "one", 1).await.expect("served");
+    assert_eq!(names(fixture).await, [holder]);
+    no_violations(fixture);
 }
 
 #[test]
 fn one_that_starts_in_the_past_deletes_no_holder_of_today() {
-    let theatre = Theatre::shared();
-    theatre.runtime.block_on(async {
-        let (stage, controller) = opened(&theatre, "stale-past").await;
-        let past = Past::now(&stage).await;
+    let harness = Harness::shared();
+    harness.runtime.block_on(async {
+        let (fixture, controller) = opened(&harness, "stale-past").await;
+        let past = Past::now(&fixture).await;
         drop(controller);
-        let holder = change_hands(&stage).await;
-        stage.apply(SERVICE, &service("one", 1)).await;
-        let controller = past.control(&stage);
-        spares(&stage, &controller, &holder).await;
+        let holder = change_hands(&fixture).await;
+        fixture.apply(SERVICE, &service("one", 1)).await;
+        let controller = past.control(&fixture);
+        spares(&fixture, &controller, &holder).await;
     });
 }
 
 #[test]
 fn one_that_is_told_late_deletes_no_holder_of_today() {
-    let theatre = Theatre::shared();
-    theatre.runtime.block_on(async {
-        let (stage, controller) = opened(&theatre, "stale-late").await;
-        controller.door.turn(Tide::Late);
-        let holder = change_hands(&stage).await;
-        stage.apply(SERVICE, &service("one", 1)).await;
-        spares(&stage, &controller, &holder).await;
+    let harness = Harness::shared();
+    harness.runtime.block_on(async {
+        let (fixture, controller) = opened(&harness, "stale-late").await;
+        controller.proxy.turn(Tide::Late);
+        let holder = change_hands(&fixture).await;
+        fixture.apply(SERVICE, &service("one", 1)).await;
+        spares(&fixture, &controller, &holder).await;
     });
 }
 
 #[test]
 fn what_happens_and_is_undone_unseen_changes_nothing() {
-    let theatre = Theatre::shared();
-    theatre.runtime.block_on(async {
-        let (stage, controller) = opened(&theatre, "unseen").await;
-        controller.door.turn(Tide::Lost);
-        come_and_go(&stage).await;
-        change_hands(&stage).await;
-        let holder = change_hands(&stage).await;
-        let before = present(&stage).await;
-        controller.door.turn(Tide::Flowing);
-        touch(&stage).await;
+    let harness = Harness::shared();
+    harness.runtime.block_on(async {
+        let (fixture, controller) = opened(&harness, "unseen").await;
+        controller.proxy.turn(Tide::Lost);
+        come_and_go(&fixture).await;
+        change_hands(&fixture).await;
+        let holder = change_hands(&fixture).await;
+        let before = present(&fixture).await;
+        controller.proxy.turn(Tide::Flowing);
+        touch(&fixture).await;
         tokio::time::sleep(QUIET).await;
-        serves(&stage, "one", 2).await.expect("served");
-        assert_eq!(present(&stage).await, before);
+        serves(&fixture, "one", 2).await.expect("served");
+        assert_eq!(present(&fixture).await, before);
         let shown =
-            stage.world.job(&stage.namespace, SERVICE).and_then(|job| job.status.clone()?.lease?.holder);
+            fixture.world.job(&fixture.namespace, SERVICE).and_then(|job| job.status.clone()?.lease?.holder);
         assert_eq!(shown, Some(holder));
-        no_misdeeds(&stage);
+        no_violations(&fixture);
     });
 }
 
 /// A third candidate appears, and vanishes.
-async fn come_and_go(stage: &Stage) {
-    let pods = stage.api::<Pod>();
-    let mut pod = stage.world.pods(&stage.namespace, SERVICE).remove(0);
+async fn come_and_go(fixture: &Fixture) {
+    let pods = fixture.api::<Pod>();
+    let mut pod = fixture.world.pods(&fixture.namespace, SERVICE).remove(0);
     let kept = pod.metadata;
     pod.metadata = ObjectMeta {
         name: Some(format!("{SERVICE}-77")),
@@ -190,17 +190,17 @@ async fn come_and_go(stage: &Stage) {
 
 #[test]
 fn candidates_and_a_change_of_hands_that_nobody_told_of_are_made_good() {
-    let theatre = Theatre::shared();
-    theatre.runtime.block_on(async {
-        let (stage, controller) = opened(&theatre, "unseen-loss").await;
-        controller.door.turn(Tide::Lost);
-        let holder = change_hands(&stage).await;
-        let lost = names(&stage).await.into_iter().find(|name| *name != holder).expect("a standby");
-        stage.api::<Pod>().delete(&lost, &DeleteParams::default()).await.expect("deleted");
-        controller.door.turn(Tide::Flowing);
-        serves(&stage, "one", 2).await.expect("served");
-        let names = names(&stage).await;
+    let harness = Harness::shared();
+    harness.runtime.block_on(async {
+        let (fixture, controller) = opened(&harness, "unseen-loss").await;
+        controller.proxy.turn(Tide::Lost);
+        let holder = change_hands(&fixture).await;
+        let lost = names(&fixture).await.into_iter().find(|name| *name != holder).expect("a standby");
+        fixture.api::<Pod>().delete(&lost, &DeleteParams::default()).await.expect("deleted");
+        controller.proxy.turn(Tide::Flowing);
+        serves(&fixture, "one", 2).await.expect("served");
+        let names = names(&fixture).await;
         assert!(names.contains(&holder) && !names.contains(&lost), "{names:?}");
-        no_misdeeds(&stage);
+        no_violations(&fixture);
     });
 }

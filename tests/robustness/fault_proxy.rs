@@ -1,4 +1,4 @@
-//! The door between a controller and its API server. It shows the controller one namespace only, so that many
+//! The proxy between a controller and its API server. It shows the controller one namespace only, so that many
 //! controllers can work side by side on one server, and does to requests what is planned for them.
 
 use std::collections::HashMap;
@@ -61,7 +61,7 @@ pub enum Tide {
 }
 
 /// See above.
-pub struct Door {
+pub struct FaultProxy {
     server: Client,
     plan: Plan,
     ledger: Arc<Ledger>,
@@ -70,7 +70,7 @@ pub struct Door {
     past: Mutex<HashMap<String, Bytes>>,
 }
 
-impl Door {
+impl FaultProxy {
     pub fn new(server: Client, ledger: Arc<Ledger>, plan: Plan) -> Arc<Self> {
         let (killed, tide) = (watch::Sender::new(false), watch::Sender::new(Tide::Flowing));
         Arc::new(Self { server, plan, ledger, killed, tide, past: Mutex::default() })
@@ -78,10 +78,10 @@ impl Door {
 
     /// For the controller.
     pub fn client(self: &Arc<Self>) -> Client {
-        let door = self.clone();
+        let proxy = self.clone();
         let service = tower::service_fn(move |request| {
-            let door = door.clone();
-            async move { door.pass(request).await }
+            let proxy = proxy.clone();
+            async move { proxy.pass(request).await }
         });
         Client::new(service, self.ledger.namespace.clone())
     }

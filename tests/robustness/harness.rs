@@ -1,4 +1,4 @@
-//! Where stories are told: one API server, one world, many namespaces.
+//! Where lifecycles are told: one API server, one world, many namespaces.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -8,23 +8,23 @@ use testkit::control_plane::ControlPlane;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::OnceCell;
 
-use super::door::{Fault, Plan, undisturbed};
-use super::stage::Stage;
-use super::story;
+use super::fault_proxy::{Fault, Plan, undisturbed};
+use super::fixture::Fixture;
+use super::lifecycle;
 use super::world::World;
 
 const CRD: &str = include_str!("../../crds/singletonjobs.singletonjob.dev.yaml");
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// See above.
-pub struct Theatre {
+pub struct Harness {
     pub runtime: Runtime,
     pub world: Arc<World>,
     undisturbed: OnceCell<(Value, usize)>,
     _control_plane: Arc<ControlPlane>,
 }
 
-/// What came of a story that ended well.
+/// What came of a lifecycle that ended well.
 pub struct Told {
     pub requests: usize,
     pub faults: Vec<(usize, Fault)>,
@@ -44,10 +44,10 @@ fn define(control_plane: &ControlPlane) {
     }
 }
 
-impl Theatre {
+impl Harness {
     /// The one that all tests share while any of them uses it.
     pub fn shared() -> Arc<Self> {
-        static SHARED: Mutex<Weak<Theatre>> = Mutex::new(Weak::new());
+        static SHARED: Mutex<Weak<Harness>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         shared.upgrade().unwrap_or_else(|| {
             let opened = Arc::new(Self::open());
@@ -64,41 +64,45 @@ impl Theatre {
         Self { runtime, world, undisturbed: OnceCell::new(), _control_plane: control_plane }
     }
 
-    pub async fn stage(&self, namespace: &str) -> Stage {
-        Stage::new(self.world.clone(), namespace.to_owned()).await
+    pub async fn fixture(&self, namespace: &str) -> Fixture {
+        Fixture::new(self.world.clone(), namespace.to_owned()).await
     }
 
     /// What a controller leaves that nothing happens to, and after how many requests.
     pub async fn undisturbed(&self) -> &(Value, usize) {
         let tell = async || {
-            let stage = self.stage("undisturbed").await;
-            let _controller = stage.control_by(undisturbed());
-            story::tell(&stage).await.expect("nothing happens to it");
-            let picture = story::settled(&stage).await;
-            story::end(&stage).await.expect("nothing happens to it");
-            assert_eq!([stage.ledger.misdeeds(), stage.ledger.untold()].concat(), Vec::<String>::new());
-            (picture, stage.ledger.requests())
+            let fixture = self.fixture("undisturbed").await;
+            let _controller = fixture.control_by(undisturbed());
+            lifecycle::tell(&fixture).await.expect("nothing happens to it");
+            let picture = lifecycle::settled(&fixture).await;
+            lifecycle::end(&fixture).await.expect("nothing happens to it");
+            assert_eq!([fixture.ledger.violations(), fixture.ledger.untold()].concat(), Vec::<String>::new());
+            (picture, fixture.ledger.requests())
         };
         self.undisturbed.get_or_init(tell).await
     }
 
-    /// Tells the whole story, with `plan` happening to its first controller; what went wrong, or was left
+    /// Tells the whole lifecycle, with `plan` happening to its first controller; what went wrong, or was left
     /// behind that is not `expected`.
     pub async fn tell(&self, namespace: String, plan: Plan, expected: Value) -> Result<Told, String> {
-        let stage = self.stage(&namespace).await;
+        let fixture = self.fixture(&namespace).await;
         let telling = async move {
-            let _controller = stage.control_by(plan);
-            story::tell(&stage).await?;
-            story::becomes(&stage, &expected).await?;
-            story::end(&stage).await?;
-            let told = Told { requests: stage.ledger.requests(), faults: stage.ledger.faults() };
-            let mut misdeeds = stage.ledger.misdeeds();
+            let _controller = fixture.control_by(plan);
+            lifecycle::tell(&fixture).await?;
+            lifecycle::becomes(&fixture, &expected).await?;
+            lifecycle::end(&fixture).await?;
+            let told = Told { requests: fixture.ledger.requests(), faults: fixture.ledger.faults() };
+            let mut violations = fixture.ledger.violations();
             if !told.faults.iter().any(|(_, fault)| fault.is_blinding()) {
-                misdeeds.extend(stage.ledger.untold());
+                violations.extend(fixture.ledger.untold());
             }
-            if misdeeds.is_empty() { Ok(told) } else { Err(format!("{namespace}: {}", misdeeds.join("; "))) }
+            if violations.is_empty() {
+                Ok(told)
+            } else {
+                Err(format!("{namespace}: {}", violations.join("; ")))
+            }
         };
-        // A task of its own, so that stories share the processors.
+        // A task of its own, so that lifecycles share the processors.
         tokio::spawn(telling).await.unwrap_or_else(|panic| Err(panic.to_string()))
     }
 }

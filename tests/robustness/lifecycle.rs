@@ -10,7 +10,7 @@ use singletonjob::api::conditions::{is_true, types};
 use singletonjob::lease::record::Record;
 use tokio::time::sleep;
 
-use super::stage::{PATIENCE, Stage};
+use super::fixture::{Fixture, PATIENCE};
 
 /// A service.
 pub const SERVICE: &str = "web";
@@ -32,49 +32,49 @@ fn one_shot() -> Value {
     json!({"replicas": 2, "workloadContainer": "main", "template": {"spec": {"containers": [container("main"), container("side")]}}})
 }
 
-/// Tells the story up to the point where there is most to see.
-pub async fn tell(stage: &Stage) -> Result<(), String> {
-    stage.apply(SERVICE, &service("one", 2)).await;
-    serves(stage, "one", 2).await?;
-    stage.apply(SERVICE, &service("two", 2)).await;
-    serves(stage, "two", 2).await?;
-    stage.apply(SERVICE, &service("two", 1)).await;
-    serves(stage, "two", 1).await?;
-    stage.apply(SERVICE, &suspended()).await;
-    stage.until("suspended", || is_suspended(stage)).await?;
-    stage.apply(SERVICE, &service("two", 1)).await;
-    serves(stage, "two", 1).await?;
-    stage.apply(ONE_SHOT, &one_shot()).await;
-    stage.until("finished", || is_finished(stage)).await
+/// Tells the lifecycle up to the point where there is most to see.
+pub async fn tell(fixture: &Fixture) -> Result<(), String> {
+    fixture.apply(SERVICE, &service("one", 2)).await;
+    serves(fixture, "one", 2).await?;
+    fixture.apply(SERVICE, &service("two", 2)).await;
+    serves(fixture, "two", 2).await?;
+    fixture.apply(SERVICE, &service("two", 1)).await;
+    serves(fixture, "two", 1).await?;
+    fixture.apply(SERVICE, &suspended()).await;
+    fixture.until("suspended", || is_suspended(fixture)).await?;
+    fixture.apply(SERVICE, &service("two", 1)).await;
+    serves(fixture, "two", 1).await?;
+    fixture.apply(ONE_SHOT, &one_shot()).await;
+    fixture.until("finished", || is_finished(fixture)).await
 }
 
 /// Tells its end: whatever was made goes.
-pub async fn end(stage: &Stage) -> Result<(), String> {
-    stage.delete(SERVICE).await;
-    stage.delete(ONE_SHOT).await;
-    stage.collect_garbage().await;
-    let is_gone = |name| stage.world.lease(&stage.namespace, name).is_none();
-    stage.until("cleared away", || is_gone(SERVICE) && is_gone(ONE_SHOT)).await
+pub async fn end(fixture: &Fixture) -> Result<(), String> {
+    fixture.delete(SERVICE).await;
+    fixture.delete(ONE_SHOT).await;
+    fixture.collect_garbage().await;
+    let is_gone = |name| fixture.world.lease(&fixture.namespace, name).is_none();
+    fixture.until("cleared away", || is_gone(SERVICE) && is_gone(ONE_SHOT)).await
 }
 
 /// Waits until `replicas` ready candidates of this image are all there is, one holds the Lease, and status
 /// says so.
-pub async fn serves(stage: &Stage, image: &str, replicas: i32) -> Result<(), String> {
-    stage.until(&format!("serving {image} with {replicas}"), || is_serving(stage, image, replicas)).await
+pub async fn serves(fixture: &Fixture, image: &str, replicas: i32) -> Result<(), String> {
+    fixture.until(&format!("serving {image} with {replicas}"), || is_serving(fixture, image, replicas)).await
 }
 
-fn is_serving(stage: &Stage, image: &str, replicas: i32) -> bool {
-    let Some(job) = stage.world.job(&stage.namespace, SERVICE) else { return false };
+fn is_serving(fixture: &Fixture, image: &str, replicas: i32) -> bool {
+    let Some(job) = fixture.world.job(&fixture.namespace, SERVICE) else { return false };
     let Some(status) = &job.status else { return false };
     let is_said = status.observed_generation == job.metadata.generation
         && (status.replicas, status.ready_replicas) == (Some(replicas), Some(replicas))
         && is_true(&status.conditions, types::HELD)
         && !is_true(&status.conditions, types::RECONCILING);
-    is_said && images(stage) == vec![image.to_owned(); usize::try_from(replicas).unwrap_or(0)]
+    is_said && images(fixture) == vec![image.to_owned(); usize::try_from(replicas).unwrap_or(0)]
 }
 
-fn images(stage: &Stage) -> Vec<String> {
-    stage.world.pods(&stage.namespace, SERVICE).iter().filter_map(image_of).map(str::to_owned).collect()
+fn images(fixture: &Fixture) -> Vec<String> {
+    fixture.world.pods(&fixture.namespace, SERVICE).iter().filter_map(image_of).map(str::to_owned).collect()
 }
 
 fn suspended() -> Value {
@@ -83,16 +83,19 @@ fn suspended() -> Value {
     spec
 }
 
-fn is_suspended(stage: &Stage) -> bool {
+fn is_suspended(fixture: &Fixture) -> bool {
     let status =
-        stage.world.job(&stage.namespace, SERVICE).and_then(|job| job.status.clone()).unwrap_or_default();
-    is_true(&status.conditions, types::SUSPENDED) && status.replicas == Some(0) && images(stage).is_empty()
+        fixture.world.job(&fixture.namespace, SERVICE).and_then(|job| job.status.clone()).unwrap_or_default();
+    is_true(&status.conditions, types::SUSPENDED) && status.replicas == Some(0) && images(fixture).is_empty()
 }
 
-fn is_finished(stage: &Stage) -> bool {
-    let status =
-        stage.world.job(&stage.namespace, ONE_SHOT).and_then(|job| job.status.clone()).unwrap_or_default();
-    is_true(&status.conditions, types::COMPLETE) && stage.candidates(ONE_SHOT).len() == 1
+fn is_finished(fixture: &Fixture) -> bool {
+    let status = fixture
+        .world
+        .job(&fixture.namespace, ONE_SHOT)
+        .and_then(|job| job.status.clone())
+        .unwrap_or_default();
+    is_true(&status.conditions, types::COMPLETE) && fixture.candidates(ONE_SHOT).len() == 1
 }
 
 fn image_of(pod: &Pod) -> Option<&str> {
@@ -100,28 +103,28 @@ fn image_of(pod: &Pod) -> Option<&str> {
 }
 
 /// What is there when nothing is asked for any more.
-pub async fn settled(stage: &Stage) -> Value {
+pub async fn settled(fixture: &Fixture) -> Value {
     loop {
-        let before = stage.ledger.requests();
+        let before = fixture.ledger.requests();
         sleep(QUIET).await;
-        if stage.ledger.requests() == before {
-            return picture(stage).await;
+        if fixture.ledger.requests() == before {
+            return picture(fixture).await;
         }
     }
 }
 
 /// Waits until `expected` is there.
-pub async fn becomes(stage: &Stage, expected: &Value) -> Result<(), String> {
+pub async fn becomes(fixture: &Fixture, expected: &Value) -> Result<(), String> {
     let started = Instant::now();
     loop {
-        let is = picture(stage).await;
+        let is = picture(fixture).await;
         if is == *expected {
             return Ok(());
         }
         if started.elapsed() > PATIENCE {
             return Err(format!(
                 "{}: {is:#}\ninstead of {expected:#}",
-                stage.overdue("as if nothing had happened")
+                fixture.overdue("as if nothing had happened")
             ));
         }
         sleep(LOOK_EVERY).await;
@@ -129,19 +132,19 @@ pub async fn becomes(stage: &Stage, expected: &Value) -> Result<(), String> {
 }
 
 /// What is there, but for names, uids and times.
-pub async fn picture(stage: &Stage) -> Value {
+pub async fn picture(fixture: &Fixture) -> Value {
     let mut picture = json!({});
     for job in [SERVICE, ONE_SHOT] {
         picture[job] = json!({
-            "status": status(stage, job), "lease": lease(stage, job), "rbac": rbac(stage, job).await,
-            "pods": stage.world.pods(&stage.namespace, job).iter().map(pod).collect::<Vec<_>>(),
+            "status": status(fixture, job), "lease": lease(fixture, job), "rbac": rbac(fixture, job).await,
+            "pods": fixture.world.pods(&fixture.namespace, job).iter().map(pod).collect::<Vec<_>>(),
         });
     }
     picture
 }
 
-fn status(stage: &Stage, name: &str) -> Option<Value> {
-    let job = stage.world.job(&stage.namespace, name)?;
+fn status(fixture: &Fixture, name: &str) -> Option<Value> {
+    let job = fixture.world.job(&fixture.namespace, name)?;
     let status = job.status.clone()?;
     let mut conditions: Vec<_> = status
         .conditions
@@ -160,10 +163,10 @@ fn status(stage: &Stage, name: &str) -> Option<Value> {
     }))
 }
 
-fn lease(stage: &Stage, name: &str) -> Option<Value> {
-    let lease = stage.world.lease(&stage.namespace, name)?;
+fn lease(fixture: &Fixture, name: &str) -> Option<Value> {
+    let lease = fixture.world.lease(&fixture.namespace, name)?;
     let record = Record::read(&lease).ok()?;
-    let job = stage.world.job(&stage.namespace, name)?;
+    let job = fixture.world.job(&fixture.namespace, name)?;
     let annotations = record.annotations;
     Some(json!({
         "isHeld": record.holder.is_some(),
@@ -179,11 +182,11 @@ fn lease(stage: &Stage, name: &str) -> Option<Value> {
     }))
 }
 
-async fn rbac(stage: &Stage, name: &str) -> Option<Value> {
-    let lease = stage.world.lease(&stage.namespace, name)?.uid();
+async fn rbac(fixture: &Fixture, name: &str) -> Option<Value> {
+    let lease = fixture.world.lease(&fixture.namespace, name)?.uid();
     let name = format!("singletonjob-{name}");
-    let role = stage.api::<Role>().get_opt(&name).await.expect("an answer")?;
-    let binding = stage.api::<RoleBinding>().get_opt(&name).await.expect("an answer")?;
+    let role = fixture.api::<Role>().get_opt(&name).await.expect("an answer")?;
+    let binding = fixture.api::<RoleBinding>().get_opt(&name).await.expect("an answer")?;
     let owners = role.owner_references().iter().chain(binding.owner_references());
     let owned: Vec<_> = owners.map(|owner| Some(&owner.uid) == lease.as_ref()).collect();
     let subjects: Vec<_> = binding.subjects.iter().flatten().map(|subject| subject.name.clone()).collect();

@@ -16,7 +16,7 @@ use singletonjob::telemetry::Telemetry;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::door::{Door, Plan};
+use super::fault_proxy::{FaultProxy, Plan};
 use super::ledger::Ledger;
 use super::world::World;
 
@@ -27,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(40);
 
 /// See above.
 #[derive(Clone)]
-pub struct Stage {
+pub struct Fixture {
     pub world: Arc<World>,
     pub namespace: String,
     pub ledger: Arc<Ledger>,
@@ -35,15 +35,15 @@ pub struct Stage {
 
 /// A controller at work, until it is dropped.
 pub struct Controller {
-    pub door: Arc<Door>,
+    pub proxy: Arc<FaultProxy>,
     task: JoinHandle<()>,
 }
 
 impl Controller {
-    /// Starts one behind `door`.
-    pub fn behind(door: Arc<Door>) -> Self {
-        let task = tokio::spawn(run(door.client()));
-        Self { door, task }
+    /// Starts one behind `proxy`.
+    pub fn behind(proxy: Arc<FaultProxy>) -> Self {
+        let task = tokio::spawn(run(proxy.client()));
+        Self { proxy, task }
     }
 }
 
@@ -53,7 +53,7 @@ impl Drop for Controller {
     }
 }
 
-impl Stage {
+impl Fixture {
     pub async fn new(world: Arc<World>, namespace: String) -> Self {
         let named = |name: &str| ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
         let created = Namespace { metadata: named(&namespace), ..Namespace::default() };
@@ -72,22 +72,22 @@ impl Stage {
         Api::namespaced(self.world.client.clone(), &self.namespace)
     }
 
-    /// A door for a controller of this namespace.
-    pub fn door(&self, plan: Plan) -> Arc<Door> {
-        Door::new(self.world.client.clone(), self.ledger.clone(), plan)
+    /// A proxy for a controller of this namespace.
+    pub fn proxy(&self, plan: Plan) -> Arc<FaultProxy> {
+        FaultProxy::new(self.world.client.clone(), self.ledger.clone(), plan)
     }
 
     /// Starts a controller with this plan. Whenever one is killed, another takes its place.
     pub fn control_by(&self, plan: Plan) -> Controller {
-        let (door, next) = (self.door(plan.clone()), self.clone());
-        let mut current = door.clone();
+        let (proxy, next) = (self.proxy(plan.clone()), self.clone());
+        let mut current = proxy.clone();
         let task = tokio::spawn(async move {
             loop {
                 tokio::select! { () = run(current.client()) => return, () = current.killed() => {} }
-                current = next.door(plan.clone());
+                current = next.proxy(plan.clone());
             }
         });
-        Controller { door, task }
+        Controller { proxy, task }
     }
 
     pub async fn apply(&self, name: &str, spec: &Value) {

@@ -5,10 +5,10 @@
 //! there.
 
 mod additions;
-mod cast;
+mod artifacts;
 mod data;
-mod papers;
-mod stories;
+mod fixture;
+mod lifecycles;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -23,8 +23,8 @@ use singletonjob::lease::annotations::Annotations;
 
 /// Everything that this version writes.
 fn written() -> BTreeMap<String, Value> {
-    let mut all = papers::all();
-    stories::play_all(&mut |name, lease| {
+    let mut all = artifacts::all();
+    lifecycles::play_all(&mut |name, lease| {
         all.insert(name.to_owned(), serde_json::to_value(&lease).expect("plain data"));
         lease
     });
@@ -33,19 +33,20 @@ fn written() -> BTreeMap<String, Value> {
 
 /// The leases of a version, by name.
 fn leases(version: &str) -> BTreeMap<String, Lease> {
-    let told = data::of(version).into_iter().filter(|(name, _)| stories::is_told(name));
+    let told = data::of(version).into_iter().filter(|(name, _)| lifecycles::is_told(name));
     told.map(|(name, value)| (name, serde_json::from_value(value).expect("a Lease"))).collect()
 }
 
-/// At every point of every story the Lease is as the earlier version wrote it, and what this version makes of
+/// At every point of every lifecycle the Lease is as the earlier version wrote it, and what this version makes of
 /// it says all that the earlier one said then. So the agents obey an earlier controller, the controller an
 /// earlier agent's reports, and an earlier reader misses nothing.
 #[test]
 fn programs_of_this_version_go_on_from_what_an_earlier_one_wrote() {
     for version in data::versions() {
         let kept = data::of(&version);
-        let mut unplayed: BTreeSet<_> = kept.keys().filter(|name| stories::is_told(name)).cloned().collect();
-        stories::play_all(&mut |name, lease| {
+        let mut unplayed: BTreeSet<_> =
+            kept.keys().filter(|name| lifecycles::is_told(name)).cloned().collect();
+        lifecycles::play_all(&mut |name, lease| {
             let Some(then) = kept.get(name) else { return lease };
             unplayed.remove(name);
             additions::only(&version, name, then, &serde_json::to_value(&lease).expect("plain data"));
@@ -54,7 +55,7 @@ fn programs_of_this_version_go_on_from_what_an_earlier_one_wrote() {
         assert_eq!(
             unplayed,
             BTreeSet::new(),
-            "version {version} wrote these too: a story that was kept is not changed, only added to"
+            "version {version} wrote these too: a lifecycle that was kept is not changed, only added to"
         );
     }
 }
@@ -101,9 +102,9 @@ fn every_note_of_an_earlier_version_is_understood() {
 
 #[test]
 fn what_candidates_find_in_their_pod_is_all_that_earlier_agents_need() {
-    let today = papers::all();
+    let today = artifacts::all();
     for version in data::versions() {
-        for (name, then) in data::of(&version).iter().filter(|(name, _)| !stories::is_told(name)) {
+        for (name, then) in data::of(&version).iter().filter(|(name, _)| !lifecycles::is_told(name)) {
             additions::only(&version, name, then, &today[name]);
         }
     }
@@ -112,12 +113,12 @@ fn what_candidates_find_in_their_pod_is_all_that_earlier_agents_need() {
 #[test]
 fn an_earlier_pod_is_a_candidate_of_this_version_and_is_not_replaced() {
     for version in data::versions() {
-        let pod = serde_json::from_value(data::of(&version)[papers::POD].clone()).expect("a Pod");
+        let pod = serde_json::from_value(data::of(&version)[artifacts::POD].clone()).expect("a Pod");
         let candidate = Candidate::read(&pod);
         assert!(candidate.is_alive(), "{version}");
         assert_eq!(
             candidate.template_hash,
-            Some(names::template_hash(&papers::job().spec)),
+            Some(names::template_hash(&artifacts::job().spec)),
             "{version}: every pod would be replaced"
         );
     }
@@ -127,11 +128,11 @@ fn an_earlier_pod_is_a_candidate_of_this_version_and_is_not_replaced() {
 #[test]
 fn an_agent_of_this_version_works_in_a_pod_of_an_earlier_controller() {
     for version in data::versions() {
-        let gated = papers::gated(&data::of(&version)[papers::POD]);
-        let environment = papers::environment(&gated);
+        let gated = artifacts::gated(&data::of(&version)[artifacts::POD]);
+        let environment = artifacts::environment(&gated);
         Config::read(|name| environment.get(name).map(Into::into))
             .unwrap_or_else(|error| panic!("{version}: {error}"));
-        for arguments in papers::calls_of_the_agent(&gated) {
+        for arguments in artifacts::calls_of_the_agent(&gated) {
             let output = agent(&arguments, &environment);
             assert_ne!(output.status.code(), Some(exit_codes::USAGE), "{version}: {arguments:?}: {output:?}");
         }
@@ -148,7 +149,7 @@ fn agent(arguments: &[String], environment: &BTreeMap<String, String>) -> std::p
 #[test]
 fn workloads_read_in_lease_json_what_they_read_before_and_so_do_probes() {
     for version in data::versions() {
-        for standing in data::of(&version)[papers::STANDING].as_array().expect("a list") {
+        for standing in data::of(&version)[artifacts::STANDING].as_array().expect("a list") {
             serde_json::from_value::<Standing>(standing.clone())
                 .unwrap_or_else(|error| panic!("{version}: {standing}: {error}"));
         }

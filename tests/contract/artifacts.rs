@@ -18,8 +18,8 @@ pub const NAMES: &str = "names";
 pub const GATED: &str = "main";
 
 pub fn all() -> BTreeMap<String, Value> {
-    let papers = [(POD, candidate()), (STANDING, standings()), (NAMES, all_names())];
-    papers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    let artifacts = [(POD, candidate()), (STANDING, standings()), (NAMES, all_names())];
+    artifacts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// With every kind of probe and hook.

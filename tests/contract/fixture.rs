@@ -1,5 +1,5 @@
-//! The controller and the candidates of a story, and the Lease between them. Nothing in here is random: the
-//! same story gives the same writes.
+//! The controller and the candidates of a lifecycle, and the Lease between them. Nothing in here is random: the
+//! same lifecycle gives the same writes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -42,8 +42,8 @@ fn job(spec: &Value) -> SingletonJob {
 }
 
 /// The controller, and what it works with.
-pub struct Stage<'a> {
-    story: &'static str,
+pub struct Fixture<'a> {
+    lifecycle: &'static str,
     shelf: Shelf<'a>,
     job: SingletonJob,
     lease: Lease,
@@ -51,9 +51,9 @@ pub struct Stage<'a> {
     milliseconds: u64,
 }
 
-impl<'a> Stage<'a> {
-    pub fn new(story: &'static str, spec: &Value, shelf: Shelf<'a>) -> Self {
-        Self { story, shelf, job: job(spec), lease: Lease::default(), writes: 0, milliseconds: 0 }
+impl<'a> Fixture<'a> {
+    pub fn new(lifecycle: &'static str, spec: &Value, shelf: Shelf<'a>) -> Self {
+        Self { lifecycle, shelf, job: job(spec), lease: Lease::default(), writes: 0, milliseconds: 0 }
     }
 
     pub fn pass(&mut self, milliseconds: u64) {
@@ -77,7 +77,7 @@ impl<'a> Stage<'a> {
         let uid = format!("a3b1c7d2-0000-4000-8000-{:012}", self.writes);
         lease.metadata.uid.get_or_insert(uid);
         lease.metadata.resource_version = Some((self.writes * 100).to_string());
-        self.lease = (self.shelf)(&format!("{}/{:02}-{name}", self.story, self.writes), lease);
+        self.lease = (self.shelf)(&format!("{}/{:02}-{name}", self.lifecycle, self.writes), lease);
     }
 
     fn directives(&self, handover: Option<Handover>, line: Option<Vec<String>>) -> Directives {
@@ -156,7 +156,7 @@ pub struct Agent {
 
 impl Agent {
     /// It knows nothing yet.
-    pub fn new(stage: &Stage<'_>, number: u32) -> Self {
+    pub fn new(fixture: &Fixture<'_>, number: u32) -> Self {
         let identity = Identity::new(&format!("rollup-{number}"), &pod_uid(number), number.into());
         let candidate = Candidate {
             identity,
@@ -166,7 +166,7 @@ impl Agent {
             clock_source: None,
         };
         Self {
-            elector: Elector::new(candidate.clone(), stage.now()),
+            elector: Elector::new(candidate.clone(), fixture.now()),
             candidate,
             token: None,
             orders: Vec::new(),
@@ -174,13 +174,13 @@ impl Agent {
     }
 
     /// One step, with every read answered at once; the write that came of it.
-    fn told(&mut self, stage: &Stage<'_>, input: Input) -> Option<(u64, Write)> {
+    fn told(&mut self, fixture: &Fixture<'_>, input: Input) -> Option<(u64, Write)> {
         let (mut inputs, mut put) = (VecDeque::from([input]), None);
         while let Some(input) = inputs.pop_front() {
-            for output in self.elector.step(stage.now(), input) {
+            for output in self.elector.step(fixture.now(), input) {
                 match output {
                     Output::Read { .. } => {
-                        inputs.push_back(Input::Saw(Box::new(stage.record()), Source::Read));
+                        inputs.push_back(Input::Saw(Box::new(fixture.record()), Source::Read));
                     }
                     Output::Put { attempt, write, .. } => put = Some((attempt, *write)),
                     Output::Order(order) => self.orders.push(order),
@@ -190,94 +190,95 @@ impl Agent {
         put
     }
 
-    fn writes(&mut self, stage: &mut Stage<'_>, name: &str, input: Input) {
-        let (attempt, write) =
-            self.told(stage, input).unwrap_or_else(|| panic!("{}/{name} is not written", stage.story));
-        stage.store(name, store::overlay(&stage.lease, &write));
-        let answer = Answer::Stored(Box::new(stage.record()));
-        assert!(self.told(stage, Input::Answered { attempt, answer }).is_none());
+    fn writes(&mut self, fixture: &mut Fixture<'_>, name: &str, input: Input) {
+        let (attempt, write) = self
+            .told(fixture, input)
+            .unwrap_or_else(|| panic!("{}/{name} is not written", fixture.lifecycle));
+        fixture.store(name, store::overlay(&fixture.lease, &write));
+        let answer = Answer::Stored(Box::new(fixture.record()));
+        assert!(self.told(fixture, Input::Answered { attempt, answer }).is_none());
     }
 
     /// Reads the Lease. It is too late on its feet to take it.
-    pub fn looks(&mut self, stage: &Stage<'_>) {
-        self.is_told(stage, Fact::Lateness(Duration::from_secs(60)));
+    pub fn looks(&mut self, fixture: &Fixture<'_>) {
+        self.is_told(fixture, Fact::Lateness(Duration::from_secs(60)));
     }
 
     /// Takes the Lease, once those had their turn who come before it, and starts the workload.
-    pub fn takes(&mut self, stage: &mut Stage<'_>, name: &str) {
-        self.looks(stage);
-        stage.pass(1000);
-        self.writes(stage, name, Input::Told(Fact::Lateness(Duration::ZERO)));
+    pub fn takes(&mut self, fixture: &mut Fixture<'_>, name: &str) {
+        self.looks(fixture);
+        fixture.pass(1000);
+        self.writes(fixture, name, Input::Told(Fact::Lateness(Duration::ZERO)));
         assert!(
             self.orders.iter().any(|order| matches!(order, Order::Start(_))),
             "{}/{name}: {:?}",
-            stage.story,
+            fixture.lifecycle,
             self.orders
         );
-        self.token = Some(stage.record().version);
+        self.token = Some(fixture.record().version);
     }
 
-    pub fn renews(&mut self, stage: &mut Stage<'_>, name: &str) {
-        stage.pass(3000);
-        self.writes(stage, name, Input::Tick);
+    pub fn renews(&mut self, fixture: &mut Fixture<'_>, name: &str) {
+        fixture.pass(3000);
+        self.writes(fixture, name, Input::Tick);
     }
 
-    pub fn hears(&mut self, stage: &Stage<'_>) {
-        self.says_at_most_that_it_stops(stage, Input::Saw(Box::new(stage.record()), Source::Watch));
+    pub fn hears(&mut self, fixture: &Fixture<'_>) {
+        self.says_at_most_that_it_stops(fixture, Input::Saw(Box::new(fixture.record()), Source::Watch));
     }
 
-    /// And that is lost on its way: these stories are older than the agents that say so.
-    fn says_at_most_that_it_stops(&mut self, stage: &Stage<'_>, input: Input) {
-        if let Some((attempt, write)) = self.told(stage, input) {
+    /// And that is lost on its way: these lifecycles are older than the agents that say so.
+    fn says_at_most_that_it_stops(&mut self, fixture: &Fixture<'_>, input: Input) {
+        if let Some((attempt, write)) = self.told(fixture, input) {
             assert!(
                 write.health.is_some_and(|health| health.stopping.is_some()),
                 "{}: nothing is to be written",
-                stage.story
+                fixture.lifecycle
             );
             assert!(
-                self.told(stage, Input::Answered { attempt, answer: Answer::Unknown("lost".to_owned()) })
+                self.told(fixture, Input::Answered { attempt, answer: Answer::Unknown("lost".to_owned()) })
                     .is_none()
             );
         }
     }
 
     /// Its workload is told to stop, and the Lease that it is.
-    pub fn is_drained(&mut self, stage: &mut Stage<'_>, name: &str) {
-        self.writes(stage, name, Input::Told(Fact::Drain));
-        assert_eq!(self.orders.last(), Some(&Order::Terminate), "{}/{name}", stage.story);
+    pub fn is_drained(&mut self, fixture: &mut Fixture<'_>, name: &str) {
+        self.writes(fixture, name, Input::Told(Fact::Drain));
+        assert_eq!(self.orders.last(), Some(&Order::Terminate), "{}/{name}", fixture.lifecycle);
     }
 
-    pub fn is_told(&mut self, stage: &Stage<'_>, fact: Fact) {
-        self.says_at_most_that_it_stops(stage, Input::Told(fact));
+    pub fn is_told(&mut self, fixture: &Fixture<'_>, fact: Fact) {
+        self.says_at_most_that_it_stops(fixture, Input::Told(fact));
     }
 
     /// Its workload ends, by itself or because it was told to; the Lease is given back.
-    pub fn gives_back(&mut self, stage: &mut Stage<'_>, name: &str, exit: Exit) {
-        stage.pass(100);
-        self.is_told(stage, Fact::WorkloadEnded(exit));
-        assert_eq!(self.orders.last(), Some(&Order::Kill), "{}/{name}", stage.story);
-        self.writes(stage, name, Input::Told(Fact::TreeEmpty));
+    pub fn gives_back(&mut self, fixture: &mut Fixture<'_>, name: &str, exit: Exit) {
+        fixture.pass(100);
+        self.is_told(fixture, Fact::WorkloadEnded(exit));
+        assert_eq!(self.orders.last(), Some(&Order::Kill), "{}/{name}", fixture.lifecycle);
+        self.writes(fixture, name, Input::Told(Fact::TreeEmpty));
         assert!(
             matches!(self.orders.last(), Some(Order::Exit(_))),
             "{}/{name}: {:?}",
-            stage.story,
+            fixture.lifecycle,
             self.orders
         );
     }
 
-    pub fn stops(&mut self, stage: &mut Stage<'_>, name: &str) {
-        assert_eq!(self.orders.last(), Some(&Order::Terminate), "{}/{name}", stage.story);
-        self.gives_back(stage, name, Exit::Code(0));
+    pub fn stops(&mut self, fixture: &mut Fixture<'_>, name: &str) {
+        assert_eq!(self.orders.last(), Some(&Order::Terminate), "{}/{name}", fixture.lifecycle);
+        self.gives_back(fixture, name, Exit::Code(0));
     }
 
     /// No answer to anything, until its workload is told to stop.
-    pub fn hears_nothing_more(&mut self, stage: &mut Stage<'_>) {
+    pub fn hears_nothing_more(&mut self, fixture: &mut Fixture<'_>) {
         while self.orders.last() != Some(&Order::Terminate) {
-            stage.pass(500);
-            let mut put = self.told(stage, Input::Tick);
+            fixture.pass(500);
+            let mut put = self.told(fixture, Input::Tick);
             while let Some((attempt, _)) = put {
                 put = self.told(
-                    stage,
+                    fixture,
                     Input::Answered { attempt, answer: Answer::Unknown("no answer".to_owned()) },
                 );
             }
@@ -285,33 +286,37 @@ impl Agent {
     }
 
     /// The elector is killed; PID 1 has the last word.
-    pub fn dies(self, stage: &mut Stage<'_>, name: &str) {
+    pub fn dies(self, fixture: &mut Fixture<'_>, name: &str) {
         let remains = Remains { token: self.token, exit: None, cause: None, overdue: false, in_doubt: None };
-        let write = remains.release(&stage.record(), &self.candidate, stage.now()).expect("it held");
-        stage.store(name, store::overlay(&stage.lease, &write));
+        let write = remains.release(&fixture.record(), &self.candidate, fixture.now()).expect("it held");
+        fixture.store(name, store::overlay(&fixture.lease, &write));
     }
 
     /// For so long and not longer: then it would take the Lease, which is not stored.
-    pub fn waits(&mut self, stage: &mut Stage<'_>, seconds: u64) {
+    pub fn waits(&mut self, fixture: &mut Fixture<'_>, seconds: u64) {
         for _ in 0..seconds {
             assert!(
-                self.told(stage, Input::Tick).is_none(),
+                self.told(fixture, Input::Tick).is_none(),
                 "{}: it does not wait for {seconds} s",
-                stage.story
+                fixture.lifecycle
             );
-            stage.pass(1000);
+            fixture.pass(1000);
         }
         assert!(
-            self.told(stage, Input::Tick).is_some(),
+            self.told(fixture, Input::Tick).is_some(),
             "{}: it waits for longer than {seconds} s",
-            stage.story
+            fixture.lifecycle
         );
     }
 
-    pub fn takes_nothing(&mut self, stage: &mut Stage<'_>) {
+    pub fn takes_nothing(&mut self, fixture: &mut Fixture<'_>) {
         for _ in 0..600 {
-            assert!(self.told(stage, Input::Tick).is_none(), "{}: nothing is left to do", stage.story);
-            stage.pass(1000);
+            assert!(
+                self.told(fixture, Input::Tick).is_none(),
+                "{}: nothing is left to do",
+                fixture.lifecycle
+            );
+            fixture.pass(1000);
         }
     }
 }

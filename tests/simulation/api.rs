@@ -6,10 +6,10 @@ use std::time::Duration;
 use singletonjob::lease::elector::Write;
 use singletonjob::lease::record::Record;
 
-use crate::deed::{Deed, Sent, State, Who, who};
 use crate::network::Direction;
 use crate::process::{Call, News, Process, Stage};
 use crate::server::{Ailment, Verdict};
+use crate::trace_event::{Sent, State, TraceEvent, Who, who};
 use crate::world::{Event, Mutant, Reply, Request, World};
 
 /// Of the last words.
@@ -29,12 +29,12 @@ impl World {
             closed: write.progress.as_ref().is_some_and(|progress| !progress.open),
             decided,
         };
-        self.note(Deed::Sends { who: sender, boot, put });
+        self.note(TraceEvent::Sends { who: sender, boot, put });
         self.send(sender, call, Some(write), deadline);
     }
 
     pub fn ask(&mut self, sender: Who, call: Call, deadline: Duration) {
-        self.note(Deed::Reads { who: sender });
+        self.note(TraceEvent::Reads { who: sender });
         self.send(sender, call, None, deadline);
     }
 
@@ -130,7 +130,7 @@ impl World {
     }
 
     pub fn stored(&mut self, by: Option<Who>, lease: &Rc<Record>) {
-        self.note(Deed::Commits { by, state: State::of(lease) });
+        self.note(TraceEvent::Commits { by, state: State::of(lease) });
         self.lease_changed();
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use singletonjob::api::UnreachableHolder;
 
 use crate::controller;
-use crate::deed::who;
-use crate::faults::Climate;
+use crate::faults::FaultProfile;
+use crate::trace_event::who;
 use crate::world::{Mutant, Settings, World};
 
 const SEEDS: u64 = 6;
@@ -18,11 +18,11 @@ const CLEAN: [&str; 2] = ["Drain", "RolledOut"];
 
 /// Five candidates, and nothing happens but what the test does.
 fn five(seed: u64) -> World {
-    let climate = Climate::quiet();
+    let fault_profile = FaultProfile::quiet();
     let mut world = World::new(Settings {
         seed,
         agents: 5,
-        climate,
+        fault_profile,
         unreachable: UnreachableHolder::default(),
         mutant: Mutant::Nothing,
     });
@@ -55,7 +55,7 @@ impl World {
         act(self, place);
         let end = self.now + BETWEEN;
         let verdict = self.run(end);
-        assert_eq!(verdict, Ok(()), "{}", self.judge.trace.story("in a quiet world"));
+        assert_eq!(verdict, Ok(()), "{}", self.judge.trace.describe("in a quiet world"));
         let (cause, _) =
             self.coverage.takeovers.iter().find(|(cause, count)| before.get(*cause) != Some(count))?;
         let next = self.places[self.holder_place()].pod_uid();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use singletonjob::lease::clock::{Moment, Now};
 
-use crate::dice::{Dice, nanoseconds};
+use crate::rng::{Rng, nanoseconds};
 
 const MILLION: u64 = 1_000_000;
 /// Any two of these are less than 1.2 : 1 apart.
@@ -30,9 +30,9 @@ pub struct Clock {
 }
 
 impl Clock {
-    pub fn new(rate: u64, dice: &mut Dice) -> Self {
-        let raw = dice.between(Duration::from_secs(100)..=Duration::from_secs(1_000_000));
-        let boot = raw + dice.between(Duration::ZERO..=Duration::from_secs(1000));
+    pub fn new(rate: u64, rng: &mut Rng) -> Self {
+        let raw = rng.between(Duration::from_secs(100)..=Duration::from_secs(1_000_000));
+        let boot = raw + rng.between(Duration::ZERO..=Duration::from_secs(1000));
         let mut clock = Self {
             since: Duration::ZERO,
             then: Moment { boot, raw },
@@ -42,7 +42,7 @@ impl Clock {
             suspended: false,
             stopped: false,
         };
-        clock.jump_wall(dice);
+        clock.jump_wall(rng);
         clock
     }
 
@@ -87,11 +87,11 @@ impl Clock {
         )
     }
 
-    pub fn set_rate(&mut self, at: Duration, dice: &mut Dice, rates: RangeInclusive<u64>) {
+    pub fn set_rate(&mut self, at: Duration, rng: &mut Rng, rates: RangeInclusive<u64>) {
         self.settle(at);
-        let rate = dice.number(rates.clone());
+        let rate = rng.number(rates.clone());
         self.raw_rate = rate;
-        let slewed = dice.number(rate - rate * SLEW / MILLION..=rate + rate * SLEW / MILLION);
+        let slewed = rng.number(rate - rate * SLEW / MILLION..=rate + rate * SLEW / MILLION);
         self.boot_rate = slewed.clamp(*rates.start(), *rates.end());
     }
 
@@ -105,8 +105,8 @@ impl Clock {
         self.stopped = stopped;
     }
 
-    pub fn jump_wall(&mut self, dice: &mut Dice) {
-        let microseconds = i64::try_from(dice.number(0..=20 * 3600 * MILLION)).unwrap_or(0);
+    pub fn jump_wall(&mut self, rng: &mut Rng) {
+        let microseconds = i64::try_from(rng.number(0..=20 * 3600 * MILLION)).unwrap_or(0);
         self.wall_offset = SignedDuration::from_micros(microseconds) - SignedDuration::from_secs(10 * HOUR);
     }
 

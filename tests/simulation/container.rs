@@ -6,9 +6,9 @@ use std::time::Duration;
 use singletonjob::lease::annotations::Exit;
 use singletonjob::lease::elector::{Ending, Fact, Order, Start};
 
-use crate::deed::{Deed, Who};
 use crate::process::{News, Todo, Tree};
 use crate::safety::kill_margin;
+use crate::trace_event::{TraceEvent, Who};
 use crate::world::{Event, Mutant, World};
 
 const SIGTERM: i32 = 15;
@@ -22,7 +22,7 @@ impl World {
                 if let Some(process) = self.electing(who) {
                     (process.armed, process.page.deadline) = (None, None);
                 }
-                self.note(Deed::Disarms { who });
+                self.note(TraceEvent::Disarms { who });
             }
             Order::Start(start) => self.start(who, &start),
             Order::Stop(cause) => {
@@ -46,7 +46,7 @@ impl World {
             (Some(deadline), Some(deadline), kill_margin);
         let node = process.node;
         self.queue.push(self.nodes[node].clock.when(self.now, deadline), Event::Deadline(who, deadline));
-        self.note(Deed::Arms { who, boot, deadline });
+        self.note(TraceEvent::Arms { who, boot, deadline });
         if boot >= deadline {
             self.deadline(who, deadline);
         }
@@ -63,7 +63,13 @@ impl World {
         }
         process.tree = Tree::Running;
         let run = (process.candidate.job_uid.clone(), start.run);
-        self.note(Deed::Starts { who, boot: now.at.boot, token: start.token.0, run, within: start.within });
+        self.note(TraceEvent::Starts {
+            who,
+            boot: now.at.boot,
+            token: start.token.0,
+            run,
+            within: start.within,
+        });
     }
 
     fn terminate(&mut self, who: Who) {
@@ -98,7 +104,7 @@ impl World {
         if let Some(process) = self.processes.get_mut(&who) {
             process.tree = left;
         }
-        self.note(Deed::Stops { who, boot });
+        self.note(TraceEvent::Stops { who, boot });
     }
 
     /// A kill has done its work.

@@ -24,10 +24,10 @@ use singletonjob::lease::identity::{Identity, Version};
 use singletonjob::lease::record::Record;
 
 use crate::clocks::{Clock, RATES};
-use crate::deed::{Deed, Triple};
-use crate::deed::{State, who};
-use crate::dice::Dice;
 use crate::faults::Fault;
+use crate::rng::Rng;
+use crate::trace_event::{State, who};
+use crate::trace_event::{TraceEvent, Triple};
 use crate::world::{Event, Mutant, World};
 
 const ROUND: Duration = Duration::from_secs(5);
@@ -59,13 +59,13 @@ pub fn timing(seconds: i32, renew: Option<i32>, grace: Option<i32>, retry: Optio
 }
 
 impl Controller {
-    pub fn new(unreachable: UnreachableHolder, dice: &mut Dice) -> Self {
-        let clock = Clock::new(dice.number(RATES), dice);
-        let service = dice.percent(60);
+    pub fn new(unreachable: UnreachableHolder, rng: &mut Rng) -> Self {
+        let clock = Clock::new(rng.number(RATES), rng);
+        let service = rng.percent(60);
         Self {
             clock,
             away_until: Duration::ZERO,
-            job: job(1, service, dice.pick(&[3, 5, 15, 15, 30]).unwrap_or(15), &unreachable),
+            job: job(1, service, rng.pick(&[3, 5, 15, 15, 30]).unwrap_or(15), &unreachable),
             unreachable,
             jobs: 1,
             next_job: None,
@@ -336,7 +336,7 @@ impl World {
     pub fn delete_lease(&mut self) {
         if self.server.lease().is_some_and(|lease| !lease.is_finished()) {
             self.server.delete(self.now);
-            self.note(Deed::Deletes);
+            self.note(TraceEvent::Deletes);
             self.lease_changed();
         }
     }

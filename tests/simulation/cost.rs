@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::deed::{Deed, Who};
 use crate::safety::Verdict;
+use crate::trace_event::{TraceEvent, Who};
 
 /// Writes that need no pause before them: the takeover, the release, a repetition on what is known by now.
 const WRITES_AT_ONCE: f64 = 5.0;
@@ -49,19 +49,19 @@ impl Cost {
 
     /// # Errors
     /// Who asks too often.
-    pub fn judge(&mut self, at: Duration, deed: &Deed) -> Verdict {
-        match deed {
-            Deed::Sends { who, .. } => self.spend(at, *who, 1.0, 0.0),
-            Deed::Reads { who } => self.spend(at, *who, 0.0, 1.0),
-            Deed::Deletes => {
+    pub fn judge(&mut self, at: Duration, event: &TraceEvent) -> Verdict {
+        match event {
+            TraceEvent::Sends { who, .. } => self.spend(at, *who, 1.0, 0.0),
+            TraceEvent::Reads { who } => self.spend(at, *who, 0.0, 1.0),
+            TraceEvent::Deletes => {
                 self.directed();
                 Ok(())
             }
-            Deed::Dies { who, .. } | Deed::Doubts { who } => {
+            TraceEvent::Dies { who, .. } | TraceEvent::Doubts { who } => {
                 self.agents.insert(*who, Allowance { since: at, writes: LAST_WORDS, reads: LAST_WORDS });
                 Ok(())
             }
-            Deed::Exits { who, .. } => {
+            TraceEvent::Exits { who, .. } => {
                 self.agents.remove(who);
                 Ok(())
             }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use singletonjob::lease::record::Record;
 
-use crate::deed::{self, Deed, Who};
 use crate::faults::{ALL, Fault};
 use crate::judge::Judge;
+use crate::trace_event::{self, TraceEvent, Who};
 
 /// Of a candidate that was told to end while it acquired.
 pub const IN_DOUBT: &str = "it did not know whether it held the Lease";
@@ -80,39 +80,39 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    pub fn note(&mut self, at: Duration, deed: &Deed, lease: Option<&Record>) {
-        match deed {
-            Deed::Appears { who, .. } => drop(self.born.insert(*who, at)),
-            Deed::Sends { who, put, .. } => {
-                let own = lease.and_then(|lease| lease.holder.as_ref()).map(deed::who) == Some(*who);
+    pub fn note(&mut self, at: Duration, event: &TraceEvent, lease: Option<&Record>) {
+        match event {
+            TraceEvent::Appears { who, .. } => drop(self.born.insert(*who, at)),
+            TraceEvent::Sends { who, put, .. } => {
+                let own = lease.and_then(|lease| lease.holder.as_ref()).map(trace_event::who) == Some(*who);
                 self.writes += 1;
                 self.claims += u64::from(put.holder.is_some() && !own);
                 self.recorded += u64::from(put.holder.is_some() && own && put.closed);
             }
-            Deed::Reads { .. } => self.reads += 1,
-            Deed::Commits { by: Some(_), state } if state.released => self.gave_back(lease),
-            Deed::Commits { by: Some(_), .. } => {}
-            Deed::Commits { by: None, state } => {
+            TraceEvent::Reads { .. } => self.reads += 1,
+            TraceEvent::Commits { by: Some(_), state } if state.released => self.gave_back(lease),
+            TraceEvent::Commits { by: Some(_), .. } => {}
+            TraceEvent::Commits { by: None, state } => {
                 (self.released, self.cleared) = (None, state.strict && state.cleared);
             }
-            Deed::Deletes => (self.released, self.cleared) = (None, false),
-            Deed::Starts { who, .. } => self.starts(at, *who, lease),
-            Deed::Stops { who, .. } => self.stops(at, *who),
-            Deed::Dies { overdue, .. } => {
+            TraceEvent::Deletes => (self.released, self.cleared) = (None, false),
+            TraceEvent::Starts { who, .. } => self.starts(at, *who, lease),
+            TraceEvent::Stops { who, .. } => self.stops(at, *who),
+            TraceEvent::Dies { overdue, .. } => {
                 let how = if *overdue { "killed by the kernel timer" } else { "the elector crashed" };
                 *self.endings.entry(how).or_default() += 1;
             }
-            Deed::Doubts { .. } => *self.endings.entry(IN_DOUBT).or_default() += 1,
-            Deed::Exits { who, ending } => {
+            TraceEvent::Doubts { .. } => *self.endings.entry(IN_DOUBT).or_default() += 1,
+            TraceEvent::Exits { who, ending } => {
                 *self.endings.entry(ending).or_default() += 1;
                 self.agent_time += self.born.remove(who).map_or(Duration::ZERO, |born| at - born);
             }
-            Deed::Happens(fault, _) => *self.faults.entry(*fault).or_default() += 1,
-            Deed::Hears { .. }
-            | Deed::Arms { .. }
-            | Deed::Disarms { .. }
-            | Deed::Sleeps { .. }
-            | Deed::Wakes { .. } => {}
+            TraceEvent::Happens(fault, _) => *self.faults.entry(*fault).or_default() += 1,
+            TraceEvent::Hears { .. }
+            | TraceEvent::Arms { .. }
+            | TraceEvent::Disarms { .. }
+            | TraceEvent::Sleeps { .. }
+            | TraceEvent::Wakes { .. } => {}
         }
     }
 

@@ -9,9 +9,9 @@ use singletonjob::lease::elector::{Answer, Fact, Input, Order, Output, Source};
 use singletonjob::lease::identity::Version;
 use singletonjob::lease::record::Record;
 
-use crate::deed::{Deed, State, Who};
 use crate::process::{Call, News, Process, Stage, Todo};
 use crate::server::Change;
+use crate::trace_event::{State, TraceEvent, Who};
 use crate::world::{Event, Mutant, Reply, World};
 
 /// There a pause matters most.
@@ -62,7 +62,7 @@ impl World {
     }
 
     fn may_hiccup(&mut self, who: Who, begins: bool) {
-        let (hiccup, longest) = (self.settings.climate.hiccup, if begins { 11_000 } else { 4_000 });
+        let (hiccup, longest) = (self.settings.fault_profile.hiccup, if begins { 11_000 } else { 4_000 });
         if self.chance.once_in(if begins { hiccup.div_ceil(HICCUPS_AT_THE_START) } else { hiccup }) {
             let duration = self.chance.millis(1..=longest);
             self.pause(who, duration, false);
@@ -148,7 +148,7 @@ impl World {
             .as_ref()
             .map_or(Duration::ZERO, |policy| Duration::from_secs(policy.lease_duration_seconds.into()));
         let longest = if news { record.lease_duration.max(told) } else { Duration::ZERO };
-        self.note(Deed::Hears { who, boot, triple: State::of(record).triple, longest });
+        self.note(TraceEvent::Hears { who, boot, triple: State::of(record).triple, longest });
     }
 
     fn carry_out(&mut self, who: Who, output: Output, decided: Moment) {

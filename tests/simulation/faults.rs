@@ -7,11 +7,11 @@ use singletonjob::lease::annotations::Exit;
 
 use crate::clocks::RATES;
 use crate::controller::{FATAL, IGNORED, timing};
-use crate::deed::{Who, who};
-use crate::dice::Dice;
 use crate::network::Direction;
 use crate::process::Stage;
+use crate::rng::Rng;
 use crate::server::Ailment;
+use crate::trace_event::{Who, who};
 use crate::world::{Event, World};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,7 +114,7 @@ const TIMINGS: [TimingSpec; 7] = [
 
 /// How rough it is.
 #[derive(Clone, Debug)]
-pub struct Climate {
+pub struct FaultProfile {
     /// Between two faults, in milliseconds.
     pub between: (u64, u64),
     /// A process is paused in the midst of what it does once in so many steps.
@@ -122,16 +122,16 @@ pub struct Climate {
     pub faults: Vec<Fault>,
 }
 
-impl Climate {
-    /// Each seed has a climate of its own: some all calm, some with two kinds of fault only, and those often.
+impl FaultProfile {
+    /// Each seed has a fault_profile of its own: some all calm, some with two kinds of fault only, and those often.
     pub fn of(seed: u64) -> Self {
-        let mut dice = Dice::new(seed, "climate");
+        let mut rng = Rng::new(seed, "climate");
         let between =
-            dice.pick(&[(2_000, 20_000), (10_000, 90_000), (30_000, 300_000)]).unwrap_or((10_000, 90_000));
-        let hiccup = dice.pick(&[300, 3_000, u32::MAX]).unwrap_or(u32::MAX);
+            rng.pick(&[(2_000, 20_000), (10_000, 90_000), (30_000, 300_000)]).unwrap_or((10_000, 90_000));
+        let hiccup = rng.pick(&[300, 3_000, u32::MAX]).unwrap_or(u32::MAX);
         let mut faults = ALL.to_vec();
-        if dice.percent(40) {
-            faults = (0..dice.number(2..=6)).filter_map(|_| dice.pick(&ALL)).collect();
+        if rng.percent(40) {
+            faults = (0..rng.number(2..=6)).filter_map(|_| rng.pick(&ALL)).collect();
         }
         Self { between, hiccup, faults }
     }
@@ -144,8 +144,8 @@ impl Climate {
         Self::only(&[], (1_000, 1_000))
     }
 
-    pub fn pause(&self, dice: &mut Dice) -> Duration {
-        dice.millis(self.between.0..=self.between.1)
+    pub fn pause(&self, rng: &mut Rng) -> Duration {
+        rng.millis(self.between.0..=self.between.1)
     }
 }
 
@@ -157,9 +157,9 @@ fn failure_of(who: Who) -> Exit {
 
 impl World {
     pub fn strike(&mut self) {
-        let pause = self.settings.climate.pause(&mut self.mischief);
+        let pause = self.settings.fault_profile.pause(&mut self.mischief);
         self.after(pause, Event::Strikes);
-        let Some(fault) = self.mischief.pick(&self.settings.climate.faults) else { return };
+        let Some(fault) = self.mischief.pick(&self.settings.fault_profile.faults) else { return };
         let Some(place) = self.target() else { return };
         let node = self.places[place].node;
         let duration = self.duration();

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use singletonjob::lease::identity::Version;
 
-use crate::deed::{Deed, Who};
 use crate::process::{Stage, Tree};
+use crate::trace_event::{TraceEvent, Who};
 use crate::world::{Event, Mutant, World};
 
 /// As PID 1 does.
@@ -48,7 +48,7 @@ impl World {
         let empty_after = tree_after.max(process.hangs_until.saturating_sub(now));
         let patience = process.page.patience();
         self.streams.remove(&who);
-        self.note(Deed::Dies { who, overdue });
+        self.note(TraceEvent::Dies { who, overdue });
         self.after(delay, Event::Dead(who));
         if empty_after <= frozen + patience {
             self.after(empty_after.max(frozen), Event::Fenced(who));
@@ -82,7 +82,7 @@ impl World {
         process.page.in_doubt = Some(base);
         process.stage = Stage::Fencing;
         self.streams.remove(&who);
-        self.note(Deed::Doubts { who });
+        self.note(TraceEvent::Doubts { who });
         self.fenced(who);
     }
 
@@ -101,7 +101,7 @@ impl World {
     pub fn exits(&mut self, who: Who, ending: &'static str) {
         self.streams.remove(&who);
         if let Some(process) = self.processes.remove(&who) {
-            self.note(Deed::Exits { who, ending });
+            self.note(TraceEvent::Exits { who, ending });
             self.container_ended(&process);
         }
     }

@@ -5,9 +5,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use crate::cost::Cost;
-use crate::deed::Deed;
 use crate::limits::Limits;
 use crate::safety::{Safety, Verdict};
+use crate::trace_event::TraceEvent;
 
 /// As much as a person can read.
 const REMEMBERED: usize = 150;
@@ -29,12 +29,13 @@ impl Judge {
     }
 
     /// The first claim that does not hold is the verdict.
-    pub fn note(&mut self, at: Duration, deed: Deed) {
+    pub fn note(&mut self, at: Duration, event: TraceEvent) {
         if self.verdict.is_err() {
             return;
         }
-        let verdict = self.safety.judge(&deed).and(self.limits.judge(&deed)).and(self.cost.judge(at, &deed));
-        self.trace.note(at, deed);
+        let verdict =
+            self.safety.judge(&event).and(self.limits.judge(&event)).and(self.cost.judge(at, &event));
+        self.trace.note(at, event);
         if let Err(why) = verdict {
             self.fail(why);
         }
@@ -55,7 +56,7 @@ impl Judge {
 /// What happened, as a hash of all of it and in words for the last of it.
 pub struct Trace {
     hasher: DefaultHasher,
-    last: VecDeque<(Duration, Deed)>,
+    last: VecDeque<(Duration, TraceEvent)>,
 }
 
 impl Trace {
@@ -63,9 +64,9 @@ impl Trace {
         Self { hasher: DefaultHasher::new(), last: VecDeque::new() }
     }
 
-    fn note(&mut self, at: Duration, deed: Deed) {
-        (at, &deed).hash(&mut self.hasher);
-        self.last.push_back((at, deed));
+    fn note(&mut self, at: Duration, event: TraceEvent) {
+        (at, &event).hash(&mut self.hasher);
+        self.last.push_back((at, event));
         if self.last.len() > REMEMBERED {
             self.last.pop_front();
         }
@@ -76,9 +77,9 @@ impl Trace {
     }
 
     /// The end of it, in words.
-    pub fn story(&self, why: &str) -> String {
+    pub fn describe(&self, why: &str) -> String {
         let told: Vec<_> =
-            self.last.iter().map(|(at, deed)| format!("{:>12.6} s  {deed}", at.as_secs_f64())).collect();
+            self.last.iter().map(|(at, event)| format!("{:>12.6} s  {event}", at.as_secs_f64())).collect();
         format!("{}\n{why}", told.join("\n"))
     }
 }

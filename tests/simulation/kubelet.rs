@@ -6,8 +6,8 @@ use singletonjob::lease::annotations::CompletionPolicy;
 use singletonjob::lease::elector::{Candidate, Fact};
 use singletonjob::lease::identity::Identity;
 
-use crate::deed::{Deed, Who};
 use crate::process::{News, Process, Temper, Tree};
+use crate::trace_event::{TraceEvent, Who};
 use crate::world::{Event, Mutant, World};
 
 const FIRST_BACKOFF: Duration = Duration::from_secs(10);
@@ -76,7 +76,7 @@ impl World {
         let now = self.nodes[node].clock.now(self.now);
         self.processes.insert(who, Process::new(who, number, node, candidate, now, self.now, temper));
         self.places[number].who = Some(who);
-        self.note(Deed::Appears { who, place: number });
+        self.note(TraceEvent::Appears { who, place: number });
         self.open_watch(who);
         self.tell(who, News::Tick);
     }
@@ -196,7 +196,7 @@ impl World {
         }
         self.for_all_on(node, |world, who| {
             world.pause(who, duration, true);
-            world.note(Deed::Sleeps { who });
+            world.note(TraceEvent::Sleeps { who });
         });
         self.after(duration, Event::NodeResumes(node));
     }
@@ -207,7 +207,7 @@ impl World {
         self.nodes[node].clock.stop(self.now, false);
         self.for_all_on(node, |world, who| {
             world.expired_in_sleep(who);
-            world.note(Deed::Wakes { who });
+            world.note(TraceEvent::Wakes { who });
         });
         self.fill(node);
     }

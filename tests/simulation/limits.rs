@@ -7,8 +7,8 @@ use std::time::Duration;
 use singletonjob::lease::annotations::{Exit, FailureAction, Outcome, Reason};
 use singletonjob::lease::record::Record;
 
-use crate::deed::{Deed, State, Who};
 use crate::safety::{Verdict, claim};
+use crate::trace_event::{State, TraceEvent, Who};
 
 /// From SIGTERM to SIGKILL, then as long as a holder that hangs may live by the longest of all leases.
 const OVERTIME: Duration = Duration::from_secs(10 + 40);
@@ -88,16 +88,16 @@ pub struct Limits {
 impl Limits {
     /// # Errors
     /// The limit that is not kept.
-    pub fn judge(&mut self, deed: &Deed) -> Verdict {
-        match deed {
-            Deed::Commits { by, state } => {
+    pub fn judge(&mut self, event: &TraceEvent) -> Verdict {
+        match event {
+            TraceEvent::Commits { by, state } => {
                 let verdict = by.map_or(Ok(()), |who| self.commits(who, state));
                 self.remember(state);
                 verdict
             }
-            Deed::Starts { who, boot, token, .. } => self.starts(*who, *boot, *token),
-            Deed::Stops { who, boot } => self.stops(*who, *boot),
-            Deed::Exits { who, .. } => {
+            TraceEvent::Starts { who, boot, token, .. } => self.starts(*who, *boot, *token),
+            TraceEvent::Stops { who, boot } => self.stops(*who, *boot),
+            TraceEvent::Exits { who, .. } => {
                 self.running.remove(who);
                 Ok(())
             }

@@ -6,9 +6,9 @@ use singletonjob::lease::annotations::{Desired, UnreachableHolder};
 use singletonjob::lease::record::Record;
 use singletonjob::lease::timing::Timing;
 
-use crate::deed::{State, Triple};
 use crate::network::LONGEST_HOP;
 use crate::process::{Process, Stage, Tree};
+use crate::trace_event::{State, Triple};
 use crate::world::{Event, World};
 
 const LOOK: Duration = Duration::from_millis(50);

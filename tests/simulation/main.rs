@@ -7,13 +7,10 @@ mod container;
 mod controller;
 mod cost;
 mod coverage;
-mod deed;
-mod dice;
 mod driver;
 mod faults;
 mod fencer;
 mod judge;
-mod kept;
 mod kubelet;
 mod limits;
 mod liveness;
@@ -22,16 +19,19 @@ mod pauses;
 mod process;
 mod queue;
 mod records;
+mod regression_seeds;
+mod rng;
 mod safety;
 mod server;
+mod trace_event;
 mod watch;
 mod world;
 
 use std::time::Duration;
 
 use coverage::Coverage;
-use faults::{Climate, Fault};
-use kept::KEPT;
+use faults::{Fault, FaultProfile};
+use regression_seeds::REGRESSION_SEEDS;
 use singletonjob::api::{UnreachableHolder, UnreachableHolderPolicy};
 use world::{Mutant, Settings, World};
 
@@ -43,14 +43,20 @@ const HOURS: u64 = 24;
 /// One world, to its end.
 fn simulate(settings: Settings, duration: Duration) -> Result<Coverage, String> {
     let mut world = World::new(settings);
-    world.run(duration).map_err(|why| world.judge.trace.story(&why))?;
+    world.run(duration).map_err(|why| world.judge.trace.describe(&why))?;
     world.coverage.close(world.now, &world.judge);
     Ok(world.coverage)
 }
 
 /// A world that keeps its promises, where a lease that has passed is enough for a takeover.
-fn sound(seed: u64, agents: usize, climate: Climate) -> Settings {
-    Settings { seed, agents, climate, unreachable: UnreachableHolder::default(), mutant: Mutant::Nothing }
+fn sound(seed: u64, agents: usize, fault_profile: FaultProfile) -> Settings {
+    Settings {
+        seed,
+        agents,
+        fault_profile,
+        unreachable: UnreachableHolder::default(),
+        mutant: Mutant::Nothing,
+    }
 }
 
 /// All that a seed stands for.
@@ -59,7 +65,7 @@ fn settings(seed: u64) -> Settings {
     Settings {
         seed,
         agents,
-        climate: Climate::of(seed),
+        fault_profile: FaultProfile::of(seed),
         unreachable: unreachable(seed),
         mutant: Mutant::Nothing,
     }
@@ -80,7 +86,7 @@ fn unreachable(seed: u64) -> UnreachableHolder {
 /// The hour of one seed.
 fn hour(seed: u64) -> Coverage {
     let again = format!("SIMULATION_SEED={seed} cargo test --test simulation -- replay --nocapture");
-    simulate(settings(seed), HOUR).unwrap_or_else(|story| panic!("{story}\n{again}"))
+    simulate(settings(seed), HOUR).unwrap_or_else(|trace| panic!("{trace}\n{again}"))
 }
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -108,7 +114,7 @@ fn replay() {
     let mut world = World::new(settings(number("SIMULATION_SEED", 1)));
     let verdict = world.run(HOUR);
     if std::env::var_os("SIMULATION_SEED").is_some() {
-        println!("{}", world.judge.trace.story("what came before"));
+        println!("{}", world.judge.trace.describe("what came before"));
     }
     assert_eq!(verdict, Ok(()));
 }
@@ -122,7 +128,7 @@ fn the_same_seed_plays_the_same_story() {
 
 #[test]
 fn kept_seeds_do_what_they_are_kept_for() {
-    for (seed, why, shows) in KEPT {
+    for (seed, why, shows) in REGRESSION_SEEDS {
         let other = || (1..=HOURS).find(|seed| shows(&hour(*seed)));
         assert!(
             shows(&hour(seed)),
@@ -134,11 +140,11 @@ fn kept_seeds_do_what_they_are_kept_for() {
 
 /// Until a broken world shows it: what was found.
 fn found(mutant: Mutant, faults: &[Fault]) -> String {
-    let climate = || Climate::only(faults, (5_000, 60_000));
-    let settings = |seed| Settings { mutant, ..sound(seed, 3, climate()) };
-    let story = (1..=20).find_map(|seed| simulate(settings(seed), 10 * MINUTE).err());
-    let story = story.unwrap_or_else(|| panic!("{mutant:?} was not found out"));
-    story.lines().next_back().unwrap_or_default().to_owned()
+    let fault_profile = || FaultProfile::only(faults, (5_000, 60_000));
+    let settings = |seed| Settings { mutant, ..sound(seed, 3, fault_profile()) };
+    let trace = (1..=20).find_map(|seed| simulate(settings(seed), 10 * MINUTE).err());
+    let trace = trace.unwrap_or_else(|| panic!("{mutant:?} was not found out"));
+    trace.lines().next_back().unwrap_or_default().to_owned()
 }
 
 #[test]
@@ -168,7 +174,7 @@ fn candidates_that_sleep_or_spin_are_found_out() {
 
 /// In a world without faults but one, `at` a time.
 fn world_of(seed: u64, lease_seconds: i32) -> World {
-    let mut world = World::new(sound(seed, 3, Climate::quiet()));
+    let mut world = World::new(sound(seed, 3, FaultProfile::quiet()));
     world.controller.set_timing(controller::timing(lease_seconds, None, None, None));
     world
 }
@@ -180,9 +186,9 @@ fn seeds() -> impl Iterator<Item = u64> {
 /// All processes end at once, without a word: nobody gives anything back.
 fn all_crash(policy: UnreachableHolderPolicy) -> World {
     let unreachable = UnreachableHolder { policy, delay_seconds: 0 };
-    let climate = Climate::quiet();
+    let fault_profile = FaultProfile::quiet();
     let mut world =
-        World::new(Settings { seed: 1, agents: 3, climate, unreachable, mutant: Mutant::Nothing });
+        World::new(Settings { seed: 1, agents: 3, fault_profile, unreachable, mutant: Mutant::Nothing });
     world.controller.set_timing(controller::timing(15, None, None, None));
     world.run(5 * MINUTE).expect("nothing happens");
     world.controller.away_until = 10 * MINUTE;
@@ -197,10 +203,10 @@ fn under_a_stricter_policy_no_candidate_starts_without_a_clearance() {
     {
         let mut world = all_crash(policy);
         let verdict = world.run(10 * MINUTE - Duration::from_secs(1));
-        assert_eq!(verdict, Ok(()), "{}", world.judge.trace.story("without a controller"));
+        assert_eq!(verdict, Ok(()), "{}", world.judge.trace.describe("without a controller"));
         assert_eq!(world.judge.safety.running(), running, "{policy:?}");
         let verdict = world.run(11 * MINUTE);
-        assert_eq!(verdict, Ok(()), "{}", world.judge.trace.story("the controller is back"));
+        assert_eq!(verdict, Ok(()), "{}", world.judge.trace.describe("the controller is back"));
         assert_eq!(world.judge.safety.running(), 1, "{policy:?}");
     }
 }
@@ -223,9 +229,9 @@ fn a_lease_that_gets_shorter_and_longer_again_is_safe_at_every_step() {
         Fault::ControllerAway,
     ];
     for seed in seeds() {
-        let climate = Climate::only(&[faults, more].concat(), (500, 15_000));
-        let settings = sound(seed, 4, climate);
-        let coverage = simulate(settings, HOUR / 4).unwrap_or_else(|story| panic!("seed {seed}\n{story}"));
+        let fault_profile = FaultProfile::only(&[faults, more].concat(), (500, 15_000));
+        let settings = sound(seed, 4, fault_profile);
+        let coverage = simulate(settings, HOUR / 4).unwrap_or_else(|trace| panic!("seed {seed}\n{trace}"));
         assert!(
             coverage.faults[&Fault::TimingChanged] > 10 && coverage.takeovers.contains_key("expired"),
             "seed {seed}"
@@ -238,9 +244,9 @@ fn a_lease_that_gets_shorter_and_longer_again_is_safe_at_every_step() {
 fn a_candidate_that_ends_in_doubt_about_the_lease_gives_it_back() {
     let faults = [Fault::AnswersLost, Fault::Drain, Fault::Drain, Fault::ContainerKilled];
     let ended = |seed| {
-        let climate = Climate::only(&faults, (500, 8_000));
-        let settings = sound(seed, 4, climate);
-        let coverage = simulate(settings, HOUR / 2).unwrap_or_else(|story| panic!("seed {seed}\n{story}"));
+        let fault_profile = FaultProfile::only(&faults, (500, 8_000));
+        let settings = sound(seed, 4, fault_profile);
+        let coverage = simulate(settings, HOUR / 2).unwrap_or_else(|trace| panic!("seed {seed}\n{trace}"));
         coverage.endings.get(coverage::IN_DOUBT).copied().unwrap_or(0)
     };
     assert!(seeds().map(ended).sum::<u64>() > 0, "nobody ever ended so");
@@ -257,7 +263,7 @@ fn a_store_restored_with_its_lease_comes_to_rest_within_a_lease() {
         assert!(world.judge.safety.running() <= 1, "seed {seed}");
         world.judge.suspend(false);
         let verdict = world.run(20 * MINUTE);
-        assert_eq!(verdict, Ok(()), "{}", world.judge.trace.story("after a restore"));
+        assert_eq!(verdict, Ok(()), "{}", world.judge.trace.describe("after a restore"));
         assert_eq!(world.judge.safety.running(), 1, "seed {seed}");
     }
 }
@@ -271,7 +277,7 @@ fn nothing_starts_by_a_token_lower_than_one_that_is_remembered() {
         let starts = world.coverage.starts;
         world.lose_store();
         let verdict = world.run(20 * MINUTE);
-        assert_eq!(verdict, Ok(()), "{}", world.judge.trace.story("after a loss"));
+        assert_eq!(verdict, Ok(()), "{}", world.judge.trace.describe("after a loss"));
         assert_eq!((world.coverage.starts, world.judge.safety.running()), (starts, 0), "seed {seed}");
         world.server.pass_by(200_000);
         world.touch_lease();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::dice::Dice;
+use crate::rng::Rng;
 
 /// What TCP does with what was on its way when a cut heals.
 const RETRANSMITTED_WITHIN: u64 = 3_000;
@@ -42,17 +42,17 @@ impl Link {
     }
 
     /// How long a message is on its way that leaves now; none where it never arrives.
-    pub fn passage(&self, now: Duration, direction: Direction, dice: &mut Dice) -> Option<Duration> {
+    pub fn passage(&self, now: Duration, direction: Direction, rng: &mut Rng) -> Option<Duration> {
         let blocked = match direction {
             Direction::Requests => self.requests_blocked,
             Direction::Answers => self.answers_blocked,
         };
         if now < blocked {
-            return dice.percent(50).then(|| blocked - now + dice.millis(0..=RETRANSMITTED_WITHIN));
+            return rng.percent(50).then(|| blocked - now + rng.millis(0..=RETRANSMITTED_WITHIN));
         }
-        if now < self.slow && dice.percent(60) {
-            return Some(dice.millis(5..=SLOWEST));
+        if now < self.slow && rng.percent(60) {
+            return Some(rng.millis(5..=SLOWEST));
         }
-        Some(dice.between(Duration::from_micros(200)..=LONGEST_HOP))
+        Some(rng.between(Duration::from_micros(200)..=LONGEST_HOP))
     }
 }

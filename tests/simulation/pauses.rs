@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use singletonjob::lease::elector::Fact;
 
-use crate::deed::Who;
 use crate::process::{News, Pause, Todo};
+use crate::trace_event::Who;
 use crate::world::{Event, World};
 
 /// How long a late wake-up counts.

@@ -11,8 +11,8 @@ use singletonjob::lease::elector::{Candidate, Cause, Elector, Fact, Output, Rema
 use singletonjob::lease::identity::Version;
 use singletonjob::lease::record::Record;
 
-use crate::deed::Who;
 use crate::server::Change;
+use crate::trace_event::Who;
 use crate::world::Reply;
 
 /// Which process of the container acts.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::cost::Cost;
-use crate::deed::{Deed, Sent, State, Triple, Who};
 use crate::limits::{Account, Limits};
 use crate::safety::{Safety, Verdict};
+use crate::trace_event::{Sent, State, TraceEvent, Triple, Who};
 
 const L: Duration = Duration::from_secs(15);
 /// Of its default timing.
@@ -26,7 +26,7 @@ fn triple(holder: Option<Who>, second: i64) -> Triple {
     Triple { uid: "lease".into(), holder, renew_time: Some(renewed(second)) }
 }
 
-fn stored(version: u128, by: Option<Who>, holder: Option<Who>, second: i64) -> Deed {
+fn stored(version: u128, by: Option<Who>, holder: Option<Who>, second: i64) -> TraceEvent {
     let state = State {
         version,
         triple: triple(holder, second),
@@ -38,15 +38,15 @@ fn stored(version: u128, by: Option<Who>, holder: Option<Who>, second: i64) -> D
         finished: None,
         account: Account::default(),
     };
-    Deed::Commits { by, state }
+    TraceEvent::Commits { by, state }
 }
 
-fn hears(who: Who, boot: Duration, holder: Option<Who>, second: i64) -> Deed {
-    Deed::Hears { who, boot, triple: triple(holder, second), longest: L }
+fn hears(who: Who, boot: Duration, holder: Option<Who>, second: i64) -> TraceEvent {
+    TraceEvent::Hears { who, boot, triple: triple(holder, second), longest: L }
 }
 
-fn sends(who: Who, boot: Duration, base: u128, holder: Option<Who>, second: i64) -> Deed {
-    Deed::Sends {
+fn sends(who: Who, boot: Duration, base: u128, holder: Option<Who>, second: i64) -> TraceEvent {
+    TraceEvent::Sends {
         who,
         boot,
         put: Sent {
@@ -61,47 +61,47 @@ fn sends(who: Who, boot: Duration, base: u128, holder: Option<Who>, second: i64)
     }
 }
 
-fn starts(who: Who, boot: Duration, token: u128) -> Deed {
-    Deed::Starts { who, boot, token, run: ("job".into(), 1), within: S }
+fn starts(who: Who, boot: Duration, token: u128) -> TraceEvent {
+    TraceEvent::Starts { who, boot, token, run: ("job".into(), 1), within: S }
 }
 
 /// Agent 1 takes the free Lease and runs, as it should.
-fn rightful() -> Vec<Deed> {
+fn rightful() -> Vec<TraceEvent> {
     vec![
         stored(10, None, None, 0),
         hears(1, at(0), None, 0),
         sends(1, at(0), 10, Some(1), 1),
         stored(11, Some(1), Some(1), 1),
-        Deed::Arms { who: 1, boot: at(0), deadline: at(0) + D },
+        TraceEvent::Arms { who: 1, boot: at(0), deadline: at(0) + D },
         starts(1, at(0), 11),
     ]
 }
 
 /// Agent 1 is gone; agent 2 has seen its last renewal.
-fn abandoned() -> Vec<Deed> {
+fn abandoned() -> Vec<TraceEvent> {
     let mut record = rightful();
-    record.extend([Deed::Stops { who: 1, boot: at(11) }, hears(2, at(50), Some(1), 1)]);
+    record.extend([TraceEvent::Stops { who: 1, boot: at(11) }, hears(2, at(50), Some(1), 1)]);
     record
 }
 
 /// Agent 2 takes over on its own clock.
-fn takeover(boot: Duration, token: u128) -> Vec<Deed> {
+fn takeover(boot: Duration, token: u128) -> Vec<TraceEvent> {
     vec![
         sends(2, boot, 11, Some(2), 2),
         stored(token, Some(2), Some(2), 2),
-        Deed::Arms { who: 2, boot, deadline: boot + D },
+        TraceEvent::Arms { who: 2, boot, deadline: boot + D },
         starts(2, boot, token),
     ]
 }
 
-fn judged(record: impl IntoIterator<Item = Deed>) -> Verdict {
+fn judged(record: impl IntoIterator<Item = TraceEvent>) -> Verdict {
     let mut safety = Safety::default();
-    record.into_iter().try_for_each(|deed| safety.judge(&deed))
+    record.into_iter().try_for_each(|event| safety.judge(&event))
 }
 
-/// The invariant that `deed` breaks after `record`.
-fn broken(record: Vec<Deed>, deed: Deed) -> String {
-    let verdict = judged(record.into_iter().chain([deed])).expect_err("this must be rejected");
+/// The invariant that `event` breaks after `record`.
+fn broken(record: Vec<TraceEvent>, event: TraceEvent) -> String {
+    let verdict = judged(record.into_iter().chain([event])).expect_err("this must be rejected");
     verdict.split(':').next().unwrap_or_default().to_owned()
 }
 
@@ -116,9 +116,9 @@ fn two_at_once_are_rejected() {
     record.push(hears(2, at(50), Some(1), 1));
     record.extend(takeover(at(65), 12));
     assert!(judged(record).is_err_and(|why| why.starts_with("I1")));
-    let asleep = [Deed::Sleeps { who: 1 }, hears(2, at(50), Some(1), 1)];
+    let asleep = [TraceEvent::Sleeps { who: 1 }, hears(2, at(50), Some(1), 1)];
     let record = rightful().into_iter().chain(asleep).chain(takeover(at(65), 12)).collect();
-    assert_eq!(broken(record, Deed::Wakes { who: 1 }), "I1");
+    assert_eq!(broken(record, TraceEvent::Wakes { who: 1 }), "I1");
 }
 
 #[test]
@@ -128,20 +128,20 @@ fn a_start_needs_a_deadline_ahead_and_a_fresh_token_of_its_own() {
     assert_eq!(broken(ready(), starts(1, at(9), 11)), "I2", "after the renew deadline");
     assert_eq!(broken(ready(), starts(1, at(0), 12)), "I2", "another's token");
     let mut twice = rightful();
-    twice.push(Deed::Stops { who: 1, boot: at(1) });
+    twice.push(TraceEvent::Stops { who: 1, boot: at(1) });
     assert_eq!(broken(twice, starts(1, at(2), 12)), "I2", "a second time");
 }
 
 #[test]
 fn a_deadline_is_moved_by_proof_alone() {
-    let later = Deed::Arms { who: 1, boot: at(3), deadline: at(3) + D };
+    let later = TraceEvent::Arms { who: 1, boot: at(3), deadline: at(3) + D };
     let mut record = rightful();
     record.push(sends(1, at(3), 11, Some(1), 4));
     assert_eq!(broken(record.clone(), later.clone()), "I3");
     let mut outcome = record.clone();
     record.extend([stored(12, Some(1), Some(1), 4), later.clone()]);
     assert_eq!(judged(record), Ok(()));
-    if let Some(Deed::Sends { put, .. }) = outcome.last_mut() {
+    if let Some(TraceEvent::Sends { put, .. }) = outcome.last_mut() {
         put.closed = true;
     }
     outcome.push(stored(12, Some(1), Some(1), 4));
@@ -157,8 +157,8 @@ fn a_takeover_before_the_lease_is_over_is_rejected() {
 #[test]
 fn a_takeover_without_the_confirmation_or_time_it_needs_is_rejected() {
     let asked = |strict, cleared, delay| {
-        let Deed::Commits { by, state } = stored(12, None, Some(1), 1) else { unreachable!() };
-        let word = Deed::Commits {
+        let TraceEvent::Commits { by, state } = stored(12, None, Some(1), 1) else { unreachable!() };
+        let word = TraceEvent::Commits {
             by,
             state: State { strict, cleared, delay: Duration::from_secs(delay), ..state },
         };
@@ -176,7 +176,7 @@ fn a_takeover_without_the_confirmation_or_time_it_needs_is_rejected() {
 fn a_release_while_something_runs_is_rejected_and_a_renewal_after_one() {
     assert_eq!(broken(rightful(), sends(1, at(1), 11, None, 2)), "I6");
     let mut record = rightful();
-    record.extend([Deed::Stops { who: 1, boot: at(1) }, sends(1, at(1), 11, None, 2)]);
+    record.extend([TraceEvent::Stops { who: 1, boot: at(1) }, sends(1, at(1), 11, None, 2)]);
     assert_eq!(broken(record, sends(1, at(2), 11, Some(1), 3)), "rule 9");
 }
 
@@ -191,8 +191,11 @@ fn a_token_that_does_not_rise_is_rejected() {
 #[test]
 fn a_start_is_taken_back_only_by_a_candidate_that_did_not_make_it() {
     let counted = || {
-        let Deed::Commits { by, state } = stored(12, None, Some(1), 1) else { unreachable!() };
-        Deed::Commits { by, state: State { account: Account { starts: 2, ..Account::default() }, ..state } }
+        let TraceEvent::Commits { by, state } = stored(12, None, Some(1), 1) else { unreachable!() };
+        TraceEvent::Commits {
+            by,
+            state: State { account: Account { starts: 2, ..Account::default() }, ..state },
+        }
     };
     let gives_back = || sends(1, at(12), 12, None, 2);
     assert_eq!(broken(abandoned().into_iter().chain([counted()]).collect(), gives_back()), "starts");
@@ -211,8 +214,8 @@ fn a_renew_time_set_back_within_a_tenure_is_rejected_but_not_at_its_start() {
 #[test]
 fn a_run_that_finishes_or_starts_once_it_is_finished_is_rejected() {
     let finished = |version, run: Option<u32>| {
-        let Deed::Commits { by, state } = stored(version, Some(1), None, 2) else { unreachable!() };
-        Deed::Commits { by, state: State { finished: run.map(|run| ("job".into(), run)), ..state } }
+        let TraceEvent::Commits { by, state } = stored(version, Some(1), None, 2) else { unreachable!() };
+        TraceEvent::Commits { by, state: State { finished: run.map(|run| ("job".into(), run)), ..state } }
     };
     let mut record = abandoned();
     record.push(finished(20, Some(1)));
@@ -223,18 +226,18 @@ fn a_run_that_finishes_or_starts_once_it_is_finished_is_rejected() {
 
 #[test]
 fn a_workload_that_outlives_its_deadline_or_its_agent_is_rejected() {
-    assert_eq!(judged(rightful().into_iter().chain([Deed::Stops { who: 1, boot: at(12) }])), Ok(()));
-    assert_eq!(broken(rightful(), Deed::Stops { who: 1, boot: at(13) }), "A2");
-    assert_eq!(broken(rightful(), Deed::Exits { who: 1, ending: "interrupted" }), "rule 8");
-    assert_eq!(broken(rightful(), Deed::Disarms { who: 1 }), "I2");
+    assert_eq!(judged(rightful().into_iter().chain([TraceEvent::Stops { who: 1, boot: at(12) }])), Ok(()));
+    assert_eq!(broken(rightful(), TraceEvent::Stops { who: 1, boot: at(13) }), "A2");
+    assert_eq!(broken(rightful(), TraceEvent::Exits { who: 1, ending: "interrupted" }), "rule 8");
+    assert_eq!(broken(rightful(), TraceEvent::Disarms { who: 1 }), "I2");
 }
 
 /// Agent 1 holds a Lease with such an account, and then gives it back with another.
-fn accounts(held: &Account, given_back: &Account, finished: bool) -> Vec<Deed> {
-    let with = |deed, account: &Account, finished: bool| {
-        let Deed::Commits { by, state } = deed else { unreachable!() };
+fn accounts(held: &Account, given_back: &Account, finished: bool) -> Vec<TraceEvent> {
+    let with = |event, account: &Account, finished: bool| {
+        let TraceEvent::Commits { by, state } = event else { unreachable!() };
         let finished = finished.then(|| ("job".into(), 1));
-        Deed::Commits { by, state: State { account: account.clone(), finished, ..state } }
+        TraceEvent::Commits { by, state: State { account: account.clone(), finished, ..state } }
     };
     vec![
         with(stored(11, Some(1), Some(1), 1), held, false),
@@ -242,9 +245,9 @@ fn accounts(held: &Account, given_back: &Account, finished: bool) -> Vec<Deed> {
     ]
 }
 
-fn limited(record: impl IntoIterator<Item = Deed>) -> Verdict {
+fn limited(record: impl IntoIterator<Item = TraceEvent>) -> Verdict {
     let mut limits = Limits::default();
-    record.into_iter().try_for_each(|deed| limits.judge(&deed))
+    record.into_iter().try_for_each(|event| limits.judge(&event))
 }
 
 #[test]
@@ -273,7 +276,7 @@ fn a_run_beyond_its_time_is_rejected() {
     let run = |taken, end| {
         let begin =
             accounts(&limit(Duration::from_secs(taken)), &Account::default(), false).into_iter().take(1);
-        limited(begin.chain([starts(1, at(0), 11), Deed::Stops { who: 1, boot: at(end) }]))
+        limited(begin.chain([starts(1, at(0), 11), TraceEvent::Stops { who: 1, boot: at(end) }]))
     };
     assert_eq!((run(0, 90), run(60, 70)), (Ok(()), Ok(())));
     assert!(run(0, 141).is_err() && run(60, 81).is_err(), "too long");
@@ -286,9 +289,9 @@ fn whoever_writes_or_reads_again_and_again_spins() {
     cost.pace(Duration::from_secs(3));
     let write = |second: u64| (at(second), sends(1, at(second), 11, Some(1), 2));
     let mut steady = (0..100).map(|turn| write(turn * 3));
-    assert_eq!(steady.try_for_each(|(at, deed)| cost.judge(at, &deed)), Ok(()));
+    assert_eq!(steady.try_for_each(|(at, event)| cost.judge(at, &event)), Ok(()));
     let mut hasty = (0..20).map(|turn| write(300 + turn / 2));
-    assert!(hasty.try_for_each(|(at, deed)| cost.judge(at, &deed)).is_err());
+    assert!(hasty.try_for_each(|(at, event)| cost.judge(at, &event)).is_err());
     let mut reads = (0..50).map(|turn| at(400) + Duration::from_millis(turn * 100));
-    assert!(reads.try_for_each(|at| cost.judge(at, &Deed::Reads { who: 2 })).is_err());
+    assert!(reads.try_for_each(|at| cost.judge(at, &TraceEvent::Reads { who: 2 })).is_err());
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::deed::{Deed, Run, Sent, State, Triple, Who};
+use crate::trace_event::{Run, Sent, State, TraceEvent, Triple, Who};
 
 /// A claim that does not hold, in words.
 pub type Verdict = Result<(), String>;
@@ -43,26 +43,26 @@ struct Agent {
 impl Safety {
     /// # Errors
     /// The invariant that does not hold any more.
-    pub fn judge(&mut self, deed: &Deed) -> Verdict {
-        match deed {
-            Deed::Hears { who, boot, triple, longest } => self.hears(*who, *boot, triple, *longest),
-            Deed::Sends { who, boot, put } => return self.sends(*who, *boot, put),
-            Deed::Commits { by, state } => return self.commits(*by, state),
-            Deed::Arms { who, boot, deadline } => return self.arms(*who, *boot, *deadline),
-            Deed::Disarms { who } => return self.disarms(*who),
-            Deed::Starts { who, boot, token, run, within } => {
+    pub fn judge(&mut self, event: &TraceEvent) -> Verdict {
+        match event {
+            TraceEvent::Hears { who, boot, triple, longest } => self.hears(*who, *boot, triple, *longest),
+            TraceEvent::Sends { who, boot, put } => return self.sends(*who, *boot, put),
+            TraceEvent::Commits { by, state } => return self.commits(*by, state),
+            TraceEvent::Arms { who, boot, deadline } => return self.arms(*who, *boot, *deadline),
+            TraceEvent::Disarms { who } => return self.disarms(*who),
+            TraceEvent::Starts { who, boot, token, run, within } => {
                 return self.starts(*who, *boot, *token, run, *within);
             }
-            Deed::Stops { who, boot } => return self.stops(*who, *boot),
-            Deed::Exits { who, ending } => return self.exits(*who, ending),
-            Deed::Sleeps { who } => drop(self.running.remove(who) && self.asleep.insert(*who)),
-            Deed::Wakes { who } => return self.wakes(*who),
-            Deed::Appears { .. }
-            | Deed::Reads { .. }
-            | Deed::Deletes
-            | Deed::Dies { .. }
-            | Deed::Doubts { .. }
-            | Deed::Happens(..) => {}
+            TraceEvent::Stops { who, boot } => return self.stops(*who, *boot),
+            TraceEvent::Exits { who, ending } => return self.exits(*who, ending),
+            TraceEvent::Sleeps { who } => drop(self.running.remove(who) && self.asleep.insert(*who)),
+            TraceEvent::Wakes { who } => return self.wakes(*who),
+            TraceEvent::Appears { .. }
+            | TraceEvent::Reads { .. }
+            | TraceEvent::Deletes
+            | TraceEvent::Dies { .. }
+            | TraceEvent::Doubts { .. }
+            | TraceEvent::Happens(..) => {}
         }
         Ok(())
     }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::deed::Who;
 use crate::network::Direction;
 use crate::process::News;
 use crate::server::{Ailment, Change};
+use crate::trace_event::Who;
 use crate::world::{Event, World};
 
 /// As the agent's store asks for.

@@ -13,16 +13,16 @@ use singletonjob::lease::record::Record;
 use crate::clocks::{Clock, RATES};
 use crate::controller::Controller;
 use crate::coverage::Coverage;
-use crate::deed::{Deed, Who};
-use crate::dice::Dice;
-use crate::faults::{Climate, Fault};
+use crate::faults::{Fault, FaultProfile};
 use crate::judge::Judge;
 use crate::kubelet::Place;
 use crate::liveness::Quiet;
 use crate::network::Link;
 use crate::process::Process;
 use crate::queue::Queue;
+use crate::rng::Rng;
 use crate::server::{Change, Server};
+use crate::trace_event::{TraceEvent, Who};
 use crate::watch::Stream;
 
 /// What is going to happen. Whoever it was meant for may be gone by then.
@@ -112,7 +112,7 @@ pub struct Node {
 pub struct Settings {
     pub seed: u64,
     pub agents: usize,
-    pub climate: Climate,
+    pub fault_profile: FaultProfile,
     pub unreachable: UnreachableHolder,
     pub mutant: Mutant,
 }
@@ -130,8 +130,8 @@ pub struct World {
     pub judge: Judge,
     pub quiet: Quiet,
     pub coverage: Coverage,
-    pub chance: Dice,
-    pub mischief: Dice,
+    pub chance: Rng,
+    pub mischief: Rng,
     pub born: Who,
     pub called: u64,
 }
@@ -139,7 +139,7 @@ pub struct World {
 impl World {
     pub fn new(settings: Settings) -> Self {
         let seed = settings.seed;
-        let mut clocks = Dice::new(seed, "clocks");
+        let mut clocks = Rng::new(seed, "clocks");
         let nodes = settings.agents.clamp(2, 4);
         let mut world = Self {
             now: Duration::ZERO,
@@ -153,8 +153,8 @@ impl World {
             judge: Judge::new(),
             quiet: Quiet::default(),
             coverage: Coverage::default(),
-            chance: Dice::new(seed, "chance"),
-            mischief: Dice::new(seed, "mischief"),
+            chance: Rng::new(seed, "chance"),
+            mischief: Rng::new(seed, "mischief"),
             born: 0,
             called: 0,
             settings,
@@ -170,7 +170,7 @@ impl World {
             let at = self.chance.millis(10..=3000);
             self.queue.push(at, Event::Launch(place));
         }
-        let first = self.settings.climate.pause(&mut self.mischief);
+        let first = self.settings.fault_profile.pause(&mut self.mischief);
         self.queue.push(first, Event::Strikes);
     }
 
@@ -228,9 +228,9 @@ impl World {
         self.clock_of(who).map_or(Duration::ZERO, |now| now.at.boot)
     }
 
-    pub fn note(&mut self, deed: Deed) {
-        self.coverage.note(self.now, &deed, self.server.lease().map(Rc::as_ref));
-        self.judge.note(self.now, deed);
+    pub fn note(&mut self, event: TraceEvent) {
+        self.coverage.note(self.now, &event, self.server.lease().map(Rc::as_ref));
+        self.judge.note(self.now, event);
     }
 
     pub fn is_mutant(&self, mutant: Mutant) -> bool {
@@ -238,17 +238,17 @@ impl World {
     }
 
     pub fn happens(&mut self, fault: Fault, place: Option<usize>) {
-        self.note(Deed::Happens(fault, place));
+        self.note(TraceEvent::Happens(fault, place));
     }
 }
 
 impl Node {
-    fn new(number: usize, mutant: Mutant, dice: &mut Dice) -> Self {
+    fn new(number: usize, mutant: Mutant, rng: &mut Rng) -> Self {
         let rate = match (mutant, number % 2) {
             (Mutant::WildClocks, 0) => 800_000,
             (Mutant::WildClocks, _) => 1_200_000,
-            _ => dice.number(RATES),
+            _ => rng.number(RATES),
         };
-        Self { clock: Clock::new(rate, dice), link: Link::default(), down: false, suspended: false }
+        Self { clock: Clock::new(rate, rng), link: Link::default(), down: false, suspended: false }
     }
 }

@@ -86,7 +86,7 @@ pub struct Sent {
 
 /// `boot` is a reading of the CLOCK_BOOTTIME of whoever did it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Deed {
+pub enum TraceEvent {
     Appears {
         who: Who,
         place: usize,
@@ -154,7 +154,7 @@ pub enum Deed {
     Happens(Fault, Option<usize>),
 }
 
-impl fmt::Display for Deed {
+impl fmt::Display for TraceEvent {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Appears { who, place } => write!(formatter, "agent {who} appears at place {place}"),

@@ -7,9 +7,9 @@
 use crate::coverage::Coverage;
 
 /// Seed, why it is kept, and how to see that it still does what it is kept for.
-pub type Kept = (u64, &'static str, fn(&Coverage) -> bool);
+pub type RegressionSeed = (u64, &'static str, fn(&Coverage) -> bool);
 
-pub const KEPT: [Kept; 4] = [
+pub const REGRESSION_SEEDS: [RegressionSeed; 4] = [
     (4, "a workload that cannot be killed: its agent gives up and leaves the Lease to expire", |seen| {
         seen.endings.contains_key("not everything could be killed")
     }),

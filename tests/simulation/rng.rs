@@ -3,16 +3,14 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use fastrand::Rng;
-
 /// A stream of chance. Each purpose has its own, so that a change of one does not shuffle the others.
-pub struct Dice(Rng);
+pub struct Rng(fastrand::Rng);
 
-impl Dice {
+impl Rng {
     pub fn new(seed: u64, purpose: &str) -> Self {
         let salt =
             purpose.bytes().fold(seed, |salt, byte| salt.wrapping_mul(0x100_0000_01b3) ^ u64::from(byte));
-        Self(Rng::with_seed(salt))
+        Self(fastrand::Rng::with_seed(salt))
     }
 
     pub fn percent(&mut self, chance: u32) -> bool {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use search::Found;
 use singletonjob::lease;
-use world::{Breach, Clocks, World};
+use world::{BrokenAssumption, Clocks, World};
 
 /// Far more than any of them takes: a busy machine must not make a difference.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -59,26 +59,26 @@ fn every_claim_holds_in_larger_worlds() {
     );
 }
 
-fn is_caught(world: &str, breach: Breach) {
-    let found = search::for_a_short_story(&World { breach, ..worlds::named(world) }, PATIENCE);
-    println!("{breach:?} in {world}: {found}");
-    assert!(found.broken.is_some(), "{breach:?} was not noticed in the world {world:?}");
+fn is_caught(world: &str, broken_assumption: BrokenAssumption) {
+    let found = search::for_a_short_trace(&World { broken_assumption, ..worlds::named(world) }, PATIENCE);
+    println!("{broken_assumption:?} in {world}: {found}");
+    assert!(found.broken.is_some(), "{broken_assumption:?} was not noticed in the world {world:?}");
 }
 
 #[test]
 fn every_assumption_about_the_environment_is_needed() {
-    is_caught("delay", Breach::UserspaceTimer);
-    is_caught("delay", Breach::NoKillMargin);
-    is_caught("elector that cannot die", Breach::DeadlineOfTheElectorAlone);
-    is_caught("deletion", Breach::NoPlaceholder);
-    is_caught("deletion after a change", Breach::ShorterPlaceholder);
-    is_caught("emptied and deleted after a change", Breach::EmptiedIsHeard);
-    is_caught("containers of one pod", Breach::IdentityPerPod);
-    is_caught("last words", Breach::EarlyLastWords);
+    is_caught("delay", BrokenAssumption::UserspaceTimer);
+    is_caught("delay", BrokenAssumption::NoKillMargin);
+    is_caught("elector that cannot die", BrokenAssumption::DeadlineOfTheElectorAlone);
+    is_caught("deletion", BrokenAssumption::NoPlaceholder);
+    is_caught("deletion after a change", BrokenAssumption::ShorterPlaceholder);
+    is_caught("emptied and deleted after a change", BrokenAssumption::EmptiedIsHeard);
+    is_caught("containers of one pod", BrokenAssumption::IdentityPerPod);
+    is_caught("last words", BrokenAssumption::EarlyLastWords);
 }
 
 #[test]
 fn clocks_that_differ_too_much_are_noticed() {
     let world = World { clocks: Clocks::Wild, ..worlds::named("drifting clocks") };
-    assert!(search::for_a_short_story(&world, PATIENCE).broken.is_some());
+    assert!(search::for_a_short_trace(&world, PATIENCE).broken.is_some());
 }

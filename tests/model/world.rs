@@ -5,10 +5,10 @@
 //! due before time goes on, in a fixed order. Where nobody is lazy it can be said that something must happen;
 //! where all are, the search sees every order there is.
 
+mod action;
 mod api;
 mod clocks;
 mod fault;
-mod happening;
 mod oracle;
 mod process;
 mod state;
@@ -18,9 +18,9 @@ use std::time::Duration;
 use stateright::{Model, Property};
 
 use super::lease;
+pub use action::Action;
 pub use clocks::Clocks;
-pub use fault::{Breach, Fault};
-pub use happening::Happening;
+pub use fault::{BrokenAssumption, Fault};
 use lease::annotations::{CompletionPolicy, FailurePolicy, Policy, UnreachableHolder};
 use lease::clock::Now;
 pub use oracle::Claim;
@@ -38,7 +38,7 @@ pub struct World {
     pub horizon: u32,
     /// What may go wrong, each once ...
     pub faults: Vec<Fault>,
-    /// ... and so many of them in one story.
+    /// ... and so many of them in one trace.
     pub at_most: usize,
     pub clocks: Clocks,
     pub policy: Policy,
@@ -52,7 +52,7 @@ pub struct World {
     pub last_words: bool,
     /// For so many ticks nothing may be running.
     pub patience: Option<u32>,
-    pub breach: Breach,
+    pub broken_assumption: BrokenAssumption,
 }
 
 /// A lease of so many seconds, without time for a graceful stop.
@@ -89,25 +89,25 @@ impl World {
 
 impl Model for World {
     type State = State;
-    type Action = Happening;
+    type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
         vec![self.beginning()]
     }
 
-    fn actions(&self, state: &State, happenings: &mut Vec<Happening>) {
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         if state.broken.is_none() {
-            self.what_can_happen(state, happenings);
+            self.what_can_happen(state, actions);
         }
     }
 
-    fn next_state(&self, last: &State, happening: Happening) -> Option<State> {
+    fn next_state(&self, last: &State, action: Action) -> Option<State> {
         let mut state = last.clone();
-        self.happen(&mut state, happening)?;
+        self.happen(&mut state, action)?;
         if state.running() > 1 {
             state.broke(Claim::AtMostOneRuns);
         }
-        if state == *last && matches!(happening, Happening::Wake(_)) {
+        if state == *last && matches!(action, Action::Wake(_)) {
             state.broke(Claim::NobodySpins);
         }
         (state != *last).then_some(state)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::lease::annotations::{
     CompletionPolicy, FailureAction, FailurePolicy, FailureRule, Operator, Policy, UnreachableHolder,
 };
-use super::world::{Breach, Clocks, Fault, World, policy};
+use super::world::{BrokenAssumption, Clocks, Fault, World, policy};
 
 /// Everything that is searched to its end.
 pub fn all() -> Vec<World> {
@@ -50,7 +50,7 @@ fn quiet(name: &'static str) -> World {
         paused: None,
         last_words: false,
         patience: None,
-        breach: Breach::Nothing,
+        broken_assumption: BrokenAssumption::Nothing,
     }
 }
 
@@ -59,7 +59,7 @@ fn long(world: World) -> World {
     World { policy: policy(5), tick: Duration::from_secs(1), horizon: 5, ..world }
 }
 
-/// With these faults, so many of them in one story.
+/// With these faults, so many of them in one trace.
 fn faulty(name: &'static str, at_most: usize, faults: &[Fault]) -> World {
     World { faults: faults.to_vec(), at_most, ..quiet(name) }
 }

@@ -101,7 +101,7 @@ const HUNT: &str = "#![allow(dead_code, unused_imports, unused_variables, unused
 macro_rules! hunt {
     ($mutant:ident, $breaks:literal, $world:literal) => {{
         let world = $mutant::worlds::named($world);
-        let found = $mutant::search::for_a_short_story(&world, std::time::Duration::from_secs(60));
+        let found = $mutant::search::for_a_short_trace(&world, std::time::Duration::from_secs(60));
         println!(\"{} ({}), in {:?}:\\n    {found}\", stringify!($mutant), $breaks, $world);
         found.broken.is_some()
     }};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::World;
-use super::fault::{Breach, FATAL, Fault};
+use super::fault::{BrokenAssumption, FATAL, Fault};
 use super::lease::annotations::{
     Annotations, Cleared, Desired, FailedPod, Finished, Handover, Policy, Progress, Reason, Released, Run,
 };
@@ -98,7 +98,7 @@ impl World {
     }
 
     /// What the controller writes, or whoever else has the right to.
-    pub fn write_by_hand(&self, state: &mut State, fault: Fault) {
+    pub fn write_manually(&self, state: &mut State, fault: Fault) {
         let first = self.candidate(0, 0).identity;
         match fault {
             Fault::Touch => state.store.edit(|_| ()),
@@ -155,7 +155,8 @@ impl World {
         let Some(lease) = &state.store.lease else { return };
         let wanted = Duration::from_secs(u64::from(state.directives.policy.lease_duration_seconds));
         let emptied = lease.holder.is_none() && !lease.is_released();
-        let shows = lease.acquire_time.is_some() && (!emptied || self.breach == Breach::EmptiedIsHeard);
+        let shows = lease.acquire_time.is_some()
+            && (!emptied || self.broken_assumption == BrokenAssumption::EmptiedIsHeard);
         if shows && (lease.holder.is_none() || lease.lease_duration <= wanted) {
             state.directives.longest_lease = wanted;
         }
@@ -171,9 +172,12 @@ impl World {
         state.idle_since = state.tick;
         let policy = state.directives.policy.clone();
         let directed = Duration::from_secs(u64::from(policy.lease_duration_seconds));
-        let lease_duration =
-            if self.breach == Breach::ShorterPlaceholder { directed } else { state.directives.longest_lease };
-        let placed = self.breach != Breach::NoPlaceholder;
+        let lease_duration = if self.broken_assumption == BrokenAssumption::ShorterPlaceholder {
+            directed
+        } else {
+            state.directives.longest_lease
+        };
+        let placed = self.broken_assumption != BrokenAssumption::NoPlaceholder;
         let holder = placed.then(|| self.candidate(0, 0).identity);
         state.store.create(|uid| {
             let released = (!placed).then(|| created(uid));

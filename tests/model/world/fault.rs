@@ -69,7 +69,7 @@ pub const FATAL: Exit = Exit::Code(42);
 /// An assumption or a duty of the environment that is not kept: without it the protocol promises nothing, and
 /// the checker must see that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Breach {
+pub enum BrokenAssumption {
     Nothing,
     /// The deadline is a timer of the process itself: a paused process is killed by nobody.
     UserspaceTimer,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::World;
 use super::api::matches;
-use super::fault::{Breach, FATAL, Fault};
+use super::fault::{BrokenAssumption, FATAL, Fault};
 use super::lease::annotations::{CompletionPolicy, Desired, Exit};
 use super::lease::clock::Now;
 use super::lease::elector::{Answer, Candidate, Elector, Ending, Fact, Input, Order, Output, Source};
@@ -55,7 +55,7 @@ impl World {
     pub fn candidate(&self, number: usize, incarnation: u8) -> Candidate {
         let pod = if self.one_pod { 0 } else { number };
         let process = number as u64 * 16 + u64::from(incarnation);
-        let nonce = if self.breach == Breach::IdentityPerPod { 0 } else { process };
+        let nonce = if self.broken_assumption == BrokenAssumption::IdentityPerPod { 0 } else { process };
         Candidate {
             identity: Identity::new(&format!("pod-{pod}"), &format!("uid-{pod}"), nonce),
             job_uid: "job".into(),
@@ -259,7 +259,7 @@ impl World {
             in_doubt: None,
         };
         state.agents[number] = Arc::new(self.agent(number, old.incarnation + 1, state.tick));
-        if self.breach == Breach::EarlyLastWords {
+        if self.broken_assumption == BrokenAssumption::EarlyLastWords {
             let agent = state.agent(number);
             (agent.running, agent.killing, agent.armed) = (old.running, false, old.armed);
         }

@@ -5,14 +5,14 @@ use std::time::Duration;
 use super::World;
 use super::api::matches;
 use super::clocks::KILL_MARGIN;
-use super::fault::{Breach, Fault};
+use super::fault::{BrokenAssumption, Fault};
 use super::lease::elector::{Input, Source};
 use super::lease::record::Record;
 use super::process::tidy;
 use super::state::{Agent, Reading, Request, State};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Happening {
+pub enum Action {
     Tick,
     /// Something is due in this process.
     Wake(usize),
@@ -30,42 +30,45 @@ pub enum Happening {
     /// The controller makes the Lease again.
     Recreate,
     Befalls(usize, Fault),
-    ByHand(Fault),
+    Manual(Fault),
     /// A request is answered as if it had been carried out.
     Unwritten(usize),
 }
 
 impl World {
-    pub fn what_can_happen(&self, state: &State, happenings: &mut Vec<Happening>) {
+    pub fn what_can_happen(&self, state: &State, actions: &mut Vec<Action>) {
         let mut due = Vec::new();
         for number in 0..self.agents {
-            self.duties(state, number, if self.lazy.contains(&number) { happenings } else { &mut due });
+            self.duties(state, number, if self.lazy.contains(&number) { actions } else { &mut due });
         }
         for (index, request) in state.requests.iter().enumerate() {
-            let list = if self.lazy.contains(&request.agent) { &mut *happenings } else { &mut due };
-            list.push(Happening::Serve(index));
+            let list = if self.lazy.contains(&request.agent) { &mut *actions } else { &mut due };
+            list.push(Action::Serve(index));
         }
         for (index, dead) in state.dead.iter().enumerate() {
-            let list = if self.lazy.contains(&dead.agent) { &mut *happenings } else { &mut due };
-            list.push(Happening::Speak(index));
+            let list = if self.lazy.contains(&dead.agent) { &mut *actions } else { &mut due };
+            list.push(Action::Speak(index));
         }
         if state.store.lease.is_none() && state.store.recreations == 0 {
-            let list = if self.is_prompt() { &mut due } else { &mut *happenings };
-            list.push(Happening::Recreate);
+            let list = if self.is_prompt() { &mut due } else { &mut *actions };
+            list.push(Action::Recreate);
         }
         match due.first() {
-            Some(first) => happenings.push(*first),
-            None if self.time_may_pass(state) => happenings.push(Happening::Tick),
+            Some(first) => actions.push(*first),
+            None if self.time_may_pass(state) => actions.push(Action::Tick),
             None => {}
         }
         if self.faults.len() - state.faults.len() < self.at_most {
-            self.faults(state, happenings);
+            self.faults(state, actions);
         }
     }
 
     /// Not beyond the moment by which the kernel must have killed what runs.
     fn time_may_pass(&self, state: &State) -> bool {
-        let bound = !matches!(self.breach, Breach::NoKillMargin | Breach::UserspaceTimer);
+        let bound = !matches!(
+            self.broken_assumption,
+            BrokenAssumption::NoKillMargin | BrokenAssumption::UserspaceTimer
+        );
         let in_time = |(number, agent): (usize, &std::sync::Arc<Agent>)| {
             let next = self.at(state.tick + 1, number).at.boot;
             !agent.running
@@ -77,16 +80,19 @@ impl World {
 
     /// Whether nothing would end what runs here: the elector cannot die, and PID 1 waits for its death.
     fn cannot_be_killed(&self, agent: &Agent) -> bool {
-        agent.hangs && self.breach == Breach::DeadlineOfTheElectorAlone
+        agent.hangs && self.broken_assumption == BrokenAssumption::DeadlineOfTheElectorAlone
     }
 
     /// What this process, its connection and its kernel are about to do.
-    fn duties(&self, state: &State, number: usize, happenings: &mut Vec<Happening>) {
+    fn duties(&self, state: &State, number: usize, actions: &mut Vec<Action>) {
         let agent = &state.agents[number];
         let now = self.now(state, number);
         let overdue = agent.armed.is_some_and(|armed| now.at.boot >= armed);
-        if overdue && self.breach != Breach::UserspaceTimer && !self.cannot_be_killed(agent) {
-            happenings.push(Happening::KernelKills(number));
+        if overdue
+            && self.broken_assumption != BrokenAssumption::UserspaceTimer
+            && !self.cannot_be_killed(agent)
+        {
+            actions.push(Action::KernelKills(number));
         }
         if agent.over || agent.hangs || (self.paused == Some(number) && agent.incarnation == 0) {
             return;
@@ -95,17 +101,17 @@ impl World {
         let news = state.store.lease.as_ref().is_some_and(|lease| lease.version.0 > agent.seen);
         let answered = agent.awaited.as_ref().is_some_and(|(_, answer)| answer.is_some());
         let duties = [
-            (agent.killing, Happening::Dies(number)),
-            (answered, Happening::Answer(number)),
-            (agent.reading != Reading::Idle, Happening::Read(number)),
-            (agent.late_news.is_some(), Happening::OldNews(number)),
-            (news, Happening::Watch(number)),
-            (due, Happening::Wake(number)),
+            (agent.killing, Action::Dies(number)),
+            (answered, Action::Answer(number)),
+            (agent.reading != Reading::Idle, Action::Read(number)),
+            (agent.late_news.is_some(), Action::OldNews(number)),
+            (news, Action::Watch(number)),
+            (due, Action::Wake(number)),
         ];
-        happenings.extend(duties.into_iter().filter_map(|(is_due, duty)| is_due.then_some(duty)));
+        actions.extend(duties.into_iter().filter_map(|(is_due, duty)| is_due.then_some(duty)));
     }
 
-    fn faults(&self, state: &State, happenings: &mut Vec<Happening>) {
+    fn faults(&self, state: &State, actions: &mut Vec<Action>) {
         let mut last = None;
         for fault in state.faults.iter().copied() {
             if last.replace(fault) == Some(fault) {
@@ -116,54 +122,54 @@ impl World {
                     state.store.lease.as_ref().is_some_and(|lease| matches(lease, &request.write))
                 };
                 let indices = (0..state.requests.len()).filter(|index| would_be(&state.requests[*index]));
-                happenings.extend(indices.map(Happening::Unwritten));
-            } else if is_by_hand(fault) {
-                happenings.extend(hand_can(state, fault).then_some(Happening::ByHand(fault)));
+                actions.extend(indices.map(Action::Unwritten));
+            } else if is_manual(fault) {
+                actions.extend(hand_can(state, fault).then_some(Action::Manual(fault)));
             } else {
                 let exposed = (0..self.agents).filter(|number| can_befall(state, *number, fault));
-                happenings.extend(exposed.map(|number| Happening::Befalls(number, fault)));
+                actions.extend(exposed.map(|number| Action::Befalls(number, fault)));
             }
         }
     }
 
-    pub fn happen(&self, state: &mut State, happening: Happening) -> Option<()> {
-        match happening {
-            Happening::Tick => {
+    pub fn happen(&self, state: &mut State, action: Action) -> Option<()> {
+        match action {
+            Action::Tick => {
                 state.tick += 1;
                 self.judge_time(state);
             }
-            Happening::Wake(number) => self.step(state, number, Input::Tick),
-            Happening::Watch(number) => self.watch(state, number),
-            Happening::OldNews(number) => {
+            Action::Wake(number) => self.step(state, number, Input::Tick),
+            Action::Watch(number) => self.watch(state, number),
+            Action::OldNews(number) => {
                 let record = state.agent(number).late_news.take()?;
                 self.step(state, number, Input::Saw(Box::new((*record).clone()), Source::Watch));
             }
-            Happening::Serve(index) => self.serve(state, index, true),
-            Happening::Unwritten(index) => {
+            Action::Serve(index) => self.serve(state, index, true),
+            Action::Unwritten(index) => {
                 spend(state, Fault::Unwritten);
                 self.serve(state, index, false);
             }
-            Happening::Answer(number) => self.deliver(state, number),
-            Happening::Read(number) => self.read(state, number),
-            Happening::Dies(number) => self.dies(state, number),
-            Happening::KernelKills(number) if state.agents[number].hangs => {
+            Action::Answer(number) => self.deliver(state, number),
+            Action::Read(number) => self.read(state, number),
+            Action::Dies(number) => self.dies(state, number),
+            Action::KernelKills(number) if state.agents[number].hangs => {
                 state.idle_since = state.tick;
                 state.agent(number).outlives_deadline();
             }
-            Happening::KernelKills(number) => {
+            Action::KernelKills(number) => {
                 self.restart(state, number, true);
-                // One story needs one end: what comes back is what a crash is for.
+                // One trace needs one end: what comes back is what a crash is for.
                 state.agent(number).over = true;
             }
-            Happening::Speak(index) => self.speak(state, index),
-            Happening::Recreate => self.recreate(state),
-            Happening::Befalls(number, fault) => {
+            Action::Speak(index) => self.speak(state, index),
+            Action::Recreate => self.recreate(state),
+            Action::Befalls(number, fault) => {
                 spend(state, fault);
                 self.befall(state, number, fault);
             }
-            Happening::ByHand(fault) => {
+            Action::Manual(fault) => {
                 spend(state, fault);
-                self.write_by_hand(state, fault);
+                self.write_manually(state, fault);
             }
         }
         self.remember(state);
@@ -178,7 +184,7 @@ fn spend(state: &mut State, fault: Fault) {
     }
 }
 
-fn is_by_hand(fault: Fault) -> bool {
+fn is_manual(fault: Fault) -> bool {
     use Fault::{
         Clear, Clearance, Delete, FailPod, Handover, Lengthen, NextRun, RecreateBlank, RestoreCleared,
         RestoreFree, RestoreHeld, Shorten, Stop, Touch,

@@ -77,12 +77,12 @@ quick() {
   stage "clippy" cargo clippy --locked --all-features --lib --bins -- -D warnings
   if grep -qE '^(api|src|testkit)/' <<<"$changed"; then tests+=(--lib); fi
   if grep -qE '^(api|src|testkit|tests/architecture)' <<<"$changed"; then tests+=(--test architecture); fi
-  if grep -qE '\.md$|^(testkit|tests)/' <<<"$changed"; then tests+=(--test pages); fi
+  if grep -qE '\.md$|^(testkit|tests)/' <<<"$changed"; then tests+=(--test docs); fi
   # Those that need a server, a cluster or many minutes are only compiled.
   while read -r name; do
     [ -e "tests/$name/main.rs" ] || continue
     case $name in
-      architecture | pages) ;;
+      architecture | docs) ;;
       contract | fuzz | simulation) tests+=(--test "$name") ;;
       *) stage "clippy of $name" cargo clippy --locked --all-features --test "$name" -- -D warnings ;;
     esac
@@ -95,7 +95,7 @@ check() {
   lint
   stage "clippy" cargo clippy --locked --all-features --all-targets -- -D warnings
   stage "unit, architecture, page, contract and fuzz tests" \
-    cargo test --locked --all-features --quiet --lib --bins --test architecture --test pages --test contract --test fuzz
+    cargo test --locked --all-features --quiet --lib --bins --test architecture --test docs --test contract --test fuzz
   stage "model and its mutants" cargo test --locked --all-features --quiet --test model --test mutants -- --nocapture
   stage "simulation" cargo test --locked --all-features --quiet --test simulation -- --nocapture
 }
@@ -107,7 +107,7 @@ against_servers() {
     [ -e "$main" ] || continue
     name=$(basename "$(dirname "$main")")
     case $name in
-      architecture | pages | contract | fuzz | model | mutants | simulation | robustness | deadline | agent_processes | faults | cluster | chaos) ;;
+      architecture | docs | contract | fuzz | model | mutants | simulation | robustness | deadline | agent_processes | faults | cluster | chaos) ;;
       *) printf -- '--test %s ' "$name" ;;
     esac
   done

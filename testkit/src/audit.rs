@@ -8,7 +8,7 @@ use serde::Deserialize;
 /// One answered request for a resource.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Deed {
+pub struct AuditEvent {
     /// `get`, `list`, `watch`, `create`, `update`, `patch` or `delete`.
     pub verb: String,
     user: User,
@@ -38,7 +38,7 @@ struct Answer {
     code: u16,
 }
 
-impl Deed {
+impl AuditEvent {
     /// Whether it changes something.
     pub fn is_write(&self) -> bool {
         !matches!(self.verb.as_str(), "get" | "list" | "watch")
@@ -92,11 +92,12 @@ impl Audit {
     }
 
     /// Everything that `user` has asked for since.
-    pub fn deeds(&self, user: &str) -> Vec<Deed> {
+    pub fn events(&self, user: &str) -> Vec<AuditEvent> {
         let text = fs::read(&self.log).expect("an audit log");
         let new = String::from_utf8_lossy(&text[self.from..]).into_owned();
         let whole = new.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        let deeds = whole.lines().map(|line| serde_json::from_str::<Deed>(line).expect("an audit event"));
-        deeds.filter(|deed| deed.user.username == user && deed.object_ref.is_some()).collect()
+        let events =
+            whole.lines().map(|line| serde_json::from_str::<AuditEvent>(line).expect("an audit event"));
+        events.filter(|event| event.user.username == user && event.object_ref.is_some()).collect()
     }
 }

@@ -15,7 +15,7 @@ use singletonjob::api::status::{LeaseStatus, Takeover};
 use singletonjob::contract::labels;
 use tokio::time::{sleep, timeout};
 
-use crate::observe::{await_object, await_tenure, tenure, testimony};
+use crate::observe::{await_object, await_tenure, read_records, tenure};
 use crate::scenario::Scenario;
 use crate::witness::Tenure;
 
@@ -255,7 +255,7 @@ impl<'a> Job<'a> {
 
     /// All starts of its workload so far, by first instruction.
     pub fn tenures(&self) -> Vec<Tenure> {
-        testimony(&self.records).tenures()
+        read_records(&self.records).tenures()
     }
 
     /// The start of its workload with this token, as it is now known.

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use singletonjob::lease::clock;
 use tokio::time::{sleep, timeout};
 
-use crate::witness::{Tenure, Testimony};
+use crate::witness::{Records, Tenure};
 
 /// Between two looks at what has no events: files and processes.
 const LOOK: Duration = Duration::from_millis(5);
@@ -92,8 +92,8 @@ pub async fn eventually<T>(what: &str, deadline: Duration, mut look: impl FnMut(
 ///
 /// # Panics
 /// Where a record is broken.
-pub fn testimony(records: &Path) -> Testimony {
-    Testimony::read(records).expect("readable records")
+pub fn read_records(records: &Path) -> Records {
+    Records::read(records).expect("readable records")
 }
 
 /// Waits until workloads were started `number` times in all, and returns the last.
@@ -101,7 +101,7 @@ pub fn testimony(records: &Path) -> Testimony {
 /// # Panics
 /// When `deadline` passes first.
 pub async fn await_tenure(records: &Path, number: usize, deadline: Duration) -> Tenure {
-    let nth = || testimony(records).tenures().into_iter().nth(number - 1);
+    let nth = || read_records(records).tenures().into_iter().nth(number - 1);
     eventually(&format!("start number {number} of the workload"), deadline, nth).await
 }
 
@@ -110,7 +110,7 @@ pub async fn await_tenure(records: &Path, number: usize, deadline: Duration) -> 
 /// # Panics
 /// Where there is none.
 pub fn tenure(records: &Path, token: u128) -> Tenure {
-    let tenures = testimony(records).tenures();
+    let tenures = read_records(records).tenures();
     tenures
         .into_iter()
         .find(|tenure| tenure.token == token)
@@ -123,6 +123,6 @@ pub fn tenure(records: &Path, token: u128) -> Tenure {
 /// Where one is.
 pub async fn nothing_starts(records: &Path, number: usize, time: Duration) {
     sleep(time).await;
-    let tenures = testimony(records).tenures();
+    let tenures = read_records(records).tenures();
     assert_eq!(tenures.len(), number, "nothing more should have been started: {tenures:#?}");
 }

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::checkout;
 use crate::cluster::{Cluster, ZONES, said};
-use crate::observe::{await_object, now, testimony};
+use crate::observe::{await_object, now, read_records};
 use crate::operator;
 use crate::report;
 use crate::scheduler::{Ground, Mode, Place, enter};
@@ -211,7 +211,7 @@ impl Scenario {
     async fn end(&self) {
         self.clear_away().await;
         for records in self.all_records() {
-            let mut violations = testimony(&records).violations();
+            let mut violations = read_records(&records).violations();
             violations.retain(|violation| {
                 !self.allowed.lock().unwrap_or_else(PoisonError::into_inner).contains(violation)
             });
@@ -312,7 +312,7 @@ impl Scenario {
         self.allowed.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(violations);
     }
 
-    /// What the scenario does, for the story of its failure and on stderr as it comes.
+    /// What the scenario does, for the report of its failure and on stderr as it comes.
     pub fn remark(&self, what: &str) {
         let line = format!("{:12.3} {what}\n", now().as_secs_f64());
         report::say(&line);
@@ -342,12 +342,12 @@ impl Scenario {
         let folder = checkout().join("target/cluster-failures");
         std::fs::create_dir_all(&folder).expect("target is writable");
         let file = folder.join(format!("{}.txt", self.namespace));
-        std::fs::write(&file, self.story()).expect("target is writable");
+        std::fs::write(&file, self.report()).expect("target is writable");
         eprintln!("{} failed: {}\nwhat was seen is in {}", self.name, last_words(panic), file.display());
     }
 
-    fn story(&self) -> String {
-        let mut story =
+    fn report(&self) -> String {
+        let mut text =
             format!("# what was done\n{}", self.remarks.lock().unwrap_or_else(PoisonError::into_inner));
         let questions: [&[&str]; 7] = [
             &["get", "leases,pods,roles,rolebindings", "--output", "wide"],
@@ -362,12 +362,12 @@ impl Scenario {
             let output = self.kubectl(question);
             let (said, error) =
                 (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-            writeln!(story, "# kubectl {}\n{said}{error}", question.join(" ")).expect("a String");
+            writeln!(text, "# kubectl {}\n{said}{error}", question.join(" ")).expect("a String");
         }
         for pod in String::from_utf8_lossy(&self.kubectl(&["get", "pods", "--output", "name"]).stdout).lines()
         {
             let log = self.kubectl(&["logs", pod, "--all-containers", "--prefix", "--timestamps"]);
-            writeln!(story, "# log of {pod}\n{}", String::from_utf8_lossy(&log.stdout)).expect("a String");
+            writeln!(text, "# log of {pod}\n{}", String::from_utf8_lossy(&log.stdout)).expect("a String");
         }
         let question = [
             "--namespace",
@@ -380,12 +380,12 @@ impl Scenario {
             operator::SELECTOR,
         ];
         let logs = self.cluster.kubectl(&question).stdout;
-        writeln!(story, "# logs of the controllers\n{}", String::from_utf8_lossy(&logs)).expect("a String");
+        writeln!(text, "# logs of the controllers\n{}", String::from_utf8_lossy(&logs)).expect("a String");
         for records in self.all_records() {
-            writeln!(story, "# witnesses in {}\n{:#?}", records.display(), testimony(&records).records())
+            writeln!(text, "# witnesses in {}\n{:#?}", records.display(), read_records(&records).all())
                 .expect("a String");
         }
-        story
+        text
     }
 }
 

@@ -48,7 +48,7 @@ impl Mode {
     }
 }
 
-struct Stage {
+struct Scheduler {
     mode: Option<Mode>,
     playing: Playing,
     waiting: Vec<Mode>,
@@ -62,7 +62,7 @@ struct Playing {
     zones: [usize; ZONES.len()],
 }
 
-static STAGE: Mutex<Stage> = Mutex::new(Stage {
+static SCHEDULER: Mutex<Scheduler> = Mutex::new(Scheduler {
     mode: None,
     playing: Playing { aside: 0, zones: [0; ZONES.len()] },
     waiting: Vec::new(),
@@ -79,23 +79,23 @@ pub struct Place {
 
 /// Waits until a scenario of this mode may go on there.
 pub fn enter(mode: Mode, ground: Ground) -> Place {
-    let mut stage = stage();
-    stage.waiting.push(mode);
-    let mut stage = CHANGED
-        .wait_while(stage, |stage| stage.room(mode, ground).is_none())
+    let mut scheduler = scheduler();
+    scheduler.waiting.push(mode);
+    let mut scheduler = CHANGED
+        .wait_while(scheduler, |scheduler| scheduler.room(mode, ground).is_none())
         .unwrap_or_else(PoisonError::into_inner);
-    let zone = stage.room(mode, ground).expect("just seen");
-    let place = stage.waiting.iter().position(|waiting| *waiting == mode).expect("it waited");
-    stage.waiting.swap_remove(place);
-    stage.mode = Some(mode);
+    let zone = scheduler.room(mode, ground).expect("just seen");
+    let place = scheduler.waiting.iter().position(|waiting| *waiting == mode).expect("it waited");
+    scheduler.waiting.swap_remove(place);
+    scheduler.mode = Some(mode);
     let place = Place { zone, ground };
-    *stage.playing.beside(&place) += 1;
+    *scheduler.playing.beside(&place) += 1;
     place
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        *stage().playing.beside(self) -= 1;
+        *scheduler().playing.beside(self) -= 1;
         CHANGED.notify_all();
     }
 }
@@ -107,11 +107,11 @@ impl Playing {
     }
 }
 
-fn stage() -> MutexGuard<'static, Stage> {
-    STAGE.lock().unwrap_or_else(PoisonError::into_inner)
+fn scheduler() -> MutexGuard<'static, Scheduler> {
+    SCHEDULER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Stage {
+impl Scheduler {
     /// The zone in which a scenario of this mode may go on now.
     fn room(&self, mode: Mode, ground: Ground) -> Option<usize> {
         let admitted = if self.playing == Playing::default() { self.next() } else { self.mode };
@@ -138,8 +138,8 @@ mod tests {
     use super::Mode::{Uninstalling, WithOperator, WithOperatorAlone, WithoutOperator, WithoutOperatorAlone};
     use super::*;
 
-    fn empty(mode: Mode, waiting: &[Mode]) -> Stage {
-        Stage { mode: Some(mode), playing: Playing::default(), waiting: waiting.to_vec() }
+    fn empty(mode: Mode, waiting: &[Mode]) -> Scheduler {
+        Scheduler { mode: Some(mode), playing: Playing::default(), waiting: waiting.to_vec() }
     }
 
     #[test]
@@ -156,12 +156,12 @@ mod tests {
     #[test]
     fn who_is_alone_admits_nobody_and_who_shares_admits_its_own_kind() {
         let room = |is, aside, zones, mode| {
-            let stage = Stage {
+            let scheduler = Scheduler {
                 mode: Some(is),
                 playing: Playing { aside, zones },
                 waiting: vec![WithOperator, WithOperatorAlone],
             };
-            [Common, Aside, Own].map(|ground| stage.room(mode, ground))
+            [Common, Aside, Own].map(|ground| scheduler.room(mode, ground))
         };
         assert_eq!(room(WithOperatorAlone, 0, [1, 0, 0], WithOperatorAlone)[0], None);
         assert_eq!(room(WithOperator, 0, [3, 0, 0], WithOperator), [Some(0), Some(0), Some(1)]);

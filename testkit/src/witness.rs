@@ -166,13 +166,13 @@ impl fmt::Display for Violation {
 
 /// The records of one Lease's workloads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Testimony(Vec<Record>);
+pub struct Records(Vec<Record>);
 
-impl Testimony {
+impl Records {
     /// All that is in `directory`.
     ///
     /// # Errors
-    /// [`Unreadable`]: testimony that cannot be read must not pass for silence.
+    /// [`Unreadable`]: records that cannot be read must not pass for silence.
     pub fn read(directory: &Path) -> Result<Self, Unreadable> {
         let entries =
             std::fs::read_dir(directory).map_err(|error| Unreadable::File(directory.to_owned(), error))?;
@@ -191,7 +191,7 @@ impl Testimony {
     }
 
     /// Every process, in no particular order.
-    pub fn records(&self) -> &[Record] {
+    pub fn all(&self) -> &[Record] {
         &self.0
     }
 
@@ -314,7 +314,7 @@ mod tests {
     }
 
     fn violations(records: impl Into<Vec<Record>>) -> Vec<Violation> {
-        Testimony(records.into()).violations()
+        Records(records.into()).violations()
     }
 
     #[test]

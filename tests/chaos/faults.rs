@@ -10,7 +10,7 @@ use testkit::observe::now;
 use testkit::operator;
 use testkit::scenario::Scenario;
 
-use crate::cast::Candidate;
+use crate::jobs::Candidate;
 use crate::plan::Cause;
 
 const CONTAINER: &str = "main";

@@ -4,8 +4,8 @@
 //! the cluster makes of it is not. It ends with a table in `target/chaos-report.txt`, and fails where two
 //! workloads overlapped, a token fell, or a takeover came late.
 
-mod cast;
 mod faults;
+mod jobs;
 mod plan;
 mod rounds;
 mod table;
@@ -13,7 +13,7 @@ mod verdict;
 
 use std::time::Duration;
 
-use crate::cast::Cast;
+use crate::jobs::Jobs;
 use crate::plan::Plan;
 use crate::rounds::Rounds;
 use testkit::report;
@@ -33,10 +33,10 @@ fn whatever_breaks_at_most_one_runs_and_soon_one_runs_again() {
     let time = Duration::from_secs_f64(setting("CHAOS_MINUTES").unwrap_or(MINUTES) * 60.0);
     with_operator("chaos", async |scenario| {
         scenario.remark(&format!("CHAOS_SEED={seed} CHAOS_MINUTES={:.1}", time.as_secs_f64() / 60.0));
-        let cast = Cast::begin(scenario).await;
-        let mut rounds = Rounds::new(scenario, &cast);
+        let jobs = Jobs::begin(scenario).await;
+        let mut rounds = Rounds::new(scenario, &jobs);
         rounds.play(Plan::new(seed), time).await;
-        let (accounts, hits) = (cast.accounts(), rounds.hits());
+        let (accounts, hits) = (jobs.accounts(), rounds.hits());
         let verdict = verdict::of(&accounts, hits);
         report::table(&table::of(seed, time, &accounts, hits, &verdict));
         scenario.allow(&[verdict.repeated, verdict.continued].concat());

@@ -8,21 +8,21 @@ use testkit::observe::now;
 use testkit::scenario::Scenario;
 use tokio::time::sleep;
 
-use crate::cast::{Cast, Position};
 use crate::faults::{Blow, Broken, delete_pod, restart_controllers, strike_api_server};
+use crate::jobs::{Jobs, Position};
 use crate::plan::{Cause, JOBS, Plan, Round, Stroke, Target};
 use crate::verdict::{Hit, Standby};
 
 /// What was done, and to whom.
 pub struct Rounds<'a> {
     scenario: &'a Scenario,
-    cast: &'a Cast<'a>,
+    jobs: &'a Jobs<'a>,
     hits: Vec<Hit>,
 }
 
 impl<'a> Rounds<'a> {
-    pub fn new(scenario: &'a Scenario, cast: &'a Cast<'a>) -> Self {
-        Self { scenario, cast, hits: Vec::new() }
+    pub fn new(scenario: &'a Scenario, jobs: &'a Jobs<'a>) -> Self {
+        Self { scenario, jobs, hits: Vec::new() }
     }
 
     /// Every holder that was hit, in order.
@@ -32,20 +32,20 @@ impl<'a> Rounds<'a> {
 
     /// Begins rounds for `time`, and ends the last one.
     pub async fn play(&mut self, mut plan: Plan, time: Duration) {
-        let cast = self.cast;
+        let jobs = self.jobs;
         let rounds = pin!(async {
             let until = now() + time;
             while now() < until {
                 self.round(&mut plan).await;
             }
         });
-        if let Either::Right(_) = select(rounds, pin!(cast.repeat_one_shot())).await {
+        if let Either::Right(_) = select(rounds, pin!(jobs.repeat_one_shot())).await {
             unreachable!("one-shots are made for ever");
         }
     }
 
     async fn round(&mut self, plan: &mut Plan) {
-        let positions = self.cast.settled().await;
+        let positions = self.jobs.settled().await;
         let round = plan.round();
         self.scenario.remark(&round.to_string());
         if round.without_controller {
@@ -57,15 +57,15 @@ impl<'a> Rounds<'a> {
         broken.extend(frozen);
         sleep(round.time).await;
         self.heal(broken, first);
-        self.cast.running().await;
+        self.jobs.running().await;
     }
 
     async fn strike(&mut self, round: Round, positions: Vec<Position>) -> Vec<Broken> {
         match round.target {
             Target::Pods(strokes) => self.strike_pods(strokes, &positions).await,
-            Target::Node(node) => self.cut(node, &self.cast.still(positions)),
-            Target::Disk(node) => self.freeze(node, &self.cast.still(positions)),
-            Target::ApiServer(cause) => self.strike_api_server(cause, &self.cast.still(positions)),
+            Target::Node(node) => self.cut(node, &self.jobs.still(positions)),
+            Target::Disk(node) => self.freeze(node, &self.jobs.still(positions)),
+            Target::ApiServer(cause) => self.strike_api_server(cause, &self.jobs.still(positions)),
         }
     }
 

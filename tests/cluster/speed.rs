@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use testkit::job::{Job, SOON};
-use testkit::observe::{await_tenure, testimony};
+use testkit::observe::{await_tenure, read_records};
 use testkit::scenario::with_operator;
 
 /// What a run of all tests measures.
@@ -41,7 +41,7 @@ fn hands_change_within_100_ms_mostly_and_within_300_ms_nearly_always() {
             job.delete_pod(&holder.pod);
             holder = await_tenure(&job.records, number, SOON).await;
         }
-        let tenures = testimony(&job.records).tenures();
+        let tenures = read_records(&job.records).tenures();
         let mut gaps: Vec<_> =
             tenures.windows(2).map(|pair| pair[1].first.saturating_sub(pair[0].last)).collect();
         gaps.sort_unstable();

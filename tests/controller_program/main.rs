@@ -23,7 +23,7 @@ use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::{find_condition, types};
 use singletonjob::contract::labels;
 use singletonjob::lease::annotations::keys;
-use testkit::audit::Audit;
+use testkit::audit::{Audit, AuditEvent};
 use testkit::control_plane::ControlPlane;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::sleep;
@@ -207,9 +207,9 @@ impl Fixture {
             .expect("stored");
         let asks = async || {
             self.audit
-                .deeds(USER)
+                .events(USER)
                 .iter()
-                .flat_map(audit::Deed::needs)
+                .flat_map(AuditEvent::needs)
                 .any(|need| need == (String::new(), "events".to_owned(), "list".to_owned()))
         };
         eventually("asking why it hangs", asks).await;
@@ -238,8 +238,8 @@ impl Fixture {
 
     /// How often the controller has written in the users' namespace.
     fn writes(&self) -> usize {
-        let deeds = self.audit.deeds(USER);
-        deeds.iter().filter(|deed| deed.is_write() && deed.namespace() == self.namespace).count()
+        let events = self.audit.events(USER);
+        events.iter().filter(|event| event.is_write() && event.namespace() == self.namespace).count()
     }
 
     /// Group, resource and verb of everything that the controller may do.
@@ -342,14 +342,14 @@ async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
     .await;
     program.terminate();
     assert_eq!(program.ended_within(PATIENCE), Some(0), "{}", program.log());
-    let deeds = fixture.audit.deeds(USER);
-    let refused: Vec<_> = deeds.iter().filter(|deed| matches!(deed.code(), 401 | 403)).collect();
+    let events = fixture.audit.events(USER);
+    let refused: Vec<_> = events.iter().filter(|event| matches!(event.code(), 401 | 403)).collect();
     assert!(refused.is_empty(), "{refused:#?}");
-    let used: BTreeSet<_> = deeds.iter().flat_map(audit::Deed::needs).collect();
+    let used: BTreeSet<_> = events.iter().flat_map(AuditEvent::needs).collect();
     assert_eq!(used, fixture.granted().await);
-    let writes_fields = |deed: &&audit::Deed| deed.is_write() && deed.verb != "delete";
+    let writes_fields = |event: &&AuditEvent| event.is_write() && event.verb != "delete";
     let unsigned: Vec<_> =
-        deeds.iter().filter(writes_fields).filter(|deed| deed.field_manager() != NAME).collect();
+        events.iter().filter(writes_fields).filter(|event| event.field_manager() != NAME).collect();
     assert!(unsigned.is_empty(), "in another name: {unsigned:#?}");
     let log = program.log();
     assert!(log.contains("TRACE") && ![&*token, PASSWORD].iter().any(|secret| log.contains(secret)), "{log}");

@@ -63,82 +63,82 @@ const TAKEN_BY_ONE: [(&str, &str, bool); 11] = [
 ];
 
 impl Field {
-    fn value(&self, dice: &mut Rng) -> u32 {
-        dice.u32(self.least..=self.most)
+    fn value(&self, rng: &mut Rng) -> u32 {
+        rng.u32(self.least..=self.most)
     }
 
     /// By its name or its number.
-    fn spelt(&self, value: u32, dice: &mut Rng) -> String {
+    fn spelt(&self, value: u32, rng: &mut Rng) -> String {
         let place = usize::try_from(value - self.least).expect("small");
         match self.names.get(place) {
-            Some(name) if dice.u8(0..3) == 0 => mixed_case(name, dice),
-            _ if dice.u8(0..20) == 0 => format!("00{value}"),
+            Some(name) if rng.u8(0..3) == 0 => mixed_case(name, rng),
+            _ if rng.u8(0..20) == 0 => format!("00{value}"),
             _ => value.to_string(),
         }
     }
 
     /// Now and then of one value only, or the wrong way round.
-    fn range(&self, dice: &mut Rng) -> String {
-        let (one, other) = (self.value(dice), self.value(dice));
-        let (first, last) = match dice.u8(0..12) {
+    fn range(&self, rng: &mut Rng) -> String {
+        let (one, other) = (self.value(rng), self.value(rng));
+        let (first, last) = match rng.u8(0..12) {
             0 => (one, other),
             1 | 2 => (one, one),
             _ => (one.min(other), one.max(other)),
         };
-        format!("{}-{}", self.spelt(first, dice), self.spelt(last, dice))
+        format!("{}-{}", self.spelt(first, rng), self.spelt(last, rng))
     }
 
-    fn step(&self, dice: &mut Rng) -> String {
-        match dice.u8(0..12) {
-            0 => LONG_STEPS[dice.usize(0..LONG_STEPS.len())].to_owned(),
-            1 => dice.u32(self.most..200).to_string(),
+    fn step(&self, rng: &mut Rng) -> String {
+        match rng.u8(0..12) {
+            0 => LONG_STEPS[rng.usize(0..LONG_STEPS.len())].to_owned(),
+            1 => rng.u32(self.most..200).to_string(),
             2..=4 => "1".to_owned(),
-            _ => dice.u32(1..=self.most).to_string(),
+            _ => rng.u32(1..=self.most).to_string(),
         }
     }
 
-    fn item(&self, dice: &mut Rng) -> String {
-        let start = match dice.u8(0..10) {
+    fn item(&self, rng: &mut Rng) -> String {
+        let start = match rng.u8(0..10) {
             0..=3 => "*".to_owned(),
             4 => "?".to_owned(),
-            5..=7 => self.spelt(self.value(dice), dice),
-            _ => self.range(dice),
+            5..=7 => self.spelt(self.value(rng), rng),
+            _ => self.range(rng),
         };
-        if dice.u8(0..8) < 3 { format!("{start}/{}", self.step(dice)) } else { start }
+        if rng.u8(0..8) < 3 { format!("{start}/{}", self.step(rng)) } else { start }
     }
 
-    fn text(&self, dice: &mut Rng) -> String {
-        let count = if dice.u8(0..5) == 0 { dice.usize(2..=3) } else { 1 };
-        (0..count).map(|_| self.item(dice)).collect::<Vec<_>>().join(",")
+    fn text(&self, rng: &mut Rng) -> String {
+        let count = if rng.u8(0..5) == 0 { rng.usize(2..=3) } else { 1 };
+        (0..count).map(|_| self.item(rng)).collect::<Vec<_>>().join(",")
     }
 }
 
-fn mixed_case(name: &str, dice: &mut Rng) -> String {
-    name.chars().map(|letter| if dice.bool() { letter.to_ascii_uppercase() } else { letter }).collect()
+fn mixed_case(name: &str, rng: &mut Rng) -> String {
+    name.chars().map(|letter| if rng.bool() { letter.to_ascii_uppercase() } else { letter }).collect()
 }
 
 /// An item that is right in another field, or nowhere.
-fn mistake(dice: &mut Rng) -> String {
-    match dice.u8(0..4) {
-        0 => mixed_case(MONTHS[dice.usize(0..MONTHS.len())], dice),
-        1 => mixed_case(DAYS[dice.usize(0..DAYS.len())], dice),
-        _ => MISTAKES[dice.usize(0..MISTAKES.len())].to_owned(),
+fn mistake(rng: &mut Rng) -> String {
+    match rng.u8(0..4) {
+        0 => mixed_case(MONTHS[rng.usize(0..MONTHS.len())], rng),
+        1 => mixed_case(DAYS[rng.usize(0..DAYS.len())], rng),
+        _ => MISTAKES[rng.usize(0..MISTAKES.len())].to_owned(),
     }
 }
 
 /// Mostly right, and now and then with a mistake in it.
-fn expression(dice: &mut Rng) -> String {
-    let mut fields = FIELDS.iter().map(|field| field.text(dice)).collect::<Vec<_>>();
-    let one = dice.usize(0..fields.len());
-    match dice.u8(0..40) {
+fn expression(rng: &mut Rng) -> String {
+    let mut fields = FIELDS.iter().map(|field| field.text(rng)).collect::<Vec<_>>();
+    let one = rng.usize(0..fields.len());
+    match rng.u8(0..40) {
         0 => fields[one] = (FIELDS[one].most + 2).to_string(),
         1 => drop(fields.remove(one)),
-        2 => fields = vec![NICKNAMES[dice.usize(0..NICKNAMES.len())].to_owned()],
-        3..=5 => fields[one] = mistake(dice),
-        6 | 7 => fields[one] = format!("{},{}", fields[one], mistake(dice)),
+        2 => fields = vec![NICKNAMES[rng.usize(0..NICKNAMES.len())].to_owned()],
+        3..=5 => fields[one] = mistake(rng),
+        6 | 7 => fields[one] = format!("{},{}", fields[one], mistake(rng)),
         _ => {}
     }
-    fields.join([" ", "  ", "\t"][dice.usize(0..3)])
+    fields.join([" ", "  ", "\t"][rng.usize(0..3)])
 }
 
 /// Of what is made up here, all that only a CronJob takes.
@@ -187,8 +187,8 @@ fn seed() -> u64 {
 
 #[test]
 fn thousands_of_expressions_mean_what_they_mean_in_a_cron_job() {
-    let mut dice = Rng::with_seed(seed());
-    let all: Vec<_> = (0..MANY).map(|_| expression(&mut dice)).collect();
+    let mut rng = Rng::with_seed(seed());
+    let all: Vec<_> = (0..MANY).map(|_| expression(&mut rng)).collect();
     let theirs = by_robfig(&all);
     assert_eq!(theirs.len(), all.len());
     let taken = theirs.iter().flatten().filter(|ticks| !ticks.is_empty()).count();

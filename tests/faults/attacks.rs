@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use nix::sys::signal::{Signal, kill};
 use singletonjob::contract::{Role, exit_codes};
 use singletonjob::lease::annotations::Reason;
-use testkit::observe::{await_tenure, eventually, tenure, testimony};
+use testkit::observe::{await_tenure, eventually, read_records, tenure};
 use testkit::witness::Tenure;
 use tokio::time::sleep;
 
@@ -99,7 +99,7 @@ fn a_workload_that_takes_its_electors_means_away_ends_in_time() {
         let _standby = scenario.pod(1).start(&[]).await;
         sleep(scenario.timing.lease_duration() * 2 + SECOND).await;
         assert_eq!(
-            testimony(&scenario.records).tenures().len(),
+            read_records(&scenario.records).tenures().len(),
             1 + usize::from(active.has_ended()),
             "it goes on or is replaced"
         );
@@ -116,7 +116,7 @@ fn what_cut_every_tie_to_its_elector_is_killed_by_pid_1() {
         let deadline = active.valid_until();
         assert_eq!(active.await_end(END).await.0, exit_codes::LEASE_LOST);
         scenario.died_by(old.token, deadline);
-        assert_eq!(testimony(&scenario.records).records().len(), 2, "the witness and its daemon");
+        assert_eq!(read_records(&scenario.records).all().len(), 2, "the witness and its daemon");
     });
 }
 

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use singletonjob::contract::exit_codes;
 use singletonjob::controller::build::rbac::VERBS;
-use testkit::audit::{Audit, Deed};
+use testkit::audit::{Audit, AuditEvent};
 use testkit::observe::{await_tenure, eventually, nothing_starts, now};
 use tokio::time::sleep;
 
@@ -74,10 +74,10 @@ fn a_handover_needs_every_right_that_candidates_were_given_and_no_other() {
         active.signal(Signal::SIGTERM);
         active.await_end(END).await;
         await_tenure(&scenario.records, 2, START).await;
-        let deeds = audit.deeds(&scenario.user());
-        let refused: Vec<_> = deeds.iter().filter(|deed| matches!(deed.code(), 401 | 403)).collect();
+        let events = audit.events(&scenario.user());
+        let refused: Vec<_> = events.iter().filter(|event| matches!(event.code(), 401 | 403)).collect();
         assert!(refused.is_empty(), "{refused:#?}");
-        let used: BTreeSet<_> = deeds.iter().flat_map(Deed::needs).collect();
+        let used: BTreeSet<_> = events.iter().flat_map(AuditEvent::needs).collect();
         let granted =
             VERBS.map(|verb| ("coordination.k8s.io".to_owned(), "leases".to_owned(), verb.to_owned()));
         assert_eq!(used, BTreeSet::from(granted));
@@ -98,7 +98,7 @@ fn without_any_one_of_its_rights_a_candidate_is_refused_something() {
             scenario.allow_only(&left).await;
             let audit = Audit::begin(scenario.control_plane.audit_log());
             let _candidate = scenario.pod(0).start(&[]).await;
-            let refused = || audit.deeds(&scenario.user()).into_iter().find(|deed| deed.code() == 403);
+            let refused = || audit.events(&scenario.user()).into_iter().find(|event| event.code() == 403);
             let refused = eventually("something is refused", START, refused).await;
             assert_eq!(refused.verb, missing);
         });

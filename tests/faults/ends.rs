@@ -116,7 +116,7 @@ fn a_candidate_told_to_end_while_it_begins_runs_and_holds_nothing() {
             assert!(record.is_released(), "after {milliseconds} ms: {record:?}");
         }
         let _last = scenario.pod(1000).start(&[]).await;
-        let before = testkit::observe::testimony(&scenario.records).tenures().len();
+        let before = testkit::observe::read_records(&scenario.records).tenures().len();
         await_tenure(&scenario.records, before.max(1), START).await;
         assert_ne!(
             scenario.record().await.annotations.released.map(|mark| mark.reason),

@@ -26,7 +26,7 @@ use singletonjob::lease::record::Record;
 use singletonjob::lease::timing::{Timing, TimingSpec};
 use tempfile::TempDir;
 use testkit::control_plane::ControlPlane;
-use testkit::observe::{await_tenure, boot_time, eventually, nothing_starts, now, tenure, testimony};
+use testkit::observe::{await_tenure, boot_time, eventually, nothing_starts, now, read_records, tenure};
 use testkit::witness::Tenure;
 use tokio::runtime;
 use tokio::time::sleep;
@@ -101,7 +101,7 @@ pub fn play(
         scenario.make_job(completion_policy, backoff_limit).await;
         let told = AssertUnwindSafe(body(&scenario)).catch_unwind().await;
         // Every candidate belongs to the body, and is gone with it.
-        let violations = testimony(&scenario.records).violations();
+        let violations = read_records(&scenario.records).violations();
         assert!(!scenario.said().contains(&scenario.token()), "{name}: a token is in a log");
         if told.is_err() || !violations.is_empty() {
             scenario.tell();
@@ -314,7 +314,7 @@ impl Scenario {
     /// For so long the first start remains the only one, and its workload does not notice anything.
     pub async fn nothing_happens(&self, time: Duration) {
         nothing_starts(&self.records, 1, time).await;
-        let only = testimony(&self.records).tenures().remove(0);
+        let only = read_records(&self.records).tenures().remove(0);
         assert!(
             now().saturating_sub(only.last) < SECOND && only.signals.is_empty(),
             "it was disturbed: {only:?}"
@@ -324,7 +324,7 @@ impl Scenario {
     /// The workload that was started last is running.
     #[track_caller]
     pub fn one_runs(&self) {
-        let last = testimony(&self.records).tenures().pop().expect("something was started");
+        let last = read_records(&self.records).tenures().pop().expect("something was started");
         assert!(now().saturating_sub(last.last) < SECOND, "nothing runs: {last:?}");
     }
 
@@ -371,6 +371,6 @@ impl Scenario {
             .control_plane
             .kubectl(&["--namespace", &self.namespace, "get", "lease", NAME, "--output", "yaml"], "");
         eprintln!("# Lease\n{}", String::from_utf8_lossy(&lease.stdout));
-        eprintln!("# witnesses\n{:#?}", testimony(&self.records).tenures());
+        eprintln!("# witnesses\n{:#?}", read_records(&self.records).tenures());
     }
 }

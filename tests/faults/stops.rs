@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use singletonjob::contract::exit_codes;
 use testkit::cgroup::Cgroup;
-use testkit::observe::{await_tenure, nothing_starts, now, tenure, testimony};
+use testkit::observe::{await_tenure, nothing_starts, now, read_records, tenure};
 
 use crate::scenario::{END, SECOND, START, scenario};
 
@@ -78,7 +78,7 @@ fn a_container_that_is_frozen_for_a_moment_goes_on() {
             cgroup.thaw();
             nothing_starts(&scenario.records, 1, SECOND * 3).await;
         }
-        assert_eq!(testimony(&scenario.records).tenures().len(), 1);
+        assert_eq!(read_records(&scenario.records).tenures().len(), 1);
     });
 }
 

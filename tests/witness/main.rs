@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use singletonjob::lease::clock;
-use testkit::witness::{Record, Testimony};
+use testkit::witness::{Record, Records};
 
 fn start(directory: &Path, arguments: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_witness"));
@@ -21,14 +21,14 @@ fn start(directory: &Path, arguments: &[&str]) -> Child {
     command.spawn().expect("the witness starts")
 }
 
-fn await_records(directory: &Path, number: usize) -> Testimony {
+fn await_records(directory: &Path, number: usize) -> Records {
     let begun = Instant::now();
     loop {
-        let testimony = Testimony::read(directory).expect("a directory");
-        if testimony.records().len() == number {
-            return testimony;
+        let records = Records::read(directory).expect("a directory");
+        if records.all().len() == number {
+            return records;
         }
-        assert!(begun.elapsed() < Duration::from_secs(10), "no {number} records within 10 s: {testimony:?}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "no {number} records within 10 s: {records:?}");
         sleep(Duration::from_millis(1));
     }
 }
@@ -37,7 +37,7 @@ fn await_records(directory: &Path, number: usize) -> Testimony {
 fn await_last(directory: &Path, moment: Duration) -> Duration {
     let begun = Instant::now();
     loop {
-        let tenures = Testimony::read(directory).expect("a directory").tenures();
+        let tenures = Records::read(directory).expect("a directory").tenures();
         if let Some(last) = tenures.first().map(|tenure| tenure.last).filter(|last| *last > moment) {
             return last;
         }
@@ -113,8 +113,8 @@ fn daemons_beat_on_when_their_parent_has_ended() {
     let mut child = start(directory.path(), &["--seconds", "0.05", "--daemons", "2"]);
     child.wait().expect("it ends");
     let ended = boot();
-    let testimony = await_records(directory.path(), 3);
-    let daemons: Vec<_> = testimony.records().iter().filter(|record| !record.is_main).collect();
+    let records = await_records(directory.path(), 3);
+    let daemons: Vec<_> = records.all().iter().filter(|record| !record.is_main).collect();
     assert_eq!(daemons.len(), 2);
     let last = await_last(directory.path(), ended);
     end_daemons(directory.path());

@@ -19,7 +19,7 @@ use singletonjob::contract::{Role, Standing, labels, pod};
 use singletonjob::lease::identity::Identity;
 use singletonjob::lease::record::Record;
 use testkit::job::{Job, condition};
-use testkit::observe::{now, testimony};
+use testkit::observe::{now, read_records};
 use testkit::scenario::Scenario;
 use testkit::witness::Tenure;
 use tokio::time::{sleep, timeout};
@@ -44,7 +44,7 @@ const CALM: [&str; 2] = ["--pause-microseconds", "400"];
 const ONE_SHOT: &str = "batch";
 
 /// All jobs.
-pub struct Cast<'a> {
+pub struct Jobs<'a> {
     services: Vec<Member<'a>>,
     one_shot: Member<'a>,
 }
@@ -78,7 +78,7 @@ pub struct Position {
     pub standbys: Vec<Candidate>,
 }
 
-impl<'a> Cast<'a> {
+impl<'a> Jobs<'a> {
     /// Makes all services, and waits for none.
     pub async fn begin(scenario: &'a Scenario) -> Self {
         let service = |name, seconds, replicas, witness: &[&str]| {
@@ -145,12 +145,12 @@ impl<'a> Member<'a> {
     }
 
     fn account(&self) -> Account {
-        let testimony = testimony(&self.job.records);
+        let records = read_records(&self.job.records);
         Account {
             job: self.job.name,
             lease: self.lease,
-            tenures: testimony.tenures(),
-            violations: testimony.violations(),
+            tenures: records.tenures(),
+            violations: records.violations(),
         }
     }
 

@@ -107,7 +107,7 @@ impl Cluster {
         Client::try_from(config).expect("a client")
     }
 
-    /// A client with the rights of whoever this token belongs to.
+    /// A client with the rights of the user that this token belongs to.
     ///
     /// # Panics
     /// Where the kubeconfig is of no use.
@@ -199,7 +199,7 @@ impl Cluster {
         Fault::begin(&self.script, &["refuse-apiserver"], &["accept-apiserver"])
     }
 
-    /// Stops the API server: connections stay open, and nobody answers.
+    /// Stops the API server: connections stay open, and none is answered.
     pub fn pause_api_server(&self) -> Fault {
         Fault::begin(&self.script, &["pause-apiserver"], &["resume-apiserver"])
     }

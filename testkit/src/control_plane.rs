@@ -101,7 +101,7 @@ impl ControlPlane {
         self.client_with_token("admin").await
     }
 
-    /// A client for whoever has this token.
+    /// A client for the user who has this token.
     pub async fn client_with_token(&self, token: &str) -> Client {
         let kubeconfig = Kubeconfig::from_yaml(&self.kubeconfig_text(token)).expect("a kubeconfig");
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
@@ -116,7 +116,7 @@ impl ControlPlane {
         self.path().join("admin.kubeconfig")
     }
 
-    /// For programs: a kubeconfig for whoever has this token.
+    /// For programs: a kubeconfig for the user who has this token.
     pub fn kubeconfig_with_token(&self, token: &str) -> PathBuf {
         let file = self.path().join(format!("{:016x}.kubeconfig", fastrand::u64(..)));
         fs::write(&file, self.kubeconfig_text(token)).expect("a writable directory");

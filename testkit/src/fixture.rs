@@ -28,7 +28,7 @@ use tokio::time::sleep;
 use crate::control_plane::ControlPlane;
 
 const CRD: &str = include_str!("../../crds/singletonjobs.singletonjob.dev.yaml");
-/// The field manager of whoever applies specs.
+/// The field manager of the user who applies specs.
 pub const USER: &str = "user";
 /// How long a test waits for what the controller should do.
 pub const PATIENCE: Duration = Duration::from_secs(40);

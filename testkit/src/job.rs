@@ -151,7 +151,7 @@ impl<'a> Job<'a> {
             .expect("just seen")
     }
 
-    /// Waits until nobody writes it any more.
+    /// Waits until no program writes it any more.
     pub async fn at_rest(&self) -> SingletonJob {
         let rest = async {
             let mut last = self.read().await;
@@ -194,9 +194,9 @@ impl<'a> Job<'a> {
         lease(&job).expect("just seen").clone()
     }
 
-    /// Waits until somebody holds the Lease whom status knows, and tells the name of the pod.
+    /// Waits until a candidate holds the Lease that status knows, and tells the name of the pod.
     pub async fn holder(&self) -> String {
-        self.await_lease("somebody holds the Lease", |lease| lease.holder.is_some())
+        self.await_lease("a candidate holds the Lease", |lease| lease.holder.is_some())
             .await
             .holder
             .expect("just seen")

@@ -32,7 +32,7 @@ pub fn annotations(
     annotations
 }
 
-/// A Lease that everybody has to wait for.
+/// A Lease that all candidates have to wait for.
 pub fn held_by(name: &str, holder: &str, timing: Timing, annotations: &BTreeMap<String, String>) -> Value {
     json!({
         "metadata": {"name": name, "labels": labels_of(name), "annotations": annotations},
@@ -40,7 +40,7 @@ pub fn held_by(name: &str, holder: &str, timing: Timing, annotations: &BTreeMap<
     })
 }
 
-/// The same, free at once: nobody can have held it before.
+/// The same, free at once: no candidate can have held it before.
 pub fn released_as_created(mut lease: Lease) -> Lease {
     let mark = Released::created(lease.uid().expect("from the API server"), Identity::read("controller"));
     annotations::write(lease.annotations_mut(), keys::RELEASED, Some(&mark));

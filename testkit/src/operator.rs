@@ -47,7 +47,7 @@ pub fn remove() {
     }
 }
 
-/// For a scenario that installs and removes parts of it by itself: whoever comes next begins anew.
+/// For a scenario that installs and removes parts of it by itself: the next one begins anew.
 pub fn forget() {
     *INSTALLED.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }

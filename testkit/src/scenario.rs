@@ -66,8 +66,8 @@ pub fn side_by_side(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
     play(Mode::WithOperator, Ground::Common, name, body);
 }
 
-/// The same, for what waits for a clock nearly all the time: it is as long as it is, and takes nobody's
-/// place.
+/// The same, for what waits for a clock nearly all the time: it is as long as it is, and takes no
+/// other's place.
 ///
 /// # Panics
 /// As [`side_by_side`] does.
@@ -75,7 +75,7 @@ pub fn aside(name: &'static str, body: impl AsyncFnOnce(&Scenario)) {
     play(Mode::WithOperator, Ground::Aside, name, body);
 }
 
-/// As [`side_by_side`], for what breaks nodes: on two that nobody else uses.
+/// As [`side_by_side`], for what breaks nodes: on two that no other scenario uses.
 ///
 /// # Panics
 /// As [`side_by_side`] does.
@@ -235,7 +235,7 @@ impl Scenario {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a pod of this spec in the scenario's zone. To the first everybody comes who is not sent
+    /// Keeps a pod of this spec in the scenario's zone. To the first comes every pod that is not sent
     /// elsewhere.
     pub fn keep_in_zone(&self, pod: &mut Value) {
         if self.zone == 0 {

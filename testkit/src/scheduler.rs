@@ -1,5 +1,5 @@
 //! Who may be on the cluster at the same time: scenarios of one mode share it, and the mode changes as rarely
-//! as can be. Whoever breaks nodes without disturbing anybody else gets a zone of them to itself.
+//! as can be. One that breaks nodes without disturbing others gets a zone of them to itself.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -10,13 +10,14 @@ use crate::cluster::ZONES;
 pub enum Mode {
     /// The operator; others of this mode may be going on.
     WithOperator,
-    /// The operator, and nobody else: it breaks what others need, or measures what others would disturb.
+    /// The operator, and no other scenario: it breaks what others need, or measures what others would
+    /// disturb.
     WithOperatorAlone,
     /// The same, and it takes the operator away.
     Uninstalling,
     /// A cluster without the operator; others of this mode may be going on.
     WithoutOperator,
-    /// The same, and nobody else.
+    /// The same, and no other scenario.
     WithoutOperatorAlone,
 }
 
@@ -25,7 +26,7 @@ pub enum Mode {
 pub enum Ground {
     /// In the first zone, with others.
     Common,
-    /// In the first zone, and nobody needs to make room: it waits for a clock, nearly all the time.
+    /// In the first zone, and no other needs to make room: it waits for a clock, nearly all the time.
     Aside,
     /// In another zone, which it has to itself.
     Own,
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mode_changes_only_when_nobody_is_left_who_needs_it() {
+    fn the_mode_changes_only_when_none_is_left_that_needs_it() {
         let all = [WithoutOperator, WithoutOperatorAlone, Uninstalling, WithOperatorAlone, WithOperator];
         assert_eq!(empty(WithOperatorAlone, &all).next(), Some(WithOperatorAlone));
         assert_eq!(empty(WithOperatorAlone, &all[..3]).next(), Some(Uninstalling));
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_alone_admits_nobody_and_who_shares_admits_its_own_kind() {
+    fn one_alone_admits_none_and_one_that_shares_admits_its_own_kind() {
         let room = |is, aside, zones, mode| {
             let scheduler = Scheduler {
                 mode: Some(is),

@@ -106,7 +106,7 @@ impl<'a> Jobs<'a> {
         self.services.iter().chain([&self.one_shot]).map(Member::account).collect()
     }
 
-    /// Where everybody is, once every service runs and has a standby; the one-shot only if it runs.
+    /// Where each candidate is, once every service runs and has a standby; the one-shot only if it runs.
     pub async fn settled(&self) -> Vec<Position> {
         join_all(self.services.iter().map(Member::renew)).await;
         let mut positions = join_all(self.services.iter().map(Member::await_standby)).await;
@@ -257,7 +257,7 @@ impl<'a> Member<'a> {
 }
 
 impl Position {
-    /// Somebody else may have taken over meanwhile; None where that is nobody who was ready.
+    /// Another candidate may have taken over meanwhile; `None` if that is none that was ready.
     fn now(self, tenure: &Tenure) -> Option<Self> {
         if self.token == tenure.token {
             return Some(self);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-/// What is done to whoever runs a workload.
+/// What is done to the pod that runs a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     PodDeleted,
@@ -23,14 +23,14 @@ pub enum Cause {
     ApiServerRefusing,
 }
 
-/// How soon somebody else has to run, and counted from when.
+/// How soon another candidate has to run, and counted from when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The holder may still act: counted from its last instruction.
     Ending,
     /// The holder falls silent: counted from the fault.
     Crash,
-    /// Nobody reaches the API server: counted from its return.
+    /// No client reaches the API server: counted from its return.
     Outage,
 }
 
@@ -116,7 +116,8 @@ pub enum Target {
     /// Something at every job.
     Pods([Stroke; JOBS]),
     Node(&'static str),
-    /// The disk of a node's kubelet stands still, termination logs and all: nobody who runs there may notice.
+    /// The disk of a node's kubelet stands still, termination logs and all: no workload that runs there may
+    /// notice.
     Disk(&'static str),
     ApiServer(Cause),
 }

@@ -1,4 +1,4 @@
-//! Round after round: everybody in place, something breaks, it is healed, somebody runs again.
+//! Round after round: all candidates in place, something breaks, it is healed, a workload runs again.
 
 use std::pin::pin;
 use std::time::Duration;

@@ -25,7 +25,7 @@ pub fn of(seed: u64, time: Duration, accounts: &[Account], hits: &[Hit], verdict
     for cause in Cause::ALL.map(Some).into_iter().chain([None]) {
         table.push_str(&of_cause(cause, &verdict.takeovers));
     }
-    let _ = writeln!(table, "\n{:<24}{:>10}{:>14}   what was going on", "job", "starts", "nobody ran");
+    let _ = writeln!(table, "\n{:<24}{:>10}{:>14}   what was going on", "job", "starts", "none ran");
     for account in accounts {
         table.push_str(&of_job(account, &verdict.takeovers));
     }

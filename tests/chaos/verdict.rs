@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_was_left_to_take_over_it_counts_from_the_healing() {
+    fn where_none_was_left_to_take_over_it_counts_from_the_healing() {
         let alone = Hit { standby: Standby::HitToo, ..hit(Cause::NodeCut, 10_000) };
         let verdict = verdict(&[ran(7, 0, 13_000), ran(9, 25_000, 30_000)], &[alone]);
         assert_eq!(verdict.takeovers[0].wait, Some(ms(6000)));

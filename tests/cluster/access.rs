@@ -18,7 +18,7 @@ use testkit::scenario::{Scenario, side_by_side};
 const API_SERVER: &str = "10.0.0.1";
 
 #[test]
-fn a_stolen_token_takes_clears_and_releases_no_lease_in_somebodys_place() {
+fn a_stolen_token_takes_clears_and_releases_no_lease_of_its_owner() {
     side_by_side("stolen-token", async |scenario| {
         let job = Job::service(scenario, "web");
         let tenure = job.pair().await;
@@ -33,7 +33,7 @@ fn a_stolen_token_takes_clears_and_releases_no_lease_in_somebodys_place() {
             thieves.push((name, token_in(scenario, &pod, mounted)));
         }
         let without_pod = scenario.must(&["create", "token", "default"]);
-        thieves.push(("nobody", without_pod.trim().to_owned()));
+        thieves.push(("absent", without_pod.trim().to_owned()));
         for (who, token) in &thieves {
             let leases = Api::<Lease>::namespaced(
                 scenario.cluster.client_with_token(token).await,
@@ -136,7 +136,7 @@ fn under_default_deny_egress_the_condition_names_the_address() {
         scenario.noted("denied to the condition that says so", now() - began);
         assert!(condition.message.contains(API_SERVER), "{}", condition.message);
         job.await_event("LeaseRenewalFailing", API_SERVER).await;
-        assert!(job.tenures().is_empty(), "nobody can have taken the Lease");
+        assert!(job.tenures().is_empty(), "no candidate can have taken the Lease");
         for fault in faults {
             fault.mend();
         }

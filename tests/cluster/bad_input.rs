@@ -1,4 +1,4 @@
-//! What cannot start says why, and stops nobody else.
+//! What cannot start says why, and stops no other job.
 
 use std::time::Duration;
 

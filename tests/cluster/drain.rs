@@ -1,4 +1,4 @@
-//! Nodes that are emptied: the holder hands over first, and waits for somebody to hand over to.
+//! Nodes that are emptied: the holder hands over first, and waits for a standby to hand over to.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl Drop for Cordons<'_> {
 }
 
 #[test]
-fn a_drain_hands_over_and_waits_until_there_is_somebody_to_hand_over_to() {
+fn a_drain_hands_over_and_waits_until_a_standby_is_there() {
     with_operator("drain", async |scenario| {
         let _cordons = Cordons(scenario);
         let labels =

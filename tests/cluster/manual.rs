@@ -95,11 +95,11 @@ impl<'a> ManualJob<'a> {
             .api()
             .replace(NAME, &PostParams::default(), &lease)
             .await
-            .expect("a Lease that nobody else writes yet");
+            .expect("a Lease that only this test writes yet");
     }
 
-    /// As the controller would, after somebody deleted it: held by the last known holder, as long as nobody
-    /// knows better.
+    /// As the controller would, after a user deleted it: held by the last known holder, as long as nothing
+    /// better is known.
     pub async fn recreate(&self, deleted: &Lease) {
         let mut annotations = deleted.annotations().clone();
         annotations.retain(|key, _| [keys::POLICY, keys::RUN].contains(&key.as_str()));

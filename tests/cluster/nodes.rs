@@ -1,5 +1,5 @@
-//! Nodes that are lost: the controller replaces what ran there elsewhere, whether a user says that the node is
-//! gone or not.
+//! Nodes that are lost: the controller replaces what ran there elsewhere, whether a user says that the node
+//! is gone or not.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -28,7 +28,7 @@ fn exit_0_completes_it_removes_the_standbys_and_nothing_starts_again() {
         let left = job
             .await_pods("the standby is gone", |pods| pods.len() == 1 && phase(&pods[0]) == Some("Succeeded"))
             .await;
-        assert_eq!(left[0].name_any(), tenure.pod, "whoever finished it stays, for its log");
+        assert_eq!(left[0].name_any(), tenure.pod, "the pod that finished it stays, for its log");
         let done = job.read().await;
         assert_eq!(
             condition(&done, types::READY).map(|ready| ready.reason.as_str()),
@@ -129,7 +129,7 @@ fn a_workload_that_takes_all_its_memory_loses_its_attempt_and_is_told() {
 }
 
 #[test]
-fn its_deadline_counts_over_takeovers_and_stops_whoever_runs_then() {
+fn its_deadline_counts_over_takeovers_and_stops_the_holder_of_then() {
     side_by_side("deadline", async |scenario| {
         let job = Job::one_shot(scenario, "report")
             .with(json!({"activeDeadlineSeconds": 30}))

@@ -60,8 +60,8 @@ fn on_request_it_hands_over_once_to_the_named_of_three() {
         assert_eq!(job.await_takeover(second.token).await.reason, TakeoverReason::Handover);
         job.until("it is remembered", |job| handled(job) == Some("noon")).await;
         job.await_event("HandoverRequested", &format!("{} is asked to hand over: Handover", first.pod)).await;
-        ask("evening", "nobody");
-        job.await_event("HandoverRefused", "nobody is no candidate").await;
+        ask("evening", "absent");
+        job.await_event("HandoverRefused", "absent is no candidate").await;
         ask("night", &named);
         job.await_event("HandoverRefused", &format!("{named} holds the Lease already")).await;
         nothing_starts(&job.records, 2, SECOND * 5).await;

@@ -1,5 +1,5 @@
-//! Probes of the gated container, asked by a real kubelet: a standby is ready without being asked, whoever
-//! runs is asked, and replaced when it says that it is not alive.
+//! Probes of the gated container, asked by a real kubelet: a standby is ready without being asked, the
+//! holder is asked, and replaced when it says that it is not alive.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -34,7 +34,7 @@ fn probed(scenario: &Scenario, probe: impl Fn(&str) -> Value) -> Job<'_> {
         .pod(&apart)
 }
 
-/// Whom probes came from, as far as whoever was asked can tell.
+/// Whom probes came from, as far as the one that was asked can tell.
 struct Asked<Of, By, Sicken> {
     /// By what a pod is known there.
     of: Of,
@@ -56,7 +56,7 @@ async fn replaced_when_not_alive(
     let (first, is_asked) = (named(&old.pod), |who: &str| (asked.by)().contains(who).then_some(()));
     eventually("the workload that runs is asked", SOON, || is_asked(&first)).await;
     nothing_starts(&job.records, 1, SECOND * 3).await;
-    assert_eq!((asked.by)(), BTreeSet::from([first.clone()]), "nobody asks a standby");
+    assert_eq!((asked.by)(), BTreeSet::from([first.clone()]), "the kubelet asks no standby");
     (asked.sicken)(&first);
     let new = await_tenure(&job.records, 2, SOON).await;
     scenario.noted("last to first instruction", new.first.saturating_sub(job.tenure(old.token).last));

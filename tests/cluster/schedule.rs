@@ -77,7 +77,7 @@ fn on_request<'a>(scenario: &'a Scenario, name: &'static str, policy: &str) -> J
 }
 
 async fn ask(scenario: &Scenario, job: &Job<'_>, text: &str) {
-    job.until("somebody has looked", |job| {
+    job.until("the controller has looked", |job| {
         job.status.as_ref().is_some_and(|status| status.observed_generation.is_some())
     })
     .await;

@@ -39,7 +39,7 @@ impl Server {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (config, state) = (Arc::clone(&config), Arc::clone(&shared));
-                // Whoever hangs up early has asked nothing.
+                // A client that hangs up early has asked nothing.
                 thread::spawn(move || answer(stream, config, &state));
             }
         });

@@ -285,7 +285,7 @@ fn a_change_of_lease_timing_reaches_the_agents_and_restarts_nothing() {
                 lease.and_then(|lease| lease.spec.as_ref()?.lease_duration_seconds) == Some(seconds)
             };
             await_object(scenario.api(), job.name, "the holder renews by it", SOON, renewed).await;
-            job.await_lease("status says so, and that nobody holds for longer", |lease| {
+            job.await_lease("status says so, and that no candidate holds for longer", |lease| {
                 lease.lease_duration_seconds == Some(seconds)
                     && lease.longest_lease_duration_seconds == Some(seconds)
             })

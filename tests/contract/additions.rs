@@ -20,7 +20,7 @@ const CHANGED: [(&str, &str, &str, &str); 6] = [
 ];
 const LABELS: &str = "labels outside of our own domain are the template's; an earlier controller does not see such a pod, and makes others: \
                       the Lease keeps them apart";
-const LOSS: &str = "a lost lease is no setback and makes nobody wait; whoever reads that there was none does not wait either";
+const LOSS: &str = "a lost lease is no setback and makes no candidate wait; one that reads that there was none does not wait either";
 const PATIENCE: &str = "the kubelet waits for the startup probe's answer too, and for one that hangs to be counted; an earlier agent, which does \
                         neither, answers sooner";
 

@@ -1,5 +1,5 @@
-//! The controller and the candidates of a lifecycle, and the Lease between them. Nothing in here is random: the
-//! same lifecycle gives the same writes.
+//! The controller and the candidates of a lifecycle, and the Lease between them. Nothing in here is random:
+//! the same lifecycle gives the same writes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -94,7 +94,7 @@ impl<'a> Fixture<'a> {
         Directives::decide(&self.job, &observed, timing, &run, &choice, None, self.now().wall)
     }
 
-    /// The very first Lease, for whoever comes first.
+    /// The very first Lease, for the candidate that comes first.
     pub fn makes(&mut self) {
         self.store("made", build::new(&self.job, &Creation::First, &self.directives(None, None)));
         self.store("free", build::marked_free(&self.lease));

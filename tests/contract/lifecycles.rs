@@ -1,7 +1,7 @@
 //! Lifecycles in which every kind of note is written at default settings.
 //!
-//! What was kept is compared write by write: a lifecycle is not changed any more once a version was kept with it.
-//! What is new goes into a new one.
+//! What was kept is compared write by write: a lifecycle is not changed any more once a version was kept with
+//! it. What is new goes into a new one.
 
 use std::time::Duration;
 

@@ -37,9 +37,9 @@ fn leases(version: &str) -> BTreeMap<String, Lease> {
     told.map(|(name, value)| (name, serde_json::from_value(value).expect("a Lease"))).collect()
 }
 
-/// At every point of every lifecycle the Lease is as the earlier version wrote it, and what this version makes of
-/// it says all that the earlier one said then. So the agents obey an earlier controller, the controller an
-/// earlier agent's reports, and an earlier reader misses nothing.
+/// At every point of every lifecycle the Lease is as the earlier version wrote it, and what this version
+/// makes of it says all that the earlier one said then. So the agents obey an earlier controller, the
+/// controller an earlier agent's reports, and an earlier reader misses nothing.
 #[test]
 fn programs_of_this_version_go_on_from_what_an_earlier_one_wrote() {
     for version in data::versions() {

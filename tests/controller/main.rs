@@ -34,7 +34,7 @@ async fn a_job_gets_a_lease_then_a_role_then_candidates_and_then_nothing_new() {
     fixture.apply("web", json!({"completionPolicy": "Never", "replicas": 2})).await;
     let job = fixture.settled("web", 2).await;
     let lease = fixture.api::<Lease>().get("web").await.expect("a Lease");
-    assert!(Record::read(&lease).expect("a record").is_released(), "nobody ever held it");
+    assert!(Record::read(&lease).expect("a record").is_released(), "no candidate ever held it");
     assert_eq!(lease.owner_references(), [], "it outlives its SingletonJob");
     let role = fixture.api::<Role>().get("singletonjob-web").await.expect("a Role");
     assert_eq!(role.owner_references()[0].uid, lease.uid().expect("stored"));
@@ -129,7 +129,7 @@ async fn the_agents_image_is_that_of_the_container_controller() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lease_of_somebody_else_is_left_alone_and_reported() {
+async fn a_lease_of_another_program_is_left_alone_and_reported() {
     let fixture = Fixture::new("foreign").await;
     let theirs = Lease {
         metadata: ObjectMeta { name: Some("web".into()), ..ObjectMeta::default() },
@@ -152,7 +152,7 @@ async fn a_lease_of_somebody_else_is_left_alone_and_reported() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_holder_shows_in_status_and_its_renewals_wake_nobody() {
+async fn the_holder_shows_in_status_and_its_renewals_wake_no_reconcile() {
     let fixture = Fixture::alone("renewals").await;
     fixture.apply("web", json!({"completionPolicy": "Never"})).await;
     fixture.settled("web", 2).await;

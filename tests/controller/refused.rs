@@ -169,10 +169,10 @@ async fn pods_that_no_retry_makes_acceptable_are_each_quoted() {
         json!({"completionPolicy": "Never", "template": {"spec": spec}})
     };
     fixture.apply("large", with(json!({}))).await;
-    fixture.apply("nobody", with(json!({"serviceAccountName": "nobody"}))).await;
+    fixture.apply("absent", with(json!({"serviceAccountName": "absent"}))).await;
     for (job, words) in [
         ("large", "maximum memory usage per Container is 1Mi"),
-        ("nobody", "serviceaccount \"nobody\" not found"),
+        ("absent", "serviceaccount \"absent\" not found"),
     ] {
         let quotes = |job: &SingletonJob| {
             find_condition(conditions(job), types::STANDBY_AVAILABLE)

@@ -82,7 +82,7 @@ async fn a_finished_job_that_may_not_be_deleted_says_so() {
     assert!(fixture.job("once").await.metadata.deletion_timestamp.is_none());
 }
 
-/// Nobody but this test writes it.
+/// Only this test writes it.
 async fn of_another_controller(fixture: &Fixture) -> SingletonJob {
     fixture.apply("once", json!({"managedBy": "example.com/other"})).await;
     fixture.job("once").await

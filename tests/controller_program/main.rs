@@ -91,7 +91,7 @@ impl Fixture {
         self.start_with(pod, &self.token().await).await
     }
 
-    /// The same, for whoever has to know its token.
+    /// The same, for a test that has to know its token.
     async fn start_with(&self, pod: &str, token: &str) -> Program {
         self.start_as(pod, token, &[]).await
     }
@@ -169,7 +169,7 @@ impl Fixture {
         leases
             .patch(name, &PatchParams::default(), &Patch::Merge(json!({"spec": spec})))
             .await
-            .expect("nobody else writes");
+            .expect("only this test writes");
     }
 
     /// As a scheduler would.

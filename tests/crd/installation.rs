@@ -192,7 +192,7 @@ async fn the_controller_may_not_do_what_it_has_no_need_to() {
     assert_eq!(surplus, vec![]);
 }
 
-/// The API server lets nobody grant what they do not have: the controller's own rights must cover a
+/// The API server lets no user grant what they do not have: the controller's own rights must cover a
 /// candidate's.
 #[tokio::test]
 async fn the_controller_can_give_candidates_their_role() {

@@ -1,4 +1,4 @@
-//! A candidate speaks for itself and for nobody else, whatever token it got hold of.
+//! A candidate speaks for itself and for no other, whatever token it got hold of.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ struct Scene {
     fixture: Fixture,
 }
 
-/// Somebody with a token.
+/// A client with a token.
 struct Actor {
     leases: Api<Lease>,
     identity: String,
@@ -172,11 +172,11 @@ async fn a_candidate_takes_renews_and_gives_back_the_lease_in_its_own_name() {
     first.hold(&first.identity).await.expect("it may be renewed");
     second.hold(&second.identity).await.expect("an expired one may be taken over");
     second.hold("").await.expect("it may be given back");
-    second.change(|lease| lease.spec = None).await.expect_err("but not for another, here nobody");
+    second.change(|lease| lease.spec = None).await.expect_err("but not for another, here none");
 }
 
 #[tokio::test]
-async fn nobody_takes_clears_or_releases_the_lease_in_anothers_place() {
+async fn no_client_takes_clears_or_releases_the_lease_in_anothers_place() {
     let scene = Scene::new("others").await;
     let (first, second, stranger) =
         (scene.pod("web-1").await, scene.pod("web-2").await, scene.pod("other").await);
@@ -250,7 +250,7 @@ async fn the_controller_and_administrators_are_not_held_to_it() {
     let scene = Scene::new("exempt").await;
     let stranger = scene.pod("other").await;
     scene.await_force(&stranger).await;
-    scene.admin().hold("somebody").await.expect("an administrator");
+    scene.admin().hold("another").await.expect("an administrator");
     scene.admin().hold("").await.expect("an administrator");
     let token = scene.fixture.token("singletonjob-system", "singletonjob-controller", None).await;
     let controller = Actor { identity: "placeholder".to_owned(), ..scene.actor(&token).await };

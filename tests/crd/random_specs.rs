@@ -257,7 +257,7 @@ fn spec() -> BoxedStrategy<Value> {
         ("schedule", prop::option::weighted(0.1, prop::sample::select(schedules)).boxed()),
         ("suspend", some(&[json!(true), json!(false)])),
         ("standbyReadiness", some(&[json!("Ready"), json!("NotReady"), json!("Sometimes")])),
-        ("workloadContainer", some(&[json!("main"), json!("helper"), json!("nobody")])),
+        ("workloadContainer", some(&[json!("main"), json!("helper"), json!("absent")])),
         ("lease", sometimes(lease())),
         ("takeover", prop::option::weighted(0.1, takeover()).boxed()),
     ])

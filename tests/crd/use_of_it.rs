@@ -86,7 +86,7 @@ async fn explain_tells_users_what_each_field_is() {
 }
 
 #[tokio::test]
-async fn before_the_controller_has_looked_everybody_waits() {
+async fn before_the_controller_has_looked_all_candidates_wait() {
     let fixture = Fixture::new("pending").await;
     fixture.kubectl(&APPLY, SERVICE);
     let condition = "jsonpath={.status.conditions[0].type} {.status.conditions[0].status} {.status.conditions[0].reason}: \

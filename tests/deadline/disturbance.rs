@@ -1,6 +1,6 @@
 //! Whether the machine itself was late while something was measured: a processor of a virtual machine may be
-//! away for tens of milliseconds, one without the other, and whatever was due on it is late through nobody's
-//! fault.
+//! away for tens of milliseconds, one without the other, and whatever was due on it is late without
+//! any fault of the programs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,7 +1,7 @@
 //! Wall clocks that are wrong, and machines that were booted at other times.
 //!
 //! The wall clock of one process cannot be set, and that of the whole machine is not ours. But agents tell it
-//! to nobody except in the Lease: a Lease that was renewed in the future, or in the past, is all that another
+//! nowhere except in the Lease: a Lease that was renewed in the future, or in the past, is all that another
 //! machine's clock can do to them.
 
 use std::fs;
@@ -29,7 +29,7 @@ async fn renew_as_another(scenario: &Scenario, renewed: Timestamp) {
     let spec = lease.spec.get_or_insert_default();
     spec.holder_identity = Some("elsewhere_uid_0123456789abcdef".to_owned());
     spec.renew_time = Some(MicroTime(renewed));
-    scenario.api().replace(NAME, &PostParams::default(), &lease).await.expect("nobody else writes it");
+    scenario.api().replace(NAME, &PostParams::default(), &lease).await.expect("only this test writes it");
 }
 
 /// The holder's clock, by which it renews three times and dies, is `at` this; a challenger waits a full lease

@@ -250,7 +250,7 @@ async fn write_nonsense(scenario: &Scenario) {
     scenario.api::<Lease>().patch(NAME, &PatchParams::default(), &patch).await.expect("an administrator may");
 }
 
-/// A holder whose log nobody reads, not even to make room; its workload writes elsewhere.
+/// A holder whose log is not read, not even to make room; its workload writes elsewhere.
 async fn with_a_full_log(scenario: &Scenario) -> (On<FullPipe>, Candidate, Tenure) {
     let log = FullPipe::new();
     let candidate =
@@ -297,7 +297,7 @@ fn a_holder_whose_log_is_not_read_is_dead_by_its_deadline() {
 }
 
 /// A liveness probe with a timeout of a second, asked in `candidate` as a container runtime does it: its exit
-/// code, and how long it took until nobody had its output any more.
+/// code, and how long it took until no process had its output any more.
 fn probe(candidate: &Candidate, command: &[&str]) -> (Option<i32>, Duration) {
     let asked = json!({"probe": {"exec": {"command": command}}, "timeoutSeconds": 1}).to_string();
     let began = now();
@@ -344,7 +344,10 @@ fn a_probe_ends_in_time_whatever_it_reads() {
             .arg(folder)
             .arg("/var/run/singletonjob")
             .status();
-        assert!(covered.is_ok_and(|status| status.success()), "nobody can read the agent's state any more");
+        assert!(
+            covered.is_ok_and(|status| status.success()),
+            "no process can read the agent's state any more"
+        );
         holder.disk.fall_silent();
         let (code, took) = probe(&holder.candidate, &["true"]);
         assert_eq!(code, Some(1));

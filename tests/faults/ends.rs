@@ -84,7 +84,7 @@ fn a_drained_holder_whose_elector_dies_has_neither_failed_nor_succeeded() {
     });
 }
 
-/// Shorter than the drain above takes: without renewals somebody else would start.
+/// Shorter than the drain above takes: without renewals another candidate would start.
 const SHORT: u64 = 3;
 
 #[test]
@@ -149,7 +149,7 @@ fn a_workload_that_hangs_in_the_kernel_is_followed_after_a_full_lease() {
             scenario.timing.lease_duration(),
         );
         let mark = scenario.record().await.annotations.released;
-        assert_eq!(mark.map(|mark| mark.reason), None, "nobody gave back what it could not empty");
+        assert_eq!(mark.map(|mark| mark.reason), None, "no agent gave back what it could not empty");
         disk.thaw();
         let (code, message) = active.await_end(END).await;
         assert_eq!(code, exit_codes::AGENT_FAILED, "{message}");

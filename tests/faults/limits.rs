@@ -57,7 +57,7 @@ fn a_starved_agent_holds_nothing_past_its_deadline() {
 }
 
 /// What it notices it says with its next renewal; without one, or when it is too late to hold anything,
-/// somebody else holds the Lease, who has nothing to complain of.
+/// another candidate holds the Lease, which has nothing to complain of.
 async fn says_so_or_gives_up(scenario: &Scenario, old: &Tenure) {
     let told = async {
         loop {

@@ -65,7 +65,7 @@ fn a_lease_that_was_deleted_and_made_again_empty_by_a_user_is_waited_for() {
 }
 
 #[test]
-fn a_lease_that_is_gone_ends_its_holder_and_nobody_starts_without_one() {
+fn a_lease_that_is_gone_ends_its_holder_and_none_starts_without_one() {
     scenario("42-gone", LEASE, async |scenario| {
         let (mut active, _standby, old) =
             scenario.pair(scenario.pod(0), scenario.pod(1), &["--stubborn"]).await;
@@ -81,7 +81,7 @@ fn a_lease_that_is_gone_ends_its_holder_and_nobody_starts_without_one() {
 }
 
 #[test]
-fn a_lease_that_somebody_emptied_is_waited_for() {
+fn a_lease_that_a_user_emptied_is_waited_for() {
     scenario("45-emptied", LEASE, async |scenario| {
         let (_active, _standby, old) = scenario.pair(scenario.pod(0), scenario.pod(1), &["--stubborn"]).await;
         let lost = now();
@@ -118,7 +118,7 @@ async fn churn(scenario: &Scenario, time: Duration) {
 }
 
 #[test]
-fn a_duration_of_1_s_written_by_hand_shortens_nobodys_wait() {
+fn a_duration_of_1_s_written_by_hand_shortens_no_wait() {
     scenario("45-duration", LEASE, async |scenario| {
         let (active, _standby, _) = scenario.pair(scenario.pod(0), scenario.pod(1), &[]).await;
         active.signal(nix::sys::signal::Signal::SIGKILL);
@@ -134,7 +134,7 @@ fn a_duration_of_1_s_written_by_hand_shortens_nobodys_wait() {
 }
 
 #[test]
-fn whoever_knew_a_longer_lease_waits_for_that_after_it_was_shortened() {
+fn a_candidate_that_knew_a_longer_lease_waits_for_that_when_shortened() {
     scenario("47-shortened", 15, async |scenario| {
         let wire = scenario.wire().await;
         let (active, _standby, _) =

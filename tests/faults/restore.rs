@@ -65,7 +65,7 @@ impl History<'_> {
             .api::<Lease>()
             .replace(NAME, &PostParams::default(), &lease)
             .await
-            .expect("nobody else writes it");
+            .expect("only this test writes it");
     }
 
     async fn has_gone_back(&self) -> bool {

@@ -148,7 +148,7 @@ impl Scenario {
         self.api()
             .replace(NAME, &PostParams::default(), &released)
             .await
-            .expect("a Lease that nobody else writes yet");
+            .expect("a Lease that only this test writes yet");
     }
 
     /// What the controller allows the candidates of one job; returns when the API server knows.

@@ -17,7 +17,7 @@ use fuser::{
 
 use nix::sys::stat::minor;
 
-/// What is known of a file stays known: nobody asks again.
+/// What is known of a file stays known: the kernel does not ask again.
 const FOREVER: Duration = Duration::from_secs(1 << 30);
 const FILE: INodeNo = INodeNo(2);
 
@@ -25,7 +25,7 @@ const FILE: INodeNo = INodeNo(2);
 pub struct SilentDisk {
     program: PathBuf,
     shared: Arc<Shared>,
-    /// Ends the connection between kernel and server, though somebody still has the file system mounted.
+    /// Ends the connection between kernel and server, though processes still have the file system mounted.
     abort: PathBuf,
     _session: BackgroundSession,
 }

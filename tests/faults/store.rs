@@ -26,7 +26,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Says that the namespace is made, and keeps it until the end of standard input.
 const MACHINE: &str = r#"ip link set lo up; ip address add "$1/32" dev lo; echo; exec cat"#;
-/// No machine has this address: what is sent to it vanishes, and nobody is told.
+/// No machine has this address: what is sent to it vanishes, and the sender is not told.
 const NOWHERE: &str = "02:00:00:00:00:99";
 
 /// Three members that agree. Stopped, with everything they stored, when dropped.
@@ -156,7 +156,7 @@ impl Store {
             "--unsafe-no-fsync".to_owned(),
             format!("--listen-peer-urls={}", peer(member)),
             format!("--listen-client-urls={}", self.endpoint(member)),
-            // Nobody asks: a Unix socket cannot be named here.
+            // etcd is not asked there: a Unix socket cannot be named here.
             "--advertise-client-urls=http://127.0.0.1:1".to_owned(),
         ]);
         let program = binaries().join(ETCD);

@@ -56,7 +56,7 @@ impl Wire {
         Self { client, name, address }
     }
 
-    /// Bytes of this direction vanish, and nobody is told: a firewall that drops, half of a cut cable.
+    /// Bytes of this direction vanish, and neither side is told: a firewall that drops, half of a cut cable.
     pub async fn swallow(&self, direction: Direction) {
         self.poison("timeout", direction, &json!({"timeout": 0})).await;
     }

@@ -14,7 +14,7 @@ const TABLES: &str = "CREATE TABLE totals (day date PRIMARY KEY, amount text);
                       CREATE TABLE journal (id bigserial, entry text);";
 const WRITE: &str = "INSERT INTO totals VALUES ('2026-11-21', 'AMOUNT') ON CONFLICT (day) DO UPDATE SET amount = excluded.amount";
 
-/// A database with the recipes' migrations, and somebody else's tables in it.
+/// A database with the recipes' migrations, and another team's tables in it.
 struct Database {
     workplace: Workplace,
     _server: Server,
@@ -205,7 +205,7 @@ fn a_trigger_refuses_every_kind_of_write_and_writers_without_a_token() {
     database
         .0
         .workplace
-        .run("with-token.sh", "", &[&WRITE.replace("AMOUNT", "nobody")])
+        .run("with-token.sh", "", &[&WRITE.replace("AMOUNT", "absent")])
         .expect_err("no token");
     assert_eq!(database.stored(), before);
 }

@@ -61,7 +61,7 @@ fn the_script_orders_writes_that_race() {
 fn what_is_no_token_is_refused() {
     let redis = Redis::new();
     for token in ["", "-1", "007", "4e9", "nil"] {
-        redis.write(token, "nobody").expect_err("no token");
+        redis.write(token, "absent").expect_err("no token");
     }
     assert_eq!(redis.stored().concat(), "");
 }

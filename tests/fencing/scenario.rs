@@ -29,7 +29,7 @@ pub fn a_stale_holder_is_refused(store: &impl Store) {
     store.write("41", "old-again").expect("the same holder goes on");
     store.write("42", "new").expect("a higher token is accepted");
     assert_refused(store, "41");
-    store.write("42", "new-again").expect("a refusal disturbs nobody else");
+    store.write("42", "new-again").expect("a refusal disturbs no other writer");
     assert_eq!(value(store), "new-again");
 }
 

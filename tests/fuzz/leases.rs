@@ -1,4 +1,4 @@
-//! Leases as somebody might write them: right in most places, odd in some.
+//! Leases as users might write them: right in most places, odd in some.
 
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! Every order in which things can happen to a few candidates, within bounds, against the elector itself.
 //!
-//! What is claimed of it is in `world/oracle.rs`, the bounds are in `worlds.rs`. That each rule of the elector
-//! is needed for that is shown in `tests/mutants`; here, that each assumption about the environment is.
+//! What is claimed of it is in `world/oracle.rs`, the bounds are in `worlds.rs`. That each rule of the
+//! elector is needed for that is shown in `tests/mutants`; here, that each assumption about the environment
+//! is.
 
 mod search;
 mod world;

@@ -2,8 +2,8 @@
 //!
 //! A lazy candidate need not act: a process that is not scheduled, an answer that does not arrive and a watch
 //! that says nothing are orders of events like any other; only its kernel is on time. All others do what is
-//! due before time goes on, in a fixed order. Where nobody is lazy it can be said that something must happen;
-//! where all are, the search sees every order there is.
+//! due before time goes on, in a fixed order. Where no candidate is lazy it can be said that something must
+//! happen; where all are, the search sees every order there is.
 
 mod action;
 mod api;
@@ -108,7 +108,7 @@ impl Model for World {
             state.broke(Claim::AtMostOneRuns);
         }
         if state == *last && matches!(action, Action::Wake(_)) {
-            state.broke(Claim::NobodySpins);
+            state.broke(Claim::NoneSpins);
         }
         (state != *last).then_some(state)
     }

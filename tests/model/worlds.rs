@@ -119,7 +119,7 @@ fn directives() -> Vec<World> {
     vec![touch, directives, handover, shorter, longer]
 }
 
-/// The Lease is deleted, made again, or written to by somebody who has no business there.
+/// The Lease is deleted, made again, or written to by a user who has no business there.
 fn strange_hands() -> Vec<World> {
     let deletion =
         faulty("deletion", 2, &[Fault::Delete, Fault::RecreateBlank, Fault::RestoreFree, Fault::RestoreHeld]);
@@ -257,7 +257,7 @@ fn unreachable() -> Vec<World> {
     vec![uncleared, another, restored, cleared, delayed]
 }
 
-/// Everybody is prompt: it can be said that something must happen.
+/// All are prompt: it can be said that something must happen.
 fn liveness() -> Vec<World> {
     let prompt = |world: World| World { lazy: Vec::new(), ..world };
     // L, then the head start of Q + 1 s, then the silence after which is read.
@@ -273,7 +273,7 @@ fn liveness() -> Vec<World> {
     let ready = [Fault::Ready, Fault::Ready, Fault::Touch, Fault::Drain, Fault::End];
     let ready =
         World { horizon: 8, stop_grace: Duration::from_secs(2), ..prompt(faulty("readiness", 3, &ready)) };
-    // Reached by the first attempt, by one that took over, or by nobody.
+    // Reached by the first attempt, by one that took over, or by none.
     let limited = Policy {
         completion_policy: CompletionPolicy::OnSuccess,
         active_deadline_seconds: Some(5),
@@ -294,7 +294,7 @@ fn liveness() -> Vec<World> {
     let hanging = World {
         patience: Some(11),
         horizon: 14,
-        ..prompt(faulty("elector that cannot die, everybody prompt", 1, &[Fault::Hang]))
+        ..prompt(faulty("elector that cannot die, all prompt", 1, &[Fault::Hang]))
     };
     let once = Policy { completion_policy: CompletionPolicy::OnSuccess, backoff_limit: 0, ..policy(3) };
     let cut_short = prompt(faulty("stop cut short", 2, &[Fault::Drain, Fault::Vanish]));

@@ -96,7 +96,7 @@ fn program() -> String {
     )
 }
 
-/// Whoever is not noticed within a minute is not noticed; most take less than a second.
+/// A mutant that is not noticed within a minute is not noticed; most take less than a second.
 const HUNT: &str = "#![allow(dead_code, unused_imports, unused_variables, unused_mut, unreachable_patterns)]
 macro_rules! hunt {
     ($mutant:ident, $breaks:literal, $world:literal) => {{

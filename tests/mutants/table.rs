@@ -93,7 +93,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a_read_renews",
-        breaks: "whoever sees its own name in a newer version has renewed",
+        breaks: "an agent that sees its own name in a newer version has renewed",
         changes: &[(
             "elector/tenure.rs",
             "            self.version = record.version;\n",
@@ -286,7 +286,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "handover_to_anybody",
-        breaks: "a request to hand over is obeyed by whoever holds",
+        breaks: "a request to hand over is obeyed by any holder",
         changes: &[("elector/tenure.rs", ".filter(|handover| handover.holder == candidate.identity)", "")],
         world: "handover to one that is gone",
     },
@@ -382,13 +382,13 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "clearance_of_another_holder",
-        breaks: "a word that somebody is gone is taken for the holder of now",
+        breaks: "a word that a holder is gone is taken for the holder of now",
         changes: &[("record.rs", " && cleared.holder == self.holder", "")],
         world: "clearance of an earlier holder",
     },
     Mutant {
         name: "clearance_of_another_lease",
-        breaks: "a word that somebody is gone counts in a Lease that was made after it",
+        breaks: "a word that a holder is gone counts in a Lease that was made after it",
         changes: &[("record.rs", "cleared.lease_uid == self.uid && ", "")],
         world: "clearance from a copy",
     },
@@ -446,7 +446,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "failed_pod_leaves_an_attempt",
-        breaks: "whoever takes over begins an attempt before it counts what failed",
+        breaks: "a candidate that takes over begins an attempt before it counts what failed",
         changes: &[(
             "elector/account.rs",
             "    charges::settle(Progress { start_time, resumptions: run.resumptions, ..known }, run)\n",
@@ -472,7 +472,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "lost_acquisition_counts",
-        breaks: "a start that was not made counts, whoever says so",
+        breaks: "a start that was not made counts, whatever says so",
         changes: &[("elector/remains.rs", "Some(if progress.open {", "Some(if progress.open && false {")],
         world: "lost acquisition",
     },

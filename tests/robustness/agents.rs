@@ -16,7 +16,7 @@ use singletonjob::lease::record::Record;
 /// Well within the lease.
 const RENEWAL: SignedDuration = SignedDuration::from_secs(4);
 
-/// The next write of whoever has one to make.
+/// The next write of the agent that has one to make.
 pub fn next(lease: &Lease, pods: &[&Pod]) -> Option<Lease> {
     let record = Record::read(lease).ok()?;
     let wanted = record.annotations.run.as_ref()?.desired == Desired::Run && !record.is_finished();
@@ -44,7 +44,7 @@ pub fn taken(lease: &Lease, pod: &Pod) -> Lease {
     lease
 }
 
-/// Agents in the line that the controller asks for, otherwise the oldest. Whoever has just given the Lease
+/// Agents in the line that the controller asks for, otherwise the oldest. One that has just given the Lease
 /// back is not there yet: its agent has ended, and starts anew.
 fn successor<'a>(record: &Record, pods: &[&'a Pod]) -> Option<&'a Pod> {
     let able = |pod: &&&Pod| {
@@ -100,7 +100,7 @@ fn released(lease: &Lease, record: &Record, reason: Reason) -> Lease {
     let mark = Released {
         lease_uid: record.uid.clone(),
         renew_time: spec.renew_time.as_ref().map(|time| time.0),
-        by: record.holder.clone().unwrap_or_else(|| Identity::read("nobody")),
+        by: record.holder.clone().unwrap_or_else(|| Identity::read("absent")),
         reason,
         token: None,
         exit: None,

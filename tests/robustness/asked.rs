@@ -61,7 +61,7 @@ impl Asked {
     }
 }
 
-/// `/api/v1/pods` is `/api/v1/namespaces/<namespace>/pods` to whoever may see no other.
+/// `/api/v1/pods` is `/api/v1/namespaces/<namespace>/pods` to a client that may see no other.
 fn narrowed(uri: &http::Uri, namespace: &str) -> http::Uri {
     let (group, plural) = uri.path().rsplit_once('/').unwrap_or_default();
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();

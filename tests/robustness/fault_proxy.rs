@@ -1,5 +1,5 @@
-//! The proxy between a controller and its API server. It shows the controller one namespace only, so that many
-//! controllers can work side by side on one server, and does to requests what is planned for them.
+//! The proxy between a controller and its API server. It shows the controller one namespace only, so that
+//! many controllers can work side by side on one server, and does to requests what is planned for them.
 
 use std::collections::HashMap;
 use std::future::pending;
@@ -27,16 +27,16 @@ pub enum Fault {
     Conflict,
     TooManyRequests,
     InternalError,
-    /// It never arrives, and nobody says so.
+    /// It never arrives, and the controller is not told.
     Silence,
     /// It is carried out, and its answer is lost.
     LostAnswer,
-    /// It is carried out, and whoever asked is killed before the answer.
+    /// It is carried out, and the controller is killed before the answer.
     Kill,
 }
 
 impl Fault {
-    /// Whether nobody learns what has become of the request.
+    /// Whether the controller cannot learn what has become of the request.
     pub fn is_blinding(self) -> bool {
         matches!(self, Self::LostAnswer | Self::Kill)
     }
@@ -98,7 +98,7 @@ impl FaultProxy {
         self.tide.send_replace(tide);
     }
 
-    /// From now on, whoever asks for all of `resource` hears what there was when `list` was made.
+    /// From now on, a client that asks for all of `resource` hears what there was when `list` was made.
     pub fn remember(&self, resource: &str, list: &Value) {
         self.past
             .lock()

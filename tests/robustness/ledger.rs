@@ -27,7 +27,7 @@ struct Entries {
     suffered: Vec<(usize, Fault)>,
     /// How often each was made.
     leases: HashMap<String, usize>,
-    /// Pods that were retired, and those that somebody was to be told of.
+    /// Pods that were retired, and those that a user was to be told of.
     retired: BTreeSet<String>,
     told: BTreeSet<String>,
     violations: Vec<String>,
@@ -66,13 +66,13 @@ impl Ledger {
         self.entries().suffered.push((number, fault));
     }
 
-    /// Pods that were retired, and nobody was told.
+    /// Pods that were retired without an event.
     pub fn untold(&self) -> Vec<String> {
         let entries = self.entries();
         entries
             .retired
             .difference(&entries.told)
-            .map(|pod| format!("nobody was told that {pod} was retired"))
+            .map(|pod| format!("no event says that {pod} was retired"))
             .collect()
     }
 
@@ -168,7 +168,7 @@ fn unguarded(asked: &Asked) -> Option<String> {
         .then(|| format!("{} {} {:?} without saying which: {json}", asked.method, asked.resource, asked.name))
 }
 
-/// Here nobody refuses a pod, although somebody may be too busy to take it.
+/// Here the API server refuses no pod, although it may be too busy to take one.
 fn blamed(asked: &Asked) -> Option<String> {
     let blames = asked.is("PUT", "singletonjobs/status")
         && asked.json()["status"].to_string().contains("FailedCreate");

@@ -45,7 +45,7 @@ async fn tell_all(harness: &Harness, plans: Vec<(String, Plan)>) -> Vec<Told> {
     told.into_iter().flatten().collect()
 }
 
-/// One line for whoever reads the log of a run; demands that `faults` have happened to nearly all requests
+/// One line for the log of a run; demands that `faults` have happened to nearly all requests
 /// that an undisturbed lifecycle needs.
 fn count(told: &[Told], faults: &[Fault], undisturbed: usize) {
     let pairs: BTreeSet<_> = told

@@ -51,7 +51,7 @@ async fn opened(harness: &Harness, namespace: &str) -> (Fixture, Controller) {
     (fixture, controller)
 }
 
-/// Whoever stood by holds the Lease; the name of its pod.
+/// The standby holds the Lease; the name of its pod.
 async fn change_hands(fixture: &Fixture) -> String {
     loop {
         let lease = fixture.api::<Lease>().get(SERVICE).await.expect("there");
@@ -189,7 +189,7 @@ async fn come_and_go(fixture: &Fixture) {
 }
 
 #[test]
-fn candidates_and_a_change_of_hands_that_nobody_told_of_are_made_good() {
+fn candidates_and_a_change_of_hands_that_went_unseen_are_made_good() {
     let harness = Harness::shared();
     harness.runtime.block_on(async {
         let (fixture, controller) = opened(&harness, "unseen-loss").await;

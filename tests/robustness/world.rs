@@ -1,4 +1,4 @@
-//! All namespaces of one API server, watched once for everybody, with kubelet and agents played.
+//! All namespaces of one API server, watched once for all tests, with kubelet and agents played.
 
 use std::collections::HashMap;
 use std::fmt::Debug;

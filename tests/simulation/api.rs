@@ -80,7 +80,7 @@ impl World {
         }
     }
 
-    /// 500: what became of the write, nobody can know.
+    /// 500: what became of the write, no agent can know.
     fn fail(&mut self, request: &Request) {
         match (&request.write, self.chance.number(0..=2)) {
             (Some(write), 0) => drop(self.commit(request.who, write)),

@@ -11,7 +11,7 @@ use crate::world::{Mutant, Settings, World};
 
 const SEEDS: u64 = 6;
 const ROUNDS: u32 = 10;
-/// Until everybody is back who was away.
+/// Until every agent is back that was away.
 const BETWEEN: Duration = Duration::from_secs(90);
 /// A holder that stopped and gave the Lease back; others were gone, or killed.
 const CLEAN: [&str; 2] = ["Drain", "RolledOut"];
@@ -46,7 +46,7 @@ impl World {
         self.processes[&holder].place.expect("in a pod")
     }
 
-    /// Makes the holder go, in whatever way, and waits until somebody holds again; none where several came
+    /// Makes the holder go, in whatever way, and waits until an agent holds again; none where several came
     /// after each other.
     fn change(&mut self, act: impl FnOnce(&mut Self, usize)) -> Option<Change> {
         let (before, claims, starts) =

@@ -316,10 +316,10 @@ impl World {
         }
     }
 
-    /// As somebody does who edits it by hand.
+    /// As a user does who edits it by hand.
     pub fn touch_lease(&mut self) {
         if let Some(touched) =
-            self.server.annotate(self.now, |annotations| annotations.succession.push("nobody".to_owned()))
+            self.server.annotate(self.now, |annotations| annotations.succession.push("absent".to_owned()))
         {
             self.stored(None, &touched);
         }
@@ -332,7 +332,8 @@ impl World {
         }
     }
 
-    /// Not with an outcome that stands nowhere else: with it, nobody could know that the run is finished.
+    /// Not with an outcome that stands nowhere else: without it, no program could know that the run is
+    /// finished.
     pub fn delete_lease(&mut self) {
         if self.server.lease().is_some_and(|lease| !lease.is_finished()) {
             self.server.delete(self.now);
@@ -359,7 +360,7 @@ impl World {
         self.queue.push(at, Event::Look);
     }
 
-    /// Its Lease stays until nobody can be running by it.
+    /// Its Lease stays until no workload can be running by it.
     fn between_jobs(&mut self, at: Duration, record: Option<&Record>, now: Moment) {
         if let Some(record) = record {
             let told = record.annotations.policy.as_ref().map_or(0, |policy| policy.lease_duration_seconds);

@@ -1,4 +1,4 @@
-//! What an agent may cost the API server: nobody spins.
+//! What an agent may cost the API server: none spins.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl Cost {
         }
     }
 
-    /// A directive costs whoever holds the Lease a conflict, a read and a repetition.
+    /// A directive costs the holder of the Lease a conflict, a read and a repetition.
     pub fn directed(&mut self) {
         for allowance in self.agents.values_mut() {
             allowance.writes += 1.0;
@@ -81,7 +81,7 @@ impl Cost {
         let earned = passed / half.as_secs_f64();
         allowance.since = at;
         allowance.writes = (allowance.writes + earned).min(WRITES_AT_ONCE.max(allowance.writes)) - writes;
-        // Whoever has written may look what became of it.
+        // An agent that has written may look what became of it.
         allowance.reads = (allowance.reads + passed / half.min(UNTOLD).as_secs_f64() + writes)
             .min(READS_AT_ONCE.max(allowance.reads))
             - reads;

@@ -50,7 +50,7 @@ pub struct Coverage {
     born: BTreeMap<Who, Duration>,
     pub starts: u64,
     pub writes: u64,
-    /// Writes by which somebody wants a Lease that is not its own.
+    /// Writes by which an agent wants a Lease that is not its own.
     pub claims: u64,
     pub reads: u64,
     pub watches: u64,
@@ -147,7 +147,7 @@ impl Coverage {
         self.stopped = Some(at);
     }
 
-    /// Somebody could have run for as long as this, and must within `bound`.
+    /// An agent could have run for as long as this, and must within `bound`.
     pub fn waited(&mut self, waited: Duration, bound: Duration) {
         self.closest = self.closest.max(waited.as_nanos() * 100 / bound.as_nanos().max(1));
         self.longest_wait = self.longest_wait.max(waited);
@@ -189,9 +189,9 @@ impl Coverage {
         let never: Vec<_> = ALL.iter().filter(|fault| !self.faults.contains_key(fault)).collect();
         assert!(never.is_empty(), "these never happened: {never:?}");
         let missing: Vec<_> = ENDINGS.iter().filter(|ending| !self.endings.contains_key(*ending)).collect();
-        assert!(missing.is_empty(), "nobody ever ended so: {missing:?}");
+        assert!(missing.is_empty(), "no agent ever ended so: {missing:?}");
         let missing: Vec<_> = CAUSES.iter().filter(|cause| !self.takeovers.contains_key(**cause)).collect();
-        assert!(missing.is_empty(), "nobody ever took over after: {missing:?}");
+        assert!(missing.is_empty(), "no agent ever took over after: {missing:?}");
         assert_eq!(self.outcomes.len(), 4, "runs ended only so: {:?}", self.outcomes);
         let seen = [self.starts, self.conflicts, self.directives, self.not_started, self.recorded];
         assert!(seen.iter().all(|count| *count > 0), "something was never seen: {seen:?}");
@@ -224,7 +224,7 @@ impl fmt::Display for Coverage {
         )?;
         writeln!(
             formatter,
-            "nobody ran             {:8.1} h in all, {:.1} s at the longest",
+            "no workload ran        {:8.1} h in all, {:.1} s at the longest",
             hours(self.gaps),
             self.longest_gap.as_secs_f64()
         )?;

@@ -123,7 +123,8 @@ pub struct FaultProfile {
 }
 
 impl FaultProfile {
-    /// Each seed has a fault_profile of its own: some all calm, some with two kinds of fault only, and those often.
+    /// Each seed has a fault profile of its own: some all calm, some with two kinds of fault only, and those
+    /// often.
     pub fn of(seed: u64) -> Self {
         let mut rng = Rng::new(seed, "climate");
         let between =
@@ -184,7 +185,7 @@ impl World {
         }
     }
 
-    /// Mostly whoever holds the Lease: there it hurts.
+    /// Mostly the holder of the Lease: there it hurts.
     fn target(&mut self) -> Option<usize> {
         let holder = self.server.lease().and_then(|lease| lease.holder.as_ref()).map(who);
         let place = holder.and_then(|holder| self.processes.get(&holder)).and_then(|process| process.place);

@@ -86,7 +86,7 @@ impl World {
         self.fenced(who);
     }
 
-    /// From outside, PID 1 included: nobody says any last words.
+    /// From outside, PID 1 included: no process says any last words.
     pub fn destroy(&mut self, who: Who, how: &'static str) {
         if self
             .processes

@@ -142,7 +142,7 @@ impl World {
         self.after(GRACE_PERIOD, Event::Evicted(who));
     }
 
-    /// The pod's place is given to another container while the old one runs on, until somebody finds out.
+    /// The pod's place is given to another container while the old one runs on, until the kubelet finds out.
     pub fn forget_container(&mut self, number: usize, same_pod: bool) {
         let Some(who) = self.places[number].who.take() else { return };
         if let Some(process) = self.processes.get_mut(&who) {

@@ -12,7 +12,7 @@ use crate::trace_event::{State, TraceEvent, Who};
 
 /// From SIGTERM to SIGKILL, then as long as a holder that hangs may live by the longest of all leases.
 const OVERTIME: Duration = Duration::from_secs(10 + 40);
-/// Older acquisitions are started by nobody any more.
+/// No agent starts by older acquisitions any more.
 const REMEMBERED: usize = 200;
 
 /// What a stored state says about the run.

@@ -1,4 +1,4 @@
-//! Invariant I9: where somebody can run, somebody does, within the bound that the protocol gives.
+//! Invariant I9: where an agent can run, one does, within the bound that the protocol gives.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::trace_event::{State, Triple};
 use crate::world::{Event, World};
 
 const LOOK: Duration = Duration::from_millis(50);
-/// The last of the line, whoever that is.
+/// The last of the line, whichever that is.
 const SUCCESSION: Duration = Duration::from_millis(16 * 50);
 /// What a successor that was chosen has before the others.
 const PRECEDENCE: Duration = Duration::from_secs(1);
@@ -27,10 +27,10 @@ const SETTLED: Duration = Duration::from_secs(15);
 /// Since when it is as it is.
 #[derive(Default)]
 pub struct Quiet {
-    /// Nobody ran, nobody could have, or the Lease went to somebody else.
+    /// No agent ran, none could have, or the Lease went to another.
     pub since: Duration,
     tenure: Option<Triple>,
-    /// When the Lease was given back by whoever held it.
+    /// When the Lease was given back by its holder.
     released: Option<(u128, Duration)>,
     longest_lease: Duration,
 }
@@ -133,7 +133,8 @@ fn is_wanted(record: &Record) -> bool {
     runs && !record.is_finished() && is_clear(record) && floor.is_none_or(|floor| record.version > floor)
 }
 
-/// Whoever waits for somebody's word waits without limit; from then on, as if it had been seen only then.
+/// An agent that waits for the controller's word waits without limit; from then on, as if it had been seen
+/// only then.
 fn is_clear(record: &Record) -> bool {
     let policy = record.annotations.policy.as_ref().map(|policy| policy.unreachable_holder);
     let said = record
@@ -155,7 +156,7 @@ fn delay(record: &Record) -> Duration {
     Duration::from_secs(record.annotations.policy.as_ref().map_or(0, |policy| policy.delay_seconds.into()))
 }
 
-/// Rule 10: whoever lost its Lease is followed without one.
+/// Rule 10: a holder that lost its Lease is followed without one.
 fn back_off(record: &Record) -> Duration {
     Duration::from_secs(
         record.annotations.progress.as_ref().map_or(0, |progress| progress.retry_after_seconds.into()),

@@ -183,7 +183,7 @@ fn seeds() -> impl Iterator<Item = u64> {
     1..=10
 }
 
-/// All processes end at once, without a word: nobody gives anything back.
+/// All processes end at once, without a word: none gives anything back.
 fn all_crash(policy: UnreachableHolderPolicy) -> World {
     let unreachable = UnreachableHolder { policy, delay_seconds: 0 };
     let fault_profile = FaultProfile::quiet();
@@ -249,7 +249,7 @@ fn a_candidate_that_ends_in_doubt_about_the_lease_gives_it_back() {
         let coverage = simulate(settings, HOUR / 2).unwrap_or_else(|trace| panic!("seed {seed}\n{trace}"));
         coverage.endings.get(coverage::IN_DOUBT).copied().unwrap_or(0)
     };
-    assert!(seeds().map(ended).sum::<u64>() > 0, "nobody ever ended so");
+    assert!(seeds().map(ended).sum::<u64>() > 0, "no agent ever ended so");
 }
 
 #[test]

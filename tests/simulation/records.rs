@@ -165,7 +165,11 @@ fn a_takeover_without_the_confirmation_or_time_it_needs_is_rejected() {
         abandoned().into_iter().chain([word]).collect::<Vec<_>>()
     };
     let takes = |second| sends(2, at(second), 12, Some(2), 2);
-    assert_eq!(broken(asked(true, false, 0), takes(900)), "I4", "nobody says that it is gone");
+    assert_eq!(
+        broken(asked(true, false, 0), takes(900)),
+        "I4",
+        "the controller does not say that it is gone"
+    );
     assert_eq!(broken(asked(true, true, 0), takes(64)), "I4", "a word shortens nothing");
     assert_eq!(judged(asked(true, true, 0).into_iter().chain([takes(65)])), Ok(()));
     assert_eq!(broken(asked(false, false, 10), takes(74)), "I4", "the delay is not over");
@@ -284,7 +288,7 @@ fn a_run_beyond_its_time_is_rejected() {
 }
 
 #[test]
-fn whoever_writes_or_reads_again_and_again_spins() {
+fn an_agent_that_writes_or_reads_again_and_again_spins() {
     let mut cost = Cost::default();
     cost.pace(Duration::from_secs(3));
     let write = |second: u64| (at(second), sends(1, at(second), 11, Some(1), 2));

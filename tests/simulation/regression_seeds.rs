@@ -16,7 +16,7 @@ pub const REGRESSION_SEEDS: [RegressionSeed; 4] = [
     (9, "attempts are used up, again and again, under faults of every kind", |seen| {
         seen.outcomes.get("BackoffLimitExceeded").is_some_and(|count| *count > 2)
     }),
-    (34, "somebody comes close to the bound within which a takeover must happen", |seen| seen.closest > 85),
+    (34, "an agent comes close to the bound within which a takeover must happen", |seen| seen.closest > 85),
     (15, "an agent is paused between its acquisition and the fork, and does not start", |seen| {
         seen.not_started > 0
     }),

@@ -10,7 +10,7 @@ pub type Verdict = Result<(), String>;
 
 /// Two readings of one clock for the same act.
 const READINGS_APART: Duration = Duration::from_millis(6);
-/// Versions older than this are based on by nobody any more: every such write conflicts.
+/// Versions older than this no write is based on any more: every such write conflicts.
 const REMEMBERED: usize = 200;
 
 #[derive(Default)]
@@ -148,7 +148,7 @@ impl Safety {
 
     fn proves(&mut self, who: Who, state: &State, begins: bool) {
         let agent = self.agents.entry(who).or_default();
-        // Nobody may ever have told it that it had acquired the Lease once before, and lost it.
+        // It may never have been told that it had acquired the Lease once before, and lost it.
         if begins && !agent.started {
             agent.token = Some(state.version);
         }
@@ -237,13 +237,13 @@ impl Safety {
     }
 }
 
-/// A Lease that was made again in somebody's name has no renewTime: that one has to acquire it anew, as
-/// everybody has.
+/// A Lease that was made again in a holder's name has no renewTime: that holder has to acquire it anew, as
+/// any other.
 fn renewed(last: &Triple, now: &Triple) -> bool {
     last.uid == now.uid && last.holder == now.holder && last.renew_time.is_some()
 }
 
-/// I3: whoever sees this lease, and no other before it, waits for no longer one.
+/// I3: an agent that sees this lease, and no other before it, waits for no longer one.
 fn renews(agent: &Agent, who: Who, boot: Duration, put: &Sent) -> Verdict {
     let bound = boot.max(put.decided + hard_deadline(put.lease));
     claim(agent.armed.is_none_or(|armed| armed <= bound), "I3", || {
@@ -260,7 +260,7 @@ fn takes_over(agent: &Agent, who: Who, boot: Duration, base: &State) -> Verdict 
         return Err(format!("I4: agent {who} takes what it never saw"));
     };
     claim(!base.strict || base.cleared, "I4", || {
-        format!("agent {who} takes over from one that nobody says is gone")
+        format!("agent {who} takes over from one that the controller does not call gone")
     })?;
     let (waited, needed) = (boot.saturating_sub(*first), base.lease.max(agent.longest) + base.delay);
     claim(waited >= needed, "I4", || format!("agent {who} takes over after {waited:?}, not {needed:?}"))

@@ -120,7 +120,7 @@ impl Server {
         changed.then(|| self.store(now, next))
     }
 
-    /// By hand. Nothing changes where nobody holds it.
+    /// By hand. Nothing changes where it has no holder.
     pub fn empty(&mut self, now: Duration) -> Option<Rc<Record>> {
         let held = self.lease().filter(|lease| lease.holder.is_some())?;
         let next = Record { holder: None, ..Record::clone(held) };

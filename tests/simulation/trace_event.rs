@@ -16,7 +16,7 @@ pub type Who = u64;
 /// Of a SingletonJob, and which run.
 pub type Run = (String, u32);
 
-/// Rule 4: while this stays the same, nobody has renewed.
+/// Rule 4: while this stays the same, the holder has not renewed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Triple {
     pub uid: String,
@@ -30,8 +30,8 @@ pub struct State {
     pub version: u128,
     pub triple: Triple,
     pub released: bool,
-    /// Whether a takeover without a release needs somebody's word, and whether it is there, for this very
-    /// holder.
+    /// Whether a takeover without a release needs the controller's word, and whether it is there, for this
+    /// very holder.
     pub strict: bool,
     pub cleared: bool,
     pub lease: Duration,
@@ -64,7 +64,7 @@ impl State {
     }
 }
 
-/// Nobody's, where it is no candidate's.
+/// The nonce in an identity; 0 if it is no candidate's.
 pub fn who(identity: &Identity) -> Who {
     identity.as_str().rsplit('_').next().and_then(|nonce| u64::from_str_radix(nonce, 16).ok()).unwrap_or(0)
 }
@@ -84,7 +84,7 @@ pub struct Sent {
     pub decided: Duration,
 }
 
-/// `boot` is a reading of the CLOCK_BOOTTIME of whoever did it.
+/// `boot` is a reading of the CLOCK_BOOTTIME of the agent that did it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TraceEvent {
     Appears {
@@ -105,7 +105,7 @@ pub enum TraceEvent {
     Reads {
         who: Who,
     },
-    /// Whoever is not a candidate is the controller.
+    /// `None` if it was the controller.
     Commits {
         by: Option<Who>,
         state: State,

@@ -11,7 +11,7 @@ use crate::world::{Event, World};
 /// As the agent's store asks for.
 const LIFETIME: Duration = Duration::from_secs(290);
 const RETRY: Duration = Duration::from_secs(1);
-/// Until a connection that nobody accepts is given up.
+/// Until a connection that no server accepts is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One watch, on the server's side.
@@ -19,7 +19,7 @@ pub struct Stream {
     watch: u64,
     node: usize,
     lag: Duration,
-    /// The connection is dead, and nobody was told.
+    /// The connection is dead, and neither side was told.
     pub silent: bool,
     last: Duration,
     opened: Duration,

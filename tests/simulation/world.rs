@@ -25,7 +25,7 @@ use crate::server::{Change, Server};
 use crate::trace_event::{TraceEvent, Who};
 use crate::watch::Stream;
 
-/// What is going to happen. Whoever it was meant for may be gone by then.
+/// What is going to happen. The process that it was meant for may be gone by then.
 #[derive(Clone)]
 pub enum Event {
     Wake(Who, u64),
@@ -84,7 +84,7 @@ pub enum Mutant {
     Nothing,
     /// The clocks of two nodes run at 1.5 : 1.
     WildClocks,
-    /// A paused process is killed by nobody.
+    /// Nothing kills a paused process.
     NoKernelTimer,
     /// PID 1 learns of the deadline from the elector's death alone.
     DeadlineOfTheElectorAlone,
@@ -96,7 +96,7 @@ pub enum Mutant {
     SlowKernel,
     /// The server stores what is based on an old version.
     NoCompareAndSwap,
-    /// Nobody is woken by time alone.
+    /// No process is woken by time alone.
     Sleepers,
     /// A store that does not note a deletion, and is told of it again by its next watch.
     ForgetsDeletions,

@@ -197,8 +197,8 @@ fn is_manual(fault: Fault) -> bool {
         )
 }
 
-/// Who makes a Lease again needs one that was deleted, all others one that is there. Nobody is said to be
-/// gone who is not.
+/// Who makes a Lease again needs one that was deleted, all others one that is there. The controller says of
+/// no process that it is gone while it is not.
 fn hand_can(state: &State, fault: Fault) -> bool {
     let makes = matches!(
         fault,

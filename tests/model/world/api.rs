@@ -41,7 +41,7 @@ impl Store {
 }
 
 impl World {
-    /// The answer, once there is one: nobody may wait for it any more.
+    /// The answer, once there is one: no agent may wait for it any more.
     pub fn serve(&self, state: &mut State, index: usize, written: bool) {
         let request = state.requests.remove(index);
         let Some(base) = state.store.lease.clone().filter(|lease| matches(lease, &request.write)) else {
@@ -97,7 +97,7 @@ impl World {
         }
     }
 
-    /// What the controller writes, or whoever else has the right to.
+    /// What the controller writes, or a user who has the right to.
     pub fn write_manually(&self, state: &mut State, fault: Fault) {
         let first = self.candidate(0, 0).identity;
         match fault {

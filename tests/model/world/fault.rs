@@ -37,7 +37,7 @@ pub enum Fault {
     Touch,
     /// The controller asks the first holder to hand over.
     Handover,
-    /// The controller says that the first process is gone, which is true, whoever holds by then.
+    /// The controller says that the first process is gone, which is true, whichever process holds by then.
     Clearance,
     /// The controller says that the kubelet ended the first pod for its own fault, where the account of the
     /// run leaves that open.
@@ -51,9 +51,9 @@ pub enum Fault {
     /// The controller wants a longer lease.
     Lengthen,
     Delete,
-    /// Somebody empties the holder by hand.
+    /// A user empties the holder by hand.
     Clear,
-    /// Somebody makes a deleted Lease again: empty, without a word.
+    /// A user makes a deleted Lease again: empty, without a word.
     RecreateBlank,
     /// From a copy that was saved when it was free.
     RestoreFree,
@@ -71,7 +71,7 @@ pub const FATAL: Exit = Exit::Code(42);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BrokenAssumption {
     Nothing,
-    /// The deadline is a timer of the process itself: a paused process is killed by nobody.
+    /// The deadline is a timer of the process itself: nothing kills a paused process.
     UserspaceTimer,
     /// PID 1 learns of the deadline only from the elector's death.
     DeadlineOfTheElectorAlone,
@@ -79,8 +79,8 @@ pub enum BrokenAssumption {
     NoKillMargin,
     /// The controller makes a new Lease that says it is free.
     NoPlaceholder,
-    /// The controller makes a new Lease with the lease duration that it wants, not the longest that somebody
-    /// may still hold by.
+    /// The controller makes a new Lease with the lease duration that it wants, not the longest that a
+    /// candidate may still hold by.
     ShorterPlaceholder,
     /// The controller takes a Lease that was emptied by hand for one whose holder has heard of a shorter
     /// lease.

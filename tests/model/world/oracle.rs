@@ -38,9 +38,9 @@ pub enum Claim {
     /// I8.
     SameInputSameOutput,
     /// I9.
-    SomebodyRuns,
+    WorkloadRuns,
     /// I9.
-    NobodySpins,
+    NoneSpins,
     /// Rule 8.
     StopsHaveALimit,
     /// Rules 3 and 11.
@@ -264,11 +264,11 @@ impl World {
         evidence.last_put = Some(this);
         evidence.in_doubt = evidence.in_doubt.or(evidence.token.is_none().then_some(write.base.0));
         if spins {
-            state.broke(Claim::NobodySpins);
+            state.broke(Claim::NoneSpins);
         }
     }
 
-    /// Whoever writes an account has counted what the controller had found out by then, once.
+    /// A candidate that writes an account has counted what the controller had found out by then, once.
     pub fn judge_account(&self, state: &mut State, base: &Record, write: &Write) {
         let (Some(before), Some(after)) = (&base.annotations.progress, &write.progress) else { return };
         let known = before.failures + found_out(base, before);
@@ -328,14 +328,14 @@ impl World {
         limit.is_some_and(|limit| self.tick * state.tick >= limit + grace)
     }
 
-    /// Judged where everybody is prompt: nobody can be blamed for the time that others take.
+    /// Judged where all candidates are prompt: none can be blamed for the time that others take.
     pub fn judge_time(&self, state: &mut State) {
         let tick = state.tick;
         if state.running() > 0 || state.agents.iter().all(|agent| agent.over) {
             state.idle_since = tick;
         }
         if self.patience.is_some_and(|patience| tick > state.idle_since + patience) {
-            state.broke(Claim::SomebodyRuns);
+            state.broke(Claim::WorkloadRuns);
         }
         // What is due at a tick is done before the next.
         if state.running() > 0 && self.took_too_long(state, self.stop_grace + self.tick) {

@@ -313,7 +313,7 @@ fn send(state: &mut State, request: Request) {
     state.requests.insert(place, Arc::new(request));
 }
 
-/// Forgets what can never be stored, and that nobody waits for.
+/// Forgets what can never be stored, and that no agent waits for.
 pub fn tidy(state: &mut State) {
     let requests = std::mem::take(&mut state.requests);
     let lease = state.store.lease.clone();

@@ -11,7 +11,8 @@ use singletonjob::api::status::{CandidateRole, TakeoverReason};
 use testkit::job::{Job, LEASE, SOON};
 use testkit::observe::{await_tenure, nothing_starts, now};
 use testkit::operator;
-use testkit::scenario::{on_own_nodes, with_operator};
+use testkit::scenario::{Scenario, on_own_nodes, with_operator};
+use testkit::witness::Tenure;
 
 const HANDOVER: Duration = Duration::from_millis(300);
 const SECOND: Duration = Duration::from_secs(1);
@@ -53,26 +54,7 @@ fn what_runs_on_a_node_that_is_cut_off_is_never_doubled() {
 
         for (index, job) in [&service, &one_shot, &again].into_iter().enumerate() {
             let new = await_tenure(&job.records, starts[index] + 1, SOON).await;
-            let what = format!("{}: cut to first instruction (L + 1 s)", job.name);
-            let ended = job.tenure(old[index].token);
-            scenario.noted(
-                &format!("{}: cut to last instruction", job.name),
-                ended.last.saturating_sub(fault.before),
-            );
-            if job.name == "removed" {
-                assert_eq!(new.label, "again");
-                scenario.noted(&what, new.first - fault.before);
-                continue;
-            }
-            scenario.at_most(&what, new.first - fault.before, LEASE + SECOND);
-            let takeover =
-                job.within(NODE_GONE, "the takeover is told", |job| has_takeover(job, new.token)).await;
-            let takeover =
-                takeover.status.and_then(|status| status.takeovers.into_iter().next()).expect("just seen");
-            assert_eq!(
-                (takeover.reason, takeover.from),
-                (TakeoverReason::Expired, Some(old[index].pod.clone()))
-            );
+            followed_in_time(scenario, job, &old[index], &new, fault.before).await;
         }
         assert_eq!(
             one_shot.tenures().pop().map(|new| new.attempt),
@@ -87,17 +69,39 @@ fn what_runs_on_a_node_that_is_cut_off_is_never_doubled() {
         fault.mend();
         finishing.within(SOON, "its end is told", |job| is_true(job, types::COMPLETE)).await;
         for (job, before) in [&service, &one_shot, &again].into_iter().zip(&before) {
-            nothing_starts(&job.records, before.len(), SECOND * 4).await;
-            let (now, new) =
-                (job.tenure(before.last().expect("it runs").token), before.last().expect("it runs"));
-            assert!(
-                now.signals.is_empty() && now.last > new.last,
-                "{}: the new one does not notice: {now:?}",
-                job.name
-            );
+            goes_on_unnoticing(job, before).await;
         }
         assert_eq!(finishing.tenures().len(), starts[3], "it is finished once");
     });
+}
+
+/// Another candidate runs in time after the node was cut off at `cut`, and status says how that came about;
+/// of the job that was made again only that it is the new one.
+async fn followed_in_time(scenario: &Scenario, job: &Job<'_>, old: &Tenure, new: &Tenure, cut: Duration) {
+    let what = format!("{}: cut to first instruction (L + 1 s)", job.name);
+    let ended = job.tenure(old.token);
+    scenario.noted(&format!("{}: cut to last instruction", job.name), ended.last.saturating_sub(cut));
+    if job.name == "removed" {
+        assert_eq!(new.label, "again");
+        scenario.noted(&what, new.first - cut);
+        return;
+    }
+    scenario.at_most(&what, new.first - cut, LEASE + SECOND);
+    let takeover = job.within(NODE_GONE, "the takeover is told", |job| has_takeover(job, new.token)).await;
+    let takeover = takeover.status.and_then(|status| status.takeovers.into_iter().next()).expect("just seen");
+    assert_eq!((takeover.reason, takeover.from), (TakeoverReason::Expired, Some(old.pod.clone())));
+}
+
+/// The newest of the tenures `before` goes on, and no other begins.
+async fn goes_on_unnoticing(job: &Job<'_>, before: &[Tenure]) {
+    nothing_starts(&job.records, before.len(), SECOND * 4).await;
+    let new = before.last().expect("it runs");
+    let now = job.tenure(new.token);
+    assert!(
+        now.signals.is_empty() && now.last > new.last,
+        "{}: the new one does not notice: {now:?}",
+        job.name
+    );
 }
 
 #[test]

@@ -85,6 +85,24 @@ fn on<'a>(pods: &'a [Pod], node: &str) -> Vec<&'a Pod> {
         .collect()
 }
 
+/// The newest pod on the other node was made in time after the first was cut off, where one is stuck.
+fn replaced_in_time(scenario: &Scenario, pods: &[Pod], cut: Duration) {
+    let [node, other] = scenario.nodes;
+    let made =
+        on(pods, other).iter().filter_map(|pod| pod.creation_timestamp()).map(|time| boot_time(time.0)).max();
+    let replaced = made.expect("it has pods").saturating_sub(cut);
+    scenario.at_most(
+        "node cut off to the new standby's pod (grace + 30 s)",
+        replaced,
+        NODE_MONITOR + TOLERATION + SECOND * 5,
+    );
+    let stuck = on(pods, node);
+    assert!(
+        stuck.len() == 1 && stuck[0].metadata.deletion_timestamp.is_some(),
+        "no kubelet can say that it has ended: {stuck:?}"
+    );
+}
+
 #[test]
 fn a_standby_of_a_lost_node_is_replaced_and_a_holder_there_followed() {
     on_own_nodes("lost-node", async |scenario| {
@@ -109,23 +127,7 @@ fn a_standby_of_a_lost_node_is_replaced_and_a_holder_there_followed() {
                 is_replaced(job, other)
             })
             .await;
-        let pods = bereft.pods().await;
-        let made = on(&pods, other)
-            .iter()
-            .filter_map(|pod| pod.creation_timestamp())
-            .map(|time| boot_time(time.0))
-            .max();
-        let replaced = made.expect("it has pods").saturating_sub(fault.before);
-        scenario.at_most(
-            "node cut off to the new standby's pod (grace + 30 s)",
-            replaced,
-            NODE_MONITOR + TOLERATION + SECOND * 5,
-        );
-        let stuck = on(&pods, node);
-        assert!(
-            stuck.len() == 1 && stuck[0].metadata.deletion_timestamp.is_some(),
-            "no kubelet can say that it has ended: {stuck:?}"
-        );
+        replaced_in_time(scenario, &bereft.pods().await, fault.before);
         nothing_starts(&bereft.records, starts[0], SECOND).await;
         assert!(bereft.tenure(holds.token).signals.is_empty(), "the holder does not notice");
 

@@ -293,6 +293,25 @@ async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
     let token = fixture.token().await;
     let mut program = fixture.start_with("rights-1", &token).await;
     leads(&program).await;
+    becomes_held(&fixture).await;
+    let held = r#"singletonjob_held{namespace="rights",name="web"} 1"#;
+    eventually("told of", async || program.get("/metrics").1.contains(held)).await;
+    for _twice in 0..2 {
+        fixture.lose_labels("web").await;
+    }
+    fixture.bind_holder_to_a_node().await;
+    fixture.let_holder_hang().await;
+    becomes_blocked(&fixture).await;
+    is_cleared_away(&fixture).await;
+    program.terminate();
+    assert_eq!(program.ended_within(PATIENCE), Some(0), "{}", program.log());
+    used_its_rights_and_its_name(&fixture).await;
+    let log = program.log();
+    assert!(log.contains("TRACE") && ![&*token, PASSWORD].iter().any(|secret| log.contains(secret)), "{log}");
+}
+
+/// A job with a standby: guarded by a budget, its active pod labelled.
+async fn becomes_held(fixture: &Fixture) {
     fixture.apply("web", 2).await;
     fixture.settled("web", 2).await;
     let agent = fixture.installer().await;
@@ -302,27 +321,24 @@ async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
         "the controller's own"
     );
     fixture.hold("web", &fixture.pods().await[0]).await;
-    let budgets = || fixture.api::<PodDisruptionBudget>();
-    eventually("guarded", async || budgets().get_opt("singletonjob-web").await.expect("an answer").is_some())
+    let budgets = fixture.api::<PodDisruptionBudget>();
+    eventually("guarded", async || budgets.get_opt("singletonjob-web").await.expect("an answer").is_some())
         .await;
     let active = ListParams::default().labels("singletonjob.dev/role=active");
     eventually("labelled", async || {
         fixture.api::<Pod>().list(&active).await.expect("an answer").items.len() == 1
     })
     .await;
-    let held = r#"singletonjob_held{namespace="rights",name="web"} 1"#;
-    eventually("told of", async || program.get("/metrics").1.contains(held)).await;
-    for _twice in 0..2 {
-        fixture.lose_labels("web").await;
-    }
-    let jobs = fixture.api::<SingletonJob>();
-    fixture.bind_holder_to_a_node().await;
-    fixture.let_holder_hang().await;
+}
+
+/// Its holder falls silent under a policy that asks for the pod and its node.
+async fn becomes_blocked(fixture: &Fixture) {
+    let (jobs, budgets) = (fixture.api::<SingletonJob>(), fixture.api::<PodDisruptionBudget>());
     let strict = json!({"replicas": 1, "takeover": {"unreachableHolder": {"policy": "AfterPodGone"}}});
     jobs.patch("web", &PatchParams::default(), &patch(&strict)).await.expect("stored");
     fixture.settled("web", 1).await;
     eventually("guarded no more", async || {
-        budgets().get_opt("singletonjob-web").await.expect("an answer").is_none()
+        budgets.get_opt("singletonjob-web").await.expect("an answer").is_none()
     })
     .await;
     eventually("asking after the silent holder and its node", async || {
@@ -332,6 +348,10 @@ async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
             .is_some_and(|blocked| blocked.message.contains("taint node node-x"))
     })
     .await;
+}
+
+/// Another job finishes, and its time to live is over.
+async fn is_cleared_away(fixture: &Fixture) {
     fixture.apply_with("gone", json!({"replicas": 0, "ttlSecondsAfterFinished": 0})).await;
     eventually("made", async || fixture.api::<Lease>().get_opt("gone").await.expect("an answer").is_some())
         .await;
@@ -340,8 +360,10 @@ async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
         fixture.api::<Lease>().get_opt("gone").await.expect("an answer").is_none()
     })
     .await;
-    program.terminate();
-    assert_eq!(program.ended_within(PATIENCE), Some(0), "{}", program.log());
+}
+
+/// Nothing was refused, every right was needed, and every write bears the controller's name.
+async fn used_its_rights_and_its_name(fixture: &Fixture) {
     let events = fixture.audit.events(USER);
     let refused: Vec<_> = events.iter().filter(|event| matches!(event.code(), 401 | 403)).collect();
     assert!(refused.is_empty(), "{refused:#?}");
@@ -351,8 +373,6 @@ async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
     let unsigned: Vec<_> =
         events.iter().filter(writes_fields).filter(|event| event.field_manager() != NAME).collect();
     assert!(unsigned.is_empty(), "in another name: {unsigned:#?}");
-    let log = program.log();
-    assert!(log.contains("TRACE") && ![&*token, PASSWORD].iter().any(|secret| log.contains(secret)), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

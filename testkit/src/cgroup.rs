@@ -37,12 +37,14 @@ impl Cgroup {
     }
 
     /// `resources.limits.memory`.
+    #[must_use]
     pub fn limit_memory(self, bytes: u64) -> Self {
         self.set(if is_unified() { "memory.max" } else { "memory.limit_in_bytes" }, &bytes.to_string());
         self
     }
 
     /// `resources.limits.cpu`.
+    #[must_use]
     pub fn limit_cpu(self, milli: u32) -> Self {
         let quota = milli * CPU_PERIOD_MICROSECONDS / 1000;
         if is_unified() {
@@ -55,6 +57,7 @@ impl Cgroup {
     }
 
     /// `podPidsLimit` of the kubelet.
+    #[must_use]
     pub fn limit_processes(self, number: u32) -> Self {
         self.set("pids.max", &number.to_string());
         self

@@ -74,6 +74,7 @@ impl ControlPlane {
 
     /// Starts another API server of the same cluster, which takes the same credentials; it knows only the
     /// etcd member at this URL.
+    #[must_use]
     pub fn beside(&self, etcd: &str) -> Self {
         let control_plane = Self::before(etcd);
         for entry in fs::read_dir(self.path().join("pki")).expect("made by the first").flatten() {

@@ -71,28 +71,33 @@ impl<'a> Job<'a> {
     }
 
     /// With these arguments of the witness.
+    #[must_use]
     pub fn witness(self, arguments: &[&str]) -> Self {
         self.container(json!({"args": arguments}))
     }
 
     /// With `spec` merged into its own; null takes a field away.
+    #[must_use]
     pub fn with(mut self, spec: Value) -> Self {
         merge(&mut self.manifest["spec"], spec);
         self
     }
 
     /// With `spec` merged into its template's.
+    #[must_use]
     pub fn pod(self, spec: &Value) -> Self {
         self.with(json!({"template": {"spec": spec}}))
     }
 
     /// With `container` merged into its gated container.
+    #[must_use]
     pub fn container(mut self, container: Value) -> Self {
         merge(&mut self.manifest["spec"]["template"]["spec"]["containers"][0], container);
         self
     }
 
     /// With a template that differs from before, and records that tell it: see [`Tenure::label`].
+    #[must_use]
     pub fn labelled(self, label: &str) -> Self {
         let pause = self.scenario.pause_microseconds.to_string();
         self.container(json!({"env": [

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::identity::Version;
 use super::super::timing::{Timing, TimingError, TimingSpec};
-use super::{Exit, is_default};
+use super::exit::Exit;
+use super::json::is_default;
 
 /// When a run counts as finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

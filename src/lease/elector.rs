@@ -25,6 +25,7 @@ mod messages;
 mod release;
 mod remains;
 mod standby;
+mod step;
 mod succession;
 mod tenure;
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub use messages::{
 };
 pub use remains::Remains;
 use standby::Standby;
+use step::Step;
 use tenure::Tenure;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -178,24 +180,17 @@ impl Elector {
     }
 
     fn decide(&mut self, now: Now, outputs: &mut Vec<Output>) {
-        match &mut self.stage {
-            Stage::Standby(standby) => {
-                let exit =
-                    standby.decide(now, &self.candidate, self.drain, self.lateness, &mut self.lease, outputs);
-                self.finish(exit, outputs);
-            }
+        let mut step = Step { now, candidate: &self.candidate, lateness: self.lateness, outputs };
+        let ending = match &mut self.stage {
+            Stage::Standby(standby) => standby.decide(&mut step, self.drain, &mut self.lease),
             Stage::Tenure(tenure) => {
                 if let Some(since) = self.drain {
                     tenure.drain(now.at, since, self.unhealthy, self.candidate.stop_grace);
                 }
-                let exit = tenure.decide(now, &self.candidate, self.lateness, &mut self.lease, outputs);
-                self.finish(exit, outputs);
+                tenure.decide(&mut step, &mut self.lease)
             }
-            Stage::Done => {}
-        }
-    }
-
-    fn finish(&mut self, ending: Option<Ending>, outputs: &mut Vec<Output>) {
+            Stage::Done => None,
+        };
         if let Some(ending) = ending {
             self.stage = Stage::Done;
             outputs.push(Output::Order(Order::Exit(ending)));

@@ -21,7 +21,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "deadline_from_the_response",
         breaks: "a renewal counts from when its answer arrives",
         changes: &[(
-            "elector/tenure.rs",
+            "elector/tenure/observation.rs",
             "Some(attempt) => self.extend(now, &attempt),",
             "Some(attempt) => { let mut late = attempt; late.sent = now; self.extend(now, &late); }",
         )],
@@ -95,7 +95,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a_read_renews",
         breaks: "an agent that sees its own name in a newer version has renewed",
         changes: &[(
-            "elector/tenure.rs",
+            "elector/tenure/observation.rs",
             "            self.version = record.version;\n",
             "            self.version = record.version;\n            self.proof.sent = now;\n",
         )],
@@ -123,7 +123,11 @@ pub const MUTANTS: &[Mutant] = &[
                if let (Some(attempt), Stage::Tenure(tenure)) = (attempt, &mut self.stage) { tenure.extend(now.at, &attempt); }\n                \
                self.observe(now, *record, Source::Read);\n            }\n",
             ),
-            ("elector/tenure.rs", "    fn extend(&mut self", "    pub(super) fn extend(&mut self"),
+            (
+                "elector/tenure/observation.rs",
+                "    fn extend(&mut self",
+                "    pub(in super::super) fn extend(&mut self",
+            ),
             ATTEMPTS_IN_SIGHT,
         ],
         world: "unwritten",
@@ -132,7 +136,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "release_of_a_full_tree",
         breaks: "a release is sent when the stop begins, not when the tree is empty",
         changes: &[(
-            "elector/tenure.rs",
+            "elector/tenure/stop.rs",
             "self.phase = if self.workload == Workload::Unstarted {",
             "self.phase = if true {",
         )],
@@ -175,8 +179,8 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "a challenger compares renewTime with its own time of day",
         changes: &[(
             "elector/standby.rs",
-            "self.wait(now, candidate, lease) == Some(Duration::ZERO)",
-            "(self.wait(now, candidate, lease) == Some(Duration::ZERO) \
+            "self.wait(now, step.candidate, lease) == Some(Duration::ZERO)",
+            "(self.wait(now, step.candidate, lease) == Some(Duration::ZERO) \
                || lease.latest().and_then(|record| record.renew_time).is_some_and(|renewed| \
                Duration::try_from(now.wall.duration_since(renewed)).unwrap_or_default() > lease.longest_lease()))",
         )],
@@ -236,7 +240,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "late_answer_revives",
         breaks: "an answer after the deadline moves it",
         changes: &[(
-            "elector/tenure.rs",
+            "elector/tenure/observation.rs",
             "!self.proof.is_over(now) && proof.remaining(now)",
             "proof.remaining(now)",
         )],
@@ -287,14 +291,18 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "handover_to_anybody",
         breaks: "a request to hand over is obeyed by any holder",
-        changes: &[("elector/tenure.rs", ".filter(|handover| handover.holder == candidate.identity)", "")],
+        changes: &[(
+            "elector/tenure/stop.rs",
+            ".filter(|handover| handover.holder == candidate.identity)",
+            "",
+        )],
         world: "handover to one that is gone",
     },
     Mutant {
         name: "grace_without_end",
         breaks: "a drain ends when the lease does, and it is renewed for ever",
         changes: &[(
-            "elector/tenure.rs",
+            "elector/tenure/orders.rs",
             "grace.min(self.proof.kill_remaining(now))",
             "grace.max(self.proof.kill_remaining(now))",
         )],
@@ -304,7 +312,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "undead_is_held_for_ever",
         breaks: "what cannot be killed is held for ever",
         changes: &[(
-            "elector/tenure.rs",
+            "elector/tenure/ending.rs",
             "(now.elapsed_for_holder(*killed) >= UNKILLABLE_AFTER).then_some(Ending::Unkillable)",
             "(now.elapsed_for_holder(*killed) >= Duration::MAX).then_some(Ending::Unkillable)",
         )],
@@ -335,8 +343,8 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "the workload starts before its deadline is armed",
         changes: &[(
             "elector/tenure.rs",
-            "        self.arm(now.at, outputs);\n        self.tell_cause(outputs);\n        self.drive(now.at, outputs);\n",
-            "        self.tell_cause(outputs);\n        self.drive(now.at, outputs);\n        self.arm(now.at, outputs);\n",
+            "        self.arm(step);\n        self.tell_cause(step);\n        self.drive(step);\n",
+            "        self.tell_cause(step);\n        self.drive(step);\n        self.arm(step);\n",
         )],
         world: "delay",
     },
@@ -344,9 +352,9 @@ pub const MUTANTS: &[Mutant] = &[
         name: "start_after_the_renew_deadline",
         breaks: "a workload starts however little of its tenure is left",
         changes: &[(
-            "elector/tenure.rs",
-            "if self.proof.soft_remaining(now.at).is_zero() {",
-            "if self.proof.is_over(now.at) {",
+            "elector/tenure/stop.rs",
+            "if self.proof.soft_remaining(now).is_zero() {",
+            "if self.proof.is_over(now) {",
         )],
         world: "late start",
     },
@@ -354,8 +362,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "shorter_lease_counts_when_confirmed",
         breaks: "a renewal with a shorter lease is believed to be lost until it is confirmed",
         changes: &[(
-            "elector/tenure.rs",
-            "        self.shorten(now.at, &attempt);\n",
+            "elector/tenure/sending.rs",
+            "        self.shorten(step.now.at, &attempt);\n",
             "        let _ = attempt;\n",
         )],
         world: "shorter lease",
@@ -441,7 +449,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "failed_pod_is_unheard_by_the_holder",
         breaks: "a holder writes its account without what the controller has found out",
-        changes: &[("elector/tenure.rs", "        self.count_failed_pods(record);\n", "")],
+        changes: &[("elector/tenure/observation.rs", "            self.count_failed_pods(record);\n", "")],
         world: "failed pod",
     },
     Mutant {
@@ -457,7 +465,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "runs_without_end",
         breaks: "a holder goes on although its run has taken as long as it may",
-        changes: &[("elector/tenure.rs", "if limits::is_exceeded(self.left(now.at)) {", "if false {")],
+        changes: &[("elector/tenure/stop.rs", "if limits::is_exceeded(self.left(now)) {", "if false {")],
         world: "active deadline",
     },
     Mutant {
@@ -479,7 +487,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "stops_in_secret",
         breaks: "a holder that is told to stop says so with its next renewal",
-        changes: &[("elector/tenure.rs", "if self.phase.is_news() || is_ready_now {", "if is_ready_now {")],
+        changes: &[(
+            "elector/tenure/sending.rs",
+            "if self.phase.is_news() || is_ready_now {",
+            "if is_ready_now {",
+        )],
         world: "stop cut short",
     },
     Mutant {
@@ -502,9 +514,9 @@ pub const MUTANTS: &[Mutant] = &[
                 "if is_spent(&progress, policy, None) {",
             ),
             (
-                "elector/tenure.rs",
-                "if limits::is_exceeded(self.left(now.at)) {",
-                "if limits::is_exceeded(self.left(now.at)) && self.started.is_some() {",
+                "elector/tenure/stop.rs",
+                "if limits::is_exceeded(self.left(now)) {",
+                "if limits::is_exceeded(self.left(now)) && self.started.is_some() {",
             ),
         ],
         world: "active deadline",
@@ -525,21 +537,21 @@ pub const MUTANTS: &[Mutant] = &[
         changes: &[(
             "elector/tenure/writes.rs",
             "Write { progress: Some(progress), finished: finished.or(renewal.finished), ..renewal }",
-            "let mark = super::super::super::annotations::Released { lease_uid: renewal.uid.clone(), renew_time: Some(renewal.renew_time), by: candidate.identity.clone(), reason: why.reason(), token: Some(self.token), exit: self.workload.exit(), unhealthy: false, ready: false };\n        Write { holder: None, released: Some(mark), progress: Some(progress), finished: finished.or(renewal.finished), ..renewal }",
+            "let mark = super::super::super::annotations::Released { lease_uid: renewal.uid.clone(), renew_time: Some(renewal.renew_time), by: step.candidate.identity.clone(), reason: why.reason(), token: Some(self.token), exit: self.workload.exit(), unhealthy: false, ready: false };\n        Write { holder: None, released: Some(mark), progress: Some(progress), finished: finished.or(renewal.finished), ..renewal }",
         )],
         world: "outcome beside a survivor",
     },
     Mutant {
         name: "outcome_without_a_kill",
         breaks: "an outcome is recorded, and nothing was killed",
-        changes: &[("elector/tenure.rs", "                outputs.push(Output::Order(Order::Kill));\n", "")],
+        changes: &[("elector/tenure/orders.rs", "                step.order(Order::Kill);\n", "")],
         world: "outcome beside a survivor",
     },
     Mutant {
         name: "outcome_that_renews",
         breaks: "an outcome is taken for a renewal",
         changes: &[(
-            "elector/tenure.rs",
+            "elector/tenure/observation.rs",
             "                Some(attempt) if attempt.worth == Worth::Outcome => self.recorded(),\n",
             "",
         )],
@@ -579,7 +591,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "outcome_at_once",
         breaks: "the outcome of what dies late of its kill is recorded at once",
         changes: &[(
-            "elector/tenure.rs",
+            "elector/tenure/sending.rs",
             "now.elapsed_for_holder(*killed).min(now.elapsed_for_holder(ended))",
             "now.elapsed_for_holder(*killed).max(now.elapsed_for_holder(ended))",
         )],
@@ -599,7 +611,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "ready_in_secret",
         breaks: "the first success of the readiness probe waits for the next renewal",
         changes: &[(
-            "elector/tenure.rs",
+            "elector/tenure/sending.rs",
             "if self.phase.is_news() || is_ready_now {",
             "if self.phase.is_news() {",
         )],

@@ -9,6 +9,7 @@ use super::super::clock::{Moment, Now};
 use super::super::identity::{Identity, Version};
 use super::super::record::Record;
 use super::super::timing::Timing;
+use super::step::Step;
 use super::{Output, Source, Write};
 
 /// What is known of the Lease, and what is on its way to it.
@@ -223,12 +224,12 @@ impl LocalLease {
         }
     }
 
-    pub(super) fn read(&mut self, now: Moment, outputs: &mut Vec<Output>) {
+    pub(super) fn read(&mut self, step: &mut Step<'_>) {
         if self.reading == Reading::TimingSpec {
             self.reading = Reading::Asked;
-            self.last_read = now;
+            self.last_read = step.now.at;
             let deadline = self.timing().map_or(DEFAULT_READ_DEADLINE, |timing| timing.request_deadline());
-            outputs.push(Output::Read { deadline });
+            step.outputs.push(Output::Read { deadline });
         }
     }
 
@@ -326,40 +327,32 @@ impl LocalLease {
         Health { agent_started: Some(self.agent_started), ..Health::default() }
     }
 
-    pub(super) fn put(
-        &mut self,
-        now: Now,
-        write: Write,
-        timing: Timing,
-        lateness: Duration,
-        outputs: &mut Vec<Output>,
-    ) {
-        let attempt = self.register(now, &write, Worth::Renewal, timing, lateness);
-        outputs.push(attempt.put(write));
+    pub(super) fn put(&mut self, step: &mut Step<'_>, write: Write, timing: Timing) {
+        let attempt = self.register(step, &write, Worth::Renewal, timing);
+        step.outputs.push(attempt.put(write));
     }
 
     /// Takes `write` for sent, which is for the caller to do.
     pub(super) fn register(
         &mut self,
-        now: Now,
+        step: &Step<'_>,
         write: &Write,
         worth: Worth,
         timing: Timing,
-        lateness: Duration,
     ) -> Attempt {
         self.sent += 1;
         let attempt = Attempt {
             id: self.sent,
-            sent: now.at,
+            sent: step.now.at,
             base: write.base,
             renew_time: write.renew_time,
             timing,
-            lateness,
+            lateness: step.lateness,
             worth,
         };
         self.attempts.push(attempt);
         self.in_flight = Some(attempt.id);
-        self.last_sent = Some((now.at, write.base));
+        self.last_sent = Some((step.now.at, write.base));
         self.last_renew_time = Some(write.renew_time);
         self.urgent = false;
         attempt

@@ -9,7 +9,8 @@ use super::super::clock::{Moment, Now};
 use super::super::identity::Identity;
 use super::super::record::Record;
 use super::super::timing::Timing;
-use super::{Candidate, Ending, LocalLease, Output, Write, account, charges, limits, succession};
+use super::step::Step;
+use super::{Candidate, Ending, LocalLease, Write, account, charges, limits, succession};
 
 /// How long an end is put off for a PUT whose fate is unknown: PID 1 gives back a Lease that was taken by it,
 /// if it hears of it in time.
@@ -49,13 +50,11 @@ impl Standby {
 
     pub(super) fn decide(
         &mut self,
-        now: Now,
-        candidate: &Candidate,
+        step: &mut Step<'_>,
         drain: Option<Moment>,
-        lateness: Duration,
         lease: &mut LocalLease,
-        outputs: &mut Vec<Output>,
     ) -> Option<Ending> {
+        let now = step.now;
         match (drain, lease.in_doubt()) {
             (Some(_), None) => return Some(Ending::Interrupted),
             (Some(since), Some(base)) if now.at.elapsed_for_holder(since) >= PATIENCE => {
@@ -68,14 +67,14 @@ impl Standby {
         }
         if drain.is_none()
             && lease.is_idle()
-            && self.wait(now, candidate, lease) == Some(Duration::ZERO)
-            && can_hold(lateness, lease)
+            && self.wait(now, step.candidate, lease) == Some(Duration::ZERO)
+            && can_hold(step.lateness, lease)
         {
-            acquire(now, candidate, lateness, lease, outputs);
+            acquire(step, lease);
         } else if lease.silence(now.at).is_zero() {
             lease.want_read();
         }
-        lease.read(now.at, outputs);
+        lease.read(step);
         None
     }
 
@@ -183,32 +182,19 @@ fn head_start(now: Moment, sight: &Snapshot, record: &Record, timing: Timing) ->
     }
 }
 
-fn acquire(
-    now: Now,
-    candidate: &Candidate,
-    lateness: Duration,
-    lease: &mut LocalLease,
-    outputs: &mut Vec<Output>,
-) {
-    let (Some(record), Some(policy), Some(timing)) = (lease.latest(), lease.policy(), lease.timing()) else {
-        return;
-    };
-    let Some(run) = wanted(record, candidate) else { return };
-    let write = takeover(now, candidate, lease, record, run, policy, timing);
-    lease.put(now, write, timing, lateness, outputs);
+fn acquire(step: &mut Step<'_>, lease: &mut LocalLease) {
+    let Some(timing) = lease.timing() else { return };
+    let Some(write) = takeover(step, lease, timing) else { return };
+    lease.put(step, write, timing);
 }
 
-fn takeover(
-    now: Now,
-    candidate: &Candidate,
-    lease: &LocalLease,
-    record: &Record,
-    run: &Run,
-    policy: &Policy,
-    timing: Timing,
-) -> Write {
+/// The write that makes this candidate the holder, if the Lease wants a run of it.
+fn takeover(step: &Step<'_>, lease: &LocalLease, timing: Timing) -> Option<Write> {
+    let (now, candidate) = (step.now, step.candidate);
+    let (record, policy) = (lease.latest()?, lease.policy()?);
+    let run = wanted(record, candidate)?;
     let account = account::write_off(account::of(record, run), policy, record);
-    Write {
+    Some(Write {
         uid: record.uid.clone(),
         base: record.version,
         holder: Some(candidate.identity.clone()),
@@ -226,5 +212,5 @@ fn takeover(
         finished: record.annotations.finished.clone(),
         health: Some(lease.health()),
         drop_directives: true,
-    }
+    })
 }

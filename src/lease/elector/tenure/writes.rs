@@ -5,28 +5,30 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::super::annotations::{Health, Reason};
-use super::super::super::clock::{Moment, Now};
 use super::super::super::record::Record;
 use super::super::super::timing::Timing;
 use super::super::release::End;
+use super::super::step::Step;
 use super::super::{Candidate, LocalLease, Write, limits};
 use super::Tenure;
 use super::phase::{Phase, Why};
 
+/// What every write of a tenure is based on, whatever it says.
+pub(super) struct Basis<'a> {
+    /// What it replaces.
+    pub(super) record: &'a Record,
+    pub(super) timing: Timing,
+    pub(super) renew_time: Timestamp,
+}
+
 impl Tenure {
     /// Keeps the Lease.
-    pub(super) fn renewal(
-        &self,
-        candidate: &Candidate,
-        record: &Record,
-        timing: Timing,
-        renew_time: Timestamp,
-        health: Health,
-    ) -> Write {
+    pub(super) fn renewal(&self, step: &Step<'_>, basis: &Basis<'_>, lease: &LocalLease) -> Write {
+        let &Basis { record, timing, renew_time } = basis;
         Write {
             uid: self.uid.clone(),
             base: self.version,
-            holder: Some(candidate.identity.clone()),
+            holder: Some(step.candidate.identity.clone()),
             lease_duration: timing.lease_duration(),
             acquire_time: Some(self.acquire_time),
             renew_time,
@@ -34,18 +36,12 @@ impl Tenure {
             progress: Some(self.progress.clone()),
             released: record.annotations.released.clone(),
             finished: record.annotations.finished.clone(),
-            health: Some(health),
+            health: Some(self.health(step, lease, timing)),
             drop_directives: false,
         }
     }
 
-    pub(super) fn health(
-        &self,
-        candidate: &Candidate,
-        lease: &LocalLease,
-        timing: Timing,
-        lateness: Duration,
-    ) -> Health {
+    fn health(&self, step: &Step<'_>, lease: &LocalLease, timing: Timing) -> Health {
         let stopping = match &self.phase {
             Phase::Stopping(stopping) => stopping.interruption(),
             Phase::Holding | Phase::Releasing { .. } | Phase::Over(_) => None,
@@ -54,21 +50,18 @@ impl Tenure {
             token: Some(self.token),
             stopping,
             workload_ready: self.readiness.since(),
-            warnings: warnings(candidate, timing, lateness),
-            clock_source: candidate.clock_source.clone(),
+            warnings: warnings(step.candidate, timing, step.lateness),
+            clock_source: step.candidate.clock_source.clone(),
             ..lease.health()
         }
     }
 
     /// Keeps the Lease and says how the attempt has ended: something survives its kill, and what the kernel
     /// will do about that is not known yet. It is a renewal in all but what it is good for.
-    pub(super) fn outcome(&self, now: Now, candidate: &Candidate, why: &Why, renewal: Write) -> Write {
-        let (progress, finished) = self.end(now.at, candidate, why).settle(
-            self.progress.clone(),
-            &self.policy,
-            self.ran(now.at),
-            now.wall,
-        );
+    pub(super) fn outcome(&self, step: &Step<'_>, why: &Why, renewal: Write) -> Write {
+        let now = step.now;
+        let (progress, finished) =
+            self.end(step, why).settle(self.progress.clone(), &self.policy, self.ran(now.at), now.wall);
         tracing::warn!(
             "a process in the container survives SIGKILL: recording the outcome; the Lease is left to expire"
         );
@@ -77,16 +70,9 @@ impl Tenure {
 
     /// Gives the Lease back. The elector leaves an outcome that it has recorded already as it is: no other
     /// candidate closes the account that its tenure has opened.
-    pub(super) fn release(
-        &self,
-        now: Now,
-        candidate: &Candidate,
-        record: &Record,
-        why: &Why,
-        timing: Timing,
-        renew_time: Timestamp,
-    ) -> Write {
-        let end = self.end(now.at, candidate, why);
+    pub(super) fn release(&self, step: &Step<'_>, basis: &Basis<'_>, why: &Why) -> Write {
+        let (&Basis { record, timing, renew_time }, now) = (basis, step.now);
+        let end = self.end(step, why);
         let (progress, finished) = match &record.annotations.progress {
             Some(recorded) if self.started.is_some() && !recorded.open => (recorded.clone(), None),
             _ => end.settle(self.progress.clone(), &self.policy, self.ran(now.at), now.wall),
@@ -95,9 +81,9 @@ impl Tenure {
         Write { uid: self.uid.clone(), base: self.version, lease_duration: timing.lease_duration(), ..write }
     }
 
-    fn end<'a>(&self, now: Moment, candidate: &'a Candidate, why: &Why) -> End<'a> {
+    fn end<'a>(&self, step: &Step<'a>, why: &Why) -> End<'a> {
         End {
-            by: &candidate.identity,
+            by: &step.candidate.identity,
             reason: why.reason(),
             token: Some(self.token),
             exit: self.workload.exit(),
@@ -107,7 +93,7 @@ impl Tenure {
             exceeded: match why {
                 Why::Exceeded => true,
                 Why::Release(Reason::Stopped) => false,
-                _ => limits::is_exceeded(self.left(now)),
+                _ => limits::is_exceeded(self.left(step.now.at)),
             },
         }
     }

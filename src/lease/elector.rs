@@ -17,6 +17,7 @@
 //! - A release is sent only when the process tree is empty.
 
 mod account;
+mod attempt;
 mod backoff;
 mod charges;
 mod limits;
@@ -36,9 +37,10 @@ use std::time::Duration;
 use super::clock::{Moment, Now};
 use super::record::Record;
 pub use account::of as account_of;
+use attempt::Attempt;
 pub use charges::settle as with_failed_pods;
 pub use limits::left as time_left;
-use local_lease::{Attempt, LocalLease};
+use local_lease::LocalLease;
 pub use messages::{
     Answer, Candidate, Cause, Ending, Fact, Input, Order, Output, Role, Source, Start, View, Write,
 };

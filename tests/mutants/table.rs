@@ -104,11 +104,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "any_attempt_is_proven",
         breaks: "a read that shows our name proves an attempt, whichever it shows",
-        changes: &[(
-            "elector/local_lease.rs",
-            "                && record.renew_time == Some(attempt.renew_time)\n",
-            "",
-        )],
+        changes: &[("elector/attempt.rs", "            && record.renew_time == Some(self.renew_time)\n", "")],
         world: "directives",
     },
     Mutant {

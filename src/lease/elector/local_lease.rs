@@ -9,6 +9,7 @@ use super::super::clock::{Moment, Now};
 use super::super::identity::{Identity, Version};
 use super::super::record::Record;
 use super::super::timing::Timing;
+use super::attempt::{Attempt, Worth};
 use super::step::Step;
 use super::{Output, Source, Write};
 
@@ -41,34 +42,11 @@ pub(super) struct LocalLease {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Reading {
     Idle,
-    TimingSpec,
+    Wanted,
     /// Asked for; the answer is good.
     Asked,
     /// Asked for before the Lease was acquired; the answer is old.
     Outdated,
-}
-
-/// A write that was sent, and may have been stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Attempt {
-    pub(super) id: u64,
-    pub(super) sent: Moment,
-    /// The version it was based on: a result must be newer.
-    pub(super) base: Version,
-    renew_time: Timestamp,
-    pub(super) timing: Timing,
-    /// Known when it was sent: shortens what it is good for.
-    lateness: Duration,
-    pub(super) worth: Worth,
-}
-
-/// What a write that keeps the Lease is good for, once it is known to be stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Worth {
-    /// It moves the deadline later.
-    Renewal,
-    /// It tells how the attempt has ended, and moves nothing.
-    Outcome,
 }
 
 /// Before any policy was read.
@@ -96,7 +74,7 @@ impl LocalLease {
             longest_lease: Duration::ZERO,
             attempts: Vec::new(),
             in_flight: None,
-            reading: Reading::TimingSpec,
+            reading: Reading::Wanted,
             last_read: now.at,
             urgent: false,
             sent: 0,
@@ -220,12 +198,12 @@ impl LocalLease {
 
     pub(super) fn want_read(&mut self) {
         if self.reading == Reading::Idle {
-            self.reading = Reading::TimingSpec;
+            self.reading = Reading::Wanted;
         }
     }
 
     pub(super) fn read(&mut self, step: &mut Step<'_>) {
-        if self.reading == Reading::TimingSpec {
+        if self.reading == Reading::Wanted {
             self.reading = Reading::Asked;
             self.last_read = step.now.at;
             let deadline = self.timing().map_or(DEFAULT_READ_DEADLINE, |timing| timing.request_deadline());
@@ -280,16 +258,9 @@ impl LocalLease {
         period.max(SHORTEST_SILENCE).saturating_sub(now.elapsed_for_holder(since))
     }
 
-    /// The own attempt that `record` proves to have been stored: its holder is `holder`, and its renewTime is
-    /// that attempt's alone.
+    /// The own attempt that `record` proves to have been stored in the name of `holder`.
     pub(super) fn prove(&mut self, record: &Record, holder: Option<&Identity>) -> Option<Attempt> {
-        let proves = |attempt: &&Attempt| {
-            record.holder.as_ref() == holder
-                && record.renew_time == Some(attempt.renew_time)
-                && record.lease_duration == attempt.timing.lease_duration()
-                && record.version > attempt.base
-        };
-        let proof = self.attempts.iter().find(proves).copied();
+        let proof = self.attempts.iter().find(|attempt| attempt.is_proven_by(record, holder)).copied();
         self.urgent &= proof.is_none();
         // What was based on an older version and is not what is stored now can never be stored.
         self.attempts.retain(|attempt| attempt.base >= record.version);
@@ -341,36 +312,12 @@ impl LocalLease {
         timing: Timing,
     ) -> Attempt {
         self.sent += 1;
-        let attempt = Attempt {
-            id: self.sent,
-            sent: step.now.at,
-            base: write.base,
-            renew_time: write.renew_time,
-            timing,
-            lateness: step.lateness,
-            worth,
-        };
+        let attempt = Attempt::new(self.sent, step, write, worth, timing);
         self.attempts.push(attempt);
         self.in_flight = Some(attempt.id);
         self.last_sent = Some((step.now.at, write.base));
         self.last_renew_time = Some(write.renew_time);
         self.urgent = false;
         attempt
-    }
-}
-
-impl Attempt {
-    pub(super) fn put(&self, write: Write) -> Output {
-        Output::Put { attempt: self.id, write: Box::new(write), deadline: self.timing.request_deadline() }
-    }
-
-    /// `D`, from before it was sent.
-    pub(super) fn hard(&self) -> Duration {
-        self.timing.hard_deadline().saturating_sub(self.lateness)
-    }
-
-    /// `S`, from before it was sent.
-    pub(super) fn soft(&self) -> Duration {
-        self.timing.renew_deadline().saturating_sub(self.lateness)
     }
 }

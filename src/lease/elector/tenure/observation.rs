@@ -4,7 +4,7 @@
 use super::super::super::clock::Moment;
 use super::super::super::identity::Identity;
 use super::super::super::record::Record;
-use super::super::local_lease::Worth;
+use super::super::attempt::Worth;
 use super::super::{Attempt, LocalLease, charges};
 use super::Tenure;
 use super::phase::Phase;

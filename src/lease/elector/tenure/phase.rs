@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::super::super::annotations::{Exit, Policy, Reason};
 use super::super::super::clock::Moment;
-use super::super::local_lease::Worth;
+use super::super::attempt::Worth;
 use super::super::{Cause, Ending};
 
 /// How long the outcome of a run is worth trying to write.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::super::clock::Moment;
 use super::super::super::timing::Timing;
-use super::super::local_lease::Worth;
+use super::super::attempt::Worth;
 use super::super::step::Step;
 use super::super::{Attempt, LocalLease, Write};
 use super::Tenure;

@@ -211,7 +211,6 @@ where
                 self.stop();
                 self.tell(Fact::TreeEmpty);
             }
-            Order::Exit(_) => {}
         }
     }
 

@@ -29,7 +29,7 @@ pub async fn run(
     place: Place<'_>,
     candidate: Candidate,
     mut facts: UnboundedReceiver<Fact>,
-    owner: &mut impl WorkloadHost,
+    host: &mut impl WorkloadHost,
 ) -> Result<Ending, kube::Error> {
     let (sender, mut events) = unbounded_channel();
     let mut store = Store::open(connection, place, sender)?;
@@ -37,17 +37,13 @@ pub async fn run(
     let mut input = Input::Tick;
     let mut published = None;
     loop {
-        for output in elector.step(clock::now(), input) {
-            match output {
-                Output::Put { attempt, write, deadline } => store.put(attempt, &write, deadline),
-                Output::Read { deadline } => store.read(deadline),
-                Output::Order(Order::Exit(ending)) => return Ok(ending),
-                Output::Order(order) => owner.carry_out(order),
-            }
+        let outputs = elector.step(clock::now(), input);
+        if let Some(ending) = carry_out(outputs, &mut store, host) {
+            return Ok(ending);
         }
         let view = elector.view();
         if published.as_ref() != Some(&view) {
-            owner.publish(&view);
+            host.publish(&view);
             published = Some(view);
         }
         input = tokio::select! {
@@ -57,6 +53,19 @@ pub async fn run(
             () = sleep(elector.wakes_in(clock::now())) => Input::Tick,
         };
     }
+}
+
+/// Does what the elector wants, in its order, and returns the ending where it wants the process to end.
+fn carry_out(outputs: Vec<Output>, store: &mut Store, host: &mut impl WorkloadHost) -> Option<Ending> {
+    for output in outputs {
+        match output {
+            Output::Put { attempt, write, deadline } => store.put(attempt, &write, deadline),
+            Output::Read { deadline } => store.read(deadline),
+            Output::Order(order) => host.carry_out(order),
+            Output::Exit(ending) => return Some(ending),
+        }
+    }
+    None
 }
 
 fn heard(store: &mut Store, event: Event) -> Input {
@@ -70,19 +79,7 @@ fn heard(store: &mut Store, event: Event) -> Input {
             Input::Vanished
         }
         Event::Read(result) => read(store, result),
-        Event::Written { attempt, result } => {
-            let answer = match result.and_then(|lease| Ok(store.remember(lease, false)?)) {
-                Ok(record) => Answer::Stored(Box::new(record)),
-                Err(Failure::Conflict) => Answer::Conflict,
-                Err(Failure::NotFound) => Answer::Refused("not found".to_owned()),
-                Err(Failure::Refused(why)) => Answer::Refused(why),
-                Err(Failure::Unknown(why)) => {
-                    store.reconnect();
-                    Answer::Unknown(why)
-                }
-            };
-            Input::Answered { attempt, answer }
-        }
+        Event::Written { attempt, result } => Input::Answered { attempt, answer: written(store, result) },
     }
 }
 
@@ -100,5 +97,18 @@ fn read(store: &mut Store, result: Result<Lease, Failure>) -> Input {
         Err(Failure::Refused(why)) => Input::Unreachable(why),
         // Nothing is written, so nothing can conflict; should a proxy say so all the same, it is no answer.
         Err(Failure::Conflict) => Input::Unreachable("a read was answered with a conflict".to_owned()),
+    }
+}
+
+fn written(store: &mut Store, result: Result<Lease, Failure>) -> Answer {
+    match result.and_then(|lease| Ok(store.remember(lease, false)?)) {
+        Ok(record) => Answer::Stored(Box::new(record)),
+        Err(Failure::Conflict) => Answer::Conflict,
+        Err(Failure::NotFound) => Answer::Refused("not found".to_owned()),
+        Err(Failure::Refused(why)) => Answer::Refused(why),
+        Err(Failure::Unknown(why)) => {
+            store.reconnect();
+            Answer::Unknown(why)
+        }
     }
 }

@@ -195,7 +195,7 @@ impl Elector {
         };
         if let Some(ending) = ending {
             self.stage = Stage::Done;
-            outputs.push(Output::Order(Order::Exit(ending)));
+            outputs.push(Output::Exit(ending));
         }
     }
 

@@ -147,7 +147,7 @@ impl Life {
                     self.started = true;
                 }
                 Output::Order(Order::Kill) => self.step(Input::Told(Fact::TreeEmpty)),
-                Output::Order(_) | Output::Read { .. } => {}
+                Output::Order(_) | Output::Read { .. } | Output::Exit(_) => {}
             }
         }
         assert!(!self.elector.wakes_in(self.now).is_zero());

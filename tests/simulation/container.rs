@@ -35,7 +35,6 @@ impl World {
                 let delay = self.kill_delay(who);
                 self.after(delay, Event::Dead(who));
             }
-            Order::Exit(ending) => self.end(who, &ending),
         }
     }
 
@@ -149,7 +148,7 @@ impl World {
         }
     }
 
-    fn end(&mut self, who: Who, ending: &Ending) {
+    pub fn end(&mut self, who: Who, ending: &Ending) {
         let word = match ending {
             Ending::Interrupted => "interrupted",
             Ending::InDoubt(base) => return self.doubts(who, *base),

@@ -165,6 +165,7 @@ impl World {
             }
             Output::Read { deadline } => self.ask(who, Call::Read, deadline),
             Output::Order(order) => self.obey(who, order),
+            Output::Exit(ending) => self.end(who, &ending),
         }
     }
 

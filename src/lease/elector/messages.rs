@@ -109,6 +109,8 @@ pub enum Output {
     },
     /// To the owner of the workload.
     Order(Order),
+    /// End this process. Nothing comes after that.
+    Exit(Ending),
 }
 
 /// What the owner of the workload does, at once and in this order.
@@ -133,8 +135,6 @@ pub enum Order {
     Terminate,
     /// Kill everything but ourselves until nothing is left, then tell [`Fact::TreeEmpty`].
     Kill,
-    /// End this process.
-    Exit(Ending),
 }
 
 /// Why a workload is to end that has not ended by itself.

@@ -232,7 +232,7 @@ impl Bench {
 fn put(outputs: &[Output]) -> Option<(u64, Write)> {
     outputs.iter().find_map(|output| match output {
         Output::Put { attempt, write, .. } => Some((*attempt, Write::clone(write))),
-        Output::Read { .. } | Output::Order(_) => None,
+        Output::Read { .. } | Output::Order(_) | Output::Exit(_) => None,
     })
 }
 
@@ -242,11 +242,27 @@ fn orders(outputs: &[Output]) -> Vec<Order> {
 }
 
 fn all_orders(outputs: &[Output]) -> Vec<Order> {
+    assert_eq!(exit(outputs), None, "see `last_orders`");
     let order = |output: &Output| match output {
         Output::Order(order) => Some(order.clone()),
-        Output::Put { .. } | Output::Read { .. } => None,
+        Output::Put { .. } | Output::Read { .. } | Output::Exit(_) => None,
     };
     outputs.iter().filter_map(order).collect()
+}
+
+/// How the process is to end.
+fn exit(outputs: &[Output]) -> Option<Ending> {
+    outputs.iter().find_map(|output| match output {
+        Output::Exit(ending) => Some(ending.clone()),
+        Output::Put { .. } | Output::Read { .. } | Output::Order(_) => None,
+    })
+}
+
+/// The orders of a last step, and how the process is to end after them.
+fn last_orders(outputs: &[Output]) -> (Vec<Order>, Option<Ending>) {
+    let (exits, others): (Vec<_>, Vec<_>) =
+        outputs.iter().cloned().partition(|output| matches!(output, Output::Exit(_)));
+    (orders(&others), exit(&exits))
 }
 
 fn reads(outputs: &[Output]) -> bool {
@@ -495,8 +511,9 @@ fn whoever_sees_another_in_its_place_kills_at_once_and_writes_nothing() {
         let mut bench = Bench::holding();
         let outputs = bench.saw(100, record);
         assert_eq!((orders(&outputs), put(&outputs)), (vec![Order::Kill], None));
-        let ending = orders(&bench.told(110, Fact::TreeEmpty));
-        assert!(matches!(ending[..], [Order::DisarmDeadline, Order::Exit(Ending::Lost(_))]), "{ending:?}");
+        let (orders, ending) = last_orders(&bench.told(110, Fact::TreeEmpty));
+        assert_eq!(orders, [Order::DisarmDeadline]);
+        assert!(matches!(ending, Some(Ending::Lost(_))), "{ending:?}");
     }
 }
 
@@ -534,7 +551,8 @@ fn completion_outcome_and_release_are_one_write() {
         (Outcome::Succeeded, Some(Version(11)), 1)
     );
     assert_eq!(write.holder, None);
-    assert_eq!(orders(&bench.store(520, &outputs)), [Order::Exit(Ending::Exited(Exit::Code(0)))]);
+    let ending = Some(Ending::Exited(Exit::Code(0)));
+    assert_eq!(last_orders(&bench.store(520, &outputs)), (vec![], ending));
     let lease = bench.lease.clone();
     assert_eq!(put(&Bench::new().saw(0, lease)), None, "no standby runs a finished run again");
 }
@@ -556,7 +574,8 @@ fn a_workload_that_has_ended_may_have_its_outcome_written_late() {
     while put(&pending).is_none() {
         pending = bench.tick(21_500);
     }
-    assert_eq!(orders(&bench.store(21_600, &pending)), [Order::Exit(Ending::Exited(Exit::Code(0)))]);
+    let ending = Some(Ending::Exited(Exit::Code(0)));
+    assert_eq!(last_orders(&bench.store(21_600, &pending)), (vec![], ending));
 }
 
 #[test]
@@ -567,7 +586,8 @@ fn a_release_of_unknown_fate_is_proven_by_a_read() {
     let (_, write) = put(&release).expect("a release");
     bench.unknown(3_300, &release);
     let shown = stored(&write, &bench.lease.clone(), 12);
-    assert_eq!(orders(&bench.saw(3_400, shown)), [Order::Exit(Ending::Exited(Exit::Code(3)))]);
+    let ending = Some(Ending::Exited(Exit::Code(3)));
+    assert_eq!(last_orders(&bench.saw(3_400, shown)), (vec![], ending));
 }
 
 #[test]
@@ -629,7 +649,7 @@ fn a_handover_is_for_the_holder_it_names() {
     assert_eq!(write.released.map(|mark| mark.reason), Some(Reason::RolledOut));
     assert!(write.drop_directives);
     assert_eq!(write.progress.map(|progress| (progress.failures, progress.setbacks)), Some((0, 0)));
-    assert_eq!(orders(&bench.store(320, &release)), [Order::Exit(Ending::Interrupted)]);
+    assert_eq!(last_orders(&bench.store(320, &release)), (vec![], Some(Ending::Interrupted)));
 }
 
 #[test]
@@ -678,7 +698,7 @@ fn what_cannot_be_killed_is_never_released() {
         }
         outputs = bench.tick(now);
     }
-    assert_eq!((orders(&outputs), put(&outputs)), (vec![Order::Exit(Ending::Unkillable)], None));
+    assert_eq!((last_orders(&outputs), put(&outputs)), ((vec![], Some(Ending::Unkillable)), None));
 }
 
 #[test]
@@ -755,8 +775,8 @@ fn a_lease_that_can_never_be_read_ends_the_candidate_with_the_reason() {
     assert_eq!(orders(&bench.tick(29_000)), []);
     let ending = Ending::Unreadable("connection refused".into());
     assert_eq!(
-        orders(&bench.step(30_000, Input::Unreachable("connection refused".into()))),
-        [Order::Exit(ending)]
+        last_orders(&bench.step(30_000, Input::Unreachable("connection refused".into()))),
+        (vec![], Some(ending))
     );
     let mut bench = Bench::new();
     bench.saw(0, held_by(other()));

@@ -117,6 +117,7 @@ impl World {
             }
             Output::Read { .. } => state.agent(number).reading = Reading::Asked,
             Output::Order(order) => self.obey(state, number, order),
+            Output::Exit(ending) => self.end(state, number, &ending),
         }
     }
 
@@ -139,7 +140,6 @@ impl World {
                 self.judge_stop(state, number, true);
                 state.agent(number).killing = true;
             }
-            Order::Exit(ending) => self.end(state, number, &ending),
         }
     }
 

@@ -9,13 +9,6 @@ fn haunted(exit: Exit) -> Bench {
     bench
 }
 
-fn exit_of(outputs: &[Output]) -> Option<Ending> {
-    orders(outputs).into_iter().find_map(|order| match order {
-        Order::Exit(ending) => Some(ending),
-        _ => None,
-    })
-}
-
 #[test]
 fn an_outcome_is_recorded_once_a_kill_has_taken_longer_than_it_may() {
     let mut bench = haunted(Exit::Code(0));
@@ -27,7 +20,8 @@ fn an_outcome_is_recorded_once_a_kill_has_taken_longer_than_it_may() {
     assert_eq!(write.finished.map(|finished| finished.outcome), Some(Outcome::Succeeded));
     assert!(write.progress.is_some_and(|progress| !progress.open));
     let ended = bench.store(2_010, &recorded);
-    assert_eq!(orders(&ended), [Order::Exit(Ending::Exited(Exit::Code(0)))], "and no deadline is moved");
+    let ending = Some(Ending::Exited(Exit::Code(0)));
+    assert_eq!(last_orders(&ended), (vec![], ending), "and no deadline is moved");
 }
 
 #[test]
@@ -54,7 +48,7 @@ fn an_outcome_of_unknown_fate_is_sent_again_until_the_deadline() {
     let recorded = bench.tick(2_000);
     let again = put(&bench.unknown(4_800, &recorded)).expect("once more").1;
     assert!(again.progress.is_some_and(|progress| !progress.open));
-    assert_eq!(exit_of(&bench.tick(10_900)), None, "the kernel keeps this limit");
+    assert_eq!(exit(&bench.tick(10_900)), None, "the kernel keeps this limit");
 }
 
 #[test]

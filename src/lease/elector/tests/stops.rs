@@ -71,26 +71,25 @@ fn a_holder_that_falls_silent_after_it_was_told_to_stop_has_not_failed() {
 
 #[test]
 fn a_candidate_that_ends_in_doubt_says_so_unless_it_has_learnt_its_fate() {
-    let ends = |outputs: &[Output]| orders(outputs).into_iter().find(|order| matches!(order, Order::Exit(_)));
     let mut bench = Bench::new();
     let acquire = bench.saw(0, free());
     bench.told(100, Fact::Drain);
     bench.unknown(200, &acquire);
     bench.step(300, Input::Unreachable("cut off".into()));
-    assert_eq!(ends(&bench.tick(3_000)), None);
+    assert_eq!(exit(&bench.tick(3_000)), None);
     assert_eq!(
         bench.elector.wakes_in(at(3_000)),
         Duration::from_millis(100),
         "what it could take is nothing to wake for"
     );
-    assert_eq!(ends(&bench.tick(3_100)), Some(Order::Exit(Ending::InDoubt(Version(10)))));
+    assert_eq!(exit(&bench.tick(3_100)), Some(Ending::InDoubt(Version(10))));
     let mut told = Bench::new();
     let acquire = told.saw(0, free());
     told.told(100, Fact::Drain);
     told.unknown(200, &acquire);
     assert_eq!(
-        ends(&told.saw(300, free().version(11))),
-        Some(Order::Exit(Ending::Interrupted)),
+        exit(&told.saw(300, free().version(11))),
+        Some(Ending::Interrupted),
         "another write came first"
     );
 }

@@ -64,7 +64,7 @@ use crate::contract::probe::Kind;
 use crate::contract::{exit_codes, field_managers};
 use crate::lease::driver;
 use crate::lease::elector::{Candidate, Ending, Fact};
-use crate::lease::last_words::{self, Remains};
+use crate::lease::release_orphan::{self, Orphan};
 use crate::lease::store::Place;
 use config::Config;
 use elector::Container;
@@ -154,7 +154,7 @@ fn run(command: Command) -> i32 {
         let ended = driver::run(connection, place(&config), candidate, facts, container).await;
         ended.unwrap_or_else(|error| Ending::Unreadable(error.to_string()))
     };
-    supervise(&config, command, decide, |dead, remains| speak(&config, &dead, remains))
+    supervise(&config, command, decide, |dead, orphan| release_orphan(&config, &dead, orphan))
 }
 
 fn place(config: &Config) -> Place<'_> {
@@ -162,14 +162,14 @@ fn place(config: &Config) -> Place<'_> {
 }
 
 /// Best effort: a Lease that is not released expires.
-fn speak(config: &Config, dead: &Candidate, remains: Remains) {
-    let spoken = connection::config().map_err(|error| error.to_string()).and_then(|connection| {
+fn release_orphan(config: &Config, dead: &Candidate, orphan: Orphan) {
+    let released = connection::config().map_err(|error| error.to_string()).and_then(|connection| {
         let runtime =
             Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-        let words = last_words::speak(connection, place(config), dead, remains);
-        runtime.block_on(words).map_err(|error| error.to_string())
+        let release = release_orphan::release(connection, place(config), dead, orphan);
+        runtime.block_on(release).map_err(|error| error.to_string())
     });
-    if let Err(error) = spoken {
+    if let Err(error) = released {
         eprintln!("{}cannot release the Lease for the dead elector, it will expire: {error}", log::PREFIX);
     }
 }
@@ -184,7 +184,7 @@ pub fn supervise<Decide>(
     config: &Config,
     command: Command,
     decide: Decide,
-    last_words: impl FnOnce(Candidate, Remains),
+    last_words: impl FnOnce(Candidate, Orphan),
 ) -> i32
 where
     Decide: AsyncFnOnce(Candidate, UnboundedReceiver<Fact>, &mut Container) -> Ending,
@@ -199,8 +199,8 @@ where
     let dead = candidate.clone();
     let elector = |inheritance| elector::run(inheritance, config, candidate, command, decide);
     let lived = signals.map_err(fencer::Error::from);
-    let lived = lived
-        .and_then(|signals| fencer::run(&signals, message, elector, |remains| last_words(dead, remains)));
+    let lived =
+        lived.and_then(|signals| fencer::run(&signals, message, elector, |orphan| last_words(dead, orphan)));
     lived.unwrap_or_else(|error| {
         termination::explain(
             message,

@@ -27,7 +27,7 @@
 //!   through it.
 //! - [`elector`]: the decisions, a pure state machine.
 //! - [`store`]: the only code of a candidate that touches a Lease over the network.
-//! - [`last_words`]: releasing in the name of a holder that died.
+//! - [`release_orphan`]: releasing in the name of a holder that died.
 //! - [`driver`]: the loop that feeds the elector and carries out what it orders.
 
 pub mod annotations;
@@ -35,7 +35,7 @@ pub mod clock;
 pub mod driver;
 pub mod elector;
 pub mod identity;
-pub mod last_words;
 pub mod record;
+pub mod release_orphan;
 pub mod store;
 pub mod timing;

@@ -49,7 +49,7 @@ use crate::contract::exit_codes;
 use crate::lease::annotations::Reason;
 use crate::lease::clock;
 use crate::lease::elector::Cause;
-use crate::lease::last_words::Remains;
+use crate::lease::release_orphan::Orphan;
 use guard::{End, Guard};
 
 /// For releasing in the name of a dead elector, and for saying why it died.
@@ -97,7 +97,7 @@ pub(super) fn run(
     signals: &SignalFd,
     message: &Path,
     elector: impl FnOnce(Inheritance) -> i32,
-    last_words: impl FnOnce(Remains),
+    last_words: impl FnOnce(Orphan),
 ) -> Result<i32, Error> {
     let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
     let (listen, hold) = pipe2(OFlag::O_CLOEXEC)?;
@@ -172,24 +172,24 @@ fn harden(page: &SharedState) -> Vec<String> {
 
 /// The elector was done. Where it does not know whether it holds the Lease it has started nothing: another
 /// look is taken, and the Lease given back.
-fn settle_doubt(signals: &SignalFd, page: &SharedState, last_words: impl FnOnce(Remains)) {
+fn settle_doubt(signals: &SignalFd, page: &SharedState, last_words: impl FnOnce(Orphan)) {
     if let in_doubt @ Some(_) = page.doubt() {
         in_another_process(signals, || {
-            last_words(Remains { token: None, exit: None, cause: None, overdue: false, in_doubt });
+            last_words(Orphan { token: None, exit: None, cause: None, overdue: false, in_doubt });
         });
     }
 }
 
 /// The elector is dead, and nothing of what it started is left: has that said, and returns the exit code of
 /// the container.
-fn conclude(signals: &SignalFd, page: &SharedState, message: &Path, last_words: impl FnOnce(Remains)) -> i32 {
+fn conclude(signals: &SignalFd, page: &SharedState, message: &Path, last_words: impl FnOnce(Orphan)) -> i32 {
     let overdue = page.is_overdue(clock::now().at.boot);
-    let remains =
-        Remains { token: page.token(), exit: page.exit(), cause: page.cause(), overdue, in_doubt: None };
-    let (code, why) = epitaph(remains);
+    let orphan =
+        Orphan { token: page.token(), exit: page.exit(), cause: page.cause(), overdue, in_doubt: None };
+    let (code, why) = epitaph(orphan);
     let speak = || {
         if page.was_candidate() {
-            last_words(remains);
+            last_words(orphan);
         }
         if let Some(why) = why {
             termination::explain(message, why);
@@ -201,23 +201,23 @@ fn conclude(signals: &SignalFd, page: &SharedState, message: &Path, last_words: 
 
 /// The exit code of a container whose elector died, and why it did; nothing where the workload had ended
 /// before, or was asked to.
-fn epitaph(remains: Remains) -> (i32, Option<&'static str>) {
-    match remains {
-        Remains { cause: Some(Cause::Exceeded), .. } => (exit_codes::INTERRUPTED, None),
-        Remains { cause: Some(Cause::Release(reason)), .. } if reason != Reason::LeaseLost => {
+fn epitaph(orphan: Orphan) -> (i32, Option<&'static str>) {
+    match orphan {
+        Orphan { cause: Some(Cause::Exceeded), .. } => (exit_codes::INTERRUPTED, None),
+        Orphan { cause: Some(Cause::Release(reason)), .. } if reason != Reason::LeaseLost => {
             (exit_codes::INTERRUPTED, None)
         }
-        Remains { cause: Some(Cause::Release(_)), exit: Some(_), .. } => {
+        Orphan { cause: Some(Cause::Release(_)), exit: Some(_), .. } => {
             (exit_codes::LEASE_LOST, Some("the Lease could not be renewed in time"))
         }
-        Remains { exit: Some(exit), .. } => (exit.code(), None),
-        Remains { overdue: true, .. } => (
+        Orphan { exit: Some(exit), .. } => (exit.code(), None),
+        Orphan { overdue: true, .. } => (
             exit_codes::LEASE_LOST,
             Some(
                 "the Lease could not be renewed in time and the workload did not stop by itself: it was killed",
             ),
         ),
-        Remains { .. } => (
+        Orphan { .. } => (
             exit_codes::AGENT_FAILED,
             Some("the elector died: everything was killed; its log, just before, may say why"),
         ),

@@ -16,15 +16,15 @@
 //!   duration known and the policy's delay, and whose holder is cleared where the policy asks for that.
 //! - A release is sent only when the process tree is empty.
 
-mod account;
 mod attempt;
 mod backoff;
 mod charges;
 mod limits;
 mod local_lease;
 mod messages;
+mod orphan;
+mod progress;
 mod release;
-mod remains;
 mod standby;
 mod step;
 mod succession;
@@ -36,7 +36,6 @@ use std::time::Duration;
 
 use super::clock::{Moment, Now};
 use super::record::Record;
-pub use account::of as account_of;
 use attempt::Attempt;
 pub use charges::settle as with_failed_pods;
 pub use limits::left as time_left;
@@ -44,7 +43,8 @@ use local_lease::LocalLease;
 pub use messages::{
     Answer, Candidate, Cause, Ending, Fact, Input, Order, Output, Role, Source, Start, View, Write,
 };
-pub use remains::Remains;
+pub use orphan::Orphan;
+pub use progress::of as progress_of;
 use standby::Standby;
 use step::Step;
 use tenure::Tenure;

@@ -60,7 +60,7 @@ fn nothing_outlives_an_elector_that_is_killed() {
         assert_eq!(agent.exit_code(), exit_codes::AGENT_FAILED);
         assert!(agent.read("message").contains("the elector died"), "{}", agent.read("message"));
         assert!(agent.read("facts").contains(
-            "Remains { token: Some(Version(42)), exit: None, cause: None, overdue: false, in_doubt: None }"
+            "Orphan { token: Some(Version(42)), exit: None, cause: None, overdue: false, in_doubt: None }"
         ));
         agent.outlived(&LEAVES, killed)
     });
@@ -87,7 +87,7 @@ fn an_elector_in_doubt_leaves_the_last_word_to_pid_1() {
     assert_eq!(agent.exit_code(), exit_codes::INTERRUPTED);
     assert_eq!(
         agent.read("facts"),
-        "Remains { token: None, exit: None, cause: None, overdue: false, in_doubt: Some(Version(41)) }\n"
+        "Orphan { token: None, exit: None, cause: None, overdue: false, in_doubt: Some(Version(41)) }\n"
     );
 }
 
@@ -101,7 +101,7 @@ fn what_a_workload_leaves_behind_is_gone_when_it_is_said_to_be() {
     let facts = agent.read("facts");
     assert!(facts.contains("WorkloadEnded(Code(0))\nTreeEmpty"), "{facts}");
     assert!(agent.last_beat("b2").is_some() && agent.last_beat("b3").is_some());
-    assert!(!facts.contains("Remains"), "an elector that is done needs no last words: {facts}");
+    assert!(!facts.contains("Orphan"), "an elector that is done needs no last words: {facts}");
 }
 
 #[test]

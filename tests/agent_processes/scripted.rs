@@ -83,7 +83,7 @@ fn run(arguments: &[OsString]) -> i32 {
     let decide = async |candidate: Candidate, facts, container: &mut Container| {
         script.play(candidate, facts, container).await
     };
-    supervise(&config, arguments[3..].to_vec(), decide, |_, remains| note(&directory, &remains))
+    supervise(&config, arguments[3..].to_vec(), decide, |_, orphan| note(&directory, &orphan))
 }
 
 struct Script {

@@ -19,7 +19,7 @@ use singletonjob::controller::plan::takeover::Creation;
 use singletonjob::lease::annotations::{Exit, Handover, Reason};
 use singletonjob::lease::clock::{Moment, Now};
 use singletonjob::lease::elector::{
-    Answer, Candidate, Elector, Fact, Input, Order, Output, Remains, Source, Write,
+    Answer, Candidate, Elector, Fact, Input, Order, Orphan, Output, Source, Write,
 };
 use singletonjob::lease::identity::{Identity, Version};
 use singletonjob::lease::record::Record;
@@ -285,8 +285,8 @@ impl Agent {
 
     /// The elector is killed; PID 1 has the last word.
     pub fn dies(self, fixture: &mut Fixture<'_>, name: &str) {
-        let remains = Remains { token: self.token, exit: None, cause: None, overdue: false, in_doubt: None };
-        let write = remains.release(&fixture.record(), &self.candidate, fixture.now()).expect("it held");
+        let orphan = Orphan { token: self.token, exit: None, cause: None, overdue: false, in_doubt: None };
+        let write = orphan.release(&fixture.record(), &self.candidate, fixture.now()).expect("it held");
         fixture.store(name, store::overlay(&fixture.lease, &write));
     }
 

@@ -315,10 +315,10 @@ pub const MUTANTS: &[Mutant] = &[
         world: "undying",
     },
     Mutant {
-        name: "last_words_for_a_duplicate",
+        name: "orphan_of_a_duplicate",
         breaks: "a release in the name of another container of the same pod",
         changes: &[(
-            "elector/remains.rs",
+            "elector/orphan.rs",
             "if record.holder.as_ref() != Some(&dead.identity) {",
             "if record.holder.as_ref().map(|holder| holder.pod_uid()) != Some(dead.identity.pod_uid()) {",
         )],
@@ -426,7 +426,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "fatal_exit_is_tried_again",
         breaks: "an exit code that fails the run counts as any other",
         changes: &[(
-            "elector/account.rs",
+            "elector/progress.rs",
             "if action == Some(FailureAction::FailRun) =>",
             "if action == Some(FailureAction::FailRun) && ran > SOUND_RUN =>",
         )],
@@ -452,7 +452,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "failed_pod_leaves_an_attempt",
         breaks: "a candidate that takes over begins an attempt before it counts what failed",
         changes: &[(
-            "elector/account.rs",
+            "elector/progress.rs",
             "    charges::settle(Progress { start_time, resumptions: run.resumptions, ..known }, run)\n",
             "    Progress { start_time, resumptions: run.resumptions, ..known }\n",
         )],
@@ -477,7 +477,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "lost_acquisition_counts",
         breaks: "a start that was not made counts, whatever says so",
-        changes: &[("elector/remains.rs", "Some(if progress.open {", "Some(if progress.open && false {")],
+        changes: &[("elector/orphan.rs", "Some(if progress.open {", "Some(if progress.open && false {")],
         world: "lost acquisition",
     },
     Mutant {
@@ -494,7 +494,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "cut_short_is_failed",
         breaks: "a holder that said that it stops, and fell silent, has failed",
         changes: &[(
-            "elector/account.rs",
+            "elector/progress.rs",
             "health.stopping).unwrap_or(Reason::LeaseLost);",
             "health.stopping).and(None).unwrap_or(Reason::LeaseLost);",
         )],
@@ -505,7 +505,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "an acquirer starts a run that has taken as long as it may",
         changes: &[
             (
-                "elector/account.rs",
+                "elector/progress.rs",
                 "if is_spent(&progress, policy, limits::left(&progress, policy, wall)) {",
                 "if is_spent(&progress, policy, None) {",
             ),
@@ -521,7 +521,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "interrupted_and_exited_0",
         breaks: "a workload that was told to stop, and whose elector died, has its exit for its outcome",
         changes: &[(
-            "elector/remains.rs",
+            "elector/orphan.rs",
             "            return reason_of(cause);\n",
             "            let _ = reason_of(cause);\n",
         )],

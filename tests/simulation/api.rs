@@ -172,12 +172,12 @@ impl World {
         let Some(process) = self.speaking(who) else { return };
         match reply {
             Reply::Found(record) | Reply::Stored(record) => {
-                let remains = process.page.remains(now.at.boot);
-                match remains.release(&record, &process.candidate, now) {
+                let orphan = process.page.orphan(now.at.boot);
+                match orphan.release(&record, &process.candidate, now) {
                     Some(write) => {
                         self.put(who, Call::LastPut, Rc::new(write), now.at.boot, REQUEST_DEADLINE);
                     }
-                    None if !remains.is_settled_by(&record) => self.speak_again(who),
+                    None if !orphan.is_settled_by(&record) => self.speak_again(who),
                     None => self.exits(who, "its elector died, and did not hold the Lease"),
                 }
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use singletonjob::lease::annotations::Exit;
 use singletonjob::lease::clock::{Moment, Now};
-use singletonjob::lease::elector::{Candidate, Cause, Elector, Fact, Output, Remains, Role, Write};
+use singletonjob::lease::elector::{Candidate, Cause, Elector, Fact, Orphan, Output, Role, Write};
 use singletonjob::lease::identity::Version;
 use singletonjob::lease::record::Record;
 
@@ -113,9 +113,9 @@ impl SharedState {
         (self.kill_margin / 4).max(LEAST_PATIENCE)
     }
 
-    pub fn remains(&self, boot: Duration) -> Remains {
+    pub fn orphan(&self, boot: Duration) -> Orphan {
         let overdue = self.deadline.is_some_and(|deadline| boot >= deadline);
-        Remains { token: self.token, exit: self.exit, cause: self.cause, overdue, in_doubt: self.in_doubt }
+        Orphan { token: self.token, exit: self.exit, cause: self.cause, overdue, in_doubt: self.in_doubt }
     }
 }
 

@@ -45,7 +45,7 @@ pub fn left(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<D
         return None;
     }
     let begun =
-        elector::time_left(&elector::account_of(record, run), record.annotations.policy.as_ref()?, now);
+        elector::time_left(&elector::progress_of(record, run), record.annotations.policy.as_ref()?, now);
     // A run that replaces another waits for its end.
     let since = run.since.map(|since| record.renew_time.map_or(since, |released| released.max(since)));
     begun.or_else(|| Some(left_of(since?, limit, now)))

@@ -65,7 +65,7 @@ fn since(job: &SingletonJob, observed: &Observed, number: u32, now: Timestamp) -
 /// How long the run may still take, as its candidates reckon. `None` if it has not begun, or has no deadline.
 pub fn left(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: Timestamp) -> Option<Duration> {
     let record = &observed.lease.as_ref()?.record;
-    let account = elector::account_of(record, &wanted(job, observed, run, now));
+    let account = elector::progress_of(record, &wanted(job, observed, run, now));
     elector::time_left(&account, record.annotations.policy.as_ref()?, now)
 }
 

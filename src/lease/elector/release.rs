@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::super::annotations::{Exit, Finished, Policy, Progress, Reason, Released};
 use super::super::identity::{Identity, Version};
 use super::super::record::Record;
-use super::account::Closing;
-use super::{Write, account, charges};
+use super::progress::Closing;
+use super::{Write, charges, progress};
 
 /// A tenure of which nothing runs any more.
 pub(super) struct End<'a> {
@@ -37,7 +37,7 @@ impl End<'_> {
     ) -> (Progress, Option<Finished>) {
         let end = Closing { reason: self.reason, exit: self.exit, ran, exceeded: self.exceeded };
         let before = progress.clone();
-        let (closed, verdict) = account::close(progress, policy, end);
+        let (closed, verdict) = progress::close(progress, policy, end);
         let progress = charges::end(&before, closed, self.reason, ran);
         let finished = verdict.map(|(outcome, reason)| Finished {
             uid: progress.uid.clone(),

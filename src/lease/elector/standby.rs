@@ -10,7 +10,7 @@ use super::super::identity::Identity;
 use super::super::record::Record;
 use super::super::timing::Timing;
 use super::step::Step;
-use super::{Candidate, Ending, LocalLease, Write, account, charges, limits, succession};
+use super::{Candidate, Ending, LocalLease, Write, charges, limits, progress, succession};
 
 /// How long an end is put off for a PUT whose fate is unknown: PID 1 gives back a Lease that was taken by it,
 /// if it hears of it in time.
@@ -96,11 +96,11 @@ impl Standby {
         let after = |asleep: Duration| {
             asleep.saturating_add(rank).saturating_sub(now.at.elapsed_for_challenger(sight.since))
         };
-        let account = account::of(record, run);
-        let (expiry, back_off) = waiting_period(record, &account, policy, lease.longest_lease());
+        let progress = progress::of(record, run);
+        let (expiry, back_off) = waiting_period(record, &progress, policy, lease.longest_lease());
         // A run whose time is over is closed then, and not when its back-off is: nothing will be started.
         let closed =
-            limits::left(&account, policy, now.wall).map_or(Duration::MAX, |left| left.max(after(expiry)));
+            limits::left(&progress, policy, now.wall).map_or(Duration::MAX, |left| left.max(after(expiry)));
         let waited = after(expiry.saturating_add(back_off)).min(closed);
         Some(
             waited
@@ -158,7 +158,7 @@ fn is_clear(record: &Record, policy: &Policy) -> bool {
 /// not.
 fn waiting_period(
     record: &Record,
-    account: &Progress,
+    progress: &Progress,
     policy: &Policy,
     longest_lease: Duration,
 ) -> (Duration, Duration) {
@@ -167,8 +167,8 @@ fn waiting_period(
         if record.is_released() { Duration::ZERO } else { longest_lease + seconds(policy.delay_seconds) };
     // What is owed for an earlier pod does not keep a silent holder's place empty, nor a run without attempts
     // from its end.
-    let waits = !account.open && !charges::are_too_many(account, policy);
-    (lease, seconds(if waits { account.retry_after_seconds } else { 0 }))
+    let waits = !progress.open && !charges::are_too_many(progress, policy);
+    (lease, seconds(if waits { progress.retry_after_seconds } else { 0 }))
 }
 
 /// A candidate that was itself out of contact lets the holder speak first when contact returns, once: its
@@ -193,7 +193,7 @@ fn takeover(step: &Step<'_>, lease: &LocalLease, timing: Timing) -> Option<Write
     let (now, candidate) = (step.now, step.candidate);
     let (record, policy) = (lease.latest()?, lease.policy()?);
     let run = wanted(record, candidate)?;
-    let account = account::write_off(account::of(record, run), policy, record);
+    let progress = progress::write_off(progress::of(record, run), policy, record);
     Some(Write {
         uid: record.uid.clone(),
         base: record.version,
@@ -203,7 +203,7 @@ fn takeover(step: &Step<'_>, lease: &LocalLease, timing: Timing) -> Option<Write
         renew_time: lease.first_renew_time(now.wall),
         transitions: record.transitions.saturating_add(1),
         progress: Some(charges::begin(
-            account::start(account, policy, now.wall),
+            progress::start(progress, policy, now.wall),
             candidate.identity.pod_uid(),
         )),
         // Stays for as long as the tenure that follows on it, and tells how that one came about; it frees

@@ -26,7 +26,7 @@ pub enum Action {
     Read(usize),
     Dies(usize),
     KernelKills(usize),
-    Speak(usize),
+    ReleaseOrphan(usize),
     /// The controller makes the Lease again.
     Recreate,
     Befalls(usize, Fault),
@@ -47,7 +47,7 @@ impl World {
         }
         for (index, dead) in state.dead.iter().enumerate() {
             let list = if self.lazy.contains(&dead.agent) { &mut *actions } else { &mut due };
-            list.push(Action::Speak(index));
+            list.push(Action::ReleaseOrphan(index));
         }
         if state.store.lease.is_none() && state.store.recreations == 0 {
             let list = if self.is_prompt() { &mut due } else { &mut *actions };
@@ -161,7 +161,7 @@ impl World {
                 // One trace needs one end: what comes back is what a crash is for.
                 state.agent(number).over = true;
             }
-            Action::Speak(index) => self.speak(state, index),
+            Action::ReleaseOrphan(index) => self.release_orphan(state, index),
             Action::Recreate => self.recreate(state),
             Action::Befalls(number, fault) => {
                 spend(state, fault);

@@ -269,14 +269,11 @@ impl World {
     }
 
     /// The last process of a container says what there is to say, at once or never: it hears no answer.
-    pub fn speak(&self, state: &mut State, index: usize) {
+    pub fn release_orphan(&self, state: &mut State, index: usize) {
         let dead = state.dead.remove(index);
         let now = self.now(state, dead.agent);
-        let write = state
-            .store
-            .lease
-            .as_ref()
-            .and_then(|record| dead.remains().release(record, &dead.candidate, now));
+        let write =
+            state.store.lease.as_ref().and_then(|record| dead.orphan().release(record, &dead.candidate, now));
         if let Some(write) = write {
             state.judge_words(&dead, &write);
             send(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::fault::Fault;
 use super::lease::annotations::{Desired, Exit, Policy};
 use super::lease::clock::Moment;
-use super::lease::elector::{Answer, Candidate, Cause, Elector, Remains, Write};
+use super::lease::elector::{Answer, Candidate, Cause, Elector, Orphan, Write};
 use super::lease::identity::{Identity, Version};
 use super::lease::record::Record;
 use super::oracle::{Claim, Evidence};
@@ -122,8 +122,8 @@ pub struct Dead {
 }
 
 impl Dead {
-    pub fn remains(&self) -> Remains {
-        Remains {
+    pub fn orphan(&self) -> Orphan {
+        Orphan {
             token: self.token.map(Version),
             exit: self.exit,
             cause: self.cause,

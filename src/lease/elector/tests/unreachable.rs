@@ -19,7 +19,7 @@ const STRICT: [UnreachableHolder; 2] = [UnreachableHolder::AfterPodGone, Unreach
 
 #[test]
 fn under_a_stricter_policy_an_expired_lease_needs_its_clearance() {
-    let words = [
+    let clearances = [
         (None, false),
         (Some(gone("lease", Some(other()))), true),
         (Some(gone("lease", Some(me()))), false),
@@ -27,11 +27,15 @@ fn under_a_stricter_policy_an_expired_lease_needs_its_clearance() {
         (Some(gone("recreated", Some(other()))), false),
     ];
     for (policy, (cleared, taken)) in
-        STRICT.into_iter().flat_map(|policy| words.clone().map(|word| (policy, word)))
+        STRICT.into_iter().flat_map(|policy| clearances.clone().map(|clearance| (policy, clearance)))
     {
         let mut bench = Bench::new();
         bench.saw(0, strict(policy, cleared.clone()));
-        assert_eq!(put(&takeover_at(&mut bench, 14_900)), None, "no word shortens the wait: {cleared:?}");
+        assert_eq!(
+            put(&takeover_at(&mut bench, 14_900)),
+            None,
+            "no clearance shortens the wait: {cleared:?}"
+        );
         assert_eq!(put(&takeover_at(&mut bench, 600_000)).is_some(), taken, "{policy:?}, {cleared:?}");
     }
 }
@@ -58,7 +62,7 @@ fn a_clearance_wakes_a_challenger_and_does_not_restart_its_wait() {
         assert_eq!(put(&outputs).is_some(), told == taken);
         let outputs = if told == taken { outputs } else { takeover_at(&mut bench, taken) };
         let (_, write) = put(&outputs).expect("a takeover");
-        assert!(write.drop_directives && write.base == Version(12), "the word is done with");
+        assert!(write.drop_directives && write.base == Version(12), "the clearance is done with");
     }
 }
 
@@ -101,9 +105,9 @@ fn a_run_out_of_time_is_closed_no_sooner_than_its_holder_may_be_followed() {
         active_deadline_seconds: Some(60),
         ..policy()
     };
-    for (word, closed) in [(None, None), (Some(gone("lease", Some(other()))), Some(false))] {
+    for (clearance, closed) in [(None, None), (Some(gone("lease", Some(other()))), Some(false))] {
         let mut bench = Bench::new();
-        let lease = strict(UnreachableHolder::Manual, word);
+        let lease = strict(UnreachableHolder::Manual, clearance);
         bench.saw(
             60_000,
             lease.noted(|annotations| {

@@ -1,4 +1,5 @@
-//! Computes what the end of an attempt costs: attempts, failures, and the wait before the next start.
+//! Computes the progress of a run: what a start and an end change in its account of attempts, failures, and
+//! the wait before the next start.
 //!
 //! The back-off applies only after a workload that ended by itself or took its agent with it, so that no
 //! candidate spins. After a lost Lease, the next holder waits for the lease anyway.

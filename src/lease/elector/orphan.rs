@@ -1,4 +1,4 @@
-//! Releases a Lease in the name of an elector that died, after its process tree is gone.
+//! Decides the release of a Lease in the name of an elector that died, after its process tree is gone.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use super::super::clock::Now;
 use super::super::identity::Version;
 use super::super::record::Record;
 use super::release::End;
-use super::{Candidate, Cause, Write, account, charges, limits};
+use super::{Candidate, Cause, Write, charges, limits, progress};
 
-/// What is left of a tenure whose elector died; its process tree is gone.
+/// A tenure whose elector died: what the death left of it. Its process tree is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Remains {
+pub struct Orphan {
     /// The fencing token, where the Lease was held.
     pub token: Option<Version>,
     /// How the workload ended, where it did so before the elector.
@@ -27,7 +27,7 @@ pub struct Remains {
     pub in_doubt: Option<Version>,
 }
 
-impl Remains {
+impl Orphan {
     fn reason(self, record: &Record, wall: Timestamp) -> Reason {
         if let Some(cause) = self.cause {
             return reason_of(cause);
@@ -116,7 +116,7 @@ fn is_exceeded(record: &Record, wall: Timestamp) -> bool {
 /// The account of the run without the start that was counted and not made.
 fn not_started(record: &Record) -> Option<Progress> {
     let progress = record.annotations.progress.clone()?;
-    Some(if progress.open { account::take_back(progress, record) } else { progress })
+    Some(if progress.open { progress::take_back(progress, record) } else { progress })
 }
 
 /// The account of the run, where one is open.
@@ -181,8 +181,8 @@ mod tests {
         }
     }
 
-    const CRASHED: Remains =
-        Remains { token: Some(Version(9)), exit: None, cause: None, overdue: false, in_doubt: None };
+    const CRASHED: Orphan =
+        Orphan { token: Some(Version(9)), exit: None, cause: None, overdue: false, in_doubt: None };
 
     #[test]
     fn a_lease_of_a_dead_elector_is_free_at_once_and_its_attempt_counts() {
@@ -202,19 +202,19 @@ mod tests {
 
     #[test]
     fn a_workload_that_finished_before_its_elector_died_is_not_run_again() {
-        let remains = Remains { exit: Some(Exit::Code(0)), ..CRASHED };
+        let orphan = Orphan { exit: Some(Exit::Code(0)), ..CRASHED };
         let write =
-            remains.release(&held_by(&dead(), CompletionPolicy::OnSuccess), &dead(), now()).expect("held");
+            orphan.release(&held_by(&dead(), CompletionPolicy::OnSuccess), &dead(), now()).expect("held");
         assert_eq!(write.finished.map(|finished| finished.outcome), Some(Outcome::Succeeded));
     }
 
     #[test]
     fn a_service_that_handed_over_before_its_elector_died_has_no_setback() {
-        let remains = Remains { exit: Some(Exit::HAND_OVER), ..CRASHED };
+        let orphan = Orphan { exit: Some(Exit::HAND_OVER), ..CRASHED };
         let service = held_by(&dead(), CompletionPolicy::Never);
         let after = |seconds| {
             let now = Now { wall: now().wall + Duration::from_secs(seconds), ..now() };
-            let write = remains.release(&service, &dead(), now).expect("held");
+            let write = orphan.release(&service, &dead(), now).expect("held");
             (write.released.map(|mark| mark.reason), write.progress.map(|progress| progress.setbacks))
         };
         assert_eq!(after(15), (Some(Reason::WorkloadSucceeded), Some(0)));
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_start_that_was_not_made_is_taken_back_by_its_candidate() {
-        let doubting = Remains { token: None, in_doubt: Some(Version(9)), ..CRASHED };
+        let doubting = Orphan { token: None, in_doubt: Some(Version(9)), ..CRASHED };
         let mut record = held_by(&dead(), CompletionPolicy::OnSuccess);
         let counted = Progress {
             starts: 3,
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_doubt_is_settled_by_a_newer_version_and_not_by_the_replaced_one() {
-        let doubting = Remains { token: None, in_doubt: Some(Version(10)), ..CRASHED };
+        let doubting = Orphan { token: None, in_doubt: Some(Version(10)), ..CRASHED };
         let free = |version| Record {
             version: Version(version),
             holder: None,
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn the_failure_policy_decides_about_the_dead_too() {
-        let fatal = Remains { exit: Some(Exit::Code(42)), ..CRASHED };
+        let fatal = Orphan { exit: Some(Exit::Code(42)), ..CRASHED };
         let finished =
             fatal.release(&limited(), &dead(), now()).and_then(|write| write.finished).expect("an outcome");
         assert_eq!((finished.outcome, finished.reason.as_str()), (Outcome::Failed, "FailurePolicy"));
@@ -302,10 +302,9 @@ mod tests {
     #[test]
     fn what_was_told_to_stop_is_settled_as_the_elector_would_have() {
         let settled = |cause, exit| {
-            let remains = Remains { exit, cause: Some(cause), ..CRASHED };
-            let write = remains
-                .release(&held_by(&dead(), CompletionPolicy::OnSuccess), &dead(), now())
-                .expect("held");
+            let orphan = Orphan { exit, cause: Some(cause), ..CRASHED };
+            let write =
+                orphan.release(&held_by(&dead(), CompletionPolicy::OnSuccess), &dead(), now()).expect("held");
             let mark = write.released.expect("a mark");
             let failures = write.progress.expect("an account").failures;
             (mark.reason, failures, write.finished.map(|finished| (finished.outcome, finished.unhealthy)))

@@ -47,14 +47,14 @@ pub use run::{Desired, FailedPod, Run};
 pub use spread::Spread;
 pub use ticks::Ticks;
 
-/// Everything said through annotations.
+/// All annotations of the protocol, decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Annotations {
     /// Directive: what candidates obey.
     pub policy: Option<Policy>,
     /// Directive: what should be run.
     pub run: Option<Run>,
-    /// Directive: please stop and release.
+    /// Directive: the holder is asked to stop and to release.
     pub handover: Option<Handover>,
     /// Directive: the holder is gone for good.
     pub cleared: Option<Cleared>,
@@ -83,7 +83,7 @@ pub struct Annotations {
 }
 
 impl Annotations {
-    /// What can be understood of `annotations`.
+    /// Decodes `annotations`. An annotation that cannot be read is left out.
     pub fn read(annotations: Option<&BTreeMap<String, String>>) -> Self {
         let Some(annotations) = annotations else { return Self::default() };
         Self {

@@ -35,16 +35,16 @@ impl Moment {
 /// purpose only, which no promise rests on: how long a run has taken over several nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Now {
-    /// For every decision about a lease.
+    /// What every decision about a lease measures with.
     pub at: Moment,
-    /// For `acquireTime` and `renewTime`, to the microsecond, as Kubernetes stores them.
+    /// What `acquireTime` and `renewTime` say, to the microsecond, as Kubernetes stores them.
     pub wall: Timestamp,
 }
 
 /// Reads the machine's clocks.
 ///
 /// # Panics
-/// Where the kernel lacks one of the clocks (Linux before 2.6.39): no deadline can be kept there.
+/// If the kernel lacks one of the clocks (Linux before 2.6.39): no deadline can be kept there.
 pub fn now() -> Now {
     let at = Moment { boot: read(ClockId::CLOCK_BOOTTIME), raw: read(ClockId::CLOCK_MONOTONIC_RAW) };
     Now { at, wall: to_microseconds(Timestamp::now()) }

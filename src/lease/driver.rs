@@ -16,14 +16,14 @@ pub trait WorkloadHost {
     /// Does what is ordered, before it returns. What happens later is told as a [`Fact`].
     fn carry_out(&mut self, order: Order);
 
-    /// What others may know has changed.
+    /// Publishes what others may know, because it has changed.
     fn publish(&mut self, view: &View);
 }
 
 /// Stands by for, holds and releases one Lease, until the elector orders the end.
 ///
 /// # Errors
-/// Where `connection` cannot be made into a client: bad certificates or credentials.
+/// If `connection` cannot be made into a client: bad certificates or credentials.
 pub async fn run(
     connection: Connection,
     place: Place<'_>,
@@ -55,7 +55,7 @@ pub async fn run(
     }
 }
 
-/// Does what the elector wants, in its order, and returns the ending where it wants the process to end.
+/// Does what the elector wants, in its order, and returns the ending if it wants the process to end.
 fn carry_out(outputs: Vec<Output>, store: &mut Store, host: &mut impl WorkloadHost) -> Option<Ending> {
     for output in outputs {
         match output {

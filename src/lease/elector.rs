@@ -80,7 +80,7 @@ impl Elector {
         }
     }
 
-    /// One step.
+    /// Takes in `input`, then decides about all that is due.
     pub fn step(&mut self, now: Now, input: Input) -> Vec<Output> {
         if let Stage::Tenure(tenure) = &mut self.stage {
             tenure.expire(now.at);

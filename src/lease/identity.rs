@@ -76,17 +76,17 @@ impl Identity {
         &self.0
     }
 
-    /// The pod's name, or the whole text where it was not written by a candidate.
+    /// The pod's name, or the whole text if no candidate wrote it.
     pub fn pod(&self) -> &str {
         self.parts().map_or(&self.0, |(pod, _)| pod)
     }
 
-    /// The pod's uid, where it was written by a candidate.
+    /// The pod's uid, if a candidate wrote it.
     pub fn pod_uid(&self) -> Option<&str> {
         self.parts().map(|(_, uid)| uid)
     }
 
-    /// Whether it was written by a candidate of this job: anybody may write a `holderIdentity`.
+    /// Whether a candidate of this job wrote it, because another client may write a `holderIdentity` too.
     pub fn is_of(&self, job: &str) -> bool {
         let number = self.parts().and_then(|(pod, _)| pod.strip_prefix(job)?.strip_prefix('-'));
         number.is_some_and(|number| {

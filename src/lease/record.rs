@@ -15,7 +15,7 @@ pub struct Record {
     pub uid: String,
     /// `metadata.resourceVersion`.
     pub version: Version,
-    /// Who holds it; none when empty or absent.
+    /// Who holds it; `None` if empty or absent.
     pub holder: Option<Identity>,
     /// `L` as its writer saw it.
     pub lease_duration: Duration,
@@ -43,7 +43,7 @@ pub enum Malformed {
 
 impl Record {
     /// # Errors
-    /// [`Malformed`] where the object did not come from an API server that this protocol can be run on.
+    /// [`Malformed`] if the object did not come from an API server that this protocol can be run on.
     pub fn read(lease: &Lease) -> Result<Self, Malformed> {
         let metadata = &lease.metadata;
         let spec = lease.spec.clone().unwrap_or_default();
@@ -81,8 +81,8 @@ impl Record {
         holds && self.annotations.progress.as_ref().is_some_and(|progress| !progress.open)
     }
 
-    /// The highest fencing token known, where a start on this version would get a lower one: no candidate
-    /// acquires it.
+    /// The highest fencing token known, if a start on this version would get a lower one. No candidate
+    /// acquires such a Lease.
     pub fn floor_above(&self) -> Option<Version> {
         self.annotations
             .policy
@@ -101,8 +101,8 @@ impl Record {
     }
 
     /// The renewTime of a write that follows `previous`: greater, so that the write is never byte-identical
-    /// to what is stored and every write can be told by it. Where nothing is greater, the clock's: a person
-    /// wrote the end of time into the Lease.
+    /// to what is stored and every write can be told by it. It is the clock's if a person wrote the end of
+    /// time into the Lease, because no time is greater.
     pub fn next_renew_time(previous: Option<Timestamp>, wall: Timestamp) -> Timestamp {
         let next = previous.and_then(|previous| previous.checked_add(Duration::from_micros(1)).ok());
         next.map_or(wall, |next| next.max(wall))

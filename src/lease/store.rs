@@ -37,7 +37,7 @@ const WATCH_SECONDS: u32 = 290;
 /// What came back from the network.
 #[derive(Debug)]
 pub enum Event {
-    /// From the watch.
+    /// The watch has seen this.
     Watched(Lease),
     /// The watch says that the Lease was deleted, as it was then.
     Deleted(Lease),
@@ -98,7 +98,7 @@ pub struct Store {
     field_manager: &'static str,
     api: Api<Lease>,
     events: UnboundedSender<Event>,
-    /// The newest object that was seen: what is not ours to say is kept from it.
+    /// The newest object that was seen: what other clients have written is kept from it.
     newest: Option<(Version, Lease)>,
     watched: Option<Version>,
     watch: JoinHandle<()>,
@@ -108,7 +108,7 @@ impl Store {
     /// Opens the watch; what it sees, and the results of all requests, go to `events`.
     ///
     /// # Errors
-    /// Where the connection cannot be made into a client: bad certificates or credentials.
+    /// If the connection cannot be made into a client: bad certificates or credentials.
     pub fn open(
         mut connection: Connection,
         place: Place<'_>,
@@ -135,7 +135,7 @@ impl Store {
     /// the elector knows what to do.
     ///
     /// # Errors
-    /// [`Malformed`] where the object is of no use.
+    /// [`Malformed`] if the object is of no use.
     pub fn remember(&mut self, lease: Lease, watched: bool) -> Result<Record, Malformed> {
         let record = Record::read(&lease)?;
         if watched {
@@ -186,7 +186,7 @@ impl Store {
         });
     }
 
-    /// What follows uses a new connection.
+    /// Opens a new connection for all that follows.
     pub fn reconnect(&mut self) {
         match connect(&mut self.connection, &self.namespace) {
             Ok(api) => self.api = api,
@@ -202,7 +202,7 @@ impl Store {
         }
     }
 
-    /// Opens a new watch where a read saw what the watch has not.
+    /// Opens a new watch if a read saw what the watch has not.
     pub fn check_watch(&mut self, read: Version) {
         if self.watched.is_some_and(|watched| watched < read) {
             self.rewatch();
@@ -292,7 +292,7 @@ pub fn overlay(base: &Lease, write: &Write) -> Lease {
     lease
 }
 
-/// Tells what it sees until it is aborted.
+/// Sends what it sees to `events`, until it is aborted.
 async fn watch(api: Api<Lease>, name: String, mut from: Option<Version>, events: UnboundedSender<Event>) {
     let params = WatchParams::default().fields(&format!("metadata.name={name}")).timeout(WATCH_SECONDS);
     loop {

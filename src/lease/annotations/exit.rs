@@ -13,7 +13,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// By which the workload of a service says: hand over, I am well.
+    /// The exit code by which the workload of a service asks for a handover while it is well.
     pub const HAND_OVER: Self = Self::Code(120);
 
     /// As a shell would report it: a signal as 128 + its number.

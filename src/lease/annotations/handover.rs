@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 use super::super::identity::Identity;
 use super::reason::Reason;
 
-/// Please stop and release, you in particular.
+/// Asks one holder to stop and to release the Lease.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Handover {
     /// Which request this is.
     pub id: String,
-    /// Any other holder ignores it.
+    /// The holder that is asked; any other ignores it.
     pub holder: Identity,
-    /// Passed on into the release.
+    /// Why it is asked; the release repeats it.
     pub reason: Reason,
 }

@@ -15,7 +15,7 @@ pub fn write<T: Serialize>(annotations: &mut BTreeMap<String, String>, key: &str
     };
 }
 
-/// Writes a note, or leaves what is there.
+/// Sets one annotation if there is a value for it, or leaves what is there.
 pub fn write_if_some<T: Serialize>(annotations: &mut BTreeMap<String, String>, key: &str, note: Option<&T>) {
     if note.is_some() {
         write(annotations, key, note);

@@ -144,7 +144,7 @@ impl Policy {
     /// The durations in force under this policy.
     ///
     /// # Errors
-    /// [`TimingError`], where they do not fit.
+    /// [`TimingError`] if they do not fit.
     pub fn timing(&self) -> Result<Timing, TimingError> {
         let milliseconds = |value: u32| Some(Duration::from_millis(u64::from(value)));
         Timing::new(&TimingSpec {

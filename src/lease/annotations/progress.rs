@@ -20,12 +20,12 @@ pub struct Progress {
     /// Ends of the workload, or of its agent, in a row: each makes the wait before the next start longer. A
     /// lost lease is none.
     pub setbacks: u32,
-    /// The next start not sooner than this after first sight.
+    /// The next start comes no sooner than this after first sight.
     pub retry_after_seconds: u32,
     /// Whether the last start has no outcome yet.
     pub open: bool,
-    /// When the first attempt began, on that holder's clock; of a run that can end. None again once it was
-    /// stopped on purpose.
+    /// When the first attempt of a run that can end began, on that holder's clock. `None` again once the run
+    /// was stopped on purpose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Timestamp>,
     /// How often the run had been resumed when this was last begun or taken over: see

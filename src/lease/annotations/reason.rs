@@ -1,4 +1,4 @@
-//! Why a Lease is given back: the word that requests, releases and reports share.
+//! Why a Lease is given back: the reasons that requests, releases and reports share.
 
 use serde::{Deserialize, Serialize};
 

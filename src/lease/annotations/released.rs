@@ -19,10 +19,10 @@ pub struct Released {
     pub by: Identity,
     /// Why.
     pub reason: Reason,
-    /// Of the tenure that ended.
+    /// The fencing token of the tenure that ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Version>,
-    /// How the workload ended, where it did.
+    /// How the workload ended, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<Exit>,
     /// Whether it was ended because its liveness probe failed.

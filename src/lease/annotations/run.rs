@@ -25,16 +25,16 @@ pub struct Run {
     pub number: u32,
     /// Run or Stop.
     pub desired: Desired,
-    /// The tick that it is the run of; none where no schedule asked for it.
+    /// The tick that it is the run of; `None` if no schedule asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled_time: Option<Timestamp>,
     /// Why it should stop, in one `CamelCase` word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// How often it was to run again after it was to stop.
+    /// How often the run was resumed after it was stopped.
     #[serde(default, skip_serializing_if = "is_default")]
     pub resumptions: u32,
-    /// Since when candidates may start it, where it has a deadline: from when it was wanted, or resumed.
+    /// Since when candidates may start it: from when it was wanted, or resumed. Set if it has a deadline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     /// Pods whose attempts candidates count as failures: the kubelet ended them for their own fault. See
@@ -51,9 +51,9 @@ pub struct FailedPod {
     pub uid: String,
     /// The pod's name.
     pub name: String,
-    /// The kubelet's word: `DeadlineExceeded`, `Evicted`.
+    /// The kubelet's reason: `DeadlineExceeded`, `Evicted`.
     pub reason: String,
-    /// What the kubelet says beside it.
+    /// The kubelet's message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -73,8 +73,8 @@ impl Run {
         }
     }
 
-    /// Whether the holder that runs it by this account should go on: it has not been stopped since, nor
-    /// followed by another.
+    /// Whether the holder with this progress should go on: its run was neither stopped since, nor followed by
+    /// another.
     pub fn goes_on(&self, progress: &Progress) -> bool {
         let same = self.uid == progress.uid && self.number == progress.run;
         same && self.desired == Desired::Run && self.resumptions <= progress.resumptions

@@ -12,9 +12,10 @@ use super::json::is_default;
 pub struct Ticks {
     /// The SingletonJob's uid.
     pub uid: String,
-    /// Which schedule they are of: those of a changed one count from when it was first seen.
+    /// The schedule that they are of. Ticks of a changed schedule count from when the controller first saw
+    /// it.
     pub schedule: String,
-    /// Something has become of every tick up to this moment.
+    /// The controller has decided about every tick up to this moment.
     pub settled: Timestamp,
     /// The last tick that became a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -24,8 +24,8 @@ pub(super) fn begin(mut progress: Progress, pod: Option<&str>) -> Progress {
     progress
 }
 
-/// The account `after` an attempt that ended for `reason`, which may not be the last word about its pod. What
-/// is owed for an earlier pod is forgiven by an attempt that ran for long enough.
+/// The account `after` an attempt that ended for `reason`, which may still turn out to be a failure of its
+/// pod. What is owed for an earlier pod is forgiven by an attempt that ran for long enough.
 pub(super) fn end(before: &Progress, mut after: Progress, reason: Reason, ran: Duration) -> Progress {
     let sound = ran >= SOUND_RUN;
     let provisional = match reason {

@@ -9,8 +9,8 @@ use super::super::annotations::{CompletionPolicy, Exit, FailureAction, Outcome, 
 /// A run that is over, and why.
 pub(super) type Verdict = (Outcome, &'static str);
 
-/// What a failure means for the run; none where an end for `reason` is no failure. Interruptions are none,
-/// whatever exit code they lead to.
+/// What a failure means for the run; `None` if an end for `reason` is no failure. An interruption is no
+/// failure, whatever exit code it leads to.
 pub(super) fn action(policy: &Policy, reason: Reason, exit: Option<Exit>) -> Option<FailureAction> {
     let failure_policy = &policy.failure_policy;
     match reason {
@@ -57,7 +57,7 @@ pub(super) fn verdict(progress: &Progress, policy: &Policy, exceeded: bool) -> O
     }
 }
 
-/// How long a run that has begun may still take; none where it may take as long as it likes.
+/// How long a run that has begun may still take; `None` if it may take as long as it likes.
 ///
 /// Attempts on several nodes are counted together, and the time of day is the only clock that two nodes have
 /// in common. It decides nothing but when a run has failed: where clocks differ, that is sooner or later by

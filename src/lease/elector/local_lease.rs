@@ -17,11 +17,11 @@ use super::{Output, Source, Write};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct LocalLease {
     latest: Option<Record>,
-    /// The last that could be obeyed: should the directive vanish, it goes on to hold.
+    /// The last policy that could be obeyed. It stays in force if the directive vanishes.
     policy: Option<(Policy, Timing)>,
     /// The longest lease duration ever seen for this Lease.
     longest_lease: Duration,
-    /// Sent, neither proven nor refuted.
+    /// Writes that were sent, and are neither proven nor refuted.
     attempts: Vec<Attempt>,
     in_flight: Option<u64>,
     reading: Reading,
@@ -57,7 +57,7 @@ const DEFAULT_RETRY_PERIOD: Duration = Duration::from_secs(1);
 const UNREADABLE_AFTER: Duration = Duration::from_secs(30);
 const SHORTEST_SILENCE: Duration = Duration::from_millis(500);
 
-/// A policy whose durations fit; one that does not is of no use and left aside.
+/// Returns `policy` with its durations. A policy whose durations do not fit is not obeyed.
 fn obeyable(policy: &Policy) -> Option<(Policy, Timing)> {
     let timing = policy
         .timing()
@@ -223,7 +223,7 @@ impl LocalLease {
     /// How long the next write must still wait, where writes follow each other after `period`.
     ///
     /// A repetition need not wait for its period, only for half of it; and not at all when what it lost
-    /// against is known by now, for then it is based on something newer than the last one was.
+    /// against is known by now, because it is then based on something newer than the last one was.
     pub(super) fn pace(&self, now: Moment, period: Duration) -> Duration {
         let Some((sent, base)) = self.last_sent else { return Duration::ZERO };
         let newer = self.latest.as_ref().is_some_and(|latest| latest.version > base);
@@ -235,7 +235,8 @@ impl LocalLease {
         period.saturating_sub(now.elapsed_for_holder(sent))
     }
 
-    /// Up to a tenth sooner, so that holders that began together do not renew together for ever.
+    /// Shortens `period` by up to a tenth, so that holders that began together do not renew together for
+    /// ever.
     pub(super) fn jittered(&self, period: Duration) -> Duration {
         let tenths_of_percent = u32::try_from(self.sent.wrapping_mul(37) % 100).unwrap_or(0);
         period - period * tenths_of_percent / 1000
@@ -303,7 +304,7 @@ impl LocalLease {
         step.outputs.push(attempt.put(write));
     }
 
-    /// Takes `write` for sent, which is for the caller to do.
+    /// Registers `write` as sent. The caller sends it.
     pub(super) fn register(
         &mut self,
         step: &Step<'_>,

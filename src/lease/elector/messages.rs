@@ -14,7 +14,7 @@ use super::super::record::Record;
 pub struct Candidate {
     /// New for every process.
     pub identity: Identity,
-    /// Of the SingletonJob that this pod was made for: it runs no other one's runs.
+    /// The uid of the SingletonJob that this pod was made for. The candidate runs no other one's runs.
     pub job_uid: String,
     /// From SIGTERM to SIGKILL when asked to stop while the lease is safe.
     pub stop_grace: Duration,
@@ -62,7 +62,7 @@ pub enum Input {
 pub enum Answer {
     /// 2xx; this is what is stored now.
     Stored(Box<Record>),
-    /// 409: it was not stored, for something else was before it.
+    /// 409: it was not stored, because something else was stored first.
     Conflict,
     /// It was certainly not stored, for this reason.
     Refused(String),
@@ -107,7 +107,7 @@ pub enum Output {
         /// The longest that an answer is waited for.
         deadline: Duration,
     },
-    /// To the owner of the workload.
+    /// An order to the owner of the workload.
     Order(Order),
     /// End this process. Nothing comes after that.
     Exit(Ending),
@@ -116,7 +116,7 @@ pub enum Output {
 /// What the owner of the workload does, at once and in this order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
-    /// Everything dies at this reading of CLOCK_BOOTTIME, though this process be stopped, or sleep in the
+    /// Everything dies at this reading of CLOCK_BOOTTIME, even if this process is stopped, or sleeps in the
     /// kernel.
     ArmDeadline {
         /// When.
@@ -128,8 +128,8 @@ pub enum Order {
     DisarmDeadline,
     /// Start the workload.
     Start(Start),
-    /// The workload is to end for this reason, whatever its exit: what remains of this process knows that
-    /// too. Comes before it is told to end, and again where the reason changes.
+    /// The workload is to end for this reason, whatever its exit: the release of an orphan goes by that too.
+    /// Comes before the workload is told to end, and again if the reason changes.
     Stop(Cause),
     /// Ask the workload to end.
     Terminate,
@@ -198,9 +198,9 @@ pub struct Write {
     pub acquire_time: Option<Timestamp>,
     /// Unique to this write.
     pub renew_time: Timestamp,
-    /// For people.
+    /// How often the Lease changed hands; for people.
     pub transitions: i32,
-    /// Set or removed, as all of these.
+    /// Set or removed, as are the three that follow.
     pub progress: Option<Progress>,
     /// Set when releasing; kept while the tenure lasts that began on it.
     pub released: Option<Released>,

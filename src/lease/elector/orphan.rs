@@ -14,9 +14,9 @@ use super::{Candidate, Cause, Write, charges, limits, progress};
 /// A tenure whose elector died: what the death left of it. Its process tree is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Orphan {
-    /// The fencing token, where the Lease was held.
+    /// The fencing token, if the Lease was held.
     pub token: Option<Version>,
-    /// How the workload ended, where it did so before the elector.
+    /// How the workload ended, if it did so before the elector.
     pub exit: Option<Exit>,
     /// Why the workload was told to end, if it was before it ended by itself.
     pub cause: Option<Cause>,
@@ -119,7 +119,7 @@ fn not_started(record: &Record) -> Option<Progress> {
     Some(if progress.open { progress::take_back(progress, record) } else { progress })
 }
 
-/// The account of the run, where one is open.
+/// The account of the run, settled if it is open.
 fn settle(record: &Record, end: &End<'_>, now: Now) -> (Option<Progress>, Option<Finished>) {
     let (Some(progress), Some(policy)) = (record.annotations.progress.clone(), &record.annotations.policy)
     else {

@@ -17,7 +17,8 @@ use super::charges;
 use super::limits::{self, Verdict};
 
 /// The account of `run` as `record` has it: a new run begins with an empty one. As in batch/v1, what was
-/// stopped on purpose and resumed has all its time again, whether anybody held the Lease meanwhile or not.
+/// stopped on purpose and resumed has all its time again, whether a candidate held the Lease meanwhile or
+/// not.
 pub fn of(record: &Record, run: &Run) -> Progress {
     let current = |progress: &&Progress| progress.uid == run.uid && progress.run == run.number;
     let fresh = Progress { uid: run.uid.clone(), run: run.number, ..Progress::default() };
@@ -82,7 +83,7 @@ pub(super) struct Closing {
     pub(super) exceeded: bool,
 }
 
-/// The account after a tenure that ended like this, and the verdict where it ends the run.
+/// The account after a tenure that ended like this, and the verdict if it ends the run.
 pub(super) fn close(progress: Progress, policy: &Policy, end: Closing) -> (Progress, Option<Verdict>) {
     let Closing { reason, exit, ran, exceeded } = end;
     if !progress.open {

@@ -27,7 +27,7 @@ pub(super) struct End<'a> {
 }
 
 impl End<'_> {
-    /// The account of the run after this end, and its outcome where it was the last.
+    /// The account of the run after this end, and its outcome if it was the last.
     pub(super) fn settle(
         &self,
         progress: Progress,

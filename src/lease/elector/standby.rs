@@ -78,7 +78,7 @@ impl Standby {
         None
     }
 
-    /// How long from now until the Lease may be taken; none while it may not, however long it stays as it is.
+    /// How long from now until the Lease may be taken; `None` if it may not, however long it stays as it is.
     fn wait(&self, now: Now, candidate: &Candidate, lease: &LocalLease) -> Option<Duration> {
         let (Some(sight), Some(record)) = (&self.sight, lease.latest()) else { return None };
         let (policy, timing) = (lease.policy()?, lease.timing()?);

@@ -42,7 +42,7 @@ fn rank(identity: &Identity, record: &Record, candidates: u32) -> u32 {
     }
 }
 
-/// Another one at every takeover: no candidate is always last.
+/// The rank changes at every takeover, so that no candidate is always last.
 fn own_rank(identity: &Identity, record: &Record, candidates: u32) -> u32 {
     let standbys = u64::from(candidates.saturating_sub(1).max(1));
     let mut hasher = DefaultHasher::new();

@@ -42,7 +42,7 @@ pub(super) struct Tenure {
     /// Whether attempts before this one have turned out to be failures since it began.
     charged: bool,
     phase: Phase,
-    /// As it was last told.
+    /// Why the workload is to end, as it was last ordered.
     cause: Option<Cause>,
 }
 

@@ -38,7 +38,7 @@ impl Tenure {
         }
     }
 
-    /// What the controller has found out about pods that held the Lease before.
+    /// Counts what the controller has found out about pods that held the Lease before.
     pub(super) fn count_failed_pods(&mut self, record: &Record) {
         let Some(run) = &record.annotations.run else { return };
         let failures = self.progress.failures;

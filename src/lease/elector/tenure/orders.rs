@@ -28,7 +28,7 @@ impl Tenure {
         }
     }
 
-    /// Before anything is done about it.
+    /// Says why the workload is to end, before anything is done about it.
     pub(super) fn tell_cause(&mut self, step: &mut Step<'_>) {
         let Phase::Stopping(stopping) = &self.phase else { return };
         let cause = stopping.cause();

@@ -102,7 +102,7 @@ pub(super) enum Said {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Why {
-    /// For this reason, and given back.
+    /// The Lease is given back for this reason.
     Release(Reason),
     /// The liveness probe failed.
     Unhealthy,
@@ -130,8 +130,8 @@ impl Stopping {
         }
     }
 
-    /// For which reason a workload was told to stop that then neither succeeds nor fails by its exit; `None`
-    /// if this stop is no interruption.
+    /// The reason for which a workload was told to stop, so that it neither succeeds nor fails by its exit;
+    /// `None` if this stop is no interruption.
     pub(super) fn interruption(&self) -> Option<Reason> {
         match self.why {
             Why::Release(reason) => reason.is_interruption().then_some(reason),

@@ -41,7 +41,8 @@ impl Tenure {
         }
     }
 
-    /// Sends a write that keeps the Lease, once the deadline is where it must be should the write be stored.
+    /// Sends a write that keeps the Lease. The deadline moves before that to where it must be if the write is
+    /// stored.
     fn keep(
         &mut self,
         step: &mut Step<'_>,

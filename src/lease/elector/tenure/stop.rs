@@ -26,7 +26,7 @@ impl Tenure {
         }
     }
 
-    /// What the controller directs this holder to do.
+    /// Obeys what the controller directs this holder to do.
     fn obey(&mut self, now: Moment, candidate: &Candidate, latest: Option<&Record>) {
         let Some(record) = latest.filter(|record| record.uid == self.uid) else { return };
         let run = record.annotations.run.as_ref();
@@ -42,7 +42,7 @@ impl Tenure {
         }
     }
 
-    /// Whatever arrives after the deadline comes too late.
+    /// Loses the Lease once its deadline has passed: whatever arrives after that comes too late.
     pub(in super::super) fn expire(&mut self, now: Moment) {
         if self.proof.is_over(now) {
             self.stop(now, Why::Release(Reason::LeaseLost), Duration::ZERO);

@@ -56,8 +56,8 @@ impl Tenure {
         }
     }
 
-    /// Keeps the Lease and says how the attempt has ended: something survives its kill, and what the kernel
-    /// will do about that is not known yet. It is a renewal in all but what it is good for.
+    /// The write that keeps the Lease and says how the attempt has ended: something survives its kill, and
+    /// what the kernel will do about that is not known yet. It is a renewal in all but what it is good for.
     pub(super) fn outcome(&self, step: &Step<'_>, why: &Why, renewal: Write) -> Write {
         let now = step.now;
         let (progress, finished) =
@@ -68,8 +68,8 @@ impl Tenure {
         Write { progress: Some(progress), finished: finished.or(renewal.finished), ..renewal }
     }
 
-    /// Gives the Lease back. The elector leaves an outcome that it has recorded already as it is: no other
-    /// candidate closes the account that its tenure has opened.
+    /// The write that gives the Lease back. The elector leaves an outcome that it has recorded already as it
+    /// is: no other candidate closes the account that its tenure has opened.
     pub(super) fn release(&self, step: &Step<'_>, basis: &Basis<'_>, why: &Why) -> Write {
         let (&Basis { record, timing, renew_time }, now) = (basis, step.now);
         let end = self.end(step, why);
@@ -99,7 +99,7 @@ impl Tenure {
     }
 }
 
-/// What an administrator should know about the holder, in words that change seldom.
+/// What an administrator should know about the holder, in sentences that change seldom.
 fn warnings(candidate: &Candidate, timing: Timing, lateness: Duration) -> Vec<String> {
     candidate.warnings.iter().cloned().chain(late(timing, lateness)).collect()
 }

@@ -8,17 +8,17 @@ use serde::Serialize;
 ///
 /// # Panics
 /// Never: annotations are plain data, which always has a JSON form.
-pub fn write<T: Serialize>(annotations: &mut BTreeMap<String, String>, key: &str, note: Option<&T>) {
-    match note.map(|note| serde_json::to_string(note).expect("annotations are plain data")) {
+pub fn write<T: Serialize>(annotations: &mut BTreeMap<String, String>, key: &str, value: Option<&T>) {
+    match value.map(|value| serde_json::to_string(value).expect("annotations are plain data")) {
         Some(text) => annotations.insert(key.to_owned(), text),
         None => annotations.remove(key),
     };
 }
 
 /// Sets one annotation if there is a value for it, or leaves what is there.
-pub fn write_if_some<T: Serialize>(annotations: &mut BTreeMap<String, String>, key: &str, note: Option<&T>) {
-    if note.is_some() {
-        write(annotations, key, note);
+pub fn write_if_some<T: Serialize>(annotations: &mut BTreeMap<String, String>, key: &str, value: Option<&T>) {
+    if value.is_some() {
+        write(annotations, key, value);
     }
 }
 

@@ -12,7 +12,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, Client, Config};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{sleep, timeout};
 
 use super::api_call::{Failure, once_reached, with_deadline};
@@ -34,24 +34,35 @@ use crate::telemetry::health::{Loop, Part};
 const NAME: &str = "singletonjob-controller";
 const LEASE_DURATION: Duration = Duration::from_secs(15);
 const STOP_GRACE: Duration = Duration::from_secs(10);
-/// How long giving the Lease back may take: longer than an answer of a working API server, shorter than
-/// anybody waits for a process to end.
+/// How long the release of the Lease may take. A working API server answers sooner, and the kubelet kills the
+/// process later.
 const LEAVE_WITHIN: Duration = Duration::from_secs(3);
+/// How often a leaving replica checks whether it can still release the Lease.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 const SIGTERM: i32 = 15;
 
 /// Why the replica could not stand for election.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The Lease could not be made.
+    /// The controller could not create its Lease.
     #[error(transparent)]
     Request(#[from] Failure),
-    /// Bad credentials.
+    /// The credentials are invalid.
     #[error("making a client: {0}")]
     Client(#[from] kube::Error),
-    /// Not a duration that works.
+    /// The protocol does not work with the duration.
     #[error(transparent)]
     Timing(#[from] crate::lease::timing::TimingError),
+}
+
+/// One replica of the controller.
+pub struct Replica<'a> {
+    /// The namespace of its pod, and of the Lease.
+    pub namespace: &'a str,
+    /// The name of its pod.
+    pub pod: &'a str,
+    /// Where it says whether it leads.
+    pub telemetry: Arc<Telemetry>,
 }
 
 /// Waits for leadership, and runs `work` while this replica leads. Returns when leadership is over, or soon
@@ -61,15 +72,14 @@ pub enum Error {
 /// [`Error`], if the replica could not stand by.
 pub async fn lead<W>(
     config: Config,
-    namespace: &str,
-    pod: &str,
+    replica: Replica<'_>,
     drain: impl Future<Output = ()> + Clone,
-    telemetry: Arc<Telemetry>,
     work: impl FnOnce() -> W,
 ) -> Result<Ending, Error>
 where
     W: Future<Output = ()> + Send + 'static,
 {
+    let Replica { namespace, pod, telemetry } = replica;
     let client = Client::try_from(config.clone())?;
     let own = own_lease(namespace)?;
     tokio::select! {
@@ -77,48 +87,24 @@ where
         () = drain.clone() => return Ok(Ending::Interrupted),
     }
     let (facts, told) = mpsc::unbounded_channel();
-    let leases = Api::namespaced(client, namespace);
-    let leave = leave(drain, facts.clone(), leases);
-    let candidate = Candidate {
-        identity: Identity::new(pod, NAME, fastrand::u64(..)),
-        job_uid: NAME.into(),
-        stop_grace: STOP_GRACE,
-        warnings: Vec::new(),
-        clock_source: None,
-    };
-    let mut leader =
-        Leader { work: Some(work), task: None, facts, telemetry: telemetry.clone(), published: None };
+    let leave = leave(drain, facts.clone(), Api::namespaced(client, namespace));
+    let mut leader = Leader::new(work, facts, telemetry.clone());
     let place = Place { namespace, name: NAME, field_manager: field_managers::CONTROLLER };
-    let election = driver::run(store::unchanging(config), place, candidate, told, &mut leader);
+    let election = driver::run(store::unchanging(config), place, candidate(pod), told, &mut leader);
     tokio::select! {
         ending = telemetry.health.watch(Loop::Election, election) => Ok(ending?),
         () = leave => Ok(Ending::Interrupted),
     }
 }
 
-/// Asks for the end when it is time, and gives up on giving the Lease back where that takes long or cannot
-/// be.
-async fn leave(drain: impl Future<Output = ()>, facts: mpsc::UnboundedSender<Fact>, leases: Api<Lease>) {
-    drain.await;
-    // The replica no longer listens when leadership has ended by itself.
-    drop(facts.send(Fact::Drain));
-    let why = timeout(LEAVE_WITHIN, out_of_reach(&leases)).await;
-    let why = why.unwrap_or_else(|_| format!("no answer within {} s", LEAVE_WITHIN.as_secs()));
-    tracing::warn!(
-        why,
-        "leaving without giving the Lease {NAME} back; the other replica waits until it expires"
-    );
-}
-
-/// Why the Lease cannot be given back any more, as soon as that is so: it is gone, or is not ours to touch.
-/// An operator that is uninstalled loses its rights first.
-async fn out_of_reach(leases: &Api<Lease>) -> String {
-    loop {
-        match with_deadline("reading Lease", NAME, leases.get_opt(NAME)).await {
-            Ok(None) => return "it is gone".to_owned(),
-            Err(failure) if failure.is_denied() => return failure.to_string(),
-            Ok(Some(_)) | Err(_) => sleep(LOOK_AGAIN).await,
-        }
+/// The replica in the pod `pod`, as a candidate of the protocol.
+fn candidate(pod: &str) -> Candidate {
+    Candidate {
+        identity: Identity::new(pod, NAME, fastrand::u64(..)),
+        job_uid: NAME.into(),
+        stop_grace: STOP_GRACE,
+        warnings: Vec::new(),
+        clock_source: None,
     }
 }
 
@@ -136,6 +122,32 @@ fn own_lease(namespace: &str) -> Result<Lease, Error> {
     Ok(build::lease::bare(metadata, &Creation::First, &directives))
 }
 
+/// Asks the elector to end after `drain`. Returns if it cannot release the Lease, or takes too long.
+async fn leave(drain: impl Future<Output = ()>, facts: mpsc::UnboundedSender<Fact>, leases: Api<Lease>) {
+    drain.await;
+    // The replica no longer listens when leadership has ended by itself.
+    drop(facts.send(Fact::Drain));
+    let why = timeout(LEAVE_WITHIN, out_of_reach(&leases)).await;
+    let why = why.unwrap_or_else(|_| format!("no answer within {} s", LEAVE_WITHIN.as_secs()));
+    tracing::warn!(
+        why,
+        "leaving without giving the Lease {NAME} back; the other replica waits until it expires"
+    );
+}
+
+/// Waits until the replica cannot release the Lease any more, and returns why: the Lease is gone, or the API
+/// server denies access to it. An operator that is uninstalled loses its rights first.
+async fn out_of_reach(leases: &Api<Lease>) -> String {
+    loop {
+        match with_deadline("reading Lease", NAME, leases.get_opt(NAME)).await {
+            Ok(None) => return "it is gone".to_owned(),
+            Err(failure) if failure.is_denied() => return failure.to_string(),
+            Ok(Some(_)) | Err(_) => sleep(LOOK_AGAIN).await,
+        }
+    }
+}
+
+/// The work of the active replica, as the workload of the protocol.
 struct Leader<F> {
     work: Option<F>,
     task: Option<JoinHandle<()>>,
@@ -149,12 +161,18 @@ where
     F: FnOnce() -> W,
     W: Future<Output = ()> + Send + 'static,
 {
+    /// A leader that starts `work` when the elector orders it, and reports `facts` to the elector.
+    fn new(work: F, facts: mpsc::UnboundedSender<Fact>, telemetry: Arc<Telemetry>) -> Self {
+        Self { work: Some(work), task: None, facts, telemetry, published: None }
+    }
+
     fn tell(&self, fact: Fact) {
         // The driver owns the other end for as long as it gives orders.
         drop(self.facts.send(fact));
     }
 
-    fn tell_of(&self, role: Role) {
+    /// Sets the metric and the health of this replica.
+    fn note_role(&self, role: Role) {
         let part = match role {
             Role::Pending => Part::None,
             Role::Standby | Role::Stopping => Part::Standby,
@@ -182,15 +200,6 @@ where
     }
 }
 
-/// Stops the work when its keeper is stopped.
-struct Abort(tokio::task::AbortHandle);
-
-impl Drop for Abort {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl<F, W> WorkloadHost for Leader<F>
 where
     F: FnOnce() -> W,
@@ -198,8 +207,8 @@ where
 {
     fn carry_out(&mut self, order: Order) {
         match order {
-            // The kernel's timer cannot kill PID 1, which this process is; and it need not, for two at once
-            // do no harm.
+            // The kernel's timer cannot kill PID 1, which this process is; and it need not, because two active
+            // replicas do no harm.
             Order::ArmDeadline { .. } | Order::DisarmDeadline => {}
             Order::Stop(_) => {}
             Order::Start(_) => self.start(),
@@ -218,15 +227,28 @@ where
         // A renewal moves the deadline only: that is no news.
         let view = View { valid_until: None, ..view.clone() };
         if self.published.as_ref() != Some(&view) {
-            let holder = view.holder.as_ref().map_or("none", Identity::pod);
-            match &view.trouble {
-                None => tracing::info!(role = ?view.role, holder, "the part of this replica in the election"),
-                Some(trouble) => {
-                    tracing::warn!(role = ?view.role, holder, trouble, "this replica cannot see or renew the leader's Lease");
-                }
-            }
-            self.tell_of(view.role);
+            log_part(&view);
+            self.note_role(view.role);
             self.published = Some(view);
         }
+    }
+}
+
+fn log_part(view: &View) {
+    let holder = view.holder.as_ref().map_or("none", Identity::pod);
+    match &view.trouble {
+        None => tracing::info!(role = ?view.role, holder, "the part of this replica in the election"),
+        Some(trouble) => {
+            tracing::warn!(role = ?view.role, holder, trouble, "this replica cannot see or renew the leader's Lease");
+        }
+    }
+}
+
+/// Stops the work when the task that waits for it is stopped.
+struct Abort(AbortHandle);
+
+impl Drop for Abort {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }

@@ -1,24 +1,24 @@
 //! The process of the controller: election, health endpoints, signals and exit code.
 
+mod agent_image;
 mod arguments;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use kube::Client;
+use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::api_call::once_reached;
-use super::leadership;
-use super::settings::Agent;
+use super::leadership::{self, Replica};
 use crate::lease::elector::Ending;
 use crate::telemetry::{Telemetry, server};
+pub use agent_image::own_image;
 pub use arguments::{Arguments, refuse};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Stands by, leads, and ends.
+/// Runs the controller: it stands by, leads, and ends.
 pub fn run(arguments: Arguments) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
@@ -31,6 +31,11 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let ending = runtime.block_on(serve(arguments));
     // A name that is being resolved does not delay the end.
     runtime.shutdown_background();
+    exit_code(ending)
+}
+
+/// The exit code of the process, after a log line that says why it fails.
+fn exit_code(ending: Result<Ending, Failure>) -> ExitCode {
     match ending {
         Ok(Ending::Interrupted | Ending::InDoubt(_)) => ExitCode::SUCCESS,
         Ok(Ending::Lost(why)) => {
@@ -49,6 +54,7 @@ fn failed(why: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Stands by or leads, and answers the kubelet and Prometheus meanwhile.
 async fn serve(arguments: Arguments) -> Result<Ending, Failure> {
     let drain = asked_to_end()?;
     let telemetry = Arc::new(Telemetry::default());
@@ -62,6 +68,7 @@ async fn serve(arguments: Arguments) -> Result<Ending, Failure> {
     }
 }
 
+/// Returns a future that ends when the process gets SIGTERM or SIGINT.
 fn asked_to_end() -> Result<impl Future<Output = ()> + Clone, Failure> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
@@ -73,38 +80,29 @@ fn asked_to_end() -> Result<impl Future<Output = ()> + Clone, Failure> {
     .shared())
 }
 
+/// Waits for leadership, and reconciles while this replica leads.
 async fn stand_by(
     arguments: Arguments,
     drain: impl Future<Output = ()> + Clone,
     telemetry: Arc<Telemetry>,
 ) -> Result<Ending, Failure> {
-    let config = super::configuration()
-        .await
-        .map_err(|error| format!("{error}; run in a cluster, or set KUBECONFIG"))?;
+    let config =
+        configuration().await.map_err(|error| format!("{error}; run in a cluster, or set KUBECONFIG"))?;
     let client = Client::try_from(config.clone())?;
     let agent = tokio::select! {
-        agent = agent(&client, &arguments) => agent?,
+        agent = agent_image::agent(&client, &arguments) => agent?,
         () = drain.clone() => return Ok(Ending::Interrupted),
     };
     let Arguments { pod_name, pod_namespace, .. } = arguments;
-    let work = {
-        let (telemetry, instance) = (telemetry.clone(), pod_name.clone());
-        move || super::run(client, agent, instance, telemetry)
-    };
-    Ok(leadership::lead(config, &pod_namespace, &pod_name, drain, telemetry, work).await?)
+    let replica = Replica { namespace: &pod_namespace, pod: &pod_name, telemetry: telemetry.clone() };
+    let instance = pod_name.clone();
+    let work = move || super::run(client, agent, instance, telemetry);
+    Ok(leadership::lead(config, replica, drain, work).await?)
 }
 
-async fn agent(client: &Client, arguments: &Arguments) -> Result<Agent, Failure> {
-    let mut agent = arguments.agent();
-    if agent.image.is_empty() {
-        let image = once_reached(async || {
-            super::own_image(client, &arguments.pod_namespace, &arguments.pod_name).await
-        })
-        .await?;
-        agent.image = image.ok_or_else(|| {
-            let Arguments { pod_name, pod_namespace, .. } = arguments;
-            format!("there is no pod {pod_name} in {pod_namespace} to take the agent's image from; set POD_NAME right, or AGENT_IMAGE")
-        })?;
-    }
-    Ok(agent)
+/// Returns the client configuration of the cluster. A client of it never repeats a request by itself.
+async fn configuration() -> Result<Config, kube::Error> {
+    let mut config = Config::infer().await.map_err(kube::Error::InferConfig)?;
+    config.default_retry = false;
+    Ok(config)
 }

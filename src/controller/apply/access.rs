@@ -1,5 +1,5 @@
 //! Applies the Role and RoleBinding that let candidates renew their Lease, and the PodDisruptionBudget that
-//! drains heed.
+//! drains obey.
 
 use std::fmt::Debug;
 
@@ -10,7 +10,7 @@ use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::remove;
+use super::preconditions;
 use crate::contract::field_managers::CONTROLLER;
 use crate::controller::api_call::{Failure, with_deadline};
 use crate::controller::build::rbac::has_metadata;
@@ -34,7 +34,7 @@ pub(super) fn is_guarded(is: Option<&PodDisruptionBudget>, wanted: Option<&PodDi
     }
 }
 
-/// A budget that is not wanted goes: it would keep drains waiting for no standby.
+/// Applies the wanted budget, or deletes one that is not wanted: that would make drains wait for no standby.
 pub(super) async fn guard_drains(
     api: &Api<PodDisruptionBudget>,
     is: Option<&PodDisruptionBudget>,
@@ -44,13 +44,13 @@ pub(super) async fn guard_drains(
         (_, Some(wanted)) => put(api, "applying PodDisruptionBudget", &wanted).await,
         (Some(is), None) => {
             let exactly = Preconditions { uid: is.uid(), resource_version: None };
-            remove(api, "deleting PodDisruptionBudget", &is.name_any(), exactly).await
+            preconditions::delete(api, "deleting PodDisruptionBudget", &is.name_any(), exactly).await
         }
         (None, None) => Ok(()),
     }
 }
 
-/// Makes it as it should be, whether it is there or not.
+/// Applies `object`, whether it exists or not.
 pub(super) async fn put<K>(api: &Api<K>, act: &str, object: &K) -> Result<(), Failure>
 where
     K: Resource + Clone + Debug + Serialize + DeserializeOwned,
@@ -59,7 +59,7 @@ where
     with_deadline(act, &name, api.patch(&name, &params, &Patch::Apply(object))).await.map(drop)
 }
 
-/// The API server fills in the rest of a subject.
+/// The fields of the subjects that the controller sets. The API server fills in the rest.
 fn subjects(binding: &RoleBinding) -> Vec<(&str, Option<&str>)> {
     let subjects = binding.subjects.iter().flatten();
     subjects.map(|subject| (subject.name.as_str(), subject.namespace.as_deref())).collect()

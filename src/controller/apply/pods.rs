@@ -1,11 +1,12 @@
-//! Creates, labels and retires candidate pods. A new pod takes the next free number.
+//! Creates, labels, ends and deletes candidate pods. A new pod takes the next free number.
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Patch, PostParams};
+use kube::api::{Patch, PostParams, Preconditions};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use super::{Applied, tolerate_absence};
+use super::applied::Applied;
+use super::preconditions::{self, tolerate_absence};
 use crate::api::SingletonJob;
 use crate::contract::labels;
 use crate::controller::api_call::{Failure, in_our_name, merging, with_deadline};
@@ -17,11 +18,10 @@ use crate::controller::plan::candidates::RoleLabel;
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// A standby costs nothing.
 const COST_OF_ACTIVE: &str = "1000";
-/// Numbers that are tried for one pod, should names be taken by others.
+/// Numbers that the controller tries for one pod, if other pods have the names.
 const MOST_NUMBERS: i64 = 20;
 
-/// Makes one pod, under the first number that no pod has. Another controller, which knew more, made a pod of
-/// this very job that has that number: it is the one that was wanted.
+/// Creates one pod, under the first number that no pod has.
 pub(super) async fn create(
     pods: &Api<Pod>,
     job: &SingletonJob,
@@ -41,11 +41,8 @@ pub(super) async fn create(
             Err(failure) if failure.is_conflict() => {
                 let there = with_deadline("reading Pod", &name, pods.get_opt(&name)).await?;
                 applied.last_number = Some(number);
-                match there {
-                    Some(there) if is_owned(&there, job) => return Ok(()),
-                    Some(there) if is_of_earlier(&there, job) => applied.earlier.push(name),
-                    Some(_) => applied.foreign.push(name),
-                    None => {}
+                if there.is_some_and(|there| is_wanted(&there, job, applied)) {
+                    return Ok(());
                 }
             }
             Err(failure) => return Err(failure),
@@ -54,7 +51,18 @@ pub(super) async fn create(
     Ok(())
 }
 
-/// Asks the API server to validate `pod` without making it.
+/// Whether the pod that has the name already is the one that was wanted: a pod of this very job, which another
+/// controller created because it knew more. Records any other pod.
+fn is_wanted(there: &Pod, job: &SingletonJob, applied: &mut Applied) -> bool {
+    if is_owned(there, job) {
+        return true;
+    }
+    let others = if is_of_earlier(there, job) { &mut applied.earlier } else { &mut applied.foreign };
+    others.push(there.name_any());
+    false
+}
+
+/// Asks the API server to validate `pod` without creating it.
 pub(super) async fn validate(pods: &Api<Pod>, pod: &Pod) -> Result<(), Failure> {
     let trial = PostParams { dry_run: true, ..in_our_name() };
     with_deadline("validating a pod of", "spec.template", pods.create(&trial, pod)).await.map(drop)
@@ -82,8 +90,8 @@ fn role_patch(job: &SingletonJob, uid: &str, role: &str) -> Value {
     patch
 }
 
-/// Ends what still runs in a pod, and keeps the pod with its logs: on the version that was seen, so that of
-/// all who see it only one does it. Where it has changed since, the change will be seen too.
+/// Ends what still runs in a pod, and keeps the pod with its logs. The patch names the version that was seen,
+/// so only one of several controllers does it. If the pod has changed since, the controller will see that too.
 pub(super) async fn stop_sidecars(
     pods: &Api<Pod>,
     pod: &PodRef,
@@ -100,7 +108,7 @@ pub(super) async fn stop_sidecars(
     tolerate_absence(result.map(drop))
 }
 
-/// Lets an ended pod stay when its node is lost: tolerations may be prolonged, and are a list that is written
+/// Lets an ended pod stay when its node is lost. Tolerations may be prolonged, and are a list that is written
 /// as a whole.
 pub(super) async fn keep(pods: &Api<Pod>, pod: &PodRef) -> Result<(), Failure> {
     let PodRef { name, uid, version: _ } = pod;
@@ -114,6 +122,14 @@ pub(super) async fn keep(pods: &Api<Pod>, pod: &PodRef) -> Result<(), Failure> {
     let result =
         with_deadline("keeping Pod", name, pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
     tolerate_absence(result.map(drop))
+}
+
+/// Deletes a pod, only as it was read.
+pub(super) async fn delete(pods: &Api<Pod>, pod: PodRef, applied: &mut Applied) -> Result<(), Failure> {
+    let exactly = Preconditions { uid: Some(pod.uid), resource_version: Some(pod.version) };
+    preconditions::delete(pods, "deleting Pod", &pod.name, exactly).await?;
+    applied.deleted.push(pod.name);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -28,11 +28,11 @@ pub struct Objects {
     pub lease: Option<(Lease, bool)>,
     /// What the Lease should say.
     pub directives: Directives,
-    /// To be owned by the Lease.
+    /// The Role of the candidates, without its owner, which is the Lease.
     pub role: Role,
-    /// To be owned by the Lease.
+    /// The RoleBinding of the candidates, without its owner, which is the Lease.
     pub binding: RoleBinding,
-    /// The PodDisruptionBudget that drains heed. `None` if there should be none.
+    /// The PodDisruptionBudget that drains obey. `None` if there should be none.
     pub budget: Option<PodDisruptionBudget>,
     /// A pod of the unchanged template. The API server validates it before the controller creates a
     /// candidate.
@@ -49,36 +49,36 @@ pub struct Objects {
     pub stop_sidecars: Vec<PodRef>,
 }
 
-fn made_for(mut pod: Pod, act: &Actions) -> Pod {
-    let label = act.run.made_for().map(|run| (labels::MADE_FOR_RUN.to_owned(), run.to_string()));
-    pod.metadata.labels.get_or_insert_default().extend(label);
-    pod
-}
-
 /// Turns decisions into objects.
 pub fn objects(job: &SingletonJob, act: &Actions, template_hash: &str, agent: &Agent) -> Objects {
-    let NewPods { first, count } = act.create;
-    let pods = (first..)
-        .take(count)
-        .map(|number| pod::candidate(job, number, template_hash, agent))
-        .map(|pod| made_for(pod, act))
-        .collect();
+    let lease =
+        |creation: &Creation| (lease::new(job, creation, &act.directives), *creation == Creation::First);
     Objects {
-        lease: act
-            .create_lease
-            .as_ref()
-            .map(|creation| (lease::new(job, creation, &act.directives), *creation == Creation::First)),
+        lease: act.create_lease.as_ref().map(lease),
         directives: act.directives.clone(),
         role: rbac::role(job),
         binding: rbac::binding(job, &act.service_accounts),
         budget: act.budget.map(|min_available| budget::budget(job, min_available)),
         template: act.validate.then(|| pod::template(job)),
-        pods,
+        pods: new_pods(job, act, template_hash, agent),
         delete: act.delete.clone(),
         label: act.label.clone(),
         keep: act.keep.clone(),
         stop_sidecars: act.stop_sidecars.clone(),
     }
+}
+
+fn new_pods(job: &SingletonJob, act: &Actions, template_hash: &str, agent: &Agent) -> Vec<Pod> {
+    let NewPods { first, count } = act.create;
+    let numbers = (first..).take(count);
+    numbers.map(|number| made_for(pod::candidate(job, number, template_hash, agent), act)).collect()
+}
+
+/// Labels `pod` with the run that it was made for. A pod of a job without a schedule has no such label.
+fn made_for(mut pod: Pod, act: &Actions) -> Pod {
+    let label = act.run.made_for().map(|run| (labels::MADE_FOR_RUN.to_owned(), run.to_string()));
+    pod.metadata.labels.get_or_insert_default().extend(label);
+    pod
 }
 
 #[cfg(test)]

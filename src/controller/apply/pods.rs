@@ -117,7 +117,8 @@ pub(super) async fn keep(pods: &Api<Pod>, pod: &PodRef) -> Result<(), Failure> {
         .filter(|pod| pod.uid().as_ref() == Some(uid));
     let Some(pod) = found else { return Ok(()) };
     let exactly = json!({"uid": uid, "resourceVersion": pod.resource_version()});
-    let tolerations = build::pod::lasting(pod.spec.and_then(|spec| spec.tolerations).unwrap_or_default());
+    let tolerations =
+        build::pod::placement::lasting(pod.spec.and_then(|spec| spec.tolerations).unwrap_or_default());
     let patch = json!({"metadata": exactly, "spec": {"tolerations": tolerations}});
     let result =
         with_deadline("keeping Pod", name, pods.patch(name, &merging(), &Patch::Merge(&patch))).await;

@@ -1,4 +1,4 @@
-//! The PodDisruptionBudget by which a drain waits for a standby.
+//! Builds the PodDisruptionBudget by which a drain waits for a standby.
 
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};

@@ -1,4 +1,5 @@
-//! The init container that copies the agent into the pod. It is admitted wherever the gated container is.
+//! Builds the init container that copies the agent into the pod. A cluster that admits the gated container
+//! admits it too.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +11,14 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use crate::contract::{paths, pod};
 use crate::controller::settings::Agent;
 
-/// The user of the agent's image, where the pod would make the installer root.
+/// The user of the agent's image. The installer runs as this user if the pod would make it root.
 const USER: i64 = 65532;
-/// What a LimitRange or a quota may ask of every container. Devices are not for the installer.
+/// Resources that a LimitRange or a quota may ask of every container. The installer needs no device.
 const ORDINARY: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
-/// The installer of a pod of `spec`. It asks for what the `gated` container asks for, because a LimitRange, a
-/// quota or a policy that admits the one then admits the other; a pod needs no more for it, because the two
-/// never run at the same time. What `agent` says of either wins.
+/// The installer of a pod of `spec`. It requests the resources of the `gated` container, because a LimitRange, a
+/// quota or a policy that admits the one then admits the other. A pod needs no more for it, because the two
+/// never run at the same time. The resources and the security context of `agent` win.
 pub fn installer(agent: &Agent, spec: &PodSpec, gated: Option<&Container>) -> Container {
     Container {
         name: pod::INSTALLER.into(),
@@ -37,6 +38,7 @@ pub fn installer(agent: &Agent, spec: &PodSpec, gated: Option<&Container>) -> Co
     }
 }
 
+/// The ordinary resources of the `gated` container.
 fn like(gated: &ResourceRequirements) -> ResourceRequirements {
     let ordinary = |all: &Option<BTreeMap<String, Quantity>>| {
         let ordinary = all.iter().flatten().filter(|(name, _)| ORDINARY.contains(&name.as_str()));
@@ -50,8 +52,8 @@ fn like(gated: &ResourceRequirements) -> ResourceRequirements {
     }
 }
 
-/// As the restricted Pod Security Standard asks. The user is the image's, or the one that the cluster chooses
-/// for the pod, as OpenShift does.
+/// The security context that the restricted Pod Security Standard requires. The user is the image's, or the one
+/// that the cluster chooses for the pod, as OpenShift does.
 fn security_context(spec: &PodSpec) -> SecurityContext {
     let is_root = spec.security_context.as_ref().is_some_and(|context| context.run_as_user == Some(0));
     SecurityContext {

@@ -13,7 +13,7 @@ use crate::controller::plan::takeover::Creation;
 use crate::lease::annotations::{self, Annotations, Released, keys};
 use crate::lease::identity::Identity;
 
-/// In whose name the controller marks a Lease that it has made.
+/// The name by which the controller marks a Lease that it has created.
 const MAKER: &str = "singletonjob-controller";
 
 /// The Lease of a SingletonJob that has none. It has no owner, because it outlives its SingletonJob and tells
@@ -48,7 +48,7 @@ pub fn bare(mut metadata: ObjectMeta, creation: &Creation, directives: &Directiv
     }
 }
 
-/// `lease`, which was made a moment ago and never held, marked as free at once.
+/// Marks `lease` as free. The controller has created it a moment ago, and no candidate has held it.
 pub fn marked_free(lease: &Lease) -> Lease {
     let released = Released::created(lease.uid().unwrap_or_default(), Identity::read(MAKER));
     let mut lease = lease.clone();

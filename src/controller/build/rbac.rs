@@ -1,4 +1,4 @@
-//! The Role and RoleBinding that let candidates speak through their one Lease.
+//! Builds the Role and RoleBinding that let candidates use their one Lease.
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
@@ -8,8 +8,8 @@ use kube::{Resource, ResourceExt};
 use crate::api::SingletonJob;
 use crate::controller::names;
 
-/// What a candidate may do with its Lease, and all that it does: it watches one object by name and never
-/// lists, creates, patches or deletes.
+/// All that a candidate does, and may do, with its Lease. It watches one object by name, and never lists,
+/// creates, patches or deletes.
 pub const VERBS: [&str; 3] = ["get", "watch", "update"];
 
 /// The Role for this one Lease.
@@ -24,7 +24,7 @@ pub fn role(job: &SingletonJob) -> Role {
     Role { metadata: metadata(job), rules: Some(vec![rule]) }
 }
 
-/// Binds it to the service accounts of the candidates.
+/// Binds the Role to the service accounts of the candidates.
 pub fn binding(job: &SingletonJob, service_accounts: &[String]) -> RoleBinding {
     let subject = |account: &String| Subject {
         kind: "ServiceAccount".into(),

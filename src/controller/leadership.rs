@@ -179,7 +179,7 @@ where
             Role::Active => Part::Leader,
         };
         self.telemetry.health.plays(part);
-        self.telemetry.metrics.leads(part == Part::Leader);
+        self.telemetry.metrics.leads(NAME, part == Part::Leader);
     }
 
     fn start(&mut self) {

@@ -1,21 +1,23 @@
-//! What is counted. Names of the machinery are those that existing dashboards know; `docs/metrics.md` lists
-//! all.
+//! Counts what the controller does. The names of its machinery are those that existing dashboards know, and
+//! `docs/metrics.md` lists all.
 
 pub mod jobs;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use crate::api::status::Takeover;
 use jobs::{JobMetrics, Jobs};
@@ -37,7 +39,7 @@ struct Elected {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Why {
+struct Cause {
     reason: String,
 }
 
@@ -49,7 +51,7 @@ pub struct Metrics {
     reconcile_seconds: Histogram,
     workers: Family<Controller, Gauge>,
     leader: Family<Elected, Gauge>,
-    takeovers: Family<Why, Counter>,
+    takeovers: Family<Cause, Counter>,
     takeover_gap: Histogram,
     jobs: Arc<Jobs>,
 }
@@ -60,7 +62,7 @@ const GAP_SECONDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0
 
 impl Default for Metrics {
     fn default() -> Self {
-        let metrics = Self {
+        let mut metrics = Self {
             registry: Registry::default(),
             reconciles: Family::default(),
             reconcile_errors: Family::default(),
@@ -71,58 +73,81 @@ impl Default for Metrics {
             takeover_gap: Histogram::new(GAP_SECONDS),
             jobs: Arc::default(),
         };
-        metrics.registered()
+        metrics.registry = metrics.registered();
+        metrics
+    }
+}
+
+/// One metric of the controller itself, as `/metrics` names and explains it.
+struct Row {
+    name: &'static str,
+    help: &'static str,
+    metric: fn(&Metrics) -> Box<dyn Metric>,
+}
+
+const fn row(name: &'static str, help: &'static str, metric: fn(&Metrics) -> Box<dyn Metric>) -> Row {
+    Row { name, help, metric }
+}
+
+const ROWS: [Row; 8] = [
+    row("controller_runtime_reconcile", "Reconciliations that ended, by result", |all| {
+        Box::new(all.reconciles.clone())
+    }),
+    row("controller_runtime_reconcile_errors", "Reconciliations that failed", |all| {
+        Box::new(all.reconcile_errors.clone())
+    }),
+    row("controller_runtime_reconcile_time_seconds", "How long a reconciliation took", |all| {
+        Box::new(all.reconcile_seconds.clone())
+    }),
+    row("controller_runtime_active_workers", "Reconciliations under way", |all| {
+        Box::new(all.workers.clone())
+    }),
+    row("leader_election_master_status", "1 in the replica that leads, otherwise 0", |all| {
+        Box::new(all.leader.clone())
+    }),
+    row("singletonjob_takeovers", "Changes of hands that this replica saw, by reason", |all| {
+        Box::new(all.takeovers.clone())
+    }),
+    row(
+        "singletonjob_takeover_gap_seconds",
+        "How long a Lease had no holder before a candidate took it",
+        |all| Box::new(all.takeover_gap.clone()),
+    ),
+    row("singletonjob_build", "1, with the version as a label", |_| {
+        Box::new(Info::new([("version", env!("CARGO_PKG_VERSION"))]))
+    }),
+];
+
+/// A metric of any type. Unlike a bare box it also says whether it is empty, because `/metrics` leaves out an
+/// empty one.
+#[derive(Debug)]
+struct AnyMetric(Box<dyn Metric>);
+
+impl EncodeMetric for AnyMetric {
+    fn encode(&self, encoder: MetricEncoder) -> fmt::Result {
+        self.0.encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        self.0.metric_type()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
 impl Metrics {
-    fn registered(mut self) -> Self {
-        let registry = &mut self.registry;
-        registry.register(
-            "controller_runtime_reconcile",
-            "Reconciliations that ended, by result",
-            self.reconciles.clone(),
-        );
-        registry.register(
-            "controller_runtime_reconcile_errors",
-            "Reconciliations that failed",
-            self.reconcile_errors.clone(),
-        );
-        registry.register(
-            "controller_runtime_reconcile_time_seconds",
-            "How long a reconciliation took",
-            self.reconcile_seconds.clone(),
-        );
-        registry.register(
-            "controller_runtime_active_workers",
-            "Reconciliations under way",
-            self.workers.clone(),
-        );
-        registry.register(
-            "leader_election_master_status",
-            "1 in the replica that leads, otherwise 0",
-            self.leader.clone(),
-        );
-        registry.register(
-            "singletonjob_takeovers",
-            "Changes of hands that this replica saw, by reason",
-            self.takeovers.clone(),
-        );
-        registry.register(
-            "singletonjob_takeover_gap_seconds",
-            "How long a Lease had no holder before a candidate took it",
-            self.takeover_gap.clone(),
-        );
-        registry.register(
-            "singletonjob_build",
-            "1, with the version as a label",
-            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
-        );
+    fn registered(&self) -> Registry {
+        let mut registry = Registry::default();
+        for Row { name, help, metric } in ROWS {
+            registry.register(name, help, AnyMetric(metric(self)));
+        }
         registry.register_collector(Box::new(self.jobs.clone()));
-        self
+        registry
     }
 
-    /// One reconciliation is over.
+    /// Counts a reconciliation that has ended.
     pub fn reconciled(&self, succeeded: bool, took: Duration) {
         let (result, error) = if succeeded { ("success", 0) } else { ("error", 1) };
         self.reconciles.get_or_create(&Outcome { controller: CONTROLLER.controller, result }).inc();
@@ -130,30 +155,30 @@ impl Metrics {
         self.reconcile_seconds.observe(took.as_secs_f64());
     }
 
-    /// How many reconciliations are under way.
+    /// Sets how many reconciliations are under way.
     pub fn working(&self, under_way: usize) {
         self.workers.get_or_create(&CONTROLLER).set(i64::try_from(under_way).unwrap_or(i64::MAX));
     }
 
-    /// Whether this replica leads.
-    pub fn leads(&self, leads: bool) {
-        self.leader.get_or_create(&Elected { name: "singletonjob-controller" }).set(i64::from(leads));
+    /// Sets whether this replica leads, by the name of the Lease by which replicas are elected.
+    pub fn leads(&self, lease: &'static str, leads: bool) {
+        self.leader.get_or_create(&Elected { name: lease }).set(i64::from(leads));
     }
 
-    /// A Lease has changed hands.
+    /// Counts a takeover.
     pub fn took_over(&self, takeover: &Takeover) {
-        self.takeovers.get_or_create(&Why { reason: format!("{:?}", takeover.reason) }).inc();
+        self.takeovers.get_or_create(&Cause { reason: format!("{:?}", takeover.reason) }).inc();
         if let Some(gap) = takeover.gap_milliseconds.and_then(|gap| u64::try_from(gap).ok()) {
             self.takeover_gap.observe(Duration::from_millis(gap).as_secs_f64());
         }
     }
 
-    /// From now on `source` is asked, whenever metrics are, how each SingletonJob fares.
+    /// Asks `source` for the metrics of each SingletonJob, whenever a client reads `/metrics` from now on.
     pub fn follow(&self, source: impl Fn() -> Vec<JobMetrics> + Send + Sync + 'static) {
         self.jobs.follow(source);
     }
 
-    /// In the OpenMetrics text format.
+    /// All metrics, in the OpenMetrics text format.
     pub fn encode(&self) -> String {
         let mut text = String::new();
         if let Err(error) = encode(&mut text, &self.registry) {

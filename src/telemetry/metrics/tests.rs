@@ -34,7 +34,7 @@ fn all() -> Metrics {
     let metrics = Metrics::default();
     metrics.reconciled(true, Duration::from_millis(3));
     metrics.working(1);
-    metrics.leads(true);
+    metrics.leads("singletonjob-controller", true);
     metrics.took_over(&takeover());
     metrics.follow(|| vec![job_metrics()]);
     metrics

@@ -61,6 +61,7 @@ use tokio::runtime::Builder;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::contract::probe::Kind;
+use crate::contract::usage::first_paragraph;
 use crate::contract::{exit_codes, field_managers};
 use crate::lease::driver;
 use crate::lease::elector::{Candidate, Ending, Fact};
@@ -233,12 +234,6 @@ fn refuse(error: &clap::Error) -> i32 {
         }
         _ => usage(&first_paragraph(&error.to_string())),
     }
-}
-
-/// What is wrong, without the hints that follow, on one line.
-fn first_paragraph(error: &str) -> String {
-    let lines: Vec<&str> = error.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-    lines.join(" ").trim_start_matches("error: ").to_owned()
 }
 
 /// PID 1 ends its container, so that says why: the controller takes the end for an attempt of the workload

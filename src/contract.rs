@@ -4,11 +4,15 @@
 //! may change during a pod's life travels through the Lease instead (see [`crate::lease::annotations`]).
 
 pub mod probe;
+pub mod usage;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::lease::identity::{Identity, Version};
+
+/// The controller: its program, its field manager, and the Lease by which its replicas are elected.
+pub const CONTROLLER: &str = "singletonjob-controller";
 
 /// Labels and annotations of what the controller makes.
 pub mod labels {
@@ -39,7 +43,7 @@ pub mod labels {
     /// Value of [`NAME`].
     pub const NAME_VALUE: &str = "singletonjob";
     /// Value of [`MANAGED_BY`].
-    pub const MANAGED_BY_VALUE: &str = "singletonjob-controller";
+    pub const MANAGED_BY_VALUE: &str = super::CONTROLLER;
     /// Value of [`ROLE`] on the pod that holds the Lease.
     pub const ROLE_ACTIVE: &str = "active";
     /// Value of [`ROLE`] on every other candidate.
@@ -49,7 +53,7 @@ pub mod labels {
 /// In whose name fields are written, as `metadata.managedFields` shows it.
 pub mod field_managers {
     /// The controller's.
-    pub const CONTROLLER: &str = "singletonjob-controller";
+    pub const CONTROLLER: &str = super::CONTROLLER;
     /// A candidate's.
     pub const AGENT: &str = "singletonjob-agent";
 }

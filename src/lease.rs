@@ -26,6 +26,7 @@
 //! - [`record`]: what a Lease says; [`annotations`]: the annotations in which controller and candidates speak
 //!   through it.
 //! - [`elector`]: the decisions, a pure state machine.
+//! - [`request`]: the deadline of a request, and the cause of its failure.
 //! - [`store`]: the only code of a candidate that touches a Lease over the network.
 //! - [`release_orphan`]: releasing in the name of a holder that died.
 //! - [`driver`]: the loop that feeds the elector and carries out what it orders.
@@ -37,5 +38,6 @@ pub mod elector;
 pub mod identity;
 pub mod record;
 pub mod release_orphan;
+pub mod request;
 pub mod store;
 pub mod timing;

@@ -1,14 +1,12 @@
 //! Requests to the API server. Each has a deadline, and each failure names the request.
 
-use std::error::Error;
 use std::time::Duration;
 
 use kube::api::{PatchParams, PostParams};
-use kube::core::Status;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::contract::field_managers::CONTROLLER;
-use crate::lease::store::innermost;
+use crate::lease::request::{Unanswered, bounded, root_cause};
 
 /// The longest that an answer is waited for.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -100,16 +98,6 @@ impl Failure {
     }
 }
 
-/// The innermost cause of `error`, on which a user can act. It is the API server's own sentence, or
-/// "Connection refused" rather than "client error (Connect)".
-pub fn root_cause(error: &(dyn Error + 'static)) -> String {
-    let cause = innermost(error);
-    match cause.downcast_ref::<Box<Status>>() {
-        Some(status) => format!("{} ({})", status.message, status.code),
-        None => cause.to_string(),
-    }
-}
-
 /// Waits for `request`, within its deadline.
 ///
 /// # Errors
@@ -120,10 +108,10 @@ pub async fn with_deadline<T>(
     request: impl Future<Output = kube::Result<T>>,
 ) -> Result<T, Failure> {
     let act = || format!("{act} {subject}");
-    match timeout(DEADLINE, request).await {
-        Ok(result) => result.map_err(|source| Failure::Request { act: act(), source }),
-        Err(_) => Err(Failure::Timeout { act: act() }),
-    }
+    bounded(DEADLINE, request).await.map_err(|why| match why {
+        Unanswered::Failed(source) => Failure::Request { act: act(), source },
+        Unanswered::TimedOut => Failure::Timeout { act: act() },
+    })
 }
 
 /// Asks again while the API server is out of reach: a program that starts during an outage waits for its end.

@@ -20,7 +20,7 @@ use super::apply;
 use super::build;
 use super::plan::directives::Directives;
 use super::plan::takeover::Creation;
-use crate::contract::field_managers;
+use crate::contract::{self, field_managers};
 use crate::lease::annotations::{CompletionPolicy, Exit, Policy, Run};
 use crate::lease::driver::{self, WorkloadHost};
 use crate::lease::elector::{Candidate, Ending, Fact, Order, Role, View};
@@ -31,7 +31,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::health::{Loop, Part};
 
 /// Name of the Lease, and what stands for the uid of a SingletonJob in it.
-const NAME: &str = "singletonjob-controller";
+const NAME: &str = contract::CONTROLLER;
 const LEASE_DURATION: Duration = Duration::from_secs(15);
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How long the release of the Lease may take. A working API server answers sooner, and the kubelet kills the

@@ -14,6 +14,11 @@ pub fn child_name(job: &str) -> String {
     format!("singletonjob-{job}")
 }
 
+/// The name of the candidate pod with this number.
+pub fn pod_name(job: &str, number: i64) -> String {
+    format!("{job}-{number}")
+}
+
 /// Taints of a node that does not answer.
 pub const UNREACHABLE: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 /// How long a candidate stays on a node that is not ready or not reachable: it is replaced elsewhere by then.

@@ -22,6 +22,7 @@ use super::settings::Agent;
 use super::{api_call, lease_gc, report};
 use crate::api::SingletonJob;
 use crate::lease::clock;
+use crate::lease::request::root_cause;
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::{self, Loop};
 use crate::telemetry::metrics::jobs::JobMetrics;
@@ -76,7 +77,7 @@ async fn reconcile_jobs(controller: Controller<Guarded>, context: Arc<Context>) 
 /// Logs that a watch is interrupted. A reconciliation logs its own failure.
 fn log_watch_errors<T>(outcome: Result<T, controller::Error<api_call::Failure, watcher::Error>>) {
     if let Err(controller::Error::QueueError(error)) = outcome {
-        tracing::warn!(error = api_call::root_cause(&error), "a watch is interrupted; it is opened again");
+        tracing::warn!(error = root_cause(&error), "a watch is interrupted; it is opened again");
     }
 }
 

@@ -11,7 +11,6 @@
 //! Everything the elector sees comes through one store, so that its writes are laid over the very object that
 //! they are based on.
 
-use std::error::Error;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
@@ -22,12 +21,13 @@ use kube::{Api, Client, Config};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::annotations::{self, keys};
 use super::elector::Write;
 use super::identity::Version;
 use super::record::{Malformed, Record};
+use super::request::{Unanswered, bounded, innermost, root_cause};
 
 /// Between two attempts to open a watch.
 const WATCH_RETRY: Duration = Duration::from_secs(1);
@@ -158,7 +158,8 @@ impl Store {
         let (api, name, events, at) =
             (self.api.clone(), self.name.clone(), self.events.clone(), self.at("reading"));
         tokio::spawn(async move {
-            let result = bounded(deadline, &at, api.get(&name)).await;
+            let result = bounded(deadline, api.get(&name)).await;
+            let result = result.map_err(|why| unanswered(&at, deadline, &why));
             // The elector no longer listens once the process is about to end.
             drop(events.send(Event::Read(result)));
         });
@@ -178,7 +179,10 @@ impl Store {
             .map(|(_, base)| overlay(base, write));
         tokio::spawn(async move {
             let result = match lease {
-                Some(lease) => bounded(deadline, &at, api.replace(&name, &params, &lease)).await,
+                Some(lease) => {
+                    let answer = bounded(deadline, api.replace(&name, &params, &lease)).await;
+                    answer.map_err(|why| unanswered(&at, deadline, &why))
+                }
                 // Something newer is known already: the API server could only say no.
                 None => Err(Failure::Conflict),
             };
@@ -237,14 +241,12 @@ fn connect(connection: &mut Connection, namespace: &str) -> Result<Api<Lease>, k
     Ok(Api::namespaced(Client::try_from(config)?, namespace))
 }
 
-async fn bounded<T>(
-    deadline: Duration,
-    at: &str,
-    request: impl Future<Output = kube::Result<T>>,
-) -> Result<T, Failure> {
-    match timeout(deadline, request).await {
-        Ok(result) => result.map_err(|error| failure(at, &error)),
-        Err(_) => Err(Failure::Unknown(format!("{at}: no answer within {:.1} s", deadline.as_secs_f64()))),
+fn unanswered(at: &str, deadline: Duration, why: &Unanswered) -> Failure {
+    match why {
+        Unanswered::Failed(error) => failure(at, error),
+        Unanswered::TimedOut => {
+            Failure::Unknown(format!("{at}: no answer within {:.1} s", deadline.as_secs_f64()))
+        }
     }
 }
 
@@ -253,19 +255,10 @@ fn failure(at: &str, error: &kube::Error) -> Failure {
         kube::Error::Api(status) if status.code == 409 => Failure::Conflict,
         kube::Error::Api(status) if status.code == 404 => Failure::NotFound,
         kube::Error::Api(status) if (400..500).contains(&status.code) => {
-            Failure::Refused(format!("{at}: {} ({})", status.message, status.code))
+            Failure::Refused(format!("{at}: {}", root_cause(error)))
         }
         error => Failure::Unknown(format!("{at}: {}", innermost(error))),
     }
-}
-
-/// The cause that a user can act on: "Connection refused", not "client error (Connect)".
-pub fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause
 }
 
 /// What is sent: `write` laid over `base`. Labels, directives and whatever else others put there stay as they

@@ -11,6 +11,7 @@ use crate::api::SingletonJob;
 use crate::contract::labels;
 use crate::controller::api_call::{Failure, in_our_name, merging, with_deadline};
 use crate::controller::build;
+use crate::controller::names;
 use crate::controller::observe::candidate::{PAST_DEADLINE, PodRef, number};
 use crate::controller::observe::{is_of_earlier, is_owned};
 use crate::controller::plan::candidates::RoleLabel;
@@ -30,7 +31,7 @@ pub(super) async fn create(
 ) -> Result<(), Failure> {
     let first = number(&pod.name_any()).max(applied.last_number.map_or(0, |last| last + 1));
     for number in first..first + MOST_NUMBERS {
-        let name = format!("{}-{number}", job.name_any());
+        let name = names::pod_name(&job.name_any(), number);
         pod.metadata.name = Some(name.clone());
         match with_deadline("creating Pod", &name, pods.create(&in_our_name(), &pod)).await {
             Ok(_) => {

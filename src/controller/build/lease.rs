@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
 use crate::api::SingletonJob;
+use crate::contract;
 use crate::controller::names;
 use crate::controller::plan::directives::Directives;
 use crate::controller::plan::takeover::Creation;
@@ -14,7 +15,7 @@ use crate::lease::annotations::{self, Annotations, Released, keys};
 use crate::lease::identity::Identity;
 
 /// The name by which the controller marks a Lease that it has created.
-const MAKER: &str = "singletonjob-controller";
+const MAKER: &str = contract::CONTROLLER;
 
 /// The Lease of a SingletonJob that has none. It has no owner, because it outlives its SingletonJob and tells
 /// the next one of that name who held it.

@@ -46,7 +46,7 @@ pub fn template(job: &SingletonJob) -> Pod {
     let template = job.spec.template.clone();
     let metadata = template.metadata.unwrap_or_default();
     let metadata = ObjectMeta {
-        name: Some(format!("{}-0", job.name_any())),
+        name: Some(names::pod_name(&job.name_any(), 0)),
         namespace: job.namespace(),
         labels: metadata.labels,
         annotations: metadata.annotations,
@@ -61,7 +61,7 @@ fn metadata(job: &SingletonJob, number: i64, template_hash: &str) -> ObjectMeta 
     all_labels.insert(labels::ROLE.to_owned(), labels::ROLE_STANDBY.to_owned());
     all_labels.insert(labels::TEMPLATE_HASH.to_owned(), template_hash.to_owned());
     ObjectMeta {
-        name: Some(format!("{}-{number}", job.name_any())),
+        name: Some(names::pod_name(&job.name_any(), number)),
         namespace: job.namespace(),
         labels: Some(all_labels),
         annotations: Some(annotations(job, template.annotations.unwrap_or_default())),

@@ -10,13 +10,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::contract::exit_codes;
+use crate::contract::usage::first_paragraph;
+use crate::contract::{self, exit_codes};
 use crate::controller::settings::Agent;
 use crate::telemetry::{LogFormat, LogLevel};
 
 /// Reconciles SingletonJobs.
 #[derive(Clone, Debug, clap::Parser)]
-#[command(name = "singletonjob-controller", version)]
+#[command(name = contract::CONTROLLER, version)]
 pub struct Arguments {
     /// Image with the agent; the controller's own when left out.
     #[arg(long, env = "AGENT_IMAGE", value_parser = image)]
@@ -133,7 +134,7 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
         print!("{error}");
         return ExitCode::SUCCESS;
     }
-    eprintln!("singletonjob-controller: {}", complaint(error));
+    eprintln!("{}: {}", contract::CONTROLLER, complaint(error));
     ExitCode::from(u8::try_from(exit_codes::USAGE).unwrap_or(1))
 }
 
@@ -178,11 +179,6 @@ fn strings(error: &clap::Error, kind: ContextKind) -> Vec<String> {
         Some(ContextValue::Strings(texts)) => texts.clone(),
         _ => Vec::new(),
     }
-}
-
-fn first_paragraph(error: &str) -> String {
-    let lines: Vec<_> = error.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-    lines.join(" ").trim_start_matches("error: ").to_owned()
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! One SingletonJob, once: observe, plan, build, apply, report.
+//! Reconciles one SingletonJob once: observe, plan, build, apply, report.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod failures;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -13,15 +14,14 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 
-use super::api_call::{Failure, doubled};
+use super::api_call::Failure;
 use super::apply::{self, Applied};
 use super::build;
 use super::observe::answer::answer;
 use super::observe::lease_observations::LeaseObservations;
 use super::observe::{self, Caches, Observed, hanging, volume_claims};
 use super::plan::questions::questions;
-use super::plan::{self, Plan};
-use super::quote;
+use super::plan::{self, Actions, Plan};
 use super::refusals::{self, Refusals, Standing, asked};
 use super::report::events::{self, Event};
 use super::report::recorder::Recorder;
@@ -30,13 +30,13 @@ use super::settings::Agent;
 use crate::api::SingletonJob;
 use crate::lease::clock;
 use crate::telemetry::Telemetry;
+pub use failures::Failures;
 
-const FIRST_RETRY: Duration = Duration::from_millis(200);
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
-/// While a namespace is being deleted, and its SingletonJobs are still to go.
+/// The pause while a namespace is being deleted, and its SingletonJobs are still to go.
 const TERMINATING_RETRY: Duration = Duration::from_secs(30);
-/// An API server that answers so often in a row that it fails is said to fail.
+/// After so many failures in a row, status says that the API server fails.
 const TOLD_FAILURES: u32 = 3;
+
 /// What every reconciliation needs.
 pub struct Context {
     /// The client, which never retries by itself.
@@ -57,50 +57,6 @@ pub struct Context {
     pub failures: Failures,
     /// What the API server refuses, by SingletonJob.
     pub refusals: Refusals,
-}
-
-/// How often in a row a SingletonJob could not be reconciled, by namespace and name.
-#[derive(Default)]
-pub struct Failures(Mutex<HashMap<(String, String), Row>>);
-
-#[derive(Default)]
-struct Row {
-    failures: u32,
-    /// What status says about them.
-    told: Option<String>,
-}
-
-impl Failures {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Row>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn none(&self, key: &(String, String)) {
-        self.lock().remove(key);
-    }
-
-    fn in_a_row(&self, key: &(String, String)) -> u32 {
-        self.lock().get(key).map_or(0, |row| row.failures)
-    }
-
-    /// What to tell of a failure: the words that were told before, where they say the same. So status says
-    /// nothing new because the controller has tried again.
-    fn words(&self, key: (String, String), message: String) -> String {
-        let mut rows = self.lock();
-        let told = &mut rows.entry(key).or_default().told;
-        match told {
-            Some(told) if quote::is_the_same(told, &message) => told.clone(),
-            _ => told.insert(message).clone(),
-        }
-    }
-
-    /// One more; how long to wait before the next try.
-    fn one_more(&self, key: (String, String)) -> Duration {
-        let mut failures = self.lock();
-        let row = failures.entry(key).or_default();
-        row.failures = row.failures.saturating_add(1);
-        doubled(FIRST_RETRY, row.failures, LONGEST_RETRY)
-    }
 }
 
 /// Reconciles one SingletonJob. One that does not decode is reported, and does not stop the others.
@@ -132,7 +88,7 @@ pub async fn reconcile(
     result
 }
 
-/// When to try again; logs why.
+/// Returns when to try again, and logs why.
 #[expect(clippy::needless_pass_by_value, reason = "the signature is the runtime's")]
 pub fn on_failure(
     guarded: Arc<DeserializeGuard<SingletonJob>>,
@@ -156,7 +112,7 @@ fn key(metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) ->
     (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
 }
 
-/// Says that the controller cannot read a SingletonJob, unless that is another controller's.
+/// Reports that the controller cannot read a SingletonJob, unless that is another controller's.
 async fn report_undecodable(
     guarded: &DeserializeGuard<SingletonJob>,
     invalid: &InvalidObject,
@@ -181,8 +137,8 @@ async fn report_undecodable(
     Ok(Action::await_change())
 }
 
-/// Plans. The search for a tick that is years away leaves the other reconciliations of its worker to another
-/// thread.
+/// Plans one SingletonJob. The search for a tick that is years away leaves the other reconciliations of its
+/// worker to another thread.
 fn plan_one(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Plan {
     let has_workers = Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
     if job.spec.schedule.is_some() && has_workers {
@@ -192,72 +148,90 @@ fn plan_one(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Plan {
     }
 }
 
+/// What the controller has observed of a SingletonJob, and what it plans to do.
+struct Decision<'a> {
+    job: &'a SingletonJob,
+    observed: Observed,
+    plan: Plan,
+    /// When it was made.
+    now: Timestamp,
+}
+
 async fn reconcile_job(job: &SingletonJob, context: &Context) -> Result<Action, Failure> {
-    let now = Timestamp::now();
-    let asked = asked(&job.metadata);
+    let (now, asked) = (Timestamp::now(), asked(&job.metadata));
     let standing = context.refusals.standing(&key(&job.metadata), asked, Instant::now());
     let observed = observe::cached(job, &context.caches, &context.lease_observations, clock::now().at)?;
-    let observed = with_answers(job, observed, context).await?;
-    let plan = plan_one(job, &observed, now);
-    if !plan.needs_live_read(&observed, &standing) {
-        return Box::pin(execute(job, observed, plan, (asked, &standing), now, context)).await;
+    let decision = decide(job, observed, now, context).await?;
+    if !decision.plan.needs_live_read(&decision.observed, &standing) {
+        return Box::pin(execute(decision, asked, &standing, context)).await;
     }
     let Some((job, observed)) = live(job, context).await? else {
         return Ok(Action::await_change());
     };
-    let observed = with_answers(&job, observed, context).await?;
-    let plan = plan_one(&job, &observed, now);
-    Box::pin(execute(&job, observed, plan, (asked, &standing), now, context)).await
+    let decision = decide(&job, observed, now, context).await?;
+    Box::pin(execute(decision, asked, &standing, context)).await
 }
 
+/// Asks what else must be known, and plans.
+async fn decide<'a>(
+    job: &'a SingletonJob,
+    observed: Observed,
+    now: Timestamp,
+    context: &Context,
+) -> Result<Decision<'a>, Failure> {
+    let questions = questions(job, &observed);
+    let observed = answer(&context.client, job, observed, questions, &context.caches.nodes).await?;
+    let plan = plan_one(job, &observed, now);
+    Ok(Decision { job, observed, plan, now })
+}
+
+/// Observes the SingletonJob itself again, on the API server. `None` if it is gone.
 async fn live(job: &SingletonJob, context: &Context) -> Result<Option<(SingletonJob, Observed)>, Failure> {
     observe::live(job, &context.client, &context.caches.nodes, &context.lease_observations, clock::now().at)
         .await
 }
 
-async fn with_answers(
-    job: &SingletonJob,
-    observed: Observed,
-    context: &Context,
-) -> Result<Observed, Failure> {
-    let questions = questions(job, &observed);
-    answer(&context.client, job, observed, questions, &context.caches.nodes).await
-}
-
+/// Carries out the plan, reports it, and returns when to look again.
 async fn execute(
-    job: &SingletonJob,
-    observed: Observed,
-    plan: Plan,
-    (asked, standing): (u64, &Standing),
-    now: Timestamp,
+    decision: Decision<'_>,
+    asked: u64,
+    standing: &Standing,
     context: &Context,
 ) -> Result<Action, Failure> {
-    let (mut applied, result) = match &plan {
+    let (mut applied, result) = match &decision.plan {
         Plan::LeaveAlone => return Ok(Action::await_change()),
-        Plan::Delete => return delete(job, context).await,
+        Plan::Delete => return delete(decision.job, context).await,
         Plan::Invalid(_) => (apply::nothing(), Ok(())),
-        Plan::Act(act) => {
-            let objects = build::objects(job, act, &observed.template_hash, &context.agent);
-            let (applied, result) = apply::apply(&context.client, job, &observed, standing, objects).await;
-            context.recorder.record(job, events::done(&applied)).await;
-            (applied, result)
-        }
+        Plan::Act(actions) => act(&decision, actions, standing, context).await,
     };
-    let ask_again =
-        context.refusals.note(&key(&job.metadata), asked, standing, &mut applied.refused, Instant::now());
+    let key = key(&decision.job.metadata);
+    let ask_again = context.refusals.note(&key, asked, standing, &mut applied.refused, Instant::now());
     if let Err(failure) = result {
-        Box::pin(tell_failure(job, observed, &plan, applied, &failure, now, context)).await;
+        Box::pin(tell_failure(decision, applied, &failure, context)).await;
         return Err(failure);
     }
-    let stored = applied.directives_stored;
-    Box::pin(tell(job, observed, &plan, applied, now, context)).await?;
-    let look = plan.next_look(stored, ask_again);
+    let (now, look) = (decision.now, decision.plan.next_look(applied.directives_stored, ask_again));
+    Box::pin(tell(decision, applied, context)).await?;
     // It was counted from `now`, and a tick does not wait for what was written since.
     let spent = Duration::try_from(Timestamp::now().duration_since(now)).unwrap_or_default();
     Ok(Action::requeue(look.saturating_sub(spent)))
 }
 
-/// Deletes what has finished; where the API server refuses that, an event says so, because status says how
+/// Builds and applies the objects, and writes events about what was done.
+async fn act(
+    decision: &Decision<'_>,
+    actions: &Actions,
+    standing: &Standing,
+    context: &Context,
+) -> (Applied, Result<(), Failure>) {
+    let Decision { job, observed, .. } = decision;
+    let objects = build::objects(job, actions, &observed.template_hash, &context.agent);
+    let (applied, result) = apply::apply(&context.client, job, observed, standing, objects).await;
+    context.recorder.record(*job, events::done(&applied)).await;
+    (applied, result)
+}
+
+/// Deletes a finished SingletonJob. If the API server refuses that, an event says so, because status says how
 /// the job ended.
 async fn delete(job: &SingletonJob, context: &Context) -> Result<Action, Failure> {
     let Err(failure) = apply::delete(&context.client, job).await else { return Ok(Action::await_change()) };
@@ -267,14 +241,8 @@ async fn delete(job: &SingletonJob, context: &Context) -> Result<Action, Failure
 }
 
 /// Writes status and events.
-async fn tell(
-    job: &SingletonJob,
-    observed: Observed,
-    plan: &Plan,
-    applied: Applied,
-    now: Timestamp,
-    context: &Context,
-) -> Result<(), Failure> {
+async fn tell(decision: Decision<'_>, applied: Applied, context: &Context) -> Result<(), Failure> {
+    let Decision { job, observed, plan, now } = decision;
     let claims = if observed.claims.is_some() {
         observed.claims
     } else {
@@ -282,7 +250,7 @@ async fn tell(
     };
     let observed = Observed { claims, ..observed };
     let observed = hanging::explain(&context.client, job, observed, now).await;
-    let account = ReportContext::new(job, &observed, plan, applied, now);
+    let account = ReportContext::new(job, &observed, &plan, applied, now);
     let status = report::report(&context.client, &account, &context.recorder).await?;
     if let Some(takeover) =
         status.takeovers.first().filter(|takeover| account.old().takeovers.first() != Some(takeover))
@@ -292,40 +260,16 @@ async fn tell(
     Ok(())
 }
 
-/// Says in status that one request fails again and again, as it does while a webhook is down. What is over in
-/// a moment is not said.
-async fn tell_failure(
-    job: &SingletonJob,
-    observed: Observed,
-    plan: &Plan,
-    applied: Applied,
-    failure: &Failure,
-    now: Timestamp,
-    context: &Context,
-) {
+/// Says in status that one request fails again and again, as it does while a webhook is down. Status does not
+/// mention what is over in a moment.
+async fn tell_failure(decision: Decision<'_>, applied: Applied, failure: &Failure, context: &Context) {
     let hangs = matches!(failure, Failure::Timeout { .. });
     let fails = failure.refusal().is_some_and(|(code, _)| code >= 500);
-    let key = key(&job.metadata);
+    let key = key(&decision.job.metadata);
     if (hangs || fails) && context.failures.in_a_row(&key) >= TOLD_FAILURES {
         let applied = Applied { failed: Some(context.failures.words(key, failure.to_string())), ..applied };
-        if let Err(untold) = Box::pin(tell(job, observed, plan, applied, now, context)).await {
+        if let Err(untold) = Box::pin(tell(decision, applied, context)).await {
             tracing::debug!(%untold, "status does not say why");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failures_in_a_row_wait_longer_and_a_success_forgives_them() {
-        let failures = Failures::default();
-        let key = || ("shop".to_owned(), "web".to_owned());
-        let waits: Vec<_> = (0..3).map(|_| failures.one_more(key()).as_millis()).collect();
-        assert_eq!(waits, [200, 400, 800]);
-        assert_eq!((0..40).map(|_| failures.one_more(key())).max(), Some(LONGEST_RETRY));
-        failures.none(&key());
-        assert_eq!(failures.one_more(key()), FIRST_RETRY);
     }
 }

@@ -11,12 +11,12 @@
 //! Each stage has one module, in this order: [`observe`], [`plan`] (pure), [`build`] (pure), [`apply`],
 //! [`report`]. [`reconcile`] runs them, and remembers in [`refusals`] what the API server refuses.
 //!
-//! [`process`] is the program: it waits in [`leadership`] until this replica is the active one, and then starts
-//! [`run`](mod@run): the watches and the background tasks. One of those, [`lease_gc`], removes the Lease of a
-//! deleted SingletonJob.
+//! [`process`] is the program: it waits in [`leadership`] until this replica is the active one, and then
+//! starts [`run`](mod@run): the watches and the background tasks. One of those, [`lease_gc`], removes the
+//! Lease of a deleted SingletonJob.
 //!
-//! Several stages share [`api_call`] (deadlines and failures of requests), [`names`] (names and labels of child
-//! objects), [`quote`] (messages of other programs) and [`settings`].
+//! Several stages share [`api_call`] (deadlines and failures of requests), [`names`] (names and labels of
+//! child objects), [`quote`] (messages of other programs) and [`settings`].
 
 pub mod api_call;
 pub mod apply;

@@ -23,12 +23,14 @@ pub mod pods;
 mod preconditions;
 mod steps;
 
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
 
 use super::api_call::{Failure, with_deadline};
 use super::build::Objects;
 use super::observe::Observed;
+use super::observe::candidate::PodRef;
 use super::plan;
 use super::refusals::Standing;
 use crate::api::SingletonJob;
@@ -76,16 +78,11 @@ pub async fn apply(
     objects: Objects,
 ) -> (Applied, Result<(), Failure>) {
     let mut steps = Steps::new(client, job, standing);
-    let result = Box::pin(in_order(&mut steps, job, observed, objects)).await;
+    let result = Box::pin(in_order(&mut steps, observed, objects)).await;
     (steps.applied, result)
 }
 
-async fn in_order(
-    steps: &mut Steps<'_>,
-    job: &SingletonJob,
-    observed: &Observed,
-    objects: Objects,
-) -> Result<(), Failure> {
+async fn in_order(steps: &mut Steps<'_>, observed: &Observed, objects: Objects) -> Result<(), Failure> {
     let Objects {
         lease,
         directives,
@@ -109,13 +106,24 @@ async fn in_order(
     if !steps.applied.directives_stored {
         return Ok(());
     }
+    let create = if granted { pods } else { Vec::new() };
+    replace_pods(steps, template, create, delete).await
+}
+
+/// Creates pods if the API server takes the template, and then deletes pods.
+async fn replace_pods(
+    steps: &mut Steps<'_>,
+    template: Option<Pod>,
+    create: Vec<Pod>,
+    delete: Vec<PodRef>,
+) -> Result<(), Failure> {
     let is_valid = steps.validate(template).await?;
     // Pods that would make room for it stay: the plan knows of that when status does.
-    if !is_valid && !plan::template::is_refused(job) && !job.spec.is_stopped() {
+    if !is_valid && !plan::template::is_refused(steps.job) && !steps.job.spec.is_stopped() {
         return Ok(());
     }
-    if granted && is_valid {
-        steps.ask_about_pods(pods.into_iter().map(|pod| PodRequest::Create(Box::new(pod)))).await?;
+    if is_valid {
+        steps.ask_about_pods(create.into_iter().map(|pod| PodRequest::Create(Box::new(pod)))).await?;
     }
     steps.ask_about_pods(delete.into_iter().map(PodRequest::Delete)).await
 }

@@ -207,8 +207,8 @@ where
 {
     fn carry_out(&mut self, order: Order) {
         match order {
-            // The kernel's timer cannot kill PID 1, which this process is; and it need not, because two active
-            // replicas do no harm.
+            // The kernel's timer cannot kill PID 1, which this process is; and it need not, because two
+            // active replicas do no harm.
             Order::ArmDeadline { .. } | Order::DisarmDeadline => {}
             Order::Stop(_) => {}
             Order::Start(_) => self.start(),

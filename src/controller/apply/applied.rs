@@ -3,8 +3,8 @@
 use crate::controller::refusals::Refused;
 use crate::lease::annotations::{FailedPod, Handover};
 
-/// What the controller has done. Only [`apply`](super) makes one, and the controller reports no status without
-/// one.
+/// What the controller has done. Only [`apply`](super) makes one, and the controller reports no status
+/// without one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Applied {
     /// Whether the new Lease names an earlier holder. `None` if the controller created no Lease.

@@ -52,8 +52,8 @@ pub(super) async fn create(
     Ok(())
 }
 
-/// Whether the pod that has the name already is the one that was wanted: a pod of this very job, which another
-/// controller created because it knew more. Records any other pod.
+/// Whether the pod that has the name already is the one that was wanted: a pod of this very job, which
+/// another controller created because it knew more. Records any other pod.
 fn is_wanted(there: &Pod, job: &SingletonJob, applied: &mut Applied) -> bool {
     if is_owned(there, job) {
         return true;
@@ -92,7 +92,8 @@ fn role_patch(job: &SingletonJob, uid: &str, role: &str) -> Value {
 }
 
 /// Ends what still runs in a pod, and keeps the pod with its logs. The patch names the version that was seen,
-/// so only one of several controllers does it. If the pod has changed since, the controller will see that too.
+/// so only one of several controllers does it. If the pod has changed since, the controller will see that
+/// too.
 pub(super) async fn stop_sidecars(
     pods: &Api<Pod>,
     pod: &PodRef,

@@ -1,5 +1,5 @@
-//! The steps of an application. The controller skips a step while the API server refuses it, and records a new
-//! refusal instead of failing.
+//! The steps of an application. The controller skips a step while the API server refuses it, and records a
+//! new refusal instead of failing.
 
 mod apis;
 mod pod_request;
@@ -24,7 +24,7 @@ pub(super) use pod_request::PodRequest;
 /// One plan that is being carried out.
 pub(super) struct Steps<'a> {
     apis: Apis,
-    job: &'a SingletonJob,
+    pub(super) job: &'a SingletonJob,
     standing: &'a Standing,
     pub(super) applied: Applied,
 }
@@ -88,7 +88,8 @@ impl<'a> Steps<'a> {
         Ok(created)
     }
 
-    /// Writes the directives into the Lease. If the API server refuses that, returns the Lease as it was seen.
+    /// Writes the directives into the Lease. If the API server refuses that, returns the Lease as it was
+    /// seen.
     async fn annotate(&mut self, seen: &Lease, directives: &Directives) -> Result<Lease, Failure> {
         let Some(annotated) = build::lease::with_directives(seen, directives) else {
             self.applied.directives_stored = true;
@@ -182,8 +183,8 @@ impl<'a> Steps<'a> {
         Ok(self.unless_refused(Step::ValidateTemplate, "", answer)?.is_some())
     }
 
-    /// Sends `requests`, one after the other. What refuses one new pod refuses the next: a number that was not
-    /// taken is there for the next try.
+    /// Sends `requests`, one after the other. What refuses one new pod refuses the next: a number that was
+    /// not taken is there for the next try.
     pub(super) async fn ask_about_pods(
         &mut self,
         requests: impl Iterator<Item = PodRequest>,

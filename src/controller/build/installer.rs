@@ -16,9 +16,9 @@ const USER: i64 = 65532;
 /// Resources that a LimitRange or a quota may ask of every container. The installer needs no device.
 const ORDINARY: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
-/// The installer of a pod of `spec`. It requests the resources of the `gated` container, because a LimitRange, a
-/// quota or a policy that admits the one then admits the other. A pod needs no more for it, because the two
-/// never run at the same time. The resources and the security context of `agent` win.
+/// The installer of a pod of `spec`. It requests the resources of the `gated` container, because a
+/// LimitRange, a quota or a policy that admits the one then admits the other. A pod needs no more for it,
+/// because the two never run at the same time. The resources and the security context of `agent` win.
 pub fn installer(agent: &Agent, spec: &PodSpec, gated: Option<&Container>) -> Container {
     Container {
         name: pod::INSTALLER.into(),
@@ -52,8 +52,8 @@ fn like(gated: &ResourceRequirements) -> ResourceRequirements {
     }
 }
 
-/// The security context that the restricted Pod Security Standard requires. The user is the image's, or the one
-/// that the cluster chooses for the pod, as OpenShift does.
+/// The security context that the restricted Pod Security Standard requires. The user is the image's, or the
+/// one that the cluster chooses for the pod, as OpenShift does.
 fn security_context(spec: &PodSpec) -> SecurityContext {
     let is_root = spec.security_context.as_ref().is_some_and(|context| context.run_as_user == Some(0));
     SecurityContext {

@@ -70,8 +70,8 @@ fn metadata(job: &SingletonJob, number: i64, template_hash: &str) -> ObjectMeta 
     }
 }
 
-/// Annotations that tools read, and the controller's own. kubectl reads which container is meant; autoscalers read
-/// that a pod may be moved whose successor stands by. The template's own values win.
+/// Annotations that tools read, and the controller's own. kubectl reads which container is meant; autoscalers
+/// read that a pod may be moved whose successor stands by. The template's own values win.
 fn annotations(job: &SingletonJob, mut theirs: BTreeMap<String, String>) -> BTreeMap<String, String> {
     let ours = format!("{},{}", pod::AGENT_VOLUME, pod::STATE_VOLUME);
     theirs

@@ -30,8 +30,8 @@ fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
     }
 }
 
-/// The agent's volumes. Its program and what it writes are in memory, so neither a page fault nor a write waits
-/// for a disk of the node.
+/// The agent's volumes. Its program and what it writes are in memory, so neither a page fault nor a write
+/// waits for a disk of the node.
 pub(super) fn volumes() -> [Volume; 3] {
     let empty_dir = |name: &str, megabytes: &str| Volume {
         name: name.into(),

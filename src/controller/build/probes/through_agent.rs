@@ -12,8 +12,8 @@ use crate::api::StandbyReadiness;
 use crate::contract::paths;
 use crate::contract::probe::{self as contract, Kind, Thresholds};
 
-/// Added to a probe's own timeout. In that time the agent's program starts in a container that is short of CPU,
-/// and counts what had no answer before the kubelet ends the probe.
+/// Added to a probe's own timeout. In that time the agent's program starts in a container that is short of
+/// CPU, and counts what had no answer before the kubelet ends the probe.
 const TIMEOUT_SLACK: u32 = 2;
 
 /// What the probes of one container share.
@@ -37,11 +37,11 @@ impl Terms<'_> {
         Some(through_agent(Kind::Liveness, &probe, &told))
     }
 
-    /// The readiness probe. There always is one, because a candidate that cannot read its Lease is no standby,
-    /// whatever the template asks for.
+    /// The readiness probe. There always is one, because a candidate that cannot read its Lease is no
+    /// standby, whatever the template asks for.
     ///
-    /// The kubelet counts from the container's start, where a standby was ready. It therefore takes every answer
-    /// for what it is, and the agent counts.
+    /// The kubelet counts from the container's start, where a standby was ready. It therefore takes every
+    /// answer for what it is, and the agent counts.
     pub(super) fn readiness(&self, theirs: Option<Probe>) -> Probe {
         let asks = theirs.is_some() || self.startup.is_some();
         let probe = theirs.unwrap_or_else(|| own_readiness(self.standby));

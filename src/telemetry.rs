@@ -15,21 +15,21 @@ use tracing_subscriber::{fmt, registry};
 use health::Health;
 use metrics::Metrics;
 
-/// What users who operate the controller can ask it.
+/// Metrics and health of the controller, for users who operate it.
 #[derive(Default)]
 pub struct Telemetry {
     /// Counters, gauges and histograms.
     pub metrics: Metrics,
-    /// Whether it does its work.
+    /// Whether the process does its work.
     pub health: Health,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// One JSON object a line.
     Json,
-    /// For people.
+    /// Text for people.
     Text,
 }
 
@@ -46,10 +46,10 @@ impl FromStr for LogLevel {
     }
 }
 
-/// They tell of every failed request without saying which; we say it ourselves.
+/// Targets that log every failed request without saying which. The controller logs those itself.
 const CHATTERERS: [&str; 2] = ["kube_client", "kube_runtime::watcher"];
 
-/// Logs to standard error from now on; once per process.
+/// Logs to standard error from now on. A process calls this once.
 pub fn log(level: LogLevel, format: LogFormat) {
     let theirs = if level.0 >= LevelFilter::DEBUG { level.0 } else { LevelFilter::OFF };
     let wanted = CHATTERERS

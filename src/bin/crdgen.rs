@@ -1,4 +1,4 @@
-//! Prints the CustomResourceDefinition; with `--write` brings every generated file up to date.
+//! Prints the CustomResourceDefinition. With `--write` it brings every generated file up to date.
 use std::fs;
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! PID 1 of the gated container.
+//! The agent: PID 1 of the gated container.
 
 fn main() {
     std::process::exit(singletonjob::agent::main())

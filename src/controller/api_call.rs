@@ -8,12 +8,13 @@ use tokio::time::sleep;
 use crate::contract::field_managers::CONTROLLER;
 use crate::lease::request::{Unanswered, bounded, root_cause};
 
-/// The longest that an answer is waited for.
+/// How long the controller waits for an answer.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Between two attempts to reach an API server.
+/// The pause between two attempts to reach an API server.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
-/// The cause that the API server names where an object is to be made in a namespace that is being deleted.
+/// The cause that the API server names if it refuses to create an object in a namespace that is being
+/// deleted.
 const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
 
 /// A request that failed, or a Lease that candidates cannot use.
@@ -114,8 +115,8 @@ pub async fn with_deadline<T>(
     })
 }
 
-/// Asks again while the API server is out of reach: a program that starts during an outage waits for its end.
-/// What is refused is refused for good.
+/// Repeats a request while the API server is out of reach, so that a program that starts during an outage
+/// waits for its end. A refusal is final.
 ///
 /// # Errors
 /// The API server's refusal.

@@ -178,8 +178,8 @@ where
             Role::Standby | Role::Stopping => Part::Standby,
             Role::Active => Part::Leader,
         };
-        self.telemetry.health.plays(part);
-        self.telemetry.metrics.leads(NAME, part == Part::Leader);
+        self.telemetry.health.set_part(part);
+        self.telemetry.metrics.set_leader(NAME, part == Part::Leader);
     }
 
     fn start(&mut self) {

@@ -1,7 +1,7 @@
 //! Removes Leases that have outlived their SingletonJob.
 //!
 //! Such a Lease tells the next SingletonJob of that name which process may still run. The controller removes
-//! it when none can. Then its holder has given it back, or it has expired on this controller's own clock.
+//! it when none can: its holder has released it, or it has expired on this controller's own clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,21 +19,24 @@ use crate::api::SingletonJob;
 use crate::lease::clock;
 use crate::lease::record::Record;
 
+/// The pause between two rounds over all Leases.
 const ROUND: Duration = Duration::from_secs(5);
 
-/// Removes them, for ever.
+/// Removes such Leases, for ever.
 pub async fn collect_leases(client: Client, caches: Caches, lease_observations: Arc<LeaseObservations>) {
     loop {
         sleep(ROUND).await;
         for lease in caches.leases.state() {
-            if let Err(failure) = consider(&client, &caches, &lease_observations, &lease).await {
+            if let Err(failure) = remove_if_orphaned(&client, &caches, &lease_observations, &lease).await {
                 tracing::warn!(%failure, "cannot remove the Lease of a SingletonJob that is gone; trying again");
             }
         }
     }
 }
 
-async fn consider(
+/// Removes `lease` if its SingletonJob is gone and no process of it can run. The API server confirms that the
+/// SingletonJob is gone, because the cache may be stale.
+async fn remove_if_orphaned(
     client: &Client,
     caches: &Caches,
     lease_observations: &LeaseObservations,
@@ -46,7 +49,7 @@ async fn consider(
     let Ok(record) = Record::read(lease) else { return Ok(()) };
     let look = lease_observations.look(&namespace, &name, &record, clock::now().at);
     let jobs: Api<SingletonJob> = Api::namespaced(client.clone(), &namespace);
-    if nobody_runs(&record, &look)
+    if is_over(&record, &look)
         && with_deadline("looking for SingletonJob", &name, jobs.get_metadata_opt(&name)).await?.is_none()
     {
         tracing::info!(namespace, name, "removing the Lease of a SingletonJob that is gone");
@@ -55,13 +58,15 @@ async fn consider(
     Ok(())
 }
 
-fn nobody_runs(record: &Record, look: &Observation) -> bool {
-    let told = record
+/// Whether no process can run that held the Lease: the Lease is released, or unchanged for the longest
+/// duration that its holder may go by.
+fn is_over(record: &Record, look: &Observation) -> bool {
+    let directed = record
         .annotations
         .policy
         .as_ref()
         .map_or(Duration::ZERO, |policy| Duration::from_secs(u64::from(policy.lease_duration_seconds)));
-    record.is_released() || look.unchanged >= record.lease_duration.max(told)
+    record.is_released() || look.unchanged >= record.lease_duration.max(directed)
 }
 
 #[cfg(test)]
@@ -84,8 +89,8 @@ mod tests {
 
     #[test]
     fn a_lease_goes_only_when_nobody_can_still_be_running() {
-        assert!(!nobody_runs(&record("a_u_1"), &after(14)));
-        assert!(nobody_runs(&record("a_u_1"), &after(15)));
-        assert!(!nobody_runs(&record(""), &after(14)), "emptied by an unknown client");
+        assert!(!is_over(&record("a_u_1"), &after(14)));
+        assert!(is_over(&record("a_u_1"), &after(15)));
+        assert!(!is_over(&record(""), &after(14)), "emptied by an unknown client");
     }
 }

@@ -21,7 +21,8 @@ pub fn pod_name(job: &str, number: i64) -> String {
 
 /// Taints of a node that does not answer.
 pub const UNREACHABLE: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
-/// How long a candidate stays on a node that is not ready or not reachable: it is replaced elsewhere by then.
+/// How long a candidate stays on a node that is not ready or not reachable. The controller replaces it
+/// elsewhere by then.
 const TOLERATION_SECONDS: i64 = 30;
 
 /// The toleration of `taint` that the controller adds if the template has none. It lasts 30 s, and has no
@@ -36,7 +37,7 @@ pub fn toleration(taint: &str, has_ended: bool) -> Toleration {
     }
 }
 
-/// The labels of everything that is made for the SingletonJob of that name, but for its pods.
+/// The labels of every child object of the SingletonJob of that name, its pods apart.
 pub fn labels(job: &str) -> BTreeMap<String, String> {
     let pairs = [
         (labels::NAME, labels::NAME_VALUE),
@@ -78,14 +79,15 @@ pub fn offset(namespace: &str, name: &str, most: Duration) -> Duration {
     Duration::from_secs(hash % (most.as_secs() + 1))
 }
 
-/// The finalizer of splitmix64: names that differ in their last digit have FNV-1a hashes that are much alike.
+/// The finalizer of splitmix64. It is needed because names that differ in their last digit have FNV-1a hashes
+/// that are much alike.
 fn mixed(hash: u64) -> u64 {
     let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)
 }
 
-/// FNV-1a: the same in every version of every program, which std's hasher does not promise.
+/// FNV-1a, which is the same in every version of every program. std's hasher does not promise that.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes
         .iter()

@@ -1,11 +1,11 @@
 //! Quotes messages of other programs in status. A message reads the same for each try, so that the controller
 //! recognises a repetition.
 
-/// A word with so many hexadecimal digits names something that was made for one try.
+/// A word of so many hexadecimal digits is an id, which differs from try to try.
 const SHORTEST_ID: usize = 16;
 
-/// `message` without what was made for one try: status is not written because a sandbox has another name, or
-/// a connection another port.
+/// `message` without ids and local ports. So the controller does not write status because a sandbox has
+/// another name, or a connection another port.
 pub fn without_ids(message: &str) -> String {
     let message = without_own_ports(message.trim());
     let words = message.split_inclusive(|end: char| !is_of_word(end));
@@ -16,7 +16,8 @@ pub fn without_ids(message: &str) -> String {
     replaced.collect()
 }
 
-/// As Go tells of a connection: `read udp 10.244.0.5:43211->10.96.0.10:53: i/o timeout`.
+/// Removes the local port of a connection, as Go writes it: `read udp 10.244.0.5:43211->10.96.0.10:53: i/o
+/// timeout`.
 fn without_own_ports(message: &str) -> String {
     let mut parts: Vec<_> = message.split("->").collect();
     let last = parts.pop().unwrap_or_default();
@@ -28,14 +29,14 @@ fn without_own_ports(message: &str) -> String {
     parts.into_iter().map(bare).chain([last.to_owned()]).collect()
 }
 
-/// Whether the two say the same but for numbers and ids: a port, a duration, the id of a request, the number
+/// Whether two messages differ only in numbers and ids: a port, a duration, the id of a request, the number
 /// in a name.
 pub fn is_the_same(one: &str, other: &str) -> bool {
-    telling(one).eq(telling(other))
+    without_numbers(one).eq(without_numbers(other))
 }
 
 /// The words of `message` without digits and ids.
-fn telling(message: &str) -> impl Iterator<Item = String> {
+fn without_numbers(message: &str) -> impl Iterator<Item = String> {
     let words = message.split(|end: char| !is_of_word(end)).filter(|word| !is_id(word));
     let parts = words.flat_map(|word| word.split('-')).filter(|part| !is_number(part));
     parts
@@ -43,7 +44,7 @@ fn telling(message: &str) -> impl Iterator<Item = String> {
         .filter(|part| !part.is_empty())
 }
 
-/// Decimal or hexadecimal: `10`, `7f3ac9`.
+/// Whether `word` is a decimal or hexadecimal number, like `10` and `7f3ac9`.
 fn is_number(word: &str) -> bool {
     word.contains(|digit: char| digit.is_ascii_digit()) && word.chars().all(|digit| digit.is_ascii_hexdigit())
 }

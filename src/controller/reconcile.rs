@@ -73,7 +73,7 @@ pub async fn reconcile(
     }
     let Telemetry { metrics, health } = context.telemetry.as_ref();
     let (started, under_way) = (Instant::now(), health.reconciling());
-    metrics.working(health.under_way());
+    metrics.set_active_workers(health.under_way());
     let result = match &guarded.0 {
         // On the heap: most of its size is requests that are seldom made.
         Ok(job) => Box::pin(reconcile_job(job, &context)).await,
@@ -83,8 +83,8 @@ pub async fn reconcile(
         context.failures.none(&key(guarded.meta()));
     }
     drop(under_way);
-    metrics.working(health.under_way());
-    metrics.reconciled(result.is_ok(), started.elapsed());
+    metrics.set_active_workers(health.under_way());
+    metrics.count_reconciliation(result.is_ok(), started.elapsed());
     result
 }
 
@@ -255,7 +255,7 @@ async fn tell(decision: Decision<'_>, applied: Applied, context: &Context) -> Re
     if let Some(takeover) =
         status.takeovers.first().filter(|takeover| account.old().takeovers.first() != Some(takeover))
     {
-        context.telemetry.metrics.took_over(takeover);
+        context.telemetry.metrics.count_takeover(takeover);
     }
     Ok(())
 }

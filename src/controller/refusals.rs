@@ -5,6 +5,8 @@
 //! SingletonJob. An API server that is too busy, or does not answer, refuses nothing: see
 //! [`crate::controller::api_call::Failure::refuses`].
 
+mod step;
+
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,88 +16,24 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::api_call::doubled;
 use super::quote;
-use crate::api::conditions::reasons;
+pub use step::Step;
 
-/// After the first refusal; it doubles with each that follows.
+/// The pause after the first refusal. It doubles with each that follows.
 pub const FIRST_PAUSE: Duration = Duration::from_secs(10);
-/// What it grows to.
+/// The longest pause.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// A SingletonJob that was not asked about for so long after its pause is gone.
+/// How long after its pause the controller forgets a refusal. A SingletonJob that it has not reconciled by
+/// then is gone.
 const FORGOTTEN: Duration = Duration::from_secs(600);
-
-/// What the controller asks for one SingletonJob, in the order in which it asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Step {
-    /// To make the Lease.
-    MakeLease,
-    /// To write directives into the Lease.
-    Annotate,
-    /// To make or change the Role.
-    GrantRole,
-    /// To make or change the RoleBinding.
-    BindRole,
-    /// To make, change or delete the PodDisruptionBudget.
-    GuardDrains,
-    /// To set a pod's role label.
-    Label,
-    /// To end what still runs in a pod whose workload has ended.
-    Retire,
-    /// To let an ended pod stay when its node is lost.
-    Keep,
-    /// To validate the template.
-    ValidateTemplate,
-    /// To make a pod.
-    MakePod,
-    /// To delete a pod.
-    DeletePod,
-}
-
-impl Step {
-    /// Whether no candidate can be made without it.
-    pub fn comes_before_pods(self) -> bool {
-        matches!(self, Self::MakeLease | Self::GrantRole | Self::BindRole | Self::ValidateTemplate)
-    }
-
-    /// One of [`reasons`].
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::MakeLease | Self::Annotate => reasons::LEASE_REFUSED,
-            Self::GrantRole => reasons::ROLE_REFUSED,
-            Self::BindRole => reasons::ROLE_BINDING_REFUSED,
-            Self::GuardDrains => reasons::POD_DISRUPTION_BUDGET_REFUSED,
-            Self::ValidateTemplate => reasons::INVALID_TEMPLATE,
-            Self::Label | Self::Retire | Self::Keep | Self::MakePod | Self::DeletePod => reasons::POD_REFUSED,
-        }
-    }
-
-    /// Half a sentence about the object.
-    pub fn purpose(self) -> &'static str {
-        match self {
-            Self::MakeLease => "candidates agree through the Lease which of them runs the workload",
-            Self::Annotate => {
-                "changes of the spec and requests to hand over reach the candidates through the Lease"
-            }
-            Self::GrantRole => "the Role lets candidates read and renew the Lease",
-            Self::BindRole => "the RoleBinding gives the pods' service account the right to renew the Lease",
-            Self::GuardDrains => "the PodDisruptionBudget makes a drain wait until a standby is ready",
-            Self::Label => "Services find the active pod by its label",
-            Self::Retire => "the workload of the pod has ended, and its other containers are to end too",
-            Self::Keep => "the pod has ended, and its log is to outlive a loss of its node",
-            Self::ValidateTemplate => "candidates are made from spec.template",
-            Self::MakePod => "the pod is a candidate",
-            Self::DeletePod => "the pod is not needed any more",
-        }
-    }
-}
 
 /// One request that the API server refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// What the controller asked for.
     pub step: Step,
-    /// Which pod it was about, or which directives; empty where there is but one.
+    /// Which pod or directives it was about. Empty if there is only one.
     pub subject: String,
-    /// In the API server's words.
+    /// The API server's message.
     pub message: String,
 }
 
@@ -115,9 +53,9 @@ impl Standing {
     }
 }
 
-/// What one SingletonJob was refused.
+/// The refusals about one SingletonJob.
 #[derive(Debug)]
-struct Memory {
+struct JobRefusals {
     asked: u64,
     refused: Vec<Repeated>,
 }
@@ -131,10 +69,10 @@ struct Repeated {
 
 /// All refusals, by namespace and name of the SingletonJob.
 #[derive(Debug, Default)]
-pub struct Refusals(Mutex<HashMap<(String, String), Memory>>);
+pub struct Refusals(Mutex<HashMap<(String, String), JobRefusals>>);
 
 impl Refusals {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Memory>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), JobRefusals>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -167,7 +105,7 @@ impl Refusals {
             refused.iter_mut().map(|refused| repeated(&before, standing, refused, now)).collect();
         let next = after.iter().map(|repeated| repeated.again.saturating_duration_since(now)).min();
         if !after.is_empty() {
-            memories.insert(key.clone(), Memory { asked, refused: after });
+            memories.insert(key.clone(), JobRefusals { asked, refused: after });
         }
         next
     }

@@ -87,7 +87,7 @@ async fn collect_leases(context: Arc<Context>, synced: watch::Sender<bool>) {
     let Context { client, caches, lease_observations, telemetry, .. } = context.as_ref();
     if caches.synced().await {
         synced.send_replace(true);
-        telemetry.health.knows_what_is_there();
+        telemetry.health.set_caches_synced();
         lease_gc::collect_leases(client.clone(), caches.clone(), lease_observations.clone()).await;
     }
 }

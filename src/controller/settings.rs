@@ -2,18 +2,18 @@
 
 use k8s_openapi::api::core::v1::{ResourceRequirements, SecurityContext};
 
-/// Where the agent comes from, and how it is installed; the same for all candidate pods.
+/// Where the agent comes from, and how it is installed. All candidate pods share it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Agent {
-    /// Image that contains `singletonjob-agent`.
+    /// The image that contains `singletonjob-agent`.
     pub image: String,
     /// `imagePullPolicy` of the init container. `None` for Kubernetes' default.
     pub pull_policy: Option<String>,
-    /// Added to the `imagePullSecrets` of every candidate pod.
+    /// Names that the controller adds to the `imagePullSecrets` of every candidate pod.
     pub pull_secrets: Vec<String>,
-    /// Resources of the init container. `None` for those of the gated container.
+    /// The resources of the init container. `None` for those of the gated container.
     pub installer_resources: Option<ResourceRequirements>,
-    /// `securityContext` of the init container. `None` for what the restricted Pod Security Standard
+    /// The `securityContext` of the init container. `None` for what the restricted Pod Security Standard
     /// requires.
     pub installer_security_context: Option<SecurityContext>,
 }

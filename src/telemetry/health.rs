@@ -1,9 +1,9 @@
-//! Whether this process does its work, told from facts and the moments at which they were last so.
+//! Decides whether this process does its work, from facts and from when its loops last had a turn.
 //!
-//! `/healthz` asks for what only a restart can mend: a loop that gets no turn any more, or a reconciliation
+//! `/healthz` reports what only a restart can mend: a loop that gets no turn any more, or a reconciliation
 //! that does not end. An API server out of reach is no such thing: every request has a deadline, so the loops
-//! go round all the same. What has died needs no probe, for the process ends with it. `/readyz` asks whether
-//! this replica does what it is for: it stands by, or it leads and knows what is there.
+//! go round all the same. A loop that has died needs no probe, because the process ends with it. `/readyz`
+//! reports whether this replica does what it is for: it stands by, or it leads and its caches have synced.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -11,24 +11,25 @@ use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Longer than a machine short of everything keeps a loop waiting that takes its turn at least every
-/// [`LONGEST_PAUSE`].
+/// How long a loop may have no turn. A machine short of everything does not keep a loop waiting that long, if
+/// the loop takes its turn at least every [`LONGEST_PAUSE`].
 const LONGEST_SILENCE: Duration = Duration::from_secs(60);
-/// How often a loop is to take its turn, even with nothing to do.
+/// How often a loop takes its turn, even with nothing to do.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Longer than sixty requests take, each answered at its deadline; few reconciliations send more than ten.
+/// How long a reconciliation may take. Sixty requests take less, even if each is answered at its deadline,
+/// and few reconciliations send more than ten.
 const LONGEST_RECONCILIATION: Duration = Duration::from_secs(900);
 
-/// What goes round for as long as the process works.
+/// A loop that goes round for as long as the process works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Loop {
     /// Decides which replica leads.
     Election,
-    /// Hands out SingletonJobs to be reconciled; only in the replica that leads.
+    /// Starts reconciliations of SingletonJobs, only in the replica that leads.
     Reconciliation,
 }
 
-/// What this replica is for at the moment.
+/// The part of this replica in the election.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Part {
     /// It has not taken part in the election yet.
@@ -43,9 +44,9 @@ pub enum Part {
 #[derive(Clone, Debug, Default)]
 struct Facts {
     part: Part,
-    caches_filled: bool,
+    caches_synced: bool,
     turns: BTreeMap<Loop, Instant>,
-    /// Reconciliations under way, by a number of their own: since when.
+    /// The start of each reconciliation that is under way, by a number of its own.
     under_way: BTreeMap<u64, Instant>,
     begun: u64,
 }
@@ -72,7 +73,7 @@ impl Facts {
     }
 
     fn ready(&self) -> Result<(), String> {
-        match (self.part, self.caches_filled) {
+        match (self.part, self.caches_synced) {
             (Part::Standby, _) | (Part::Leader, true) => Ok(()),
             (Part::None, _) => {
                 Err("the Lease by which replicas are elected has not been read yet".to_owned())
@@ -82,22 +83,22 @@ impl Facts {
     }
 }
 
-/// Whether this process does its work. Cheap to share: locked only for the moment of a note.
+/// Whether this process does its work. All tasks share it: it is locked only for the moment of a change.
 #[derive(Debug, Default)]
 pub struct Health(Mutex<Facts>);
 
 impl Health {
-    /// This replica is for that now.
-    pub fn plays(&self, part: Part) {
+    /// Sets the part of this replica.
+    pub fn set_part(&self, part: Part) {
         self.facts().part = part;
     }
 
-    /// What there is of SingletonJobs, and what was made for them, is known.
-    pub fn knows_what_is_there(&self) {
-        self.facts().caches_filled = true;
+    /// Notes that the caches have synced.
+    pub fn set_caches_synced(&self) {
+        self.facts().caches_synced = true;
     }
 
-    /// Runs `work`, which is the loop `which`: every turn that it gets is noted.
+    /// Runs `work`, which is the loop `which`, and notes every turn that it gets.
     pub async fn watch<F: Future>(&self, which: Loop, work: F) -> F::Output {
         let mut work = pin!(work);
         poll_fn(|context| {
@@ -107,7 +108,7 @@ impl Health {
         .await
     }
 
-    /// A reconciliation begins; it ends when the result is dropped.
+    /// Notes that a reconciliation begins. It ends when the result is dropped.
     pub fn reconciling(&self) -> Reconciling<'_> {
         let mut facts = self.facts();
         facts.begun += 1;
@@ -116,12 +117,16 @@ impl Health {
         Reconciling { health: self, number }
     }
 
+    /// Answers `/healthz`.
+    ///
     /// # Errors
     /// What only a restart can mend.
     pub fn alive(&self) -> Result<(), String> {
         self.facts().alive(Instant::now())
     }
 
+    /// Answers `/readyz`.
+    ///
     /// # Errors
     /// What is still missing.
     pub fn ready(&self) -> Result<(), String> {
@@ -173,7 +178,7 @@ mod tests {
         assert_eq!(facts(Part::Standby, &[Loop::Election], now).ready(), Ok(()));
         let leader = facts(Part::Leader, &[Loop::Election, Loop::Reconciliation], now);
         assert!(leader.ready().is_err());
-        assert_eq!(Facts { caches_filled: true, ..leader }.ready(), Ok(()));
+        assert_eq!(Facts { caches_synced: true, ..leader }.ready(), Ok(()));
     }
 
     #[test]

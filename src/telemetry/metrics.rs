@@ -148,7 +148,7 @@ impl Metrics {
     }
 
     /// Counts a reconciliation that has ended.
-    pub fn reconciled(&self, succeeded: bool, took: Duration) {
+    pub fn count_reconciliation(&self, succeeded: bool, took: Duration) {
         let (result, error) = if succeeded { ("success", 0) } else { ("error", 1) };
         self.reconciles.get_or_create(&Outcome { controller: CONTROLLER.controller, result }).inc();
         self.reconcile_errors.get_or_create(&CONTROLLER).inc_by(error);
@@ -156,17 +156,17 @@ impl Metrics {
     }
 
     /// Sets how many reconciliations are under way.
-    pub fn working(&self, under_way: usize) {
+    pub fn set_active_workers(&self, under_way: usize) {
         self.workers.get_or_create(&CONTROLLER).set(i64::try_from(under_way).unwrap_or(i64::MAX));
     }
 
     /// Sets whether this replica leads, by the name of the Lease by which replicas are elected.
-    pub fn leads(&self, lease: &'static str, leads: bool) {
+    pub fn set_leader(&self, lease: &'static str, leads: bool) {
         self.leader.get_or_create(&Elected { name: lease }).set(i64::from(leads));
     }
 
     /// Counts a takeover.
-    pub fn took_over(&self, takeover: &Takeover) {
+    pub fn count_takeover(&self, takeover: &Takeover) {
         self.takeovers.get_or_create(&Cause { reason: format!("{:?}", takeover.reason) }).inc();
         if let Some(gap) = takeover.gap_milliseconds.and_then(|gap| u64::try_from(gap).ok()) {
             self.takeover_gap.observe(Duration::from_millis(gap).as_secs_f64());

@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz` and `/metrics`.
+//! Serves `/healthz`, `/readyz` and `/metrics`.
 //!
 //! Any pod of the cluster may be able to connect. A client that sends nothing, or takes nothing, costs one of
 //! few connections for a short time.
@@ -25,19 +25,19 @@ use super::Telemetry;
 const TEXT: &str = "text/plain; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Connections at the same time; the kernel lets further clients wait.
+/// Connections at the same time. The kernel lets further clients wait.
 const MOST_CONNECTIONS: usize = 64;
-/// From the connection to the last byte of its request.
+/// The time from the connection to the last byte of its request.
 const LONGEST_REQUEST: Duration = Duration::from_secs(2);
-/// From the connection to the last byte of its one answer.
+/// The time from the connection to the last byte of its one answer.
 const LONGEST_EXCHANGE: Duration = Duration::from_secs(5);
-/// After a connection could not be accepted, as where the process has no file descriptor left.
+/// The pause after the process could not accept a connection, for example without a free file descriptor.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
-/// Answers for ever.
+/// Answers clients for ever.
 ///
 /// # Errors
-/// Where `address` cannot be listened on.
+/// If the process cannot listen on `address`.
 pub async fn serve(address: SocketAddr, telemetry: Arc<Telemetry>) -> io::Result<()> {
     answer_all(TcpListener::bind(address).await?, telemetry).await;
     Ok(())
@@ -56,7 +56,7 @@ async fn answer_all(listener: TcpListener, telemetry: Arc<Telemetry>) {
     }
 }
 
-/// One request and its answer: clients that ask again connect again.
+/// Answers one request of a connection. A client that asks again connects again.
 async fn exchange(stream: TcpStream, telemetry: Arc<Telemetry>, _permit: OwnedSemaphorePermit) {
     let service = service_fn(move |request| {
         let response = answer(&request, &telemetry);

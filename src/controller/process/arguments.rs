@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-
 use k8s_openapi::api::core::v1::{ResourceRequirements, SecurityContext};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -53,12 +52,12 @@ pub struct Arguments {
     pub log_format: LogFormat,
 }
 
-/// Something of a pod's spec, where it is said.
+/// Something of a pod's spec. `None` if the arguments leave it out.
 #[derive(Clone, Debug)]
 pub struct PartOfAPod<T>(Option<T>);
 
 impl Arguments {
-    /// Where the agent comes from; without an image where that is not said.
+    /// Where the agent comes from. The image is empty if the arguments name none.
     pub fn agent(&self) -> Agent {
         let secrets = self.agent_image_pull_secrets.iter().filter(|name| !name.is_empty());
         Agent {
@@ -95,7 +94,8 @@ fn security_context(text: &str) -> Result<PartOfAPod<SecurityContext>, &'static 
         .ok_or(r#"use JSON, as in a container, for example {"runAsNonRoot":true,"runAsUser":65532}"#)
 }
 
-/// `None` if it is no JSON of that type, or has a field that the type has not. What is empty is left out.
+/// Decodes `text`; an empty one counts as left out. `None` if it is no JSON of that type, or has a field that
+/// the type has not.
 fn part_of_a_pod<T: DeserializeOwned + Serialize>(text: &str) -> Option<PartOfAPod<T>> {
     if text.is_empty() {
         return Some(PartOfAPod(None));
@@ -106,7 +106,8 @@ fn part_of_a_pod<T: DeserializeOwned + Serialize>(text: &str) -> Option<PartOfAP
     is_known.then_some(PartOfAPod(Some(part)))
 }
 
-/// Numbers may have become texts, as quantities do.
+/// Whether `of` has all `fields`, at any depth. Their values do not matter, because numbers may have become
+/// texts, as quantities do.
 fn has_all_fields(of: &Value, fields: &Value) -> bool {
     let has = |(name, field): (&String, &Value)| of.get(name).is_some_and(|of| has_all_fields(of, field));
     fields.as_object().is_none_or(|fields| fields.iter().all(has))
@@ -128,18 +129,18 @@ fn is_name(text: &str) -> bool {
     ends && text.len() <= 253 && text.bytes().all(|byte| inner(byte) || byte == b'-' || byte == b'.')
 }
 
-/// Says in one line what was wrong with the arguments; help and version are none.
+/// Says in one line what is wrong with the arguments. A request for help or the version is no error.
 pub fn refuse(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         print!("{error}");
         return ExitCode::SUCCESS;
     }
-    eprintln!("{}: {}", contract::CONTROLLER, complaint(error));
+    eprintln!("{}: {}", contract::CONTROLLER, usage_error(error));
     ExitCode::from(u8::try_from(exit_codes::USAGE).unwrap_or(1))
 }
 
-/// What is wrong, and what to write instead.
-fn complaint(error: &clap::Error) -> String {
+/// The message about wrong arguments: what is wrong, and what to write instead.
+fn usage_error(error: &clap::Error) -> String {
     let subjects = strings(error, ContextKind::InvalidArg);
     let subject = subjects.first().map(|subject| variable(subject)).unwrap_or_default();
     let value = strings(error, ContextKind::InvalidValue).pop().unwrap_or_default();
@@ -158,7 +159,7 @@ fn complaint(error: &clap::Error) -> String {
     }
 }
 
-/// A flag has the name of its variable, which is what a Deployment sets.
+/// The environment variable of a flag, which is what a Deployment sets.
 fn variable(subject: &str) -> String {
     subject
         .split_once('<')
@@ -190,7 +191,7 @@ mod tests {
     const NAMED: [&str; 3] = ["singletonjob-controller", "--pod-name=a-1", "--pod-namespace=system"];
 
     fn complaint_about(arguments: &[&str]) -> String {
-        complaint(&Arguments::try_parse_from(NAMED.iter().chain(arguments)).expect_err("wrong on purpose"))
+        usage_error(&Arguments::try_parse_from(NAMED.iter().chain(arguments)).expect_err("wrong on purpose"))
     }
 
     #[test]
@@ -231,7 +232,7 @@ mod tests {
     fn a_pod_that_does_not_say_who_it_is_is_told_how() {
         let complaint = |arguments: &[&str]| {
             let all = ["singletonjob-controller"].iter().chain(arguments);
-            super::complaint(&Arguments::try_parse_from(all).expect_err("wrong on purpose"))
+            super::usage_error(&Arguments::try_parse_from(all).expect_err("wrong on purpose"))
         };
         assert_eq!(
             complaint(&[]),

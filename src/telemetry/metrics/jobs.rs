@@ -1,5 +1,5 @@
-//! One series for each SingletonJob and metric, read off when asked: a SingletonJob that is gone leaves
-//! nothing behind, and a replica that begins to lead counts on where the other one stopped.
+//! Metrics of each SingletonJob. Every request of `/metrics` reads them anew, so a SingletonJob that is gone
+//! leaves nothing behind, and a replica that begins to lead counts on where the other one stopped.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -9,34 +9,34 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
-/// How one SingletonJob fares.
+/// The metrics of one SingletonJob.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobMetrics {
-    /// Of the SingletonJob.
+    /// The namespace of the SingletonJob.
     pub namespace: String,
-    /// Of the SingletonJob.
+    /// The name of the SingletonJob.
     pub name: String,
     /// Whether a candidate holds the Lease.
     pub held: bool,
-    /// Candidates there should be: none where nothing should run.
+    /// Candidates that there should be. Zero if nothing should run.
     pub wanted_candidates: u32,
     /// Candidates that could take over at once.
     pub ready_standbys: u32,
-    /// Whether nothing will get better by itself.
+    /// Whether a person must put something right first.
     pub stalled: bool,
     /// How often the Lease changed hands.
     pub transitions: u32,
     /// For how long a challenger waits.
     pub lease_duration: Duration,
-    /// For how long the holder has not been heard of; `None` while no candidate holds.
+    /// How long the controller has seen no renewal. `None` while no candidate holds.
     pub silence: Option<Duration>,
-    /// Attempts of the run of now that failed.
+    /// Failed attempts of the current run.
     pub failed_attempts: u32,
-    /// Runs that succeeded, ever.
+    /// All runs that succeeded.
     pub succeeded_runs: u32,
-    /// Runs that failed, ever.
+    /// All runs that failed.
     pub failed_runs: u32,
-    /// Ticks of a schedule that did not become a run, ever.
+    /// All ticks of a schedule that did not become a run.
     pub missed_runs: u32,
 }
 
@@ -97,7 +97,7 @@ const SERIES: [Series; 11] = [
 
 type Source = Box<dyn Fn() -> Vec<JobMetrics> + Send + Sync>;
 
-/// All SingletonJobs, in the replica that leads; none elsewhere.
+/// The metrics of all SingletonJobs in the replica that leads, and none elsewhere.
 #[derive(Default)]
 pub(super) struct Jobs(Mutex<Option<Source>>);
 

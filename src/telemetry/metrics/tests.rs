@@ -32,10 +32,10 @@ fn job_metrics() -> JobMetrics {
 /// With at least one sample of everything.
 fn all() -> Metrics {
     let metrics = Metrics::default();
-    metrics.reconciled(true, Duration::from_millis(3));
-    metrics.working(1);
-    metrics.leads("singletonjob-controller", true);
-    metrics.took_over(&takeover());
+    metrics.count_reconciliation(true, Duration::from_millis(3));
+    metrics.set_active_workers(1);
+    metrics.set_leader("singletonjob-controller", true);
+    metrics.count_takeover(&takeover());
     metrics.follow(|| vec![job_metrics()]);
     metrics
 }

@@ -30,7 +30,7 @@ impl PodRequest {
     pub(super) fn step(&self) -> (Step, String) {
         match self {
             Self::Label(label) => (Step::Label, label.pod.name.clone()),
-            Self::StopSidecars(pod) => (Step::Retire, pod.name.clone()),
+            Self::StopSidecars(pod) => (Step::StopSidecars, pod.name.clone()),
             Self::Keep(pod) => (Step::Keep, pod.name.clone()),
             Self::Create(_) => (Step::MakePod, String::new()),
             Self::Delete(pod) => (Step::DeletePod, pod.name.clone()),

@@ -12,7 +12,7 @@
 //!   goes on.
 //!
 //! # Layout
-//! This file has the order. [`steps`] has one method for each [`Step`](super::refusals::Step), and skips what
+//! This file has the order. `steps` has one method for each [`Step`](super::refusals::Step), and skips what
 //! is refused. [`lease`], [`access`] and [`pods`] send the requests about one kind of object, and [`applied`]
 //! records what they have done.
 

@@ -17,11 +17,11 @@ pub struct Applied {
     pub labels_restored: bool,
     /// Pods that candidates were told to count as failures.
     pub failed_pods: Vec<FailedPod>,
-    /// Names of the pods that were made.
+    /// Names of the pods that the controller created.
     pub created: Vec<String>,
-    /// Names of the pods that were deleted.
+    /// Names of the pods that the controller deleted.
     pub deleted: Vec<String>,
-    /// Names of ended pods whose other containers were told to end.
+    /// Names of ended pods whose other containers the controller told to end.
     pub retired: Vec<String>,
     /// The highest candidate number that the controller has tried.
     pub last_number: Option<i64>,

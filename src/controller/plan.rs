@@ -56,15 +56,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::observe::Observed;
 use super::observe::candidate::PodRef;
-use super::observe::{Observed, hanging};
 use crate::api::SingletonJob;
 use crate::api::conditions::reasons;
 use crate::lease::timing::Timing;
 use candidates::{NewPods, RoleLabel};
-use directives::Directives;
+use directives::{Decisions, Directives};
 use handover::request::HandoverRequest;
-use rollout::Step;
 use run_plan::RunPlan;
 use takeover::Creation;
 
@@ -133,7 +132,7 @@ pub fn plan(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Plan {
     if retention::left_of_job(job, observed, now) == Some(Duration::ZERO) {
         return Plan::Delete;
     }
-    let decided = policy::timing(job).and_then(|timing| Ok((timing, decide(job, observed, now)?)));
+    let decided = policy::timing(job).and_then(|timing| Ok((timing, run_plan(job, observed, now)?)));
     match (decided, &observed.foreign) {
         (Err(message), _) => Plan::Invalid(Refusal { reason: reasons::INVALID_SPEC, message }),
         (Ok(_), Some(message)) => {
@@ -143,7 +142,7 @@ pub fn plan(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Plan {
     }
 }
 
-fn decide(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Result<RunPlan, String> {
+fn run_plan(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Result<RunPlan, String> {
     match &job.spec.schedule {
         Some(schedule) => schedule::decide(job, schedule, observed, now),
         None => Ok(only_run::decide(job, observed, now)),
@@ -151,45 +150,27 @@ fn decide(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Result<Run
 }
 
 fn act(job: &SingletonJob, observed: &Observed, timing: Timing, run: RunPlan, now: Timestamp) -> Actions {
-    let pace = candidates::pace(observed, now);
-    let number = candidates::next_number(job, observed);
-    let time_to_live = retention::time_to_live(job, observed, now);
     let spreading = spread::decide(job, observed, &run, now);
-    let Step { create, delete, rolls_out } =
-        pods::pods(job, observed, &run, time_to_live, spreading.surplus, now);
-    let choice = handover::choose(job, observed, rolls_out, now);
-    let awaited = progress::awaited(job, observed).map(|awaited| awaited.left(now));
-    let is_free = observed.holder().is_none();
-    let left = if is_free { wanted_run::left(job, observed, &run, now) } else { None };
-    let create = if pace.is_zero() { create } else { 0 };
-    let hangs = observed.candidates.iter().filter_map(|candidate| hanging::left(candidate, now)).min();
-    // Nothing wakes the controller when another event is written about a pod that hangs.
-    let hangs = hangs.map(|left| if left.is_zero() { hanging::HANGS_AFTER } else { left });
-    let due = [
-        Some(pace),
-        hangs,
-        spreading.look,
-        retention::left_of_job(job, observed, now),
-        time_to_live,
-        choice.look,
-        awaited,
-        left,
-        run.look,
-    ];
+    let pods = pods::decide(job, observed, &run, spreading.surplus, now);
+    let choice = handover::choose(job, observed, pods.rolls_out, now);
+    let decisions = Decisions { timing, run: &run, choice: &choice, spread: spreading.note };
+    let directives = Directives::decide(job, observed, decisions, now);
+    let deadline = wanted_run::left_unheld(observed, &directives.run, now);
+    let looks = [spreading.look, pods.look, choice.look, deadline, run.look];
     Actions {
         create_lease: observed.lease.is_none().then(|| takeover::creation(job, observed, timing)),
-        directives: Directives::decide(job, observed, timing, &run, &choice, spreading.note, now),
+        directives,
         service_accounts: candidates::service_accounts(job, observed),
         budget: budget::min_available(job, observed),
-        validate: template::is_in_doubt(job, observed, create > 0),
-        create: NewPods { first: number, count: create },
-        keep: retention::fleeting(observed, &delete),
-        stop_sidecars: retention::lingering(observed, &delete),
-        delete,
-        label: candidates::labels(observed),
-        next_look: next_look::next_look(job, observed, &due, now),
-        remembers_first: takeover::must_remember_first(job, observed),
+        validate: template::is_in_doubt(job, observed, pods.create.count > 0),
+        create: pods.create,
+        delete: pods.delete,
+        label: pods.label,
+        keep: pods.keep,
+        stop_sidecars: pods.stop_sidecars,
         request: choice.request,
         run,
+        remembers_first: takeover::must_remember_first(job, observed),
+        next_look: next_look::next_look(job, observed, timing, &looks, now),
     }
 }

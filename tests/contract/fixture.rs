@@ -12,7 +12,7 @@ use singletonjob::controller::build::lease as build;
 use singletonjob::controller::observe::lease_observations::Observation;
 use singletonjob::controller::observe::{Observed, ObservedLease};
 use singletonjob::controller::plan;
-use singletonjob::controller::plan::directives::Directives;
+use singletonjob::controller::plan::directives::{Decisions, Directives};
 use singletonjob::controller::plan::handover::Choice;
 use singletonjob::controller::plan::run_plan::RunPlan;
 use singletonjob::controller::plan::takeover::Creation;
@@ -91,7 +91,8 @@ impl<'a> Fixture<'a> {
         let timing = plan::policy::timing(&self.job).expect("it fits");
         let run = RunPlan::noted(&self.job, &observed);
         let choice = Choice { handover, succession: line, ..Choice::default() };
-        Directives::decide(&self.job, &observed, timing, &run, &choice, None, self.now().wall)
+        let decisions = Decisions { timing, run: &run, choice: &choice, spread: None };
+        Directives::decide(&self.job, &observed, decisions, self.now().wall)
     }
 
     /// The very first Lease, for the candidate that comes first.

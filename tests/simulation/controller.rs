@@ -14,7 +14,7 @@ use singletonjob::controller::observe::lease_observations::Observation;
 use singletonjob::controller::observe::{Observed, ObservedLease};
 use singletonjob::controller::plan;
 use singletonjob::controller::plan::clearance;
-use singletonjob::controller::plan::directives::Directives;
+use singletonjob::controller::plan::directives::{Decisions, Directives};
 use singletonjob::controller::plan::handover::Choice;
 use singletonjob::controller::plan::run_plan::RunPlan;
 use singletonjob::controller::plan::takeover::{self, Creation};
@@ -268,7 +268,8 @@ impl World {
         let now = self.controller.clock.now(self.now).wall;
         let run = RunPlan::noted(&self.controller.job, observed);
         let choice = Choice { handover, succession, ..Choice::default() };
-        Directives::decide(&self.controller.job, observed, timing, &run, &choice, None, now)
+        let decisions = Decisions { timing, run: &run, choice: &choice, spread: None };
+        Directives::decide(&self.controller.job, observed, decisions, now)
     }
 
     fn make_lease(&mut self, creation: Creation, directives: &Directives) {

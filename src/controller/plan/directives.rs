@@ -25,6 +25,19 @@ use crate::lease::annotations::{
 use crate::lease::identity::Identity;
 use crate::lease::timing::Timing;
 
+/// The decisions of a plan that its directives say.
+#[derive(Clone, Debug)]
+pub struct Decisions<'a> {
+    /// The durations of the spec.
+    pub timing: Timing,
+    /// The run of the job.
+    pub run: &'a RunPlan,
+    /// The handover, and the order of the standbys.
+    pub choice: &'a Choice,
+    /// What the controller tried in order to have candidates on several nodes.
+    pub spread: Option<Spread>,
+}
+
 /// The directives of the controller in one Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directives {
@@ -66,15 +79,8 @@ impl Directives {
     }
 
     /// What the Lease of `job` should say.
-    pub fn decide(
-        job: &SingletonJob,
-        observed: &Observed,
-        timing: Timing,
-        run: &RunPlan,
-        choice: &Choice,
-        spread: Option<Spread>,
-        now: Timestamp,
-    ) -> Self {
+    pub fn decide(job: &SingletonJob, observed: &Observed, decisions: Decisions<'_>, now: Timestamp) -> Self {
+        let Decisions { timing, run, choice, spread } = decisions;
         let granted =
             choice.request.as_ref().filter(|request| matches!(request.answer, HandoverAnswer::Granted(_)));
         Self {

@@ -4,48 +4,64 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::super::observe::Observed;
-use super::patience::{PATIENCE, patience};
+use super::super::observe::{Observed, hanging};
+use super::patience::{PATIENCE, patience_with};
 use super::time::left;
-use super::{Plan, clearance};
+use super::{Plan, clearance, progress, retention};
 use crate::api::SingletonJob;
 use crate::api::conditions::{find_condition, types};
+use crate::lease::timing::Timing;
 
-/// However quiet it is: a watch may have missed something.
+/// How long the controller waits at most, because a watch may have missed something.
 const LONGEST_LOOK: Duration = Duration::from_secs(300);
-/// Beyond the lease, until any standby would have taken over.
+/// How long after the lease has expired any standby would have taken over.
 const TAKEOVER_SLACK: Duration = Duration::from_secs(1);
 /// How often the controller looks while takeover is blocked, because a taint of a node wakes no
 /// reconciliation.
 pub const BLOCKED_LOOK: Duration = Duration::from_secs(5);
-/// After a spec was found that nothing can be done with: what it needs may have come.
+/// How long the controller waits after a spec that it can do nothing with. What the spec needs may have come.
 const REFUSED_PLAN_LOOK: Duration = Duration::from_secs(60);
-/// After status was written down that had to be before anything else.
+/// How long the controller waits after it has written a status that had to come before anything else.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
-/// When something may be different without a watch event; `due` are the moments that other decisions wait
-/// for.
+/// How long until something may differ without a watch event. `looks` are those of the decisions of this
+/// plan.
 pub fn next_look(
     job: &SingletonJob,
     observed: &Observed,
-    due: &[Option<Duration>],
+    timing: Timing,
+    looks: &[Option<Duration>],
     now: Timestamp,
 ) -> Duration {
+    let due = [
+        hanging_left(observed, now),
+        progress::awaited(job, observed).map(|awaited| awaited.left(now)),
+        retention::left_of_job(job, observed, now),
+        unheld_left(job, observed, timing, now),
+    ];
+    let due = looks.iter().copied().chain(due).flatten();
+    due.filter(|left| !left.is_zero()).fold(longest(job, observed), Duration::min)
+}
+
+/// How long the controller waits if nothing is due.
+fn longest(job: &SingletonJob, observed: &Observed) -> Duration {
     let held = if observed.holder().is_some() { observed.remaining() + TAKEOVER_SLACK } else { PATIENCE };
-    let look = if clearance::block(job, observed).is_some() {
-        held.min(BLOCKED_LOOK)
-    } else {
-        held.min(LONGEST_LOOK)
-    };
-    let due = due.iter().copied().chain([unheld_left(job, observed, now)]).flatten();
-    due.filter(|left| !left.is_zero()).fold(look, Duration::min)
+    let is_blocked = clearance::block(job, observed).is_some();
+    held.min(if is_blocked { BLOCKED_LOOK } else { LONGEST_LOOK })
+}
+
+/// How long until a pod hangs, or until the controller looks at one that hangs. Nothing wakes the controller
+/// when another event is written about such a pod.
+fn hanging_left(observed: &Observed, now: Timestamp) -> Option<Duration> {
+    let left = observed.candidates.iter().filter_map(|candidate| hanging::left(candidate, now)).min()?;
+    Some(if left.is_zero() { hanging::HANGS_AFTER } else { left })
 }
 
 /// What is left of the patience with a Lease that no candidate holds.
-fn unheld_left(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<Duration> {
+fn unheld_left(job: &SingletonJob, observed: &Observed, timing: Timing, now: Timestamp) -> Option<Duration> {
     let held = find_condition(&job.status.as_ref()?.conditions, types::HELD)
         .filter(|held| held.status == "False")?;
-    observed.holder().is_none().then(|| left(held.last_transition_time.0, patience(job), now))
+    observed.holder().is_none().then(|| left(held.last_transition_time.0, patience_with(timing), now))
 }
 
 impl Plan {
@@ -58,7 +74,7 @@ impl Plan {
             Self::LeaveAlone | Self::Delete | Self::Invalid(_) => REFUSED_PLAN_LOOK,
         };
         match ask_again {
-            // Whatever is due waits for the Lease.
+            // All that is due waits for the Lease.
             Some(pause) if !is_stored => pause,
             Some(pause) => pause.min(look),
             None => look,

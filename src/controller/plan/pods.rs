@@ -1,51 +1,93 @@
-//! Which pods come and go.
+//! Decides which pods come and go.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::super::observe::Observed;
 use super::super::observe::candidate::{Candidate, PodRef};
-use super::rollout::{self, Step};
+use super::candidates::{NewPods, RoleLabel};
+use super::rollout::{self, RolloutStep};
 use super::run_plan::RunPlan;
 use super::{candidates, retention};
 use crate::api::SingletonJob;
 use crate::api::schedule::CandidatesPolicy;
 
-/// Decides which pods the controller creates and deletes. `surplus` is how many candidates it wants beyond
+/// Which pods the controller creates, changes and deletes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodPlan {
+    /// Candidates to make.
+    pub create: NewPods,
+    /// Pods to delete.
+    pub delete: Vec<PodRef>,
+    /// Pods whose role label is wrong.
+    pub label: Vec<RoleLabel>,
+    /// Ended pods that should stay when their node is lost.
+    pub keep: Vec<PodRef>,
+    /// Ended pods whose other containers should end too.
+    pub stop_sidecars: Vec<PodRef>,
+    /// Whether everything is ready for the holder of an old template to hand over.
+    pub rolls_out: bool,
+    /// How long until a pod may be created or has to be deleted. `None` if nothing is due.
+    pub look: Option<Duration>,
+}
+
+/// Decides about all pods of `job`. `surplus` is how many candidates the controller wants beyond
 /// `spec.replicas`.
-pub fn pods(
+pub fn decide(
     job: &SingletonJob,
     observed: &Observed,
     run: &RunPlan,
-    time_to_live: Option<Duration>,
     surplus: usize,
     now: Timestamp,
-) -> Step {
-    if run.schedule.is_none() && time_to_live == Some(Duration::ZERO) {
-        return Step {
-            delete: observed.candidates.iter().map(Candidate::pod_ref).collect(),
-            ..Step::default()
-        };
+) -> PodPlan {
+    let pace = candidates::pace(observed, now);
+    let time_to_live = retention::time_to_live(job, observed, now);
+    let has_expired = run.schedule.is_none() && time_to_live == Some(Duration::ZERO);
+    let RolloutStep { create, delete, rolls_out } =
+        if has_expired { none_stays(observed) } else { step(job, observed, run, surplus, now) };
+    let count = if pace.is_zero() { create } else { 0 };
+    PodPlan {
+        create: NewPods { first: candidates::next_number(job, observed), count },
+        label: candidates::labels(observed),
+        keep: retention::fleeting(observed, &delete),
+        stop_sidecars: retention::with_running_sidecars(observed, &delete),
+        delete,
+        rolls_out,
+        look: [Some(pace), time_to_live].into_iter().flatten().filter(|left| !left.is_zero()).min(),
     }
-    let mut delete = retention::surplus(job, observed, run, now);
-    if run.is_at_rest() {
-        delete.extend(candidates::left_over(observed));
-        return Step { delete, ..Step::default() };
-    }
-    if job.spec.is_stopped() {
-        delete.extend(candidates::stopped(job, observed));
-        return Step { delete, ..Step::default() };
-    }
-    let stale = stale(job, observed, run);
-    let step = rollout::step(job, &without(observed, &stale), surplus);
-    delete.extend(stale);
-    delete.extend(step.delete);
-    Step { delete, ..step }
 }
 
-/// Between runs, candidates that are not for the next one.
+/// Deletes all pods of a run that finished long ago.
+fn none_stays(observed: &Observed) -> RolloutStep {
+    RolloutStep {
+        delete: observed.candidates.iter().map(Candidate::pod_ref).collect(),
+        ..RolloutStep::default()
+    }
+}
+
+fn step(
+    job: &SingletonJob,
+    observed: &Observed,
+    run: &RunPlan,
+    surplus: usize,
+    now: Timestamp,
+) -> RolloutStep {
+    let ended = retention::surplus(job, observed, run, now);
+    let only_deletes =
+        |more: Vec<PodRef>| RolloutStep { delete: [ended.clone(), more].concat(), ..RolloutStep::default() };
+    if run.is_at_rest() {
+        return only_deletes(candidates::left_over(observed));
+    }
+    if job.spec.is_stopped() {
+        return only_deletes(candidates::stopped(job, observed));
+    }
+    let stale = stale(job, observed, run);
+    let step = rollout::step(job, observed, &stale, surplus);
+    RolloutStep { delete: [ended, stale, step.delete].concat(), ..step }
+}
+
+/// The candidates that the controller deletes between two runs, because they are not for the next one.
 fn stale(job: &SingletonJob, observed: &Observed, run: &RunPlan) -> Vec<PodRef> {
     let as_of_the_tick = job
         .spec
@@ -56,14 +98,4 @@ fn stale(job: &SingletonJob, observed: &Observed, run: &RunPlan) -> Vec<PodRef> 
         Some(next) if as_of_the_tick && !run.goes_on => candidates::stale(observed, next),
         _ => Vec::new(),
     }
-}
-
-/// As it is when these have left.
-fn without<'a>(observed: &'a Observed, leaving: &[PodRef]) -> Cow<'a, Observed> {
-    if leaving.is_empty() {
-        return Cow::Borrowed(observed);
-    }
-    let stays = |candidate: &&Candidate| !leaving.iter().any(|pod| pod.uid == candidate.uid);
-    let candidates = observed.candidates.iter().filter(stays).cloned().collect();
-    Cow::Owned(Observed { candidates, ..observed.clone() })
 }

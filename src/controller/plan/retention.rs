@@ -96,13 +96,10 @@ pub fn left_of_job(job: &SingletonJob, observed: &Observed, now: Timestamp) -> O
     Some(left(runs::completion_time(job, observed)?, granted, now))
 }
 
-/// Ended pods that are kept although something in them runs on: of an attempt that is over, nothing should.
-pub fn lingering(observed: &Observed, delete: &[PodRef]) -> Vec<PodRef> {
-    let lingering = observed
-        .candidates
-        .iter()
-        .filter(|candidate| candidate.has_running_sidecars && !delete.contains(&candidate.pod_ref()));
-    lingering.map(Candidate::pod_ref).collect()
+/// Kept pods whose attempt is over, and whose other containers still run although they should end too.
+pub fn with_running_sidecars(observed: &Observed, delete: &[PodRef]) -> Vec<PodRef> {
+    let running = observed.candidates.iter().filter(|candidate| candidate.has_running_sidecars);
+    running.map(Candidate::pod_ref).filter(|pod| !delete.contains(pod)).collect()
 }
 
 /// Ended pods that are kept, and would go with a node that does not answer.

@@ -14,7 +14,7 @@ use crate::api::SingletonJob;
 
 /// One step towards the wanted candidates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Step {
+pub struct RolloutStep {
     /// How many to make.
     pub create: usize,
     /// Which to delete.
@@ -36,11 +36,13 @@ struct Sorted<'a> {
 }
 
 impl<'a> Sorted<'a> {
-    fn of(job: &SingletonJob, observed: &'a Observed) -> Self {
-        let holder = alive(observed).find(|candidate| observed.is_holder(candidate));
-        let stays =
+    fn of(job: &SingletonJob, observed: &'a Observed, leaving: &[PodRef]) -> Self {
+        let stays = |candidate: &&Candidate| !leaving.iter().any(|pod| pod.uid == candidate.uid);
+        let staying = || alive(observed).filter(stays);
+        let holder = staying().find(|candidate| observed.is_holder(candidate));
+        let takes_part =
             |candidate: &&Candidate| observed.is_holder(candidate) || !has_made_its_attempt(job, candidate);
-        let (taking_part, spent): (Vec<_>, Vec<_>) = alive(observed).partition(stays);
+        let (taking_part, spent): (Vec<_>, Vec<_>) = staying().partition(takes_part);
         let (new, old) = taking_part.into_iter().partition(|candidate| observed.is_current(candidate));
         Self {
             observed,
@@ -79,26 +81,30 @@ impl<'a> Sorted<'a> {
     }
 }
 
-/// Decides the next step. While no rollout is under way, there may be `more` candidates than wanted.
-pub fn step(job: &SingletonJob, observed: &Observed, more: usize) -> Step {
+/// Decides the next step, as if the `leaving` pods had left. While no rollout is under way, there may be
+/// `more` candidates than wanted.
+pub fn step(job: &SingletonJob, observed: &Observed, leaving: &[PodRef], more: usize) -> RolloutStep {
     let replicas = usize::try_from(job.spec.replicas).unwrap_or(0);
-    let sorted = Sorted::of(job, observed);
-    let target = target(job, &sorted, replicas);
+    let sorted = Sorted::of(job, observed, leaving);
     if sorted.old.is_empty() {
-        let replicas = replicas + more;
-        let surplus = sorted.new.len().saturating_sub(replicas);
-        let delete =
-            sorted.dispensable(&sorted.new).into_iter().take(surplus).map(Candidate::pod_ref).collect();
-        return Step {
-            create: replicas.saturating_sub(sorted.new.len() + sorted.spent),
-            delete,
-            rolls_out: false,
-        };
+        return scale(&sorted, replicas + more);
     }
-    Step {
+    let target = target(job, &sorted, replicas);
+    RolloutStep {
         create: create(&sorted, target, replicas),
         delete: delete(job, &sorted, target, replicas),
         rolls_out: rolls_out(job, &sorted, target) && !trial::is_rejected(job, observed),
+    }
+}
+
+/// Creates or deletes candidates of the only template until there are `replicas`.
+fn scale(sorted: &Sorted<'_>, replicas: usize) -> RolloutStep {
+    let surplus = sorted.new.len().saturating_sub(replicas);
+    let dispensable = sorted.dispensable(&sorted.new).into_iter();
+    RolloutStep {
+        create: replicas.saturating_sub(sorted.new.len() + sorted.spent),
+        delete: dispensable.take(surplus).map(Candidate::pod_ref).collect(),
+        rolls_out: false,
     }
 }
 

@@ -64,8 +64,18 @@ fn since(job: &SingletonJob, observed: &Observed, number: u32, now: Timestamp) -
 
 /// How long the run may still take, as its candidates reckon. `None` if it has not begun, or has no deadline.
 pub fn left(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: Timestamp) -> Option<Duration> {
+    time_left(observed, &wanted(job, observed, run, now), now)
+}
+
+/// How long the `wanted` run may still take. `None` also if the Lease is held, because the holder stops by
+/// itself.
+pub fn left_unheld(observed: &Observed, wanted: &Run, now: Timestamp) -> Option<Duration> {
+    if observed.holder().is_some() { None } else { time_left(observed, wanted, now) }
+}
+
+fn time_left(observed: &Observed, wanted: &Run, now: Timestamp) -> Option<Duration> {
     let record = &observed.lease.as_ref()?.record;
-    let account = elector::progress_of(record, &wanted(job, observed, run, now));
+    let account = elector::progress_of(record, wanted);
     elector::time_left(&account, record.annotations.policy.as_ref()?, now)
 }
 

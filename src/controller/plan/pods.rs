@@ -44,8 +44,11 @@ pub fn decide(
     let pace = candidates::pace(observed, now);
     let time_to_live = retention::time_to_live(job, observed, now);
     let has_expired = run.schedule.is_none() && time_to_live == Some(Duration::ZERO);
-    let RolloutStep { create, delete, rolls_out } =
-        if has_expired { none_stays(observed) } else { step(job, observed, run, surplus, now) };
+    let RolloutStep { create, delete, rolls_out } = if has_expired {
+        only_deletes(observed.candidates.iter().map(Candidate::pod_ref).collect())
+    } else {
+        step(job, observed, run, surplus, now)
+    };
     let count = if pace.is_zero() { create } else { 0 };
     PodPlan {
         create: NewPods { first: candidates::next_number(job, observed), count },
@@ -58,14 +61,6 @@ pub fn decide(
     }
 }
 
-/// Deletes all pods of a run that finished long ago.
-fn none_stays(observed: &Observed) -> RolloutStep {
-    RolloutStep {
-        delete: observed.candidates.iter().map(Candidate::pod_ref).collect(),
-        ..RolloutStep::default()
-    }
-}
-
 fn step(
     job: &SingletonJob,
     observed: &Observed,
@@ -74,17 +69,19 @@ fn step(
     now: Timestamp,
 ) -> RolloutStep {
     let ended = retention::surplus(job, observed, run, now);
-    let only_deletes =
-        |more: Vec<PodRef>| RolloutStep { delete: [ended.clone(), more].concat(), ..RolloutStep::default() };
     if run.is_at_rest() {
-        return only_deletes(candidates::left_over(observed));
+        return only_deletes([ended, candidates::left_over(observed)].concat());
     }
     if job.spec.is_stopped() {
-        return only_deletes(candidates::stopped(job, observed));
+        return only_deletes([ended, candidates::stopped(job, observed)].concat());
     }
     let stale = stale(job, observed, run);
     let step = rollout::step(job, observed, &stale, surplus);
     RolloutStep { delete: [ended, stale, step.delete].concat(), ..step }
+}
+
+fn only_deletes(delete: Vec<PodRef>) -> RolloutStep {
+    RolloutStep { delete, ..RolloutStep::default() }
 }
 
 /// The candidates that the controller deletes between two runs, because they are not for the next one.

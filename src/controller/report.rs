@@ -131,13 +131,13 @@ impl<'a> ReportContext<'a> {
         self.observed.lease.as_ref()
     }
 
-    /// The holder of the Lease, by all that the controller knows: see [`clearance::is_remembered_silent`]. An
-    /// attempt that has recorded its outcome holds no more.
+    /// The holder of the Lease, by all that the controller knows: see [`clearance::silence::is_remembered`].
+    /// An attempt that has recorded its outcome holds no more.
     pub fn holder(&self) -> Option<&Identity> {
         let tells_outcome = self.record().is_some_and(Record::tells_outcome);
         let holder =
             self.observed.holder().filter(|holder| holder.is_of(&self.job.name_any()) && !tells_outcome);
-        if clearance::is_remembered_silent(self.job, self.observed) { None } else { holder }
+        if clearance::silence::is_remembered(self.job, self.observed) { None } else { holder }
     }
 
     /// The holder's pod, where it is still there.

@@ -153,7 +153,7 @@ impl Controller {
         let record = observed.lease.as_ref().map(|seen| &seen.record);
         let proven = record.filter(|record| record.acquire_time.is_some());
         let token = record.and_then(token);
-        let handled = clearance::handled(&self.job, observed);
+        let handled = clearance::confirmation::handled(&self.job, observed);
         self.job.status.get_or_insert_default().last_handled_cleared_holder = handled;
         let status = self.status();
         status.longest_lease_duration_seconds = i32::try_from(longest.as_secs()).ok();

@@ -38,8 +38,9 @@ fn say(context: &ReportContext<'_>, block: Block) -> Statement {
         Block::PodNotGone { pod, node } => {
             (reasons::WAITING_FOR_POD_GONE, not_gone(context, &pod, node.as_deref()))
         }
-        Block::AwaitingConfirmation { holder, word, said } => {
-            (reasons::MANUAL_POLICY, awaiting_confirmation(context, holder.pod(), &word, said.as_deref()))
+        Block::AwaitingConfirmation { holder, confirmation, current } => {
+            let message = awaiting_confirmation(context, holder.pod(), &confirmation, current.as_deref());
+            (reasons::MANUAL_POLICY, message)
         }
         Block::Delay { holder, delay } => (reasons::DELAY, delayed(context, holder.pod(), delay)),
     };
@@ -97,7 +98,9 @@ pub fn no_effect(context: &ReportContext<'_>, word: &str) -> Option<String> {
 /// `before`.
 pub fn misnamed(context: &ReportContext<'_>, word: &str, before: &SingletonJobStatus) -> Option<String> {
     let told = find_condition(&before.conditions, types::TAKEOVER_BLOCKED)?;
-    let Some(Block::AwaitingConfirmation { holder, word: right, .. }) = block(context) else { return None };
+    let Some(Block::AwaitingConfirmation { holder, confirmation: right, .. }) = block(context) else {
+        return None;
+    };
     let is_new = !told.message.contains(&ignored(holder.pod(), word));
     let why = if word == holder.pod() { USED_UP } else { "that is not the silent holder" };
     is_new.then(|| format!("{why}: write {right} when nothing of it runs any more"))

@@ -39,7 +39,7 @@ pub fn compute(context: &ReportContext<'_>) -> SingletonJobStatus {
         lease: lease(context, &old),
         candidates: candidates(context),
         last_candidate_number: context.last_number.max(old.last_candidate_number),
-        last_handled_cleared_holder: clearance::handled(context.job, observed),
+        last_handled_cleared_holder: clearance::confirmation::handled(context.job, observed),
         start_time: old
             .start_time
             .clone()

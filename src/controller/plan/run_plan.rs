@@ -57,6 +57,15 @@ pub struct MissedTicks {
     pub reason: MissReason,
 }
 
+impl MissedTicks {
+    /// These and `later` decided ones together. The last tick of all says why.
+    #[must_use]
+    pub fn and(self, later: Self) -> Self {
+        let last = if self.last > later.last { self } else { later };
+        Self { count: self.count + later.count, more: self.more || later.more, ..last }
+    }
+}
+
 /// Why a tick did not become a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MissReason {

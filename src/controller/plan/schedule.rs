@@ -32,7 +32,7 @@ use crate::api::SingletonJob;
 use crate::api::schedule::{CandidatesPolicy, Schedule};
 use calendar::Calendar;
 use state::ScheduleState;
-use ticks::Course;
+use ticks::TickPlanner;
 
 /// Until status says how a run ended that the controller closed: no tick is heeded before.
 const UNTOLD_LOOK: Duration = Duration::from_millis(200);
@@ -56,43 +56,69 @@ pub fn decide(
     }
     let offset = offset(job, schedule);
     // A job that starts later than its ticks is one whose clock is behind.
-    let mut course = Course::new(schedule, state::load(job, schedule, observed, now), before(now, offset));
-    course.pause(&calendar, job.spec.suspend || job.spec.replicas == 0);
-    course.give_up();
-    course.heed(&calendar);
-    let request = request::settle(job, &mut course);
-    Ok(conclude(schedule, &calendar, course, request, offset))
+    let state = state::load(job, schedule, observed, now);
+    let mut planner = TickPlanner::new(schedule, state, before(now, offset));
+    planner.set_paused(&calendar, job.spec.suspend || job.spec.replicas == 0);
+    planner.close_unstarted();
+    planner.take_due(&calendar);
+    let request = request::settle(job, &mut planner);
+    Ok(conclude(schedule, &calendar, planner, request, offset))
 }
 
 fn conclude(
     schedule: &Schedule,
     calendar: &Calendar,
-    course: Course<'_>,
+    planner: TickPlanner<'_>,
     request: Option<RunRequest>,
     offset: Duration,
 ) -> RunPlan {
-    let ScheduleState { number, scheduled_time, closed, untold, left, .. } = course.state;
-    let (now, too_late, goes_on) = (course.now, course.too_late(), course.state.goes_on());
-    let ticks = course.state.ticks;
-    let next = if ticks.paused { None } else { calendar.after(ticks.settled.max(now)) };
-    let lead = if goes_on { None } else { next.map(|next| before(next, seconds(schedule.lead_seconds))) };
-    let prepares = match schedule.candidates {
-        CandidatesPolicy::Always => lead.is_some(),
-        CandidatesPolicy::BeforeTick => lead.is_some_and(|lead| lead <= now),
-    };
-    let moments = [next, lead, too_late].into_iter().flatten().filter_map(|moment| until(now, moment));
-    let left = left.filter(|left| !left.is_zero());
+    let next = next_tick(calendar, &planner);
+    let prepares_from = prepares_from(schedule, &planner, next);
+    let prepares = is_preparing(schedule, prepares_from, planner.now);
+    let look = look(&planner, next, prepares_from);
+    let goes_on = planner.state.goes_on();
+    let ScheduleState { number, scheduled_time, closed, ticks, .. } = planner.state;
     let due = scheduled_time.map(|tick| after(tick, offset));
-    let next = next.map(|next| after(next, offset));
-    RunPlan {
-        number,
-        scheduled_time,
-        goes_on,
-        closed,
-        request,
-        look: moments.chain(left).chain(untold.then_some(UNTOLD_LOOK)).min(),
-        schedule: Some(SchedulePlan { ticks, missed: course.missed, next, due, prepares }),
+    let next = next.map(|tick| after(tick, offset));
+    let schedule = Some(SchedulePlan { ticks, missed: planner.missed, next, due, prepares });
+    RunPlan { number, scheduled_time, goes_on, closed, request, look, schedule }
+}
+
+/// The next tick. `None` while the schedule is paused.
+fn next_tick(calendar: &Calendar, planner: &TickPlanner<'_>) -> Option<Timestamp> {
+    let ticks = &planner.state.ticks;
+    if ticks.paused { None } else { calendar.after(ticks.settled.max(planner.now)) }
+}
+
+/// From when candidates for the run of the `next` tick may be there. `None` while another run goes on.
+fn prepares_from(
+    schedule: &Schedule,
+    planner: &TickPlanner<'_>,
+    next: Option<Timestamp>,
+) -> Option<Timestamp> {
+    if planner.state.goes_on() {
+        return None;
     }
+    next.map(|next| before(next, seconds(schedule.lead_seconds)))
+}
+
+fn is_preparing(schedule: &Schedule, from: Option<Timestamp>, now: Timestamp) -> bool {
+    match schedule.candidates {
+        CandidatesPolicy::Always => from.is_some(),
+        CandidatesPolicy::BeforeTick => from.is_some_and(|from| from <= now),
+    }
+}
+
+/// How long until something is due by the schedule. `None` if nothing is.
+fn look(
+    planner: &TickPlanner<'_>,
+    next: Option<Timestamp>,
+    prepares_from: Option<Timestamp>,
+) -> Option<Duration> {
+    let moments = [next, prepares_from, planner.too_late()].into_iter().flatten();
+    let deadline = planner.state.left.filter(|left| !left.is_zero());
+    let untold = planner.state.untold.then_some(UNTOLD_LOOK);
+    moments.filter_map(|moment| until(planner.now, moment)).chain(deadline).chain(untold).min()
 }
 
 /// How long after its ticks `job` starts.

@@ -5,30 +5,30 @@
 
 use super::super::request::{self, is_looked_after};
 use super::super::run_plan::{RunAnswer, RunRequest};
-use super::ticks::Course;
+use super::ticks::TickPlanner;
 use crate::api::SingletonJob;
 use crate::api::schedule::ConcurrencyPolicy;
 
-/// What becomes of the request in the annotations of a job with a schedule; none where there is none, or
-/// where that is known.
-pub fn settle(job: &SingletonJob, course: &mut Course<'_>) -> Option<RunRequest> {
+/// Decides about the request to run in the annotations of a job with a schedule. `None` if there is none, or
+/// if status says what became of it.
+pub fn settle(job: &SingletonJob, planner: &mut TickPlanner<'_>) -> Option<RunRequest> {
     let text = request::to_run(job)?;
-    if course.state.ticks.request.as_ref() == Some(&text) {
+    if planner.state.ticks.request.as_ref() == Some(&text) {
         return Some(RunRequest { text, answer: RunAnswer::Past });
     }
     if !is_looked_after(job) {
         return Some(RunRequest { text, answer: RunAnswer::Recorded });
     }
-    let answer = answer(job, course);
+    let answer = answer(job, planner);
     if answer == RunAnswer::Granted {
-        course.begin(None);
-        course.state.ticks.request = Some(text.clone());
+        planner.begin(None);
+        planner.state.ticks.request = Some(text.clone());
     }
     Some(RunRequest { text, answer })
 }
 
-fn answer(job: &SingletonJob, course: &Course<'_>) -> RunAnswer {
-    if course.state.untold {
+fn answer(job: &SingletonJob, planner: &TickPlanner<'_>) -> RunAnswer {
+    if planner.state.untold {
         return RunAnswer::Waits;
     }
     if job.spec.replicas == 0 {
@@ -36,9 +36,9 @@ fn answer(job: &SingletonJob, course: &Course<'_>) -> RunAnswer {
             "nothing runs while spec.replicas is 0: ask again when it is not".to_owned(),
         );
     }
-    match (course.state.goes_on(), course.concurrency_policy()) {
+    match (planner.state.goes_on(), planner.concurrency_policy()) {
         (true, ConcurrencyPolicy::Forbid) => {
-            let number = course.state.number;
+            let number = planner.state.number;
             RunAnswer::Refused(format!(
                 "run {number} is going on, and spec.schedule.concurrencyPolicy is Forbid: ask again when it is over"
             ))

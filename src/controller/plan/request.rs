@@ -9,16 +9,16 @@ use crate::contract::labels::RUN_REQUESTED_AT;
 /// How many characters of a value count, because status and the Lease store it.
 pub const LONGEST: usize = 253;
 
-/// A request that the controller has not settled before.
+/// A request of a user that status does not yet record as handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request<Answer> {
+pub struct UserRequest<Answer> {
     /// The value of its annotation.
     pub text: String,
-    /// What becomes of it.
+    /// What the controller does about it.
     pub answer: Answer,
 }
 
-/// What an annotation says, if it says anything.
+/// The value of the annotation `name`, without spaces around it. `None` if there is none, or if it is empty.
 pub fn annotation<'a>(job: &'a SingletonJob, name: &str) -> Option<&'a str> {
     let value = job.metadata.annotations.as_ref()?.get(name)?.trim();
     (!value.is_empty()).then_some(value)
@@ -35,12 +35,13 @@ pub fn unsettled(
     (job.status.as_ref().and_then(handled) != Some(&text)).then_some(text)
 }
 
-/// The request to run, as [`unsettled`].
+/// The request to run: see [`unsettled`].
 pub fn to_run(job: &SingletonJob) -> Option<String> {
     unsettled(job, RUN_REQUESTED_AT, |status| status.last_handled_run_request.as_ref())
 }
 
-/// Whether a controller has looked at `job` before: only what is asked for after that is acted on.
+/// Whether a controller has looked at `job` before. The controller acts only on what a user asks for after
+/// that.
 pub fn is_looked_after(job: &SingletonJob) -> bool {
     job.status.as_ref().is_some_and(|status| status.observed_generation.is_some())
 }

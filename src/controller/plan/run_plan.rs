@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::observe::Observed;
-use super::request::Request;
+use super::request::UserRequest;
 use super::runs::{self, Closed};
 use crate::api::SingletonJob;
 use crate::lease::annotations::Ticks;
@@ -84,7 +84,7 @@ pub enum MissReason {
 }
 
 /// A request to run.
-pub type RunRequest = Request<RunAnswer>;
+pub type RunRequest = UserRequest<RunAnswer>;
 
 /// What becomes of a request to run.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use crate::lease::annotations::Spread;
 /// How long another node has to have been ready: one that has just come back may go again.
 const SETTLED: Duration = Duration::from_secs(60);
 /// How long the candidate may take to start elsewhere.
-const PATIENCE: Duration = Duration::from_secs(600);
+const START_TIMEOUT: Duration = Duration::from_secs(600);
 /// After the first try has ended.
 const FIRST_REST: Duration = Duration::from_secs(600);
 const LONGEST_REST: Duration = Duration::from_secs(24 * 3600);
@@ -101,11 +101,11 @@ fn newest_beyond<'a>(
 /// still there.
 fn await_start(note: &Spread, tried: &Candidate, crowded: &str, now: Timestamp) -> Spreading {
     let began = tried.since.unwrap_or(note.last);
-    let patience = left(began, PATIENCE, now);
+    let remaining = left(began, START_TIMEOUT, now);
     let ended = match tried.node.as_deref() == Some(crowded) {
         true => began,
-        false if patience.is_zero() => began + PATIENCE,
-        false => return Spreading { surplus: 1, note: Some(note.clone()), look: Some(patience) },
+        false if remaining.is_zero() => began + START_TIMEOUT,
+        false => return Spreading { surplus: 1, note: Some(note.clone()), look: Some(remaining) },
     };
     Spreading { note: Some(Spread { last: note.last.max(ended), ..note.clone() }), ..Spreading::default() }
 }

@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 use super::super::tests::{act, job, now, old, pod, settled, there};
 use super::*;
 use crate::api::status::PendingRequest;
+use crate::api::takeover::UnreadyPolicy;
 use crate::contract::labels::{HANDOVER_REQUESTED_AT, HANDOVER_TO};
 use crate::controller::build;
 use crate::controller::observe::ObservedLease;
+use crate::lease::identity::Identity;
 use crate::lease::record::Record;
 
 const HOUR: Duration = Duration::from_secs(3600);

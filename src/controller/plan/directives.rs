@@ -96,12 +96,21 @@ impl Directives {
         }
     }
 
-    /// The same for the same directives, whenever they are decided.
+    /// A hash of what the directives ask for. It leaves out the moments at which the controller decides, so
+    /// that the same decision has the same hash at every look.
     pub fn fingerprint(&self) -> String {
-        let Run { number, desired, reason, .. } = &self.run;
+        let Self { policy, run, ticks, handover, cleared, succession, granted, handed_back, spread } = self;
+        let Run { uid, number, desired, scheduled_time, reason, resumptions, since: _, failed_pods } = run;
+        let ticks = ticks.as_ref().map(|ticks| {
+            // A decision that settles a tick changes one of the others too.
+            let Ticks { uid, schedule, settled: _, last, missed, paused, request } = ticks;
+            (uid, schedule, last, missed, paused, request)
+        });
+        let handover = handover.as_ref().map(|handover| (handover.holder.as_str(), handover.reason));
+        let tries = spread.as_ref().map(|spread| spread.tries);
         let mut hasher = DefaultHasher::new();
-        (&self.policy, number, desired, reason).hash(&mut hasher);
-        self.handover.as_ref().map(|handover| (handover.holder.as_str(), handover.reason)).hash(&mut hasher);
+        (uid, number, desired, scheduled_time, reason, resumptions, failed_pods).hash(&mut hasher);
+        (policy, ticks, handover, cleared, succession, granted, handed_back, tries).hash(&mut hasher);
         format!("{:x}", hasher.finish())
     }
 
@@ -180,4 +189,60 @@ fn is_about(cleared: &Cleared, lease: &Lease) -> bool {
         .filter(|holder| !holder.is_empty());
     lease.uid().as_ref() == Some(&cleared.lease_uid)
         && holder == cleared.holder.as_ref().map(Identity::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::{act, job, now, settled, there};
+    use super::*;
+
+    fn directives() -> Directives {
+        act(&job(json!({"activeDeadlineSeconds": 60}), settled()), &there(None, vec![])).directives
+    }
+
+    fn ticks(missed: u64, settled: Timestamp) -> Option<Ticks> {
+        let (uid, schedule) = ("j".to_owned(), "0 * * * * UTC".to_owned());
+        Some(Ticks { uid, schedule, settled, last: None, missed, paused: false, request: None })
+    }
+
+    #[test]
+    fn a_refused_write_pauses_no_write_of_other_directives() {
+        let same = directives();
+        let cleared =
+            |holder: &str| Some(Cleared { lease_uid: "l".to_owned(), holder: Some(Identity::read(holder)) });
+        let line = |uid: &str| Some(vec![uid.to_owned()]);
+        let table = [
+            ("the holder is gone", Directives { cleared: cleared("web-1_u1_0"), ..same.clone() }),
+            ("another one is", Directives { cleared: cleared("web-2_u2_0"), ..same.clone() }),
+            ("there is a schedule", Directives { ticks: ticks(0, now()), ..same.clone() }),
+            ("a tick is missed", Directives { ticks: ticks(1, now()), ..same.clone() }),
+            ("there is an order", Directives { succession: line("u1"), ..same.clone() }),
+            ("there is another", Directives { succession: line("u2"), ..same.clone() }),
+            ("a request is granted", Directives { granted: Some("now".to_owned()), ..same.clone() }),
+            ("a template is rejected", Directives { handed_back: Some("new".to_owned()), ..same.clone() }),
+            (
+                "another node is tried",
+                Directives { spread: Some(Spread { tries: 1, last: now() }), ..same.clone() },
+            ),
+        ];
+        let mut known = vec![("nothing else", same.fingerprint())];
+        for (what, directives) in table {
+            let fingerprint = directives.fingerprint();
+            let alike = known.iter().find(|(_, known)| *known == fingerprint);
+            assert_eq!(alike, None, "{what}");
+            known.push((what, fingerprint));
+        }
+    }
+
+    #[test]
+    fn the_same_directives_are_the_same_whenever_they_are_decided() {
+        let at = |moment: Timestamp| {
+            let run = Run { since: Some(moment), ..directives().run };
+            let spread = Some(Spread { tries: 1, last: moment });
+            Directives { run, ticks: ticks(0, moment), spread, ..directives() }.fingerprint()
+        };
+        assert_eq!(at(now()), at(now() + std::time::Duration::from_secs(1)));
+    }
 }

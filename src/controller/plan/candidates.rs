@@ -1,11 +1,11 @@
-//! How many candidate pods, which, and under what names.
+//! Counts, numbers and labels candidate pods, and decides which of them go when a run ends.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::super::observe::Observed;
-use super::super::observe::candidate::{Candidate, PodRef};
+use super::super::observe::candidate::{Candidate, End, PodRef};
 use super::time::left;
 use crate::api::SingletonJob;
 use crate::contract::labels;
@@ -27,7 +27,7 @@ pub fn next_number(job: &SingletonJob, observed: &Observed) -> i64 {
 /// Candidates to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewPods {
-    /// The number of the first; where a name is taken, the next number is tried.
+    /// The number of the first. If a name is taken, the controller tries the next number.
     pub first: i64,
     /// How many.
     pub count: usize,
@@ -36,31 +36,33 @@ pub struct NewPods {
 /// How long the controller creates no candidate, because the last ones of this template ended before they
 /// could make an attempt. The pause doubles from 10 s to 6 min, as in batch/v1.
 pub fn pace(observed: &Observed, now: Timestamp) -> Duration {
-    let is_of_now = |candidate: &&Candidate| {
+    let in_vain = || ended(observed).filter(|(candidate, _)| candidate.was_in_vain());
+    let proven = newest_proven(observed);
+    let faults = in_vain().filter(|(candidate, _)| Some(candidate.number) > proven).count();
+    let Some(pause) = pause_after(faults) else { return Duration::ZERO };
+    in_vain().filter_map(|(_, end)| end.at).max().map_or(Duration::ZERO, |last| left(last, pause, now))
+}
+
+/// The candidates of the current template that have ended.
+fn ended(observed: &Observed) -> impl Iterator<Item = (&Candidate, &End)> {
+    let is_current = move |candidate: &&Candidate| {
         candidate.template_hash.as_ref().is_none_or(|hash| *hash == observed.template_hash)
     };
-    let ended = || {
-        observed
-            .candidates
-            .iter()
-            .filter(is_of_now)
-            .filter_map(|candidate| Some((candidate, candidate.end()?)))
-    };
-    let newest_attempt = ended()
-        .filter(|(candidate, _)| !candidate.was_in_vain())
-        .map(|(candidate, _)| candidate.number)
-        .max();
-    let able = observed
-        .candidates
-        .iter()
-        .filter(|candidate| candidate.can_take_over)
-        .map(|candidate| candidate.number)
-        .max();
-    let in_vain = || ended().filter(|(candidate, _)| candidate.was_in_vain());
-    let newest = in_vain().filter(|(candidate, _)| Some(candidate.number) > newest_attempt.max(able)).count();
-    let Some(exponent) = newest.min(MOST_FAULTS).checked_sub(1) else { return Duration::ZERO };
-    let wait = (FIRST_PACE * 2_u32.saturating_pow(u32::try_from(exponent).unwrap_or(0))).min(LONGEST_PACE);
-    in_vain().filter_map(|(_, end)| end.at).max().map_or(Duration::ZERO, |last| left(last, wait, now))
+    observed.candidates.iter().filter(is_current).filter_map(|candidate| Some((candidate, candidate.end()?)))
+}
+
+/// The number of the newest candidate that made an attempt or could take over. The faults before it do not
+/// count.
+fn newest_proven(observed: &Observed) -> Option<i64> {
+    let attempts = ended(observed).filter(|(candidate, _)| !candidate.was_in_vain());
+    let able = observed.candidates.iter().filter(|candidate| candidate.can_take_over);
+    attempts.map(|(candidate, _)| candidate.number).chain(able.map(|candidate| candidate.number)).max()
+}
+
+/// The pause after so many `faults` in a row. `None` after none.
+fn pause_after(faults: usize) -> Option<Duration> {
+    let exponent = u32::try_from(faults.min(MOST_FAULTS).checked_sub(1)?).unwrap_or(0);
+    Some((FIRST_PACE * 2_u32.saturating_pow(exponent)).min(LONGEST_PACE))
 }
 
 /// Standbys that the controller deletes after the run. A pod that made an attempt stays for its log. The
@@ -90,7 +92,8 @@ pub fn stopped(job: &SingletonJob, observed: &Observed) -> Vec<PodRef> {
     alive(observed).filter(goes).map(Candidate::pod_ref).collect()
 }
 
-/// Who holds the Lease, heard of or not, or who gave it back because nothing should run.
+/// The uid of the pod that holds the Lease, whether its lease has expired or not, or that gave it back because
+/// nothing should run.
 fn last_holder(observed: &Observed) -> Option<&str> {
     let record = &observed.lease.as_ref()?.record;
     let stopped = record.annotations.released.as_ref().filter(|released| released.reason == Reason::Stopped);
@@ -103,7 +106,7 @@ pub fn has_made_its_attempt(job: &SingletonJob, candidate: &Candidate) -> bool {
     candidate.has_held && !job.spec.is_service()
 }
 
-/// Candidates that take part, by number.
+/// Candidates that neither ended nor terminate, by number.
 pub fn alive(observed: &Observed) -> impl Iterator<Item = &Candidate> {
     observed.candidates.iter().filter(|candidate| candidate.is_alive())
 }

@@ -18,26 +18,26 @@ use super::time::left;
 use crate::api::SingletonJob;
 use crate::lease::annotations::Spread;
 
-/// How long another node has to have been ready: one that has just come back may go again.
+/// How long another node must have been ready, because one that has just come back may go again.
 const SETTLED: Duration = Duration::from_secs(60);
 /// How long the candidate may take to start elsewhere.
 const START_TIMEOUT: Duration = Duration::from_secs(600);
-/// After the first try has ended.
+/// How long the controller waits after the first try has ended.
 const FIRST_REST: Duration = Duration::from_secs(600);
 const LONGEST_REST: Duration = Duration::from_secs(24 * 3600);
 
-/// What is decided.
+/// What the controller does in order to have candidates on several nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spreading {
     /// How many candidates there may be beyond the wanted ones.
     pub surplus: usize,
     /// What the Lease should say of tries.
     pub note: Option<Spread>,
-    /// From now until it may be tried.
+    /// How long until the controller may try. `None` if it waits for no moment.
     pub look: Option<Duration>,
 }
 
-/// Decides.
+/// Decides whether the controller wants one more candidate, so that one is on another node.
 pub fn decide(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: Timestamp) -> Spreading {
     let standing = standing(job, observed);
     let part = || standing.iter().copied().filter(|candidate| observed.takes_part(candidate));
@@ -51,19 +51,23 @@ pub fn decide(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: Times
     {
         return await_start(note, tried, crowded, now);
     }
-    if !is_quiet(job, observed, run, &standing) {
-        return Spreading { note, ..Spreading::default() };
+    match observed.room {
+        Some(since) if is_quiet(job, observed, run, &standing) => next_try(note, since, now),
+        _ => Spreading { note, ..Spreading::default() },
     }
-    let Some(since) = observed.room else { return Spreading { note, ..Spreading::default() } };
+}
+
+/// Begins the next try, or waits for it. `since` is when another node became ready to take a candidate.
+fn next_try(note: Option<Spread>, since: Timestamp, now: Timestamp) -> Spreading {
     let rest = note
         .as_ref()
         .map_or(Duration::ZERO, |note| left(note.last, doubled(FIRST_REST, note.tries, LONGEST_REST), now));
     let wait = left(since, SETTLED, now).max(rest);
-    if wait.is_zero() {
-        let tries = note.map_or(0, |note| note.tries).saturating_add(1);
-        return Spreading { surplus: 1, note: Some(Spread { tries, last: now }), look: None };
+    if !wait.is_zero() {
+        return Spreading { note, look: Some(wait), ..Spreading::default() };
     }
-    Spreading { note, look: Some(wait), ..Spreading::default() }
+    let tries = note.map_or(0, |note| note.tries).saturating_add(1);
+    Spreading { surplus: 1, note: Some(Spread { tries, last: now }), look: None }
 }
 
 fn are_apart<'a>(mut able: impl Iterator<Item = &'a Candidate>) -> bool {
@@ -71,7 +75,7 @@ fn are_apart<'a>(mut able: impl Iterator<Item = &'a Candidate>) -> bool {
     able.any(|candidate| candidate.node.as_ref() != first)
 }
 
-/// Those that take part or are to.
+/// Candidates that take part or will.
 fn standing<'a>(job: &SingletonJob, observed: &'a Observed) -> Vec<&'a Candidate> {
     alive(observed)
         .filter(|candidate| !has_made_its_attempt(job, candidate) || observed.is_holder(candidate))
@@ -84,7 +88,8 @@ pub fn tried<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Candi
     newest_beyond(job, observed, &standing(job, observed))
 }
 
-/// Between two templates the newest is there for another purpose.
+/// The newest candidate, if it is one more than wanted and cannot take over yet. `None` between two templates,
+/// where the newest is there for another purpose.
 fn newest_beyond<'a>(
     job: &SingletonJob,
     observed: &Observed,
@@ -96,9 +101,9 @@ fn newest_beyond<'a>(
     (is_one && !newest.can_take_over).then_some(newest)
 }
 
-/// The try ends when `tried` has landed beside the others, or has not started in time. The rest until the
-/// next one is counted from then: by what the pod says, so that every look says the same of a pod that is
-/// still there.
+/// Ends the try when `tried` has landed beside the others, or has not started in time. The rest until the next
+/// one counts from then. It counts by what the pod says, so that every look decides the same while the pod is
+/// there.
 fn await_start(note: &Spread, tried: &Candidate, crowded: &str, now: Timestamp) -> Spreading {
     let began = tried.since.unwrap_or(note.last);
     let remaining = left(began, START_TIMEOUT, now);
@@ -110,8 +115,8 @@ fn await_start(note: &Spread, tried: &Candidate, crowded: &str, now: Timestamp) 
     Spreading { note: Some(Spread { last: note.last.max(ended), ..note.clone() }), ..Spreading::default() }
 }
 
-/// Whether nothing else is under way: one of the wanted template holds and is ready, and all others could
-/// take over.
+/// Whether nothing else is under way. The holder is then of the wanted template and ready, and all others
+/// could take over.
 fn is_quiet(job: &SingletonJob, observed: &Observed, run: &RunPlan, standing: &[&Candidate]) -> bool {
     let serves = |candidate: &&Candidate| observed.is_current(candidate) && observed.serves(candidate);
     let asked = observed.lease.as_ref().is_some_and(|lease| lease.record.annotations.handover.is_some());

@@ -1,4 +1,4 @@
-//! Which run the Lease should ask for.
+//! Decides which run the Lease should ask for.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::super::observe::Observed;
 use super::failed_pods;
 use super::run_plan::RunPlan;
-use super::runs::{Closed, ended, noted};
+use super::runs::{ended, noted};
 use crate::api::SingletonJob;
 use crate::api::conditions::reasons;
 use crate::lease::annotations::{Desired, Run};
@@ -18,36 +18,39 @@ const FINISHED: &str = "Finished";
 /// Why nothing runs yet.
 const NOTHING_DUE: &str = "NothingDue";
 
-/// What the Lease should say should run.
+/// The run that the Lease should ask for.
 pub fn wanted(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: Timestamp) -> Run {
-    let RunPlan { number, scheduled_time, goes_on, closed, .. } = *run;
-    let reason = match (job.spec.suspend, job.spec.replicas) {
-        _ if closed.is_some() => closed.map(Closed::reason),
-        _ if number == 0 => Some(NOTHING_DUE),
-        _ if !goes_on && ended(job, observed, number).is_none() => Some(FINISHED),
-        (_, 0) => Some(reasons::SCALED_TO_ZERO),
-        (true, _) if run.schedule.is_none() => Some(reasons::SUSPENDED),
-        _ => None,
-    };
+    let RunPlan { number, scheduled_time, .. } = *run;
+    let reason = stop_reason(job, observed, run);
     let desired = if reason.is_some() { Desired::Stop } else { Desired::Run };
-    let uid = job.metadata.uid.clone().unwrap_or_default();
-    let resumptions = resumptions(job, observed, number, desired);
     let has_deadline = desired == Desired::Run && job.spec.active_deadline_seconds.is_some();
-    let since = has_deadline.then(|| since(job, observed, number, now));
-    let failed_pods = failed_pods::of(job, observed, number);
     Run {
-        uid,
+        uid: job.metadata.uid.clone().unwrap_or_default(),
         number,
         desired,
         scheduled_time,
         reason: reason.map(str::to_owned),
-        resumptions,
-        since,
-        failed_pods,
+        resumptions: resumptions(job, observed, number, desired),
+        since: has_deadline.then(|| since(job, observed, number, now)),
+        failed_pods: failed_pods::of(job, observed, number),
     }
 }
 
-/// One more than the Lease has where that says Stop and is to say Run.
+/// Why nothing should run. `None` if the run should.
+fn stop_reason(job: &SingletonJob, observed: &Observed, run: &RunPlan) -> Option<&'static str> {
+    if let Some(closed) = run.closed {
+        return Some(closed.reason());
+    }
+    match (job.spec.suspend, job.spec.replicas) {
+        _ if run.number == 0 => Some(NOTHING_DUE),
+        _ if !run.goes_on && ended(job, observed, run.number).is_none() => Some(FINISHED),
+        (_, 0) => Some(reasons::SCALED_TO_ZERO),
+        (true, _) if run.schedule.is_none() => Some(reasons::SUSPENDED),
+        _ => None,
+    }
+}
+
+/// How often the run was resumed: one more than the Lease has if that says Stop and should say Run.
 fn resumptions(job: &SingletonJob, observed: &Observed, number: u32, desired: Desired) -> u32 {
     let same = noted(job, observed).filter(|run| run.number == number);
     same.map_or(0, |run| {
@@ -55,8 +58,8 @@ fn resumptions(job: &SingletonJob, observed: &Observed, number: u32, desired: De
     })
 }
 
-/// From when the Lease has said that the run is wanted. That is when its job is made, its tick is taken, or
-/// it is resumed.
+/// Since when the Lease asks for the run. That is when a user creates the job, when the controller takes the
+/// tick, or when a user resumes the run.
 fn since(job: &SingletonJob, observed: &Observed, number: u32, now: Timestamp) -> Timestamp {
     let same = noted(job, observed).filter(|run| run.number == number && run.desired == Desired::Run);
     same.and_then(|run| run.since).unwrap_or(now)

@@ -1,4 +1,4 @@
-//! Whether drains should wait for a standby.
+//! Decides whether drains wait for a standby.
 
 use super::super::observe::Observed;
 use super::super::observe::candidate::Candidate;
@@ -21,7 +21,7 @@ pub fn min_available(job: &SingletonJob, observed: &Observed) -> Option<i32> {
     })
 }
 
-/// Whether a candidate could take over that is not drained with the holder.
+/// Whether a candidate on another node than the holder could take over.
 fn is_followed(observed: &Observed) -> bool {
     let holder = observed.holder_pod().and_then(|holder| holder.node.as_ref());
     let is_elsewhere = |standby: &Candidate| {

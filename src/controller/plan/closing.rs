@@ -17,7 +17,8 @@ use crate::api::SingletonJob;
 use crate::lease::annotations::Desired;
 use crate::lease::elector;
 
-/// Whether the current run has failed by the Lease, and status does not say so yet.
+/// Whether the Lease says that the controller closed the current run at its deadline, and status does not say
+/// so yet.
 pub fn is_untold(job: &SingletonJob, observed: &Observed) -> bool {
     let number = i64::from(runs::current(job, observed));
     let is_told =
@@ -25,9 +26,9 @@ pub fn is_untold(job: &SingletonJob, observed: &Observed) -> bool {
     closed(job, observed) == Some(Closed::DeadlineExceeded) && !is_told
 }
 
-/// What is left of `spec.activeDeadlineSeconds` while no candidate can heed it: none has begun the run, or
-/// none is there to end it. It is counted from when the run was wanted or resumed, or else from its first
-/// start.
+/// What is left of `spec.activeDeadlineSeconds` while no candidate can heed it. None has begun the run then,
+/// or none is there to end it. The deadline counts from the first start, or else from when the run was wanted
+/// or resumed.
 ///
 /// `None` if there is no deadline, nothing is to run, the Lease is held, or a candidate is there.
 pub fn left(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<Duration> {
@@ -66,7 +67,7 @@ mod tests {
     const POLICY: &str = r#"{"leaseDurationSeconds": 15, "renewDeadlineMilliseconds": 8800, "gracePeriodMilliseconds": 2200,
         "retryPeriodMilliseconds": 2900, "completionPolicy": "OnSuccess", "backoffLimit": 6, "candidates": 2, "activeDeadlineSeconds": 60}"#;
 
-    /// Wanted so long ago, and free.
+    /// A run that has been wanted for so long. The Lease is free unless there is a `holder`.
     fn waiting(seconds_ago: u64, holder: Option<i64>, more: Value) -> Observed {
         let since = (now() - Duration::from_secs(seconds_ago)).to_string();
         let mut run = json!({"uid": "j", "number": 1, "desired": "Run", "since": since});
@@ -117,7 +118,7 @@ mod tests {
         assert_eq!([by("Suspended"), by("Finished")], [None, None]);
     }
 
-    /// What the controller wants written of a run that no candidate has started within its deadline.
+    /// The directives that close a run which no candidate has started within its deadline.
     fn closing(observed: &Observed) -> Directives {
         let directives = act(&job(json!({"activeDeadlineSeconds": 60}), settled()), observed).directives;
         assert_eq!(

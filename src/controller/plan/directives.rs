@@ -63,7 +63,7 @@ pub struct Directives {
 }
 
 impl Directives {
-    /// Those that every Lease has.
+    /// The directives that every Lease has.
     pub fn new(policy: Policy, run: Run) -> Self {
         Self {
             policy,
@@ -78,7 +78,7 @@ impl Directives {
         }
     }
 
-    /// What the Lease of `job` should say.
+    /// Decides what the Lease of `job` should say.
     pub fn decide(job: &SingletonJob, observed: &Observed, decisions: Decisions<'_>, now: Timestamp) -> Self {
         let Decisions { timing, run, choice, spread } = decisions;
         let granted =
@@ -114,14 +114,15 @@ impl Directives {
         format!("{:x}", hasher.finish())
     }
 
-    /// Those that are true of `lease`: it may have changed hands since a holder was found to be gone.
+    /// The directives that are true of `lease`. It may have changed hands since the controller found a holder
+    /// to be gone.
     #[must_use]
     pub fn about(&self, lease: &Lease) -> Self {
         let cleared = self.cleared.clone().filter(|cleared| is_about(cleared, lease));
         Self { cleared, ..self.clone() }
     }
 
-    /// Whether the Lease says all of it.
+    /// Whether the Lease says all these directives.
     pub fn are_in(&self, says: &Annotations) -> bool {
         let Self { policy, run, ticks, handover, cleared, succession, granted: _, handed_back, spread } =
             self;
@@ -135,7 +136,7 @@ impl Directives {
             && says.spread == *spread
     }
 
-    /// Writes all of it.
+    /// Writes all these directives into `annotations`.
     pub fn write(&self, annotations: &mut BTreeMap<String, String>) {
         let Self { policy, run, ticks, handover, cleared, succession, granted, handed_back, spread } = self;
         annotations::write(annotations, keys::POLICY, Some(policy));
@@ -149,12 +150,12 @@ impl Directives {
         annotations::write_if_some(annotations, keys::HANDLED_REQUEST, granted.as_ref());
     }
 
-    /// The handover that is asked for and that the Lease does not ask for yet.
+    /// The handover that the Lease does not ask for yet. `None` if there is none.
     pub fn new_handover(&self, says: &Annotations) -> Option<&Handover> {
         self.handover.as_ref().filter(|handover| says.handover.as_ref() != Some(handover))
     }
 
-    /// The failed pods that are named here and not yet in the Lease.
+    /// The failed pods that the Lease does not name yet.
     pub fn new_failed_pods(&self, says: &Annotations) -> Vec<FailedPod> {
         let named = says.run.as_ref().map_or(&[][..], |run| &run.failed_pods);
         let is_new = |pod: &&FailedPod| named.iter().all(|known| known.uid != pod.uid);

@@ -73,7 +73,8 @@ mod tests {
         Observed { lease: Some(lease(None, annotations)), candidates, ..Observed::default() }
     }
 
-    /// What it is about, tenants, pods that are named, pods that are there, and what is named then.
+    /// What the row is about, tenants, pods that the Lease names, pods that are there, and what the Lease
+    /// should name.
     type Row<'a> = (&'a str, &'a [(&'a str, bool)], &'a [&'a str], Vec<Candidate>, &'a [&'a str]);
 
     fn names(observed: &Observed) -> Vec<String> {

@@ -5,8 +5,8 @@ use super::super::refusals::{Standing, Step};
 use super::{Actions, Plan};
 
 impl Plan {
-    /// Whether something is about to be made because a cache says that it is missing, or deleted because it
-    /// says that it is not needed, or over.
+    /// Whether the controller is about to create what a cache does not have, or to delete what by a cache is
+    /// not needed or over.
     pub fn needs_live_read(&self, observed: &Observed, standing: &Standing) -> bool {
         match self {
             Self::Act(act) => act.needs_live_read(observed, standing),

@@ -1,4 +1,4 @@
-//! The run of a job without a schedule.
+//! Decides about the run of a job without a schedule.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::runs::Closed;
 use crate::api::SingletonJob;
 use crate::contract::labels::HANDOVER_REQUESTED_AT;
 
-/// Decides.
+/// Decides whether the run goes on, or fails because no candidate has started it in time.
 pub fn decide(job: &SingletonJob, observed: &Observed, now: Timestamp) -> RunPlan {
     let left = closing::left(job, observed, now);
     let run = RunPlan { request: refuse(job), look: left, ..RunPlan::noted(job, observed) };
@@ -22,7 +22,8 @@ pub fn decide(job: &SingletonJob, observed: &Observed, now: Timestamp) -> RunPla
     run
 }
 
-/// A run cannot be asked for.
+/// Refuses a request to run, because a job without a schedule has only one run. `None` if there is no
+/// request.
 fn refuse(job: &SingletonJob) -> Option<RunRequest> {
     let why = if job.spec.is_service() {
         format!(

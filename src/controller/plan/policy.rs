@@ -1,4 +1,4 @@
-//! What candidates obey: the spec, as the Lease tells it.
+//! Translates the spec into the policy that candidates obey, as the Lease tells it.
 
 use super::super::observe::Observed;
 use super::takeover;
@@ -9,11 +9,11 @@ use crate::api::{SingletonJob, failure};
 use crate::lease::annotations::{self, CompletionPolicy, Policy, UnreachableHolder};
 use crate::lease::timing::{Timing, TimingSpec};
 
-/// The durations of the spec.
+/// The durations of the spec, proven to fit together.
 ///
 /// # Errors
-/// A sentence, where they do not fit or the gated container is missing: only where another schema let the
-/// object in.
+/// A sentence, if the durations do not fit or the gated container is missing. The schema of the CRD prevents
+/// both, so only another schema lets such an object in.
 pub fn timing(job: &SingletonJob) -> Result<Timing, String> {
     if job.spec.workload().and_then(|container| container.command.as_ref()).is_none_or(Vec::is_empty) {
         return Err(
@@ -64,7 +64,7 @@ fn wanted(job: &SingletonJob, observed: &Observed, timing: Timing) -> Policy {
     }
 }
 
-/// What is done about a holder that has fallen silent.
+/// What candidates wait for when a holder falls silent.
 pub fn unreachable_holder(job: &SingletonJob) -> UnreachableHolder {
     match job.spec.takeover.unreachable_holder.policy {
         UnreachableHolderPolicy::AfterLeaseExpiry => UnreachableHolder::AfterLeaseExpiry,
@@ -73,7 +73,7 @@ pub fn unreachable_holder(job: &SingletonJob) -> UnreachableHolder {
     }
 }
 
-/// How much longer than its lease a silent holder is waited for.
+/// How many seconds longer than its lease candidates wait for a silent holder.
 pub fn delay_seconds(job: &SingletonJob) -> u32 {
     u32::try_from(job.spec.takeover.unreachable_holder.delay_seconds).unwrap_or(0)
 }

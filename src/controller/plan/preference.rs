@@ -1,4 +1,4 @@
-//! Which node is the better place: the arithmetic of a pod's preferred node affinity.
+//! Scores nodes by the arithmetic of a pod's preferred node affinity.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::api::takeover::{NodeSelectorOperator, NodeSelectorRequirement, NodeSe
 /// The only field of a node that a term can match.
 const NAME: &str = "metadata.name";
 
-/// The sum of the weights of all terms that match the node of this name and these labels.
+/// The sum of the weights of all terms that match the node with this name and these labels.
 pub fn score(terms: &[PreferredNode], name: &str, labels: &BTreeMap<String, String>) -> i32 {
     terms.iter().filter(|term| matches(&term.preference, name, labels)).map(|term| term.weight).sum()
 }

@@ -15,29 +15,28 @@ use super::runs;
 use super::time::left;
 use crate::api::SingletonJob;
 
-/// How long a rollout waits for a candidate before that is called a failure: what a Deployment allows by
-/// default.
+/// How long a rollout waits for a candidate before the controller calls that a failure. A Deployment allows
+/// as long by default.
 pub const DEADLINE: Duration = Duration::from_secs(600);
 
 /// A candidate of the new template that a rollout waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Awaited<'a> {
-    /// Which.
+    /// The candidate.
     pub candidate: &'a Candidate,
-    /// Since when it has not been able to take over, or not been ready as the holder, or has been there at
-    /// all.
+    /// Since when it could not take over, was not ready as the holder, or was there at all.
     pub since: Timestamp,
 }
 
 impl Awaited<'_> {
-    /// How long it may still take.
+    /// How long the candidate may still take.
     pub fn left(&self, now: Timestamp) -> Duration {
         left(self.since, DEADLINE, now)
     }
 }
 
-/// The candidate that a rollout has waited for longest; `None` if nothing is rolled out, or no candidate is
-/// waited for.
+/// The candidate that a rollout has waited for longest. `None` if there is no rollout, or if it waits for no
+/// candidate.
 pub fn awaited<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<Awaited<'a>> {
     let rolls_out = !job.spec.is_stopped()
         && !runs::is_over(job, observed)
@@ -60,7 +59,8 @@ pub fn awaited<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<Awaited
         .min_by_key(|it| it.since)
 }
 
-/// A holder is waited for from when it took over: as a standby it may have been unready by design.
+/// Since when a rollout waits for `candidate`. It waits for a holder since its takeover, because a standby
+/// may be unready by design.
 fn since(observed: &Observed, candidate: &Candidate) -> Option<Timestamp> {
     let since = candidate.unready_since.or(candidate.since)?;
     if !observed.is_holder(candidate) {
@@ -82,7 +82,7 @@ mod tests {
         now() - Duration::from_secs(seconds)
     }
 
-    /// Of the new template, made so long ago.
+    /// A candidate of the new template, made so long ago.
     fn made(number: i64, ready: bool, seconds: u64) -> Candidate {
         Candidate { since: Some(ago(seconds)), ..pod(number, ready) }
     }

@@ -1,4 +1,4 @@
-//! Which ended pods stay: their logs are there to read, within reason.
+//! Decides which ended pods stay, so that users can read their logs.
 
 use std::time::Duration;
 
@@ -12,12 +12,13 @@ use super::runs;
 use super::time::{left, seconds};
 use crate::api::SingletonJob;
 
-/// Failed attempts of a one-shot that stay at most, newest first.
+/// How many failed attempts of a one-shot stay at most, newest first.
 const MOST_ATTEMPTS: usize = 10;
-/// Ended pods of a service, whose attempts are restarts in place: evicted ones and the like.
+/// How many ended pods of a service stay. They were evicted or the like, because its attempts are restarts in
+/// place.
 const MOST_OF_SERVICE: usize = 3;
 
-/// Ended pods that are not kept.
+/// Ended pods that the controller deletes.
 pub fn surplus(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: Timestamp) -> Vec<PodRef> {
     if run.schedule.is_some() {
         surplus_of_runs(job, observed, run, now)
@@ -47,7 +48,8 @@ fn surplus_of_only_run(job: &SingletonJob, observed: &Observed) -> Vec<PodRef> {
     surplus
 }
 
-/// Ended pods that are not kept of a job with a schedule: beyond its limits, or for longer than they live.
+/// Ended pods of a job with a schedule that the controller deletes, because they are beyond its limits or too
+/// old.
 fn surplus_of_runs(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: Timestamp) -> Vec<PodRef> {
     let Some(schedule) = &job.spec.schedule else { return Vec::new() };
     let limit = |limit: i32| usize::try_from(limit).unwrap_or(0);
@@ -69,14 +71,14 @@ fn surplus_of_runs(job: &SingletonJob, observed: &Observed, run: &RunPlan, now: 
     beyond.filter(|(beyond, pod)| *beyond || is_too_old(pod)).map(|(_, pod)| pod.pod_ref()).collect()
 }
 
-/// How long an ended pod still stays; none where it stays for good.
+/// How long an ended pod still stays. `None` if it stays for good.
 fn remaining_life(job: &SingletonJob, pod: &Candidate, now: Timestamp) -> Option<Duration> {
     let granted = seconds(job.spec.pod_ttl_seconds_after_finished?);
     Some(left(pod.end()?.at?, granted, now))
 }
 
 /// How long the pods of the finished run stay, or with a schedule the first of them. `None` if they stay for
-/// good, or the run is not over.
+/// good, or if the run is not over.
 pub fn time_to_live(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<Duration> {
     if job.spec.schedule.is_some() {
         return observed.candidates.iter().filter_map(|pod| remaining_life(job, pod, now)).min();
@@ -85,7 +87,7 @@ pub fn time_to_live(job: &SingletonJob, observed: &Observed, now: Timestamp) -> 
     Some(left(runs::completion_time(job, observed)?, granted, now))
 }
 
-/// How long the finished SingletonJob itself still stays; `None` if it stays for good, is not over, or status
+/// How long the finished SingletonJob itself still stays. `None` if it stays for good, is not over, or status
 /// does not say so yet.
 pub fn left_of_job(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Option<Duration> {
     if job.spec.schedule.is_some() {
@@ -102,13 +104,13 @@ pub fn with_running_sidecars(observed: &Observed, delete: &[PodRef]) -> Vec<PodR
     running.map(Candidate::pod_ref).filter(|pod| !delete.contains(pod)).collect()
 }
 
-/// Ended pods that are kept, and would go with a node that does not answer.
+/// Kept pods that would go with a node that does not answer.
 pub fn fleeting(observed: &Observed, delete: &[PodRef]) -> Vec<PodRef> {
     let kept = observed.candidates.iter().filter(|candidate| candidate.fleeting && candidate.end().is_some());
     kept.map(Candidate::pod_ref).filter(|pod| !delete.contains(pod)).collect()
 }
 
-/// Newest first.
+/// The ended candidates that `which` selects, newest first.
 fn ended(observed: &Observed, which: impl Fn(&Candidate, &End) -> bool) -> Vec<&Candidate> {
     let is_one = |candidate: &&Candidate| candidate.end().is_some_and(|end| which(candidate, end));
     let mut list: Vec<_> = observed.candidates.iter().filter(is_one).collect();

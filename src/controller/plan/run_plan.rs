@@ -1,4 +1,5 @@
-//! The run of a job: what is decided about it. A job without a schedule has one run, and no ticks.
+//! Defines what the controller decides about the run of a job. A job without a schedule has one run, and no
+//! ticks.
 
 use std::time::Duration;
 
@@ -10,31 +11,31 @@ use super::runs::{self, Closed};
 use crate::api::SingletonJob;
 use crate::lease::annotations::Ticks;
 
-/// What is decided about the run of a job.
+/// What the controller decides about the run of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunPlan {
-    /// The run that goes on, or else the last one; 0 where none has been due.
+    /// The run that goes on, or else the last one; 0 if none has been due.
     pub number: u32,
-    /// The tick that it is the run of.
+    /// The tick that it is the run of. `None` if it is of no tick.
     pub scheduled_time: Option<Timestamp>,
-    /// Whether it is to be started, or finished.
+    /// Whether a candidate has yet to start or finish it.
     pub goes_on: bool,
-    /// Why the controller closes it, or has closed it.
+    /// Why the controller closes it, or has closed it. `None` if it does not.
     pub closed: Option<Closed>,
-    /// What becomes of a request to run.
+    /// What the controller does about a request to run.
     pub request: Option<RunRequest>,
-    /// From now until something is due.
+    /// How long until something is due. `None` if nothing is.
     pub look: Option<Duration>,
-    /// What is decided about ticks; `None` of a job without a schedule.
+    /// What the controller decides about ticks. `None` for a job without a schedule.
     pub schedule: Option<SchedulePlan>,
 }
 
-/// What is decided about the ticks of a schedule.
+/// What the controller decides about the ticks of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchedulePlan {
     /// What the Lease should remember of ticks.
     pub ticks: Ticks,
-    /// Ticks that are missed by this very decision.
+    /// Ticks that this very decision misses. `None` if there are none.
     pub missed: Option<MissedTicks>,
     /// When the next run is due: its tick plus the offset of the job. `None` while the schedule is paused.
     pub next: Option<Timestamp>,
@@ -49,11 +50,11 @@ pub struct SchedulePlan {
 pub struct MissedTicks {
     /// How many.
     pub count: u64,
-    /// Whether there were more than were counted.
+    /// Whether there were more than the controller counted.
     pub more: bool,
     /// The last of them.
     pub last: Timestamp,
-    /// Why that one did not.
+    /// Why the last one did not.
     pub reason: MissReason,
 }
 
@@ -71,38 +72,38 @@ impl MissedTicks {
 pub enum MissReason {
     /// No controller was there to take it, and another came after it.
     Passed,
-    /// It was noticed later than it may start.
+    /// The controller noticed it later than it may start.
     Late,
     /// This run was going on.
     Busy(u32),
-    /// This run had not been started yet.
+    /// No candidate had started this run yet.
     Waiting(u32),
     /// It waited, and another came after it.
     Overtaken,
-    /// Its run could not be started in time.
+    /// No candidate started its run in time.
     Unstarted,
 }
 
 /// A request to run.
 pub type RunRequest = UserRequest<RunAnswer>;
 
-/// What becomes of a request to run.
+/// What the controller does about a request to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunAnswer {
-    /// A run is wanted.
+    /// The controller wants a run.
     Granted,
-    /// The run that is going on is waited for.
+    /// The request waits for the end of the run that goes on.
     Waits,
-    /// It asks for what cannot be done: why, and what to do instead.
+    /// The controller cannot grant it. The text says why, and what to do instead.
     Refused(String),
-    /// Nothing, but that it is remembered: it was there before the controller first looked.
+    /// The controller only records it, because it was there before the first look.
     Recorded,
-    /// Nothing: it has been granted.
+    /// The controller has granted it already.
     Past,
 }
 
 impl RunPlan {
-    /// The run as the Lease has it, or as status remembers it: nothing is decided.
+    /// The run as the Lease has it, or as status remembers it. Nothing is decided yet.
     pub fn noted(job: &SingletonJob, observed: &Observed) -> Self {
         Self {
             number: runs::current(job, observed),
@@ -121,7 +122,7 @@ impl RunPlan {
         self.schedule.as_ref().map(|_| if self.goes_on { self.number } else { next })
     }
 
-    /// Whether no run goes on and none is prepared: there are no candidates, and none are missing.
+    /// Whether no run goes on and none is prepared. No candidates are there then, and none are missing.
     pub fn is_at_rest(&self) -> bool {
         !self.goes_on && !self.schedule.as_ref().is_some_and(|schedule| schedule.prepares)
     }

@@ -1,4 +1,4 @@
-//! How far the runs of a job have come, by the Lease and by status.
+//! Reads from the Lease and from status how far the runs of a job have come.
 
 use jiff::Timestamp;
 
@@ -8,20 +8,20 @@ use crate::api::conditions::reasons;
 use crate::lease::annotations::{Desired, Finished, Progress, Run};
 use crate::lease::elector;
 
-/// A job without a schedule has one run.
+/// The number of the one run of a job without a schedule.
 pub(super) const ONLY_RUN: u32 = 1;
 
-/// Why a run is closed.
+/// Why the controller closed a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
-    /// It was not started within `spec.schedule.startingDeadlineSeconds`: its tick is missed.
+    /// No candidate started it within `spec.schedule.startingDeadlineSeconds`, so its tick is missed.
     Missed,
-    /// It was not started within `spec.activeDeadlineSeconds`: it has failed.
+    /// No candidate started it within `spec.activeDeadlineSeconds`, so it has failed.
     DeadlineExceeded,
 }
 
 impl Closed {
-    /// As the annotation of the run has it.
+    /// The reason in the annotation `run`.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Missed => "Missed",
@@ -34,14 +34,14 @@ impl Closed {
     }
 }
 
-/// Whether the controller has closed the current run, by the Lease.
+/// Why the controller has closed the current run, by the Lease. `None` if it has not.
 pub fn closed(job: &SingletonJob, observed: &Observed) -> Option<Closed> {
     let run = noted(job, observed).filter(|run| run.desired == Desired::Stop)?;
     Closed::read(run.reason.as_deref()?)
 }
 
-/// The run that goes on, or else the last one: as the Lease has it, or as was known before a Lease that is
-/// lost. 0 where none has been due.
+/// The run that goes on, or else the last one; 0 if none has been due. The Lease tells, or status if the
+/// Lease is lost.
 pub fn current(job: &SingletonJob, observed: &Observed) -> u32 {
     if job.spec.schedule.is_none() {
         return ONLY_RUN;
@@ -55,37 +55,36 @@ fn remembered(job: &SingletonJob) -> u32 {
     last.and_then(|number| u32::try_from(number).ok()).unwrap_or(0)
 }
 
-/// The run that the Lease asks for; one of an earlier SingletonJob of that name is another's.
+/// The run that the Lease asks for. `None` also if that is a run of an earlier SingletonJob of that name.
 pub(super) fn noted<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Run> {
     let run = observed.lease.as_ref()?.record.annotations.run.as_ref()?;
     (job.metadata.uid.as_deref() == Some(&run.uid)).then_some(run)
 }
 
-/// The tick that the current run is of.
+/// The tick that the current run is of. `None` if it is of no tick.
 pub fn scheduled_time(job: &SingletonJob, observed: &Observed) -> Option<Timestamp> {
     let remembered = || job.status.as_ref()?.run.as_ref()?.scheduled_time.as_ref().map(|time| time.0);
     noted(job, observed).map_or_else(remembered, |run| run.scheduled_time)
 }
 
-/// How the current run ended, if it did.
+/// How the current run ended. `None` if it did not.
 pub fn finished<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Finished> {
     ended(job, observed, current(job, observed))
 }
 
-/// How run `number` of this very SingletonJob ended, as far as the Lease knows.
+/// How run `number` of this very SingletonJob ended. `None` if the Lease does not say.
 pub(super) fn ended<'a>(job: &SingletonJob, observed: &'a Observed, number: u32) -> Option<&'a Finished> {
     last_finished(job, observed).filter(|finished| finished.run == number)
 }
 
-/// How the last run of this very SingletonJob ended that ended by itself; one of an earlier SingletonJob of
-/// that name is another's.
+/// How the last run ended that ended by itself. `None` also if that is a run of an earlier SingletonJob of
+/// that name.
 pub fn last_finished<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Finished> {
     let finished = observed.lease.as_ref()?.record.annotations.finished.as_ref()?;
     (job.metadata.uid.as_deref() == Some(&finished.uid)).then_some(finished)
 }
 
-/// Whether nothing of the current run is left to do: as the Lease has it, or as was known before a Lease that
-/// is lost.
+/// Whether nothing of the current run is left to do. The Lease tells, or status if the Lease is lost.
 pub fn is_over(job: &SingletonJob, observed: &Observed) -> bool {
     let number = current(job, observed);
     let known = || {
@@ -97,19 +96,19 @@ pub fn is_over(job: &SingletonJob, observed: &Observed) -> bool {
 }
 
 /// When the run completed, on the clock of the candidate that finished it or of the controller that closed
-/// it.
+/// it. `None` if it did not.
 pub fn completion_time(job: &SingletonJob, observed: &Observed) -> Option<Timestamp> {
     let recorded = || job.status.as_ref()?.runs.first()?.completion_time.as_ref().map(|time| time.0);
     finished(job, observed).map(|finished| finished.completion_time).or_else(recorded)
 }
 
-/// How the current run goes.
+/// The account of the current run. `None` if no candidate has begun one.
 pub fn progress(job: &SingletonJob, observed: &Observed) -> Option<Progress> {
     progress_of(job, observed, current(job, observed))
 }
 
-/// How run `number` of this very SingletonJob goes, or went; with what candidates have not counted yet,
-/// although they are told.
+/// The account of run `number` of this very SingletonJob. It includes the failed pods that the Lease names
+/// and candidates have not counted yet.
 pub fn progress_of(job: &SingletonJob, observed: &Observed, number: u32) -> Option<Progress> {
     let progress = observed.lease.as_ref()?.record.annotations.progress.clone()?;
     let is_its = job.metadata.uid.as_deref() == Some(&progress.uid) && progress.run == number;

@@ -1,4 +1,4 @@
-//! Which tick becomes a run, and when.
+//! Decides which tick becomes a run, and when.
 //!
 //! The write that wants a run also stores what became of ticks in the Lease. Compare-and-swap thus takes a
 //! tick at most once, by whichever controller, and however often one restarts. The controller remembers
@@ -34,7 +34,7 @@ use calendar::Calendar;
 use state::ScheduleState;
 use ticks::TickPlanner;
 
-/// Until status says how a run ended that the controller closed: no tick is heeded before.
+/// How long the controller waits for status to say how a run ended that it closed. It heeds no tick before.
 const UNTOLD_LOOK: Duration = Duration::from_millis(200);
 
 /// Decides about the run of `job`, which has this schedule.

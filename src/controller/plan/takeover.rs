@@ -18,12 +18,12 @@ pub enum Creation {
     Again {
         /// The last known holder.
         holder: Identity,
-        /// The longest that any candidate may still hold by.
+        /// The longest lease that any candidate may still hold by.
         longest_lease: Duration,
     },
 }
 
-/// How a missing Lease is made.
+/// How the controller creates a missing Lease of `job`.
 pub fn creation(job: &SingletonJob, observed: &Observed, timing: Timing) -> Creation {
     let known = job.status.as_ref().and_then(|status| status.lease.as_ref());
     if known.is_none() && observed.nobody_there {
@@ -61,15 +61,16 @@ pub fn longest(job: &SingletonJob, observed: &Observed) -> Duration {
     if heard { wanted } else { wanted.max(remembered).max(told).max(recorded) }
 }
 
-/// Whether a longer lease is wanted than status remembers: it is written there first, then told.
+/// Whether the spec wants a longer lease than status remembers. The controller writes it to status first, and
+/// then tells candidates.
 pub fn must_remember_first(job: &SingletonJob, observed: &Observed) -> bool {
     let remembered = status(job).and_then(|lease| lease.longest_lease_duration_seconds);
     observed.lease.is_some()
         && remembered.is_none_or(|remembered| remembered < job.spec.lease.lease_duration_seconds)
 }
 
-/// The least that the next fencing token may be. A Lease that is made again has forgotten the tokens before
-/// it; one that is there remembers them.
+/// The least that the next fencing token may be. `None` if no token is known. A Lease that is there remembers
+/// the tokens before it. One that is made again has forgotten them, so status tells.
 pub fn token_floor(job: &SingletonJob, observed: &Observed) -> Option<Version> {
     match &observed.lease {
         Some(lease) => lease.record.annotations.policy.as_ref()?.token_floor,

@@ -9,7 +9,8 @@ use super::runs;
 use crate::api::SingletonJob;
 use crate::api::conditions::{find_condition, reasons, types};
 
-/// Whether the wanted template is to be validated. `makes_pods` says that a pod is about to be made from it.
+/// Whether the API server should validate the wanted template. `makes_pods` says that the controller is about
+/// to create a pod from it.
 pub fn is_in_doubt(job: &SingletonJob, observed: &Observed, makes_pods: bool) -> bool {
     let is_known = observed.candidates.iter().any(|candidate| observed.is_current(candidate));
     let is_done = job.spec.schedule.is_none() && runs::is_over(job, observed);
@@ -20,7 +21,7 @@ fn is_new(job: &SingletonJob) -> bool {
     job.status.as_ref().and_then(|status| status.observed_generation) != job.metadata.generation
 }
 
-/// Whether status says that the API server refused it.
+/// Whether status says that the API server refused the template.
 pub fn is_refused(job: &SingletonJob) -> bool {
     let conditions = job.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     find_condition(conditions, types::STALLED)

@@ -1,4 +1,4 @@
-//! Durations of the API, and what is left of them.
+//! Converts durations of the API, and calculates what is left of them.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ pub fn seconds(number: i32) -> Duration {
     Duration::from_secs(u64::try_from(number).unwrap_or(0))
 }
 
-/// What is left of `wait` since then. All of it, if that is still to come, by another's clock.
+/// What is left of a `wait` that began at `since`. All of it if `since` lies ahead, as it may by another
+/// clock.
 pub fn left(since: Timestamp, wait: Duration, now: Timestamp) -> Duration {
     wait.saturating_sub(Duration::try_from(now.duration_since(since)).unwrap_or_default())
 }

@@ -1,5 +1,5 @@
-//! The trial of a new template: its workload has taken over, and pods of the template before wait for it to
-//! become ready.
+//! Decides about the trial of a new template. Its workload has taken over, and pods of the template before
+//! wait for it to become ready.
 //!
 //! The controller rejects a template when its workload ends by itself before that, or when the Lease is
 //! handed back from it. The Lease remembers the rejection for as long as that template is wanted, and the
@@ -60,8 +60,8 @@ fn has_ended_unready(released: &Released) -> bool {
     ended && !released.ready && !released.hands_over()
 }
 
-/// From now until the wanted template may be tried again; zero unless the holder before this one was of it,
-/// and lost the Lease or the workload.
+/// How long until the controller may try the wanted template again. Zero unless the holder before this one
+/// was of it, and lost the Lease or the workload.
 pub fn rest(job: &SingletonJob, observed: &Observed, now: Timestamp) -> Duration {
     rests_since(job, observed).map_or(Duration::ZERO, |since| left(since, REST, now))
 }
@@ -79,7 +79,8 @@ fn rests_since(job: &SingletonJob, observed: &Observed) -> Option<Timestamp> {
     if lost && tried { record.acquire_time } else { None }
 }
 
-/// Not where it was asked to go, or asked for another.
+/// Whether a holder lost the Lease or the workload. A holder that was asked to go, or asked for another, lost
+/// nothing.
 fn is_loss(released: &Released) -> bool {
     !released.reason.is_interruption() && !released.hands_over()
 }
@@ -91,7 +92,7 @@ fn predecessor(observed: &Observed) -> Option<&str> {
     others.find(|uid| observed.holder_uid() != Some(uid))
 }
 
-/// The pod with this uid, where it is of the wanted template and the holder is of one before.
+/// The pod with this uid. `None` unless it is of the wanted template and the holder is of one before.
 fn tried<'a>(observed: &'a Observed, uid: &str) -> Option<&'a Candidate> {
     let holder = observed.holder_pod().filter(|holder| !observed.is_current(holder))?;
     let is_it = |candidate: &&Candidate| {

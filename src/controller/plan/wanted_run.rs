@@ -13,7 +13,7 @@ use crate::api::conditions::reasons;
 use crate::lease::annotations::{Desired, Run};
 use crate::lease::elector;
 
-/// Why nothing runs although the Lease, made anew, does not know that the run is over.
+/// Why nothing runs although a Lease that was made again does not know that the run is over.
 const FINISHED: &str = "Finished";
 /// Why nothing runs yet.
 const NOTHING_DUE: &str = "NothingDue";

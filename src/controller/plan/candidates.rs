@@ -92,8 +92,8 @@ pub fn stopped(job: &SingletonJob, observed: &Observed) -> Vec<PodRef> {
     alive(observed).filter(goes).map(Candidate::pod_ref).collect()
 }
 
-/// The uid of the pod that holds the Lease, whether its lease has expired or not, or that gave it back because
-/// nothing should run.
+/// The uid of the pod that holds the Lease, whether its lease has expired or not, or that gave it back
+/// because nothing should run.
 fn last_holder(observed: &Observed) -> Option<&str> {
     let record = &observed.lease.as_ref()?.record;
     let stopped = record.annotations.released.as_ref().filter(|released| released.reason == Reason::Stopped);

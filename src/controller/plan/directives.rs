@@ -1,7 +1,7 @@
 //! Decides, compares and writes the directives of the controller in a Lease.
 //!
 //! A new directive is a field of [`Directives`], a line in [`Directives::decide`], one in
-//! [`Directives::are_in`] and one in [`Directives::write`].
+//! [`Directives::fingerprint`], one in [`Directives::are_in`] and one in [`Directives::write`].
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

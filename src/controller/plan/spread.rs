@@ -88,8 +88,8 @@ pub fn tried<'a>(job: &SingletonJob, observed: &'a Observed) -> Option<&'a Candi
     newest_beyond(job, observed, &standing(job, observed))
 }
 
-/// The newest candidate, if it is one more than wanted and cannot take over yet. `None` between two templates,
-/// where the newest is there for another purpose.
+/// The newest candidate, if it is one more than wanted and cannot take over yet. `None` between two
+/// templates, where the newest is there for another purpose.
 fn newest_beyond<'a>(
     job: &SingletonJob,
     observed: &Observed,
@@ -101,9 +101,9 @@ fn newest_beyond<'a>(
     (is_one && !newest.can_take_over).then_some(newest)
 }
 
-/// Ends the try when `tried` has landed beside the others, or has not started in time. The rest until the next
-/// one counts from then. It counts by what the pod says, so that every look decides the same while the pod is
-/// there.
+/// Ends the try when `tried` has landed beside the others, or has not started in time. The rest until the
+/// next one counts from then. It counts by what the pod says, so that every look decides the same while the
+/// pod is there.
 fn await_start(note: &Spread, tried: &Candidate, crowded: &str, now: Timestamp) -> Spreading {
     let began = tried.since.unwrap_or(note.last);
     let remaining = left(began, START_TIMEOUT, now);

@@ -134,8 +134,8 @@ impl<'a> TickPlanner<'a> {
         }
     }
 
-    /// Wants the next run, instead of one that may be going on. The holder of that one stops, and no candidate
-    /// starts before it gives the Lease back.
+    /// Wants the next run, instead of one that may be going on. The holder of that one stops, and no
+    /// candidate starts before it gives the Lease back.
     pub fn begin(&mut self, tick: Option<Timestamp>) {
         if let (Some(overtaken), RunPhase::Unstarted) = (self.state.scheduled_time, self.state.phase) {
             self.miss_one(overtaken, MissReason::Overtaken);

@@ -25,7 +25,7 @@ use super::super::observe::candidate::Candidate;
 use super::trial;
 use crate::api::SingletonJob;
 use crate::lease::annotations::{Handover, Reason};
-use due::Due;
+use due::DueReasons;
 use request::{HandoverAnswer, HandoverRequest};
 use tenure::{CurrentTenure, is_old};
 
@@ -55,7 +55,7 @@ pub fn choose(job: &SingletonJob, observed: &Observed, rolls_out: bool, now: Tim
     let Some(tenure) = tenure else {
         return Choice { request, look: waits, handed_back: handed_back(is_rejected), ..Choice::default() };
     };
-    let due = Due::of(job, observed, &tenure, rolls_out, now);
+    let due = DueReasons::of(job, observed, &tenure, rolls_out, now);
     let handover = new_handover(observed, &tenure, request.as_ref(), &due);
     let is_back = is_rejected || is_handing_back(observed, &tenure, handover.as_ref());
     Choice {
@@ -77,7 +77,7 @@ fn new_handover(
     observed: &Observed,
     tenure: &CurrentTenure<'_>,
     request: Option<&HandoverRequest>,
-    due: &Due,
+    due: &DueReasons,
 ) -> Option<Handover> {
     if tenure.standbys.is_empty() {
         return None;

@@ -22,13 +22,13 @@ const LONG_REST: Duration = Duration::from_secs(600);
 
 /// How long until the controller asks the holder, by reason. `None` if the reason does not apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Due {
+pub(super) struct DueReasons {
     rollout: Option<Duration>,
     unready: Option<Duration>,
     failback: Option<Duration>,
 }
 
-impl Due {
+impl DueReasons {
     pub(super) fn of(
         job: &SingletonJob,
         observed: &Observed,

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::tests::{act, job, now, old, pod, settled, there};
+use super::super::time::left;
 use super::*;
 use crate::api::status::PendingRequest;
 use crate::api::takeover::UnreadyPolicy;

@@ -1,52 +1,42 @@
 //! The workload: started at most once, asked to end, killed, and collected.
 //!
-//! Everything here runs on the elector's main thread: the workload dies with the *thread* that forked it.
+//! Everything here runs on the elector's main thread, because the workload dies with the *thread* that forked
+//! it.
+
+mod deputies;
+mod environment;
+mod exit;
+mod first_process;
 
 use std::cell::{Cell, RefCell};
-use std::env;
-use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 use std::rc::Rc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, pipe2, read};
+use nix::unistd::Pid;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
-use super::deputy::{self, Target};
+use super::deputy::Target;
 use super::shared_state::{SharedState, to_nanoseconds};
-use super::sys::{self, Program, Ties};
+use super::sys::{self, Program};
 use super::termination::Explainer;
-use crate::contract::{environment, exit_codes};
+use crate::contract::exit_codes;
 use crate::lease::annotations::{Exit, Reason};
 use crate::lease::clock;
 use crate::lease::elector::{Cause, Fact, Start};
+use deputies::Deputies;
+use exit::{may_miss_pid_1, to_exit};
+use first_process::FirstProcess;
 
-/// What the kernel's memory killer should prefer over us, by.
-const OOM_SCORE_STEP: i32 = 100;
-const MOST_OOM_SCORE: i32 = 1000;
-/// Between two kills, at first.
-const FIRST_REPEAT: Duration = Duration::from_millis(1);
-const SLOWEST_REPEAT: Duration = Duration::from_millis(50);
-/// For a deputy to have signalled: it is a process that is executed anew.
+/// The pause between the first two kills; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+/// How long a kill waits for a deputy to have signalled, which is a process that is executed anew.
 const DEPUTY_WITHIN: Duration = Duration::from_millis(500);
-/// A workload that fails so soon after its start may have expected to be PID 1.
-const SOON: Duration = Duration::from_secs(5);
-/// Known to the agent only.
-const NOT_FOR_THE_WORKLOAD: [&str; 5] = [
-    environment::POD_NAME,
-    environment::POD_UID,
-    environment::POD_IP,
-    environment::TERMINATION_GRACE_PERIOD_SECONDS,
-    environment::TERMINATION_MESSAGE_PATH,
-];
 
 /// A command, and the process that came of it.
 pub(super) struct Workload {
@@ -56,16 +46,14 @@ pub(super) struct Workload {
     page: &'static SharedState,
     facts: UnboundedSender<Fact>,
     oom_score_adj: String,
-    first: RefCell<Option<First>>,
-    leader: Cell<Option<Pid>>,
     started: Cell<Option<Started>>,
-    is_told_to_end: Cell<bool>,
-    /// Whether the kubelet's hook may end it.
-    is_expected_to_end: Cell<bool>,
+    /// The first process, until it is collected.
+    first: RefCell<Option<FirstProcess>>,
     stop_signal: Cell<i32>,
-    /// Whether what has become another user can be signalled by a deputy only.
-    needs_deputy: bool,
-    deputies: RefCell<Vec<Pid>>,
+    is_told_to_end: Cell<bool>,
+    /// Whether the kubelet's hook may end the workload.
+    is_expected_to_end: Cell<bool>,
+    deputies: Deputies,
 }
 
 /// A start that was made.
@@ -73,15 +61,8 @@ pub(super) struct Workload {
 pub(super) struct Started {
     /// When, on CLOCK_BOOTTIME.
     pub(super) at: Duration,
-    /// As which process.
+    /// The first process, which leads the workload's process group.
     pub(super) pid: i32,
-}
-
-/// Its first process, until that is collected.
-struct First {
-    pid: Pid,
-    /// The number of an error, if it could not execute the program.
-    failure: OwnedFd,
 }
 
 impl Workload {
@@ -99,34 +80,32 @@ impl Workload {
             lifeline,
             page,
             facts,
-            oom_score_adj: preferred_oom_score(),
-            first: RefCell::default(),
-            leader: Cell::default(),
+            oom_score_adj: first_process::oom_score_adj(),
             started: Cell::default(),
+            first: RefCell::default(),
+            stop_signal: Cell::new(libc::SIGTERM),
             is_told_to_end: Cell::default(),
             is_expected_to_end: Cell::default(),
-            stop_signal: Cell::new(libc::SIGTERM),
-            needs_deputy: deputy::is_needed(),
-            deputies: RefCell::default(),
+            deputies: Deputies::new(),
         }
     }
 
-    /// What [`Self::terminate`] sends: the signal that came from outside, which is the one that the image's
-    /// maker chose.
+    /// Chooses what [`Self::terminate`] sends: the signal that came from outside, which the maker of the
+    /// image chose.
     pub(super) fn set_stop_signal(&self, number: i32) {
         self.stop_signal.set(number);
     }
 
-    /// Starts it, unless the time allowed for that has passed; `None` if it was not started. Does not wait
-    /// for its program to be found and read.
+    /// Starts the workload, and does not wait for its program to be found and read. `None` if it was not
+    /// started, because the time allowed for that has passed or the kernel refused.
     pub(super) fn start(&self, start: &Start) -> Option<Started> {
-        match Program::new(&self.command, environment_of(start)) {
+        match Program::new(&self.command, environment::of(start)) {
             Ok(program) => self.fork(&program, start),
             Err(error) => self.fail(&error),
         }
     }
 
-    /// When it was started, in nanoseconds of CLOCK_BOOTTIME; `None` before that.
+    /// When the workload was started, in nanoseconds of CLOCK_BOOTTIME; `None` before that.
     pub(super) fn started(&self) -> Option<u64> {
         self.started.get().map(|started| to_nanoseconds(started.at))
     }
@@ -137,9 +116,8 @@ impl Workload {
             self.tell(Fact::NotStarted);
             return None;
         }
-        match self.start_process(program) {
+        match FirstProcess::start(program, self.lifeline.as_fd(), &self.oom_score_adj) {
             Ok(first) => {
-                self.leader.set(Some(first.pid));
                 self.started.set(Some(Started { at: now.boot, pid: first.pid.as_raw() }));
                 self.first.replace(Some(first));
                 self.started.get()
@@ -148,17 +126,7 @@ impl Workload {
         }
     }
 
-    fn start_process(&self, program: &Program) -> nix::Result<First> {
-        let (failure, tell_failure) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-        let ties = Ties {
-            lifeline: self.lifeline.as_fd(),
-            failure: tell_failure.as_fd(),
-            oom_score_adj: &self.oom_score_adj,
-        };
-        Ok(First { pid: sys::start(program, &ties)?, failure })
-    }
-
-    /// Reported as a shell does: no program is an end like any other.
+    /// Reports the exit code that a shell would: a program that is not there is an end like any other.
     fn fail(&self, error: &io::Error) -> Option<Started> {
         self.explain(error);
         let code = if error.kind() == io::ErrorKind::NotFound {
@@ -177,101 +145,86 @@ impl Workload {
         ));
     }
 
-    /// The kubelet ends the container, beginning with a hook: if the workload ends now, it has not ended by
-    /// itself.
+    /// Notes that the kubelet ends the container, beginning with a hook: if the workload ends now, it has not
+    /// ended by itself.
     pub(super) fn expect_end(&self) {
         self.is_expected_to_end.set(true);
     }
 
-    /// Asks it to end.
+    /// Asks the workload to end.
     pub(super) fn terminate(&self) {
-        let Some(leader) = self.leader.get() else { return };
+        let Some(started) = self.started.get() else { return };
         self.is_told_to_end.set(true);
-        match sys::signal_group(leader, self.stop_signal.get()) {
-            Err(Errno::EPERM) if !self.needs_deputy => tracing::warn!(
+        match sys::signal_group(Pid::from_raw(started.pid), self.stop_signal.get()) {
+            Err(Errno::EPERM) if !self.deputies.are_needed() => tracing::warn!(
                 "the workload has become another user and cannot be asked to end: run the container as the user that it becomes, or add the \
                  capability KILL to it; the container is ended with it, and the Lease expires"
             ),
             Err(error) => tracing::debug!(%error, "the kernel signals no process of the workload's group"),
             Ok(()) => {}
         }
-        self.send_deputy(self.stop_signal.get(), Target::Group(leader.as_raw()));
+        self.deputies.send(self.stop_signal.get(), Target::Group(started.pid));
     }
 
-    /// Sends its first process what was meant for it and sent to PID 1: it is not PID 1 itself. Nothing where
-    /// it does not run.
+    /// Sends the first process a signal that was meant for it and sent to PID 1, which it is not. Does
+    /// nothing if it does not run.
     pub(super) fn pass_on(&self, number: i32) {
         let Some(first) = self.first.borrow().as_ref().map(|first| first.pid) else { return };
         match sys::signal(first, number) {
             // One at a time: a process that signals without end must not use up what the pod may have of
             // processes.
-            Err(Errno::EPERM) if self.needs_deputy && self.deputies.borrow().is_empty() => {
-                self.send_deputy(number, Target::Process(first.as_raw()));
+            Err(Errno::EPERM) if self.deputies.are_needed() && self.deputies.are_gone() => {
+                self.deputies.send(number, Target::Process(first.as_raw()));
             }
             Err(error) => tracing::warn!(%error, number, "cannot pass a signal on to the workload"),
             Ok(()) => {}
         }
     }
 
-    /// Has another process signal what this one may not, if it is so.
-    fn send_deputy(&self, number: i32, target: Target) {
-        if !self.needs_deputy {
-            return;
-        }
-        let arguments = ["singletonjob-agent", "signal", &number.to_string(), &target.number().to_string()]
-            .map(OsString::from);
-        let started =
-            Program::new(&arguments, std::iter::empty()).and_then(|program| Ok(sys::start_deputy(&program)?));
-        match started {
-            Ok(deputy) => self.deputies.borrow_mut().push(deputy),
-            Err(error) => {
-                tracing::warn!(%error, "cannot start a process that signals the workload; the pod's limit on processes may be too low");
-            }
-        }
-    }
-
     /// Kills everything in the container but PID 1 and this process, until nothing else is left.
     ///
-    /// The first kill comes before this returns; the future goes on to the end, and tells it.
+    /// The first kill comes before this returns. The future goes on until nothing is left, and reports that.
     pub(super) fn kill(self: &Rc<Self>) -> impl Future<Output = ()> + use<> {
         let workload = Rc::clone(self);
-        let mut empty = workload.kill_once();
+        let mut is_empty = workload.kill_once();
         async move {
-            let mut repeat = FIRST_REPEAT;
-            while !empty {
+            let mut pause = FIRST_PAUSE;
+            while !is_empty {
                 workload.await_deputy().await;
-                sleep(repeat).await;
-                repeat = (repeat * 2).min(SLOWEST_REPEAT);
-                empty = workload.kill_once();
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                is_empty = workload.kill_once();
             }
             workload.tell(Fact::TreeEmpty);
         }
     }
 
+    /// Whether nothing was left to kill.
     fn kill_once(&self) -> bool {
         self.is_told_to_end.set(true);
-        let nobody_left = kill(Pid::from_raw(-1), Signal::SIGKILL) == Err(Errno::ESRCH);
+        let is_empty = kill(Pid::from_raw(-1), Signal::SIGKILL) == Err(Errno::ESRCH);
         self.collect();
-        nobody_left
+        is_empty
     }
 
-    /// A deputy is killed by the next kill, so it gets a moment for what this process cannot do.
+    /// Gives a deputy a moment for what this process cannot do: the next kill kills the deputy.
     async fn await_deputy(&self) {
-        self.send_deputy(libc::SIGKILL, Target::All);
+        self.deputies.send(libc::SIGKILL, Target::All);
         let until = clock::now().at.boot + DEPUTY_WITHIN;
-        while !self.deputies.borrow().is_empty() && clock::now().at.boot < until {
-            sleep(FIRST_REPEAT).await;
+        while !self.deputies.are_gone() && clock::now().at.boot < until {
+            sleep(FIRST_PAUSE).await;
             self.collect();
         }
     }
 
-    /// Collects the first process if it has ended. PID 1 collects all others, for they lose their parents.
+    /// Collects the first process if it has ended. PID 1 collects all others, because they lose their
+    /// parents.
     pub(super) fn collect(&self) {
-        self.deputies.borrow_mut().retain(|deputy| sys::collect(*deputy).is_none());
-        let status = self.first.borrow().as_ref().and_then(|first| sys::collect(first.pid));
+        self.deputies.collect();
+        let status = self.first.borrow().as_ref().and_then(FirstProcess::collect);
         let Some(status) = status else { return };
         let exit = to_exit(status);
-        match self.first.take().and_then(|first| first.failed_with()) {
+        match self.first.take().and_then(|first| first.exec_error()) {
             Some(error) => self.explain(&error),
             None => self.hint(exit),
         }
@@ -303,70 +256,5 @@ impl Workload {
     fn tell(&self, fact: Fact) {
         // The elector no longer listens once the end is decided.
         let _ = self.facts.send(fact);
-    }
-}
-
-/// Whether a workload that ended by itself may have expected to be PID 1. One that asks to hand over has not
-/// failed.
-fn may_miss_pid_1(exit: Exit, ran: Duration) -> bool {
-    ran < SOON && !exit.is_success() && exit != Exit::HAND_OVER
-}
-
-fn to_exit(status: ExitStatus) -> Exit {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, Some(signal)) => Exit::Signal(signal),
-        (None, None) => Exit::Code(exit_codes::AGENT_FAILED),
-    }
-}
-
-impl First {
-    /// Why it could not execute the program; it has ended.
-    fn failed_with(&self) -> Option<io::Error> {
-        let mut number = [0; size_of::<i32>()];
-        let told = read(&self.failure, &mut number) == Ok(number.len());
-        told.then(|| io::Error::from_raw_os_error(i32::from_ne_bytes(number)))
-    }
-}
-
-/// What the workload finds in its environment: what the container has, and what it may know of its lease.
-fn environment_of(start: &Start) -> impl Iterator<Item = (OsString, OsString)> + use<> {
-    let mut ours = vec![
-        (environment::FENCING_TOKEN, start.token.to_string()),
-        (environment::RUN, start.run.to_string()),
-        (environment::ATTEMPT, start.attempt.to_string()),
-    ];
-    ours.extend(start.scheduled_time.map(|time| (environment::SCHEDULED_TIME, time.to_string())));
-    let named = |name: &OsString, names: &[&str]| names.iter().any(|other| name == other);
-    let own: Vec<_> = ours.iter().map(|(name, _)| *name).collect();
-    let given =
-        env::vars_os().filter(move |(name, _)| !named(name, &NOT_FOR_THE_WORKLOAD) && !named(name, &own));
-    given.chain(ours.into_iter().map(|(name, value)| (name.into(), value.into())))
-}
-
-/// Higher than this process's own. Where that cannot be read, the workload keeps what it gets.
-fn preferred_oom_score() -> String {
-    let own =
-        fs::read_to_string("/proc/self/oom_score_adj").ok().and_then(|text| text.trim().parse::<i32>().ok());
-    own.map_or_else(String::new, |own| (own + OOM_SCORE_STEP).min(MOST_OOM_SCORE).to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_exit_is_what_the_kernel_says() {
-        assert_eq!(to_exit(ExitStatus::from_raw(3 << 8)), Exit::Code(3));
-        assert_eq!(to_exit(ExitStatus::from_raw(libc::SIGKILL)), Exit::Signal(libc::SIGKILL));
-    }
-
-    #[test]
-    fn only_a_workload_that_fails_soon_and_asks_for_nothing_may_miss_pid_1() {
-        let (soon, late) = (SOON - Duration::from_millis(1), SOON);
-        let fails = [Exit::Code(1), Exit::Code(127), Exit::Signal(libc::SIGSEGV)];
-        assert!(fails.into_iter().all(|exit| may_miss_pid_1(exit, soon) && !may_miss_pid_1(exit, late)));
-        assert!(!may_miss_pid_1(Exit::Code(0), soon), "it succeeded");
-        assert!(!may_miss_pid_1(Exit::HAND_OVER, soon), "it asks to hand over");
     }
 }

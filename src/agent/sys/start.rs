@@ -63,7 +63,7 @@ pub(in crate::agent) struct Ties<'a> {
     /// Reading end of a pipe; when its last writer is gone, the workload's process group is killed.
     pub(in crate::agent) lifeline: BorrowedFd<'a>,
     /// Writing end of a pipe, which gets the number of the error if the program cannot be executed.
-    pub(in crate::agent) failure: BorrowedFd<'a>,
+    pub(in crate::agent) exec_error: BorrowedFd<'a>,
     /// What the kernel's memory killer goes by, as text; the workload is to be preferred over the agent.
     pub(in crate::agent) oom_score_adj: &'a str,
 }
@@ -99,7 +99,7 @@ pub(in crate::agent) fn start_deputy(arguments: &Program) -> nix::Result<Pid> {
 /// lower priority than ours.
 ///
 /// # Errors
-/// As fork(2). What fails later is told by `ties.failure`, and by the exit code that a shell would use.
+/// As fork(2). What fails later is told by `ties.exec_error`, and by the exit code that a shell would use.
 pub(in crate::agent) fn start(program: &Program, ties: &Ties<'_>) -> nix::Result<Pid> {
     let (arguments, environment) = (pointers(&program.arguments), pointers(&program.environment));
     let parent = getpid();
@@ -115,7 +115,7 @@ pub(in crate::agent) fn start(program: &Program, ties: &Ties<'_>) -> nix::Result
                 },
                 Err(error) => error,
             };
-            let _ = write(ties.failure, &(error as i32).to_ne_bytes());
+            let _ = write(ties.exec_error, &(error as i32).to_ne_bytes());
             // SAFETY: ends this copy without running what the parent would run at exit.
             unsafe {
                 libc::_exit(if error == Errno::ENOENT {

@@ -22,7 +22,7 @@
 //!   container.
 //! - `self_test`: whether this container can be fenced. `fencer`: PID 1. `shared_state`: what the elector
 //!   leaves behind for it. `deadline`: their two timers.
-//! - [`elector`]: the elector process; `monitors`, `workload`, `standing`, `termination`, `log`: its parts.
+//! - [`elector`]: the elector process; `monitors`, `workload`, `lease_file`, `termination`, `log`: its parts.
 //!   `background`: what may wait. `whole_file`: files that are replaced whole. `deputy`: signals to other
 //!   users' processes.
 //! - [`probe`]: the probes of the gated container; `notify`: how it tells the elector that the workload is
@@ -36,13 +36,13 @@ mod deputy;
 pub mod elector;
 mod fencer;
 pub mod install;
+mod lease_file;
 mod log;
 mod monitors;
 mod notify;
 pub mod probe;
 mod self_test;
 mod shared_state;
-mod standing;
 mod sys;
 mod termination;
 mod whole_file;

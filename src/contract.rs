@@ -3,13 +3,11 @@
 //! A pod keeps the agent it was made with: what stands here may be added to, but not changed in meaning. What
 //! may change during a pod's life travels through the Lease instead (see [`crate::lease::annotations`]).
 
+mod lease_file;
 pub mod probe;
 pub mod usage;
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-
-use crate::lease::identity::{Identity, Version};
+pub use lease_file::{LeaseFile, Role};
 
 /// The controller: its program, its field manager, and the Lease by which its replicas are elected.
 pub const CONTROLLER: &str = "singletonjob-controller";
@@ -99,8 +97,8 @@ pub mod paths {
     pub const CREDENTIALS: &str = "/var/run/secrets/singletonjob.dev";
     /// An emptyDir, mounted writable: what the workload may read about its lease.
     pub const STATE_DIRECTORY: &str = "/var/run/singletonjob";
-    /// [`Standing`](super::Standing) as JSON, replaced atomically at every change.
-    pub const STANDING: &str = "/var/run/singletonjob/lease.json";
+    /// [`LeaseFile`](super::LeaseFile) as JSON, replaced atomically at every change.
+    pub const LEASE_FILE: &str = "/var/run/singletonjob/lease.json";
     /// Where the agent explains an end of its own making, unless the template says otherwise.
     pub const TERMINATION_MESSAGE: &str = "/dev/termination-log";
 }
@@ -145,44 +143,3 @@ pub mod exit_codes {
 
 /// How every termination message begins that the agent wrote; the workload's own are left alone.
 pub const TERMINATION_PREFIX: &str = "singletonjob-agent: ";
-
-/// What a candidate is at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Role {
-    /// Has not read its Lease yet, or not lately.
-    Pending,
-    /// Waits.
-    Standby,
-    /// Holds the Lease; the workload runs or is about to.
-    Active,
-    /// The workload was told to stop, or has ended.
-    Stopping,
-}
-
-/// What [`paths::STANDING`] says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Standing {
-    /// What this candidate is.
-    pub role: Role,
-    /// This candidate.
-    pub identity: Identity,
-    /// Who holds the Lease, as far as this candidate knows.
-    pub holder: Option<Identity>,
-    /// The fencing token, while active.
-    pub token: Option<Version>,
-    /// Until when the tenure is proven, in nanoseconds of `CLOCK_BOOTTIME`, while active: act on nothing
-    /// outside after that.
-    pub valid_until_boottime_nanoseconds: Option<u64>,
-    /// When the workload was started, in nanoseconds of `CLOCK_BOOTTIME`.
-    pub started_boottime_nanoseconds: Option<u64>,
-    /// The workload's first process, in the PID namespace of the container, once it was started.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workload_pid: Option<i32>,
-    /// The tick that the run of this workload is of, once it was started; absent where no schedule asked for
-    /// it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scheduled_time: Option<Timestamp>,
-    /// Why the Lease cannot be read or renewed at the moment: address and class of error.
-    pub trouble: Option<String>,
-}

@@ -87,21 +87,21 @@ impl Config {
     }
 
     /// What the workload may read about its lease.
-    pub fn standing(&self) -> PathBuf {
-        standing_in(&self.state_directory)
+    pub fn lease_file(&self) -> PathBuf {
+        lease_file_in(&self.state_directory)
     }
 
     /// What the agent and the probes of an earlier container of this pod have left: it speaks of a workload
     /// that runs no more.
     pub(super) fn leftovers(&self) -> [PathBuf; 4] {
         let of_probes = |name| self.state_directory.join(name);
-        [self.standing(), of_probes(UNHEALTHY_MARK), of_probes(STARTUP_MARK), of_probes(READINESS_COUNT)]
+        [self.lease_file(), of_probes(UNHEALTHY_MARK), of_probes(STARTUP_MARK), of_probes(READINESS_COUNT)]
     }
 }
 
-/// [`Config::standing`] in any state directory.
-pub(super) fn standing_in(state_directory: &Path) -> PathBuf {
-    state_directory.join(Path::new(paths::STANDING).file_name().unwrap_or_default())
+/// [`Config::lease_file`] in any state directory.
+pub(super) fn lease_file_in(state_directory: &Path) -> PathBuf {
+    state_directory.join(Path::new(paths::LEASE_FILE).file_name().unwrap_or_default())
 }
 
 /// In the state directory: what the failures of the liveness probe have come to, while the last one has
@@ -159,7 +159,7 @@ mod tests {
         let config = Config::read(lookup).expect("complete");
         assert_eq!(config.candidate().stop_grace, Duration::from_secs(38));
         assert_eq!(config.termination_message, Path::new(paths::TERMINATION_MESSAGE));
-        assert_eq!(config.standing(), Path::new(paths::STANDING));
+        assert_eq!(config.lease_file(), Path::new(paths::LEASE_FILE));
     }
 
     #[test]

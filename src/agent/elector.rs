@@ -13,10 +13,10 @@ use super::background::Background;
 use super::config::Config;
 use super::deadline::Deadline;
 use super::fencer::Inheritance;
+use super::lease_file::LeaseFileWriter;
 use super::log::{LAST_LINES, Log};
 use super::monitors::Health;
 use super::shared_state::SharedState;
-use super::standing::Board;
 use super::termination::{self, Explainer};
 use super::workload::Workload;
 use super::{Command, monitors};
@@ -28,7 +28,7 @@ use crate::lease::elector::{Candidate, Ending, Fact, Order, Role, View};
 pub struct Container {
     workload: Rc<Workload>,
     deadline: Deadline,
-    board: Board,
+    lease_file: LeaseFileWriter,
     page: &'static SharedState,
     log: Log,
     last_view: Option<View>,
@@ -49,8 +49,8 @@ impl WorkloadHost for Container {
             Order::Start(start) => {
                 self.page.set_token(start.token);
                 if let Some(started) = self.workload.start(&start) {
-                    self.board.note_start(started, start.scheduled_time);
-                    self.repost();
+                    self.lease_file.note_start(started, start.scheduled_time);
+                    self.republish();
                 }
             }
             Order::Stop(cause) => self.page.set_cause(cause),
@@ -66,7 +66,7 @@ impl WorkloadHost for Container {
         if let Some(token) = view.token {
             self.page.set_token(token);
         }
-        self.board.post(view);
+        self.lease_file.publish(view);
         tell_trouble(
             self.last_view.as_ref().and_then(|view| view.trouble.as_deref()),
             view.trouble.as_deref(),
@@ -76,9 +76,9 @@ impl WorkloadHost for Container {
 }
 
 impl Container {
-    fn repost(&mut self) {
+    fn republish(&mut self) {
         if let Some(view) = self.last_view.take() {
-            self.board.post(&view);
+            self.lease_file.publish(&view);
             self.last_view = Some(view);
         }
     }
@@ -157,7 +157,7 @@ where
     let mut container = Container {
         workload: Rc::clone(&workload),
         deadline: Deadline::new(deadline).map_err(io::Error::other)?,
-        board: Board::new(config.standing(), candidate.identity.clone(), files.clone()),
+        lease_file: LeaseFileWriter::new(config.lease_file(), candidate.identity.clone(), files.clone()),
         page,
         log: log.clone(),
         last_view: None,

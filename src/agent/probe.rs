@@ -2,11 +2,11 @@
 //! standby.
 //!
 //! The kubelet runs them beside the agent. They know the candidate's role from
-//! [`paths::STANDING`](crate::contract::paths::STANDING), and count from the workload's start what a template
-//! counts from the container's. A template's startup probe is asked by the other two, until the workload has
-//! come up; the kubelet's own is asked once in a container's life, which on a standby is before the
-//! workload's start. The readiness probe counts by the template's thresholds, see [`readiness`], and liveness
-//! for the agent, see [`liveness`].
+//! [`paths::LEASE_FILE`](crate::contract::paths::LEASE_FILE), and count from the workload's start what a
+//! template counts from the container's. A template's startup probe is asked by the other two, until the
+//! workload has come up; the kubelet's own is asked once in a container's life, which on a standby is before
+//! the workload's start. The readiness probe counts by the template's thresholds, see [`readiness`], and
+//! liveness for the agent, see [`liveness`].
 
 mod attempt;
 mod grpc;
@@ -25,10 +25,10 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ExecAction;
 
-use super::config::standing_in;
+use super::config::lease_file_in;
 use super::notify::News;
 use crate::contract::probe::{Handler, Kind, Probe, StandbyReadiness, TemplateProbe};
-use crate::contract::{Role, Standing, TERMINATION_PREFIX, paths};
+use crate::contract::{LeaseFile, Role, TERMINATION_PREFIX, paths};
 use crate::lease::clock;
 use attempt::Unanswered;
 use tcp::Deadline;
@@ -135,12 +135,12 @@ impl Question<'_> {
         patience: Duration,
         answer: impl FnOnce(Start) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let standing = settled_standing(&standing_in(self.directory), patience);
+        let lease_file = settled_lease_file(&lease_file_in(self.directory), patience);
         let (answer, counts_from) =
-            match judge(self.kind, self.probe, standing.as_ref(), clock::now().at.boot) {
+            match judge(self.kind, self.probe, lease_file.as_ref(), clock::now().at.boot) {
                 Verdict::Succeed => (Ok(()), Some(readiness::STANDBY)),
                 Verdict::Fail(why) => {
-                    let stands_by = standing.is_some_and(|standing| standing.role == Role::Standby);
+                    let stands_by = lease_file.is_some_and(|lease_file| lease_file.role == Role::Standby);
                     (Err(Failure::NotReady(why)), stands_by.then_some(readiness::STANDBY))
                 }
                 Verdict::Ask(start) => {
@@ -175,33 +175,33 @@ impl Question<'_> {
 
 /// Waits, within `patience`, until an agent that has just started has read its Lease: a first probe that
 /// comes too early is no news.
-fn settled_standing(path: &Path, patience: Duration) -> Option<Standing> {
+fn settled_lease_file(path: &Path, patience: Duration) -> Option<LeaseFile> {
     let end = clock::now().at.boot + patience;
     loop {
-        let standing = read_standing(path);
-        let is_settled = standing
+        let lease_file = read_lease_file(path);
+        let is_settled = lease_file
             .as_ref()
-            .is_some_and(|standing| standing.role != Role::Pending || standing.trouble.is_some());
+            .is_some_and(|lease_file| lease_file.role != Role::Pending || lease_file.trouble.is_some());
         if is_settled || clock::now().at.boot >= end {
-            return standing;
+            return lease_file;
         }
         thread::sleep(LOOK_AGAIN);
     }
 }
 
 /// None before the agent has written it for the first time.
-fn read_standing(path: &Path) -> Option<Standing> {
+fn read_lease_file(path: &Path) -> Option<LeaseFile> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-fn judge(kind: Kind, probe: &Probe, standing: Option<&Standing>, now: Duration) -> Verdict {
+fn judge(kind: Kind, probe: &Probe, lease_file: Option<&LeaseFile>, now: Duration) -> Verdict {
     let fail = |kinds: &[Kind], why: &str| {
         if kinds.contains(&kind) { Verdict::Fail(why.to_owned()) } else { Verdict::Succeed }
     };
     let is_unable = |why: &str| fail(&[Kind::Readiness, Kind::Startup], why);
     let is_not_ready = |why: &str| fail(&[Kind::Readiness], why);
-    let Some(standing) = standing else { return is_unable("the agent is starting") };
-    match (standing.role, &standing.trouble, standing.started_boottime_nanoseconds) {
+    let Some(lease_file) = lease_file else { return is_unable("the agent is starting") };
+    match (lease_file.role, &lease_file.trouble, lease_file.started_boottime_nanoseconds) {
         (Role::Pending | Role::Standby, Some(trouble), _) => is_unable(trouble),
         (Role::Pending, None, _) => is_unable("the Lease has not been read yet"),
         (Role::Standby, None, _) => match probe.standby {

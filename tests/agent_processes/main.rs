@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use serde_json::json;
-use singletonjob::contract::{Standing, TERMINATION_PREFIX, exit_codes};
+use singletonjob::contract::{LeaseFile, TERMINATION_PREFIX, exit_codes};
 use singletonjob::lease::clock;
 use testkit::scripted_agent::{Agent, children, eventually, scripted_agent};
 
@@ -188,7 +188,7 @@ fn the_workload_finds_its_first_process_where_it_reads_about_the_lease() {
     let mut agent = Agent::shell(FAR, "echo $$ > mine; until [ -e go ]; do sleep 0.01; done");
     let mine = eventually("it runs", || agent.read("mine").trim().parse::<i32>().ok());
     let told = eventually("it is told", || {
-        serde_json::from_str::<Standing>(&agent.read("lease.json")).ok()?.workload_pid
+        serde_json::from_str::<LeaseFile>(&agent.read("lease.json")).ok()?.workload_pid
     });
     assert_eq!(told, mine);
     fs::write(agent.path("go"), "").unwrap();
@@ -276,7 +276,7 @@ fn a_workload_starts_clean() {
     ] {
         assert!(environment.contains(variable), "{environment}");
     }
-    let standing: Standing = serde_json::from_str(&agent.read("standing")).unwrap();
+    let standing: LeaseFile = serde_json::from_str(&agent.read("standing")).unwrap();
     assert_eq!(standing.token.map(|token| token.0), Some(42));
 }
 

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use singletonjob::contract::{Role, Standing, exit_codes};
+use singletonjob::contract::{LeaseFile, Role, exit_codes};
 use singletonjob::lease::clock;
 use singletonjob::lease::identity::{Identity, Version};
 use tempfile::TempDir;
@@ -32,7 +32,7 @@ pub(super) struct Container(TempDir);
 impl Container {
     pub(super) fn new() -> Self {
         let container = Self(tempfile::tempdir().expect("a temporary directory"));
-        let standing = Standing {
+        let standing = LeaseFile {
             role: Role::Active,
             identity: Identity::new("web-1", "6f1c", 7),
             holder: None,

@@ -15,7 +15,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::types;
-use singletonjob::contract::{Role, Standing, labels, pod};
+use singletonjob::contract::{LeaseFile, Role, labels, pod};
 use singletonjob::lease::identity::Identity;
 use singletonjob::lease::record::Record;
 use testkit::job::{Job, condition};
@@ -203,7 +203,7 @@ impl<'a> Member<'a> {
         let folder = self.scenario.cluster.empty_dir(&candidate.node, &candidate.uid, pod::STATE_VOLUME);
         let standing = std::fs::read(folder.join("lease.json"))
             .ok()
-            .and_then(|file| serde_json::from_slice::<Standing>(&file).ok());
+            .and_then(|file| serde_json::from_slice::<LeaseFile>(&file).ok());
         standing.is_some_and(|standing| {
             let sees = standing.holder.as_ref().map(Identity::pod);
             standing.role == Role::Standby && standing.trouble.is_none() && sees == Some(holder)

@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, PostParams};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use singletonjob::contract::{self, Standing, environment, paths, pod};
+use singletonjob::contract::{self, LeaseFile, environment, paths, pod};
 use singletonjob::controller::build::rbac::VERBS;
 use singletonjob::lease::annotations::{CompletionPolicy, keys};
 use singletonjob::lease::record::Record;
@@ -168,20 +168,20 @@ impl Candidate<'_> {
     }
 
     /// What the agent says in the file for its workload, if it runs and has said something.
-    fn standing(&self) -> Option<Standing> {
+    fn standing(&self) -> Option<LeaseFile> {
         let listing = self.scenario.cluster.find_processes(&self.uid, CONTAINER);
         let fencer = listing.first()?.pid;
-        let file = std::fs::read(format!("/proc/{fencer}/root{}", paths::STANDING)).ok()?;
+        let file = std::fs::read(format!("/proc/{fencer}/root{}", paths::LEASE_FILE)).ok()?;
         serde_json::from_slice(&file).ok()
     }
 
     /// Waits until the agent says that it is this.
-    pub async fn await_role(&self, role: contract::Role) -> Standing {
+    pub async fn await_role(&self, role: contract::Role) -> LeaseFile {
         self.await_role_within(POD_START, role).await
     }
 
     /// The same, where it takes its time.
-    pub async fn await_role_within(&self, deadline: Duration, role: contract::Role) -> Standing {
+    pub async fn await_role_within(&self, deadline: Duration, role: contract::Role) -> LeaseFile {
         let standing = || self.standing().filter(|standing| standing.role == role);
         eventually(&format!("{} becoming {role:?}", self.name), deadline, standing).await
     }

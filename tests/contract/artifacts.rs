@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
-use singletonjob::contract::{self, Role, Standing, environment, exit_codes, labels, paths};
+use singletonjob::contract::{self, LeaseFile, Role, environment, exit_codes, labels, paths};
 use singletonjob::controller::build::{pod, rbac};
 use singletonjob::controller::names;
 use singletonjob::controller::settings::Agent;
@@ -93,7 +93,7 @@ pub fn calls_of_the_agent(gated: &Value) -> Vec<Vec<String>> {
 
 fn standings() -> Value {
     let me = Identity::new("rollup-1", "6f1c", 7);
-    let pending = Standing {
+    let pending = LeaseFile {
         role: Role::Pending,
         identity: me.clone(),
         holder: None,
@@ -104,13 +104,13 @@ fn standings() -> Value {
         scheduled_time: None,
         trouble: Some("reading lease billing/rollup at https://10.0.0.1:443: Connection refused".to_owned()),
     };
-    let standby = Standing {
+    let standby = LeaseFile {
         role: Role::Standby,
         holder: Some(Identity::new("rollup-2", "77aa", 9)),
         trouble: None,
         ..pending.clone()
     };
-    let active = Standing {
+    let active = LeaseFile {
         role: Role::Active,
         holder: Some(me),
         token: Some(Version(48_213)),
@@ -119,7 +119,7 @@ fn standings() -> Value {
         workload_pid: None,
         ..standby.clone()
     };
-    let stopping = Standing { role: Role::Stopping, ..active.clone() };
+    let stopping = LeaseFile { role: Role::Stopping, ..active.clone() };
     json!([pending, standby, active, stopping])
 }
 
@@ -149,7 +149,7 @@ fn all_names() -> Value {
         },
         "environmentOfTheWorkload": by_agents,
         "annotationsOfTheLease": annotations,
-        "standing": paths::STANDING,
+        "standing": paths::LEASE_FILE,
         "exitCodes": {
             "usage": exit_codes::USAGE, "handOver": exit_codes::HAND_OVER, "selfTestFailed": exit_codes::SELF_TEST_FAILED, "leaseUnreadable": exit_codes::LEASE_UNREADABLE,
             "leaseLost": exit_codes::LEASE_LOST, "agentFailed": exit_codes::AGENT_FAILED, "cannotExecute": exit_codes::CANNOT_EXECUTE,

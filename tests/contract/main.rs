@@ -16,7 +16,7 @@ use std::process::Command;
 use k8s_openapi::api::coordination::v1::Lease;
 use serde_json::Value;
 use singletonjob::agent::config::Config;
-use singletonjob::contract::{Standing, environment, exit_codes};
+use singletonjob::contract::{LeaseFile, environment, exit_codes};
 use singletonjob::controller::names;
 use singletonjob::controller::observe::candidate::Candidate;
 use singletonjob::lease::annotations::Annotations;
@@ -150,7 +150,7 @@ fn agent(arguments: &[String], environment: &BTreeMap<String, String>) -> std::p
 fn workloads_read_in_lease_json_what_they_read_before_and_so_do_probes() {
     for version in data::versions() {
         for standing in data::of(&version)[artifacts::STANDING].as_array().expect("a list") {
-            serde_json::from_value::<Standing>(standing.clone())
+            serde_json::from_value::<LeaseFile>(standing.clone())
                 .unwrap_or_else(|error| panic!("{version}: {standing}: {error}"));
         }
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use singletonjob::contract::{Role, Standing, environment, paths};
+use singletonjob::contract::{LeaseFile, Role, environment, paths};
 use testkit::cgroup::Cgroup;
 use testkit::lease::JOB_UID;
 use testkit::observe::eventually;
@@ -285,8 +285,8 @@ impl Candidate {
     }
 
     /// What the agent says in the file for its workload, if it has said something.
-    pub fn standing(&self) -> Option<Standing> {
-        serde_json::from_slice(&fs::read(self.inside(paths::STANDING)).ok()?).ok()
+    pub fn standing(&self) -> Option<LeaseFile> {
+        serde_json::from_slice(&fs::read(self.inside(paths::LEASE_FILE)).ok()?).ok()
     }
 
     /// A file in the folder where its workload was started.
@@ -314,7 +314,7 @@ impl Candidate {
     }
 
     /// Waits until the agent says that it is this.
-    pub async fn await_role(&self, role: Role) -> Standing {
+    pub async fn await_role(&self, role: Role) -> LeaseFile {
         let standing = || self.standing().filter(|standing| standing.role == role);
         eventually(&format!("{} becoming {role:?}", self.name), START_WITHIN, standing).await
     }

@@ -19,7 +19,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use singletonjob::agent::config::Config;
-use singletonjob::contract::Standing;
+use singletonjob::contract::LeaseFile;
 use singletonjob::controller::plan::schedule::calendar::Calendar;
 use singletonjob::lease::annotations::{Annotations, Exit, Policy};
 use singletonjob::lease::clock::{Moment, Now};
@@ -191,15 +191,15 @@ proptest! {
 
     #[test]
     fn what_the_workload_reads_of_its_lease_comes_back_as_it_was_written(standing in hostile_json(leases::standing())) {
-        if let Ok(standing) = serde_json::from_value::<Standing>(standing) {
+        if let Ok(standing) = serde_json::from_value::<LeaseFile>(standing) {
             let text = serde_json::to_string(&standing).expect("plain data");
-            prop_assert_eq!(serde_json::from_str::<Standing>(&text).expect("its own words"), standing);
+            prop_assert_eq!(serde_json::from_str::<LeaseFile>(&text).expect("its own words"), standing);
         }
     }
 
     #[test]
     fn a_file_of_any_bytes_is_a_standing_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _: Result<Standing, _> = serde_json::from_slice(&bytes);
+        let _: Result<LeaseFile, _> = serde_json::from_slice(&bytes);
         let _: Result<Value, _> = serde_json::from_slice(&bytes);
     }
 

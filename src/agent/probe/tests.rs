@@ -12,8 +12,8 @@ fn probe(handler: &str) -> Probe {
     serde_json::from_str(&json).expect("a probe")
 }
 
-fn standing(role: Role, started: Option<u64>) -> Standing {
-    Standing {
+fn lease_file(role: Role, started: Option<u64>) -> LeaseFile {
+    LeaseFile {
         role,
         identity: Identity::read("web-1_2_3"),
         holder: None,
@@ -27,26 +27,26 @@ fn standing(role: Role, started: Option<u64>) -> Standing {
 }
 
 /// Whether it is asked, rather than answered for.
-fn asks(kind: Kind, standing: &Standing, now: u64) -> bool {
-    matches!(verdict(kind, Some(standing), now), Verdict::Ask(_))
+fn asks(kind: Kind, lease_file: &LeaseFile, now: u64) -> bool {
+    matches!(verdict(kind, Some(lease_file), now), Verdict::Ask(_))
 }
 
-fn verdict(kind: Kind, standing: Option<&Standing>, now: u64) -> Verdict {
-    judge(kind, &probe(r#"{"exec":{"command":["true"]}}"#), standing, Duration::from_secs(now))
+fn verdict(kind: Kind, lease_file: Option<&LeaseFile>, now: u64) -> Verdict {
+    judge(kind, &probe(r#"{"exec":{"command":["true"]}}"#), lease_file, Duration::from_secs(now))
 }
 
 #[test]
 fn a_standby_succeeds_without_being_asked() {
     for kind in [Kind::Readiness, Kind::Liveness, Kind::Startup] {
-        assert_eq!(verdict(kind, Some(&standing(Role::Standby, None)), 1000), Verdict::Succeed);
+        assert_eq!(verdict(kind, Some(&lease_file(Role::Standby, None)), 1000), Verdict::Succeed);
     }
 }
 
 #[test]
 fn a_standby_that_cannot_read_its_lease_is_alive_but_not_ready() {
-    let troubled = Standing {
+    let troubled = LeaseFile {
         trouble: Some("https://10.0.0.1:443: connection refused".to_owned()),
-        ..standing(Role::Pending, None)
+        ..lease_file(Role::Pending, None)
     };
     assert_eq!(verdict(Kind::Liveness, Some(&troubled), 0), Verdict::Succeed);
     let not_ready = Verdict::Fail("https://10.0.0.1:443: connection refused".to_owned());
@@ -56,24 +56,25 @@ fn a_standby_that_cannot_read_its_lease_is_alive_but_not_ready() {
 
 #[test]
 fn a_candidate_has_started_when_it_could_take_over() {
-    let says = |standing: Option<&Standing>| verdict(Kind::Startup, standing, 1000);
+    let says = |lease_file: Option<&LeaseFile>| verdict(Kind::Startup, lease_file, 1000);
     assert!(matches!(says(None), Verdict::Fail(_)));
-    assert!(matches!(says(Some(&standing(Role::Pending, None))), Verdict::Fail(_)));
+    assert!(matches!(says(Some(&lease_file(Role::Pending, None))), Verdict::Fail(_)));
     let troubled =
-        Standing { trouble: Some("connection refused".to_owned()), ..standing(Role::Standby, None) };
+        LeaseFile { trouble: Some("connection refused".to_owned()), ..lease_file(Role::Standby, None) };
     assert!(matches!(says(Some(&troubled)), Verdict::Fail(_)));
     for (role, started) in
         [(Role::Standby, None), (Role::Active, None), (Role::Active, Some(1)), (Role::Stopping, Some(1))]
     {
-        assert_eq!(says(Some(&standing(role, started))), Verdict::Succeed, "{role:?}");
+        assert_eq!(says(Some(&lease_file(role, started))), Verdict::Succeed, "{role:?}");
     }
 }
 
 #[test]
 fn where_standbys_are_not_to_be_ready_only_a_workload_that_runs_is() {
     let probe: Probe = serde_json::from_str(r#"{"probe":null,"standby":"NotReady"}"#).expect("a probe");
-    let says =
-        |kind, role, started| judge(kind, &probe, Some(&standing(role, started)), Duration::from_secs(1000));
+    let says = |kind, role, started| {
+        judge(kind, &probe, Some(&lease_file(role, started)), Duration::from_secs(1000))
+    };
     for (role, started) in
         [(Role::Pending, None), (Role::Standby, None), (Role::Active, None), (Role::Stopping, Some(1))]
     {
@@ -86,7 +87,7 @@ fn where_standbys_are_not_to_be_ready_only_a_workload_that_runs_is() {
 
 #[test]
 fn delays_count_from_the_workloads_start_and_liveness_has_a_budget() {
-    let active = standing(Role::Active, Some(100));
+    let active = lease_file(Role::Active, Some(100));
     assert!(matches!(verdict(Kind::Readiness, Some(&active), 104), Verdict::Fail(_)));
     assert!(asks(Kind::Readiness, &active, 105));
     assert_eq!(verdict(Kind::Liveness, Some(&active), 159), Verdict::Succeed);
@@ -117,27 +118,27 @@ fn a_socket_succeeds_while_somebody_listens() {
 fn a_first_probe_waits_a_moment_for_the_lease_to_be_read() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("lease.json");
-    let write = |standing: &Standing| {
-        fs::write(&path, serde_json::to_vec(standing).expect("JSON")).expect("a writable directory");
+    let write = |lease_file: &LeaseFile| {
+        fs::write(&path, serde_json::to_vec(lease_file).expect("JSON")).expect("a writable directory");
     };
     let patience = Duration::from_millis(200);
-    assert_eq!(settled_standing(&path, patience).map(|standing| standing.role), None);
-    write(&standing(Role::Pending, None));
-    assert_eq!(settled_standing(&path, patience).map(|standing| standing.role), Some(Role::Pending));
+    assert_eq!(settled_lease_file(&path, patience).map(|lease_file| lease_file.role), None);
+    write(&lease_file(Role::Pending, None));
+    assert_eq!(settled_lease_file(&path, patience).map(|lease_file| lease_file.role), Some(Role::Pending));
     thread::scope(|scope| {
         scope.spawn(|| {
             thread::sleep(patience / 4);
             let new = directory.path().join("new");
-            fs::write(&new, serde_json::to_vec(&standing(Role::Standby, None)).expect("JSON"))
+            fs::write(&new, serde_json::to_vec(&lease_file(Role::Standby, None)).expect("JSON"))
                 .expect("a writable directory");
             fs::rename(new, &path).expect("a writable directory");
         });
-        let settled = settled_standing(&path, FIRST_READING * 10);
-        assert_eq!(settled.map(|standing| standing.role), Some(Role::Standby));
+        let settled = settled_lease_file(&path, FIRST_READING * 10);
+        assert_eq!(settled.map(|lease_file| lease_file.role), Some(Role::Standby));
     });
-    let troubled = Standing { trouble: Some("no route".to_owned()), ..standing(Role::Pending, None) };
+    let troubled = LeaseFile { trouble: Some("no route".to_owned()), ..lease_file(Role::Pending, None) };
     write(&troubled);
     let began = clock::now().at.boot;
-    assert!(settled_standing(&path, FIRST_READING).is_some_and(|standing| standing.trouble.is_some()));
+    assert!(settled_lease_file(&path, FIRST_READING).is_some_and(|lease_file| lease_file.trouble.is_some()));
     assert!(clock::now().at.boot - began < FIRST_READING / 2, "it is said at once");
 }

@@ -1,4 +1,4 @@
-//! What the workload, and the agent's own probe, may read about the Lease.
+//! Writes the file in which the workload, and the agent's own probes, read about the Lease.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,56 +9,56 @@ use super::background::Background;
 use super::shared_state::to_nanoseconds;
 use super::whole_file;
 use super::workload::Started;
-use crate::contract::{Role, Standing};
+use crate::contract::{LeaseFile, Role};
 use crate::lease::elector::{self, View};
 use crate::lease::identity::Identity;
 
-/// Writes [`Standing`] to a file, atomically, whenever it changes: in the background, and the newest where it
-/// falls behind.
+/// Replaces the [`LeaseFile`] atomically whenever its content changes. It does so in the background, and
+/// writes only the newest content where the disk falls behind.
 #[derive(Debug)]
-pub(super) struct Board {
+pub(super) struct LeaseFileWriter {
     identity: Identity,
     started: Option<Started>,
     scheduled_time: Option<Timestamp>,
-    posted: Option<Standing>,
-    file: Arc<File>,
+    published: Option<LeaseFile>,
+    unwritten: Arc<Unwritten>,
     background: Background,
 }
 
 /// What is to be written next, and where.
 #[derive(Debug)]
-struct File {
+struct Unwritten {
     path: PathBuf,
-    next: Mutex<Option<Standing>>,
+    newest: Mutex<Option<LeaseFile>>,
 }
 
-impl Board {
-    /// Nothing is written yet.
+impl LeaseFileWriter {
+    /// A writer that has not written anything yet.
     pub(super) fn new(path: PathBuf, identity: Identity, background: Background) -> Self {
-        let file = Arc::new(File { path, next: Mutex::new(None) });
-        Self { identity, started: None, scheduled_time: None, posted: None, file, background }
+        let unwritten = Arc::new(Unwritten { path, newest: Mutex::new(None) });
+        Self { identity, started: None, scheduled_time: None, published: None, unwritten, background }
     }
 
-    /// The workload was started, for this tick if for any: part of what is posted next.
+    /// Notes that the workload was started, and for which tick, if for any. What is published next says so.
     pub(super) fn note_start(&mut self, started: Started, scheduled_time: Option<Timestamp>) {
         self.started = Some(started);
         self.scheduled_time = scheduled_time;
     }
 
-    /// Best effort: a file that cannot be written stops no candidate from holding a Lease.
-    pub(super) fn post(&mut self, view: &View) {
-        let standing = self.describe(view);
-        if self.posted.as_ref() != Some(&standing) {
-            self.file.set_next(standing.clone());
-            let file = Arc::clone(&self.file);
-            // Where there is no room, one that was given before writes this too.
-            self.background.give(move || file.write_next());
-            self.posted = Some(standing);
+    /// Has `view` written, at best: a file that cannot be written stops no candidate from holding a Lease.
+    pub(super) fn publish(&mut self, view: &View) {
+        let content = self.describe(view);
+        if self.published.as_ref() != Some(&content) {
+            self.unwritten.replace(content.clone());
+            let unwritten = Arc::clone(&self.unwritten);
+            // Where there is no room, a write that was submitted before writes this content too.
+            self.background.give(move || unwritten.write());
+            self.published = Some(content);
         }
     }
 
-    fn describe(&self, view: &View) -> Standing {
-        Standing {
+    fn describe(&self, view: &View) -> LeaseFile {
+        LeaseFile {
             role: to_role(view.role),
             identity: self.identity.clone(),
             holder: view.holder.clone(),
@@ -72,16 +72,16 @@ impl Board {
     }
 }
 
-impl File {
-    /// The lock is never held while something is written.
-    fn set_next(&self, standing: Standing) {
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(standing);
+impl Unwritten {
+    /// The lock is never held during a write.
+    fn replace(&self, content: LeaseFile) {
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(content);
     }
 
-    fn write_next(&self) {
-        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
+    fn write(&self) {
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner).take();
         let written =
-            next.map_or(Ok(()), |standing| whole_file::write(&self.path, &serde_json::to_vec(&standing)?));
+            newest.map_or(Ok(()), |content| whole_file::write(&self.path, &serde_json::to_vec(&content)?));
         if let Err(error) = written {
             tracing::warn!(path = %self.path.display(), %error, "cannot write what the workload may read about its lease");
         }
@@ -111,10 +111,10 @@ mod tests {
         let path = directory.path().join("lease.json");
         let identity = Identity::new("web-1", "6f1c", 7);
         let background = Background::start("test").unwrap();
-        let mut board = Board::new(path.clone(), identity.clone(), background.clone());
+        let mut writer = LeaseFileWriter::new(path.clone(), identity.clone(), background.clone());
         let tick: Timestamp = "2026-03-29T01:00:00Z".parse().unwrap();
-        board.note_start(Started { at: Duration::from_nanos(5), pid: 17 }, Some(tick));
-        board.post(&View {
+        writer.note_start(Started { at: Duration::from_nanos(5), pid: 17 }, Some(tick));
+        writer.publish(&View {
             role: elector::Role::Active,
             holder: Some(identity.clone()),
             token: Some(Version(48_213)),
@@ -122,7 +122,7 @@ mod tests {
             trouble: None,
         });
         background.finish(Duration::from_secs(20));
-        let read: Standing = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let read: LeaseFile = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         assert_eq!((read.role, read.token, read.identity), (Role::Active, Some(Version(48_213)), identity));
         assert_eq!(
             (read.started_boottime_nanoseconds, read.valid_until_boottime_nanoseconds),

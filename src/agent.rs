@@ -1,18 +1,18 @@
-//! The agent: PID 1 of the gated container. It holds or waits for the Lease, and starts, supervises and kills
-//! the workload.
+//! The agent is PID 1 of the gated container. It holds or waits for the Lease, and starts, supervises and
+//! kills the workload.
 //!
 //! # Guarantees
 //! - The workload runs only while the elector holds the Lease, and is dead when the elector's deadline has
-//!   passed. Three guards see to that: a kernel timer kills the elector, whose death kills the workload; PID
-//!   1, by a timer of its own, kills everything though the elector cannot die; and the end of PID 1 has the
+//!   passed. Three guards ensure that. A kernel timer kills the elector, whose death kills the workload. PID
+//!   1, by a timer of its own, kills everything even if the elector cannot die. The end of PID 1 has the
 //!   kernel kill what is left.
-//! - When the elector dies for whatever reason, nothing in the container outlives it by more than a fraction
+//! - When the elector dies, of whatever cause, nothing in the container outlives it by more than a fraction
 //!   of the kill margin.
 //! - The Lease is given back only after the process tree is empty.
 //!
 //! # The process tree
 //! ```text
-//! PID 1  fencer    reaps, passes on signals, kills everything at the deadline or when the elector is dead, then says its last words
+//! PID 1  fencer    reaps, passes on signals, kills everything at the deadline or when the elector is dead, then releases the Lease for it
 //!  └─ elector      the lease client and the decisions; a kernel timer kills it at the deadline
 //!      └─ workload  own session and process group; dies with the elector
 //! ```
@@ -22,11 +22,11 @@
 //!   container.
 //! - `self_test`: whether this container can be fenced. `fencer`: PID 1. `shared_state`: what the elector
 //!   leaves behind for it. `deadline`: their two timers.
-//! - [`elector`]: the elector process; `monitors`, `workload`, `lease_file`, `termination`, `log`: its parts.
-//!   `background`: what may wait. `whole_file`: files that are replaced whole. `deputy`: signals to other
-//!   users' processes.
-//! - [`probe`]: the probes of the gated container; `notify`: how it tells the elector that the workload is
-//!   ready. `sys`: everything `unsafe`.
+//! - [`elector`]: the elector process. Its parts are `connection`, `monitors`, `workload`, `lease_file`,
+//!   `termination` and `log`. `background`: what may wait. `whole_file`: files that are replaced whole.
+//!   `deputy`: signals to other users' processes.
+//! - [`probe`]: the probes of the gated container. `notify`: how they tell the elector that the workload is
+//!   ready. `poll`: how a process waits for a file, but not for long. `sys`: everything `unsafe`.
 
 mod background;
 pub mod config;
@@ -40,6 +40,7 @@ mod lease_file;
 mod log;
 mod monitors;
 mod notify;
+mod poll;
 pub mod probe;
 mod self_test;
 mod shared_state;
@@ -112,11 +113,11 @@ enum Task {
     },
 }
 
-/// The program, from its arguments and environment to its exit code.
+/// Runs the program by its arguments and environment, and returns its exit code.
 pub fn main() -> i32 {
     match Arguments::try_parse() {
         Ok(Arguments { task }) => perform(task),
-        Err(error) => refuse(&error),
+        Err(error) => reject_arguments(&error),
     }
 }
 
@@ -124,7 +125,7 @@ fn perform(task: Task) -> i32 {
     match task {
         Task::Install { directory } => exit_code(install::install(&directory)),
         Task::Run { command } => run(command),
-        Task::Signal { number, target } => deputy::run(number, deputy::Target::read(target)),
+        Task::Signal { number, target } => deputy::run(number, deputy::Recipients::read(target)),
         Task::Probe { kind, probe } => match serde_json::from_str(&probe) {
             Ok(probe) => probe::run(kind, &probe),
             Err(error) => usage(&format!("the probe {probe:?} is not one: {error}")),
@@ -137,8 +138,8 @@ fn run(command: Command) -> i32 {
         Ok(config) => config,
         Err(error) => return usage(&error.to_string()),
     };
-    // The kubelet may ask before the elector is there: the probes would believe what an earlier container has
-    // left. In another process than PID 1 they may be those of a live agent.
+    // The kubelet may probe before the elector is there: the probes would believe what an earlier container
+    // has left. In another process than PID 1 the files may be those of a live agent.
     if process::id() == 1 {
         config.leftovers().iter().for_each(|path| drop(fs::remove_file(path)));
     }
@@ -148,21 +149,31 @@ fn run(command: Command) -> i32 {
         return exit_codes::LEASE_UNREADABLE;
     }
     let decide = async |candidate: Candidate, facts, container: &mut Container| {
-        let connection = match connection::kept_current() {
-            Ok(connection) => connection,
-            Err(error) => return Ending::Unreadable(error.to_string()),
-        };
-        let ended = driver::run(connection, place(&config), candidate, facts, container).await;
-        ended.unwrap_or_else(|error| Ending::Unreadable(error.to_string()))
+        decide(&config, candidate, facts, container).await
     };
     supervise(&config, command, decide, |dead, orphan| release_orphan(&config, &dead, orphan))
+}
+
+/// Decides about the Lease, until the elector's end.
+async fn decide(
+    config: &Config,
+    candidate: Candidate,
+    facts: UnboundedReceiver<Fact>,
+    container: &mut Container,
+) -> Ending {
+    let connection = match connection::kept_current() {
+        Ok(connection) => connection,
+        Err(error) => return Ending::Unreadable(error.to_string()),
+    };
+    let ended = driver::run(connection, place(config), candidate, facts, container).await;
+    ended.unwrap_or_else(|error| Ending::Unreadable(error.to_string()))
 }
 
 fn place(config: &Config) -> Place<'_> {
     Place { namespace: &config.namespace, name: &config.name, field_manager: field_managers::AGENT }
 }
 
-/// Best effort: a Lease that is not released expires.
+/// Releases the Lease of a dead elector, at best: a Lease that is not released expires.
 fn release_orphan(config: &Config, dead: &Candidate, orphan: Orphan) {
     let released = connection::config().map_err(|error| error.to_string()).and_then(|connection| {
         let runtime =
@@ -176,41 +187,34 @@ fn release_orphan(config: &Config, dead: &Candidate, orphan: Orphan) {
 }
 
 /// Is PID 1: listens for signals at once, tests the container, runs the elector, which runs `decide`, and
-/// after its death `last_words`. The exit code of the container.
+/// after its death `release_orphan`. Returns the exit code of the container.
 ///
-/// `decide` is given a candidate of its own, what happens in the container, and the container to order about.
-/// `last_words` run in a process of their own, only after an elector died that may have held the Lease, when
-/// nothing runs any more.
+/// `decide` gets a candidate of its own, what happens in the container, and the container that carries out
+/// its orders. `release_orphan` runs in a process of its own. It runs only after an elector died that may
+/// have held the Lease, when nothing else runs any more.
 pub fn supervise<Decide>(
     config: &Config,
     command: Command,
     decide: Decide,
-    last_words: impl FnOnce(Candidate, Orphan),
+    release_orphan: impl FnOnce(Candidate, Orphan),
 ) -> i32
 where
     Decide: AsyncFnOnce(Candidate, UnboundedReceiver<Fact>, &mut Container) -> Ending,
 {
     let message = &config.termination_message;
     let signals = fencer::take_signals();
-    if let Err(failure) = self_test::run() {
-        termination::explain(message, &failure.to_string());
+    if let Err(error) = self_test::run() {
+        termination::explain(message, &error.to_string());
         return exit_codes::SELF_TEST_FAILED;
     }
     let candidate = config.candidate();
     let dead = candidate.clone();
     let elector = |inheritance| elector::run(inheritance, config, candidate, command, decide);
-    let lived = signals.map_err(fencer::Error::from);
-    let lived =
-        lived.and_then(|signals| fencer::run(&signals, message, elector, |orphan| last_words(dead, orphan)));
-    lived.unwrap_or_else(|error| {
-        termination::explain(
-            message,
-            &format!(
-                "starting the agent: {error}; the container's limits on processes or memory may be too low"
-            ),
-        );
-        exit_codes::AGENT_FAILED
-    })
+    let release_orphan = |orphan| release_orphan(dead, orphan);
+    let ended = signals
+        .map_err(fencer::Error::from)
+        .and_then(|signals| fencer::run(&signals, message, elector, release_orphan));
+    ended.unwrap_or_else(|error| termination::explain_failed_start(message, &error))
 }
 
 fn exit_code<E: std::fmt::Display>(result: Result<(), E>) -> i32 {
@@ -223,7 +227,7 @@ fn exit_code<E: std::fmt::Display>(result: Result<(), E>) -> i32 {
     }
 }
 
-fn refuse(error: &clap::Error) -> i32 {
+fn reject_arguments(error: &clap::Error) -> i32 {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             print!("{error}");
@@ -236,8 +240,8 @@ fn refuse(error: &clap::Error) -> i32 {
     }
 }
 
-/// PID 1 ends its container, so that says why: the controller takes the end for an attempt of the workload
-/// otherwise.
+/// Reports a usage error, and returns its exit code. PID 1 ends its container with it and so explains that,
+/// because the controller would otherwise take the end for an attempt of the workload.
 fn usage(what: &str) -> i32 {
     let why = format!("{what} (see --help)");
     if process::id() == 1 {
@@ -252,15 +256,15 @@ fn usage(what: &str) -> i32 {
 mod tests {
     use super::*;
 
-    fn complaint(arguments: &[&str]) -> String {
+    fn error_of(arguments: &[&str]) -> String {
         let program = ["singletonjob-agent"].iter().chain(arguments);
         first_paragraph(&Arguments::try_parse_from(program).expect_err("wrong on purpose").to_string())
     }
 
     #[test]
     fn a_wrong_argument_is_answered_in_one_line() {
-        assert_eq!(complaint(&["run", "--lease-name"]), "unexpected argument '--lease-name' found");
-        assert_eq!(complaint(&["run"]), "the following required arguments were not provided: <COMMAND>...");
+        assert_eq!(error_of(&["run", "--lease-name"]), "unexpected argument '--lease-name' found");
+        assert_eq!(error_of(&["run"]), "the following required arguments were not provided: <COMMAND>...");
     }
 
     #[test]

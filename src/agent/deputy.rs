@@ -1,9 +1,9 @@
-//! A process that signals where its agent may not: root without CAP_KILL cannot signal a workload that has
-//! become another user.
+//! The deputy is a process that signals the workload where its agent may not. Root without CAP_KILL cannot
+//! signal a workload that has become another user.
 //!
-//! The agent executes itself anew for it, without any of its open files, keys or variables, because the
-//! deputy takes the workload's user id and is at its mercy then. The agent never waits for it: the workload
-//! may stop or kill it.
+//! The agent executes itself anew as the deputy, without any of its open files, keys or variables. The deputy
+//! takes the workload's user id, and is then at the workload's mercy. The agent never waits for it, because
+//! the workload may stop or kill it.
 
 use std::fs;
 
@@ -13,12 +13,12 @@ use nix::unistd::{ForkResult, Pid, Uid, getpid, getppid, setresuid};
 
 use super::{log, sys};
 
-/// Bit of CAP_KILL in a set of capabilities.
+/// The bit of CAP_KILL in a set of capabilities.
 const CAP_KILL: u64 = 1 << 5;
 
-/// Whom to signal.
+/// The processes to signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum Recipients {
     /// A process group.
     Group(i32),
     /// One process.
@@ -27,8 +27,8 @@ pub(super) enum Target {
     All,
 }
 
-impl Target {
-    /// As it stands on the command line: as kill(2) has it, but for 0, which means all.
+impl Recipients {
+    /// Reads a number of the command line. It means what it means to kill(2), except for 0, which means all.
     pub(super) fn read(number: i32) -> Self {
         match number {
             0 => Self::All,
@@ -37,7 +37,7 @@ impl Target {
         }
     }
 
-    /// See [`Self::read`].
+    /// The number that [`Self::read`] reads.
     pub(super) fn number(self) -> i32 {
         match self {
             Self::All => 0,
@@ -47,7 +47,7 @@ impl Target {
     }
 }
 
-/// A process, as far as it matters here.
+/// A process of the container, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Process {
     pid: i32,
@@ -77,9 +77,10 @@ fn effective_user(status: &str) -> Option<u32> {
     users.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Signals as every user that has a process among those that are meant; the exit code.
-pub(super) fn run(number: i32, target: Target) -> i32 {
-    let meant: Vec<_> = processes().into_iter().filter(|process| is_meant(process, target)).collect();
+/// Sends signal `number` to `recipients`, as every user that owns one of its processes. Returns the exit
+/// code.
+pub(super) fn run(number: i32, recipients: Recipients) -> i32 {
+    let meant: Vec<_> = processes().into_iter().filter(|process| is_meant(process, recipients)).collect();
     let mut users: Vec<_> = meant.iter().map(|process| process.user).collect();
     users.sort_unstable();
     users.dedup();
@@ -87,40 +88,40 @@ pub(super) fn run(number: i32, target: Target) -> i32 {
     i32::from(failed > 0)
 }
 
-/// Neither PID 1, nor the elector, nor this process.
-fn is_meant(process: &Process, target: Target) -> bool {
+/// Whether `recipients` contain the process, which is neither PID 1, nor the elector, nor this process.
+fn is_meant(process: &Process, recipients: Recipients) -> bool {
     let ours = [1, getppid().as_raw(), getpid().as_raw()];
-    let named = match target {
-        Target::All => true,
-        Target::Process(pid) => process.pid == pid,
-        Target::Group(group) => process.group == group,
+    let named = match recipients {
+        Recipients::All => true,
+        Recipients::Process(pid) => process.pid == pid,
+        Recipients::Group(group) => process.group == group,
     };
     named && !ours.contains(&process.pid)
 }
 
-/// In a process of its own, for what becomes another user does not become root again.
+/// Signals in a process of its own, because a process that becomes another user does not become root again.
 fn signal_as(user: u32, meant: &[Process], number: i32) -> bool {
     match sys::fork() {
         Ok(ForkResult::Child) => std::process::exit(become_and_signal(user, meant, number)),
         Ok(ForkResult::Parent { child }) => waitpid(child, None).is_ok(),
-        Err(error) => complain(user, error),
+        Err(error) => report_refusal(user, error),
     }
 }
 
 fn become_and_signal(user: u32, meant: &[Process], number: i32) -> i32 {
     let user_id = Uid::from_raw(user);
     if let Err(error) = setresuid(user_id, user_id, user_id) {
-        complain(user, error);
+        report_refusal(user, error);
         return 1;
     }
     for process in meant.iter().filter(|process| process.user == user) {
-        // One that has ended meanwhile needs no signal.
+        // A process that has ended meanwhile needs no signal.
         let _ = sys::signal(Pid::from_raw(process.pid), number);
     }
     0
 }
 
-fn complain(user: u32, error: Errno) -> bool {
+fn report_refusal(user: u32, error: Errno) -> bool {
     eprintln!(
         "{}cannot signal processes of user {user}: {error}; add the capability KILL, or SETUID, to the container",
         log::PREFIX
@@ -134,14 +135,15 @@ fn processes() -> Vec<Process> {
     pids.filter_map(process).collect()
 }
 
-/// `None` if it has ended.
+/// Reads what the kernel shows of a process; `None` if it has ended.
 fn process(pid: i32) -> Option<Process> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     Some(Process { pid, group: group_of(&stat)?, user: field(&status, "Uid:")?.parse().ok()? })
 }
 
-/// The third value after the name, which is in parentheses and may contain some itself.
+/// Reads the process group: the third value after the name, which is in parentheses and may contain some
+/// itself.
 fn group_of(stat: &str) -> Option<i32> {
     let (_, after_name) = stat.rsplit_once(')')?;
     after_name.split_whitespace().nth(2)?.parse().ok()
@@ -171,8 +173,8 @@ mod tests {
 
     #[test]
     fn a_target_comes_back_from_the_command_line_as_it_was() {
-        for target in [Target::All, Target::Process(7), Target::Group(7)] {
-            assert_eq!(Target::read(target.number()), target);
+        for recipients in [Recipients::All, Recipients::Process(7), Recipients::Group(7)] {
+            assert_eq!(Recipients::read(recipients.number()), recipients);
         }
     }
 }

@@ -109,7 +109,7 @@ where
         Ok(log) => log,
         Err(error) => return cannot_begin(config, &error),
     };
-    inheritance.warnings.iter().for_each(|warning| log.say(warning));
+    inheritance.warnings.iter().for_each(|warning| log.write_line(warning));
     let page = inheritance.page;
     let candidate = Candidate { warnings: inheritance.warnings.clone(), ..candidate };
     announce(&candidate);

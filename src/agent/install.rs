@@ -1,10 +1,11 @@
-//! Putting the agent where an image that knows nothing of it can run it.
+//! Copies the agent to where an image that knows nothing of it can run it.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use super::whole_file;
 use crate::contract::paths;
 
 const READ_AND_EXECUTE: u32 = 0o555;
@@ -20,7 +21,7 @@ pub struct Error {
 /// Copies this program into `directory`: whole or not at all, over whatever is there.
 ///
 /// # Errors
-/// Where the directory cannot be written.
+/// If the directory cannot be written.
 pub fn install(directory: &Path) -> Result<(), Error> {
     let path = directory.join(Path::new(paths::AGENT).file_name().unwrap_or_default());
     copy(Path::new("/proc/self/exe"), &path).map_err(|source| Error { path, source })
@@ -28,11 +29,8 @@ pub fn install(directory: &Path) -> Result<(), Error> {
 
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let new = to.with_extension("new");
-    // Left behind by an attempt that was cut off, it may not be writable.
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    // A copy that was cut off has left a file that may not be writable.
+    whole_file::remove_if_there(&new)?;
     let mut file = OpenOptions::new().write(true).create_new(true).open(&new)?;
     io::copy(&mut fs::File::open(from)?, &mut file)?;
     file.set_permissions(Permissions::from_mode(READ_AND_EXECUTE))?;

@@ -52,7 +52,7 @@ impl LeaseFileWriter {
             self.unwritten.replace(content.clone());
             let unwritten = Arc::clone(&self.unwritten);
             // Where there is no room, a write that was submitted before writes this content too.
-            self.background.give(move || unwritten.write());
+            self.background.submit(move || unwritten.write());
             self.published = Some(content);
         }
     }
@@ -80,8 +80,7 @@ impl Unwritten {
 
     fn write(&self) {
         let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let written =
-            newest.map_or(Ok(()), |content| whole_file::write(&self.path, &serde_json::to_vec(&content)?));
+        let written = newest.map_or(Ok(()), |content| whole_file::write_json(&self.path, &content));
         if let Err(error) = written {
             tracing::warn!(path = %self.path.display(), %error, "cannot write what the workload may read about its lease");
         }

@@ -1,6 +1,6 @@
 //! The elector's log, which shares the output of the container with the workload. It says no more than an
 //! administrator needs, and of libraries only warnings. Every line has the agent's prefix. The elector never
-//! waits for it, because a full pipe waits for its reader.
+//! waits for the log, because a full pipe waits for its reader.
 
 use std::io;
 use std::panic;
@@ -16,15 +16,16 @@ use tracing_subscriber::{fmt, registry};
 
 use super::background::Background;
 
-/// How every line begins that the agent's processes write beside the workload's. A termination message begins
-/// otherwise, because with the `terminationMessagePolicy` FallbackToLogsOnError the kubelet takes the end of
-/// the log for one, which is no complaint of the agent.
+/// The beginning of every line that the agent's processes write beside the workload's.
+///
+/// A termination message begins differently. With the `terminationMessagePolicy` FallbackToLogsOnError the
+/// kubelet takes the end of the log for such a message, and that is no error of the agent.
 pub(super) const PREFIX: &str = "[singletonjob-agent] ";
 
-/// It tells of every request that fails; the agent says when that begins and when it is over.
-const CHATTERER: &str = "kube_client";
+/// The crate that logs every request that fails. The agent itself logs when that begins, and when it is over.
+const SILENCED_CRATE: &str = "kube_client";
 
-/// For the last lines of a process that ends.
+/// How long a process that ends waits for its last lines to be written.
 pub(super) const LAST_LINES: Duration = Duration::from_millis(200);
 
 /// Writes to standard error, some time.
@@ -34,48 +35,51 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// From now on all that this process logs goes there, and why it panics.
+    /// Has all that this process logs from now on written there, and why it panics.
     ///
     /// # Errors
-    /// Where the kernel refuses a thread.
+    /// If the kernel refuses a thread.
     pub(super) fn begin() -> io::Result<Self> {
         let log = Self { background: Background::start("log")? };
-        let wanted =
-            Targets::new().with_default(Level::WARN).with_target(env!("CARGO_CRATE_NAME"), Level::INFO);
-        let wanted = wanted.with_target(CHATTERER, LevelFilter::OFF);
         let lines = fmt::layer().with_writer(log.clone()).with_ansi(false).with_target(false);
-        // One that is there already is a test's.
-        let _ = registry().with(lines.with_filter(wanted)).try_init();
+        // A subscriber that is there already is a test's.
+        let _ = registry().with(lines.with_filter(levels())).try_init();
         let panicking = log.clone();
         panic::set_hook(Box::new(move |why| panicking.give_up(why)));
         Ok(log)
     }
 
-    /// One line from the agent itself.
-    pub(super) fn say(&self, line: &str) {
+    /// Writes one line of the agent itself.
+    pub(super) fn write_line(&self, line: &str) {
         self.write_later(format!("{PREFIX}{line}\n").into_bytes());
     }
 
-    /// Says why, and aborts: PID 1 sees this death and kills everything.
+    /// Logs why, and aborts: PID 1 sees this death and kills everything.
     pub(super) fn give_up(&self, why: impl std::fmt::Display) -> ! {
-        self.say(&why.to_string());
+        self.write_line(&why.to_string());
         self.finish();
         process::abort()
     }
 
-    /// Waits a moment for what was said to be written.
+    /// Waits a moment until what was logged is written.
     pub(super) fn finish(&self) {
         self.background.finish(LAST_LINES);
     }
 
     fn write_later(&self, text: Vec<u8>) {
-        // Without room for it no process reads it, or the reader is far behind.
-        self.background.give(move || drop(io::Write::write_all(&mut io::stderr(), &text)));
+        // If there is no room, the reader is gone or far behind.
+        self.background.submit(move || drop(io::Write::write_all(&mut io::stderr(), &text)));
     }
 }
 
+/// Which events are logged.
+fn levels() -> Targets {
+    let levels = Targets::new().with_default(Level::WARN).with_target(env!("CARGO_CRATE_NAME"), Level::INFO);
+    levels.with_target(SILENCED_CRATE, LevelFilter::OFF)
+}
+
 impl io::Write for Log {
-    /// One event.
+    /// Writes one event.
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         self.write_later([PREFIX.as_bytes(), text].concat());
         Ok(text.len())

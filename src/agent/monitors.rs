@@ -20,7 +20,7 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::background::Background;
-use super::notify::News;
+use super::notify::Notification;
 use super::shared_state::SharedState;
 use super::workload::Workload;
 use super::{notify, sys, whole_file};
@@ -54,7 +54,7 @@ pub(super) async fn watch_children(workload: &Workload) -> io::Result<Infallible
 /// Removes, some time, what an earlier container of this pod has left: before anything that `files` is given
 /// later.
 pub(super) fn forget(leftovers: impl IntoIterator<Item = PathBuf> + Send + 'static, files: &Background) {
-    files.give(move || leftovers.into_iter().for_each(|path| whole_file::remove(&path)));
+    files.submit(move || leftovers.into_iter().for_each(|path| whole_file::remove(&path)));
 }
 
 /// What the liveness probe has said last.
@@ -113,7 +113,7 @@ pub(super) async fn watch_probes(
     facts: &UnboundedSender<Fact>,
 ) -> Infallible {
     let (sender, bound) = oneshot::channel();
-    files.give(move || drop(sender.send(notify::bind(&directory))));
+    files.submit(move || drop(sender.send(notify::bind(&directory))));
     let socket = bound.await.unwrap_or_else(|_| Err(io::Error::other("too much waits for the disk")));
     let heard = match socket {
         Ok(socket) => hear(socket, || workload.started(), || workload.expect_end(), health, facts).await,
@@ -145,15 +145,15 @@ async fn hear(
     let (mut ready, mut ending) = (None, None);
     loop {
         let length = socket.recv(&mut datagram).await?;
-        match News::read(&datagram[..length]) {
-            Some(News::Ready(start)) if started() == Some(start) && ready != Some(start) => {
+        match Notification::read(&datagram[..length]) {
+            Some(Notification::Ready(start)) if started() == Some(start) && ready != Some(start) => {
                 ready = Some(start);
                 // The elector no longer listens once its end is decided.
                 let _ = facts.send(Fact::Ready);
             }
-            Some(News::Unhealthy(start)) => health.unhealthy.set(Some(start)),
-            Some(News::Healthy(_)) => health.unhealthy.set(None),
-            Some(News::Ending(start)) if started() == Some(start) && ending != Some(start) => {
+            Some(Notification::Unhealthy(start)) => health.unhealthy.set(Some(start)),
+            Some(Notification::Healthy(_)) => health.unhealthy.set(None),
+            Some(Notification::Ending(start)) if started() == Some(start) && ending != Some(start) => {
                 ending = Some(start);
                 health.explain_end(Some(start), facts);
                 expect_end();
@@ -244,7 +244,7 @@ mod tests {
         let files = Background::start("test").unwrap();
         fs::write(&old, "left").unwrap();
         forget([old, directory.path().join("never there"), new.clone()], &files);
-        files.give(move || fs::write(new, "new").unwrap());
+        files.submit(move || fs::write(new, "new").unwrap());
         files.finish(Duration::from_secs(20));
         let names: Vec<_> =
             fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

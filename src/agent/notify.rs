@@ -5,16 +5,16 @@
 //! deciding thread thus reads no file, and hears of a failure before the kubelet does: no end of the workload
 //! can overtake the reason for it. If a datagram of a probe is lost, the next probe sends it again.
 
-use std::fs;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
+use super::whole_file;
 use crate::contract::TERMINATION_PREFIX;
 
 /// The length of a datagram.
 pub(super) const LENGTH: usize = size_of::<u64>();
-/// In the state directory.
+/// The name of the socket in the state directory.
 const SOCKET: &str = "notify";
 
 /// In the number of a datagram, the kind of the news: bits that a start, in nanoseconds since the boot, does
@@ -27,7 +27,7 @@ const HEALTHY: u64 = 0b11 << 62;
 
 /// What a datagram says of the workload that was started at a reading of CLOCK_BOOTTIME, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum News {
+pub(super) enum Notification {
     /// Its readiness probe has succeeded.
     Ready(u64),
     /// Its liveness probe has failed so often that the kubelet ends the container.
@@ -38,7 +38,7 @@ pub(super) enum News {
     Ending(u64),
 }
 
-impl News {
+impl Notification {
     /// `None` if it is no datagram of this kind.
     pub(super) fn read(datagram: &[u8]) -> Option<Self> {
         let number = u64::from_ne_bytes(datagram.try_into().ok()?);
@@ -60,7 +60,7 @@ impl News {
         }
     }
 
-    /// It never waits: an agent that is stopped hears of it later.
+    /// Sends it to the agent, and never waits: an agent that is stopped receives it later.
     pub(super) fn send(self, directory: &Path) {
         let sent = UnixDatagram::unbound().and_then(|socket| {
             socket.set_nonblocking(true)?;
@@ -72,17 +72,13 @@ impl News {
     }
 }
 
-/// Where an agent listens, in place of an earlier container's.
+/// Makes the socket at which an agent listens, in place of an earlier container's.
 ///
 /// # Errors
-/// Where the directory or the kernel does not let it.
+/// If the directory or the kernel does not let it.
 pub(super) fn bind(directory: &Path) -> io::Result<UnixDatagram> {
     let path = directory.join(SOCKET);
-    if let Err(error) = fs::remove_file(&path)
-        && error.kind() != ErrorKind::NotFound
-    {
-        return Err(error);
-    }
+    whole_file::remove_if_there(&path)?;
     let socket = UnixDatagram::bind(path)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
@@ -94,11 +90,11 @@ mod tests {
 
     #[test]
     fn news_come_back_as_they_were_sent() {
-        for news in [News::Ready, News::Unhealthy, News::Healthy, News::Ending] {
+        for news in [Notification::Ready, Notification::Unhealthy, Notification::Healthy, Notification::Ending] {
             for start in [0, 7, u64::MAX >> 2] {
-                assert_eq!(News::read(&news(start).number().to_ne_bytes()), Some(news(start)));
+                assert_eq!(Notification::read(&news(start).number().to_ne_bytes()), Some(news(start)));
             }
         }
-        assert_eq!(News::read(b"short"), None);
+        assert_eq!(Notification::read(b"short"), None);
     }
 }

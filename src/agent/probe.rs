@@ -8,12 +8,12 @@
 //! the workload's start. The readiness probe counts by the template's thresholds, see [`readiness`], and
 //! liveness for the agent, see [`liveness`].
 
-mod attempt;
 mod grpc;
 mod http;
 mod liveness;
 mod readiness;
 mod startup;
+mod subprocess;
 mod tcp;
 
 use std::fs;
@@ -26,12 +26,12 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ExecAction;
 
 use super::config::lease_file_in;
-use super::notify::News;
+use super::notify::Notification;
 use crate::contract::probe::{Handler, Kind, Probe, StandbyReadiness, TemplateProbe};
 use crate::contract::{LeaseFile, Role, TERMINATION_PREFIX, paths};
 use crate::lease::clock;
-use attempt::Unanswered;
-use tcp::Deadline;
+use subprocess::Unanswered;
+use tcp::TimeLimit;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// An agent reads its Lease within this, as a rule.
@@ -86,7 +86,7 @@ enum Verdict {
 pub fn run(kind: Kind, probe: &Probe) -> i32 {
     let question = Question { kind, probe, directory: Path::new(paths::STATE_DIRECTORY) };
     let limit = probe.timeout() + SLACK;
-    attempt::within(limit, || report(question.ask())).unwrap_or_else(|why| question.count_as_failure(&why))
+    subprocess::within(limit, || report(question.ask())).unwrap_or_else(|why| question.count_as_failure(&why))
 }
 
 fn report<E: std::fmt::Display>(result: Result<(), E>) -> i32 {
@@ -123,7 +123,7 @@ impl Question<'_> {
         let unanswered =
             |start| self.probe.forgive(self.kind, start, self.directory, Failure::NotReady(why.to_string()));
         let count = || report(self.conclude(Duration::ZERO, unanswered));
-        attempt::within(COUNTED_WITHIN, count).unwrap_or_else(|uncounted| match uncounted {
+        subprocess::within(COUNTED_WITHIN, count).unwrap_or_else(|uncounted| match uncounted {
             Unanswered::Refused(_) => count(),
             Unanswered::Late(_) | Unanswered::Killed => report(Err(why)),
         })
@@ -157,7 +157,7 @@ impl Question<'_> {
     /// Before the hook runs, so that a workload which it ends has not ended by itself.
     fn announce(&self, start: Start) {
         if self.probe.is_hook {
-            News::Ending(start.at).send(self.directory);
+            Notification::Ending(start.at).send(self.directory);
         }
     }
 
@@ -268,16 +268,16 @@ impl TemplateProbe {
     }
 
     fn handler_answers(&self) -> Result<(), Failure> {
-        let deadline = Deadline::after(self.timeout());
+        let limit = TimeLimit::after(self.timeout());
         match &self.handler {
             None => Ok(()),
-            Some(Handler::Exec(action)) => exec(action, deadline),
-            Some(Handler::HttpGet(action)) => http::get(action, deadline),
-            Some(Handler::Grpc(action)) => grpc::check(action, deadline),
+            Some(Handler::Exec(action)) => exec(action, limit),
+            Some(Handler::HttpGet(action)) => http::get(action, limit),
+            Some(Handler::Grpc(action)) => grpc::check(action, limit),
             Some(Handler::TcpSocket(action)) => {
                 let what = format!("connecting to {}", tcp::address(action.host.as_deref(), &action.port));
                 let (host, port) = (tcp::host(action.host.as_deref()), tcp::port(&action.port));
-                tcp::connect(&host, &port, deadline)
+                tcp::connect(&host, &port, limit)
                     .map(drop)
                     .map_err(|source| Failure::Unreachable { what, source })
             }
@@ -285,7 +285,7 @@ impl TemplateProbe {
     }
 }
 
-fn exec(action: &ExecAction, deadline: Deadline) -> Result<(), Failure> {
+fn exec(action: &ExecAction, limit: TimeLimit) -> Result<(), Failure> {
     let command = action.command.as_deref().unwrap_or_default();
     let what = format!("running {command:?}");
     let failed = |source| Failure::Unreachable { what: what.clone(), source };
@@ -296,7 +296,7 @@ fn exec(action: &ExecAction, deadline: Deadline) -> Result<(), Failure> {
             Some(status) if status.success() => return Ok(()),
             Some(status) => return Err(Failure::Refused { what, answer: status.to_string() }),
             None => {
-                if let Err(late) = deadline.left() {
+                if let Err(late) = limit.left() {
                     // Should it end by itself now, that is too late as well. One that hangs in the kernel is
                     // not waited for.
                     let _ = child.kill();

@@ -1,4 +1,5 @@
-//! Whether this container can be fenced reliably; a candidate that cannot never acquires.
+//! Tests whether this container can be fenced reliably. A candidate that cannot be fenced never acquires the
+//! Lease.
 
 use std::fs;
 use std::path::Path;
@@ -12,12 +13,12 @@ use super::deadline::{self, Deadline, shared_timer};
 
 /// The inode that the kernel gives the first PID namespace of a machine.
 const NAMESPACE_OF_THE_MACHINE: &str = "pid:[4026531836]";
-/// Any that is ignored by default: for an instant our parent's death would send it.
+/// Any signal that is ignored by default: for an instant our parent's death would send it.
 const HARMLESS: Signal = Signal::SIGCHLD;
 
 /// What is missing, and what to do about it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum Error {
     /// Nothing that outlives PID 1 would be killed with it.
     #[error(
         "the agent has pid {0}, not 1: it must be the container's first process; remove hostPID and shareProcessNamespace"
@@ -26,10 +27,10 @@ pub(super) enum Failure {
     /// `kill(-1)` would reach the whole machine.
     #[error("the container shares the node's PID namespace; remove hostPID")]
     NamespaceOfTheMachine,
-    /// Another namespace's, or none.
+    /// `/proc` is another namespace's, or not there.
     #[error("/proc does not show this container's processes (/proc/self is {0:?}); mount its own /proc")]
     ForeignProc(String),
-    /// The workload could not be stopped in time were the agent to hang.
+    /// The workload could not be stopped in time if the agent hung.
     #[error(transparent)]
     Timer(#[from] deadline::Error),
     /// The workload would outlive the agent.
@@ -39,32 +40,34 @@ pub(super) enum Failure {
     ParentDeathSignal(Errno),
 }
 
+/// Tests everything that fencing needs.
+///
 /// # Errors
-/// The first [`Failure`] found.
-pub(super) fn run() -> Result<(), Failure> {
+/// The first [`Error`] found.
+pub(super) fn run() -> Result<(), Error> {
     first_process()?;
     own_namespace()?;
     Deadline::new(shared_timer()?)?;
-    parent_death_signal().map_err(Failure::ParentDeathSignal)
+    parent_death_signal().map_err(Error::ParentDeathSignal)
 }
 
-fn first_process() -> Result<(), Failure> {
+fn first_process() -> Result<(), Error> {
     match getpid().as_raw() {
         1 => Ok(()),
-        pid => Err(Failure::NotFirst(pid)),
+        pid => Err(Error::NotFirst(pid)),
     }
 }
 
-fn own_namespace() -> Result<(), Failure> {
+fn own_namespace() -> Result<(), Error> {
     if fs::read_link("/proc/self/ns/pid")
         .is_ok_and(|namespace| namespace == Path::new(NAMESPACE_OF_THE_MACHINE))
     {
-        return Err(Failure::NamespaceOfTheMachine);
+        return Err(Error::NamespaceOfTheMachine);
     }
     match fs::read_link("/proc/self") {
         Ok(pid) if pid == Path::new("1") => Ok(()),
-        Ok(pid) => Err(Failure::ForeignProc(pid.display().to_string())),
-        Err(error) => Err(Failure::ForeignProc(error.to_string())),
+        Ok(pid) => Err(Error::ForeignProc(pid.display().to_string())),
+        Err(error) => Err(Error::ForeignProc(error.to_string())),
     }
 }
 

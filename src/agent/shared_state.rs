@@ -1,7 +1,7 @@
-//! The page of memory that the elector shares with PID 1: what must be known of it even when it is dead, and
-//! which signals have come.
+//! The page of memory that the elector shares with PID 1. It holds what PID 1 must know of the elector even
+//! after its death, and which signals have come.
 //!
-//! PID 1 locks it in memory. What PID 1 reads or writes while it stands guard is inlined there: see
+//! PID 1 locks the page in memory. The methods that it calls while it stands guard are inlined there: see
 //! `fencer::guard`.
 
 #![expect(clippy::inline_always, reason = "for PID 1, which must not leave the memory that it has locked")]
@@ -13,9 +13,10 @@ use crate::lease::annotations::{Exit, Reason};
 use crate::lease::elector::Cause;
 use crate::lease::identity::Version;
 
-/// Atomics only, for which all zeroes mean "nothing has happened yet".
+/// A page of atomics, whose zeroes mean "nothing has happened yet".
 ///
-/// The elector writes and PID 1 reads, the signal apart; the order of writes matters only within one method.
+/// The elector writes all but the signals, and PID 1 reads it. The order of writes matters only within one
+/// method.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(super) struct SharedState {
@@ -25,15 +26,15 @@ pub(super) struct SharedState {
     exit: AtomicU64,
     tenure: SharedVersion,
     doubt: SharedVersion,
-    /// Counted from 1 in [`CAUSES`].
+    /// The place in [`CAUSES`], counted from 1.
     cause: AtomicU32,
-    patience_nanoseconds: AtomicU32,
+    kill_wait_nanoseconds: AtomicU32,
     signal: AtomicU32,
     /// Bit `n - 1` for signal `n`.
     signals_inside: AtomicU64,
 }
 
-/// Why a workload may be told to end.
+/// The causes for which a workload may be told to end.
 const CAUSES: [Cause; 9] = [
     Cause::Release(Reason::Handover),
     Cause::Release(Reason::Unready),
@@ -70,13 +71,13 @@ impl SharedVersion {
 }
 
 /// A quarter of the smallest kill margin.
-const LEAST_PATIENCE: Duration = Duration::from_millis(125);
+const LEAST_KILL_WAIT: Duration = Duration::from_millis(125);
 
 const CODE: u64 = 1 << 32;
 const SIGNAL: u64 = 2 << 32;
 
 impl SharedState {
-    /// The elector has read its Lease: from now on it may hold it.
+    /// Notes that the elector has read its Lease: from now on it may hold it.
     pub(super) fn mark_candidate(&self) {
         self.candidate.store(true, Ordering::Release);
     }
@@ -86,7 +87,7 @@ impl SharedState {
         self.candidate.load(Ordering::Acquire)
     }
 
-    /// The elector ends because it is done.
+    /// Notes that the elector ends because it is done.
     pub(super) fn mark_finished(&self) {
         self.finished.store(true, Ordering::Release);
     }
@@ -97,7 +98,7 @@ impl SharedState {
         self.finished.load(Ordering::Acquire)
     }
 
-    /// When the elector and the workload are to be dead, on CLOCK_BOOTTIME.
+    /// Sets when the elector and the workload are to be dead, on CLOCK_BOOTTIME.
     pub(super) fn set_deadline(&self, deadline: Option<Duration>) {
         self.deadline_nanoseconds.store(deadline.map_or(0, to_nanoseconds), Ordering::Release);
     }
@@ -108,79 +109,80 @@ impl SharedState {
         deadline != 0 && to_nanoseconds(now) >= deadline
     }
 
-    /// `K` of the tenure.
+    /// Sets `K` of the tenure.
     pub(super) fn set_kill_margin(&self, margin: Duration) {
         let quarter = u32::try_from((margin / 4).as_nanos()).unwrap_or(u32::MAX);
-        self.patience_nanoseconds.store(quarter, Ordering::Release);
+        self.kill_wait_nanoseconds.store(quarter, Ordering::Release);
     }
 
     /// How long PID 1 waits for everything to be gone before it leaves the rest to the kernel: a quarter of
     /// `K`, in nanoseconds.
     #[inline(always)]
-    pub(super) fn patience(&self) -> u32 {
-        const LEAST: u32 = LEAST_PATIENCE.subsec_nanos();
-        let known = self.patience_nanoseconds.load(Ordering::Acquire);
+    pub(super) fn kill_wait(&self) -> u32 {
+        const LEAST: u32 = LEAST_KILL_WAIT.subsec_nanos();
+        let known = self.kill_wait_nanoseconds.load(Ordering::Acquire);
         if known < LEAST { LEAST } else { known }
     }
 
-    /// This signal has come from outside.
+    /// Notes that this signal has come from outside.
     #[inline(always)]
     pub(super) fn note_signal(&self, number: u32) {
         self.signal.store(number, Ordering::Release);
     }
 
-    /// The signal that came last from outside; each is told once.
+    /// Takes the signal that came last from outside; each is returned once.
     pub(super) fn take_signal(&self) -> Option<i32> {
         Some(self.signal.swap(0, Ordering::AcqRel).cast_signed()).filter(|number| *number != 0)
     }
 
-    /// A process of the container has sent this signal to PID 1.
+    /// Notes that a process of the container has sent this signal to PID 1.
     #[inline(always)]
     pub(super) fn note_signal_from_inside(&self, number: u32) {
         self.signals_inside.fetch_or(1 << ((number.wrapping_sub(1)) & 63), Ordering::AcqRel);
     }
 
-    /// The signals that processes of the container have sent to PID 1, in ascending order; each is told once,
-    /// however often it came meanwhile.
+    /// Takes the signals that processes of the container have sent to PID 1, in ascending order. Each is
+    /// returned once, however often it came meanwhile.
     pub(super) fn take_signals_from_inside(&self) -> impl Iterator<Item = i32> + use<> {
         let signals = self.signals_inside.swap(0, Ordering::AcqRel);
         (1..=64).filter(move |number| signals & (1 << (number - 1)) != 0)
     }
 
-    /// The fencing token of the tenure.
+    /// Sets the fencing token of the tenure.
     pub(super) fn set_token(&self, token: Version) {
         self.tenure.set(token);
     }
 
-    /// The fencing token of the tenure, where there was one.
+    /// The fencing token of the tenure; `None` if there was none.
     pub(super) fn token(&self) -> Option<Version> {
         self.tenure.get()
     }
 
-    /// The elector ends without a start, and does not know whether its acquisition, based on `version`, was
-    /// stored.
+    /// Notes that the elector ends without a start, and does not know whether its acquisition, based on
+    /// `version`, was stored.
     pub(super) fn set_doubt(&self, version: Version) {
         self.doubt.set(version);
     }
 
-    /// What the elector's last acquisition was based on, where its fate is unknown.
+    /// What the elector's last acquisition was based on, if it is unknown whether that was stored.
     pub(super) fn doubt(&self) -> Option<Version> {
         self.doubt.get()
     }
 
-    /// Why the workload is told to end. Any other reason is that of an end of its own.
+    /// Sets why the workload is told to end. A cause that is not in [`CAUSES`] is that of an end of
+    /// its own.
     pub(super) fn set_cause(&self, cause: Cause) {
         let place = CAUSES.iter().position(|known| *known == cause).map_or(0, |place| place + 1);
         self.cause.store(u32::try_from(place).unwrap_or(0), Ordering::Release);
     }
 
-    /// Why the workload was told to end, if it was.
+    /// Why the workload was told to end; `None` if it was not.
     pub(super) fn cause(&self) -> Option<Cause> {
         let place = usize::try_from(self.cause.load(Ordering::Acquire)).ok()?;
         CAUSES.get(place.checked_sub(1)?).copied()
     }
 
-    /// How the workload's first process ended.
+    /// Sets how the workload's first process ended.
     pub(super) fn set_exit(&self, exit: Exit) {
         let (kind, number) = match exit {
             Exit::Code(code) => (CODE, code),
@@ -189,7 +191,7 @@ impl SharedState {
         self.exit.store(kind | u64::from(number.cast_unsigned()), Ordering::Release);
     }
 
-    /// How the workload's first process ended, where it did.
+    /// How the workload's first process ended; `None` if it did not.
     pub(super) fn exit(&self) -> Option<Exit> {
         let stored = self.exit.load(Ordering::Acquire);
         let number = u32::try_from(stored & u64::from(u32::MAX)).unwrap_or(u32::MAX).cast_signed();
@@ -201,7 +203,7 @@ impl SharedState {
     }
 }
 
-/// Of CLOCK_BOOTTIME, as files and the page have it.
+/// Converts a reading of CLOCK_BOOTTIME to nanoseconds, as files and the page have it.
 pub(super) fn to_nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -215,7 +217,7 @@ mod tests {
         let page = SharedState::default();
         assert_eq!((page.exit(), page.token(), page.doubt()), (None, None, None));
         assert!(!page.was_candidate() && !page.is_finished() && !page.is_overdue(Duration::MAX));
-        assert_eq!((page.take_signal(), page.patience()), (None, 125_000_000));
+        assert_eq!((page.take_signal(), page.kill_wait()), (None, 125_000_000));
     }
 
     #[test]
@@ -239,7 +241,7 @@ mod tests {
     fn pid_1_is_patient_for_a_quarter_of_the_kill_margin() {
         let page = SharedState::default();
         page.set_kill_margin(Duration::from_millis(1500));
-        assert_eq!(page.patience(), 375_000_000);
+        assert_eq!(page.kill_wait(), 375_000_000);
     }
 
     #[test]

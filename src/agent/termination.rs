@@ -1,5 +1,6 @@
-//! The termination message: how a container says why it ended, once it cannot be asked any more.
+//! The termination message: why a container ended, for a reader who can no longer ask it.
 
+use std::fmt::Display;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -7,48 +8,60 @@ use std::time::Duration;
 
 use super::background::Background;
 use super::log::{self, Log};
-use crate::contract::TERMINATION_PREFIX;
+use crate::contract::{TERMINATION_PREFIX, exit_codes};
 
-/// The kubelet cuts what is longer.
+/// The kubelet cuts a longer message.
 const LONGEST: usize = 4096;
-/// For a message to be written by a process that ends.
+/// How long a process that ends waits for its message to be written.
 const LAST_MESSAGE: Duration = Duration::from_secs(1);
 
 /// Explains ends of the agent's own making without waiting for a disk.
 #[derive(Clone, Debug)]
 pub(super) struct Explainer {
     log: Log,
-    /// A thread of its own: the file is on another disk than the agent's other files.
+    /// A thread of its own, because the file is on another disk than the agent's other files.
     background: Background,
     path: PathBuf,
 }
 
 impl Explainer {
+    /// Starts the thread that writes to `path`.
+    ///
     /// # Errors
-    /// Where the kernel refuses a thread.
+    /// If the kernel refuses a thread.
     pub(super) fn new(log: Log, path: PathBuf) -> io::Result<Self> {
         Ok(Self { log, background: Background::start("termination")?, path })
     }
 
-    /// In the log and in the file, unless the workload has written there.
+    /// Explains the end in the log, and in the file unless the workload has written there.
     pub(super) fn explain(&self, why: String) {
-        self.log.say(&why);
+        self.log.write_line(&why);
         let path = self.path.clone();
-        // A message for which there is no room comes after hundreds of others: the first is the one that
+        // A message without room comes after hundreds of others, and the first message is the one that
         // counts.
-        self.background.give(move || write_or_log(&path, &why));
+        self.background.submit(move || write_or_log(&path, &why));
     }
 
-    /// Waits until it is written, but not for a disk that does not answer.
+    /// Waits until the message is written, but not for a disk that does not answer.
     pub(super) fn finish(&self) {
         self.background.finish(LAST_MESSAGE);
     }
 }
 
-/// Explains the end at once, in the file at `path` and in the log: for a process that holds nothing.
+/// Explains the end at once, in the file at `path` and in the log. Only a process that holds nothing may call
+/// this.
 pub(super) fn explain(path: &Path, why: &str) {
     write_or_log(path, why);
     eprintln!("{}{why}", log::PREFIX);
+}
+
+/// Explains that the agent could not start, and returns the exit code of its container. Only a process that
+/// holds nothing may call this.
+pub(super) fn explain_failed_start(path: &Path, error: &dyn Display) -> i32 {
+    let why =
+        format!("starting the agent: {error}; the container's limits on processes or memory may be too low");
+    explain(path, &why);
+    exit_codes::AGENT_FAILED
 }
 
 fn write_or_log(path: &Path, why: &str) {

@@ -2,15 +2,18 @@
 //! what was written at one time.
 
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// Replaces the file at `path`, or makes it. Processes that write it at the same time do not disturb each
 /// other: the last one counts.
 ///
 /// # Errors
-/// Where its directory cannot be written. What was there before is there still, and nothing beside it.
+/// If its directory cannot be written. What was there before is there still, and nothing beside it.
 pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let new = beside(path);
     fs::write(&new, content)
@@ -18,7 +21,31 @@ pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
         .inspect_err(|_| drop(fs::remove_file(&new)))
 }
 
-/// Removes the file at `path`, and what writers that were killed have left beside it. Best effort.
+/// Replaces the file at `path` by `content` as JSON.
+///
+/// # Errors
+/// As [`write`].
+pub(super) fn write_json(path: &Path, content: &impl Serialize) -> io::Result<()> {
+    write(path, &serde_json::to_vec(content)?)
+}
+
+/// Reads what [`write_json`] wrote. `None` if there is no file yet, or it cannot be read.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+/// Removes the file at `path`, if there is one.
+///
+/// # Errors
+/// If there is one that cannot be removed.
+pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Removes, at best, the file at `path` and what writers that were killed have left beside it.
 pub(super) fn remove(path: &Path) {
     let unfinished =
         fs::read_dir(path.parent().unwrap_or(path)).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -33,7 +60,7 @@ fn is_beside(file: &Path, path: &Path) -> bool {
     writer.is_some_and(|writer| writer.parse::<u32>().is_ok())
 }
 
-/// This process's own.
+/// The file that this process writes before it renames it to `path`.
 fn beside(path: &Path) -> PathBuf {
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".{}.new", process::id()));

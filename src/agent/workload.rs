@@ -20,7 +20,7 @@ use nix::unistd::Pid;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
-use super::deputy::Target;
+use super::deputy::Recipients;
 use super::shared_state::{SharedState, to_nanoseconds};
 use super::sys::{self, Program};
 use super::termination::Explainer;
@@ -163,18 +163,18 @@ impl Workload {
             Err(error) => tracing::debug!(%error, "the kernel signals no process of the workload's group"),
             Ok(()) => {}
         }
-        self.deputies.send(self.stop_signal.get(), Target::Group(started.pid));
+        self.deputies.send(self.stop_signal.get(), Recipients::Group(started.pid));
     }
 
-    /// Sends the first process a signal that was meant for it and sent to PID 1, which it is not. Does
-    /// nothing if it does not run.
+    /// Passes a signal on to the first process. It was sent to PID 1, which the workload may take itself for.
+    /// Does nothing if the first process does not run.
     pub(super) fn pass_on(&self, number: i32) {
         let Some(first) = self.first.borrow().as_ref().map(|first| first.pid) else { return };
         match sys::signal(first, number) {
             // One at a time: a process that signals without end must not use up what the pod may have of
             // processes.
             Err(Errno::EPERM) if self.deputies.are_needed() && self.deputies.are_gone() => {
-                self.deputies.send(number, Target::Process(first.as_raw()));
+                self.deputies.send(number, Recipients::Process(first.as_raw()));
             }
             Err(error) => tracing::warn!(%error, number, "cannot pass a signal on to the workload"),
             Ok(()) => {}
@@ -209,7 +209,7 @@ impl Workload {
 
     /// Gives a deputy a moment for what this process cannot do: the next kill kills the deputy.
     async fn await_deputy(&self) {
-        self.deputies.send(libc::SIGKILL, Target::All);
+        self.deputies.send(libc::SIGKILL, Recipients::All);
         let until = clock::now().at.boot + DEPUTY_WITHIN;
         while !self.deputies.are_gone() && clock::now().at.boot < until {
             sleep(FIRST_PAUSE).await;

@@ -23,12 +23,12 @@
 use std::os::fd::BorrowedFd;
 
 use super::super::shared_state::SharedState;
-use super::super::sys::resident::{self, Taken, resident};
+use super::super::sys::resident::{self, ReceivedSignal, resident};
 use crate::contract::exit_codes;
 
-/// Between two looks at what is left, in nanoseconds.
-const LOOK_AGAIN: u32 = 5_000_000;
-/// Bits of signals that end no process by default: SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGTSTP, SIGTTIN,
+/// How often PID 1 looks at what is left, in nanoseconds.
+const POLL_INTERVAL: u32 = 5_000_000;
+/// The bits of signals that end no process by default: SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGTSTP, SIGTTIN,
 /// SIGTTOU.
 const HARMLESS: u64 = bit(libc::SIGCHLD)
     | bit(libc::SIGCONT)
@@ -39,10 +39,10 @@ const HARMLESS: u64 = bit(libc::SIGCHLD)
     | bit(libc::SIGTTOU);
 
 const ALL_SIGNALS: u64 = u64::MAX;
-/// Signals before everything else is looked at again: as many as there are.
+/// How many signals are taken before PID 1 looks at everything else again: as many as there are.
 const MOST_TAKEN: u32 = u64::BITS;
-/// Ended children that are collected before everything else is looked at again: processes of the container
-/// can end faster than this one looks.
+/// How many ended children are collected before PID 1 looks at everything else again. Processes of the
+/// container can end faster than this one looks.
 const MOST_REAPED: u32 = 64;
 
 const fn bit(signal: i32) -> u64 {
@@ -58,14 +58,14 @@ pub(super) struct Guard<'a> {
     /// A timerfd, moved by the elector.
     pub(super) deadline: BorrowedFd<'a>,
     /// A timerfd, not set yet.
-    pub(super) patience: BorrowedFd<'a>,
+    pub(super) kill_timer: BorrowedFd<'a>,
     /// The elector, as wait(2) numbers it.
     pub(super) elector: i32,
-    /// Shared with it.
+    /// The page that is shared with the elector.
     pub(super) page: &'a SharedState,
 }
 
-/// How it ended.
+/// How the guard ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// The elector was done, and exited with this code.
@@ -78,8 +78,8 @@ resident! {
     /// Returns when the elector is done, or when its death or its deadline has been followed by the death of
     /// all others.
     ///
-    /// Where something is left a quarter of the kill margin later, it ends this process, so that the kernel
-    /// takes the rest. It says nothing then, because saying can wait.
+    /// If something is left a quarter of the kill margin later, it ends this process, so that the kernel
+    /// takes the rest. It explains nothing then, because writing can wait.
     pub(super) fn stand(guard: &Guard<'_>) -> End {
         loop {
             pass_signals_on(guard);
@@ -103,17 +103,17 @@ resident! {
 }
 
 resident! {
-    /// Kills until nothing is left but this process, and ends it where that takes too long.
+    /// Kills until nothing is left but this process, and ends this one too if that takes too long.
     fn empty(guard: &Guard<'_>) {
-        resident::set_timer(guard.patience, guard.page.patience());
+        resident::set_timer(guard.kill_timer, guard.page.kill_wait());
         while !resident::kill_all() {
             let reaped = reap(guard.elector);
-            if resident::has_expired(guard.patience) {
+            if resident::has_expired(guard.kill_timer) {
                 resident::exit(exit_codes::AGENT_FAILED);
             }
             let _ = resident::take_signal(guard.signals);
             if reaped.all {
-                resident::wait(guard.signals, guard.patience, Some(LOOK_AGAIN));
+                resident::wait(guard.signals, guard.kill_timer, Some(POLL_INTERVAL));
             }
         }
     }
@@ -123,9 +123,9 @@ resident! {
     /// Tells the elector of every signal that came from outside and means an end, and of those that are the
     /// workload's.
     ///
-    /// Takes each signal once at most, and what came again the next time. The kernel hands out the lowest
-    /// number first, so a process that sends SIGHUP without end would hide SIGTERM otherwise, and keep this
-    /// process from all else that it watches.
+    /// Takes each signal once at most; a signal that came again is taken the next time. The kernel hands out
+    /// the lowest number first. So a process that sends SIGHUP without end would otherwise hide SIGTERM, and
+    /// keep this process from all else that it watches.
     fn pass_signals_on(guard: &Guard<'_>) {
         let mut left = ALL_SIGNALS;
         let mut taken = 0;
@@ -142,7 +142,7 @@ resident! {
 }
 
 #[inline(always)]
-fn pass_on(guard: &Guard<'_>, signal: Taken) {
+fn pass_on(guard: &Guard<'_>, signal: ReceivedSignal) {
     if means_the_end(signal) {
         guard.page.note_signal(signal.number);
     } else if is_for_the_workload(signal) {
@@ -153,23 +153,23 @@ fn pass_on(guard: &Guard<'_>, signal: Taken) {
     resident::wake(guard.bell);
 }
 
-/// A signal's place in a set of signals, as the kernel has it.
+/// A set of signals that holds this one only, as the kernel has it.
 #[inline(always)]
-fn mask_of(signal: Taken) -> u64 {
+fn mask_of(signal: ReceivedSignal) -> u64 {
     1 << (signal.number.wrapping_sub(1) & (u64::BITS - 1))
 }
 
 /// What one round of collecting children has found.
 #[derive(Clone, Copy)]
 struct Reaped {
-    /// The elector's status, or -1 where it was not among them.
+    /// The elector's status, or -1 if it was not among them.
     elector: i32,
-    /// Whether no other has ended.
+    /// Whether no other child has ended.
     all: bool,
 }
 
 resident! {
-    /// Collects children that have ended, and leaves what are too many for the next round.
+    /// Collects children that have ended, and leaves those that are too many to the next round.
     fn reap(elector: i32) -> Reaped {
         let mut status = -1;
         for _ in 0..MOST_REAPED {
@@ -182,17 +182,17 @@ resident! {
     }
 }
 
-/// Whether a signal comes from outside the container (inside senders have a pid here) and would end a process
-/// that does not catch it.
+/// Whether a signal comes from outside the container and would end a process that does not catch it. Senders
+/// inside the container have a pid here.
 #[inline(always)]
-fn means_the_end(signal: Taken) -> bool {
+fn means_the_end(signal: ReceivedSignal) -> bool {
     signal.sender == 0 && signal.number < u64::BITS && HARMLESS & (1 << signal.number) == 0
 }
 
-/// Whether a process of the container has sent it to what it takes for the workload, as `kill -HUP 1`. The
-/// kernel sends SIGCHLD.
+/// Whether a process of the container has sent a signal that is meant for the workload, as with
+/// `kill -HUP 1`. SIGCHLD is not, because the kernel sends it.
 #[inline(always)]
-fn is_for_the_workload(signal: Taken) -> bool {
+fn is_for_the_workload(signal: ReceivedSignal) -> bool {
     signal.sender != 0 && signal.number != libc::SIGCHLD.cast_unsigned()
 }
 
@@ -202,8 +202,9 @@ mod tests {
 
     #[test]
     fn every_signal_from_inside_is_the_workloads_but_the_end_of_a_child() {
-        let is_passed_on =
-            |number: i32, sender| is_for_the_workload(Taken { number: number.cast_unsigned(), sender });
+        let is_passed_on = |number: i32, sender| {
+            is_for_the_workload(ReceivedSignal { number: number.cast_unsigned(), sender })
+        };
         assert!(
             [libc::SIGTERM, libc::SIGHUP, libc::SIGWINCH, 64]
                 .into_iter()
@@ -214,13 +215,14 @@ mod tests {
 
     #[test]
     fn signals_from_inside_and_signals_that_end_nothing_are_no_end() {
-        let outside = |number: i32| means_the_end(Taken { number: number.cast_unsigned(), sender: 0 });
+        let outside =
+            |number: i32| means_the_end(ReceivedSignal { number: number.cast_unsigned(), sender: 0 });
         assert!(
             [libc::SIGTERM, libc::SIGQUIT, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1]
                 .into_iter()
                 .all(outside)
         );
         assert!(![libc::SIGCHLD, libc::SIGWINCH, libc::SIGCONT, libc::SIGURG].into_iter().any(outside));
-        assert!(!means_the_end(Taken { number: libc::SIGTERM.cast_unsigned(), sender: 7 }));
+        assert!(!means_the_end(ReceivedSignal { number: libc::SIGTERM.cast_unsigned(), sender: 7 }));
     }
 }

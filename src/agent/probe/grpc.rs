@@ -1,5 +1,5 @@
-//! One call of the workload's health service (`grpc.health.v1`), without TLS, as the kubelet makes it:
-//! SERVING is success.
+//! Probes the workload by one call of its health service (`grpc.health.v1`), without TLS, as the kubelet
+//! does. SERVING is success.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -16,38 +16,38 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 
 use super::Failure;
-use super::tcp::{self, Deadline};
+use super::tcp::{self, TimeLimit};
 
 const METHOD: &str = "/grpc.health.v1.Health/Check";
 /// More than any answer of this method has.
 const LONGEST_ANSWER: usize = 4096;
 /// Bytes before a message: whether it is compressed, and its length.
 const FRAME: usize = 5;
-/// What `ServingStatus` calls its numbers.
+/// The names of the numbers of `ServingStatus`.
 const STATUSES: [&str; 4] = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
 const SERVING: usize = 1;
 
-/// What the server sent.
+/// The server's response to the call.
 #[derive(Debug)]
-struct Answer {
-    /// Of the call, not of the service; "0" where the call was made.
+struct CallResponse {
+    /// The status of the call, not of the service; "0" if the call was made.
     status: String,
     message: String,
     body: Vec<u8>,
 }
 
-/// Asks until `deadline`.
+/// Asks the workload, until `limit`.
 ///
 /// # Errors
-/// [`Failure`] where there is no answer, or one other than SERVING.
-pub(super) fn check(action: &GRPCAction, deadline: Deadline) -> Result<(), Failure> {
+/// [`Failure`] if there is no response, or one other than SERVING.
+pub(super) fn check(action: &GRPCAction, limit: TimeLimit) -> Result<(), Failure> {
     let port = u16::try_from(action.port).unwrap_or(0);
     let authority = tcp::address(None, &IntOrString::Int(action.port));
     let service = action.service.as_deref().unwrap_or_default();
     let what = format!("calling {METHOD} at {authority}");
-    let answer = deadline.left().and_then(|left| within(left, call(&authority, port, service)));
-    let answer = answer.map_err(|source| Failure::Unreachable { what: what.clone(), source })?;
-    refusal(&answer).map_or(Ok(()), |answer| Err(Failure::Refused { what, answer }))
+    let response = limit.left().and_then(|left| within(left, call(&authority, port, service)));
+    let response = response.map_err(|source| Failure::Unreachable { what: what.clone(), source })?;
+    refusal(&response).map_or(Ok(()), |answer| Err(Failure::Refused { what, answer }))
 }
 
 fn within<T>(left: Duration, call: impl Future<Output = io::Result<T>>) -> io::Result<T> {
@@ -55,10 +55,10 @@ fn within<T>(left: Duration, call: impl Future<Output = io::Result<T>>) -> io::R
     runtime.block_on(async { timeout(left, call).await }).unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
 }
 
-async fn call(authority: &str, port: u16, service: &str) -> io::Result<Answer> {
+async fn call(authority: &str, port: u16, service: &str) -> io::Result<CallResponse> {
     let stream = TcpStream::connect((tcp::host(None), port)).await?;
     let (requests, connection) = client::handshake(stream).await.map_err(io::Error::other)?;
-    // What becomes of the connection shows in the answer.
+    // What becomes of the connection shows in the response.
     drop(tokio::spawn(async move { drop(connection.await) }));
     let mut requests = requests.ready().await.map_err(io::Error::other)?;
     let (response, mut body) = requests.send_request(request(authority)?, false).map_err(io::Error::other)?;
@@ -75,7 +75,7 @@ fn request(authority: &str) -> io::Result<Request<()>> {
     request.body(()).map_err(io::Error::other)
 }
 
-/// `HealthCheckRequest`: the name of the service, as field 1.
+/// Writes a `HealthCheckRequest`: the name of the service is field 1.
 fn message(service: &str) -> Vec<u8> {
     if service.is_empty() {
         return Vec::new();
@@ -96,7 +96,7 @@ fn framed(message: &[u8]) -> Bytes {
     [&[0], &length.to_be_bytes()[..], message].concat().into()
 }
 
-async fn read(response: Response<RecvStream>) -> io::Result<Answer> {
+async fn read(response: Response<RecvStream>) -> io::Result<CallResponse> {
     if response.status() != StatusCode::OK {
         return Err(io::Error::other(format!("HTTP status {}", response.status())));
     }
@@ -111,8 +111,8 @@ async fn read(response: Response<RecvStream>) -> io::Result<Answer> {
         }
     }
     let trailers = incoming.trailers().await.map_err(io::Error::other)?.unwrap_or_default();
-    let said = |name: &str| text(&trailers, name).or_else(|| text(&head.headers, name)).unwrap_or_default();
-    Ok(Answer { status: said("grpc-status"), message: said("grpc-message"), body })
+    let value = |name: &str| text(&trailers, name).or_else(|| text(&head.headers, name)).unwrap_or_default();
+    Ok(CallResponse { status: value("grpc-status"), message: value("grpc-message"), body })
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -120,12 +120,12 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 /// `None` if the service serves.
-fn refusal(answer: &Answer) -> Option<String> {
-    if answer.status != "0" {
-        let hint = if answer.status == "12" { ": the server has no health service" } else { "" };
-        return Some(format!("status {} {}{hint}", answer.status, answer.message));
+fn refusal(response: &CallResponse) -> Option<String> {
+    if response.status != "0" {
+        let hint = if response.status == "12" { ": the server has no health service" } else { "" };
+        return Some(format!("status {} {}{hint}", response.status, response.message));
     }
-    match serving_status(&answer.body) {
+    match serving_status(&response.body) {
         Some(SERVING) => None,
         Some(other) => {
             Some(STATUSES.get(other).map_or_else(|| format!("status {other}"), |name| (*name).to_owned()))
@@ -134,7 +134,8 @@ fn refusal(answer: &Answer) -> Option<String> {
     }
 }
 
-/// `HealthCheckResponse`: the status, as field 1; 0 where it is left out. `None` if it is no such message.
+/// Reads a `HealthCheckResponse`: the status is field 1, and 0 if it is left out. `None` if it is no such
+/// message.
 fn serving_status(body: &[u8]) -> Option<usize> {
     let (frame, message) = body.split_at_checked(FRAME)?;
     let length = usize::try_from(u32::from_be_bytes(frame[1..].try_into().ok()?)).ok()?;
@@ -152,8 +153,8 @@ fn serving_status(body: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn answer(status: &str, body: &[u8]) -> Answer {
-        Answer { status: status.to_owned(), message: "nope".to_owned(), body: body.to_owned() }
+    fn answer(status: &str, body: &[u8]) -> CallResponse {
+        CallResponse { status: status.to_owned(), message: "nope".to_owned(), body: body.to_owned() }
     }
 
     #[test]

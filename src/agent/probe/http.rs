@@ -1,8 +1,9 @@
-//! One GET, much as the kubelet does it: any status from 200 to 399 is success, and certificates are not
-//! checked.
+//! Probes the workload by one GET, much as the kubelet does. Any status from 200 to 399 is success, and
+//! certificates are not checked.
 //!
-//! The kubelet also says in a `Referer` where a redirection came from, and sends as a password what a
-//! redirection has before the host. It reads the whole head of an answer, and fails where that is malformed.
+//! The kubelet differs in three points. It names in a `Referer` where a redirection came from. It sends as a
+//! password what a redirection has before the host. It reads the whole head of a response, and fails if that
+//! is malformed.
 
 mod target;
 
@@ -17,36 +18,36 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
 use super::Failure;
-use super::tcp::{Deadline, connect};
+use super::tcp::{TimeLimit, connect};
 use target::{HTTP, HTTPS, Target};
 
-/// More than any answer has before its body.
+/// More than any response has before its body.
 const LONGEST_HEAD: u64 = 64 << 10;
-/// Over all redirections: as many as Go's client sends for the kubelet.
+/// The requests of one probe, redirections included: as many as Go's client sends for the kubelet.
 const MOST_REQUESTS: usize = 10;
 
-/// The head of an answer.
+/// The head of a response.
 #[derive(Debug)]
-struct Answer {
+struct Response {
     status_line: String,
     location: Option<String>,
 }
 
-/// Asks until `deadline`. A redirection is followed where it stays on the same host, as the kubelet does; one
-/// that leads away is an answer like any other.
+/// Asks the workload, until `limit`. Follows a redirection on the same host, as the kubelet does; one that
+/// leads away is a response like any other.
 ///
 /// # Errors
-/// [`Failure`] where there is no answer, or one that is no success.
-pub(super) fn get(action: &HTTPGetAction, deadline: Deadline) -> Result<(), Failure> {
+/// [`Failure`] if there is no response, or it is no success.
+pub(super) fn get(action: &HTTPGetAction, limit: TimeLimit) -> Result<(), Failure> {
     let mut target = Target::of(action);
     for _ in 0..MOST_REQUESTS {
         let what = target.to_string();
-        let answer = ask(&target, action, deadline)
+        let response = ask(&target, action, limit)
             .map_err(|source| Failure::Unreachable { what: what.clone(), source })?;
-        match answer.leads_to(&target).filter(|next| next.host() == target.host()) {
+        match response.leads_to(&target).filter(|next| next.host() == target.host()) {
             Some(next) => target = next,
-            None if is_success(&answer.status_line) => return Ok(()),
-            None => return Err(Failure::Refused { what, answer: answer.status_line }),
+            None if is_success(&response.status_line) => return Ok(()),
+            None => return Err(Failure::Refused { what, answer: response.status_line }),
         }
     }
     Err(Failure::Refused {
@@ -55,7 +56,8 @@ pub(super) fn get(action: &HTTPGetAction, deadline: Deadline) -> Result<(), Fail
     })
 }
 
-impl Answer {
+impl Response {
+    /// Where a redirection leads to; `None` if this is none.
     fn leads_to(&self, asked: &Target) -> Option<Target> {
         match status(&self.status_line) {
             Some(301 | 302 | 303 | 307 | 308) => self
@@ -68,27 +70,27 @@ impl Answer {
     }
 }
 
-fn ask(target: &Target, action: &HTTPGetAction, deadline: Deadline) -> io::Result<Answer> {
+fn ask(target: &Target, action: &HTTPGetAction, limit: TimeLimit) -> io::Result<Response> {
     let invalid = |why: &str| io::Error::new(ErrorKind::InvalidInput, why.to_owned());
-    let stream = || connect(target.host(), target.port(), deadline);
+    let stream = || connect(target.host(), target.port(), limit);
     let request = request(target, action);
     match target.scheme.as_str() {
         HTTP => exchange(stream()?, &request),
         HTTPS => {
             let name =
                 ServerName::try_from(target.host().to_owned()).map_err(|_| invalid("not a host name"))?;
-            let connection = ClientConnection::new(trusting_anybody()?, name).map_err(io::Error::other)?;
+            let connection = ClientConnection::new(trusting_any_server()?, name).map_err(io::Error::other)?;
             exchange(StreamOwned::new(connection, stream()?), &request)
         }
         other => Err(invalid(&format!("a probe does not speak {other}"))),
     }
 }
 
-fn exchange(mut stream: impl Read + Write, request: &str) -> io::Result<Answer> {
+fn exchange(mut stream: impl Read + Write, request: &str) -> io::Result<Response> {
     stream.write_all(request.as_bytes())?;
     stream.flush()?;
     let mut lines = BufReader::new(stream.take(LONGEST_HEAD)).split(b'\n');
-    answer(|| {
+    final_response(|| {
         lines
             .next()
             .transpose()
@@ -96,8 +98,8 @@ fn exchange(mut stream: impl Read + Write, request: &str) -> io::Result<Answer> 
     })
 }
 
-/// The first answer that is final.
-fn answer(mut line: impl FnMut() -> io::Result<Option<String>>) -> io::Result<Answer> {
+/// Reads the first response that is final.
+fn final_response(mut line: impl FnMut() -> io::Result<Option<String>>) -> io::Result<Response> {
     let mut status_line = line()?.unwrap_or_default();
     while is_interim(&status_line) {
         location(&mut line)?;
@@ -105,10 +107,10 @@ fn answer(mut line: impl FnMut() -> io::Result<Option<String>>) -> io::Result<An
     }
     let is_redirection = status(&status_line).is_some_and(|status| (300..400).contains(&status));
     let location = if is_redirection { location(&mut line)? } else { None };
-    Ok(Answer { status_line, location })
+    Ok(Response { status_line, location })
 }
 
-/// The first one among the headers, all of which are read.
+/// Reads all headers, and returns the first location among them.
 fn location(mut line: impl FnMut() -> io::Result<Option<String>>) -> io::Result<Option<String>> {
     let mut location = None;
     while let Some(header) = line()?.filter(|header| !header.is_empty()) {
@@ -137,12 +139,12 @@ fn request(target: &Target, action: &HTTPGetAction) -> String {
     request + "\r\n"
 }
 
-/// `None` for what is no HTTP.
+/// `None` if the line is no HTTP.
 fn status(status_line: &str) -> Option<u16> {
     status_line.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()
 }
 
-/// 101 is final: what follows it is no HTTP.
+/// Whether another response follows. 101 is final, because what follows it is no HTTP.
 fn is_interim(status_line: &str) -> bool {
     status(status_line).is_some_and(|status| (100..200).contains(&status) && status != 101)
 }
@@ -151,23 +153,23 @@ fn is_success(status_line: &str) -> bool {
     status(status_line).is_some_and(|status| (200..400).contains(&status))
 }
 
-fn trusting_anybody() -> io::Result<Arc<ClientConfig>> {
+fn trusting_any_server() -> io::Result<Arc<ClientConfig>> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?;
     let config = builder
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        .with_custom_certificate_verifier(Arc::new(AnyServer(provider)))
         .with_no_client_auth();
     Ok(Arc::new(config))
 }
 
-/// A probe asks whether the workload answers, not who it is.
+/// Accepts every certificate: a probe asks whether the workload answers, not who it is.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct AnyServer(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AnyServer {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -277,7 +279,7 @@ mod tests {
         });
         let result = get(
             &action(&format!(r#"{{"host":"127.0.0.1","port":{port},"path":"/a/b?c#d"}}"#)),
-            Deadline::after(Duration::from_secs(1)),
+            TimeLimit::after(Duration::from_secs(1)),
         );
         let _ = std::net::TcpStream::connect(("127.0.0.1", port));
         (result, served.join().unwrap())
@@ -344,7 +346,7 @@ mod tests {
             });
             let result = get(
                 &action(&format!(r#"{{"host":"127.0.0.1","port":{port}}}"#)),
-                Deadline::after(Duration::from_secs(1)),
+                TimeLimit::after(Duration::from_secs(1)),
             );
             assert_eq!(result.is_ok(), good, "{result:?}");
             server.join().unwrap();
@@ -369,7 +371,7 @@ mod tests {
         let server = thread::spawn(serve);
         let result = get(
             &action(&format!(r#"{{"host":"127.0.0.1","port":{port}}}"#)),
-            Deadline::after(Duration::from_secs(1)),
+            TimeLimit::after(Duration::from_secs(1)),
         );
         drop(std::net::TcpStream::connect(("127.0.0.1", port)));
         server.join().unwrap();

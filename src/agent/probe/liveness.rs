@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::config::UNHEALTHY_MARK;
-use crate::agent::notify::News;
+use crate::agent::notify::Notification;
 use crate::agent::whole_file;
 use crate::contract::TERMINATION_PREFIX;
 
@@ -24,7 +24,7 @@ struct Failures {
 
 /// Counts an answer of the workload that was started at `start`. Returns what the agent must hear of it:
 /// `None` if the answer changes nothing.
-pub(super) fn count(directory: &Path, start: u64, failed: bool, threshold: u32) -> Option<News> {
+pub(super) fn count(directory: &Path, start: u64, failed: bool, threshold: u32) -> Option<Notification> {
     let mark = directory.join(UNHEALTHY_MARK);
     let before = read(&mark).in_a_row;
     let now = if failed { before.saturating_add(1) } else { 0 };
@@ -34,8 +34,8 @@ pub(super) fn count(directory: &Path, start: u64, failed: bool, threshold: u32) 
         eprintln!("{TERMINATION_PREFIX}marking the outcome of a probe at {}: {error}", mark.display());
     }
     match (before >= threshold, now >= threshold) {
-        (_, true) => Some(News::Unhealthy(start)),
-        (true, false) => Some(News::Healthy(start)),
+        (_, true) => Some(Notification::Unhealthy(start)),
+        (true, false) => Some(Notification::Healthy(start)),
         (false, false) => None,
     }
 }
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn as_many_failures_in_a_row_as_the_threshold_end_the_container() {
         let directory = tempfile::tempdir().unwrap();
-        let (bad, good) = (Some(News::Unhealthy(7)), Some(News::Healthy(7)));
+        let (bad, good) = (Some(Notification::Unhealthy(7)), Some(Notification::Healthy(7)));
         let heard: Vec<_> =
             "--+----++".chars().map(|answer| count(directory.path(), 7, answer == '-', 3)).collect();
         assert_eq!(heard, [None, None, None, None, None, bad, bad, good, None]);
@@ -69,6 +69,6 @@ mod tests {
     #[test]
     fn one_failure_ends_the_container_where_that_is_the_threshold() {
         let directory = tempfile::tempdir().unwrap();
-        assert_eq!(count(directory.path(), 7, true, 1), Some(News::Unhealthy(7)));
+        assert_eq!(count(directory.path(), 7, true, 1), Some(Notification::Unhealthy(7)));
     }
 }

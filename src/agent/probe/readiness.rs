@@ -1,33 +1,32 @@
-//! Whether a candidate counts as ready: by the template's own thresholds, counted anew from each start of the
-//! workload.
+//! Decides whether a candidate counts as ready, by the template's own thresholds. The readiness probe counts
+//! anew from each start of the workload.
 //!
 //! The kubelet counts from the container's start, which is that of a standby: it would take the workload for
-//! ready until the threshold of failures is reached. So it asks for each answer once, and the probe counts.
-//! The agent hears of it by [`notify`](super::super::notify).
+//! ready until the threshold of failures is reached. So one answer decides for the kubelet, and the probe
+//! counts. It tells the agent by [`notify`](super::super::notify).
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::super::config::READINESS_COUNT;
-use super::super::notify::News;
+use super::super::notify::Notification;
 use super::super::whole_file;
 use super::Failure;
 use crate::contract::TERMINATION_PREFIX;
 use crate::contract::probe::Thresholds;
 
-/// What is counted before the workload's start, as [`Count::start`].
+/// [`Count::start`] of what is counted before the workload's start.
 pub(super) const STANDBY: u64 = 0;
 
-/// What the answers since a start have come to.
+/// The outcome of the answers since a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Count {
     /// When the workload was started, in nanoseconds of CLOCK_BOOTTIME.
     start: u64,
     ready: bool,
-    /// How many answers in a row said otherwise.
+    /// How many answers in a row contradict `ready`.
     against: u32,
 }
 
@@ -50,20 +49,32 @@ impl Count {
     }
 }
 
-/// What `answer` comes to with those before it. The agent hears of a workload that is ready.
+/// Counts `answer` with those before it, and tells the agent if the workload is ready.
 ///
 /// # Errors
-/// [`Failure`], where the candidate does not count as ready.
+/// [`Failure`] if the candidate does not count as ready.
 pub(super) fn counted(
     answer: Result<(), Failure>,
     start: u64,
     thresholds: Thresholds,
     directory: &Path,
 ) -> Result<(), Failure> {
-    let memory = directory.join(READINESS_COUNT);
-    let before = read(&memory).filter(|count| count.start == start).unwrap_or_else(|| Count::new(start));
+    let result = count(answer, start, thresholds, &directory.join(READINESS_COUNT));
+    if result.is_ok() && start != STANDBY {
+        Notification::Ready(start).send(directory);
+    }
+    result
+}
+
+fn count(
+    answer: Result<(), Failure>,
+    start: u64,
+    thresholds: Thresholds,
+    file: &Path,
+) -> Result<(), Failure> {
+    let before = read(file).filter(|count| count.start == start).unwrap_or_else(|| Count::new(start));
     let count = before.after(answer.is_ok(), thresholds);
-    let result = match remember(&memory, before, count) {
+    match store(file, before, count) {
         Ok(()) if count.ready => Ok(()),
         Ok(()) => answer.and(Err(Failure::NotReady(format!(
             "succeeded {} of {} times",
@@ -72,29 +83,26 @@ pub(super) fn counted(
         Err(error) => {
             eprintln!(
                 "{TERMINATION_PREFIX}remembering at {} what the readiness probe has said: {error}",
-                memory.display()
+                file.display()
             );
             // What cannot be counted counts at once.
             answer
         }
-    };
-    if result.is_ok() && start != STANDBY {
-        News::Ready(start).send(directory);
     }
-    result
 }
 
-fn remember(memory: &Path, before: Count, count: Count) -> io::Result<()> {
-    if count == before { Ok(()) } else { whole_file::write(memory, &serde_json::to_vec(&count)?) }
+fn store(file: &Path, before: Count, count: Count) -> io::Result<()> {
+    if count == before { Ok(()) } else { whole_file::write_json(file, &count) }
 }
 
 /// `None` before anything was counted.
-fn read(memory: &Path) -> Option<Count> {
-    serde_json::from_slice(&fs::read(memory).ok()?).ok()
+fn read(file: &Path) -> Option<Count> {
+    whole_file::read_json(file)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::net::UnixDatagram;
 
     use super::*;

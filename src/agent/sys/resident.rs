@@ -1,7 +1,7 @@
 //! System calls without the C library, for code that must not touch a page of memory that it has not locked.
 //!
 //! Each is inlined into its caller. Functions that are declared by [`resident!`] stand together in one
-//! section of the program, whose memory [`text`] names: so it can be locked as a whole.
+//! section of the program, and [`text`] returns its addresses, so that it can be locked as a whole.
 
 #![expect(clippy::inline_always, reason = "a call would lead out of the section")]
 #![expect(clippy::cast_possible_truncation, reason = "process ids fit into 22 bits")]
@@ -13,7 +13,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use syscalls::{Errno, Sysno, syscall};
 
-/// -1, as registers hold it: every process, or every child.
+/// -1 in a register, which means every process, or every child.
 const ALL: usize = usize::MAX;
 
 /// Puts a function into the section [`text`]. It calls nothing but such functions and what is inlined into
@@ -37,7 +37,7 @@ unsafe extern "C" {
     static END: u8;
 }
 
-/// Where the functions stand that are declared by [`resident!`].
+/// The addresses of the functions that are declared by [`resident!`].
 pub(in crate::agent) fn text() -> Range<usize> {
     // The linker defines both, as long as something of the section is used.
     black_box(anchor as fn());
@@ -48,18 +48,18 @@ resident! {
     fn anchor() {}
 }
 
-/// A signal that was read.
+/// A signal that was read from a signalfd.
 #[derive(Clone, Copy)]
-pub(in crate::agent) struct Taken {
-    /// Which.
+pub(in crate::agent) struct ReceivedSignal {
+    /// Its number.
     pub(in crate::agent) number: u32,
-    /// Who sent it; 0 from outside this PID namespace.
+    /// The pid of its sender; 0 if that is outside this PID namespace.
     pub(in crate::agent) sender: u32,
 }
 
-/// One signal that waits at a non-blocking signalfd; `None` if none does.
+/// Takes one signal that waits at a non-blocking signalfd; `None` if none does.
 #[inline(always)]
-pub(in crate::agent) fn take_signal(signals: BorrowedFd<'_>) -> Option<Taken> {
+pub(in crate::agent) fn take_signal(signals: BorrowedFd<'_>) -> Option<ReceivedSignal> {
     let mut info = MaybeUninit::<libc::signalfd_siginfo>::uninit();
     let length = size_of::<libc::signalfd_siginfo>();
     // SAFETY: the kernel writes no more than `length` bytes, and reads none.
@@ -69,13 +69,13 @@ pub(in crate::agent) fn take_signal(signals: BorrowedFd<'_>) -> Option<Taken> {
     }
     let info = info.as_ptr();
     // SAFETY: all of it was written.
-    Some(unsafe { Taken { number: (*info).ssi_signo, sender: (*info).ssi_pid } })
+    Some(unsafe { ReceivedSignal { number: (*info).ssi_signo, sender: (*info).ssi_pid } })
 }
 
-/// From now on a signalfd hands out the signals of this set; the others stay pending.
+/// Has a signalfd hand out the signals of this set only; the others stay pending.
 #[inline(always)]
 pub(in crate::agent) fn hand_out(signals: BorrowedFd<'_>, set: u64) {
-    // SAFETY: the kernel reads one set. It refuses nothing of this, for the file is a signalfd.
+    // SAFETY: the kernel reads one set. It refuses nothing of this, because the file is a signalfd.
     let _ = unsafe { syscall!(Sysno::signalfd4, signals.as_raw_fd(), &raw const set, size_of::<u64>(), 0) };
 }
 
@@ -106,8 +106,8 @@ pub(in crate::agent) fn wake(event: BorrowedFd<'_>) {
     let _ = unsafe { syscall!(Sysno::write, event.as_raw_fd(), &raw const one, size_of::<u64>()) };
 }
 
-/// Waits until one of two files can be read, or for so many nanoseconds, less than a second; without a limit
-/// where none is given. It may return sooner.
+/// Waits until one of two files can be read, or for so many nanoseconds, less than a second. `None` sets no
+/// limit. It may return sooner.
 #[inline(always)]
 pub(in crate::agent) fn wait(first: BorrowedFd<'_>, second: BorrowedFd<'_>, nanoseconds: Option<u32>) {
     let watched =
@@ -121,26 +121,26 @@ pub(in crate::agent) fn wait(first: BorrowedFd<'_>, second: BorrowedFd<'_>, nano
 
 /// A child that has ended, with its status as wait(2) has it.
 #[derive(Clone, Copy)]
-pub(in crate::agent) struct Ended {
-    /// Which.
+pub(in crate::agent) struct EndedChild {
+    /// Its pid.
     pub(in crate::agent) child: i32,
-    /// How.
+    /// Its status.
     pub(in crate::agent) status: i32,
 }
 
-/// Collects one child that has ended; `None` if none has.
+/// Collects one child that has ended; `None` if there is none.
 #[inline(always)]
-pub(in crate::agent) fn reap() -> Option<Ended> {
+pub(in crate::agent) fn reap() -> Option<EndedChild> {
     let mut status = 0_i32;
     // SAFETY: the kernel writes one status; it is given no room for resource usage.
     let child = unsafe { syscall!(Sysno::wait4, ALL, &raw mut status, libc::WNOHANG, 0) };
     match child {
-        Ok(child) if child > 0 => Some(Ended { child: child.cast_signed() as i32, status }),
+        Ok(child) if child > 0 => Some(EndedChild { child: child.cast_signed() as i32, status }),
         _ => None,
     }
 }
 
-/// SIGKILL to every process of this PID namespace but its first and the caller; whether there was none.
+/// Sends SIGKILL to every process of this PID namespace but its first and the caller. Whether there was none.
 #[inline(always)]
 pub(in crate::agent) fn kill_all() -> bool {
     // SAFETY: touches no memory of this process.

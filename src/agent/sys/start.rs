@@ -1,4 +1,4 @@
-//! Starting the workload: a fork that does not wait for the exec, because a program may stand on a disk that
+//! Starts the workload by a fork that does not wait for the exec, because a program may stand on a disk that
 //! does not answer.
 
 use std::ffi::{CString, OsString};
@@ -14,12 +14,12 @@ use nix::unistd::{Pid, getpid, getppid, setsid, write};
 
 use crate::contract::exit_codes;
 
-/// `fcntl` command: which signal tells of a file's readiness.
+/// The `fcntl` command that chooses the signal for a file's readiness.
 const F_SETSIG: i32 = 10;
-/// What the workload gives way by, next to the agent: an agent that wakes up late has to stop earlier.
+/// How much the workload gives way to the agent, because an agent that wakes up late has to stop earlier.
 const NICENESS: i32 = 5;
 
-/// What is to be executed, as the kernel takes it.
+/// A program with its arguments and environment, as the kernel takes them.
 pub(in crate::agent) struct Program {
     arguments: Vec<CString>,
     environment: Vec<CString>,
@@ -29,7 +29,7 @@ impl Program {
     /// `arguments` begin with the program's own name, which is looked for in this process's PATH.
     ///
     /// # Errors
-    /// Where there is no name, or something contains a zero byte.
+    /// If there is no name, or something contains a zero byte.
     pub(in crate::agent) fn new(
         arguments: &[OsString],
         environment: impl Iterator<Item = (OsString, OsString)>,
@@ -53,18 +53,18 @@ fn c_string(text: OsString) -> io::Result<CString> {
     CString::new(text.into_vec()).map_err(|_| ErrorKind::InvalidInput.into())
 }
 
-/// A list of C strings, as exec(3) takes it, for as long as `strings` live.
+/// Makes a list of C strings, as exec(3) takes it. It is valid for as long as `strings` live.
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
     strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
 }
 
 /// What binds a workload to its elector.
 pub(in crate::agent) struct Ties<'a> {
-    /// Reading end of a pipe; when its last writer is gone, the workload's process group is killed.
+    /// The reading end of a pipe; when its last writer is gone, the workload's process group is killed.
     pub(in crate::agent) lifeline: BorrowedFd<'a>,
-    /// Writing end of a pipe, which gets the number of the error if the program cannot be executed.
+    /// The writing end of a pipe, which gets the number of the error if the program cannot be executed.
     pub(in crate::agent) exec_error: BorrowedFd<'a>,
-    /// What the kernel's memory killer goes by, as text; the workload is to be preferred over the agent.
+    /// What the kernel's OOM killer goes by, as text; the workload is to be preferred over the agent.
     pub(in crate::agent) oom_score_adj: &'a str,
 }
 
@@ -93,13 +93,14 @@ pub(in crate::agent) fn start_deputy(arguments: &Program) -> nix::Result<Pid> {
 /// Starts a process that becomes `program`, and that dies with this thread and with the last writer of the
 /// lifeline. Does not wait for the exec.
 ///
-/// A session and process group of its own; SIGKILL when the thread that forked it ends, and SIGKILL to the
-/// whole group when the lifeline closes: the first is lost when a program execs from another thread than its
-/// first one, the second when it leaves its group. No blocked or ignored signals; no open files but stdio; a
-/// lower priority than ours.
+/// The process has a session and process group of its own. It gets SIGKILL when the thread that forked it
+/// ends, and its whole group gets SIGKILL when the lifeline closes. The first is lost when a program execs
+/// from another thread than its first one, the second when it leaves its group. It has no blocked or ignored
+/// signals, no open files but stdio, and a lower priority than ours.
 ///
 /// # Errors
-/// As fork(2). What fails later is told by `ties.exec_error`, and by the exit code that a shell would use.
+/// As fork(2). A later error is written to `ties.exec_error`, and shows in the exit code that a shell would
+/// use.
 pub(in crate::agent) fn start(program: &Program, ties: &Ties<'_>) -> nix::Result<Pid> {
     let (arguments, environment) = (pointers(&program.arguments), pointers(&program.environment));
     let parent = getpid();
@@ -142,7 +143,7 @@ fn confine(ties: &Ties<'_>, parent: Pid) -> nix::Result<()> {
     reset_signals()
 }
 
-/// SIGKILL to the group of `leader` when the pipe's last writer is gone.
+/// Has the kernel send SIGKILL to the group of `leader` when the pipe's last writer is gone.
 fn die_with(lifeline: BorrowedFd<'_>, leader: Pid) -> nix::Result<()> {
     fcntl(lifeline, libc::F_SETOWN, -leader.as_raw())?;
     fcntl(lifeline, F_SETSIG, libc::SIGKILL)?;
@@ -160,8 +161,9 @@ fn give_way() {
     unsafe { libc::nice(NICENESS) };
 }
 
-/// Best effort: only where memory runs out it matters, and then PID 1 handles every case. A copy of a process
-/// that no other may trace may not change this of itself, so it can be traced for that moment.
+/// Has the OOM killer prefer this process, at best. That matters only if memory runs out, and then PID 1
+/// handles every case. A process that no other may trace may not change its own score, so it can be traced
+/// for that moment.
 fn prefer_for_oom(score: &str) {
     let traceable = prctl::set_dumpable(true);
     // SAFETY: the path is a C string; the bytes are the text's.
@@ -177,8 +179,8 @@ fn prefer_for_oom(score: &str) {
     }
 }
 
-/// Older kernels than 5.9 lack the call: there the files stay as their openers marked them, and all of ours
-/// are marked.
+/// Has all files from `first` on closed by the exec. Older kernels than 5.9 lack the call. There the files
+/// stay as their openers marked them, and all of ours are marked.
 fn close_on_exec_from(first: u32) {
     // SAFETY: touches no memory, and closes nothing before the exec.
     unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use nix::unistd::Pid;
 
-use super::super::deputy::{self, Target};
+use super::super::deputy::{self, Recipients};
 use super::super::sys::{self, Program};
 
 /// The deputies that run.
@@ -32,7 +32,7 @@ impl Deputies {
     }
 
     /// Has a deputy send signal `number` to `target`; does nothing if no deputy is needed.
-    pub(super) fn send(&self, number: i32, target: Target) {
+    pub(super) fn send(&self, number: i32, target: Recipients) {
         if !self.are_needed {
             return;
         }

@@ -25,7 +25,7 @@ impl FirstProcess {
     /// Forks, and does not wait for the exec. The process dies when the last writer of `lifeline` is gone.
     ///
     /// # Errors
-    /// Where the kernel refuses a pipe or a process.
+    /// If the kernel refuses a pipe or a process.
     pub(super) fn start(
         program: &Program,
         lifeline: BorrowedFd<'_>,

@@ -4,27 +4,28 @@
 use std::io;
 use std::ops::AsyncFnOnce;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{LocalSet, spawn_local};
 
+use super::Command;
 use super::background::Background;
 use super::config::Config;
 use super::deadline::Deadline;
 use super::fencer::Inheritance;
 use super::lease_file::LeaseFileWriter;
 use super::log::{LAST_LINES, Log};
-use super::monitors::Health;
+use super::monitors::{self, Monitors, UnhealthyMark};
 use super::shared_state::SharedState;
 use super::termination::{self, Explainer};
 use super::workload::Workload;
-use super::{Command, monitors};
 use crate::contract::exit_codes;
 use crate::lease::driver::WorkloadHost;
-use crate::lease::elector::{Candidate, Ending, Fact, Order, Role, View};
+use crate::lease::elector::{Candidate, Ending, Fact, Order, Role, Start, View};
 
-/// What carries out the elector's orders in this container.
+/// Carries out the elector's orders in this container.
 pub struct Container {
     workload: Rc<Workload>,
     deadline: Deadline,
@@ -37,25 +38,14 @@ pub struct Container {
 impl WorkloadHost for Container {
     fn carry_out(&mut self, order: Order) {
         match order {
-            Order::ArmDeadline { at, kill_margin } => {
-                self.page.set_kill_margin(kill_margin);
-                self.page.set_deadline(Some(at));
-                self.deadline.move_to(Some(at)).unwrap_or_else(|error| self.log.give_up(error));
-            }
-            Order::DisarmDeadline => {
-                self.deadline.move_to(None).unwrap_or_else(|error| self.log.give_up(error));
-                self.page.set_deadline(None);
-            }
-            Order::Start(start) => {
-                self.page.set_token(start.token);
-                if let Some(started) = self.workload.start(&start) {
-                    self.lease_file.note_start(started, start.scheduled_time);
-                    self.republish();
-                }
-            }
+            Order::ArmDeadline { at, kill_margin } => self.arm_deadline(at, kill_margin),
+            Order::DisarmDeadline => self.disarm_deadline(),
+            Order::Start(start) => self.start(&start),
             Order::Stop(cause) => self.page.set_cause(cause),
             Order::Terminate => self.workload.terminate(),
             Order::Kill => drop(spawn_local(self.workload.kill())),
+            // The driver returns it, and its caller ends the process.
+            Order::Exit(_) => {}
         }
     }
 
@@ -67,7 +57,7 @@ impl WorkloadHost for Container {
             self.page.set_token(token);
         }
         self.lease_file.publish(view);
-        tell_trouble(
+        log_trouble(
             self.last_view.as_ref().and_then(|view| view.trouble.as_deref()),
             view.trouble.as_deref(),
         );
@@ -76,6 +66,25 @@ impl WorkloadHost for Container {
 }
 
 impl Container {
+    fn arm_deadline(&mut self, at: Duration, kill_margin: Duration) {
+        self.page.set_kill_margin(kill_margin);
+        self.page.set_deadline(Some(at));
+        self.deadline.move_to(Some(at)).unwrap_or_else(|error| self.log.give_up(error));
+    }
+
+    fn disarm_deadline(&mut self) {
+        self.deadline.move_to(None).unwrap_or_else(|error| self.log.give_up(error));
+        self.page.set_deadline(None);
+    }
+
+    fn start(&mut self, start: &Start) {
+        self.page.set_token(start.token);
+        if let Some(started) = self.workload.start(start) {
+            self.lease_file.note_start(started, start.scheduled_time);
+            self.republish();
+        }
+    }
+
     fn republish(&mut self) {
         if let Some(view) = self.last_view.take() {
             self.lease_file.publish(&view);
@@ -84,9 +93,9 @@ impl Container {
     }
 }
 
-/// Logs a trouble with the Lease when it begins, becomes another and is over: what fails again and again in
-/// the same way is one news.
-fn tell_trouble(before: Option<&str>, now: Option<&str>) {
+/// Logs a trouble with the Lease when it begins, becomes another and is over. A trouble that repeats in the
+/// same way is logged once.
+fn log_trouble(before: Option<&str>, now: Option<&str>) {
     match now {
         Some(trouble) if before != now => tracing::warn!("the Lease cannot be read or written: {trouble}"),
         None if before.is_some() => tracing::info!("the Lease can be read and written again"),
@@ -94,7 +103,16 @@ fn tell_trouble(before: Option<&str>, now: Option<&str>) {
     }
 }
 
-/// The whole life of the elector process; its exit code.
+/// What the elector process is made of.
+struct Setup<'a> {
+    inheritance: Inheritance,
+    config: &'a Config,
+    candidate: Candidate,
+    command: Command,
+    log: &'a Log,
+}
+
+/// Runs the whole life of the elector process, and returns its exit code.
 pub(super) fn run<Decide>(
     inheritance: Inheritance,
     config: &Config,
@@ -107,30 +125,16 @@ where
 {
     let log = match Log::begin() {
         Ok(log) => log,
-        Err(error) => return cannot_begin(config, &error),
+        // Nothing is held yet, so there is time to explain that.
+        Err(error) => return termination::explain_failed_start(&config.termination_message, &error),
     };
     inheritance.warnings.iter().for_each(|warning| log.write_line(warning));
-    let page = inheritance.page;
     let candidate = Candidate { warnings: inheritance.warnings.clone(), ..candidate };
     announce(&candidate);
-    let explainer = Explainer::new(log.clone(), config.termination_message.clone());
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let lived = explainer.and_then(|explainer| {
-        let life = live(inheritance, config, candidate, command, (&log, &explainer), decide);
-        let ending = LocalSet::new().block_on(&runtime?, life)?;
-        Ok(end(config, page, &explainer, &ending))
-    });
-    let code = lived.unwrap_or_else(|error| log.give_up(error));
+    let setup = Setup { inheritance, config, candidate, command, log: &log };
+    let code = live_and_explain(setup, decide).unwrap_or_else(|error| log.give_up(error));
     log.finish();
     code
-}
-
-/// Nothing is held yet, so there is time to say so.
-fn cannot_begin(config: &Config, error: &io::Error) -> i32 {
-    let why =
-        format!("starting the agent: {error}; the container's limits on processes or memory may be too low");
-    termination::explain(&config.termination_message, &why);
-    exit_codes::AGENT_FAILED
 }
 
 fn announce(candidate: &Candidate) {
@@ -138,22 +142,27 @@ fn announce(candidate: &Candidate) {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), identity = %candidate.identity, clock_source, "singletonjob-agent starts");
 }
 
-async fn live<Decide>(
-    inheritance: Inheritance,
-    config: &Config,
-    candidate: Candidate,
-    command: Command,
-    (log, explainer): (&Log, &Explainer),
-    decide: Decide,
-) -> io::Result<Ending>
+/// Lives, and explains the end. Returns the exit code.
+fn live_and_explain<Decide>(setup: Setup<'_>, decide: Decide) -> io::Result<i32>
 where
     Decide: AsyncFnOnce(Candidate, UnboundedReceiver<Fact>, &mut Container) -> Ending,
 {
+    let (config, page) = (setup.config, setup.inheritance.page);
+    let explainer = Explainer::new(setup.log.clone(), config.termination_message.clone())?;
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let ending = LocalSet::new().block_on(&runtime?, live(setup, &explainer, decide))?;
+    Ok(end(config, page, &explainer, &ending))
+}
+
+async fn live<Decide>(setup: Setup<'_>, explainer: &Explainer, decide: Decide) -> io::Result<Ending>
+where
+    Decide: AsyncFnOnce(Candidate, UnboundedReceiver<Fact>, &mut Container) -> Ending,
+{
+    let Setup { inheritance, config, candidate, command, log } = setup;
     let Inheritance { bell, listen, hold: _hold, deadline, page, .. } = inheritance;
     let (tell, facts) = unbounded_channel();
     let files = Background::start("files")?;
-    let workload = Workload::new(command, explainer.clone(), listen, page, tell.clone());
-    let workload = Rc::new(workload);
+    let workload = Rc::new(Workload::new(command, explainer.clone(), listen, page, tell.clone()));
     let mut container = Container {
         workload: Rc::clone(&workload),
         deadline: Deadline::new(deadline).map_err(io::Error::other)?,
@@ -162,41 +171,42 @@ where
         log: log.clone(),
         last_view: None,
     };
-    let health = Health::default();
-    monitors::forget(config.leftovers(), &files);
+    let unhealthy = UnhealthyMark::new(config.unhealthy_mark(), files.clone());
+    monitors::remove_leftovers(config.leftovers(), &files);
+    let monitors = Monitors { workload: &workload, page, unhealthy, files: &files, facts: &tell };
     let ending = tokio::select! {
         ending = decide(candidate, facts, &mut container) => Ok(ending),
-        Err(error) = monitors::watch_children(&workload) => Err(error),
-        Err(error) = monitors::watch_control(bell, page, &health, &workload, &tell) => Err(error),
-        never = monitors::watch_lateness(&tell) => match never {},
-        never = monitors::watch_probes(config.state_directory.clone(), &files, &health, &workload, &tell) => match never {},
+        Err(error) = monitors.watch(bell, config.state_directory.clone()) => Err(error),
     };
     files.finish(LAST_LINES);
     ending
 }
 
+/// Explains the end if it is of the agent's own making, and returns the exit code.
 fn end(config: &Config, page: &SharedState, explainer: &Explainer, ending: &Ending) -> i32 {
-    let (code, why) = match ending {
-        Ending::Interrupted => return exit_codes::INTERRUPTED,
+    let lease = format!("the Lease {}/{}", config.namespace, config.name);
+    match ending {
+        Ending::Interrupted => exit_codes::INTERRUPTED,
         Ending::InDoubt(base) => {
             page.set_doubt(*base);
-            return exit_codes::INTERRUPTED;
+            exit_codes::INTERRUPTED
         }
         Ending::Exited(exit) => {
             explainer.finish();
-            return exit.code();
+            exit.code()
         }
-        Ending::Lost(why) => {
-            (exit_codes::LEASE_LOST, format!("lost the Lease {}/{}: {why}", config.namespace, config.name))
+        Ending::Lost(why) => explain(explainer, exit_codes::LEASE_LOST, format!("lost {lease}: {why}")),
+        Ending::Unreadable(why) => {
+            explain(explainer, exit_codes::LEASE_UNREADABLE, format!("cannot read {lease}: {why}"))
         }
-        Ending::Unreadable(why) => (
-            exit_codes::LEASE_UNREADABLE,
-            format!("cannot read the Lease {}/{}: {why}", config.namespace, config.name),
-        ),
         Ending::Unkillable => {
-            (exit_codes::AGENT_FAILED, "not everything could be killed: the kernel kills the rest".to_owned())
+            let why = "not everything could be killed: the kernel kills the rest".to_owned();
+            explain(explainer, exit_codes::AGENT_FAILED, why)
         }
-    };
+    }
+}
+
+fn explain(explainer: &Explainer, code: i32, why: String) -> i32 {
     explainer.explain(why);
     explainer.finish();
     code
@@ -217,7 +227,7 @@ mod tests {
             .with_target(false)
             .with_ansi(false);
         tracing::subscriber::with_default(log.finish(), || {
-            troubles.windows(2).for_each(|pair| tell_trouble(pair[0], pair[1]));
+            troubles.windows(2).for_each(|pair| log_trouble(pair[0], pair[1]));
         });
         let mut text = String::new();
         file.rewind().unwrap();

@@ -125,7 +125,7 @@ pub(super) fn run(
 }
 
 /// Watches until the elector and all that it started are gone, and returns the exit code of the container.
-fn outlive(watched: &Watched<'_>, elector: Pid, message: &Path, release_orphan: impl FnOnce(Remains)) -> i32 {
+fn outlive(watched: &Watched<'_>, elector: Pid, message: &Path, release_orphan: impl FnOnce(Orphan)) -> i32 {
     match stand_guard(watched, elector) {
         End::Finished(code) => {
             settle_doubt(watched.signals, watched.page, release_orphan);

@@ -1,4 +1,4 @@
-//! What the agent is told by its pod: names, and constants of the pod. Everything that may change is in the
+//! Reads what the pod tells the agent: names, and constants of the pod. Everything that may change is in the
 //! Lease.
 
 use std::ffi::OsString;
@@ -10,32 +10,32 @@ use crate::contract::{environment, paths};
 use crate::lease::elector::Candidate;
 use crate::lease::identity::Identity;
 
-/// As Kubernetes does.
+/// The default of Kubernetes.
 const DEFAULT_TERMINATION_GRACE_PERIOD: Duration = Duration::from_secs(30);
-/// Kept of the pod's termination grace period for killing, releasing and exiting.
+/// The part of the pod's termination grace period that is kept for killing, releasing and exiting.
 const RESERVE: Duration = Duration::from_secs(2);
 
-/// The kernel names here what its clocks count.
+/// The file in which the kernel names what its clocks count.
 const CLOCK_SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
 
 /// The environment of the gated container, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Of the Lease.
+    /// The namespace of the Lease.
     pub namespace: String,
-    /// Of the SingletonJob and its Lease.
+    /// The name of the SingletonJob and its Lease.
     pub name: String,
-    /// Of the SingletonJob.
+    /// The uid of the SingletonJob.
     pub job_uid: String,
-    /// Of this pod.
+    /// The name of this pod.
     pub pod_name: String,
-    /// Of this pod.
+    /// The uid of this pod.
     pub pod_uid: String,
-    /// From SIGTERM to SIGKILL of the whole pod.
+    /// The time from SIGTERM to SIGKILL of the whole pod.
     pub termination_grace_period: Duration,
-    /// Where an end of the agent's own making is explained.
+    /// The file in which the agent explains an end of its own making.
     pub termination_message: PathBuf,
-    /// Where the workload reads about its lease.
+    /// The directory in which the workload reads about its lease.
     pub state_directory: PathBuf,
 }
 
@@ -45,19 +45,21 @@ pub enum Error {
     /// The controller sets it in every pod that it makes.
     #[error("{0} is not set; the agent runs in pods that the SingletonJob controller made")]
     Missing(&'static str),
-    /// Not what it should be.
+    /// The value is not what it should be.
     #[error("{name} is {value:?}; it must be {wanted}")]
     Invalid {
         /// The variable.
         name: &'static str,
-        /// What it says.
+        /// Its value.
         value: OsString,
-        /// What it should say.
+        /// What its value must be.
         wanted: &'static str,
     },
 }
 
 impl Config {
+    /// Reads the environment.
+    ///
     /// # Errors
     /// The first variable that is missing or wrong.
     pub fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
@@ -75,7 +77,7 @@ impl Config {
         })
     }
 
-    /// The candidate that this process is: another one for every process, though its pod be the same.
+    /// The candidate that this process is. Every process is another one, even in the same pod.
     pub fn candidate(&self) -> Candidate {
         Candidate {
             identity: Identity::new(&self.pod_name, &self.pod_uid, fastrand::u64(..)),
@@ -86,13 +88,13 @@ impl Config {
         }
     }
 
-    /// What the workload may read about its lease.
+    /// The file in which the workload reads about its lease.
     pub fn lease_file(&self) -> PathBuf {
         lease_file_in(&self.state_directory)
     }
 
-    /// What the agent and the probes of an earlier container of this pod have left: it speaks of a workload
-    /// that runs no more.
+    /// The files that the agent and the probes of an earlier container of this pod have left. They describe a
+    /// workload that runs no more.
     pub(super) fn leftovers(&self) -> [PathBuf; 4] {
         let of_probes = |name| self.state_directory.join(name);
         [self.lease_file(), of_probes(UNHEALTHY_MARK), of_probes(STARTUP_MARK), of_probes(READINESS_COUNT)]
@@ -104,15 +106,14 @@ pub(super) fn lease_file_in(state_directory: &Path) -> PathBuf {
     state_directory.join(Path::new(paths::LEASE_FILE).file_name().unwrap_or_default())
 }
 
-/// In the state directory: what the failures of the liveness probe have come to, while the last one has
-/// failed.
+/// The name of [`Config::unhealthy_mark`] in the state directory.
 pub(super) const UNHEALTHY_MARK: &str = "unhealthy";
-/// In the state directory: the start of the workload that the startup probe has seen to come up.
+/// The file of the state directory that names the start which the startup probe has seen to come up.
 pub(super) const STARTUP_MARK: &str = "up";
-/// In the state directory: what the readiness probe has counted.
+/// The file of the state directory in which the readiness probe counts.
 pub(super) const READINESS_COUNT: &str = "readiness";
 
-/// Where an end of the agent's own making is explained, though the rest of the environment be wrong.
+/// [`Config::termination_message`], even if the rest of the environment is wrong.
 pub(super) fn termination_message(lookup: impl Fn(&str) -> Option<OsString>) -> PathBuf {
     lookup(environment::TERMINATION_MESSAGE_PATH).unwrap_or_else(|| paths::TERMINATION_MESSAGE.into()).into()
 }

@@ -1,9 +1,10 @@
-//! The two kernel timers that outlive every bug of ours: the elector's own, and the one that PID 1 waits for.
+//! Sets the two kernel timers that outlive every bug of ours: the elector's own, and the one that PID 1 waits
+//! for.
 //!
-//! The elector's is a POSIX timer on CLOCK_BOOTTIME that sends SIGKILL to this very process: it fires though
-//! every thread of the process is stopped or hung. A process that sleeps uninterruptibly in the kernel does
-//! not die of it. PID 1's is a timerfd on the same clock, which the two processes share: PID 1 then kills the
-//! workload by itself.
+//! The elector's timer is a POSIX timer on CLOCK_BOOTTIME that sends SIGKILL to this very process. It fires
+//! even if every thread of the process is stopped or hung. A process that sleeps uninterruptibly in the
+//! kernel does not die of it. PID 1's timer is a timerfd on the same clock, which the two processes share.
+//! When that expires, PID 1 kills the workload by itself.
 //!
 //! # Guarantees
 //! PID 1's timer never stands later than the elector's own, not even between two system calls.
@@ -35,27 +36,27 @@ pub(super) struct Error {
     source: nix::Error,
 }
 
-/// Which of the two timers.
+/// One of the two timers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Which {
     Own,
     Shared,
 }
 
-/// PID 1's timer, which it makes before it forks the elector.
+/// Makes PID 1's timer, before PID 1 forks the elector.
 ///
 /// # Errors
-/// Where the kernel, or a seccomp profile, refuses `timerfd_create`.
+/// If the kernel, or a seccomp profile, refuses `timerfd_create`.
 pub(super) fn shared_timer() -> Result<TimerFd, Error> {
     let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
     TimerFd::new(TimerFdClock::CLOCK_BOOTTIME, flags).map_err(|source| Error { act: "creating", source })
 }
 
 impl Deadline {
-    /// Timers that are not armed yet; `shared` is PID 1's.
+    /// Makes timers that are not armed yet; `shared` is PID 1's.
     ///
     /// # Errors
-    /// Where the kernel, or a seccomp profile, refuses `timer_create`.
+    /// If the kernel, or a seccomp profile, refuses `timer_create`.
     pub(super) fn new(shared: TimerFd) -> Result<Self, Error> {
         let kill = SigEvent::new(SigevNotify::SigevSignal { signal: Signal::SIGKILL, si_value: 0 });
         let own =
@@ -63,11 +64,11 @@ impl Deadline {
         Ok(Self { own, shared, armed: None })
     }
 
-    /// Arms or moves both timers: the process dies at `boot`, a reading of CLOCK_BOOTTIME, or at once where
-    /// that has passed. `None` disarms them, because nothing is left that would have to die.
+    /// Arms or moves both timers: the process dies at `boot`, a reading of CLOCK_BOOTTIME, or at once if that
+    /// has passed. `None` disarms them, because nothing is left that would have to die.
     ///
     /// # Errors
-    /// Where the kernel refuses to set a timer.
+    /// If the kernel refuses to set a timer.
     pub(super) fn move_to(&mut self, boot: Option<Duration>) -> Result<(), Error> {
         // Zero would disarm a timer.
         let boot = boot.map(|boot| boot.max(Duration::from_nanos(1)));

@@ -1,4 +1,4 @@
-//! The only module with `unsafe`: what the kernel offers and no safe interface covers.
+//! Calls what the kernel offers and no safe interface covers. This is the only module with `unsafe`.
 #![allow(unsafe_code)]
 
 pub(super) mod resident;
@@ -23,10 +23,10 @@ use tokio::io::unix::AsyncFd;
 use super::shared_state::SharedState;
 pub(super) use start::{Program, Ties, start, start_deputy};
 
-/// Links of `/proc/self/task` in a process with one thread: itself, its parent, and one entry.
+/// How many links `/proc/self/task` has in a process with one thread: itself, its parent, and one entry.
 const LINKS_OF_ONE_THREAD: libc::nlink_t = 3;
 
-/// A copy of this process.
+/// Makes a copy of this process.
 ///
 /// # Errors
 /// As fork(2); [`Errno::EBUSY`] in a process with several threads, whose copy could not even allocate memory
@@ -40,7 +40,7 @@ pub(super) fn fork() -> nix::Result<ForkResult> {
     unsafe { nix::unistd::fork() }
 }
 
-/// A new page, shared with whatever is forked from now on, for as long as the process lives.
+/// Maps a new page for as long as the process lives. Processes that are forked from now on share it.
 ///
 /// # Errors
 /// As mmap(2).
@@ -54,7 +54,7 @@ pub(super) fn map_page() -> nix::Result<&'static SharedState> {
     Ok(unsafe { start.cast::<SharedState>().as_ref() })
 }
 
-/// Keeps these addresses in memory, and brings them there.
+/// Brings these addresses into memory, and keeps them there.
 ///
 /// # Errors
 /// As mlock(2).
@@ -63,7 +63,7 @@ pub(super) fn lock(addresses: Range<usize>) -> nix::Result<()> {
     Errno::result(unsafe { libc::mlock(addresses.start as *const libc::c_void, addresses.len()) }).map(drop)
 }
 
-/// How a child has ended, by a real-time signal too; `None` while it has not.
+/// Collects a child that has ended, by a real-time signal too; `None` while it runs.
 pub(super) fn collect(child: Pid) -> Option<ExitStatus> {
     let mut status = 0;
     // SAFETY: the kernel writes one status.
@@ -80,8 +80,8 @@ pub(super) fn signal(child: Pid, number: i32) -> nix::Result<()> {
     Errno::result(unsafe { libc::kill(child.as_raw(), number) }).map(drop)
 }
 
-/// Sends a signal, real-time ones included, to the process group that `leader` founds, or to it alone where
-/// it has not come to that yet.
+/// Sends a signal, real-time ones included, to the process group that `leader` founds, or to `leader` alone
+/// if it has not founded that yet.
 ///
 /// # Errors
 /// As kill(2).
@@ -92,19 +92,19 @@ pub(super) fn signal_group(leader: Pid, number: i32) -> nix::Result<()> {
     }
 }
 
-/// To wait for the signals of `signals` without blocking the thread.
+/// Registers `signals`, so that a task can wait for them without blocking the thread.
 ///
 /// # Errors
-/// Where the kernel refuses.
+/// If the kernel refuses.
 pub(super) fn await_signals(signals: SignalFd) -> io::Result<AsyncFd<SignalFd>> {
     // SAFETY: a `SignalFd` owns its open file, always the same one.
     Ok(unsafe { AsyncFd::register_with_interest(signals, Interest::READABLE)? })
 }
 
-/// To wait for `bell` without blocking the thread.
+/// Registers `bell`, so that a task can wait for it without blocking the thread.
 ///
 /// # Errors
-/// Where the kernel refuses.
+/// If the kernel refuses.
 pub(super) fn await_bell(bell: EventFd) -> io::Result<AsyncFd<EventFd>> {
     // SAFETY: an `EventFd` owns its open file, always the same one.
     Ok(unsafe { AsyncFd::register_with_interest(bell, Interest::READABLE)? })

@@ -1,22 +1,22 @@
-//! The probes of the gated container: the controller passes each on to the agent, as an argument of the
-//! command that the kubelet runs.
+//! Describes the probes of the gated container. The controller passes each on to the agent, as an argument of
+//! the command that the kubelet runs.
 
 use k8s_openapi::api::core::v1::{ExecAction, GRPCAction, HTTPGetAction, TCPSocketAction};
 use serde::{Deserialize, Serialize};
 
-/// Which of a container's probes.
+/// The kinds of a container's probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
-    /// Whether traffic should be sent here.
+    /// Asks whether traffic should be sent here.
     Readiness,
-    /// Whether the workload works.
+    /// Asks whether the workload works.
     Liveness,
-    /// Whether the candidate could take over, or has.
+    /// Asks whether the candidate could take over, or has.
     Startup,
 }
 
 impl Kind {
-    /// As the command line has it.
+    /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Readiness => "readiness",
@@ -26,28 +26,28 @@ impl Kind {
     }
 }
 
-/// What the agent is told of a probe.
+/// A probe, as the controller describes it to the agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Probe {
     /// The probe itself.
     #[serde(flatten)]
     pub own: TemplateProbe,
-    /// Of liveness: how many failures in a row end the container.
+    /// How many failures in a row of the liveness probe end the container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_threshold: Option<u32>,
     /// The template's startup probe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub startup: Option<TemplateProbe>,
-    /// How many seconds liveness waits for that to succeed; where it is not told, how long it waits in any
-    /// case.
+    /// How many seconds liveness waits for the startup probe to succeed. If there is none here, how many it
+    /// waits in any case.
     #[serde(default)]
     pub startup_budget_seconds: u32,
-    /// What readiness says on a standby.
+    /// What readiness answers on a standby.
     #[serde(default)]
     pub standby: StandbyReadiness,
-    /// Of readiness. `None` if every answer counts: the template asks nothing of the workload, or this is a
-    /// hook.
+    /// The thresholds of readiness. `None` if every answer counts, because the template asks nothing of the
+    /// workload or this is a hook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thresholds: Option<Thresholds>,
     /// Whether this is a `preStop` hook, which may end the workload.
@@ -55,14 +55,14 @@ pub struct Probe {
     pub is_hook: bool,
 }
 
-/// What the template asks the workload.
+/// A probe of the template: what it asks the workload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TemplateProbe {
     /// `None` if the template has no such probe: only the candidate itself is asked.
     #[serde(rename = "probe")]
     pub handler: Option<Handler>,
-    /// Counted from the workload's start.
+    /// How many seconds after the workload's start it is asked first.
     #[serde(default)]
     pub initial_delay_seconds: u32,
     /// How long the handler may take.
@@ -85,7 +85,7 @@ pub enum Handler {
     Grpc(GRPCAction),
 }
 
-/// What readiness says on a standby.
+/// What readiness answers on a standby.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StandbyReadiness {
     /// Yes, when it could take over.

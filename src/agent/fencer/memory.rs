@@ -1,5 +1,5 @@
-//! Locking what PID 1 needs while it stands guard, so that no page of it has to come from a disk, or from
-//! reclaim, when it counts.
+//! Locks the memory that PID 1 needs while it stands guard. No page of it then has to come from a disk, or
+//! from reclaim, when it counts.
 
 use std::hint::black_box;
 use std::ops::Range;
@@ -10,9 +10,9 @@ use nix::errno::Errno;
 use super::super::shared_state::SharedState;
 use super::super::sys::{self, resident};
 
-/// Below the frame that locks it: far more than the guard's own frames take.
+/// How much is locked below the frame that locks it: far more than the guard's own frames take.
 const STACK_BELOW: usize = 16 << 10;
-/// Above it: where the guard's own data stand.
+/// How much is locked above that frame, where the guard's own data stand.
 const STACK_ABOVE: usize = 8 << 10;
 
 /// Less than 64 KiB of memory could not be locked.
@@ -27,8 +27,7 @@ pub(super) struct Unlocked(Errno, usize);
 /// Forked processes inherit no locks.
 ///
 /// # Errors
-/// [`Unlocked`] where the kernel refuses: the guard works all the same, unless its memory has to be waited
-/// for.
+/// [`Unlocked`] if the kernel refuses. The guard works all the same, unless its memory has to be waited for.
 #[inline(never)]
 pub(super) fn lock(page: &SharedState) -> Result<(), Unlocked> {
     touch_stack();
@@ -40,7 +39,7 @@ pub(super) fn lock(page: &SharedState) -> Result<(), Unlocked> {
     parts.into_iter().try_for_each(sys::lock).map_err(|errno| Unlocked(errno, kibibytes))
 }
 
-/// The kernel makes a stack longer only where it is used.
+/// Has the kernel lengthen the stack, which it does only where the stack is used.
 #[inline(never)]
 fn touch_stack() {
     black_box(&mut [0_u8; STACK_BELOW]);

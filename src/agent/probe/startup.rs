@@ -1,5 +1,5 @@
-//! Whether the workload has come up: asked of a template's startup probe until it says so once, for every
-//! start anew.
+//! Finds out whether the workload has come up. A template's startup probe is asked until it succeeds once,
+//! for every start anew.
 
 use std::fs;
 use std::path::Path;
@@ -11,10 +11,10 @@ use crate::agent::whole_file;
 use crate::contract::TERMINATION_PREFIX;
 use crate::contract::probe::TemplateProbe;
 
-/// Whether it has, now or at an earlier look.
+/// Succeeds if the workload has come up, now or at an earlier look.
 ///
 /// # Errors
-/// [`Failure`], where it has not.
+/// [`Failure`] if it has not.
 pub(super) fn has_come_up(startup: &TemplateProbe, start: Start, directory: &Path) -> Result<(), Failure> {
     if was_seen(start, directory) {
         return Ok(());
@@ -33,7 +33,7 @@ pub(super) fn has_come_up(startup: &TemplateProbe, start: Start, directory: &Pat
     Ok(())
 }
 
-/// Whether it had at an earlier look.
+/// Whether the workload had come up at an earlier look.
 pub(super) fn was_seen(start: Start, directory: &Path) -> bool {
     fs::read_to_string(directory.join(STARTUP_MARK)).is_ok_and(|seen| seen == id(start))
 }

@@ -1,5 +1,5 @@
-//! What a probe asks for, and what a redirection makes of that: as Go's net/url, which the kubelet asks with,
-//! reads what is well-formed.
+//! The URL that a probe asks for, and where a redirection leads from there. Well-formed URLs are read as the
+//! kubelet reads them, with Go's net/url.
 
 use std::fmt::{self, Write};
 
@@ -19,7 +19,7 @@ pub(super) struct Target {
     pub(super) scheme: String,
     /// Host and port, as in a URL; empty if a redirection names no server.
     pub(super) authority: String,
-    /// With the query, as a request line has it.
+    /// The path with its query, as a request line has it.
     pub(super) path: String,
     /// Whether a `Host` of the template is sent: not once a redirection has named a scheme.
     pub(super) has_templates_host: bool,
@@ -45,7 +45,7 @@ impl Target {
         }
     }
 
-    /// Without the port, and without the brackets of an IPv6 address.
+    /// The host, without the port, and without the brackets of an IPv6 address.
     pub(super) fn host(&self) -> &str {
         let (host, _) = self
             .authority
@@ -55,7 +55,7 @@ impl Target {
         host.trim_start_matches('[').trim_end_matches(']')
     }
 
-    /// That of the scheme where the authority names none.
+    /// The port of the authority, or that of the scheme if the authority names none.
     pub(super) fn port(&self) -> &str {
         let default = if self.scheme == HTTPS { "443" } else { "80" };
         self.authority
@@ -65,7 +65,7 @@ impl Target {
             .unwrap_or(default)
     }
 
-    /// What `location` means in an answer of this one (RFC 3986, section 5.2).
+    /// What `location` means in a response of this target (RFC 3986, section 5.2).
     pub(super) fn resolve(&self, location: &str) -> Self {
         let reference = without_fragment(location);
         let named = scheme_of(reference);
@@ -101,12 +101,12 @@ impl fmt::Display for Target {
     }
 }
 
-/// Only a client needs it, so it is never sent.
+/// Cuts off the fragment, which only a client needs and which is never sent.
 fn without_fragment(reference: &str) -> &str {
     reference.split_once('#').map_or(reference, |(before, _)| before)
 }
 
-/// Host and port, without who asks, and without a colon that no port follows.
+/// Host and port, without the user, and without a colon that no port follows.
 fn server_of(authority: &str) -> &str {
     let server = authority.rsplit_once('@').map_or(authority, |(_, server)| server);
     server.strip_suffix(':').unwrap_or(server)
@@ -125,7 +125,7 @@ fn split_query(path: &str) -> (&str, &str) {
     path.split_at(path.find('?').unwrap_or(path.len()))
 }
 
-/// A path with `.` and `..` carried out, never above the root; the query stays as it is.
+/// Resolves `.` and `..` in a path, never above the root. The query stays as it is.
 fn without_dots(path: &str) -> String {
     let (path, query) = split_query(path);
     let mut kept = Vec::new();
@@ -142,7 +142,7 @@ fn without_dots(path: &str) -> String {
     format!("/{}{query}", kept.join("/"))
 }
 
-/// What a request line cannot have, in percent signs.
+/// Percent-encodes what a request line cannot have.
 fn escaped(path: &str) -> String {
     path.bytes().fold(String::new(), |mut escaped, byte| {
         if byte.is_ascii_graphic() {

@@ -17,7 +17,7 @@ use super::deadline::Deadline;
 use super::fencer::Inheritance;
 use super::lease_file::LeaseFileWriter;
 use super::log::{LAST_LINES, Log};
-use super::monitors::{self, Monitors, UnhealthyMark};
+use super::monitors::{self, Health, Monitors};
 use super::shared_state::SharedState;
 use super::termination::{self, Explainer};
 use super::workload::Workload;
@@ -171,9 +171,9 @@ where
         log: log.clone(),
         last_view: None,
     };
-    let unhealthy = UnhealthyMark::new(config.unhealthy_mark(), files.clone());
     monitors::remove_leftovers(config.leftovers(), &files);
-    let monitors = Monitors { workload: &workload, page, unhealthy, files: &files, facts: &tell };
+    let monitors =
+        Monitors { workload: &workload, page, health: Health::default(), files: &files, facts: &tell };
     let ending = tokio::select! {
         ending = decide(candidate, facts, &mut container) => Ok(ending),
         Err(error) = monitors.watch(bell, config.state_directory.clone()) => Err(error),

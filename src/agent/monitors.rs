@@ -18,11 +18,11 @@ use tokio::sync::oneshot;
 use tokio::task::yield_now;
 
 use super::background::Background;
-use super::probe::liveness;
 use super::shared_state::SharedState;
 use super::workload::Workload;
 use super::{notify, sys, whole_file};
 use crate::lease::elector::Fact;
+pub(super) use notifications::Health;
 
 /// Removes, some time, what an earlier container of this pod has left, and does so before anything that
 /// `files` is given later.
@@ -33,40 +33,14 @@ pub(super) fn remove_leftovers(
     files.submit(move || leftovers.into_iter().for_each(|path| whole_file::remove(&path)));
 }
 
-/// The file in which the liveness probe counts its failures.
-pub(super) struct UnhealthyMark {
-    path: PathBuf,
-    files: Background,
-}
-
-impl UnhealthyMark {
-    /// The mark at `path`, which is read in the background.
-    pub(super) fn new(path: PathBuf, files: Background) -> Self {
-        Self { path, files }
-    }
-
-    /// Tells the elector, some time, if the liveness probe has failed often enough for the kubelet to end the
-    /// container.
-    fn check(&self, facts: &UnboundedSender<Fact>) {
-        let (path, facts) = (self.path.clone(), facts.clone());
-        let check = move || {
-            if liveness::ends_the_container(&path) {
-                // The elector no longer listens once its end is decided.
-                let _ = facts.send(Fact::Unhealthy);
-            }
-        };
-        self.files.submit(check);
-    }
-}
-
 /// What the elector process watches, and to whom it reports.
 pub(super) struct Monitors<'a> {
     /// Its child.
     pub(super) workload: &'a Workload,
     /// The page on which PID 1 notes the signals that have come.
     pub(super) page: &'a SharedState,
-    /// What the liveness probe has counted.
-    pub(super) unhealthy: UnhealthyMark,
+    /// What the liveness probe has reported.
+    pub(super) health: Health,
     /// The thread that reads and writes files.
     pub(super) files: &'a Background,
     /// The elector's inbox.
@@ -103,8 +77,8 @@ impl Monitors<'_> {
         }
     }
 
-    /// Turns signals from outside into a drain, passes those from inside on to the workload, and reports if
-    /// the liveness probe has failed. Returns only with an error.
+    /// Turns signals from outside into a drain, and passes those from inside on to the workload. Returns only
+    /// with an error.
     async fn watch_bell(&self, bell: EventFd) -> io::Result<Infallible> {
         let bell = sys::await_bell(bell)?;
         loop {
@@ -114,29 +88,32 @@ impl Monitors<'_> {
             rung.clear_ready();
             if let Some(signal) = self.page.take_signal() {
                 self.workload.set_stop_signal(signal);
-                self.unhealthy.check(self.facts);
+                // The liveness probe has sent its notification before the kubelet sent the signal, so that is
+                // received first.
+                yield_now().await;
+                self.health.explain_end(self.workload.started(), self.facts);
                 let _ = self.facts.send(Fact::Drain);
             }
             self.page.take_signals_from_inside().for_each(|signal| self.workload.pass_on(signal));
         }
     }
 
-    /// Reports when a probe finds the workload ready, as it was started last, and listens to hooks. The
-    /// workload runs even if no probe can report that.
+    /// Listens to what probes and hooks report of the workload, as it was started last. The workload runs even
+    /// if none can report.
     async fn watch_notifications(&self, state_directory: PathBuf) -> Infallible {
         let heard = match self.bind(state_directory).await {
             Ok(socket) => {
-                let started = || self.workload.started();
-                let is_ending = || {
-                    self.unhealthy.check(self.facts);
-                    self.workload.expect_end();
-                };
-                notifications::receive(socket, started, is_ending, self.facts).await
+                let (started, is_ending) = (|| self.workload.started(), || self.workload.expect_end());
+                notifications::receive(socket, started, is_ending, &self.health, self.facts).await
             }
             Err(error) => Err(error),
         };
         let Err(error) = heard;
-        tracing::warn!(%error, "cannot hear whether the workload is ready: the SingletonJob's condition Ready stays False");
+        tracing::warn!(
+            %error,
+            "cannot hear from probes how the workload fares: the SingletonJob's condition Ready stays False, and an end for failed liveness \
+             probes is told as a drain"
+        );
         pending().await
     }
 

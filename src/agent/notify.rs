@@ -51,7 +51,7 @@ impl Notification {
         })
     }
 
-    fn number(self) -> u64 {
+    pub(super) fn number(self) -> u64 {
         match self {
             Self::Ready(start) => start | READY,
             Self::Unhealthy(start) => start | UNHEALTHY,
@@ -90,7 +90,9 @@ mod tests {
 
     #[test]
     fn news_come_back_as_they_were_sent() {
-        for news in [Notification::Ready, Notification::Unhealthy, Notification::Healthy, Notification::Ending] {
+        for news in
+            [Notification::Ready, Notification::Unhealthy, Notification::Healthy, Notification::Ending]
+        {
             for start in [0, 7, u64::MAX >> 2] {
                 assert_eq!(Notification::read(&news(start).number().to_ne_bytes()), Some(news(start)));
             }

@@ -2,7 +2,9 @@
 
 use kube::{Client, Resource};
 
-use super::{Nodes, Observed, holder_pod, volume_claims, with_room};
+use super::nodes::Nodes;
+use super::observed::Observed;
+use super::{holder_pod, room, volume_claims};
 use crate::api::SingletonJob;
 use crate::controller::api_call::Failure;
 use crate::lease::identity::Identity;
@@ -38,4 +40,14 @@ pub async fn answer(
         observed = with_room(job, observed, nodes);
     }
     Ok(observed)
+}
+
+/// Adds since when another node could take a candidate, if all candidates are on one node.
+fn with_room(job: &SingletonJob, observed: Observed, known: &Nodes) -> Observed {
+    let Some(crowded) = observed.crowded() else { return observed };
+    if observed.claims.as_ref().is_none_or(|claims| room::is_pinned(job, claims)) {
+        return observed;
+    }
+    let room = room::since(job, crowded, known.state().iter().map(AsRef::as_ref));
+    Observed { room, ..observed }
 }

@@ -8,9 +8,9 @@ use k8s_openapi::api::core::v1::Event;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
-use super::Observed;
 use super::candidate::Candidate;
 use super::candidate::start_failure::StartFailure;
+use super::observed::Observed;
 use crate::api::SingletonJob;
 use crate::controller::api_call::with_deadline;
 use crate::controller::quote::without_ids;

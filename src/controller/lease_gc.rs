@@ -47,7 +47,7 @@ async fn remove_if_orphaned(
         return Ok(());
     }
     let Ok(record) = Record::read(lease) else { return Ok(()) };
-    let look = lease_observations.look(&namespace, &name, &record, clock::now().at);
+    let look = lease_observations.observation(&namespace, &name, &record, clock::now().at);
     let jobs: Api<SingletonJob> = Api::namespaced(client.clone(), &namespace);
     if is_over(&record, &look)
         && with_deadline("looking for SingletonJob", &name, jobs.get_metadata_opt(&name)).await?.is_none()

@@ -58,7 +58,7 @@ fn observe(
 ) -> Result<ObservedLease, Failure> {
     let record = Record::read(&object).map_err(|malformed| Failure::Unusable(malformed.to_string()))?;
     let observation =
-        lease_observations.look(&job.namespace().unwrap_or_default(), &job.name_any(), &record, now);
+        lease_observations.observation(&job.namespace().unwrap_or_default(), &job.name_any(), &record, now);
     Ok(ObservedLease { object, record, observation })
 }
 

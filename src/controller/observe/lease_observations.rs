@@ -39,18 +39,19 @@ pub struct Observation {
 /// A holder that has been followed by another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Former {
-    /// Who it was.
+    /// Its identity.
     pub holder: Identity,
     /// When it last renewed, by its own time of day.
     pub renewed: Option<Timestamp>,
-    /// Why it had been told to stop, if it said so and gave nothing back.
+    /// Why its agent had been told to stop, if the Lease said so and the holder did not release it.
     pub stopping: Option<Reason>,
 }
 
-/// What has been seen of one Lease.
+/// What the watch has told of one Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Sighting {
-    since: Moment,
+struct WatchedLease {
+    /// Since when holder and renewTime have been as they are, on this machine's clock.
+    unchanged_since: Moment,
     seen_alive: bool,
     token: Option<Version>,
     before: Option<Former>,
@@ -62,123 +63,140 @@ struct Sighting {
     digest: u64,
 }
 
-/// All Leases. Cheap to share: locked only for the moment of a look.
+/// Namespace and name of a Lease.
+type Key = (String, String);
+
+/// What the watch has told of all Leases. It is cheap to share, because it is locked only for a moment.
 #[derive(Debug, Default)]
 pub struct LeaseObservations {
-    seen: Mutex<HashMap<(String, String), Sighting>>,
+    watched: Mutex<HashMap<Key, WatchedLease>>,
 }
 
 impl LeaseObservations {
     /// Records a Lease from the watch. Returns whether it says more than that its holder lives.
-    pub fn saw(&self, lease: &Lease, now: Moment) -> bool {
+    pub fn update(&self, lease: &Lease, now: Moment) -> bool {
         let Ok(record) = Record::read(lease) else { return true };
         let digest = digest(lease);
-        let mut seen = self.lock();
-        let known = seen.get(&key(lease)).filter(|sighting| sighting.uid == record.uid);
-        let news = known.is_none_or(|sighting| sighting.digest != digest);
-        let next = next(known, record, digest, now);
-        seen.insert(key(lease), next);
-        news
+        let mut watched = self.lock();
+        let known = watched.get(&key(lease)).filter(|known| known.uid == record.uid);
+        let is_news = known.is_none_or(|known| known.digest != digest);
+        let next = match known {
+            Some(known) => known.followed_by(record, digest, now),
+            None => WatchedLease::first(record, digest, now),
+        };
+        watched.insert(key(lease), next);
+        is_news
     }
 
-    /// The Lease is gone.
+    /// Forgets a Lease that is gone.
     pub fn forget(&self, lease: &Lease) {
         self.lock().remove(&key(lease));
     }
 
-    /// How long `record` has been as it is, to this controller's knowledge, and what is known beyond it. A
-    /// record that was read directly may be newer than what the watch has told.
-    pub fn look(&self, namespace: &str, name: &str, record: &Record, now: Moment) -> Observation {
-        let fresh = Observation {
-            unchanged: Duration::ZERO,
-            seen_alive: false,
-            token: token(record, None),
-            before: None,
-            gap: None,
-        };
-        let Some(known) = self.of(namespace, name).filter(|known| known.uid == record.uid) else {
-            return fresh;
-        };
-        if known.holder != record.holder {
-            let left = known.former();
-            let gap = known.gap(record, now);
-            return Observation { before: left.or(known.before), seen_alive: true, gap, ..fresh };
-        }
-        let same = known.renew_time == record.renew_time;
-        let unchanged = if same { now.elapsed_for_challenger(known.since) } else { Duration::ZERO };
-        Observation {
-            unchanged,
-            seen_alive: known.seen_alive || !same,
-            token: token(record, known.token),
-            before: known.before,
-            gap: known.gap,
+    /// Returns what this controller knows of a Lease beyond `record`, its content. A record that was read
+    /// directly may be newer than what the watch has told.
+    pub fn observation(&self, namespace: &str, name: &str, record: &Record, now: Moment) -> Observation {
+        match self.get(namespace, name).filter(|known| known.uid == record.uid) {
+            None => Observation { token: token(record, None), ..Observation::default() },
+            Some(known) if known.holder != record.holder => known.observe_takeover(record, now),
+            Some(known) => known.observe(record, now),
         }
     }
 
     /// How long the holder has not renewed. `None` if no candidate holds the Lease.
     pub fn silence(&self, namespace: &str, name: &str, now: Moment) -> Option<Duration> {
-        let known = self.of(namespace, name).filter(|known| known.holder.is_some())?;
-        Some(now.elapsed_for_challenger(known.since))
+        let known = self.get(namespace, name).filter(|known| known.holder.is_some())?;
+        Some(now.elapsed_for_challenger(known.unchanged_since))
     }
 
-    fn of(&self, namespace: &str, name: &str) -> Option<Sighting> {
+    fn get(&self, namespace: &str, name: &str) -> Option<WatchedLease> {
         self.lock().get(&(namespace.to_owned(), name.to_owned())).cloned()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Sighting>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, WatchedLease>> {
         // Every change is a single insert or remove: a panic elsewhere leaves nothing half done.
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn next(known: Option<&Sighting>, record: Record, digest: u64, now: Moment) -> Sighting {
-    let Some(known) = known else {
-        let (token, stopping) = (token(&record, None), stopping(&record));
-        let Record { uid, holder, renew_time, .. } = record;
-        return Sighting {
-            since: now,
+impl WatchedLease {
+    /// A Lease of which the watch has told nothing before. Its content may be old, so that it is no sign of
+    /// life.
+    fn first(record: Record, digest: u64, now: Moment) -> Self {
+        Self {
+            unchanged_since: now,
             seen_alive: false,
-            token,
+            token: token(&record, None),
             before: None,
-            stopping,
+            stopping: stopping(&record),
             gap: None,
-            uid,
-            holder,
-            renew_time,
+            uid: record.uid,
+            holder: record.holder,
+            renew_time: record.renew_time,
             digest,
-        };
-    };
-    let same_holder = known.holder == record.holder;
-    let same = same_holder && known.renew_time == record.renew_time;
-    Sighting {
-        since: if same { known.since } else { now },
-        seen_alive: known.seen_alive || !same,
-        token: token(&record, if same_holder { known.token } else { None }),
-        before: if same_holder { known.before.clone() } else { known.former().or(known.before.clone()) },
-        stopping: stopping(&record),
-        gap: if same_holder { known.gap } else { known.gap(&record, now) },
-        uid: record.uid,
-        holder: record.holder,
-        renew_time: record.renew_time,
-        digest,
+        }
     }
-}
 
-impl Sighting {
-    /// Who is followed by another now.
+    /// The same Lease after the watch has told `record`.
+    fn followed_by(&self, record: Record, digest: u64, now: Moment) -> Self {
+        let same_holder = self.holder == record.holder;
+        let unchanged = same_holder && self.renew_time == record.renew_time;
+        Self {
+            unchanged_since: if unchanged { self.unchanged_since } else { now },
+            seen_alive: self.seen_alive || !unchanged,
+            token: token(&record, if same_holder { self.token } else { None }),
+            before: if same_holder { self.before.clone() } else { self.former() },
+            stopping: stopping(&record),
+            gap: if same_holder { self.gap } else { self.gap(&record, now) },
+            uid: record.uid,
+            holder: record.holder,
+            renew_time: record.renew_time,
+            digest,
+        }
+    }
+
+    /// What is known beyond `record`, which has the same holder.
+    fn observe(self, record: &Record, now: Moment) -> Observation {
+        let renewed = self.renew_time != record.renew_time;
+        let unchanged =
+            if renewed { Duration::ZERO } else { now.elapsed_for_challenger(self.unchanged_since) };
+        Observation {
+            unchanged,
+            seen_alive: self.seen_alive || renewed,
+            token: token(record, self.token),
+            before: self.before,
+            gap: self.gap,
+        }
+    }
+
+    /// What is known beyond `record`, which has another holder or none. The watch has yet to tell of it.
+    fn observe_takeover(&self, record: &Record, now: Moment) -> Observation {
+        Observation {
+            unchanged: Duration::ZERO,
+            seen_alive: true,
+            token: token(record, None),
+            before: self.former(),
+            gap: self.gap(record, now),
+        }
+    }
+
+    /// The last holder before a change of hands that happens now. A release keeps the one before it.
     fn former(&self) -> Option<Former> {
-        let holder = self.holder.clone()?;
-        Some(Former { holder, renewed: self.renew_time, stopping: self.stopping })
+        match self.holder.clone() {
+            Some(holder) => Some(Former { holder, renewed: self.renew_time, stopping: self.stopping }),
+            None => self.before.clone(),
+        }
     }
 
-    /// Since when this was so is known only to a controller that saw it begin.
+    /// The time from the last sign of life to the acquisition that `acquired` shows. `None` unless this
+    /// controller saw both.
     fn gap(&self, acquired: &Record, now: Moment) -> Option<Duration> {
         let saw_both = self.seen_alive && acquired.holder.is_some();
-        saw_both.then(|| now.elapsed_for_challenger(self.since))
+        saw_both.then(|| now.elapsed_for_challenger(self.unchanged_since))
     }
 }
 
-/// Why the holder was told to stop, as it says; `None` if its workload has ended since.
+/// Why the agent of the holder was told to stop, as the Lease says. `None` if the workload has ended since.
 fn stopping(record: &Record) -> Option<Reason> {
     if record.tells_outcome() {
         return None;
@@ -186,9 +204,9 @@ fn stopping(record: &Record) -> Option<Reason> {
     record.annotations.health.as_ref().and_then(|health| health.stopping)
 }
 
-/// The holder's token: as it says with its first renewal; before that, as was `known`, or else the version of
-/// the acquiring PUT, whose renewTime is its acquireTime. A directive that the controller writes in between
-/// changes the version and not the token.
+/// The holder's token. The holder writes it with its first renewal. Before that, it is the token that was
+/// `known`, or else the version of the acquiring PUT, whose renewTime is its acquireTime. A directive that
+/// the controller writes in between changes the version and not the token.
 fn token(record: &Record, known: Option<Version>) -> Option<Version> {
     record.holder.as_ref()?;
     let said = record.annotations.health.as_ref().and_then(|health| health.token);
@@ -196,11 +214,11 @@ fn token(record: &Record, known: Option<Version>) -> Option<Version> {
     said.or(known).or(fresh.then_some(record.version))
 }
 
-fn key(lease: &Lease) -> (String, String) {
+fn key(lease: &Lease) -> Key {
     (lease.namespace().unwrap_or_default(), lease.name_any())
 }
 
-/// Everything but what a renewal changes.
+/// A digest of all that a renewal does not change.
 fn digest(lease: &Lease) -> u64 {
     let spec = lease.spec.clone().unwrap_or_default();
     let mut hasher = DefaultHasher::new();
@@ -234,76 +252,80 @@ mod tests {
     #[test]
     fn a_renewal_is_no_news_but_a_sign_of_life() {
         let lease_observations = LeaseObservations::default();
-        assert!(lease_observations.saw(&lease(10, "a_u_1", 1), at(5)));
-        assert!(!lease_observations.saw(&lease(11, "a_u_1", 4), at(8)));
-        assert_eq!(lease_observations.of("shop", "web").expect("seen").since, at(8));
+        assert!(lease_observations.update(&lease(10, "a_u_1", 1), at(5)));
+        assert!(!lease_observations.update(&lease(11, "a_u_1", 4), at(8)));
+        assert_eq!(lease_observations.get("shop", "web").expect("seen").unchanged_since, at(8));
     }
 
     #[test]
     fn what_is_seen_again_unchanged_is_as_old_as_before() {
         let lease_observations = LeaseObservations::default();
-        lease_observations.saw(&lease(10, "a_u_1", 1), at(5));
-        lease_observations.saw(&lease(10, "a_u_1", 1), at(300));
-        assert_eq!(lease_observations.of("shop", "web").expect("seen").since, at(5));
+        lease_observations.update(&lease(10, "a_u_1", 1), at(5));
+        lease_observations.update(&lease(10, "a_u_1", 1), at(300));
+        assert_eq!(lease_observations.get("shop", "web").expect("seen").unchanged_since, at(5));
     }
 
     #[test]
     fn what_is_seen_for_the_first_time_is_no_sign_of_life() {
         let lease_observations = LeaseObservations::default();
         let look = |lease: &Lease| {
-            lease_observations.look("shop", "web", &Record::read(lease).expect("a record"), at(9)).seen_alive
+            lease_observations
+                .observation("shop", "web", &Record::read(lease).expect("a record"), at(9))
+                .seen_alive
         };
         let (first, renewed, next) = (lease(10, "a_u_1", 1), lease(11, "a_u_1", 4), lease(12, "b_u_1", 5));
         assert!(!look(&first), "no watch has told of it");
-        lease_observations.saw(&first, at(5));
-        lease_observations.saw(&first, at(7));
+        lease_observations.update(&first, at(5));
+        lease_observations.update(&first, at(7));
         assert_eq!([look(&first), look(&renewed), look(&next)], [false, true, true]);
-        lease_observations.saw(&renewed, at(8));
+        lease_observations.update(&renewed, at(8));
         assert!(look(&renewed));
     }
 
     #[test]
     fn the_token_is_known_where_the_acquisition_was_seen() {
         let lease_observations = LeaseObservations::default();
-        lease_observations.saw(&lease(10, "a_u_1", 1), at(5));
-        lease_observations.saw(&lease(11, "a_u_1", 4), at(8));
-        assert_eq!(lease_observations.of("shop", "web").expect("seen").token, Some(Version(10)));
-        lease_observations.saw(&lease(12, "b_u_1", 1), at(9));
-        lease_observations.saw(&lease(13, "b_u_1", 1), at(9));
+        lease_observations.update(&lease(10, "a_u_1", 1), at(5));
+        lease_observations.update(&lease(11, "a_u_1", 4), at(8));
+        assert_eq!(lease_observations.get("shop", "web").expect("seen").token, Some(Version(10)));
+        lease_observations.update(&lease(12, "b_u_1", 1), at(9));
+        lease_observations.update(&lease(13, "b_u_1", 1), at(9));
         assert_eq!(
-            lease_observations.of("shop", "web").expect("seen").token,
+            lease_observations.get("shop", "web").expect("seen").token,
             Some(Version(12)),
             "a directive was written before its first renewal"
         );
         let late = LeaseObservations::default();
-        late.saw(&lease(11, "a_u_1", 4), at(8));
-        assert_eq!(late.of("shop", "web").expect("seen").token, None);
+        late.update(&lease(11, "a_u_1", 4), at(8));
+        assert_eq!(late.get("shop", "web").expect("seen").token, None);
     }
 
     #[test]
     fn the_gap_between_two_holders_is_measured_on_one_clock() {
         let lease_observations = LeaseObservations::default();
         let gap = |lease: &Lease, now| {
-            lease_observations.look("shop", "web", &Record::read(lease).expect("a record"), at(now)).gap
+            lease_observations
+                .observation("shop", "web", &Record::read(lease).expect("a record"), at(now))
+                .gap
         };
-        lease_observations.saw(&lease(10, "a_u_1", 2), at(5));
+        lease_observations.update(&lease(10, "a_u_1", 2), at(5));
         let (unseen, released, next) = (lease(11, "b_u_1", 1), lease(12, "", 30), lease(13, "c_u_1", 2));
         assert_eq!(gap(&unseen, 9), None, "since when the first was silent is not known");
-        lease_observations.saw(&unseen, at(9));
-        lease_observations.saw(&released, at(10));
+        lease_observations.update(&unseen, at(9));
+        lease_observations.update(&released, at(10));
         assert_eq!(gap(&next, 17), Some(Duration::from_secs(7)), "read before the watch has told");
-        lease_observations.saw(&next, at(12));
-        lease_observations.saw(&lease(14, "c_u_1", 5), at(15));
+        lease_observations.update(&next, at(12));
+        lease_observations.update(&lease(14, "c_u_1", 5), at(15));
         assert_eq!(gap(&lease(14, "c_u_1", 5), 16), Some(Duration::from_secs(2)), "also after a renewal");
     }
 
     #[test]
     fn who_held_it_before_is_remembered_over_a_release() {
         let lease_observations = LeaseObservations::default();
-        lease_observations.saw(&lease(10, "a_u_1", 2), at(5));
-        lease_observations.saw(&lease(11, "", 3), at(6));
-        assert!(lease_observations.saw(&lease(12, "b_u_1", 4), at(7)));
-        let before = lease_observations.of("shop", "web").expect("seen").before.expect("a holder");
+        lease_observations.update(&lease(10, "a_u_1", 2), at(5));
+        lease_observations.update(&lease(11, "", 3), at(6));
+        assert!(lease_observations.update(&lease(12, "b_u_1", 4), at(7)));
+        let before = lease_observations.get("shop", "web").expect("seen").before.expect("a holder");
         assert_eq!(before.holder, Identity::read("a_u_1"));
     }
 }

@@ -17,7 +17,8 @@ fn told(completion_policy: &str, lease: &str) -> SingletonJobStatus {
     job.metadata.uid = Some("5f0c2f6e-0b1a-4b43-9d2f-3f1c8e7a6d51".to_owned());
     let object = serde_json::from_str(lease).expect("a Lease");
     let record = Record::read(&object).expect("a record");
-    let observation = LeaseObservations::default().look("billing", "rollup", &record, Moment::default());
+    let observation =
+        LeaseObservations::default().observation("billing", "rollup", &record, Moment::default());
     compute(
         &job,
         Some(ObservedLease { object, record, observation }),

@@ -1,4 +1,4 @@
-//! Answers to questions that are seldom asked, because each takes requests of its own.
+//! Answers the questions that the plan seldom has. Each answer takes requests of its own.
 
 use kube::{Client, Resource};
 
@@ -9,20 +9,20 @@ use crate::api::SingletonJob;
 use crate::controller::api_call::Failure;
 use crate::lease::identity::Identity;
 
-/// What is asked.
+/// What the plan has to know beyond the child objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Questions {
-    /// What has become of this silent holder.
+    /// The silent holder whose pod the plan asks about.
     pub holder: Option<Identity>,
-    /// How the claims that the candidates share may be mounted, and whether another node could take a
-    /// candidate.
+    /// Whether the plan asks how the claims that the candidates share may be mounted, and whether another
+    /// node could take a candidate.
     pub claims: bool,
 }
 
-/// With an answer to each question.
+/// Adds an answer to each question.
 ///
 /// # Errors
-/// Where a request fails without whose answer nothing may be decided.
+/// If a request fails without whose answer the controller must not decide.
 pub async fn answer(
     client: &Client,
     job: &SingletonJob,
@@ -31,9 +31,9 @@ pub async fn answer(
     nodes: &Nodes,
 ) -> Result<Observed, Failure> {
     if let (Some(holder), Some(seen)) = (questions.holder, &observed.lease) {
-        let made = seen.object.meta().creation_timestamp.as_ref().map(|time| time.0);
+        let lease_created = seen.object.meta().creation_timestamp.as_ref().map(|time| time.0);
         observed.holder_pod_state =
-            Some(Box::pin(holder_pod::look(client, job, &holder, &seen.record, made)).await?);
+            Some(Box::pin(holder_pod::state_of(client, job, &holder, &seen.record, lease_created)).await?);
     }
     if questions.claims {
         observed.claims = Box::pin(volume_claims::look(client, job)).await;

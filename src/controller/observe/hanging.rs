@@ -15,15 +15,15 @@ use crate::api::SingletonJob;
 use crate::controller::api_call::with_deadline;
 use crate::controller::quote::without_ids;
 
-/// How long a pod that is on a node may take to start before it is asked why.
+/// How long a pod on a node may take to start before the controller asks why.
 pub const HANGS_AFTER: Duration = Duration::from_secs(30);
-/// Of a pod that hangs for a reason that is not known.
+/// The reason that status gives if the API server does not tell why a pod hangs.
 const NOT_STARTED: &str = "NotStarted";
-/// Lists of a pod's spec whose entries an event may be about.
+/// Lists of a pod's spec whose containers an event may be about.
 const CONTAINERS: [&str; 3] = ["spec.containers", "spec.initContainers", "spec.ephemeralContainers"];
 
 /// How long `candidate` may still take to start on its node before it hangs. `None` if it is not starting, or
-/// its status says what hinders it.
+/// its status says why it does not start.
 pub fn left(candidate: &Candidate, now: Timestamp) -> Option<Duration> {
     if !candidate.is_alive() || candidate.start_failure.is_some() {
         return None;
@@ -32,8 +32,8 @@ pub fn left(candidate: &Candidate, now: Timestamp) -> Option<Duration> {
     Some(HANGS_AFTER.saturating_sub(Duration::try_from(now.duration_since(since)).unwrap_or_default()))
 }
 
-/// `observed` with what hinders the youngest candidate that hangs. Where the API server does not tell, status
-/// says that.
+/// Adds why the youngest candidate that hangs does not start. If the API server does not tell, the reason
+/// says so.
 pub async fn explain(
     client: &Client,
     job: &SingletonJob,
@@ -42,18 +42,21 @@ pub async fn explain(
 ) -> Observed {
     let hangs = |candidate: &&mut Candidate| left(candidate, now) == Some(Duration::ZERO);
     if let Some(hanging) = observed.candidates.iter_mut().filter(hangs).last() {
-        hanging.start_failure = match warnings(client, job, hanging).await {
-            Some(warnings) => newest(warnings, hanging.starting_since),
-            None => Some(StartFailure {
-                reason: NOT_STARTED.to_owned(),
-                message: "the API server does not say why".to_owned(),
-            }),
-        };
+        hanging.start_failure = cause(client, job, hanging).await;
     }
     observed
 }
 
-/// `None` if the API server does not tell.
+/// Why `hanging` does not start. `None` if there is no event that says so.
+async fn cause(client: &Client, job: &SingletonJob, hanging: &Candidate) -> Option<StartFailure> {
+    let Some(warnings) = warnings(client, job, hanging).await else {
+        let message = "the API server does not say why".to_owned();
+        return Some(StartFailure { reason: NOT_STARTED.to_owned(), message });
+    };
+    newest(warnings, hanging.starting_since)
+}
+
+/// The warning events about `pod`. `None` if the API server does not tell.
 async fn warnings(client: &Client, job: &SingletonJob, pod: &Candidate) -> Option<Vec<Event>> {
     let events: Api<Event> = Api::namespaced(client.clone(), &job.namespace().unwrap_or_default());
     let about = ListParams::default().fields(&format!("type=Warning,involvedObject.uid={}", pod.uid));
@@ -67,7 +70,7 @@ async fn warnings(client: &Client, job: &SingletonJob, pod: &Candidate) -> Optio
     }
 }
 
-/// The newest that was seen `since` the pod began to start: what hindered it before does so no more.
+/// The newest warning that was seen `since` the pod began to start. Earlier ones no longer explain anything.
 fn newest(warnings: Vec<Event>, since: Option<Timestamp>) -> Option<StartFailure> {
     let newest = warnings.into_iter().filter(|event| last_seen(event) >= since).max_by_key(last_seen)?;
     let place = container(&newest).map_or(String::new(), |container| format!("container {container}: "));
@@ -82,6 +85,7 @@ fn container(event: &Event) -> Option<&str> {
     CONTAINERS.contains(&list).then_some(name)
 }
 
+/// When the event was seen last, by whichever of its three times its reporter has set.
 fn last_seen(event: &Event) -> Option<Timestamp> {
     let series =
         event.series.as_ref().and_then(|series| series.last_observed_time.as_ref()).map(|time| time.0);

@@ -3,27 +3,26 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod};
-use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
 use super::candidate::gated;
+use super::live;
 use crate::api::SingletonJob;
-use crate::contract::labels;
 use crate::controller::api_call::{Failure, with_deadline};
 use crate::lease::identity::Identity;
 use crate::lease::record::Record;
 
-/// By which an administrator says that a node is switched off and what ran there can no longer run.
+/// The taint by which an administrator says that a node is switched off, so that nothing runs there any more.
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 /// What has become of a holder's pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HolderPodState {
-    /// There is none any more.
+    /// It no longer exists.
     Gone,
     /// The kubelet says that the holder's container has ended.
     Ended,
-    /// An administrator says that this node is out of service.
+    /// An administrator has tainted the node of the pod as out of service. The value names the node.
     OutOfService(String),
     /// The holder may still run.
     Unproven {
@@ -35,7 +34,7 @@ pub enum HolderPodState {
 }
 
 impl HolderPodState {
-    /// Whether nothing of it runs any more, as far as the cluster can tell.
+    /// Whether the holder no longer runs, as far as the cluster can tell.
     pub fn is_over(&self) -> bool {
         match self {
             Self::Gone | Self::Ended | Self::OutOfService(_) => true,
@@ -43,7 +42,7 @@ impl HolderPodState {
         }
     }
 
-    /// The pod that may run.
+    /// The pod in which the holder may run.
     pub fn pod(&self) -> Option<&str> {
         match self {
             Self::Unproven { pod, .. } => Some(pod),
@@ -51,7 +50,7 @@ impl HolderPodState {
         }
     }
 
-    /// Where it may run.
+    /// The node on which the holder may run.
     pub fn node(&self) -> Option<&str> {
         match self {
             Self::Unproven { node, .. } => node.as_deref(),
@@ -60,27 +59,28 @@ impl HolderPodState {
     }
 }
 
-/// Looks up the pod of `holder`, whose last renewal `record` has. `made` is when the Lease was created.
+/// Finds out what became of the pod of `holder`, whose last renewal `record` has. `lease_created` is when the
+/// Lease was created.
 ///
 /// # Errors
-/// Where a request fails.
-pub async fn look(
+/// If a request fails.
+pub async fn state_of(
     client: &Client,
     job: &SingletonJob,
     holder: &Identity,
     record: &Record,
-    made: Option<Timestamp>,
+    lease_created: Option<Timestamp>,
 ) -> Result<HolderPodState, Failure> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), &job.namespace().unwrap_or_default());
-    let name = job.name_any();
+    let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
     let (true, Some(uid)) = (holder.is_of(&name), holder.pod_uid()) else {
-        return somebody_before(&pods, &name, made).await;
+        return state_of_older_pods(client, &namespace, &name, lease_created).await;
     };
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let pod = with_deadline("reading Pod", holder.pod(), pods.get_opt(holder.pod())).await?;
     let Some(pod) = pod.filter(|pod| pod.uid().as_deref() == Some(uid)) else {
         return Ok(HolderPodState::Gone);
     };
-    if has_ended(&pod, began(record)) {
+    if has_ended(&pod, agent_started(record)) {
         return Ok(HolderPodState::Ended);
     }
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
@@ -90,17 +90,19 @@ pub async fn look(
     }
 }
 
-/// Where it is not known who held the Lease before it was made again, every pod is suspect that is older than
-/// it.
-async fn somebody_before(
-    pods: &Api<Pod>,
+/// Finds out whether a pod of `job` may run that is older than the Lease. Each of them may have held the
+/// Lease before it was created again, if the last holder is unknown.
+async fn state_of_older_pods(
+    client: &Client,
+    namespace: &str,
     job: &str,
-    made: Option<Timestamp>,
+    lease_created: Option<Timestamp>,
 ) -> Result<HolderPodState, Failure> {
-    let selector = ListParams::default().labels(&format!("{}={job}", labels::JOB));
-    let pods = with_deadline("listing pods of", job, pods.list(&selector)).await?.items;
-    let older =
-        |pod: &&Pod| made.is_none_or(|made| pod.creation_timestamp().is_none_or(|time| time.0 < made));
+    let pods = live::pods(client, namespace, job).await?;
+    let older = |pod: &&Pod| {
+        lease_created
+            .is_none_or(|lease_created| pod.creation_timestamp().is_none_or(|time| time.0 < lease_created))
+    };
     let suspect = pods.iter().filter(older).find(|pod| !has_ended(pod, None));
     Ok(suspect.map_or(HolderPodState::Gone, |pod| HolderPodState::Unproven {
         pod: pod.name_any(),
@@ -108,7 +110,7 @@ async fn somebody_before(
     }))
 }
 
-/// A node that is gone takes its pods with it: then they are asked for in vain.
+/// Whether `node` has the taint. `false` if the node is gone, because its pods go with it.
 async fn is_out_of_service(client: &Client, node: &str) -> Result<bool, Failure> {
     let nodes: Api<Node> = Api::all(client.clone());
     let node = match with_deadline("reading Node", node, nodes.get_opt(node)).await {
@@ -122,14 +124,14 @@ async fn is_out_of_service(client: &Client, node: &str) -> Result<bool, Failure>
     Ok(taints.iter().any(|taint| taint.key == OUT_OF_SERVICE))
 }
 
-/// When the holder's agent began, by its node's time of day; an earlier version says only when it renewed
-/// last.
-fn began(record: &Record) -> Option<Timestamp> {
+/// When the holder's agent started, by its node's time of day. An agent of an earlier version writes only
+/// when it renewed last.
+fn agent_started(record: &Record) -> Option<Timestamp> {
     let said = record.annotations.health.as_ref().and_then(|health| health.agent_started);
     said.or(record.renew_time)
 }
 
-/// Whether the kubelet has reported the end of the container whose agent began at `began`. A container that
+/// Whether the kubelet has reported the end of the container whose agent started at `began`. A container that
 /// runs in its place was started later, by the same node's time of day.
 fn has_ended(pod: &Pod, began: Option<Timestamp>) -> bool {
     let status = pod.status.clone().unwrap_or_default();
@@ -215,13 +217,16 @@ mod tests {
         };
         let next = json!({"running": {"startedAt": "2026-01-01T14:00:06Z"}});
         let restarted = candidate("Running", next, json!({"terminated": {"exitCode": 137}}));
-        assert!(has_ended(&restarted, began(&lease(json!({"agentStarted": "2026-01-01T14:00:05.5Z"})))));
+        assert!(has_ended(
+            &restarted,
+            agent_started(&lease(json!({"agentStarted": "2026-01-01T14:00:05.5Z"})))
+        ));
         assert!(
-            !has_ended(&restarted, began(&lease(json!({"agentStarted": "2026-01-01T14:00:06.2Z"})))),
+            !has_ended(&restarted, agent_started(&lease(json!({"agentStarted": "2026-01-01T14:00:06.2Z"})))),
             "it is this very container"
         );
         assert!(
-            !has_ended(&restarted, began(&lease(json!({})))),
+            !has_ended(&restarted, agent_started(&lease(json!({})))),
             "an earlier version says when it renewed, and nothing else"
         );
     }

@@ -68,14 +68,17 @@ where
     with_deadline(&format!("reading {}", K::kind(&())), name, api.get_opt(name)).await
 }
 
-/// The pods that carry the label of the SingletonJob `job`.
-async fn pods(client: &Client, namespace: &str, job: &str) -> Result<Vec<Pod>, Failure> {
+/// Lists the pods that carry the label of the SingletonJob `job`, those of an earlier one of that name too.
+///
+/// # Errors
+/// If the request fails.
+pub(super) async fn pods(client: &Client, namespace: &str, job: &str) -> Result<Vec<Pod>, Failure> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let selector = ListParams::default().labels(&format!("{}={job}", labels::JOB));
     Ok(with_deadline("listing pods of", job, pods.list(&selector)).await?.items)
 }
 
-/// All PodDisruptionBudgets of the namespace of the SingletonJob `job`.
+/// Lists all PodDisruptionBudgets of the namespace of the SingletonJob `job`.
 async fn budgets_beside(
     client: &Client,
     namespace: &str,

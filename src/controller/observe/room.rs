@@ -1,4 +1,5 @@
-//! Finds out since when another node could take a candidate, if all candidates share one node.
+//! Finds out since when another node could take a candidate, if all candidates share one node. Pure: the
+//! nodes and the access modes of volumes are passed in.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, PodSpec};
@@ -8,9 +9,9 @@ use super::candidate::Candidate;
 use super::volume_claims::{self, VolumeClaims};
 use crate::api::SingletonJob;
 
-/// The label of a node that no other has.
+/// The label with which a node differs from all others.
 const HOSTNAME: &str = "kubernetes.io/hostname";
-/// How a volume is mounted that pods of several nodes can share.
+/// Access modes of a volume that pods of several nodes can share.
 const SHARED: [&str; 2] = ["ReadWriteMany", "ReadOnlyMany"];
 
 /// The node that all active candidates share. `None` if they are on several nodes, or there is only one.
@@ -23,15 +24,16 @@ pub fn crowded<'a>(candidates: impl Iterator<Item = &'a Candidate>) -> Option<&'
     (nodes.len() > 1 && nodes.iter().all(|node| *node == Some(first))).then_some(first)
 }
 
-/// When the node became ready that has been ready longest, of those that would take a candidate beside
-/// `crowded`. `None` if there is none.
+/// Since when a node other than `crowded` could take a candidate of `job`. If there are several, the one that
+/// has been ready longest counts. `None` if there is none.
 pub fn since<'a>(
     job: &SingletonJob,
     crowded: &str,
     nodes: impl Iterator<Item = &'a Node>,
 ) -> Option<Timestamp> {
     let pod = job.spec.template.spec.as_ref()?;
-    let others = nodes.filter(|node| node.name_any() != crowded && is_open(node) && is_selected(pod, node));
+    let others =
+        nodes.filter(|node| node.name_any() != crowded && is_schedulable(node) && is_selected(pod, node));
     others.filter_map(ready_since).min()
 }
 
@@ -39,22 +41,29 @@ pub fn since<'a>(
 /// counts as bound to one node.
 pub fn is_pinned(job: &SingletonJob, known: &VolumeClaims) -> bool {
     let Some(pod) = &job.spec.template.spec else { return true };
-    let has_own_rules = pod.topology_spread_constraints.as_ref().is_some_and(|rules| !rules.is_empty())
-        || pod
-            .affinity
-            .as_ref()
-            .is_some_and(|affinity| affinity.pod_affinity.is_some() || affinity.pod_anti_affinity.is_some());
-    let names_node = pod.node_name.is_some()
-        || pod.node_selector.as_ref().is_some_and(|labels| labels.contains_key(HOSTNAME));
     let of_one_node = |claim: &str| {
         known.get(claim).is_none_or(|modes| !modes.iter().any(|mode| SHARED.contains(&mode.as_str())))
     };
-    has_own_rules
-        || names_node
+    has_own_rules(pod)
+        || names_node(pod)
         || requires_hostname(pod)
         || volume_claims::of(job).any(|(_, claim)| of_one_node(&claim.claim_name))
 }
 
+/// Whether the template spreads or gathers its pods itself.
+fn has_own_rules(pod: &PodSpec) -> bool {
+    let affinity = pod.affinity.as_ref();
+    pod.topology_spread_constraints.as_ref().is_some_and(|rules| !rules.is_empty())
+        || affinity
+            .is_some_and(|affinity| affinity.pod_affinity.is_some() || affinity.pod_anti_affinity.is_some())
+}
+
+/// Whether the template names the node of its pods, or selects it by its hostname.
+fn names_node(pod: &PodSpec) -> bool {
+    pod.node_name.is_some() || pod.node_selector.as_ref().is_some_and(|labels| labels.contains_key(HOSTNAME))
+}
+
+/// Whether the template requires a hostname or a field of the node, such as its name.
 fn requires_hostname(pod: &PodSpec) -> bool {
     let required = pod.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
     let required =
@@ -66,16 +75,19 @@ fn requires_hostname(pod: &PodSpec) -> bool {
     })
 }
 
-/// Schedulable, and free of taints: whether the pod tolerates one is for the scheduler to say.
-fn is_open(node: &Node) -> bool {
+/// Whether `node` takes new pods and has no taint. Only the scheduler can tell whether a pod tolerates a
+/// taint.
+fn is_schedulable(node: &Node) -> bool {
     let spec = node.spec.clone().unwrap_or_default();
     spec.unschedulable != Some(true) && spec.taints.is_none_or(|taints| taints.is_empty())
 }
 
+/// Whether `node` has all labels that the node selector of `pod` asks for.
 fn is_selected(pod: &PodSpec, node: &Node) -> bool {
     pod.node_selector.iter().flatten().all(|(label, value)| node.labels().get(label) == Some(value))
 }
 
+/// Since when `node` is ready. `None` if it is not.
 fn ready_since(node: &Node) -> Option<Timestamp> {
     let conditions = node.status.as_ref()?.conditions.as_ref()?;
     let ready =

@@ -8,11 +8,11 @@ use crate::api::SingletonJob;
 use crate::api::spec::is_another;
 use crate::controller::api_call::{Failure, with_deadline};
 
-/// Whether `spec.managedBy` names another controller. Asks the API server, because the watch keeps nothing
-/// but the metadata of such an object.
+/// Whether `spec.managedBy` names another controller. The controller asks the API server, because the watch
+/// keeps only the metadata of such an object.
 ///
 /// # Errors
-/// Where the request fails.
+/// If the request fails.
 pub async fn is_anothers(client: &Client, metadata: &ObjectMeta) -> Result<bool, Failure> {
     let (namespace, name) =
         (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default());

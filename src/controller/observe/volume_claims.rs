@@ -12,13 +12,13 @@ use crate::controller::api_call::{Failure, with_deadline};
 /// Access modes by claim name. A claim that does not exist, or that the controller may not read, is missing.
 pub type VolumeClaims = BTreeMap<String, Vec<String>>;
 
-/// Volumes of the template that are claims, by the volume's name.
+/// Lists the volumes of the template that are claims, by the volume's name.
 pub fn of(job: &SingletonJob) -> impl Iterator<Item = (&str, &PersistentVolumeClaimVolumeSource)> {
     let volumes = job.spec.template.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
     volumes.filter_map(|volume| Some((volume.name.as_str(), volume.persistent_volume_claim.as_ref()?)))
 }
 
-/// Asks after all claims of `job`; a single candidate shares none. `None` if the API server does not tell.
+/// Reads all claims of `job`. A single candidate shares none. `None` if the API server does not tell.
 pub async fn look(client: &Client, job: &SingletonJob) -> Option<VolumeClaims> {
     let claims = ask(client, job).await;
     claims

@@ -1,17 +1,17 @@
-//! Why a candidate does not start, as the kubelet and the scheduler say.
+//! Finds out from the status of a pod why it does not start, in the words of the kubelet and the scheduler.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, PodSpec, PodStatus};
 
 use crate::controller::quote::without_ids;
 
-/// States of a container that is merely on its way.
+/// Reasons of the kubelet for a container that it is about to start.
 const ON_THE_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
-/// The kubelet says this and [`BACKED_OFF`] in turn for as long as an image cannot be pulled: to the user it
-/// is one and the same.
+/// The kubelet's reason for an image that it cannot pull. It alternates with [`BACKED_OFF`], and means the
+/// same to the user.
 const PULL_FAILS: &str = "ErrImagePull";
 const BACKED_OFF: &str = "ImagePullBackOff";
 
-/// As the kubelet calls it while it waits before it starts such a container again.
+/// The kubelet's reason while it waits before it restarts a container that has failed.
 const CRASHES: &str = "CrashLoopBackOff";
 
 /// Why a candidate does not start, in the words of the kubelet, the scheduler or the API server.
@@ -36,7 +36,8 @@ pub fn of(spec: &PodSpec, status: &PodStatus, gated: &str) -> Option<StartFailur
     crashes().or_else(|| containers().find_map(waiting)).or_else(|| unschedulable(status))
 }
 
-/// A container that fails, in the same words whether it waits to be started again, runs or has just ended.
+/// Why `container` fails. The message is the same while the kubelet waits to restart it, while it runs, and
+/// when it has just ended. `None` if it is ready or has not failed.
 fn crashing(spec: &PodSpec, container: &ContainerStatus) -> Option<StartFailure> {
     if container.ready {
         return None;
@@ -57,13 +58,14 @@ fn crashing(spec: &PodSpec, container: &ContainerStatus) -> Option<StartFailure>
     Some(StartFailure { reason, message })
 }
 
-/// By the pod's policy, and a sidecar by its own.
+/// Whether the kubelet restarts `container`: by the pod's restart policy, or a sidecar's own.
 fn is_restarted(spec: &PodSpec, container: &str) -> bool {
     let init = spec.init_containers.iter().flatten().find(|init| init.name == container);
     let own = init.and_then(|init| init.restart_policy.as_deref());
     own.or(spec.restart_policy.as_deref()) != Some("Never")
 }
 
+/// Why `container` waits. `None` if it does not, or is about to start.
 fn waiting(container: &ContainerStatus) -> Option<StartFailure> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let reason = waiting.reason.as_deref().filter(|reason| !ON_THE_WAY.contains(reason))?;
@@ -76,6 +78,7 @@ fn waiting(container: &ContainerStatus) -> Option<StartFailure> {
     })
 }
 
+/// Why the scheduler finds no node for the pod. `None` if it has found one, or not tried.
 fn unschedulable(status: &PodStatus) -> Option<StartFailure> {
     let condition = status
         .conditions
@@ -88,7 +91,7 @@ fn unschedulable(status: &PodStatus) -> Option<StartFailure> {
     })
 }
 
-/// What the kubelet quotes of the last pull that failed; everything, where it quotes nothing.
+/// The error of the last pull that the kubelet quotes in `said`. All of `said` if it quotes none.
 fn why_backed_off(said: &str) -> &str {
     let quoted = format!("{PULL_FAILS}: ");
     said.split_once(quoted.as_str()).map_or(said, |(_, why)| why)

@@ -1,4 +1,5 @@
-//! What the controller observes of one SingletonJob. It plans and reports from this.
+//! What the controller observes of one SingletonJob. `assemble` fills it, `answer` adds to it, and plan,
+//! apply and report read it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,7 +25,7 @@ pub struct ObservedLease {
     pub object: Lease,
     /// Its decoded content.
     pub record: Record,
-    /// How long it has been unchanged, and who held it before.
+    /// How long it has been unchanged, and which candidate held it before.
     pub observation: Observation,
 }
 
@@ -57,8 +58,8 @@ pub struct Observed {
     pub foreign: Option<String>,
     /// What became of a silent holder's pod. `None` if the controller did not ask.
     pub holder_pod_state: Option<HolderPodState>,
-    /// How the claims that its candidates share may be mounted. `None` if that was not asked, or the API
-    /// server did not tell.
+    /// How the claims that its candidates share may be mounted. `None` if the controller did not ask, or the
+    /// API server did not tell.
     pub claims: Option<VolumeClaims>,
 }
 
@@ -75,7 +76,7 @@ impl Observed {
         self.holder()?.pod_uid()
     }
 
-    /// The holder's pod, where it is still there.
+    /// The holder's pod. `None` if it no longer exists.
     pub fn holder_pod(&self) -> Option<&Candidate> {
         let uid = self.holder_uid()?;
         self.candidates.iter().find(|candidate| candidate.uid == uid)
@@ -86,12 +87,12 @@ impl Observed {
         self.holder_uid() == Some(&candidate.uid)
     }
 
-    /// Whether `candidate` was made from the template as it is now.
+    /// Whether the controller made `candidate` from the template as it is now.
     pub fn is_current(&self, candidate: &Candidate) -> bool {
         candidate.template_hash.as_deref() == Some(&self.template_hash)
     }
 
-    /// Whether `candidate` does what it is there for: a holder whose workload is ready, or a standby that
+    /// Whether `candidate` serves its purpose. It is a holder whose workload is ready, or a standby that
     /// could take over.
     pub fn serves(&self, candidate: &Candidate) -> bool {
         if self.is_holder(candidate) { candidate.ready } else { candidate.can_take_over }
@@ -116,7 +117,7 @@ impl Observed {
             .is_some_and(|(seen, holder)| tenures::awaits_readiness(holder, &seen.record))
     }
 
-    /// How long the Lease is good for if nothing more is heard; on this controller's clock.
+    /// How long the Lease remains valid if its holder stays silent, on this controller's clock.
     pub fn remaining(&self) -> Duration {
         self.lease.as_ref().map_or(Duration::ZERO, |seen| {
             seen.record.lease_duration.saturating_sub(seen.observation.unchanged)

@@ -250,10 +250,10 @@ async fn tell(decision: Decision<'_>, applied: Applied, context: &Context) -> Re
     };
     let observed = Observed { claims, ..observed };
     let observed = hanging::explain(&context.client, job, observed, now).await;
-    let account = ReportContext::new(job, &observed, &plan, applied, now);
-    let status = report::report(&context.client, &account, &context.recorder).await?;
+    let report_context = ReportContext::new(job, &observed, &plan, applied, now);
+    let status = report::report(&context.client, &report_context, &context.recorder).await?;
     if let Some(takeover) =
-        status.takeovers.first().filter(|takeover| account.old().takeovers.first() != Some(takeover))
+        status.takeovers.first().filter(|takeover| report_context.old().takeovers.first() != Some(takeover))
     {
         context.telemetry.metrics.count_takeover(takeover);
     }

@@ -15,7 +15,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::format::to_seconds;
 use super::{ReportContext, blocked, refused, template_warnings};
-use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, reasons, remove_condition, set_condition, types};
 use candidates::{healthy, standby, wants_standbys};
 use ended::finished;
@@ -27,10 +26,10 @@ use whole::verdict;
 type Row = (&'static str, Option<Statement>);
 
 /// All conditions, each with its transition time kept where its status did not change.
-pub fn all(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Vec<Condition> {
-    let mut conditions = old.conditions.clone();
+pub fn all(context: &ReportContext<'_>) -> Vec<Condition> {
+    let mut conditions = context.old().conditions.clone();
     let (now, generation) = (to_seconds(context.now), context.job.metadata.generation);
-    for (type_, statement) in rows(context, old) {
+    for (type_, statement) in rows(context) {
         match statement {
             Some(statement) => set_condition(&mut conditions, statement, generation, &now),
             None => remove_condition(&mut conditions, type_),
@@ -43,9 +42,9 @@ pub fn all(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Vec<Conditi
 }
 
 /// What is left out stays as it was.
-fn rows(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Vec<Row> {
+fn rows(context: &ReportContext<'_>) -> Vec<Row> {
     let held = held(context);
-    let Verdict { ready, reconciling, stalled } = verdict(context, old, &held);
+    let Verdict { ready, reconciling, stalled } = verdict(context, &held);
     let says_whether_reconciling = ready.is_some() || reconciling.is_some();
     let mut rows = Vec::new();
     rows.extend(ready.map(|ready| (types::READY, Some(ready))));
@@ -64,8 +63,8 @@ fn rows(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Vec<Row> {
         rows.push((types::RECONCILING, Some(reconciling.unwrap_or_else(not_reconciling))));
     }
     match context.job.spec.schedule {
-        Some(_) => rows.extend(scheduled::last_run(context, old)),
-        None => rows.extend(finished(context, old)),
+        Some(_) => rows.extend(scheduled::last_run(context)),
+        None => rows.extend(finished(context)),
     }
     if context.refusal.is_none() {
         rows.push((types::STANDBY_AVAILABLE, wants_standbys(context).then(|| standby(context))));
@@ -91,7 +90,8 @@ fn not_reconciling() -> Statement {
 
 /// Of a schedule whose decision the Lease does not say: all as it was, but for what keeps the controller from
 /// writing it.
-pub fn of_unstored(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Vec<Condition> {
+pub fn of_unstored(context: &ReportContext<'_>) -> Vec<Condition> {
+    let old = context.old();
     let mut conditions = old.conditions.clone();
     let refused = refused::statement(context);
     if refused.is_none() {
@@ -102,7 +102,7 @@ pub fn of_unstored(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Vec
     if blocked.is_none() && find_condition(old.conditions.as_slice(), types::OBJECT_REFUSED).is_some() {
         remove_condition(&mut conditions, types::STALLED);
     }
-    let failed = || context.failed.as_ref().map(|message| progressing("RequestFailed", message));
+    let failed = || context.effects.failed.as_ref().map(|message| progressing("RequestFailed", message));
     let verdict = blocked
         .or_else(failed)
         .into_iter()

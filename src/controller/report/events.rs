@@ -354,5 +354,5 @@ fn standbys(
     // An invalid template is told by itself.
     let trouble = context.trouble().filter(|trouble| trouble.reason != reasons::INVALID_TEMPLATE)?;
     let is_new = told.is_none_or(|told| !told.message.contains(&trouble.message));
-    is_new.then(|| warning("StandbyUnavailable", trouble.message))
+    is_new.then(|| warning("StandbyUnavailable", trouble.message.clone()))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kube::ResourceExt;
 
 use super::format::to_seconds;
-use super::{ReportContext, outcome};
+use super::{ReportContext, outcome, start_failures};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, reasons, types};
 use crate::api::status::{FinishedRun, MOST_HISTORY, RunOutcome, Takeover, TakeoverReason};
@@ -16,20 +16,19 @@ use crate::lease::identity::Identity;
 use crate::lease::record::Record;
 
 /// How the job's runs ended. What is written here stays, whatever happens to the Lease.
-pub fn runs(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Vec<FinishedRun> {
-    let mut all = old.runs.clone();
+pub fn runs(context: &ReportContext<'_>) -> Vec<FinishedRun> {
+    let mut all = context.old().runs.clone();
     if let Some(finished) = runs::last_finished(context.job, context.observed) {
         let newest = all.first().map_or(0, |run| run.number);
         match all.iter_mut().find(|run| run.number == i64::from(finished.run)) {
             Some(known) => learn(known, context, finished),
-            None if i64::from(finished.run) > newest => all.insert(0, run(context, finished, old)),
+            None if i64::from(finished.run) > newest => all.insert(0, run(context, finished)),
             None => {}
         }
     }
-    let replaced = replaced(context, old, &all);
+    let replaced = replaced(context, &all);
     all.splice(0..0, replaced);
-    let closed =
-        closed(context, old).filter(|run| all.first().is_none_or(|newest| newest.number < run.number));
+    let closed = closed(context).filter(|run| all.first().is_none_or(|newest| newest.number < run.number));
     all.splice(0..0, closed);
     all.truncate(MOST_HISTORY);
     all
@@ -41,11 +40,8 @@ pub fn is_new(run: &FinishedRun, old: &SingletonJobStatus) -> bool {
 }
 
 /// A run that had begun and gave way to another. What never began was missed.
-fn replaced(
-    context: &ReportContext<'_>,
-    old: &SingletonJobStatus,
-    over: &[FinishedRun],
-) -> Option<FinishedRun> {
+fn replaced(context: &ReportContext<'_>, over: &[FinishedRun]) -> Option<FinishedRun> {
+    let old = context.old();
     let before = old.run.as_ref().filter(|run| run.number < i64::from(context.run.number))?;
     let progress = u32::try_from(before.number)
         .ok()
@@ -74,11 +70,11 @@ fn replaced(
 
 /// A run that no candidate could start, or end, within its deadline: the Lease says so in the controller's
 /// own words.
-fn closed(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Option<FinishedRun> {
+fn closed(context: &ReportContext<'_>) -> Option<FinishedRun> {
     let (job, observed) = (context.job, context.observed);
     context.run.closed.filter(|closed| *closed == Closed::DeadlineExceeded)?;
     let number = context.run.number;
-    let known = old.run.clone().filter(|run| run.number == i64::from(number));
+    let known = context.old().run.as_ref().filter(|run| run.number == i64::from(number));
     let progress = runs::progress_of(job, observed, number);
     let attempts = progress.as_ref().map_or(0, |progress| progress.starts);
     let started = progress.and_then(|progress| progress.start_time).map(to_seconds);
@@ -87,12 +83,12 @@ fn closed(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Option<Finis
         outcome: RunOutcome::Failed,
         scheduled_time: runs::scheduled_time(job, observed).map(to_seconds),
         reason: Some(Closed::DeadlineExceeded.reason().to_owned()),
-        message: Some(outcome::unstarted(context, old)),
+        message: Some(start_failures::unstarted(context)),
         exit_code: None,
         pod: None,
         node: None,
         attempts: i32::try_from(attempts).unwrap_or(i32::MAX),
-        start_time: known.and_then(|run| run.start_time).or(started),
+        start_time: known.and_then(|run| run.start_time.clone()).or(started),
         completion_time: Some(to_seconds(context.now)),
         fencing_token: None,
     })
@@ -115,7 +111,8 @@ fn policy<'a>(context: &'a ReportContext<'_>) -> Option<&'a Policy> {
     context.record().and_then(|record| record.annotations.policy.as_ref())
 }
 
-fn run(context: &ReportContext<'_>, finished: &Finished, old: &SingletonJobStatus) -> FinishedRun {
+fn run(context: &ReportContext<'_>, finished: &Finished) -> FinishedRun {
+    let old = context.old();
     let pod = outcome::by_uid(context, &finished.by);
     let cause = outcome::cause(context, finished);
     let progress = runs::progress_of(context.job, context.observed, finished.run);
@@ -156,7 +153,8 @@ fn is_current(context: &ReportContext<'_>, finished: &Finished) -> bool {
 }
 
 /// How the Lease changed hands.
-pub fn takeovers(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Vec<Takeover> {
+pub fn takeovers(context: &ReportContext<'_>) -> Vec<Takeover> {
+    let old = context.old();
     let mut all = old.takeovers.clone();
     let last = old.lease.as_ref().and_then(|lease| lease.last_holder_identity.as_deref());
     if let Some(record) = context.record()

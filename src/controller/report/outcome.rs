@@ -4,15 +4,12 @@ use nix::sys::signal::Signal;
 
 use super::{ReportContext, format};
 use crate::api::SingletonJobStatus;
-use crate::api::conditions::{find_condition, reasons, types};
+use crate::api::conditions::reasons;
 use crate::contract::exit_codes;
 use crate::controller::observe::candidate::Candidate;
-use crate::controller::observe::candidate::start_failure::StartFailure;
 use crate::lease::annotations::{Exit, FailedPod, FailureAction, Finished, Policy, Reason, Released};
 use crate::lease::identity::Identity;
 
-/// Why a candidate ended before it could stand by, where the kubelet has no word for it.
-const CANDIDATE_FAILED: &str = "CandidateFailed";
 /// Reasons that say nothing beyond the exit code.
 const EMPTY: [&str; 2] = ["Error", "Completed"];
 /// Why an attempt ended: more telling than that it was the last one.
@@ -35,38 +32,15 @@ pub fn cause(context: &ReportContext<'_>, finished: &Finished) -> Option<String>
         ended.and_then(|end| end.reason.clone())
     };
     if finished.token.is_some() {
-        last(by).filter(|reason| !EMPTY.contains(&reason.as_str()))
+        last(by).filter(|reason| adds_to_exit_code(reason))
     } else {
         last(others).filter(|reason| reason == reasons::OOM_KILLED)
     }
 }
 
-/// Why the newest candidate ended that was made for `run`, or a later one, and ended before it could stand
-/// by. `None` if one was better since, or its agent complains of it itself.
-pub fn in_vain(context: &ReportContext<'_>, run: Option<u32>) -> Option<StartFailure> {
-    let candidates = &context.observed.candidates;
-    let is_good = |candidate: &&Candidate| candidate.can_take_over || candidate.has_held;
-    let newest_good = candidates.iter().filter(is_good).map(|candidate| candidate.number).max().unwrap_or(0);
-    let is_of_earlier_run = |candidate: &Candidate| candidate.made_for < run;
-    let is_one = |candidate: &&Candidate| {
-        candidate.was_in_vain() && candidate.agent_error.is_none() && !is_of_earlier_run(candidate)
-    };
-    let in_vain = candidates.iter().filter(is_one);
-    let last = in_vain
-        .filter(|candidate| candidate.number > newest_good)
-        .max_by_key(|candidate| candidate.number)?;
-    let end = last.end()?;
-    let reason = end
-        .reason
-        .clone()
-        .filter(|reason| !EMPTY.contains(&reason.as_str()))
-        .unwrap_or_else(|| CANDIDATE_FAILED.to_owned());
-    let code = end.exit_code.map_or(String::new(), |code| format!("exit code {code}, "));
-    let words = end.message.as_ref().map_or(String::new(), |message| format!(": {}", message.trim()));
-    Some(StartFailure {
-        message: format!("{} ended before it could stand by: {code}{reason}{words}", last.name),
-        reason,
-    })
+/// Whether the kubelet's reason for the end of a container says more than its exit code.
+pub(super) fn adds_to_exit_code(reason: &str) -> bool {
+    !EMPTY.contains(&reason)
 }
 
 /// One word: what batch/v1 would say, or what ended the last attempt where that tells more.
@@ -79,28 +53,6 @@ pub fn word(finished: &Finished, cause: Option<&str>) -> String {
 /// The reason of the condition `Failed`, which is always one that batch/v1 would give.
 pub fn of_condition(word: &str) -> &str {
     if TELLING.contains(&word) { reasons::BACKOFF_LIMIT_EXCEEDED } else { word }
-}
-
-/// One sentence about a run that the controller has closed for its deadline.
-pub fn unstarted(context: &ReportContext<'_>, old: &SingletonJobStatus) -> String {
-    let limit = context.job.spec.active_deadline_seconds.unwrap_or_default();
-    let agent_errors =
-        || context.observed.candidates.iter().filter_map(|pod| Some((&pod.name, pod.agent_error.as_ref()?)));
-    let agent_error =
-        || agent_errors().next_back().map(|(pod, agent_error)| format!("{pod}: {}", agent_error.message));
-    let trouble = context
-        .trouble()
-        .or_else(|| in_vain(context, context.run.schedule.as_ref().map(|_| context.run.number)));
-    let told = || {
-        find_condition(&old.conditions, types::STANDBY_AVAILABLE)
-            .filter(|told| told.status == "False")
-            .map(|told| told.message.clone())
-    };
-    let why = trouble.map(|trouble| trouble.message).or_else(agent_error).or_else(told);
-    let why = why.unwrap_or_else(|| "no candidate was ready".to_owned());
-    format!(
-        "spec.activeDeadlineSeconds of {limit} passed, and no candidate was there to run the workload: {why}"
-    )
 }
 
 /// One sentence. Where `failed_pod` was the last failure, it says more than how the attempt ended that was
@@ -238,7 +190,7 @@ fn by_kubelet(context: &ReportContext<'_>, released: &Released, exit: Exit) -> O
         || termination.and_then(|termination| termination.reason.clone()),
         |end| end.reason.clone(),
     );
-    reason.filter(|reason| !EMPTY.contains(&reason.as_str()))
+    reason.filter(|reason| adds_to_exit_code(reason))
 }
 
 /// "exit code 137 (OOMKilled)".

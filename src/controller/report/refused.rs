@@ -7,16 +7,27 @@ use crate::controller::refusals::{Refused, Step};
 
 /// `ObjectRefused`. `None` if the API server refuses nothing but new pods, which other conditions quote.
 pub fn statement(context: &ReportContext<'_>) -> Option<Statement> {
-    let first = context.refused_objects().next()?;
-    let messages: Vec<_> = context.refused_objects().map(sentence).collect();
+    let first = objects(context).next()?;
+    let messages: Vec<_> = objects(context).map(sentence).collect();
     Some(Statement::yes(types::OBJECT_REFUSED, first.step.reason(), messages.join("; ")))
+}
+
+/// What the API server finds wrong with the template.
+pub(super) fn invalid_template<'a>(context: &'a ReportContext<'_>) -> Option<&'a Refused> {
+    context.effects.refused.iter().find(|refused| refused.step == Step::ValidateTemplate)
+}
+
+/// What the API server does not let the controller create or change, except new pods.
+fn objects<'a>(context: &'a ReportContext<'_>) -> impl Iterator<Item = &'a Refused> {
+    let is_of_pod = |step| matches!(step, Step::MakePod | Step::ValidateTemplate);
+    context.effects.refused.iter().filter(move |refused| !is_of_pod(refused.step))
 }
 
 /// What keeps the job from running at all: its first pod cannot be made without it.
 pub fn block<'a>(context: &'a ReportContext<'_>) -> Option<&'a Refused> {
     let is_first =
         !context.observed.candidates.iter().any(Candidate::is_alive) && !context.job.spec.is_stopped();
-    context.refused.iter().find(|refused| is_first && refused.step.comes_before_pods())
+    context.effects.refused.iter().find(|refused| is_first && refused.step.comes_before_pods())
 }
 
 const THEN: &str = "the controller asks again within 5 min, and at once after a change of this SingletonJob";

@@ -1,5 +1,6 @@
 //! Computes the status of a SingletonJob.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::format::to_seconds;
@@ -16,59 +17,80 @@ use crate::controller::plan::run_plan::{RunAnswer, RunRequest};
 use crate::controller::plan::{self, clearance, runs, takeover};
 use crate::lease::identity::{Identity, Version};
 
-/// What users should read now.
+/// What users should read now. While the Lease does not say what is decided about a schedule, only conditions
+/// change.
 pub fn compute(context: &ReportContext<'_>) -> SingletonJobStatus {
     let old = context.old();
-    if context.run.schedule.is_some() && !context.stored {
-        return SingletonJobStatus { conditions: conditions::of_unstored(context, &old), ..old };
+    if context.run.schedule.is_some() && !context.effects.stored {
+        return SingletonJobStatus { conditions: conditions::of_unstored(context), ..old.clone() };
     }
-    let observed = context.observed;
-    let alive = || observed.candidates.iter().filter(|candidate| candidate.is_alive());
-    let ready = alive().filter(|candidate| candidate.ready);
-    let runs = history::runs(context, &old);
-    let run = run(context, &old, &runs);
-    let schedule = context.run.schedule.as_ref();
-    let is_once = context.job.spec.schedule.is_none();
+    let run = run(context);
     SingletonJobStatus {
         observed_generation: context.job.metadata.generation,
-        conditions: conditions::all(context, &old),
-        replicas: Some(count(alive())),
-        ready_replicas: Some(count(ready)),
+        conditions: conditions::all(context),
+        replicas: Some(count(alive(context))),
+        ready_replicas: Some(count(alive(context).filter(|candidate| candidate.ready))),
         ready_standbys: Some(count(context.standbys())),
         selector: Some(format!("{}={}", labels::JOB, context.job.name_any())),
-        lease: lease(context, &old),
+        lease: lease(context),
         candidates: candidates(context),
-        last_candidate_number: context.last_number.max(old.last_candidate_number),
-        last_handled_cleared_holder: clearance::confirmation::handled(context.job, observed),
-        start_time: old
-            .start_time
-            .clone()
-            .or_else(|| if is_once { run.as_ref()?.start_time.clone() } else { None }),
-        completion_time: if is_once {
-            runs.first().and_then(|run| run.completion_time.clone())
-        } else {
-            None
-        },
+        last_candidate_number: context.effects.last_number.max(old.last_candidate_number),
+        last_handled_cleared_holder: clearance::confirmation::handled(context.job, context.observed),
+        start_time: start_time(context, run.as_ref()),
+        completion_time: completion_time(context),
         run,
-        last_schedule_time: schedule
-            .map_or(old.last_schedule_time.clone(), |schedule| schedule.ticks.last.map(to_seconds)),
-        next_schedule_time: schedule.and_then(|schedule| schedule.next).map(to_seconds),
-        missed_runs: schedule.map_or(old.missed_runs, |schedule| i64::try_from(schedule.ticks.missed).ok()),
-        succeeded_runs: (!runs.is_empty())
-            .then(|| ever(old.succeeded_runs, &runs, &old, RunOutcome::Succeeded)),
-        failed_runs: (!runs.is_empty()).then(|| ever(old.failed_runs, &runs, &old, RunOutcome::Failed)),
-        runs,
-        takeovers: history::takeovers(context, &old),
+        last_schedule_time: last_schedule_time(context),
+        next_schedule_time: context.run.schedule.as_ref().and_then(|plan| plan.next).map(to_seconds),
+        missed_runs: missed_runs(context),
+        succeeded_runs: ever(context, RunOutcome::Succeeded, old.succeeded_runs),
+        failed_runs: ever(context, RunOutcome::Failed, old.failed_runs),
+        runs: context.runs.clone(),
+        takeovers: history::takeovers(context),
         pending_handover_request: pending(context),
-        last_handled_handover_request: handled(context).or(old.last_handled_handover_request),
-        last_handled_run_request: handled_run(context).or(old.last_handled_run_request),
+        last_handled_handover_request: handled(context).or_else(|| old.last_handled_handover_request.clone()),
+        last_handled_run_request: handled_run(context).or_else(|| old.last_handled_run_request.clone()),
     }
 }
 
-/// Runs that ended so, those that are not in the list any more included.
-fn ever(before: Option<i32>, runs: &[FinishedRun], old: &SingletonJobStatus, outcome: RunOutcome) -> i32 {
-    let new = runs.iter().filter(|run| run.outcome == outcome && history::is_new(run, old)).count();
-    before.unwrap_or(0).saturating_add(to_i32(new))
+fn alive<'a>(context: &'a ReportContext<'_>) -> impl Iterator<Item = &'a candidate::Candidate> {
+    context.observed.candidates.iter().filter(|candidate| candidate.is_alive())
+}
+
+/// When the run of a job without a schedule started.
+fn start_time(context: &ReportContext<'_>, run: Option<&CurrentRun>) -> Option<Time> {
+    let started = || if is_once(context) { run?.start_time.clone() } else { None };
+    context.old().start_time.clone().or_else(started)
+}
+
+/// When the run of a job without a schedule completed.
+fn completion_time(context: &ReportContext<'_>) -> Option<Time> {
+    if is_once(context) { context.runs.first()?.completion_time.clone() } else { None }
+}
+
+fn is_once(context: &ReportContext<'_>) -> bool {
+    context.job.spec.schedule.is_none()
+}
+
+fn last_schedule_time(context: &ReportContext<'_>) -> Option<Time> {
+    match &context.run.schedule {
+        Some(schedule) => schedule.ticks.last.map(to_seconds),
+        None => context.old().last_schedule_time.clone(),
+    }
+}
+
+fn missed_runs(context: &ReportContext<'_>) -> Option<i64> {
+    match &context.run.schedule {
+        Some(schedule) => i64::try_from(schedule.ticks.missed).ok(),
+        None => context.old().missed_runs,
+    }
+}
+
+/// How many runs ended with `outcome`, including those that have left the list; `before` of them were known.
+/// `None` while no run has ended.
+fn ever(context: &ReportContext<'_>, outcome: RunOutcome, before: Option<i32>) -> Option<i32> {
+    let is_new = |run: &&FinishedRun| run.outcome == outcome && history::is_new(run, context.old());
+    let new = to_i32(context.runs.iter().filter(is_new).count());
+    (!context.runs.is_empty()).then(|| before.unwrap_or(0).saturating_add(new))
 }
 
 fn handled_run(context: &ReportContext<'_>) -> Option<String> {
@@ -132,7 +154,8 @@ fn candidates(context: &ReportContext<'_>) -> Vec<Candidate> {
     all.into_iter().rev().take(MOST_CANDIDATES).rev().collect()
 }
 
-fn lease(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Option<LeaseStatus> {
+fn lease(context: &ReportContext<'_>) -> Option<LeaseStatus> {
+    let old = context.old();
     let Ok(timing) = plan::policy::timing(context.job) else { return old.lease.clone() };
     if context.refusal.is_some() {
         return old.lease.clone();
@@ -174,12 +197,12 @@ fn token(context: &ReportContext<'_>, before: &LeaseStatus) -> Option<Version> {
 }
 
 /// The run that goes on. Of a schedule it is there from its tick on, otherwise from its first start.
-fn run(context: &ReportContext<'_>, old: &SingletonJobStatus, over: &[FinishedRun]) -> Option<CurrentRun> {
-    let (number, goes_on) = (context.run.number, context.run.goes_on);
-    let known = old.run.clone().filter(|run| run.number == i64::from(number));
-    if over.iter().any(|run| run.number == i64::from(number)) || !goes_on {
+fn run(context: &ReportContext<'_>) -> Option<CurrentRun> {
+    let number = context.run.number;
+    if context.runs.iter().any(|run| run.number == i64::from(number)) || !context.run.goes_on {
         return None;
     }
+    let known = context.old().run.clone().filter(|run| run.number == i64::from(number));
     let scheduled_time = context.run.scheduled_time.map(to_seconds);
     let Some(progress) = runs::progress_of(context.job, context.observed, number) else {
         let unstarted = CurrentRun { number: i64::from(number), scheduled_time, ..CurrentRun::default() };

@@ -11,7 +11,7 @@ pub(super) fn wants_standbys(context: &ReportContext<'_>) -> bool {
 
 /// Quotes what keeps a candidate from starting in any case: [`super::events`] tells by it what has been told.
 pub(super) fn standby(context: &ReportContext<'_>) -> Statement {
-    let trouble = context.trouble().map(|trouble| trouble.message);
+    let trouble = context.trouble().map(|trouble| trouble.message.clone());
     match context.standbys().count() {
         0 => Statement::no(
             types::STANDBY_AVAILABLE,

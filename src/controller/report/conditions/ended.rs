@@ -1,16 +1,11 @@
 //! `Complete` and `Failed`: how the run ended.
 
-use super::super::{ReportContext, format, history, outcome};
-use crate::api::SingletonJobStatus;
+use super::super::{ReportContext, format, outcome};
 use crate::api::conditions::{Statement, reasons, types};
 use crate::api::status::{FinishedRun, RunOutcome};
 
 /// To a run that is over.
 const TEMPLATE_CHANGED: &str = "; the template has changed since, which starts nothing: to run the new one, delete this SingletonJob and apply it again";
-
-pub(super) fn over(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Option<FinishedRun> {
-    history::runs(context, old).into_iter().next()
-}
 
 pub(super) fn sentence(context: &ReportContext<'_>, run: &FinishedRun) -> String {
     let message = run.message.clone().unwrap_or_default();
@@ -44,13 +39,9 @@ fn is_outdated(context: &ReportContext<'_>, run: &FinishedRun) -> bool {
 }
 
 /// `Complete` and `Failed`, of a one-shot, as batch/v1 has them.
-pub(super) fn finished(
-    context: &ReportContext<'_>,
-    old: &SingletonJobStatus,
-) -> [(&'static str, Option<Statement>); 2] {
-    let run = over(context, old);
+pub(super) fn finished(context: &ReportContext<'_>) -> [(&'static str, Option<Statement>); 2] {
     let of = |outcome, type_, fallback: &str| {
-        let run = run.as_ref().filter(|run| run.outcome == outcome)?;
+        let run = context.runs.first().filter(|run| run.outcome == outcome)?;
         Some(Statement::yes(
             type_,
             outcome::of_condition(run.reason.as_deref().unwrap_or(fallback)),

@@ -43,9 +43,9 @@ pub(super) fn holder(context: &ReportContext<'_>) -> String {
 
 /// Of the same holder, from before this controller looked.
 fn remembered_token(context: &ReportContext<'_>) -> Option<String> {
-    let lease = context.old().lease?;
+    let lease = context.old().lease.as_ref()?;
     let is_its = lease.last_holder_identity.as_deref() == context.holder().map(Identity::as_str);
-    if is_its { lease.fencing_token } else { None }
+    if is_its { lease.fencing_token.clone() } else { None }
 }
 
 fn never_held() -> Statement {
@@ -54,7 +54,7 @@ fn never_held() -> Statement {
 
 pub(super) fn held(context: &ReportContext<'_>) -> Statement {
     let Some(record) = context.record() else {
-        return match context.lease_created {
+        return match context.effects.lease_created {
             Some(true) => quarantined(
                 context,
                 "was missing and has been made again",

@@ -4,10 +4,9 @@
 
 use super::super::ReportContext;
 use super::super::format::{self, to_seconds};
-use super::ended::{over, sentence};
+use super::ended::sentence;
 use super::held::holder;
 use super::verdict::{self, Verdict, progressing, ready};
-use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, reasons, types};
 use crate::api::status::RunOutcome;
 use crate::controller::plan::clearance;
@@ -35,7 +34,7 @@ pub fn verdict(context: &ReportContext<'_>, schedule: &SchedulePlan, held: &Stat
         {
             progressing(held.reason.clone(), format!("{run} waits: {}", held.message))
         }
-        Some(trouble) => progressing(trouble.reason, format!("{run} cannot start: {}", trouble.message)),
+        Some(trouble) => progressing(&trouble.reason, format!("{run} cannot start: {}", trouble.message)),
         None => {
             yes(reasons::PENDING, format!("{run} waits for a candidate to take the Lease: {}", held.message))
         }
@@ -63,7 +62,7 @@ fn at_rest(context: &ReportContext<'_>, schedule: &SchedulePlan) -> Verdict {
     let next = format!("the next run is due at {}", to_seconds(next).0);
     match context.trouble() {
         Some(trouble) if context.standbys().next().is_none() => {
-            progressing(trouble.reason, format!("{next}; {}", trouble.message))
+            progressing(&trouble.reason, format!("{next}; {}", trouble.message))
         }
         _ => ready(Statement::yes(types::READY, reasons::SCHEDULED, next)),
     }
@@ -87,14 +86,10 @@ fn run(context: &ReportContext<'_>) -> String {
 }
 
 /// How the last run ended.
-pub fn last_run(
-    context: &ReportContext<'_>,
-    old: &SingletonJobStatus,
-) -> Vec<(&'static str, Option<Statement>)> {
-    let statement = over(context, old).map(|run| {
-        let (reason, message) =
-            (run.reason.clone().unwrap_or_else(|| format!("{:?}", run.outcome)), sentence(context, &run));
-        let message = format!("run {} {message}", run.number);
+pub fn last_run(context: &ReportContext<'_>) -> Vec<(&'static str, Option<Statement>)> {
+    let statement = context.runs.first().map(|run| {
+        let reason = run.reason.clone().unwrap_or_else(|| format!("{:?}", run.outcome));
+        let message = format!("run {} {}", run.number, sentence(context, run));
         match run.outcome {
             RunOutcome::Succeeded => Statement::yes(types::LAST_RUN_SUCCEEDED, reason, message),
             RunOutcome::Failed | RunOutcome::Replaced | RunOutcome::Stopped => {

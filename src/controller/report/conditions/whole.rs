@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::{ReportContext, refused, rollout};
-use super::ended::{over, sentence};
+use super::ended::sentence;
 use super::held::holder;
 use super::scheduled;
 use super::verdict::{Verdict, progressing, ready, stalled, stopped};
@@ -16,9 +16,9 @@ use crate::controller::plan::{self, clearance, wanted_run};
 /// `NotReady`, for a holder whose pod is not ready.
 const NOT_READY: &str = "NotReady";
 
-pub(super) fn verdict(context: &ReportContext<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
-    let verdict = fares(context, old, held);
-    if let Some(invalid) = context.invalid_template() {
+pub(super) fn verdict(context: &ReportContext<'_>, held: &Statement) -> Verdict {
+    let verdict = fares(context, held);
+    if let Some(invalid) = refused::invalid_template(context) {
         let stalled = Statement::yes(types::STALLED, invalid.step.reason(), refused::sentence(invalid));
         return Verdict { reconciling: None, stalled: Some(stalled), ..verdict };
     }
@@ -54,7 +54,7 @@ fn adding(statement: Statement, more: &str) -> Statement {
 }
 
 /// Rollouts apart.
-fn fares(context: &ReportContext<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
+fn fares(context: &ReportContext<'_>, held: &Statement) -> Verdict {
     if let Some(refusal) = context.refusal {
         return stalled(refusal.reason, &refusal.message);
     }
@@ -63,13 +63,13 @@ fn fares(context: &ReportContext<'_>, old: &SingletonJobStatus, held: &Statement
     if let Some(schedule) = &context.run.schedule {
         return blocked().unwrap_or_else(|| scheduled::verdict(context, schedule, held));
     }
-    if let Some(run) = over(context, old) {
+    if let Some(run) = context.runs.first() {
         return match run.outcome {
             RunOutcome::Succeeded => {
-                ready(Statement::yes(types::READY, reasons::COMPLETE, sentence(context, &run)))
+                ready(Statement::yes(types::READY, reasons::COMPLETE, sentence(context, run)))
             }
             RunOutcome::Failed | RunOutcome::Replaced | RunOutcome::Stopped => {
-                stalled(reasons::FAILED, sentence(context, &run))
+                stalled(reasons::FAILED, sentence(context, run))
             }
         };
     }
@@ -79,7 +79,7 @@ fn fares(context: &ReportContext<'_>, old: &SingletonJobStatus, held: &Statement
     if let Some(blocked) = blocked() {
         return blocked;
     }
-    if context.job.spec.is_service() { service(context, old, held) } else { one_shot(context, held) }
+    if context.job.spec.is_service() { service(context, held) } else { one_shot(context, held) }
 }
 
 fn one_shot(context: &ReportContext<'_>, held: &Statement) -> Verdict {
@@ -87,16 +87,13 @@ fn one_shot(context: &ReportContext<'_>, held: &Statement) -> Verdict {
         return progressing(reasons::RUNNING, holder(context));
     }
     if let Some(overdue) = overdue(context) {
-        return progressing(
-            context.trouble().map_or(reasons::PENDING.to_owned(), |trouble| trouble.reason),
-            overdue,
-        );
+        return progressing(context.trouble().map_or(reasons::PENDING, |trouble| &trouble.reason), overdue);
     }
     if held.reason == reasons::BACKOFF {
         return progressing(reasons::BACKOFF, &held.message);
     }
     match context.trouble() {
-        Some(trouble) => progressing(trouble.reason, trouble.message),
+        Some(trouble) => progressing(&trouble.reason, &trouble.message),
         None => progressing(
             reasons::PENDING,
             format!("waiting for a candidate to take the Lease: {}", held.message),
@@ -112,14 +109,15 @@ fn overdue(context: &ReportContext<'_>) -> Option<String> {
         return None;
     }
     let limit = context.job.spec.active_deadline_seconds?;
-    let why = context.trouble().map_or_else(|| "no candidate is ready".to_owned(), |trouble| trouble.message);
+    let why = context.trouble().map_or("no candidate is ready", |trouble| &trouble.message);
     Some(format!(
         "spec.activeDeadlineSeconds of {limit} has passed: nothing more is started, and the run ends as failed as soon as the Lease is free, \
          or a candidate is there to take it; {why}"
     ))
 }
 
-fn service(context: &ReportContext<'_>, old: &SingletonJobStatus, held: &Statement) -> Verdict {
+fn service(context: &ReportContext<'_>, held: &Statement) -> Verdict {
+    let old = context.old();
     let holder_ready = context.holder_pod().is_some_and(|pod| pod.ready);
     if held.holds == Some(true) && holder_ready {
         return ready(Statement::yes(types::READY, reasons::HELD, holder(context)));
@@ -134,7 +132,7 @@ fn service(context: &ReportContext<'_>, old: &SingletonJobStatus, held: &Stateme
     if was_ready
         && !on_trial
         && held.reason != reasons::BACKOFF
-        && unheld_for(context, old) < patience(context.job)
+        && unheld_for(context) < patience(context.job)
     {
         return Verdict { ready: None, reconciling: None, stalled: None };
     }
@@ -142,7 +140,7 @@ fn service(context: &ReportContext<'_>, old: &SingletonJobStatus, held: &Stateme
         return progressing(reasons::BACKOFF, &held.message);
     }
     match context.trouble() {
-        Some(trouble) => progressing(trouble.reason, trouble.message),
+        Some(trouble) => progressing(&trouble.reason, &trouble.message),
         None if held.holds == Some(true) => {
             progressing(NOT_READY, format!("{}; {}", holder(context), unready(context)))
         }
@@ -163,8 +161,8 @@ fn is_true_for(old: &SingletonJobStatus, reason: &str) -> bool {
 }
 
 /// Since when no candidate has held the Lease, or since when the holder of now has had it.
-fn unheld_for(context: &ReportContext<'_>, old: &SingletonJobStatus) -> Duration {
-    let held = find_condition(&old.conditions, types::HELD);
+fn unheld_for(context: &ReportContext<'_>) -> Duration {
+    let held = find_condition(&context.old().conditions, types::HELD);
     let acquired = context.holder().and(context.record()).and_then(|record| record.acquire_time);
     let released = held.filter(|held| held.status == "False").map(|held| held.last_transition_time.0);
     acquired.or(released).map_or(Duration::ZERO, |since| {

@@ -8,8 +8,9 @@ use super::super::format::moment;
 use super::super::{ReportContext, blocked, format};
 use crate::api::conditions::{Statement, reasons, types};
 use crate::controller::plan::{runs, takeover};
-use crate::lease::annotations::{Reason, Released};
+use crate::lease::annotations::{Progress, Reason, Released};
 use crate::lease::identity::{Identity, Version};
+use crate::lease::record::Record;
 
 /// "held by web-2 on node-a since 2026-01-01T14:03:11Z".
 fn held_by(context: &ReportContext<'_>, identity: &Identity) -> String {
@@ -52,44 +53,59 @@ fn never_held() -> Statement {
     Statement::no(types::HELD, reasons::NEVER_HELD, "no candidate has held the Lease yet")
 }
 
+/// What the Lease says of its holder, or why the controller knows of none.
 pub(super) fn held(context: &ReportContext<'_>) -> Statement {
-    let Some(record) = context.record() else {
-        return match context.effects.lease_created {
-            Some(true) => quarantined(
-                context,
-                "was missing and has been made again",
-                takeover::longest(context.job, context.observed),
-            ),
-            Some(false) | None => never_held(),
-        };
-    };
+    let Some(record) = context.record() else { return without_lease(context) };
     if context.holder().is_none()
         && let Some(floor) = record.floor_above()
     {
         return token_too_low(record.version, floor);
     }
-    let seconds = record.lease_duration.as_secs();
     match (&record.holder, &record.annotations.released) {
-        (Some(_), _) if record.acquire_time.is_none() => {
-            quarantined(context, "has been made again", record.lease_duration)
-        }
-        (Some(holder), _) if !holder.is_of(&context.job.name_any()) => {
-            let message =
-                format!("the Lease names {holder}, which is no candidate: takeover waits {seconds} s");
-            Statement::no(types::HELD, reasons::FOREIGN_HOLDER, message)
-        }
-        (Some(holder), _) if record.tells_outcome() => recorded(context, holder, seconds),
-        (Some(holder), _) if context.holder().is_none() => {
-            let then = blocked::hint(context).unwrap_or("the next ready candidate takes over");
-            let message = format!("{} has not renewed its lease of {seconds} s; {then}", holder.pod());
-            Statement::no(types::HELD, reasons::EXPIRED, message)
-        }
-        (Some(holder), _) => Statement::yes(types::HELD, reasons::HELD, held_by(context, holder)),
+        (Some(holder), _) => named(context, record, holder),
         (None, Some(released)) if record.is_released() => free(context, released),
         (None, _) => {
             quarantined(context, "was emptied by a client that is no candidate", record.lease_duration)
         }
     }
+}
+
+/// While the controller has no Lease to read: the cache may not have the one that it has just created.
+fn without_lease(context: &ReportContext<'_>) -> Statement {
+    if context.effects.lease_created != Some(true) {
+        return never_held();
+    }
+    let longest = takeover::longest(context.job, context.observed);
+    quarantined(context, "was missing and has been made again", longest)
+}
+
+/// Of a Lease that names `holder`, which may not be a candidate, or not hold it any more.
+fn named(context: &ReportContext<'_>, record: &Record, holder: &Identity) -> Statement {
+    let seconds = record.lease_duration.as_secs();
+    if record.acquire_time.is_none() {
+        return quarantined(context, "has been made again", record.lease_duration);
+    }
+    if !holder.is_of(&context.job.name_any()) {
+        return foreign(holder, seconds);
+    }
+    if record.tells_outcome() {
+        return recorded(context, holder, seconds);
+    }
+    if context.holder().is_none() {
+        return expired(context, holder, seconds);
+    }
+    Statement::yes(types::HELD, reasons::HELD, held_by(context, holder))
+}
+
+fn foreign(holder: &Identity, seconds: u64) -> Statement {
+    let message = format!("the Lease names {holder}, which is no candidate: takeover waits {seconds} s");
+    Statement::no(types::HELD, reasons::FOREIGN_HOLDER, message)
+}
+
+fn expired(context: &ReportContext<'_>, holder: &Identity, seconds: u64) -> Statement {
+    let then = blocked::hint(context).unwrap_or("the next ready candidate takes over");
+    let message = format!("{} has not renewed its lease of {seconds} s; {then}", holder.pod());
+    Statement::no(types::HELD, reasons::EXPIRED, message)
 }
 
 fn token_too_low(version: Version, floor: Version) -> Statement {
@@ -101,23 +117,35 @@ fn token_too_low(version: Version, floor: Version) -> Statement {
     Statement::no(types::HELD, reasons::TOKEN_TOO_LOW, message)
 }
 
-/// The container of `holder` ends with what survives in it; the Lease is left to expire.
+/// The container of `holder` ends with what survives in it. The Lease is left to expire.
 fn recorded(context: &ReportContext<'_>, holder: &Identity, seconds: u64) -> Statement {
-    let wait =
-        runs::progress(context.job, context.observed).map_or(0, |progress| progress.retry_after_seconds);
-    let more = if wait > 0 { format!(" and {wait} s more") } else { String::new() };
-    let next = blocked::hint(context)
-        .map_or_else(|| format!("the next attempt waits {seconds} s{more} from then on"), str::to_owned);
-    let then = if !context.run.goes_on || context.job.spec.is_stopped() {
-        "nothing is to follow".to_owned()
-    } else {
-        next
-    };
-    let pod = holder.pod();
     let message = format!(
-        "{pod} recorded how its attempt ended and could not give the Lease back, because a process in its container survived SIGKILL; {then}"
+        "{} recorded how its attempt ended and could not give the Lease back, because a process in its container survived SIGKILL; {}",
+        holder.pod(),
+        after_recorded(context, seconds)
     );
     Statement::no(types::HELD, reasons::OUTCOME_RECORDED, message)
+}
+
+fn after_recorded(context: &ReportContext<'_>, seconds: u64) -> String {
+    if !goes_on(context) {
+        return "nothing is to follow".to_owned();
+    }
+    if let Some(hint) = blocked::hint(context) {
+        return hint.to_owned();
+    }
+    let wait = progress(context).map_or(0, |progress| progress.retry_after_seconds);
+    let more = if wait > 0 { format!(" and {wait} s more") } else { String::new() };
+    format!("the next attempt waits {seconds} s{more} from then on")
+}
+
+/// Whether another attempt is to follow.
+fn goes_on(context: &ReportContext<'_>) -> bool {
+    context.run.goes_on && !context.job.spec.is_stopped()
+}
+
+fn progress(context: &ReportContext<'_>) -> Option<Progress> {
+    runs::progress(context.job, context.observed)
 }
 
 fn quarantined(context: &ReportContext<'_>, how: &str, wait: Duration) -> Statement {
@@ -130,23 +158,25 @@ fn quarantined(context: &ReportContext<'_>, how: &str, wait: Duration) -> Statem
 }
 
 fn free(context: &ReportContext<'_>, released: &Released) -> Statement {
-    let by = released.by.pod();
     if released.reason == Reason::Created {
         return never_held();
     }
-    let wait =
-        runs::progress(context.job, context.observed).map_or(0, |progress| progress.retry_after_seconds);
-    if wait > 0 && context.run.goes_on && !context.job.spec.is_stopped() {
-        let setbacks = runs::progress(context.job, context.observed).map_or(0, |progress| progress.setbacks);
-        let often = if setbacks > 1 { format!(", {setbacks} times in a row") } else { String::new() };
-        let message = format!(
-            "the workload ended in {by}{often}; it is started again {wait} s after that; the log of {by} says why"
-        );
-        return Statement::no(types::HELD, reasons::BACKOFF, message);
+    let by = released.by.pod();
+    match progress(context).filter(|progress| progress.retry_after_seconds > 0 && goes_on(context)) {
+        Some(progress) => backing_off(by, &progress),
+        None => Statement::no(
+            types::HELD,
+            reasons::RELEASED,
+            format!("{by} gave the Lease back: {}", format::given_back(released)),
+        ),
     }
-    Statement::no(
-        types::HELD,
-        reasons::RELEASED,
-        format!("{by} gave the Lease back: {}", format::given_back(released)),
-    )
+}
+
+fn backing_off(by: &str, progress: &Progress) -> Statement {
+    let (wait, setbacks) = (progress.retry_after_seconds, progress.setbacks);
+    let often = if setbacks > 1 { format!(", {setbacks} times in a row") } else { String::new() };
+    let message = format!(
+        "the workload ended in {by}{often}; it is started again {wait} s after that; the log of {by} says why"
+    );
+    Statement::no(types::HELD, reasons::BACKOFF, message)
 }

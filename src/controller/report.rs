@@ -95,7 +95,7 @@ impl<'a> ReportContext<'a> {
     /// Adds what follows from the rest and is needed at many places.
     fn completed(mut self) -> Self {
         self.trouble = start_failures::first(&self);
-        self.runs = history::runs(&self);
+        self.runs = history::finished_runs::all(&self);
         self
     }
 

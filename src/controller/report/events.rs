@@ -1,6 +1,7 @@
 //! Events: what was done, and what has come about between two statuses.
 
-use super::{ReportContext, blocked, format, history, outcome, rollout};
+use super::history::finished_runs;
+use super::{ReportContext, blocked, format, outcome, rollout};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, is_true, reasons, types};
 use crate::api::status::{FinishedRun, RunOutcome, Takeover, TakeoverReason};
@@ -263,7 +264,8 @@ fn attempts(context: &ReportContext<'_>, old: &SingletonJobStatus, new: &Singlet
             ..normal("WorkloadStarted", format!("attempt {} begins{place}", after.attempts))
         });
     }
-    events.extend(new.runs.iter().filter(|run| history::is_new(run, old)).map(|run| ended(context, run)));
+    events
+        .extend(new.runs.iter().filter(|run| finished_runs::is_new(run, old)).map(|run| ended(context, run)));
     events
 }
 

@@ -4,7 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::format::to_seconds;
-use super::{ReportContext, conditions, history};
+use super::history::{finished_runs, takeovers};
+use super::{ReportContext, conditions};
 use crate::api::SingletonJobStatus;
 use crate::api::status::{
     Candidate, CandidateRole, CurrentRun, FinishedRun, LeaseStatus, MOST_CANDIDATES, PendingRequest,
@@ -45,7 +46,7 @@ pub fn compute(context: &ReportContext<'_>) -> SingletonJobStatus {
         succeeded_runs: ever(context, RunOutcome::Succeeded, old.succeeded_runs),
         failed_runs: ever(context, RunOutcome::Failed, old.failed_runs),
         runs: context.runs.clone(),
-        takeovers: history::takeovers(context),
+        takeovers: takeovers::all(context),
         pending_handover_request: pending(context),
         last_handled_handover_request: handled(context).or_else(|| old.last_handled_handover_request.clone()),
         last_handled_run_request: handled_run(context).or_else(|| old.last_handled_run_request.clone()),
@@ -88,7 +89,7 @@ fn missed_runs(context: &ReportContext<'_>) -> Option<i64> {
 /// How many runs ended with `outcome`, including those that have left the list; `before` of them were known.
 /// `None` while no run has ended.
 fn ever(context: &ReportContext<'_>, outcome: RunOutcome, before: Option<i32>) -> Option<i32> {
-    let is_new = |run: &&FinishedRun| run.outcome == outcome && history::is_new(run, context.old());
+    let is_new = |run: &&FinishedRun| run.outcome == outcome && finished_runs::is_new(run, context.old());
     let new = to_i32(context.runs.iter().filter(is_new).count());
     (!context.runs.is_empty()).then(|| before.unwrap_or(0).saturating_add(new))
 }

@@ -23,7 +23,7 @@ use super::observe::{self, Caches, Observed, hanging, volume_claims};
 use super::plan::questions::questions;
 use super::plan::{self, Actions, Plan};
 use super::refusals::{self, Refusals, Standing, asked};
-use super::report::events::{self, Event};
+use super::report::events::{Event, actions};
 use super::report::recorder::Recorder;
 use super::report::{self, ReportContext};
 use super::settings::Agent;
@@ -227,7 +227,7 @@ async fn act(
     let Decision { job, observed, .. } = decision;
     let objects = build::objects(job, actions, &observed.template_hash, &context.agent);
     let (applied, result) = apply::apply(&context.client, job, observed, standing, objects).await;
-    context.recorder.record(*job, events::done(&applied)).await;
+    context.recorder.record(*job, actions::all(&applied)).await;
     (applied, result)
 }
 
@@ -236,7 +236,7 @@ async fn act(
 async fn delete(job: &SingletonJob, context: &Context) -> Result<Action, Failure> {
     let Err(failure) = apply::delete(&context.client, job).await else { return Ok(Action::await_change()) };
     let Some(message) = failure.refuses() else { return Err(failure) };
-    context.recorder.record(job, vec![events::deletion_refused(&message)]).await;
+    context.recorder.record(job, vec![actions::deletion_refused(&message)]).await;
     Ok(Action::requeue(refusals::LONGEST_PAUSE))
 }
 

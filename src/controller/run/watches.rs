@@ -119,7 +119,7 @@ fn news(
 ) -> Option<watcher::Result<Lease>> {
     match event {
         Ok(Event::Apply(lease) | Event::InitApply(lease)) => {
-            lease_observations.saw(&lease, clock::now().at).then_some(Ok(lease))
+            lease_observations.update(&lease, clock::now().at).then_some(Ok(lease))
         }
         Ok(Event::Delete(lease)) => {
             lease_observations.forget(&lease);

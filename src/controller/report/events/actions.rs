@@ -1,0 +1,72 @@
+//! What the controller did just now. Each is told at once, whether status can be written or not.
+
+use super::super::format;
+use super::{Event, normal, warning};
+use crate::controller::apply::Applied;
+use crate::lease::annotations::{FailedPod, Handover};
+
+const LABELS_RESTORED: &str = "the Lease had lost labels by which the controller and the admission policy know it: they are on it again; see who may \
+                              change Leases here";
+const LEASE_RECREATED: &str = "the Lease was missing: the controller made it again in the name of its last holder, and takeover waits until \
+                               that one cannot run any more";
+
+/// All events about what the controller did.
+pub fn all(applied: &Applied) -> Vec<Event> {
+    let mut events = Vec::new();
+    if applied.lease_created == Some(true) {
+        events.push(warning("LeaseRecreated", LEASE_RECREATED));
+    }
+    if applied.labels_restored {
+        events.push(warning("LeaseLabelsRestored", LABELS_RESTORED));
+    }
+    events.extend(applied.handover.as_ref().map(handover_requested));
+    events.extend(applied.failed_pods.iter().map(pod_failed));
+    events.extend(applied.retired.iter().map(|pod| pod_retired(pod)));
+    events.extend(applied.foreign.iter().map(|pod| foreign_object(pod)));
+    events.extend(applied.earlier.iter().map(|pod| earlier_pod(pod)));
+    events
+}
+
+/// That a job that has finished stays, in the API server's words.
+pub fn deletion_refused(message: &str) -> Event {
+    let note = format!(
+        "the API server refuses to delete this SingletonJob, which spec.ttlSecondsAfterFinished asks for: {message}; the controller tries again: \
+         correct what refuses it, or take ttlSecondsAfterFinished out"
+    );
+    warning("ObjectRefused", note)
+}
+
+fn handover_requested(handover: &Handover) -> Event {
+    let pod = handover.holder.pod();
+    let note = format!("{pod} is asked to hand over: {}", format::release(handover.reason));
+    normal("HandoverRequested", note).about(pod.to_owned())
+}
+
+fn pod_failed(pod: &FailedPod) -> Event {
+    let note = format!(
+        "{}: its attempt counts as a failure, and the next start may have to wait for it",
+        format::failed_pod(pod)
+    );
+    warning("PodFailed", note).about(pod.name.clone())
+}
+
+fn pod_retired(pod: &str) -> Event {
+    let note = format!(
+        "the workload of {pod} has ended: the other containers of the pod are told to end too; it stays for its logs"
+    );
+    normal("PodRetired", note).about(pod.to_owned())
+}
+
+/// Related to no pod, because the pod is another's.
+fn foreign_object(pod: &str) -> Event {
+    let note =
+        format!("the Pod {pod} is not of this SingletonJob: it is left alone, and the next number is used");
+    warning("ForeignObject", note)
+}
+
+fn earlier_pod(pod: &str) -> Event {
+    let note = format!(
+        "the Pod {pod} is of an earlier SingletonJob of this name and goes with it: the next number is used"
+    );
+    normal("EarlierPod", note).about(pod.to_owned())
+}

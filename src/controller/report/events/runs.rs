@@ -1,0 +1,88 @@
+//! Attempts, runs, and ticks that became no run.
+
+use super::super::history::finished_runs;
+use super::super::{ReportContext, format, outcome};
+use super::{Event, normal, warning};
+use crate::api::SingletonJobStatus;
+use crate::api::status::{CurrentRun, FinishedRun, RunOutcome};
+
+/// Attempts of the current run that failed or began.
+pub(super) fn attempts(
+    context: &ReportContext<'_>,
+    old: &SingletonJobStatus,
+    new: &SingletonJobStatus,
+) -> Vec<Event> {
+    let after = new.run.clone().unwrap_or_default();
+    let before = old.run.clone().filter(|run| run.number == after.number).unwrap_or_default();
+    let mut events = Vec::new();
+    if after.failures > before.failures {
+        events.push(failed(context, old, &after));
+    }
+    if after.ignored_failures > before.ignored_failures {
+        events.push(failure_ignored(context));
+    }
+    if after.attempts > before.attempts {
+        events.push(started(new, &after));
+    }
+    events
+}
+
+fn failed(context: &ReportContext<'_>, old: &SingletonJobStatus, run: &CurrentRun) -> Event {
+    let (pod, how) = outcome::failed(context, old);
+    let attempts = format::count(run.attempts, "attempt has", "attempts have");
+    let limit = context.job.spec.backoff_limit();
+    let of = limit.map_or(String::new(), |limit| {
+        format!("; {} of {attempts} failed, and spec.backoffLimit forgives {limit}", run.failures)
+    });
+    warning("WorkloadFailed", how + &of).about(pod)
+}
+
+fn failure_ignored(context: &ReportContext<'_>) -> Event {
+    let (pod, why) = outcome::ignored(context);
+    let note = format!("an attempt failed, and does not count towards spec.backoffLimit: {why}");
+    normal("WorkloadFailureIgnored", note).about(pod)
+}
+
+fn started(new: &SingletonJobStatus, run: &CurrentRun) -> Event {
+    let holder = new.lease.as_ref().and_then(|lease| lease.holder.clone());
+    let place = holder.as_ref().map_or(String::new(), |pod| format!(" in {pod}"));
+    normal("WorkloadStarted", format!("attempt {} begins{place}", run.attempts)).about(holder)
+}
+
+/// Runs that status did not know to be over.
+pub(super) fn ended(
+    context: &ReportContext<'_>,
+    old: &SingletonJobStatus,
+    new: &SingletonJobStatus,
+) -> Vec<Event> {
+    let is_new = |run: &&FinishedRun| finished_runs::is_new(run, old);
+    new.runs.iter().filter(is_new).map(|run| how_it_ended(context, run)).collect()
+}
+
+fn how_it_ended(context: &ReportContext<'_>, run: &FinishedRun) -> Event {
+    let which = context.job.spec.schedule.as_ref().map_or(String::new(), |_| format!("run {}: ", run.number));
+    let note = which + run.message.as_deref().unwrap_or_default();
+    let event = match run.outcome {
+        RunOutcome::Succeeded => normal("RunSucceeded", note),
+        RunOutcome::Replaced => normal("RunReplaced", note),
+        RunOutcome::Failed | RunOutcome::Stopped => warning("RunFailed", note),
+    };
+    event.about(run.pod.clone())
+}
+
+/// Ticks that are missed; why is known only where it is decided.
+pub(super) fn missed(
+    context: &ReportContext<'_>,
+    old: &SingletonJobStatus,
+    new: &SingletonJobStatus,
+) -> Option<Event> {
+    let more = new.missed_runs.unwrap_or(0).saturating_sub(old.missed_runs.unwrap_or(0));
+    let told = context.run.schedule.as_ref().and_then(|schedule| schedule.missed);
+    let ticks = format::count(more, "tick is missed", "ticks are missed");
+    (more > 0).then(|| {
+        warning(
+            "RunMissed",
+            told.map_or_else(|| format!("{ticks}: see status.missedRuns"), |told| format::missed(&told)),
+        )
+    })
+}

@@ -2,9 +2,10 @@
 //! events.k8s.io/v1 refuses.
 //!
 //! kube's own recorder counts events of one reason together, and repeats the note of the first. Users read
-//! the notes. The controller therefore writes each event as it is, until there are too many: see [`memory`].
+//! the notes. The controller therefore writes each event as it is, until there are too many: see
+//! [`correlator`].
 
-pub mod memory;
+mod correlator;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,11 +18,11 @@ use serde_json::{Value, json};
 
 use super::events::Event;
 use crate::controller::api_call::{Failure, in_our_name, merging, with_deadline};
-use memory::{Count, Memory, Telling};
+use correlator::{Correlator, Decision, Series};
 
 /// `reportingComponent` of all events.
 const REPORTER: &str = "singletonjob.dev/controller";
-/// What the API server takes.
+/// How long a note the API server accepts.
 const LONGEST_NOTE: usize = 1024;
 
 /// Writes events in the name of this controller.
@@ -29,13 +30,13 @@ const LONGEST_NOTE: usize = 1024;
 pub struct Recorder {
     client: Client,
     instance: String,
-    memory: Arc<Mutex<Memory>>,
+    correlator: Arc<Mutex<Correlator>>,
 }
 
 impl Recorder {
     /// A recorder for the controller in the pod `instance`.
     pub fn new(client: Client, instance: String) -> Self {
-        Self { client, instance, memory: Arc::default() }
+        Self { client, instance, correlator: Arc::default() }
     }
 
     /// Writes `events` about `subject`. One that cannot be written is logged: nothing depends on it.
@@ -60,38 +61,48 @@ impl Recorder {
     }
 
     async fn write(&self, regarding: &ObjectReference, event: Event) -> Result<(), Failure> {
-        let (api, now) = (self.events_beside(regarding), Timestamp::now());
-        let subject = regarding.name.as_deref().unwrap_or("singletonjob");
-        let about = regarding.uid.as_deref().unwrap_or(subject);
-        let telling = self.memory.lock().unwrap_or_else(PoisonError::into_inner).tell(
-            about,
-            &event,
-            event_name(subject, now),
-            now,
-        );
-        let create = async |count: &Count, event| {
-            let event = self.event(regarding, event, count, now);
-            with_deadline("writing an event about", subject, api.create(&in_our_name(), &event))
-                .await
-                .map(drop)
-        };
-        match telling {
-            Telling::Withheld => Ok(()),
-            Telling::New(count) => create(&count, event).await,
-            Telling::Counted(count) => {
-                let (params, patch) = (merging(), Patch::Merge(again(&event, &count, now)));
-                match with_deadline(
-                    "counting an event about",
-                    subject,
-                    api.patch(&count.name, &params, &patch),
-                )
-                .await
-                {
-                    // Its time to live has passed.
-                    Err(failure) if failure.is_not_found() => create(&count, event).await,
-                    result => result.map(drop),
-                }
-            }
+        let now = Timestamp::now();
+        match self.decide(regarding, &event, now) {
+            Decision::Withhold => Ok(()),
+            Decision::Create(series) => self.create(regarding, event, &series, now).await,
+            Decision::Count(series) => self.count(regarding, event, &series, now).await,
+        }
+    }
+
+    fn decide(&self, regarding: &ObjectReference, event: &Event, now: Timestamp) -> Decision {
+        let name = event_name(subject(regarding), now);
+        let uid = regarding.uid.as_deref().unwrap_or(subject(regarding));
+        self.correlator.lock().unwrap_or_else(PoisonError::into_inner).decide(uid, event, name, now)
+    }
+
+    async fn create(
+        &self,
+        regarding: &ObjectReference,
+        event: Event,
+        series: &Series,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let (api, params) = (self.events_beside(regarding), in_our_name());
+        let event = self.event(regarding, event, series, now);
+        with_deadline("writing an event about", subject(regarding), api.create(&params, &event))
+            .await
+            .map(drop)
+    }
+
+    async fn count(
+        &self,
+        regarding: &ObjectReference,
+        event: Event,
+        series: &Series,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let (api, params) = (self.events_beside(regarding), merging());
+        let patch = Patch::Merge(again(&event, series, now));
+        let patching = api.patch(&series.name, &params, &patch);
+        match with_deadline("counting an event about", subject(regarding), patching).await {
+            // Its time to live has passed.
+            Err(failure) if failure.is_not_found() => self.create(regarding, event, series, now).await,
+            result => result.map(drop),
         }
     }
 
@@ -99,7 +110,7 @@ impl Recorder {
         Api::namespaced(self.client.clone(), regarding.namespace.as_deref().unwrap_or("default"))
     }
 
-    fn event(&self, regarding: &ObjectReference, event: Event, count: &Count, now: Timestamp) -> v1::Event {
+    fn event(&self, regarding: &ObjectReference, event: Event, series: &Series, now: Timestamp) -> v1::Event {
         let related = event.pod.map(|name| ObjectReference {
             api_version: Some("v1".into()),
             kind: Some("Pod".into()),
@@ -109,14 +120,14 @@ impl Recorder {
         });
         v1::Event {
             metadata: ObjectMeta {
-                name: Some(count.name.clone()),
+                name: Some(series.name.clone()),
                 namespace: regarding.namespace.clone(),
                 ..ObjectMeta::default()
             },
             action: Some("Reconcile".into()),
-            count: Some(count.count),
-            event_time: Some(MicroTime(count.first)),
-            first_timestamp: Some(Time(count.first)),
+            count: Some(series.count),
+            event_time: Some(MicroTime(series.first)),
+            first_timestamp: Some(Time(series.first)),
             involved_object: regarding.clone(),
             last_timestamp: Some(Time(now)),
             message: Some(shortened(event.note)),
@@ -124,21 +135,26 @@ impl Recorder {
             related,
             reporting_component: Some(REPORTER.into()),
             reporting_instance: Some(self.instance.clone()),
-            series: (count.count > 1).then(|| series(count, now)),
+            series: (series.count > 1).then(|| event_series(series, now)),
             source: Some(EventSource { component: Some(REPORTER.into()), host: None }),
             type_: Some(if event.warning { "Warning" } else { "Normal" }.to_owned()),
         }
     }
 }
 
-/// What changes of an Event that counts one more.
-fn again(event: &Event, count: &Count, now: Timestamp) -> Value {
+/// What the recorder changes of an Event that counts one more.
+fn again(event: &Event, series: &Series, now: Timestamp) -> Value {
     let message = shortened(event.note.clone());
-    json!({"message": message, "count": count.count, "lastTimestamp": Time(now), "series": series(count, now)})
+    let (count, more) = (series.count, event_series(series, now));
+    json!({"message": message, "count": count, "lastTimestamp": Time(now), "series": more})
 }
 
-fn series(count: &Count, now: Timestamp) -> EventSeries {
-    EventSeries { count: Some(count.count), last_observed_time: Some(MicroTime(now)) }
+fn event_series(series: &Series, now: Timestamp) -> EventSeries {
+    EventSeries { count: Some(series.count), last_observed_time: Some(MicroTime(now)) }
+}
+
+fn subject(regarding: &ObjectReference) -> &str {
+    regarding.name.as_deref().unwrap_or("singletonjob")
 }
 
 /// Names sort by time, so that `kubectl describe`, which lists events as they come, tells them in the order

@@ -1,14 +1,14 @@
 //! Conditions: the state table of the API, row by row.
 //!
 //! # Layout
-//! [`whole`]: what is said about the whole, as a [`verdict`]; of a schedule by [`scheduled`]. [`held`],
+//! [`whole`]: what is said about the whole, as a [`summary`]; of a schedule by [`scheduled`]. [`held`],
 //! [`candidates`] and [`ended`]: the conditions about the Lease, the pods and the run.
 
 mod candidates;
 mod ended;
 mod held;
 mod scheduled;
-mod verdict;
+mod summary;
 mod whole;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -19,8 +19,7 @@ use crate::api::conditions::{Statement, find_condition, reasons, remove_conditio
 use candidates::{healthy, standby, wants_standbys};
 use ended::finished;
 use held::held;
-use verdict::{Verdict, progressing, stalled};
-use whole::verdict;
+use summary::{Summary, progressing, stalled};
 
 /// A type, and what is said of it; `None` removes the condition.
 type Row = (&'static str, Option<Statement>);
@@ -44,7 +43,7 @@ pub fn all(context: &ReportContext<'_>) -> Vec<Condition> {
 /// What is left out stays as it was.
 fn rows(context: &ReportContext<'_>) -> Vec<Row> {
     let held = held(context);
-    let Verdict { ready, reconciling, stalled } = verdict(context, &held);
+    let Summary { ready, reconciling, stalled } = whole::summary(context, &held);
     let says_whether_reconciling = ready.is_some() || reconciling.is_some();
     let mut rows = Vec::new();
     rows.extend(ready.map(|ready| (types::READY, Some(ready))));
@@ -103,12 +102,12 @@ pub fn of_unstored(context: &ReportContext<'_>) -> Vec<Condition> {
         remove_condition(&mut conditions, types::STALLED);
     }
     let failed = || context.effects.failed.as_ref().map(|message| progressing("RequestFailed", message));
-    let verdict = blocked
+    let statements = blocked
         .or_else(failed)
         .into_iter()
-        .flat_map(|verdict| [verdict.ready, verdict.reconciling, verdict.stalled])
+        .flat_map(|summary| [summary.ready, summary.reconciling, summary.stalled])
         .flatten();
-    for statement in refused.into_iter().chain(verdict) {
+    for statement in refused.into_iter().chain(statements) {
         set_condition(&mut conditions, statement, context.job.metadata.generation, &to_seconds(context.now));
     }
     conditions

@@ -8,7 +8,7 @@ use crate::controller::plan::progress::{self, Awaited};
 use crate::controller::plan::trial;
 
 /// Which candidate a rollout has awaited for too long, and why it does not start. `None` while there is time.
-pub fn agent_error(context: &ReportContext<'_>) -> Option<String> {
+pub fn deadline_exceeded(context: &ReportContext<'_>) -> Option<String> {
     if context.refusal.is_some() {
         return None;
     }
@@ -17,7 +17,7 @@ pub fn agent_error(context: &ReportContext<'_>) -> Option<String> {
     }
     let awaited = progress::awaited(context.job, context.observed);
     let Awaited { candidate, since: _ } = awaited.filter(|awaited| awaited.left(context.now).is_zero())?;
-    let why = why(candidate).map_or(String::new(), |why| format!(": {why}"));
+    let why = why_not_ready(candidate).map_or(String::new(), |why| format!(": {why}"));
     let meanwhile = if context.observed.is_holder(candidate) {
         "it holds the Lease, and what is of the old template stands by"
     } else {
@@ -81,7 +81,7 @@ pub fn is_held_up(status: &SingletonJobStatus) -> bool {
 }
 
 /// In the words of the component that refuses: the kubelet, the scheduler, its agent.
-fn why(candidate: &Candidate) -> Option<String> {
+fn why_not_ready(candidate: &Candidate) -> Option<String> {
     let refused = |end: &End| end.message.clone().or_else(|| end.reason.clone());
     let waits = candidate
         .start_failure

@@ -44,7 +44,7 @@ pub(super) fn finished(context: &ReportContext<'_>) -> [(&'static str, Option<St
         let run = context.runs.first().filter(|run| run.outcome == outcome)?;
         Some(Statement::yes(
             type_,
-            outcome::of_condition(run.reason.as_deref().unwrap_or(fallback)),
+            outcome::condition_reason(run.reason.as_deref().unwrap_or(fallback)),
             sentence(context, run),
         ))
     };

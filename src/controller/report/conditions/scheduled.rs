@@ -6,7 +6,7 @@ use super::super::ReportContext;
 use super::super::format::{self, to_seconds};
 use super::ended::sentence;
 use super::held::holder;
-use super::verdict::{self, Verdict, progressing, ready};
+use super::summary::{self, Summary, progressing, ready};
 use crate::api::conditions::{Statement, find_condition, reasons, types};
 use crate::api::status::RunOutcome;
 use crate::controller::plan::clearance;
@@ -15,9 +15,9 @@ use crate::controller::plan::run_plan::SchedulePlan;
 use crate::controller::plan::time::left;
 
 /// What is said about the whole.
-pub fn verdict(context: &ReportContext<'_>, schedule: &SchedulePlan, held: &Statement) -> Verdict {
+pub fn summary(context: &ReportContext<'_>, schedule: &SchedulePlan, held: &Statement) -> Summary {
     if context.job.spec.replicas == 0 {
-        return verdict::stopped(context);
+        return summary::stopped(context);
     }
     if !context.run.goes_on {
         return at_rest(context, schedule);
@@ -54,7 +54,7 @@ fn running(context: &ReportContext<'_>, run: &str) -> String {
     }
 }
 
-fn at_rest(context: &ReportContext<'_>, schedule: &SchedulePlan) -> Verdict {
+fn at_rest(context: &ReportContext<'_>, schedule: &SchedulePlan) -> Summary {
     let Some(next) = schedule.next else {
         let message = "spec.suspend is true: no tick runs until it is false";
         return ready(Statement::yes(types::READY, reasons::SUSPENDED, message));

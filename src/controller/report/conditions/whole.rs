@@ -6,7 +6,7 @@ use super::super::{ReportContext, refused, rollout};
 use super::ended::sentence;
 use super::held::holder;
 use super::scheduled;
-use super::verdict::{Verdict, progressing, ready, stalled, stopped};
+use super::summary::{Summary, progressing, ready, stalled, stopped};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{Statement, find_condition, is_true, reasons, types};
 use crate::api::status::RunOutcome;
@@ -16,52 +16,51 @@ use crate::controller::plan::{self, clearance, wanted_run};
 /// `NotReady`, for a holder whose pod is not ready.
 const NOT_READY: &str = "NotReady";
 
-pub(super) fn verdict(context: &ReportContext<'_>, held: &Statement) -> Verdict {
-    let verdict = fares(context, held);
+pub(super) fn summary(context: &ReportContext<'_>, held: &Statement) -> Summary {
+    let summary = apart_from_rollouts(context, held);
     if let Some(invalid) = refused::invalid_template(context) {
         let stalled = Statement::yes(types::STALLED, invalid.step.reason(), refused::sentence(invalid));
-        return Verdict { reconciling: None, stalled: Some(stalled), ..verdict };
+        return Summary { reconciling: None, stalled: Some(stalled), ..summary };
     }
-    let Some(agent_error) = rollout::agent_error(context) else { return rolling_out(context, verdict) };
-    let says = |type_| Some(Statement::yes(type_, reasons::PROGRESS_DEADLINE_EXCEEDED, agent_error));
+    let Some(exceeded) = rollout::deadline_exceeded(context) else { return rolling_out(context, summary) };
+    let says = |type_| Some(Statement::yes(type_, reasons::PROGRESS_DEADLINE_EXCEEDED, exceeded));
     // What runs may yet succeed: a run is not given up for a template that it is not made from.
     let (type_, reconciling, stalled) = if context.job.spec.is_service() {
         (types::STALLED, None, says(types::STALLED))
     } else {
         (types::RECONCILING, says(types::RECONCILING), None)
     };
-    let ready = verdict
+    let ready = summary
         .ready
         .map(|ready| adding(ready, &format!("the rollout does not get on: see the condition {type_}")));
-    Verdict { ready, reconciling, stalled }
+    Summary { ready, reconciling, stalled }
 }
 
 /// A service does its work meanwhile, so `Ready` is as it is.
-fn rolling_out(context: &ReportContext<'_>, verdict: Verdict) -> Verdict {
-    if verdict.stalled.is_some() || !context.job.spec.is_service() || context.job.spec.is_stopped() {
-        return verdict;
+fn rolling_out(context: &ReportContext<'_>, summary: Summary) -> Summary {
+    if summary.stalled.is_some() || !context.job.spec.is_service() || context.job.spec.is_stopped() {
+        return summary;
     }
     let rests =
         || rollout::rest(context).map(|rest| Statement::yes(types::RECONCILING, reasons::BACKOFF, rest));
     let goes_on = || {
         rollout::under_way(context).map(|step| Statement::yes(types::RECONCILING, reasons::ROLLING_OUT, step))
     };
-    Verdict { reconciling: verdict.reconciling.or_else(rests).or_else(goes_on), ..verdict }
+    Summary { reconciling: summary.reconciling.or_else(rests).or_else(goes_on), ..summary }
 }
 
 fn adding(statement: Statement, more: &str) -> Statement {
     Statement { message: format!("{}; {more}", statement.message), ..statement }
 }
 
-/// Rollouts apart.
-fn fares(context: &ReportContext<'_>, held: &Statement) -> Verdict {
+fn apart_from_rollouts(context: &ReportContext<'_>, held: &Statement) -> Summary {
     if let Some(refusal) = context.refusal {
         return stalled(refusal.reason, &refusal.message);
     }
     let blocked =
         || refused::block(context).map(|refused| stalled(refused.step.reason(), refused::sentence(refused)));
     if let Some(schedule) = &context.run.schedule {
-        return blocked().unwrap_or_else(|| scheduled::verdict(context, schedule, held));
+        return blocked().unwrap_or_else(|| scheduled::summary(context, schedule, held));
     }
     if let Some(run) = context.runs.first() {
         return match run.outcome {
@@ -82,7 +81,7 @@ fn fares(context: &ReportContext<'_>, held: &Statement) -> Verdict {
     if context.job.spec.is_service() { service(context, held) } else { one_shot(context, held) }
 }
 
-fn one_shot(context: &ReportContext<'_>, held: &Statement) -> Verdict {
+fn one_shot(context: &ReportContext<'_>, held: &Statement) -> Summary {
     if held.holds == Some(true) {
         return progressing(reasons::RUNNING, holder(context));
     }
@@ -116,7 +115,7 @@ fn overdue(context: &ReportContext<'_>) -> Option<String> {
     ))
 }
 
-fn service(context: &ReportContext<'_>, held: &Statement) -> Verdict {
+fn service(context: &ReportContext<'_>, held: &Statement) -> Summary {
     let old = context.old();
     let holder_ready = context.holder_pod().is_some_and(|pod| pod.ready);
     if held.holds == Some(true) && holder_ready {
@@ -134,7 +133,7 @@ fn service(context: &ReportContext<'_>, held: &Statement) -> Verdict {
         && held.reason != reasons::BACKOFF
         && unheld_for(context) < patience(context.job)
     {
-        return Verdict { ready: None, reconciling: None, stalled: None };
+        return Summary { ready: None, reconciling: None, stalled: None };
     }
     if held.reason == reasons::BACKOFF {
         return progressing(reasons::BACKOFF, &held.message);

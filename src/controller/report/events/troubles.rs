@@ -79,7 +79,7 @@ pub(super) fn rollout_held_up(
     if rollout::is_held_up(old) || !rollout::is_held_up(new) {
         return None;
     }
-    Some(warning("ProgressDeadlineExceeded", rollout::agent_error(context)?))
+    Some(warning("ProgressDeadlineExceeded", rollout::deadline_exceeded(context)?))
 }
 
 /// That no standby is left, or why a candidate does not start: once for every reason.

@@ -4,38 +4,38 @@ use super::super::{ReportContext, format};
 use crate::api::conditions::{Statement, reasons, types};
 
 /// What is said about the whole, in three conditions.
-pub(super) struct Verdict {
+pub(super) struct Summary {
     /// `None` leaves it as it was: a takeover under way is no news for tools that watch health.
     pub(super) ready: Option<Statement>,
     pub(super) reconciling: Option<Statement>,
     pub(super) stalled: Option<Statement>,
 }
 
-pub(super) fn ready(statement: Statement) -> Verdict {
-    Verdict { ready: Some(statement), reconciling: None, stalled: None }
+pub(super) fn ready(statement: Statement) -> Summary {
+    Summary { ready: Some(statement), reconciling: None, stalled: None }
 }
 
-pub(super) fn progressing(reason: impl Into<String>, message: impl Into<String>) -> Verdict {
+pub(super) fn progressing(reason: impl Into<String>, message: impl Into<String>) -> Summary {
     let (reason, message) = (reason.into(), message.into());
     let reconciling = Statement::yes(types::RECONCILING, reason.clone(), message.clone());
-    Verdict {
+    Summary {
         ready: Some(Statement::no(types::READY, reason, message)),
         reconciling: Some(reconciling),
         stalled: None,
     }
 }
 
-pub(super) fn stalled(reason: impl Into<String>, message: impl Into<String>) -> Verdict {
+pub(super) fn stalled(reason: impl Into<String>, message: impl Into<String>) -> Summary {
     let (reason, message) = (reason.into(), message.into());
     let stalled = Statement::yes(types::STALLED, reason.clone(), message.clone());
-    Verdict {
+    Summary {
         ready: Some(Statement::no(types::READY, reason, message)),
         reconciling: None,
         stalled: Some(stalled),
     }
 }
 
-pub(super) fn stopped(context: &ReportContext<'_>) -> Verdict {
+pub(super) fn stopped(context: &ReportContext<'_>) -> Summary {
     let (reason, why) = if context.job.spec.suspend {
         (reasons::SUSPENDED, "spec.suspend is true")
     } else {
@@ -48,7 +48,7 @@ pub(super) fn stopped(context: &ReportContext<'_>) -> Verdict {
     };
     if context.job.spec.suspend || context.job.spec.is_service() {
         let reconciling = (leaving > 0).then(|| Statement::yes(types::RECONCILING, reason, message.clone()));
-        return Verdict {
+        return Summary {
             ready: Some(Statement::yes(types::READY, reason, message)),
             reconciling,
             stalled: None,

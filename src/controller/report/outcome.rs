@@ -1,13 +1,14 @@
-//! Why a run ended, in a word and in a sentence.
+//! Why a run ended, in a word and in a sentence. [`attempt`] says the same of an attempt.
+
+pub mod attempt;
 
 use nix::sys::signal::Signal;
 
 use super::{ReportContext, format};
-use crate::api::SingletonJobStatus;
 use crate::api::conditions::reasons;
 use crate::contract::exit_codes;
 use crate::controller::observe::candidate::Candidate;
-use crate::lease::annotations::{Exit, FailedPod, FailureAction, Finished, Policy, Reason, Released};
+use crate::lease::annotations::{Exit, FailedPod, Finished, Policy, Reason};
 use crate::lease::identity::Identity;
 
 /// Reasons that say nothing beyond the exit code.
@@ -44,15 +45,15 @@ pub(super) fn adds_to_exit_code(reason: &str) -> bool {
 }
 
 /// One word: what batch/v1 would say, or what ended the last attempt where that tells more.
-pub fn word(finished: &Finished, cause: Option<&str>) -> String {
+pub fn reason(finished: &Finished, cause: Option<&str>) -> String {
     let telling =
         cause.filter(|cause| finished.reason == reasons::BACKOFF_LIMIT_EXCEEDED && TELLING.contains(cause));
     telling.unwrap_or(&finished.reason).to_owned()
 }
 
 /// The reason of the condition `Failed`, which is always one that batch/v1 would give.
-pub fn of_condition(word: &str) -> &str {
-    if TELLING.contains(&word) { reasons::BACKOFF_LIMIT_EXCEEDED } else { word }
+pub fn condition_reason(reason: &str) -> &str {
+    if TELLING.contains(&reason) { reasons::BACKOFF_LIMIT_EXCEEDED } else { reason }
 }
 
 /// One sentence. Where `failed_pod` was the last failure, it says more than how the attempt ended that was
@@ -94,103 +95,9 @@ pub fn failed_pod<'a>(context: &'a ReportContext<'_>, finished: &Finished) -> Op
     if is_reason { run.failed_pods.last() } else { None }
 }
 
-/// The pod of an attempt that failed and does not count, where the Lease still tells, and why.
-pub fn ignored(context: &ReportContext<'_>) -> (Option<String>, String) {
-    if let Some(record) = context.record().filter(|record| record.tells_outcome()) {
-        let pod = record.holder.as_ref().map(|holder| holder.pod().to_owned());
-        return (pod, "spec.failurePolicy ignores how it ended".to_owned());
-    }
-    let released = context.record().and_then(|record| record.annotations.released.as_ref());
-    let failure_policy = context
-        .record()
-        .and_then(|record| record.annotations.policy.as_ref())
-        .map(|policy| &policy.failure_policy);
-    let failed = released
-        .filter(|released| released.reason == Reason::WorkloadFailed)
-        .and_then(|released| Some((&released.by, released.exit?)));
-    let rule = |exit| failure_policy?.rule(exit).filter(|(_, rule)| rule.action == FailureAction::Ignore);
-    match failed.and_then(|(by, exit)| Some((by, exit, rule(exit)?.0))) {
-        Some((by, exit, place)) => {
-            let pod = by.pod().to_owned();
-            let why =
-                format!("exit code {} in {pod} is ignored by spec.failurePolicy.rules[{place}]", exit.code());
-            (Some(pod), why)
-        }
-        None => {
-            (None, "it was lost with its holder, which spec.failurePolicy.onLeaseLoss ignores".to_owned())
-        }
-    }
-}
-
-/// The pod whose attempt has failed, and how, as far as the Lease and the pods tell.
-pub fn failed(context: &ReportContext<'_>, old: &SingletonJobStatus) -> (Option<String>, String) {
-    if let Some(holder) =
-        context.record().filter(|record| record.tells_outcome()).and_then(|record| record.holder.as_ref())
-    {
-        return (
-            Some(holder.pod().to_owned()),
-            format!("the workload failed in {}; its log says why", holder.pod()),
-        );
-    }
-    let annotations = context.record().map(|record| &record.annotations);
-    let failures = [Reason::WorkloadFailed, Reason::LeaseLost, Reason::ElectorDied];
-    let released = annotations.and_then(|annotations| annotations.released.as_ref());
-    if let Some(released) = released.filter(|released| failures.contains(&released.reason)) {
-        let pod = released.by.pod();
-        return (Some(pod.to_owned()), format!("the workload failed in {pod}: {}", how(context, released)));
-    }
-    if let Some(pod) =
-        annotations.and_then(|annotations| annotations.run.as_ref()).and_then(|run| run.failed_pods.last())
-    {
-        return (Some(pod.name.clone()), format::failed_pod(pod));
-    }
-    let silent = context
-        .seen()
-        .and_then(|seen| seen.observation.before.as_ref())
-        .map(|before| before.holder.pod().to_owned());
-    let silent = silent.or_else(|| old.takeovers.first().map(|takeover| takeover.to.clone()));
-    let Some(pod) = silent else { return (None, "an attempt was lost with its holder".to_owned()) };
-    let candidate = context.observed.candidates.iter().find(|candidate| candidate.name == pod);
-    let why = killed_for_memory(context).map_or(String::new(), |why| format!(" ({why})"));
-    let remembered = || old.lease.as_ref().filter(|lease| lease.holder.as_ref() == Some(&pod))?.node.clone();
-    let node = candidate.and_then(|candidate| candidate.node.clone()).or_else(remembered);
-    let node = node.map_or(String::new(), |node| format!(" on node {node}"));
-    (Some(pod.clone()), format!("{pod}{node} fell silent{why}, and its attempt is lost"))
-}
-
-/// That memory was the reason why the holder before fell silent, by what the kubelet says of its container.
-fn killed_for_memory<'a>(context: &'a ReportContext<'_>) -> Option<&'a str> {
-    let before = context.seen()?.observation.before.as_ref()?;
-    let termination = by_uid(context, &before.holder)?.termination(before.renewed?)?;
-    termination.reason.as_deref().filter(|reason| *reason == reasons::OOM_KILLED)
-}
-
 /// The candidate of that identity, if its pod is still there.
 pub fn by_uid<'a>(context: &'a ReportContext<'_>, identity: &Identity) -> Option<&'a Candidate> {
     context.observed.candidates.iter().find(|candidate| identity.pod_uid() == Some(&candidate.uid))
-}
-
-fn how(context: &ReportContext<'_>, released: &Released) -> String {
-    let Some(exit) = released.exit else { return format::release(released.reason) };
-    let unhealthy = released.unhealthy.then(|| reasons::UNHEALTHY.to_owned());
-    let meaning = unhealthy.or_else(|| by_kubelet(context, released, exit)).or_else(|| meaning(exit));
-    format!("{}; its log says why", exited(exit, meaning.as_deref()))
-}
-
-/// The kubelet's reason for the end of the tenure. `None` if it has not reported that yet, or says no more
-/// than the exit code. The container of a service restarts in its pod, so that termination is meant which has
-/// the exit code and followed the release.
-fn by_kubelet(context: &ReportContext<'_>, released: &Released, exit: Exit) -> Option<String> {
-    let pod = by_uid(context, &released.by)?;
-    let termination = released
-        .renew_time
-        .and_then(|moment| pod.termination(moment))
-        .filter(|termination| termination.exit_code == exit.code());
-    let reason = pod.end().map_or_else(
-        || termination.and_then(|termination| termination.reason.clone()),
-        |end| end.reason.clone(),
-    );
-    reason.filter(|reason| adds_to_exit_code(reason))
 }
 
 /// "exit code 137 (OOMKilled)".
@@ -199,7 +106,7 @@ fn exited(exit: Exit, meaning: Option<&str>) -> String {
     format!("exit code {}{meaning}", exit.code())
 }
 
-/// As a shell has it.
+/// What a shell would say of the exit code, or the name of the signal.
 fn meaning(exit: Exit) -> Option<String> {
     match exit {
         Exit::Code(exit_codes::NOT_FOUND) => Some("command not found".to_owned()),

@@ -1,7 +1,8 @@
 //! Attempts, runs, and ticks that became no run.
 
 use super::super::history::finished_runs;
-use super::super::{ReportContext, format, outcome};
+use super::super::outcome::attempt::{self, FailedAttempt};
+use super::super::{ReportContext, format};
 use super::{Event, normal, warning};
 use crate::api::SingletonJobStatus;
 use crate::api::status::{CurrentRun, FinishedRun, RunOutcome};
@@ -28,7 +29,7 @@ pub(super) fn attempts(
 }
 
 fn failed(context: &ReportContext<'_>, old: &SingletonJobStatus, run: &CurrentRun) -> Event {
-    let (pod, how) = outcome::failed(context, old);
+    let FailedAttempt { pod, how } = attempt::failed(context, old);
     let attempts = format::count(run.attempts, "attempt has", "attempts have");
     let limit = context.job.spec.backoff_limit();
     let of = limit.map_or(String::new(), |limit| {
@@ -38,7 +39,7 @@ fn failed(context: &ReportContext<'_>, old: &SingletonJobStatus, run: &CurrentRu
 }
 
 fn failure_ignored(context: &ReportContext<'_>) -> Event {
-    let (pod, why) = outcome::ignored(context);
+    let FailedAttempt { pod, how: why } = attempt::ignored(context);
     let note = format!("an attempt failed, and does not count towards spec.backoffLimit: {why}");
     normal("WorkloadFailureIgnored", note).about(pod)
 }

@@ -98,7 +98,7 @@ fn closed(context: &ReportContext<'_>) -> Option<FinishedRun> {
 /// Adds what a pod says about the end of a run. The Lease tells of an end sooner than the pod tells why.
 fn learn(known: &mut FinishedRun, context: &ReportContext<'_>, finished: &Finished) {
     if let Some(cause) = outcome::cause(context, finished) {
-        known.reason = Some(outcome::word(finished, Some(&cause)));
+        known.reason = Some(outcome::reason(finished, Some(&cause)));
         known.message = Some(sentence(context, finished, Some(&cause)));
     }
 }
@@ -121,7 +121,7 @@ fn recorded(context: &ReportContext<'_>, finished: &Finished) -> FinishedRun {
             Outcome::Succeeded => RunOutcome::Succeeded,
             Outcome::Failed => RunOutcome::Failed,
         },
-        reason: Some(outcome::word(finished, cause.as_deref())),
+        reason: Some(outcome::reason(finished, cause.as_deref())),
         message: Some(sentence(context, finished, cause.as_deref())),
         exit_code: finished.exit.map(Exit::code),
         pod: Some(finished.by.pod().to_owned()),

@@ -119,8 +119,9 @@ impl<'a> ReportContext<'a> {
         self.observed.lease.as_ref()
     }
 
-    /// The holder of the Lease, by all that the controller knows: see [`clearance::silence::is_remembered`].
-    /// An attempt that has recorded its outcome holds no more.
+    /// The candidate that holds the Lease, by all that the controller knows: see
+    /// [`clearance::silence::is_remembered`]. A candidate that has recorded its outcome holds the Lease no
+    /// more.
     fn holder(&self) -> Option<&Identity> {
         let tells_outcome = self.record().is_some_and(Record::tells_outcome);
         let holder =
@@ -128,7 +129,7 @@ impl<'a> ReportContext<'a> {
         if clearance::silence::is_remembered(self.job, self.observed) { None } else { holder }
     }
 
-    /// The holder's pod, where it is still there.
+    /// The holder's pod. `None` if it is gone.
     fn holder_pod(&self) -> Option<&Candidate> {
         self.holder().and(self.observed.holder_pod())
     }
@@ -147,7 +148,8 @@ impl<'a> ReportContext<'a> {
             && self.may_still_run().is_none_or(|holder| holder.pod_uid() != Some(candidate.uid.as_str()))
     }
 
-    /// Who holds the Lease, heard of or not; where it is missing or was emptied, who held it last.
+    /// The holder that the Lease names, silent or not. If the Lease is missing or was emptied, its last
+    /// holder.
     fn may_still_run(&self) -> Option<Identity> {
         let last =
             || self.job.status.as_ref()?.lease.as_ref()?.last_holder_identity.clone().map(Identity::read);

@@ -14,12 +14,12 @@ use crate::controller::plan::policy::unreachable_holder;
 use crate::lease::annotations::UnreachableHolder;
 use crate::lease::identity::Identity;
 
-/// What a takeover waits for under the policies that need no user's confirmation.
+/// What candidates wait for under the policies that need no user's confirmation.
 const LEASE_EXPIRY: &str = "candidates take over from a silent holder when its lease and spec.takeover.unreachableHolder.delaySeconds have passed";
 const POD_GONE: &str = "candidates take over from a silent holder when its container is reported as terminated or its pod is gone; delete the pod, \
                         with --force only when nothing of it runs any more";
 
-/// Of the name of the holder's pod.
+/// Why the name of the holder's pod has no effect.
 const USED_UP: &str = "that was written under another policy, or about an earlier process in that pod";
 
 /// The condition `TakeoverBlocked`. `None` if nothing blocks. A controller that has just begun to watch keeps
@@ -28,7 +28,7 @@ pub fn statement(context: &ReportContext<'_>) -> Option<Statement> {
     block(context).map(|block| say(context, block)).or_else(|| remembered(context))
 }
 
-/// A hint at that condition, as part of a longer sentence.
+/// A hint at that condition, as part of a longer sentence. `None` if nothing blocks.
 pub fn hint(context: &ReportContext<'_>) -> Option<&'static str> {
     statement(context).map(|_| "takeover is blocked: see the condition TakeoverBlocked")
 }
@@ -47,7 +47,8 @@ fn say(context: &ReportContext<'_>, block: Block) -> Statement {
     Statement::yes(types::TAKEOVER_BLOCKED, reason, message)
 }
 
-/// In the words of the controller that could tell, where the reason would be the same.
+/// What status says already, in the words of the controller that could tell. `None` if the reason would be
+/// another one.
 fn remembered(context: &ReportContext<'_>) -> Option<Statement> {
     if context.refusal.is_some() {
         return None;
@@ -79,7 +80,7 @@ fn not_gone(context: &ReportContext<'_>, pod: &str, node: Option<&str>) -> Strin
     )
 }
 
-/// Why `word` in the annotation has no effect, and what has. `None` if it may have one.
+/// Why the annotation value `word` has no effect, and what has. `None` if it may have one.
 pub fn no_effect(context: &ReportContext<'_>, word: &str) -> Option<String> {
     let names = |identity: &&Identity| identity.pod() == word || identity.as_str() == word;
     let policy = unreachable_holder(context.job);
@@ -94,8 +95,8 @@ pub fn no_effect(context: &ReportContext<'_>, word: &str) -> Option<String> {
     Some(format!("it has no effect under the policy {policy:?}: {waits_for}"))
 }
 
-/// Why `word` names the wrong one, and what to write instead, where the condition says so and did not
-/// `before`.
+/// Why the annotation value `word` names the wrong holder, and what to write instead. `None` unless the
+/// condition says so now and did not `before`.
 pub fn misnamed(context: &ReportContext<'_>, word: &str, before: &SingletonJobStatus) -> Option<String> {
     let told = find_condition(&before.conditions, types::TAKEOVER_BLOCKED)?;
     let Some(Block::AwaitingConfirmation { holder, confirmation: right, .. }) = block(context) else {

@@ -21,10 +21,10 @@ use ended::finished;
 use held::held;
 use summary::{Summary, progressing, stalled};
 
-/// A type, and what is said of it; `None` removes the condition.
+/// The type of a condition, and what it says. `None` removes the condition.
 type Row = (&'static str, Option<Statement>);
 
-/// All conditions, each with its transition time kept where its status did not change.
+/// All conditions of the new status. Each keeps its transition time while its status does not change.
 pub fn all(context: &ReportContext<'_>) -> Vec<Condition> {
     let mut conditions = context.old().conditions.clone();
     let (now, generation) = (to_seconds(context.now), context.job.metadata.generation);
@@ -40,7 +40,7 @@ pub fn all(context: &ReportContext<'_>) -> Vec<Condition> {
     conditions
 }
 
-/// What is left out stays as it was.
+/// The conditions to set or remove. A condition that is not listed stays as it was.
 fn rows(context: &ReportContext<'_>) -> Vec<Row> {
     let held = held(context);
     let Summary { ready, reconciling, stalled } = whole::summary(context, &held);
@@ -87,8 +87,8 @@ fn not_reconciling() -> Statement {
     Statement::no(types::RECONCILING, reasons::AS_EXPECTED, "nothing is under way")
 }
 
-/// Of a schedule whose decision the Lease does not say: all as it was, but for what keeps the controller from
-/// writing it.
+/// The conditions of a schedule whose decision the Lease does not say. Only what keeps the controller from
+/// writing the decision changes them.
 pub fn of_unstored(context: &ReportContext<'_>) -> Vec<Condition> {
     let old = context.old();
     let mut conditions = old.conditions.clone();

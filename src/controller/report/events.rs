@@ -17,12 +17,12 @@ mod troubles;
 use super::ReportContext;
 use crate::api::SingletonJobStatus;
 
-/// Something that happened, for `kubectl describe`.
+/// One event about a SingletonJob, as `kubectl describe` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// One `CamelCase` word.
     pub reason: &'static str,
-    /// Whether a user should look.
+    /// Whether its type is `Warning`: a user should look.
     pub warning: bool,
     /// One sentence.
     pub note: String,

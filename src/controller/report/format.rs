@@ -20,7 +20,7 @@ pub fn duration(milliseconds: i64) -> String {
     if milliseconds < 1000 { format!("{milliseconds} ms") } else { format!("{seconds}.{tenths} s") }
 }
 
-/// Why a holder gave, or is asked to give, the Lease back: the word of the API, and what it means.
+/// Why a holder gave the Lease back, or is asked to: the API's word, and what it means.
 pub fn release(reason: Reason) -> String {
     let means = match reason {
         Reason::Created => "it had no holder",
@@ -49,7 +49,7 @@ pub fn given_back(released: &Released) -> String {
     release(released.reason)
 }
 
-/// Why a holder was followed by another: the word of the API, and what it means.
+/// Why a candidate followed another as holder: the API's word, and what it means.
 pub fn takeover(reason: TakeoverReason) -> String {
     let means = match reason {
         TakeoverReason::InitialAcquire => "it had no holder before",
@@ -66,7 +66,7 @@ pub fn takeover(reason: TakeoverReason) -> String {
     format!("{reason:?} ({means})")
 }
 
-/// What the kubelet says of a pod that it ended for its own fault.
+/// What the kubelet says of a pod that it ended for the pod's own fault.
 pub fn failed_pod(pod: &FailedPod) -> String {
     let message =
         pod.message.as_ref().map_or(String::new(), |message| format!(": {}", message.trim_end_matches('.')));
@@ -102,12 +102,13 @@ pub fn missed(missed: &MissedTicks) -> String {
     format!("{many} of {last}: {why}", last = to_seconds(*last).0)
 }
 
-/// As times are written: whole seconds, so that what was written equals what is computed again.
+/// A time as status stores it, in whole seconds. So a status that is computed again equals the one that was
+/// written.
 pub fn to_seconds(time: Timestamp) -> Time {
     Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
 }
 
-/// For sentences, as in the fields beside them: `2026-01-01T14:03:11Z`.
+/// A time for sentences, written as in the fields of status: `2026-01-01T14:03:11Z`.
 pub fn moment(time: Timestamp) -> String {
     to_seconds(time).0.to_string()
 }

@@ -8,7 +8,7 @@ use crate::api::SingletonJob;
 use crate::api::conditions::{is_true, types};
 use crate::telemetry::metrics::jobs::JobMetrics;
 
-/// The metrics of `job`, whose holder has not been heard of for so long.
+/// The metrics of `job`. The controller has heard nothing of its holder for `silence`.
 pub fn of(job: &SingletonJob, silence: Option<Duration>) -> JobMetrics {
     let status = job.status.clone().unwrap_or_default();
     let lease = status.lease.clone().unwrap_or_default();

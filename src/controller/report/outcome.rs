@@ -11,9 +11,9 @@ use crate::controller::observe::candidate::Candidate;
 use crate::lease::annotations::{Exit, FailedPod, Finished, Policy, Reason};
 use crate::lease::identity::Identity;
 
-/// Reasons that say nothing beyond the exit code.
+/// Reasons of the kubelet that say nothing beyond the exit code.
 const EMPTY: [&str; 2] = ["Error", "Completed"];
-/// Why an attempt ended: more telling than that it was the last one.
+/// Reasons why an attempt ended that tell a user more than that it was the last one.
 const TELLING: [&str; 2] = [reasons::OOM_KILLED, reasons::UNHEALTHY];
 
 /// What the Lease or the pod says about the last attempt beyond its exit code.
@@ -44,7 +44,7 @@ pub(super) fn adds_to_exit_code(reason: &str) -> bool {
     !EMPTY.contains(&reason)
 }
 
-/// One word: what batch/v1 would say, or what ended the last attempt where that tells more.
+/// The reason why a run ended, in one word: batch/v1's, or what ended the last attempt if that tells more.
 pub fn reason(finished: &Finished, cause: Option<&str>) -> String {
     let telling =
         cause.filter(|cause| finished.reason == reasons::BACKOFF_LIMIT_EXCEEDED && TELLING.contains(cause));
@@ -56,8 +56,8 @@ pub fn condition_reason(reason: &str) -> &str {
     if TELLING.contains(&reason) { reasons::BACKOFF_LIMIT_EXCEEDED } else { reason }
 }
 
-/// One sentence. Where `failed_pod` was the last failure, it says more than how the attempt ended that was
-/// stopped for it, or that none began.
+/// Why a run ended, in one sentence. A `failed_pod` that was the last failure says more than the end of the
+/// attempt that was stopped for it. It also says more than that no attempt began.
 pub fn sentence(
     finished: &Finished,
     cause: Option<&str>,
@@ -81,8 +81,8 @@ pub fn sentence(
     }
 }
 
-/// The pod whose failure, found out after its attempt, was the last that the run was allowed: no attempt
-/// after it has ended by itself.
+/// The pod whose failure was the last that the run was allowed. The controller found the failure out after
+/// its attempt, and no later attempt has ended by itself.
 pub fn failed_pod<'a>(context: &'a ReportContext<'_>, finished: &Finished) -> Option<&'a FailedPod> {
     let annotations = &context.record()?.annotations;
     let run = annotations.run.as_ref().filter(|run| run.uid == finished.uid && run.number == finished.run)?;

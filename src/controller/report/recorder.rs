@@ -34,12 +34,13 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder for the controller in the pod `instance`.
+    /// Makes a recorder for the controller in the pod `instance`.
     pub fn new(client: Client, instance: String) -> Self {
         Self { client, instance, correlator: Arc::default() }
     }
 
-    /// Writes `events` about `subject`. One that cannot be written is logged: nothing depends on it.
+    /// Writes `events` about `subject`. The recorder only logs an event that it cannot write, because nothing
+    /// depends on it.
     pub async fn record<K: Resource<DynamicType = ()>>(&self, subject: &K, events: Vec<Event>) {
         let regarding = subject.object_ref(&());
         for event in events {
@@ -157,8 +158,8 @@ fn subject(regarding: &ObjectReference) -> &str {
     regarding.name.as_deref().unwrap_or("singletonjob")
 }
 
-/// Names sort by time, so that `kubectl describe`, which lists events as they come, tells them in the order
-/// in which they happened.
+/// The name of a new Event. Names sort by time, because `kubectl describe` lists events as they come, and
+/// users read them in the order in which they happened.
 fn event_name(subject: &str, time: Timestamp) -> String {
     format!("{subject}.{:016x}", time.as_nanosecond())
 }

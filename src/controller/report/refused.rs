@@ -5,7 +5,8 @@ use crate::api::conditions::{Statement, types};
 use crate::controller::observe::candidate::Candidate;
 use crate::controller::refusals::{Refused, Step};
 
-/// `ObjectRefused`. `None` if the API server refuses nothing but new pods, which other conditions quote.
+/// The condition `ObjectRefused`. `None` if the API server refuses nothing but new pods, which other
+/// conditions quote.
 pub fn statement(context: &ReportContext<'_>) -> Option<Statement> {
     let first = objects(context).next()?;
     let messages: Vec<_> = objects(context).map(sentence).collect();
@@ -23,7 +24,8 @@ fn objects<'a>(context: &'a ReportContext<'_>) -> impl Iterator<Item = &'a Refus
     context.effects.refused.iter().filter(move |refused| !is_of_pod(refused.step))
 }
 
-/// What keeps the job from running at all: its first pod cannot be made without it.
+/// The refusal that keeps the job from running at all, because the controller cannot create its first pod.
+/// `None` if a candidate is there.
 pub fn block<'a>(context: &'a ReportContext<'_>) -> Option<&'a Refused> {
     let is_first =
         !context.observed.candidates.iter().any(Candidate::is_alive) && !context.job.spec.is_stopped();
@@ -32,12 +34,12 @@ pub fn block<'a>(context: &'a ReportContext<'_>) -> Option<&'a Refused> {
 
 const THEN: &str = "the controller asks again within 5 min, and at once after a change of this SingletonJob";
 
-/// In the API server's words, which name the pod.
+/// Why the API server refuses a new pod, in its own words, which name the pod.
 pub fn of_pod(refused: &Refused) -> String {
     format!("{}; {THEN}", refused.message.trim_end_matches('.'))
 }
 
-/// What is refused, what it is needed for, and what the user can do.
+/// What the API server refuses, what the controller needs it for, and what the user can do.
 pub fn sentence(refused: &Refused) -> String {
     let what = refused.message.trim_end_matches('.');
     if refused.step == Step::ValidateTemplate {

@@ -30,7 +30,7 @@ pub fn deadline_exceeded(context: &ReportContext<'_>) -> Option<String> {
     ))
 }
 
-/// That it was tried, and a pod of the template before holds again.
+/// Says that the controller tried the new template, and that a pod of the old one holds the Lease again.
 fn taken_back(context: &ReportContext<'_>) -> Option<String> {
     let observed = context.observed;
     let waits = !context.job.spec.is_stopped()
@@ -42,7 +42,7 @@ fn taken_back(context: &ReportContext<'_>) -> Option<String> {
     })
 }
 
-/// That the controller does not try the new template now, although its pods are ready for it.
+/// Says that the controller does not try the new template now, although its pods are ready for it.
 pub fn rest(context: &ReportContext<'_>) -> Option<String> {
     let until = trial::rests_until(context.job, context.observed, context.now)?;
     Some(format!(
@@ -51,8 +51,8 @@ pub fn rest(context: &ReportContext<'_>) -> Option<String> {
     ))
 }
 
-/// How far a service has come from one template to the next. `None` if no pod of another template runs, not
-/// even one that is to end.
+/// How far the rollout of a service has come. `None` if every pod has the new template, including those that
+/// are to end.
 pub fn under_way(context: &ReportContext<'_>) -> Option<String> {
     let observed = context.observed;
     let there: Vec<_> = observed.candidates.iter().filter(|candidate| candidate.end().is_none()).collect();
@@ -70,7 +70,7 @@ pub fn under_way(context: &ReportContext<'_>) -> Option<String> {
     ))
 }
 
-/// Whether status says so.
+/// Whether `status` says that a rollout has awaited a candidate for too long.
 pub fn is_held_up(status: &SingletonJobStatus) -> bool {
     let says =
         |type_| find_condition(&status.conditions, type_).filter(|condition| condition.status == "True");
@@ -80,7 +80,8 @@ pub fn is_held_up(status: &SingletonJobStatus) -> bool {
         .any(|is| is.reason == reasons::PROGRESS_DEADLINE_EXCEEDED)
 }
 
-/// In the words of the component that refuses: the kubelet, the scheduler, its agent.
+/// Why the candidate is not ready, in the words of the component that refuses: the kubelet, the scheduler,
+/// its agent.
 fn why_not_ready(candidate: &Candidate) -> Option<String> {
     let refused = |end: &End| end.message.clone().or_else(|| end.reason.clone());
     let waits = candidate

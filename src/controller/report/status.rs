@@ -18,8 +18,8 @@ use crate::controller::plan::run_plan::{RunAnswer, RunRequest};
 use crate::controller::plan::{self, clearance, runs, takeover};
 use crate::lease::identity::{Identity, Version};
 
-/// What users should read now. While the Lease does not say what is decided about a schedule, only conditions
-/// change.
+/// The status that users should read now. Only conditions change while the Lease does not say what the
+/// controller has decided about a schedule.
 pub fn compute(context: &ReportContext<'_>) -> SingletonJobStatus {
     let old = context.old();
     if context.run.schedule.is_some() && !context.effects.stored {
@@ -185,8 +185,8 @@ fn lease(context: &ReportContext<'_>) -> Option<LeaseStatus> {
     })
 }
 
-/// The holder's token; where it is not known, the highest that is: as was said when it was released, or as
-/// was known before.
+/// The holder's token. If it is not known, the highest token that is: the holder before said it when it
+/// ended, or status knows it.
 fn token(context: &ReportContext<'_>, before: &LeaseStatus) -> Option<Version> {
     let seen = context.seen();
     let said =
@@ -197,7 +197,8 @@ fn token(context: &ReportContext<'_>, before: &LeaseStatus) -> Option<Version> {
     seen.and_then(|seen| seen.observation.token).or(said.max(finished).max(known))
 }
 
-/// The run that goes on. Of a schedule it is there from its tick on, otherwise from its first start.
+/// The current run. `None` if it is over, or if a job without a schedule has not started it. A run of a
+/// schedule is there from its tick on.
 fn run(context: &ReportContext<'_>) -> Option<CurrentRun> {
     let number = context.run.number;
     if context.runs.iter().any(|run| run.number == i64::from(number)) || !context.run.goes_on {

@@ -1,15 +1,16 @@
-//! `StandbyAvailable` and `AgentHealthy`: whether candidates could take over, and what agents complain of.
+//! `StandbyAvailable` and `AgentHealthy`: whether candidates could take over, and which errors agents report.
 
 use super::super::{ReportContext, format};
 use crate::api::conditions::{Statement, reasons, types};
 
-/// Whether candidates are to be there: not of a job that is over or stopped, nor between the runs of a
-/// schedule.
+/// Whether the job wants standbys. A job that is over or stopped wants none, nor does a schedule between its
+/// runs.
 pub(super) fn wants_standbys(context: &ReportContext<'_>) -> bool {
     !context.job.spec.is_stopped() && !context.run.is_at_rest()
 }
 
-/// Quotes what keeps a candidate from starting in any case: [`super::events`] tells by it what has been told.
+/// The condition `StandbyAvailable`. It always quotes what keeps a candidate from starting, because
+/// [`events`](super::super::events) finds out by the quotation what an event has told already.
 pub(super) fn standby(context: &ReportContext<'_>) -> Statement {
     let trouble = context.trouble().map(|trouble| trouble.message.clone());
     match context.standbys().count() {
@@ -46,8 +47,8 @@ fn no_standby(context: &ReportContext<'_>) -> String {
     }
 }
 
-/// What agents say: in the Lease while they hold it, by their termination message where they could not get
-/// there.
+/// The condition `AgentHealthy`. The holder's agent reports in the Lease; an agent that could not stand by
+/// left a termination message.
 pub(super) fn healthy(context: &ReportContext<'_>) -> Statement {
     let warnings = context
         .record()

@@ -4,7 +4,7 @@ use super::super::{ReportContext, format, outcome};
 use crate::api::conditions::{Statement, reasons, types};
 use crate::api::status::{FinishedRun, RunOutcome};
 
-/// To a run that is over.
+/// What a changed template means for a run that is over.
 const TEMPLATE_CHANGED: &str = "; the template has changed since, which starts nothing: to run the new one, delete this SingletonJob and apply it again";
 
 pub(super) fn sentence(context: &ReportContext<'_>, run: &FinishedRun) -> String {
@@ -30,15 +30,14 @@ pub(super) fn sentence(context: &ReportContext<'_>, run: &FinishedRun) -> String
     }
 }
 
-/// Whether the template is another one than that of the pod that finished the run, as long as that pod is
-/// kept.
+/// Whether the pod that finished the run has another template than the spec. False if that pod is gone.
 fn is_outdated(context: &ReportContext<'_>, run: &FinishedRun) -> bool {
     let last_runner =
         context.observed.candidates.iter().find(|candidate| Some(&candidate.name) == run.pod.as_ref());
     last_runner.is_some_and(|pod| pod.template_hash.as_ref() != Some(&context.observed.template_hash))
 }
 
-/// `Complete` and `Failed`, of a one-shot, as batch/v1 has them.
+/// The conditions `Complete` and `Failed` of a one-shot, as batch/v1 has them.
 pub(super) fn finished(context: &ReportContext<'_>) -> [(&'static str, Option<Statement>); 2] {
     let of = |outcome, type_, fallback: &str| {
         let run = context.runs.first().filter(|run| run.outcome == outcome)?;

@@ -42,7 +42,7 @@ pub(super) fn holder(context: &ReportContext<'_>) -> String {
     format!("{}{token}; {standbys}{trouble}", held_by(context, identity))
 }
 
-/// Of the same holder, from before this controller looked.
+/// The token of the same holder that status knows from before this controller looked.
 fn remembered_token(context: &ReportContext<'_>) -> Option<String> {
     let lease = context.old().lease.as_ref()?;
     let is_its = lease.last_holder_identity.as_deref() == context.holder().map(Identity::as_str);
@@ -79,7 +79,7 @@ fn without_lease(context: &ReportContext<'_>) -> Statement {
     quarantined(context, "was missing and has been made again", longest)
 }
 
-/// Of a Lease that names `holder`, which may not be a candidate, or not hold it any more.
+/// What the Lease says that names `holder`, which may not be a candidate, or not hold it any more.
 fn named(context: &ReportContext<'_>, record: &Record, holder: &Identity) -> Statement {
     let seconds = record.lease_duration.as_secs();
     if record.acquire_time.is_none() {
@@ -117,7 +117,8 @@ fn token_too_low(version: Version, floor: Version) -> Statement {
     Statement::no(types::HELD, reasons::TOKEN_TOO_LOW, message)
 }
 
-/// The container of `holder` ends with what survives in it. The Lease is left to expire.
+/// Says that `holder` could not give the Lease back. Its container ends with what survives in it, and the
+/// Lease expires.
 fn recorded(context: &ReportContext<'_>, holder: &Identity, seconds: u64) -> Statement {
     let message = format!(
         "{} recorded how its attempt ended and could not give the Lease back, because a process in its container survived SIGKILL; {}",

@@ -1,6 +1,6 @@
 //! The rows of the state table that a schedule has of its own.
 //!
-//! Such a job does what it is for as long as it is ready for its next tick, however the last run ended.
+//! Such a job does what it is for if it is ready for its next tick, however the last run ended.
 
 use super::super::ReportContext;
 use super::super::format::{self, to_seconds};
@@ -14,7 +14,7 @@ use crate::controller::plan::patience::patience;
 use crate::controller::plan::run_plan::SchedulePlan;
 use crate::controller::plan::time::left;
 
-/// What is said about the whole.
+/// Sums up a job with a schedule.
 pub fn summary(context: &ReportContext<'_>, schedule: &SchedulePlan, held: &Statement) -> Summary {
     if context.job.spec.replicas == 0 {
         return summary::stopped(context);
@@ -41,7 +41,8 @@ pub fn summary(context: &ReportContext<'_>, schedule: &SchedulePlan, held: &Stat
     }
 }
 
-/// Of a run that replaces another, the holder is the other's until it has stopped.
+/// Says who runs the current run. While it replaces another, the holder is the other's until that has
+/// stopped.
 fn running(context: &ReportContext<'_>, run: &str) -> String {
     let begun =
         context.record().and_then(|record| record.annotations.progress.as_ref()).map(|progress| progress.run);
@@ -68,8 +69,8 @@ fn at_rest(context: &ReportContext<'_>, schedule: &SchedulePlan) -> Summary {
     }
 }
 
-/// Whether no candidate has held the Lease for longer than the patience, since the run was due. When a run on
-/// request was due is not known.
+/// Whether no candidate has held the Lease since the run was due, for longer than the patience. False of a
+/// run on request, because the controller does not know when it was due.
 fn is_overdue(context: &ReportContext<'_>, schedule: &SchedulePlan) -> bool {
     let held = context.job.status.as_ref().and_then(|status| find_condition(&status.conditions, types::HELD));
     let unheld = held.filter(|held| held.status == "False").map(|held| held.last_transition_time.0);
@@ -85,7 +86,7 @@ fn run(context: &ReportContext<'_>) -> String {
     format!("run {} {tick}", context.run.number)
 }
 
-/// How the last run ended.
+/// The condition `LastRunSucceeded`.
 pub fn last_run(context: &ReportContext<'_>) -> Vec<(&'static str, Option<Statement>)> {
     let statement = context.runs.first().map(|run| {
         let reason = run.reason.clone().unwrap_or_else(|| format!("{:?}", run.outcome));

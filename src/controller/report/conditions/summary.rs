@@ -1,11 +1,12 @@
-//! What is said about the whole, and how.
+//! `Ready`, `Reconciling` and `Stalled` as kstatus wants them: how the three go together.
 
 use super::super::{ReportContext, format};
 use crate::api::conditions::{Statement, reasons, types};
 
-/// What is said about the whole, in three conditions.
+/// What the three conditions about the whole job say. Without a statement, `reconciling` and `stalled` are
+/// false.
 pub(super) struct Summary {
-    /// `None` leaves it as it was: a takeover under way is no news for tools that watch health.
+    /// `None` leaves it as it was, because a takeover under way is no news for tools that watch health.
     pub(super) ready: Option<Statement>,
     pub(super) reconciling: Option<Statement>,
     pub(super) stalled: Option<Statement>,

@@ -1,4 +1,4 @@
-//! `Ready`, `Reconciling` and `Stalled`: what is said about the whole.
+//! Decides what `Ready`, `Reconciling` and `Stalled` say about the whole job.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::api::status::RunOutcome;
 use crate::controller::plan::patience::patience;
 use crate::controller::plan::{self, clearance, wanted_run};
 
-/// `NotReady`, for a holder whose pod is not ready.
+/// The reason while the holder's pod is not ready.
 const NOT_READY: &str = "NotReady";
 
 pub(super) fn summary(context: &ReportContext<'_>, held: &Statement) -> Summary {
@@ -36,7 +36,7 @@ pub(super) fn summary(context: &ReportContext<'_>, held: &Statement) -> Summary 
     Summary { ready, reconciling, stalled }
 }
 
-/// A service does its work meanwhile, so `Ready` is as it is.
+/// Adds a rollout under way. `Ready` stays as it is, because a service does its work meanwhile.
 fn rolling_out(context: &ReportContext<'_>, summary: Summary) -> Summary {
     if summary.stalled.is_some() || !context.job.spec.is_service() || context.job.spec.is_stopped() {
         return summary;
@@ -100,8 +100,8 @@ fn one_shot(context: &ReportContext<'_>, held: &Statement) -> Summary {
     }
 }
 
-/// That the time of a run is over and no candidate is there to write it down: it does so in the write that
-/// takes the Lease. The controller does it where the Lease is free.
+/// Says that the time of a run has passed, and that no candidate is there to close it. A candidate closes it
+/// in the write that takes the Lease; the controller closes it if the Lease is free.
 fn overdue(context: &ReportContext<'_>) -> Option<String> {
     let left = wanted_run::left(context.job, context.observed, &context.run, context.now)?;
     if !left.is_zero() || context.standbys().next().is_some() {
@@ -159,7 +159,7 @@ fn is_true_for(old: &SingletonJobStatus, reason: &str) -> bool {
     find_condition(&old.conditions, types::READY).is_some_and(|ready| ready.reason == reason)
 }
 
-/// Since when no candidate has held the Lease, or since when the holder of now has had it.
+/// How long no candidate has held the Lease, or how long the current holder has had it.
 fn unheld_for(context: &ReportContext<'_>) -> Duration {
     let held = find_condition(&context.old().conditions, types::HELD);
     let acquired = context.holder().and(context.record()).and_then(|record| record.acquire_time);

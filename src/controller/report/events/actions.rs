@@ -1,4 +1,5 @@
-//! What the controller did just now. Each is told at once, whether status can be written or not.
+//! What the controller did just now. The recorder writes these events at once, whether the controller can
+//! write status or not.
 
 use super::super::format;
 use super::{Event, normal, warning};
@@ -27,7 +28,7 @@ pub fn all(applied: &Applied) -> Vec<Event> {
     events
 }
 
-/// That a job that has finished stays, in the API server's words.
+/// Says in the API server's words that a finished job stays.
 pub fn deletion_refused(message: &str) -> Event {
     let note = format!(
         "the API server refuses to delete this SingletonJob, which spec.ttlSecondsAfterFinished asks for: {message}; the controller tries again: \
@@ -57,7 +58,7 @@ fn pod_retired(pod: &str) -> Event {
     normal("PodRetired", note).about(pod.to_owned())
 }
 
-/// Related to no pod, because the pod is another's.
+/// The event is related to no pod, because the pod belongs to another client.
 fn foreign_object(pod: &str) -> Event {
     let note =
         format!("the Pod {pod} is not of this SingletonJob: it is left alone, and the next number is used");

@@ -7,7 +7,7 @@ use crate::api::conditions::{find_condition, is_true, reasons, types};
 use crate::api::status::{Takeover, TakeoverReason};
 use crate::lease::identity::Identity;
 
-/// That the Lease has no holder any more, and why.
+/// Says that the Lease has no holder any more, and why.
 pub(super) fn lost(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     let held = find_condition(&new.conditions, types::HELD).filter(|held| held.status == "False")?;
     if !is_true(&old.conditions, types::HELD) {
@@ -24,7 +24,7 @@ pub(super) fn lost(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option
     Some(event.about(old.lease.as_ref().and_then(|lease| lease.holder.clone())))
 }
 
-/// Once for every name in the Lease that is no candidate's.
+/// Says once for every name in the Lease that it is no candidate's.
 pub(super) fn foreign_holder(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     let told = find_condition(&old.conditions, types::HELD)
         .filter(|held| held.reason == reasons::FOREIGN_HOLDER)
@@ -37,7 +37,7 @@ pub(super) fn foreign_holder(old: &SingletonJobStatus, new: &SingletonJobStatus)
     Some(warning("ForeignHolder", held.message.clone()))
 }
 
-/// Once for every silent holder, whatever the reasons are one after the other.
+/// Says once for every silent holder that takeover is blocked, whatever the reasons are one after the other.
 pub(super) fn takeover_blocked(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     let now = find_condition(&new.conditions, types::TAKEOVER_BLOCKED)?;
     let pod = new
@@ -49,7 +49,7 @@ pub(super) fn takeover_blocked(old: &SingletonJobStatus, new: &SingletonJobStatu
     is_new.then(|| warning("TakeoverBlocked", now.message.clone()).about(pod))
 }
 
-/// That a candidate acquired the Lease, and how that came about.
+/// Says that a candidate acquired the Lease, and how that came about.
 pub(super) fn taken_over(
     context: &ReportContext<'_>,
     old: &SingletonJobStatus,
@@ -67,7 +67,7 @@ pub(super) fn taken_over(
     }
 }
 
-/// The holder before was told to stop, and was cut off before it could give the Lease back.
+/// Says that the holder before was told to stop, and lost the API server before it could give the Lease back.
 fn cut_short(context: &ReportContext<'_>, takeover: &Takeover) -> Option<Event> {
     if takeover.reason != TakeoverReason::Expired {
         return None;
@@ -87,7 +87,7 @@ fn acquired(takeover: &Takeover) -> Event {
     normal("LeaseAcquired", format!("{} holds the Lease{token}", takeover.to)).about(takeover.to.clone())
 }
 
-/// That one candidate followed another. `None` if the first attempt of a run began.
+/// Says that one candidate followed another. `None` if the first attempt of a run began.
 fn completed(takeover: &Takeover) -> Option<Event> {
     let (to, from) = (&takeover.to, takeover.from.as_ref()?);
     if takeover.reason == TakeoverReason::InitialAcquire {

@@ -21,8 +21,8 @@ pub(super) fn run_refused(context: &ReportContext<'_>) -> Option<Event> {
     Some(warning("RunRequestRefused", format!("the request {text:?} to run is refused: {why}")))
 }
 
-/// Requests that were there when the controller first looked, as in an object that is restored or applied
-/// again.
+/// Says which requests were there when the controller first looked, as in an object that is restored or
+/// applied again.
 pub(super) fn recorded(context: &ReportContext<'_>) -> Vec<Event> {
     let handover = context
         .request
@@ -38,7 +38,7 @@ pub(super) fn recorded(context: &ReportContext<'_>) -> Vec<Event> {
     handover.into_iter().chain(run).map(|request| normal("RequestRecorded", note(request))).collect()
 }
 
-/// A word that a holder is gone, and that has no effect: told when status or a condition begins to say so.
+/// Says that a user's word that a holder is gone has no effect, when status or a condition begins to say so.
 pub(super) fn cleared_no_holder(
     context: &ReportContext<'_>,
     old: &SingletonJobStatus,

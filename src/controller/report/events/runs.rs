@@ -71,7 +71,7 @@ fn how_it_ended(context: &ReportContext<'_>, run: &FinishedRun) -> Event {
     event.about(run.pod.clone())
 }
 
-/// Ticks that are missed; why is known only where it is decided.
+/// Says how many ticks are missed. Only the controller that has just decided it knows why.
 pub(super) fn missed(
     context: &ReportContext<'_>,
     old: &SingletonJobStatus,

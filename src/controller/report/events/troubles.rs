@@ -7,13 +7,13 @@ use super::{Event, warning};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, reasons, types};
 
-/// That the API server refuses something: once for each message.
+/// Says once for each message that the API server refuses something.
 pub(super) fn object_refused(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     let now = with_new_message(old, new, types::OBJECT_REFUSED)?;
     Some(warning("ObjectRefused", now.message.clone()))
 }
 
-/// That something in the template is in the way of a takeover: once for each message.
+/// Says once for each message that something in the template is in the way of a takeover.
 pub(super) fn template_hazardous(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     let now = with_new_message(old, new, types::TEMPLATE_HAZARDOUS)?;
     Some(warning("TemplateHazardous", now.message.clone()))
@@ -30,7 +30,7 @@ fn with_new_message<'a>(
     (!told).then_some(now)
 }
 
-/// That a user has to change something.
+/// Says that a user has to change something.
 pub(super) fn stalled(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     let stalled = with_new_reason(old, new, types::STALLED, "True")?;
     let note = stalled.message.clone();
@@ -47,7 +47,7 @@ pub(super) fn stalled(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Opt
     }
 }
 
-/// That an agent complains.
+/// Says that an agent reports an error.
 pub(super) fn agent_unhealthy(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Event> {
     let agent = with_new_reason(old, new, types::AGENT_HEALTHY, "False")?;
     let note = agent.message.clone();
@@ -58,7 +58,7 @@ pub(super) fn agent_unhealthy(old: &SingletonJobStatus, new: &SingletonJobStatus
     })
 }
 
-/// The condition of this type, if its status is `holds` now, and it was not so, or had another reason.
+/// The condition of this type, if its status has become `holds`, or if its reason has changed since.
 fn with_new_reason<'a>(
     old: &SingletonJobStatus,
     new: &'a SingletonJobStatus,
@@ -70,7 +70,7 @@ fn with_new_reason<'a>(
     was.is_none_or(|was| was.status != now.status || was.reason != now.reason).then_some(now)
 }
 
-/// That a rollout does not get on: once, until it does.
+/// Says that a rollout is not progressing: once, until it is.
 pub(super) fn rollout_held_up(
     context: &ReportContext<'_>,
     old: &SingletonJobStatus,
@@ -82,7 +82,7 @@ pub(super) fn rollout_held_up(
     Some(warning("ProgressDeadlineExceeded", rollout::deadline_exceeded(context)?))
 }
 
-/// That no standby is left, or why a candidate does not start: once for every reason.
+/// Says that no standby is left, or once for every reason why a candidate does not start.
 pub(super) fn standbys(
     context: &ReportContext<'_>,
     old: &SingletonJobStatus,

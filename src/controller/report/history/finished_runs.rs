@@ -35,7 +35,7 @@ pub fn is_new(run: &FinishedRun, old: &SingletonJobStatus) -> bool {
     old.runs.iter().all(|known| known.number != run.number)
 }
 
-/// A run that had begun and gave way to another. One that never began was missed.
+/// A run that had begun and gave way to another. A run that never began was missed.
 fn replaced(context: &ReportContext<'_>, over: &[FinishedRun]) -> Option<FinishedRun> {
     let old = context.old();
     let before = old.run.as_ref().filter(|run| run.number < i64::from(context.run.number))?;
@@ -69,8 +69,7 @@ fn attempts_of(context: &ReportContext<'_>, run: &CurrentRun) -> i32 {
     progress.map_or(run.attempts, |progress| to_i32(progress.starts))
 }
 
-/// A run that no candidate could start, or end, within its deadline: the Lease says so in the controller's
-/// own words.
+/// A run that no candidate could start, or end, within its deadline. The controller says so in the Lease.
 fn closed(context: &ReportContext<'_>) -> Option<FinishedRun> {
     let (job, observed) = (context.job, context.observed);
     context.run.closed.filter(|closed| *closed == Closed::DeadlineExceeded)?;
@@ -133,7 +132,7 @@ fn recorded(context: &ReportContext<'_>, finished: &Finished) -> FinishedRun {
     }
 }
 
-/// The tick of a run: the Lease has it of the current run, and status of the run that it knows.
+/// The tick of a run. The Lease knows it of the current run, and status of the run before.
 fn scheduled_time(
     context: &ReportContext<'_>,
     finished: &Finished,

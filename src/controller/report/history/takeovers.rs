@@ -30,7 +30,7 @@ pub fn all(context: &ReportContext<'_>) -> Vec<Takeover> {
     all
 }
 
-/// That `holder` has acquired the Lease, which `last` held before.
+/// The change of hands by which `holder` acquired the Lease that `last` held before.
 fn takeover(
     context: &ReportContext<'_>,
     seen: &ObservedLease,
@@ -76,7 +76,7 @@ fn from(seen: &ObservedLease, last: Option<&str>) -> Option<String> {
     }
 }
 
-/// How long after the last sign of life of the holder before the Lease was acquired.
+/// The time from the last sign of life of the holder before to the acquisition.
 fn gap(seen: &ObservedLease) -> Option<Duration> {
     let last_sign = match &seen.record.annotations.released {
         Some(released) => released.renew_time,

@@ -291,7 +291,7 @@ fn a_one_shot_that_failed_is_stalled() {
     assert_eq!(says(&status, types::FAILED), is("True", reasons::BACKOFF_LIMIT_EXCEEDED));
 }
 
-/// Of a job with a failure policy and a deadline.
+/// The status after a run of a job with a failure policy and a deadline.
 fn ended(
     reason: &str,
     finished: Value,
@@ -342,7 +342,7 @@ fn a_run_that_took_too_long_says_how_long_it_may_take() {
     assert_eq!(message(&closed), "the run took longer than spec.activeDeadlineSeconds of 60");
 }
 
-/// That ended so.
+/// A candidate that ended for `reason`.
 fn dead(number: u32, reason: &str) -> Candidate {
     let pod: Pod = serde_json::from_value(json!({
         "metadata": {"name": format!("web-{number}"), "uid": format!("u{number}")},

@@ -25,7 +25,7 @@ fn told(
     (told.map(|event| event.note).collect(), status)
 }
 
-/// Of a job that the controller has looked at before.
+/// The status of a job that the controller has looked at before.
 fn known() -> SingletonJobStatus {
     SingletonJobStatus { observed_generation: Some(1), ..SingletonJobStatus::default() }
 }

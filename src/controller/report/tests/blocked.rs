@@ -1,4 +1,4 @@
-//! What is said while no candidate may take over from a silent holder.
+//! What status and events say while no candidate may take over from a silent holder.
 
 use super::*;
 use crate::controller::observe::holder_pod::HolderPodState;

@@ -1,4 +1,4 @@
-//! What agents of an earlier version reported is told as if it were reported today.
+//! The controller tells what agents of an earlier version reported as if they reported it today.
 
 use super::*;
 use crate::api::status::RunOutcome;

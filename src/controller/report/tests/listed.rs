@@ -1,4 +1,4 @@
-//! Who takes part, in status.
+//! Which candidates status lists, and in which role.
 
 use super::*;
 use crate::api::status::CandidateRole;

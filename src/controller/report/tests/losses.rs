@@ -1,4 +1,4 @@
-//! What is told of an attempt of a service that failed or was lost.
+//! What events say of an attempt of a service that failed or was lost.
 
 use super::*;
 use crate::controller::observe::lease_observations::Former;

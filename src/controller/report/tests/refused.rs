@@ -1,4 +1,4 @@
-//! What the API server refuses, in conditions and events.
+//! What conditions and events say of what the API server refuses.
 
 use super::*;
 use crate::controller::refusals::{Refused, Step};

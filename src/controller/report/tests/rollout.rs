@@ -1,4 +1,4 @@
-//! What is said of a rollout that does not get on.
+//! What status and events say of a rollout that is not progressing.
 
 use super::*;
 use crate::controller::observe::candidate::Phase;
@@ -67,7 +67,7 @@ fn a_rollout_goes_on_while_an_old_pod_ends_and_while_the_lease_is_free() {
     );
 }
 
-/// Its pods 1 and 2 are of the old template; 2 holds.
+/// A service whose pods 1 and 2 are of the old template; 2 holds the Lease.
 fn happened(
     kind: &str,
     before: &SingletonJobStatus,

@@ -1,4 +1,4 @@
-//! What is said of a run between its attempts.
+//! What status and events say of a run between its attempts.
 
 use super::*;
 

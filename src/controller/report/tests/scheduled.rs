@@ -1,4 +1,4 @@
-//! The rows of a schedule, and what is told of its runs.
+//! The conditions of a schedule, and what events say of its runs.
 
 use super::*;
 use crate::api::status::RunOutcome;

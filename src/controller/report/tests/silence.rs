@@ -1,4 +1,4 @@
-//! What is said while the holder is silent, or it is not known.
+//! What status and events say while the holder is silent, or not known.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn silent(unchanged: u64) -> ObservedLease {
     seen(Some("web-2_u2_0"), json!({}), unchanged)
 }
 
-/// As it was while web-2 held.
+/// The status while web-2 held the Lease.
 fn before(job: impl Fn(&SingletonJobStatus) -> SingletonJob) -> SingletonJobStatus {
     compute(&job(&SingletonJobStatus::default()), Some(held()), both())
 }

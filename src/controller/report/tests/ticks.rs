@@ -1,4 +1,4 @@
-//! What is told of ticks that find another run, and of a schedule that has run nothing yet.
+//! What events say of ticks that find another run, and of a schedule that has run nothing yet.
 
 use super::scheduled::{annotations, happened, hourly, progress, with};
 use super::*;

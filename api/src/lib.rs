@@ -14,6 +14,8 @@
 //! - [`schema`]: the definition that is installed; `rules` are what it refuses, `template` what it makes of
 //!   the pod.
 
+#[cfg(feature = "checks")]
+pub mod checks;
 pub mod conditions;
 pub mod failure;
 pub mod readiness;

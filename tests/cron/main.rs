@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use fastrand::Rng;
 use jiff::Timestamp;
-use singletonjob::controller::plan::schedule::calendar::Calendar;
+use singletonjob::api::checks::calendar::Calendar;
 
 const MANY: usize = 6000;
 /// As many as `main.go` writes.

@@ -5,13 +5,9 @@
 //! nothing else, and asks status only if the Lease is lost.
 //!
 //! # Layout
-//! [`expression`]: what is written. [`field`]: what may stand in each of its fields. [`calendar`]: when ticks
-//! are. [`state`]: what is known of them, before anything is decided. [`ticks`]: what becomes of each.
-//! [`request`]: runs that a person asks for.
+//! When ticks are, [`Calendar`] says. [`state`]: what is known of them, before anything is decided. [`ticks`]:
+//! what becomes of each. [`request`]: runs that a person asks for.
 
-pub mod calendar;
-pub mod expression;
-pub mod field;
 pub mod request;
 pub mod state;
 #[cfg(test)]
@@ -29,8 +25,8 @@ use super::super::observe::Observed;
 use super::run_plan::{RunPlan, RunRequest, SchedulePlan};
 use super::time::seconds;
 use crate::api::SingletonJob;
+use crate::api::checks::calendar::Calendar;
 use crate::api::schedule::{CandidatesPolicy, Schedule};
-use calendar::Calendar;
 use state::ScheduleState;
 use ticks::TickPlanner;
 

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use super::super::run_plan::{MissReason, MissedTicks};
 use super::super::runs::Closed;
 use super::super::time::seconds;
-use super::calendar::{Calendar, Due, MOMENT};
 use super::state::{RunPhase, ScheduleState};
+use crate::api::checks::calendar::{Calendar, Due, MOMENT};
 use crate::api::schedule::{ConcurrencyPolicy, Schedule};
 
 /// What becomes of the latest tick that has passed.

@@ -3,6 +3,12 @@
 //! The expression knows local times only. This module alone converts them to instants, so that each local
 //! time happens exactly once. A local time that a clock change skips becomes the first instant after the gap.
 //! A local time that comes twice becomes the first of the two.
+//!
+//! # Layout
+//! [`expression`]: what is written. [`field`]: what may stand in each of its fields.
+
+mod expression;
+mod field;
 
 use std::time::Duration;
 
@@ -11,8 +17,7 @@ use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Timestamp};
 
-use super::expression;
-use crate::api::schedule::Schedule;
+use crate::schedule::Schedule;
 
 /// Where no time zone is given.
 pub const DEFAULT_ZONE: &str = "UTC";

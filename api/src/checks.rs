@@ -1,0 +1,6 @@
+//! What follows from a spec alone, so that a tool can say it without a cluster.
+//!
+//! # Layout
+//! - [`calendar`]: the ticks of a schedule; what cannot be read is refused with what to write instead.
+
+pub mod calendar;

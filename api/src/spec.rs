@@ -3,7 +3,7 @@
 #![allow(clippy::duplicated_attributes, reason = "printer columns resemble each other")]
 #![allow(clippy::struct_field_names, reason = "a number in the API carries its unit in its name")]
 
-use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaimVolumeSource, PodTemplateSpec};
 use kube::CustomResource;
 #[cfg(feature = "schema")]
 use kube::KubeSchema;
@@ -288,6 +288,12 @@ impl SingletonJobSpec {
     /// The gated container; none as in [`workload_index`](Self::workload_index).
     pub fn workload(&self) -> Option<&Container> {
         self.template.spec.as_ref()?.containers.get(self.workload_index()?)
+    }
+
+    /// Volumes of the template that are claims, by the volume's name. All candidates share them.
+    pub fn volume_claims(&self) -> impl Iterator<Item = (&str, &PersistentVolumeClaimVolumeSource)> {
+        let volumes = self.template.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+        volumes.filter_map(|volume| Some((volume.name.as_str(), volume.persistent_volume_claim.as_ref()?)))
     }
 
     /// Whether the workload runs without end.

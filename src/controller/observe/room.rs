@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Node, PodSpec};
 use kube::ResourceExt;
 
 use super::candidate::Candidate;
-use super::volume_claims::{self, VolumeClaims};
+use super::volume_claims::VolumeClaims;
 use crate::api::SingletonJob;
 
 /// The label with which a node differs from all others.
@@ -47,7 +47,7 @@ pub fn is_pinned(job: &SingletonJob, known: &VolumeClaims) -> bool {
     has_own_rules(pod)
         || names_node(pod)
         || requires_hostname(pod)
-        || volume_claims::of(job).any(|(_, claim)| of_one_node(&claim.claim_name))
+        || job.spec.volume_claims().any(|(_, claim)| of_one_node(&claim.claim_name))
 }
 
 /// Whether the template spreads or gathers its pods itself.

@@ -1,22 +1,12 @@
 //! Reads the access modes of the PersistentVolumeClaims that all candidates of a job share. Without such
 //! claims the controller asks nothing.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimVolumeSource};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{Api, Client, ResourceExt};
 
 use crate::api::SingletonJob;
+pub use crate::api::checks::template_warnings::VolumeClaims;
 use crate::controller::api_call::{Failure, with_deadline};
-
-/// Access modes by claim name. A claim that does not exist, or that the controller may not read, is missing.
-pub type VolumeClaims = BTreeMap<String, Vec<String>>;
-
-/// Lists the volumes of the template that are claims, by the volume's name.
-pub fn of(job: &SingletonJob) -> impl Iterator<Item = (&str, &PersistentVolumeClaimVolumeSource)> {
-    let volumes = job.spec.template.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
-    volumes.filter_map(|volume| Some((volume.name.as_str(), volume.persistent_volume_claim.as_ref()?)))
-}
 
 /// Reads all claims of `job`. A single candidate shares none. `None` if the API server does not tell.
 pub async fn look(client: &Client, job: &SingletonJob) -> Option<VolumeClaims> {
@@ -35,7 +25,7 @@ async fn ask(client: &Client, job: &SingletonJob) -> Result<VolumeClaims, Failur
     if job.spec.replicas < 2 {
         return Ok(claims);
     }
-    for (_, claim) in of(job) {
+    for (_, claim) in job.spec.volume_claims() {
         let name = &claim.claim_name;
         let found = match with_deadline("reading PersistentVolumeClaim", name, api.get_opt(name)).await {
             Err(failure) if failure.is_denied() => {

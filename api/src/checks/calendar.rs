@@ -64,6 +64,21 @@ impl Calendar {
         Ok(Self { cron, zone })
     }
 
+    /// Reads `schedule` as [`read`](Self::read) does, and refuses it if it has no tick after `now`.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to write instead.
+    pub fn with_ticks_after(schedule: &Schedule, now: Timestamp) -> Result<Self, String> {
+        let calendar = Self::read(schedule)?;
+        if calendar.after(now).is_none() {
+            return Err(format!(
+                "spec.schedule.cron: {:?} never comes: write a day that its month has",
+                schedule.cron
+            ));
+        }
+        Ok(calendar)
+    }
+
     /// The first tick after `instant`; `None` if there is none until 2199. To find that out takes two
     /// milliseconds of a processor.
     pub fn after(&self, instant: Timestamp) -> Option<Timestamp> {
@@ -96,8 +111,9 @@ impl Calendar {
             .take_while(move |tick| *tick <= now)
     }
 
-    /// Looks back further and further: where ticks are dense it is near, and where it is far they are few.
-    fn latest(&self, now: Timestamp) -> Option<Timestamp> {
+    /// The latest tick up to `now`; `None` if there is none in the nine years before.
+    pub fn latest(&self, now: Timestamp) -> Option<Timestamp> {
+        // Looks back further and further: where ticks are dense it is near, and where it is far they are few.
         let since = |back: SignedDuration| now.checked_sub(back).unwrap_or(Timestamp::MIN);
         let further = std::iter::successors(Some(SignedDuration::from_hours(1)), |back| back.checked_mul(2));
         further
@@ -316,6 +332,20 @@ mod tests {
                 None
             );
         }
+    }
+
+    #[test]
+    fn a_schedule_is_refused_if_none_of_its_ticks_is_still_to_come() {
+        let read = |cron: &str, now: &str| {
+            let schedule = serde_json::from_value(serde_json::json!({"cron": cron})).expect("a schedule");
+            Calendar::with_ticks_after(&schedule, at(now)).map(|calendar| calendar.latest(at(now)))
+        };
+        assert_eq!(
+            read("0 0 30 2 *", "2026-01-01T00:00:00Z"),
+            Err("spec.schedule.cron: \"0 0 30 2 *\" never comes: write a day that its month has".to_owned())
+        );
+        assert_eq!(read("0 0 29 2 *", "2026-01-01T00:00:00Z"), Ok(Some(at("2024-02-29T00:00:00Z"))));
+        assert_eq!(read("@hourly", "2026-01-01T00:00:00Z"), Ok(Some(at("2026-01-01T00:00:00Z"))));
     }
 
     /// A field of cron, of `least..=most`.

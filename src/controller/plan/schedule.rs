@@ -43,13 +43,7 @@ pub fn decide(
     observed: &Observed,
     now: Timestamp,
 ) -> Result<RunPlan, String> {
-    let calendar = Calendar::read(schedule)?;
-    if calendar.after(now).is_none() {
-        return Err(format!(
-            "spec.schedule.cron: {:?} never comes: write a day that its month has",
-            schedule.cron
-        ));
-    }
+    let calendar = Calendar::with_ticks_after(schedule, now)?;
     let offset = offset(job, schedule);
     // A job that starts later than its ticks is one whose clock is behind.
     let state = state::load(job, schedule, observed, now);

@@ -5,7 +5,7 @@
 //! A local time that comes twice becomes the first of the two.
 //!
 //! # Layout
-//! [`expression`]: what is written. [`field`]: what may stand in each of its fields.
+//! `expression`: what is written. `field`: what may stand in each of its fields.
 
 mod expression;
 mod field;

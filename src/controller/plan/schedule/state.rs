@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use super::super::super::observe::Observed;
 use super::super::closing;
 use super::super::runs::{self, Closed};
-use crate::api::checks::calendar::{DEFAULT_ZONE, MOMENT};
 use crate::api::SingletonJob;
+use crate::api::checks::calendar::{DEFAULT_ZONE, MOMENT};
 use crate::api::schedule::Schedule;
 use crate::lease::annotations::Ticks;
 

@@ -56,9 +56,10 @@ pub(super) async fn annotate(
     applied: &mut Applied,
 ) -> Result<Lease, Failure> {
     let Swap { seen, mut annotated, directives } = swap;
-    let (name, mut base, mut swaps) = (seen.name_any(), seen.clone(), 1);
+    let (name, params) = (seen.name_any(), in_our_name());
+    let (mut base, mut swaps) = (seen.clone(), 1);
     loop {
-        let answer = leases.replace(&name, &in_our_name(), &annotated);
+        let answer = leases.replace(&name, &params, &annotated);
         let failure = match with_deadline("annotating Lease", &name, answer).await {
             Ok(written) => {
                 record(applied, directives, &base);

@@ -177,7 +177,7 @@ fn labelled<K>(
     client: &Client,
     selector: &str,
     writer: Writer<K>,
-) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static + use<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     K::DynamicType: Eq + Hash + Clone + Default,

@@ -44,8 +44,6 @@ impl WorkloadHost for Container {
             Order::Stop(cause) => self.page.set_cause(cause),
             Order::Terminate => self.workload.terminate(),
             Order::Kill => drop(spawn_local(self.workload.kill())),
-            // The driver returns it, and its caller ends the process.
-            Order::Exit(_) => {}
         }
     }
 

@@ -28,13 +28,13 @@ use tempfile::TempDir;
 use testkit::control_plane::ControlPlane;
 use testkit::observe::{await_tenure, boot_time, eventually, nothing_starts, now, read_records, tenure};
 use testkit::witness::Tenure;
+use testkit::{lease, report};
 use tokio::runtime;
 use tokio::time::sleep;
 
 use crate::candidate::{Candidate, Pod};
 use crate::gateway::Gateway;
 use crate::wire::Wire;
-use crate::{lease, report};
 
 /// Of Lease, Role and service account.
 pub const NAME: &str = "rollup";

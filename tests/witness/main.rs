@@ -47,7 +47,7 @@ fn await_last(directory: &Path, moment: Duration) -> Duration {
 }
 
 fn only(directory: &Path) -> Record {
-    await_records(directory, 1).records()[0].clone()
+    await_records(directory, 1).all()[0].clone()
 }
 
 fn signal(child: &Child, signal: Signal) {

@@ -2,8 +2,8 @@
 //!
 //! # Layout
 //! [`between`] and [`actions::all`] list everything that the controller tells. [`actions`]: what the
-//! controller did. [`lease`]: who holds the Lease. [`requests`]: what becomes of what users ask for. [`runs`]:
-//! attempts, runs and ticks. [`troubles`]: what a condition complains of.
+//! controller did. [`lease`]: who holds the Lease. [`requests`]: what becomes of what users ask for.
+//! [`runs`]: attempts, runs and ticks. [`troubles`]: what a condition complains of.
 //!
 //! A new event is a function in one of these files, a line in the list, and a row of `docs/events.md`. Its
 //! reason stands as a text beside `normal(` or `warning(`, where a test looks for it.

@@ -11,7 +11,7 @@
 //!
 //! | feature | gives | brings |
 //! |---|---|---|
-//! | `checks` | `checks`: what follows from a spec alone: ticks of its schedule, warnings about its template; with an example | croner, jiff with all time zones |
+//! | `checks` | `checks`: the ticks of a schedule, warnings about a template; with an example | croner, jiff |
 //! | `schema` | `schema`: the definition that is installed, with its rules | schemars |
 //!
 //! # Layout

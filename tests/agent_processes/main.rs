@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use serde_json::json;
 use singletonjob::contract::{LeaseFile, TERMINATION_PREFIX, exit_codes};
 use singletonjob::lease::clock;
-use testkit::scripted_agent::{Agent, children, eventually, scripted_agent};
+use testkit::scripted_agent::{Agent, eventually, scripted_agent};
 
 use probes::asks_in;
 
@@ -227,7 +227,7 @@ fn a_drain_is_the_workloads_fault_once_enough_liveness_probes_have_failed() {
     ] {
         let mut agent = Agent::start(FAR, 0, &["sleep", "60"]);
         eventually("the workload's start is told", || {
-            serde_json::from_str::<Standing>(&agent.read("lease.json")).ok()?.started_boottime_nanoseconds
+            serde_json::from_str::<LeaseFile>(&agent.read("lease.json")).ok()?.started_boottime_nanoseconds
         });
         for answer in answers {
             let handler = json!({"exec": {"command": [answer]}});

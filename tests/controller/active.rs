@@ -7,8 +7,10 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::json;
 use singletonjob::contract::labels;
-use testkit::fixture::{Fixture, LOOK_EVERY, PATIENCE};
+use testkit::fixture::{LOOK_EVERY, PATIENCE};
 use tokio::time::sleep;
+
+use crate::fixture::Fixture;
 
 const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 const ACTIVE: &str = labels::ROLE_ACTIVE;

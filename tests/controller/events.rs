@@ -8,8 +8,10 @@ use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use singletonjob::contract::labels;
-use testkit::fixture::{Fixture, LOOK_EVERY, PATIENCE};
+use testkit::fixture::{LOOK_EVERY, PATIENCE};
 use tokio::time::sleep;
+
+use crate::fixture::Fixture;
 
 /// `lastTimestamp` has whole seconds.
 const NEXT_SECOND: Duration = Duration::from_millis(1100);

@@ -2,6 +2,7 @@
 
 mod active;
 mod events;
+mod fixture;
 mod policies;
 mod refused;
 mod removal;
@@ -25,8 +26,10 @@ use singletonjob::contract::{field_managers, labels, paths};
 use singletonjob::lease::annotations::keys;
 use singletonjob::lease::identity::Identity;
 use singletonjob::lease::record::Record;
-use testkit::fixture::{Fixture, PATIENCE, QUIET, USER, bind};
+use testkit::fixture::{PATIENCE, QUIET, USER, bind};
 use tokio::time::sleep;
+
+use fixture::Fixture;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_gets_a_lease_then_a_role_then_candidates_and_then_nothing_new() {

@@ -1,9 +1,9 @@
 //! Where a cluster is strict about pods, a candidate is admitted wherever its template is.
 
+use crate::fixture::Fixture;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use singletonjob::contract::pod;
-use testkit::fixture::Fixture;
 use testkit::strict;
 
 fn service() -> Value {

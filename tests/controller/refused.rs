@@ -12,8 +12,10 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
 use singletonjob::api::conditions::{find_condition, is_true, types};
-use testkit::fixture::{Fixture, PATIENCE, QUIET};
+use testkit::fixture::{PATIENCE, QUIET};
 use tokio::time::sleep;
+
+use crate::fixture::Fixture;
 
 /// Within the first pause of the controller, with the time that its first requests take.
 const FIRST_PAUSE: Duration = Duration::from_secs(8);

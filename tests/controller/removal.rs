@@ -11,8 +11,10 @@ use serde_json::json;
 use singletonjob::api::SingletonJob;
 use singletonjob::controller::apply;
 use singletonjob::lease::annotations::keys;
-use testkit::fixture::{Fixture, LOOK_EVERY, PATIENCE};
+use testkit::fixture::{LOOK_EVERY, PATIENCE};
 use tokio::time::sleep;
+
+use crate::fixture::Fixture;
 
 impl Fixture {
     /// Plays the agent whose workload has succeeded now.

@@ -95,7 +95,7 @@ mod tests {
         let (agent, probe) = UnixDatagram::pair().unwrap();
         agent.set_nonblocking(true).unwrap();
         let (tell, mut facts) = unbounded_channel();
-        let started = Cell::new(0);
+        let (started, health) = (Cell::new(0), Health::default());
         let story = async {
             for start in [7_u64, 8] {
                 started.set(start);
@@ -107,7 +107,7 @@ mod tests {
             }
         };
         tokio::select! {
-            heard = receive(agent, || Some(started.get()), || panic!("no hook runs"), &Health::default(), &tell) => panic!("{heard:?}"),
+            heard = receive(agent, || Some(started.get()), || panic!("no hook runs"), &health, &tell) => panic!("{heard:?}"),
             () = story => {}
         }
     }

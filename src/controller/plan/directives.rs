@@ -203,9 +203,9 @@ mod tests {
         act(&job(json!({"activeDeadlineSeconds": 60}), settled()), &there(None, vec![])).directives
     }
 
-    fn ticks(missed: u64, settled: Timestamp) -> Option<Ticks> {
+    fn ticks(missed: u64, settled: Timestamp) -> Ticks {
         let (uid, schedule) = ("j".to_owned(), "0 * * * * UTC".to_owned());
-        Some(Ticks { uid, schedule, settled, last: None, missed, paused: false, request: None })
+        Ticks { uid, schedule, settled, last: None, missed, paused: false, request: None }
     }
 
     #[test]
@@ -217,8 +217,8 @@ mod tests {
         let table = [
             ("the holder is gone", Directives { cleared: cleared("web-1_u1_0"), ..same.clone() }),
             ("another one is", Directives { cleared: cleared("web-2_u2_0"), ..same.clone() }),
-            ("there is a schedule", Directives { ticks: ticks(0, now()), ..same.clone() }),
-            ("a tick is missed", Directives { ticks: ticks(1, now()), ..same.clone() }),
+            ("there is a schedule", Directives { ticks: Some(ticks(0, now())), ..same.clone() }),
+            ("a tick is missed", Directives { ticks: Some(ticks(1, now())), ..same.clone() }),
             ("there is an order", Directives { succession: line("u1"), ..same.clone() }),
             ("there is another", Directives { succession: line("u2"), ..same.clone() }),
             ("a request is granted", Directives { granted: Some("now".to_owned()), ..same.clone() }),
@@ -242,7 +242,7 @@ mod tests {
         let at = |moment: Timestamp| {
             let run = Run { since: Some(moment), ..directives().run };
             let spread = Some(Spread { tries: 1, last: moment });
-            Directives { run, ticks: ticks(0, moment), spread, ..directives() }.fingerprint()
+            Directives { run, ticks: Some(ticks(0, moment)), spread, ..directives() }.fingerprint()
         };
         assert_eq!(at(now()), at(now() + std::time::Duration::from_secs(1)));
     }

@@ -543,7 +543,7 @@ fn each_kind_of_complaint_of_an_agent_has_an_event_of_its_own() {
         let observed = Observed { lease: Some(lease), candidates, ..Observed::default() };
         let job = job("Never", json!({}), &SingletonJobStatus::default());
         let context = ReportContext::new(&job, &observed, &Plan::LeaveAlone, apply::nothing(), now());
-        let events = events::between(&context, &context.old(), &status::compute(&context));
+        let events = events::between(&context, context.old(), &status::compute(&context));
         let known = ["SelfTestFailed", "LeaseRenewalFailing", "FencingMarginLow"];
         let told = events
             .into_iter()

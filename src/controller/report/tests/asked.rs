@@ -20,7 +20,7 @@ fn told(
     let plan = plan::plan(&job, &observed, now());
     let context = ReportContext::new(&job, &observed, &plan, apply::nothing(), now());
     let status = status::compute(&context);
-    let events = events::between(&context, &context.old(), &status);
+    let events = events::between(&context, context.old(), &status);
     let told = events.into_iter().filter(|event| event.reason == reason);
     (told.map(|event| event.note).collect(), status)
 }

@@ -24,7 +24,7 @@ fn report(
         Observed { lease, candidates: vec![pod(1, true, None)], holder_pod_state, ..Observed::default() };
     let context = ReportContext::new(job, &observed, &Plan::LeaveAlone, apply::nothing(), now());
     let after = status::compute(&context);
-    (events::between(&context, &context.old(), &after), after)
+    (events::between(&context, context.old(), &after), after)
 }
 
 fn blocked(status: &SingletonJobStatus) -> Option<(String, String)> {

@@ -12,7 +12,7 @@ fn look(job: &SingletonJob, lease: ObservedLease) -> (SingletonJobStatus, Vec<ev
     let plan = plan::plan(job, &observed, now());
     let context = ReportContext::new(job, &observed, &plan, apply::nothing(), now());
     let status = status::compute(&context);
-    let told = events::between(&context, &context.old(), &status);
+    let told = events::between(&context, context.old(), &status);
     (status, told)
 }
 

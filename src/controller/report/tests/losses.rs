@@ -38,7 +38,7 @@ fn told(lease: ObservedLease, pod: Candidate) -> (Option<String>, String) {
     let observed = Observed { lease: Some(lease), candidates: vec![pod], ..Observed::default() };
     let job = job("Never", json!({}), &SingletonJobStatus::default());
     let context = ReportContext::new(&job, &observed, &Plan::LeaveAlone, apply::nothing(), now());
-    let events = events::between(&context, &context.old(), &status::compute(&context));
+    let events = events::between(&context, context.old(), &status::compute(&context));
     let failed = events.into_iter().find(|event| event.reason == "WorkloadFailed").expect("told");
     (failed.pod, failed.note)
 }

@@ -14,7 +14,7 @@ fn happened(
         Applied { refused: refused.to_vec(), failed: failed.map(str::to_owned), ..apply::nothing() };
     let context = ReportContext::new(job, observed, &plan, applied, now());
     let status = status::compute(&context);
-    let events = events::between(&context, &context.old(), &status);
+    let events = events::between(&context, context.old(), &status);
     (status, events.into_iter().map(|event| event.reason).collect())
 }
 

@@ -49,7 +49,7 @@ pub(super) fn happened(
     let plan = plan::plan(job, &observed, now());
     let context = ReportContext::new(job, &observed, &plan, apply::nothing(), now());
     let status = status::compute(&context);
-    let told = events::between(&context, &context.old(), &status);
+    let told = events::between(&context, context.old(), &status);
     (status, told)
 }
 

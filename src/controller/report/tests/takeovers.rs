@@ -65,7 +65,7 @@ fn a_stop_that_was_cut_short_is_told_with_what_to_do() {
         );
         let observed = Observed { lease: Some(lease), ..Observed::default() };
         let context = ReportContext::new(&job, &observed, &Plan::LeaveAlone, apply::nothing(), now());
-        let events = events::between(&context, &context.old(), &status::compute(&context));
+        let events = events::between(&context, context.old(), &status::compute(&context));
         events.into_iter().find(|event| event.reason == "StopCutShort")
     };
     let event = told(Some(Reason::Drain), Value::Null).expect("told");

@@ -35,7 +35,7 @@ fn what_keeps_candidates_from_starting_is_said_at_once() {
         message,
         "web-2 ended before it could stand by: exit code 128, StartError: failed to create containerd task: not a directory"
     );
-    let events = events::between(&context, &context.old(), &status);
+    let events = events::between(&context, context.old(), &status);
     assert_eq!(events.iter().filter(|event| event.reason == "StandbyUnavailable").count(), 1);
 }
 

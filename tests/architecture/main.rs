@@ -2,6 +2,7 @@
 
 mod features;
 mod imports;
+mod sizes;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -231,6 +231,6 @@ fn a_lease_deleted_or_cleared_by_hand_ends_the_holder_before_another() {
             assert!(new.token > old[index].token);
             assert_eq!(job.await_takeover(new.token).await.reason, TakeoverReason::Cleared);
         }
-        jobs[0].await_event("LeaseRecreated", "the controller made it again").await;
+        jobs[0].await_event("LeaseRecreated", "the controller created it again").await;
     });
 }

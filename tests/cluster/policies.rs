@@ -59,7 +59,11 @@ fn on_request_it_hands_over_once_to_the_named_of_three() {
         assert_eq!(second.pod, named);
         assert_eq!(job.await_takeover(second.token).await.reason, TakeoverReason::Handover);
         job.until("it is remembered", |job| handled(job) == Some("noon")).await;
-        job.await_event("HandoverRequested", &format!("{} is asked to hand over: Handover", first.pod)).await;
+        job.await_event(
+            "HandoverRequested",
+            &format!("the controller asked {} to hand over: Handover", first.pod),
+        )
+        .await;
         ask("evening", "absent");
         job.await_event("HandoverRefused", "absent is no candidate").await;
         ask("night", &named);

@@ -105,7 +105,7 @@ fn a_new_template_that_crashes_takes_over_once_and_the_old_one_goes_on() {
         assert_eq!((back.label.as_str(), &back.pod), ("old", &old.pod));
         assert_eq!(job.await_takeover(back.token).await.reason, TakeoverReason::WorkloadFailed);
         let stalled = job.await_true(types::STALLED).await;
-        assert!(stalled.message.contains("was taken back"), "{}", stalled.message);
+        assert!(stalled.message.contains("the controller gave up the rollout"), "{}", stalled.message);
         job.await_true(types::READY).await;
         nothing_starts(&job.records, 3, SECOND * 20).await;
     });
@@ -126,7 +126,7 @@ fn a_new_template_that_is_not_ready_is_handed_back_once_by_policy() {
         assert_eq!(job.await_takeover(back.token).await.reason, TakeoverReason::Unready);
         let stalled = job.await_true(types::STALLED).await;
         assert_eq!(stalled.reason, reasons::PROGRESS_DEADLINE_EXCEEDED);
-        assert!(stalled.message.contains("was taken back"), "{}", stalled.message);
+        assert!(stalled.message.contains("the controller gave up the rollout"), "{}", stalled.message);
         job.await_true(types::READY).await;
         nothing_starts(&job.records, 3, SECOND * 10).await;
         let job = job.labelled("better").container(ready_by("old"));

@@ -20,7 +20,7 @@ const POD_GONE: &str = "candidates take over from a silent holder when its conta
                         with --force only when nothing of it runs any more";
 
 /// Why the name of the holder's pod has no effect.
-const USED_UP: &str = "that was written under another policy, or about an earlier process in that pod";
+const USED_UP: &str = "a user wrote that under another policy, or about an earlier process in that pod";
 
 /// The condition `TakeoverBlocked`. `None` if nothing blocks. A controller that has just begun to watch keeps
 /// what status says.
@@ -89,7 +89,7 @@ pub fn no_effect(context: &ReportContext<'_>, word: &str) -> Option<String> {
         UnreachableHolder::AfterPodGone => POD_GONE,
         UnreachableHolder::Manual => {
             let holder = context.holder().filter(|holder| !names(holder))?;
-            return Some(format!("{} holds the Lease: that clears no holder", holder.pod()));
+            return Some(format!("{} holds the Lease, so that value clears no holder", holder.pod()));
         }
     };
     Some(format!("it has no effect under the policy {policy:?}: {waits_for}"))
@@ -125,5 +125,9 @@ fn awaiting_confirmation(context: &ReportContext<'_>, pod: &str, word: &str, sai
 
 fn delayed(context: &ReportContext<'_>, pod: &str, delay: Duration) -> String {
     let field = "spec.takeover.unreachableHolder.delaySeconds";
-    format!("{}: {field} blocks takeover for another {} s", silent(context, pod), delay.as_secs())
+    format!(
+        "{}: {field} blocks takeover until {} s after that lease has expired",
+        silent(context, pod),
+        delay.as_secs()
+    )
 }

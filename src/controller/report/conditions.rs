@@ -80,11 +80,11 @@ fn suspended(context: &ReportContext<'_>) -> Statement {
 }
 
 fn not_stalled() -> Statement {
-    Statement::no(types::STALLED, reasons::AS_EXPECTED, "nothing needs a change by the user")
+    Statement::no(types::STALLED, reasons::AS_EXPECTED, "the user has nothing to change")
 }
 
 fn not_reconciling() -> Statement {
-    Statement::no(types::RECONCILING, reasons::AS_EXPECTED, "nothing is under way")
+    Statement::no(types::RECONCILING, reasons::AS_EXPECTED, "the controller is not carrying out a change")
 }
 
 /// The conditions of a schedule whose decision the Lease does not say. Only what keeps the controller from

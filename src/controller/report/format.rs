@@ -24,14 +24,14 @@ pub fn duration(milliseconds: i64) -> String {
 pub fn release(reason: Reason) -> String {
     let means = match reason {
         Reason::Created => "it had no holder",
-        Reason::Handover => "on request",
+        Reason::Handover => "a user asked for it",
         Reason::Unready => "its pod has not been ready for too long",
-        Reason::Failback => "a standby is ready on a preferred node",
+        Reason::Failback => "a standby is ready on a node that spec.takeover.preferredNodes prefers",
         Reason::RolledOut => "its pod is of an old template",
         Reason::Drain => "its pod is ending",
         Reason::WorkloadSucceeded => "its workload has succeeded",
         Reason::WorkloadFailed => "its workload has ended",
-        Reason::Stopped => "nothing should run",
+        Reason::Stopped => "by spec.suspend, by spec.replicas: 0, or because its run is over",
         Reason::LeaseLost => "it could not renew in time",
         Reason::ElectorDied => "its agent died",
     };
@@ -53,13 +53,13 @@ pub fn given_back(released: &Released) -> String {
 pub fn takeover(reason: TakeoverReason) -> String {
     let means = match reason {
         TakeoverReason::InitialAcquire => "it had no holder before",
-        TakeoverReason::Handover => "on request",
+        TakeoverReason::Handover => "a user or the workload asked for it",
         TakeoverReason::Unready => "its pod had not been ready for too long",
-        TakeoverReason::Failback => "back to a preferred node",
+        TakeoverReason::Failback => "a standby was ready on a node that spec.takeover.preferredNodes prefers",
         TakeoverReason::Drain => "its pod was ended",
         TakeoverReason::RolledOut => "its pod was of an old template",
         TakeoverReason::WorkloadFailed => "its workload ended",
-        TakeoverReason::Expired => "it fell silent",
+        TakeoverReason::Expired => "it stopped renewing the Lease",
         TakeoverReason::Cleared => "a client deleted or emptied the Lease",
         TakeoverReason::LeaseLost => "it could not renew in time",
     };
@@ -77,16 +77,17 @@ pub fn failed_pod(pod: &FailedPod) -> String {
 pub fn missed(missed: &MissedTicks) -> String {
     let MissedTicks { count: number, more, last, reason } = missed;
     let many = if *more {
-        format!("at least {number} ticks are missed, the last counted")
+        format!("at least {number} ticks were missed, the last counted")
     } else {
-        count(*number, "tick is missed", "ticks are missed, the last")
+        count(*number, "tick was missed, that", "ticks were missed, the last")
     };
     let why = match reason {
         MissReason::Passed => {
-            "the controller was not there to take it, and only the latest tick is made up for".to_owned()
+            "no controller could start it in time, and the controller makes up only for the latest tick"
+                .to_owned()
         }
         MissReason::Late => {
-            "it was noticed later than spec.schedule.startingDeadlineSeconds allows".to_owned()
+            "the controller noticed it later than spec.schedule.startingDeadlineSeconds allows".to_owned()
         }
         MissReason::Busy(run) => {
             format!("run {run} was going on, and spec.schedule.concurrencyPolicy is Forbid")
@@ -137,10 +138,10 @@ mod tests {
         };
         let why =
             "of 1970-01-01T00:00:00Z: run 3 was going on, and spec.schedule.concurrencyPolicy is Forbid";
-        assert_eq!(ticks(1, false), format!("1 tick is missed {why}"));
-        assert_eq!(ticks(2, false), format!("2 ticks are missed, the last {why}"));
-        assert_eq!(ticks(1000, true), format!("at least 1000 ticks are missed, the last counted {why}"));
-        assert_eq!(takeover(TakeoverReason::Expired), "Expired (it fell silent)");
+        assert_eq!(ticks(1, false), format!("1 tick was missed, that {why}"));
+        assert_eq!(ticks(2, false), format!("2 ticks were missed, the last {why}"));
+        assert_eq!(ticks(1000, true), format!("at least 1000 ticks were missed, the last counted {why}"));
+        assert_eq!(takeover(TakeoverReason::Expired), "Expired (it stopped renewing the Lease)");
         assert_eq!(moment("2026-01-01T14:03:11.9Z".parse().expect("valid")), "2026-01-01T14:03:11Z");
     }
 }

@@ -69,8 +69,8 @@ pub fn sentence(
     }
     let ended = match (finished.exit, cause) {
         (Some(exit), cause) => exited(exit, cause),
-        (None, Some(cause)) => format!("its holder was lost ({cause})"),
-        (None, None) => "its holder was lost".to_owned(),
+        (None, Some(cause)) => format!("its holder stopped renewing the Lease ({cause})"),
+        (None, None) => "its holder stopped renewing the Lease".to_owned(),
     };
     let attempt = format!("attempt {} in {}: {ended}", finished.attempt, finished.by.pod());
     match finished.reason.as_str() {

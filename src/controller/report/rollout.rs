@@ -19,9 +19,9 @@ pub fn deadline_exceeded(context: &ReportContext<'_>) -> Option<String> {
     let Awaited { candidate, since: _ } = awaited.filter(|awaited| awaited.left(context.now).is_zero())?;
     let why = why_not_ready(candidate).map_or(String::new(), |why| format!(": {why}"));
     let meanwhile = if context.observed.is_holder(candidate) {
-        "it holds the Lease, and what is of the old template stands by"
+        "it holds the Lease, and pods of the old template stand by"
     } else {
-        "what is of the old template goes on until then"
+        "pods of the old template go on meanwhile"
     };
     Some(format!(
         "the rollout of spec.template waits: {} was not ready within {} s{why}; {meanwhile}: correct spec.template, or put the old one back",
@@ -36,8 +36,9 @@ fn taken_back(context: &ReportContext<'_>) -> Option<String> {
     let waits = !context.job.spec.is_stopped()
         && observed.holder_pod().is_some_and(|holder| !observed.is_current(holder));
     (waits && trial::is_rejected(context.job, observed)).then(|| {
-        "the rollout of spec.template was taken back: its workload took over, and ended or did not become ready in time; a pod of the old template \
-         holds again, and the controller does not try the new one again by itself: correct spec.template, or put the old one back"
+        "the controller gave up the rollout of spec.template: a pod of the new template took over, and its workload ended or did not become ready \
+         in time; a pod of the old template holds the Lease again, and the controller does not try the new one again by itself: \
+         correct spec.template, or put the old one back"
             .to_owned()
     })
 }
@@ -46,7 +47,7 @@ fn taken_back(context: &ReportContext<'_>) -> Option<String> {
 pub fn rest(context: &ReportContext<'_>) -> Option<String> {
     let until = trial::rests_until(context.job, context.observed, context.now)?;
     Some(format!(
-        "the new template had the Lease and could not keep it; the controller hands over to its pods again from {} on",
+        "a pod of the new template held the Lease and could not keep it; the controller hands over to pods of the new template again from {} on",
         format::moment(until)
     ))
 }
@@ -62,7 +63,7 @@ pub fn under_way(context: &ReportContext<'_>) -> Option<String> {
     }
     let holder = observed.holder_pod().filter(|holder| !observed.is_current(holder));
     let meanwhile = holder.map_or(String::new(), |holder| {
-        format!("; {} runs the template before until a new standby is ready", holder.name)
+        format!("; {} runs the old template until a standby of the new one is ready", holder.name)
     });
     Some(format!(
         "rolling out spec.template: {new} of {} have it{meanwhile}",

@@ -86,9 +86,7 @@ pub(super) fn unstarted(context: &ReportContext<'_>) -> String {
     let failure = context.trouble().cloned().or_else(made_for_it).map(|failure| failure.message);
     let why = failure.or_else(|| last_agent_error(context)).or_else(|| said_of_standbys(context));
     let why = why.unwrap_or_else(|| "no candidate was ready".to_owned());
-    format!(
-        "spec.activeDeadlineSeconds of {limit} passed, and no candidate was there to run the workload: {why}"
-    )
+    format!("spec.activeDeadlineSeconds of {limit} passed while no candidate could run the workload: {why}")
 }
 
 fn last_agent_error(context: &ReportContext<'_>) -> Option<String> {

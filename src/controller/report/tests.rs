@@ -164,7 +164,7 @@ fn standbys_that_share_the_node_of_the_holder_are_said_to() {
     };
     let same = told(vec![pod(2, true, None), beside.clone()]);
     assert_eq!((same.status.as_str(), same.reason.as_str()), ("True", reasons::SAME_NODE));
-    let words = "1 standby is ready, on the same node as the holder: the loss of node-a stops the workload until a pod is made";
+    let words = "1 standby is ready, on the same node as the holder: if node-a fails, the workload stops until a candidate is ready on another node";
     assert_eq!(same.message, words);
     assert_eq!(
         told(vec![pod(1, true, None), pod(2, true, None), beside]).reason,
@@ -372,9 +372,14 @@ fn the_last_of_all_attempts_says_in_runs_what_it_died_of() {
             lost.clone(),
             vec![dead(1, "OOMKilled"), dead(2, "Error")],
             "OOMKilled",
-            "attempt 1 in web-2: its holder was lost (OOMKilled)",
+            "attempt 1 in web-2: its holder stopped renewing the Lease (OOMKilled)",
         ),
-        (lost, vec![dead(1, "Evicted")], "BackoffLimitExceeded", "attempt 1 in web-2: its holder was lost"),
+        (
+            lost,
+            vec![dead(1, "Evicted")],
+            "BackoffLimitExceeded",
+            "attempt 1 in web-2: its holder stopped renewing the Lease",
+        ),
         (
             json!({"unhealthy": true}),
             vec![dead(2, "Error")],
@@ -484,7 +489,7 @@ fn a_request_to_hand_over_waits_in_status_and_its_refusal_is_told_once() {
     let (events, refused) = happened(&waiting, vec![pod(1, false, None), pod(2, true, None)]);
     let told: Vec<_> =
         events.iter().filter(|event| event.reason == "HandoverRefused").map(|event| &*event.note).collect();
-    let expected = "the request \"noon\" to hand over is refused: web-1 was not ready within 30 s: kubectl describe pod web-1 says why; \
+    let expected = "the controller refused the request \"noon\" to hand over: web-1 was not ready within 30 s: kubectl describe pod web-1 says why; \
                     ask again then";
     assert_eq!(told, [expected]);
     assert_eq!(

@@ -25,7 +25,8 @@ pub(super) fn standby(context: &ReportContext<'_>) -> Statement {
             match context.observed.crowded() {
                 Some(node) if context.holder().is_some() => {
                     let message = format!(
-                        "{ready}, on the same node as the holder: the loss of {node} stops the workload until a pod is made{trouble}"
+                        "{ready}, on the same node as the holder: if {node} fails, the workload stops until a candidate is \
+                         ready on another node{trouble}"
                     );
                     Statement::yes(types::STANDBY_AVAILABLE, reasons::SAME_NODE, message)
                 }
@@ -41,7 +42,7 @@ pub(super) fn standby(context: &ReportContext<'_>) -> Statement {
 
 fn no_standby(context: &ReportContext<'_>) -> String {
     match context.job.spec.replicas {
-        1 => "spec.replicas is 1: there is no standby, and a takeover after a crash waits for a new pod"
+        1 => "spec.replicas is 1, so there is no standby: after a crash the workload waits until a candidate is ready again"
             .to_owned(),
         _ => "no standby is ready".to_owned(),
     }
@@ -74,6 +75,8 @@ pub(super) fn healthy(context: &ReportContext<'_>) -> Statement {
             Statement::no(types::AGENT_HEALTHY, reason, format!("{pod}: {}", agent_error.message))
         }
         (false, None) => Statement::no(types::AGENT_HEALTHY, reasons::HOLDER_WARNS, warnings.join("; ")),
-        (true, None) => Statement::yes(types::AGENT_HEALTHY, reasons::AS_EXPECTED, "no agent complains"),
+        (true, None) => {
+            Statement::yes(types::AGENT_HEALTHY, reasons::AS_EXPECTED, "no agent reports an error")
+        }
     }
 }

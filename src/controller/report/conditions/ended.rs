@@ -5,7 +5,8 @@ use crate::api::conditions::{Statement, reasons, types};
 use crate::api::status::{FinishedRun, RunOutcome};
 
 /// What a changed template means for a run that is over.
-const TEMPLATE_CHANGED: &str = "; the template has changed since, which starts nothing: to run the new one, delete this SingletonJob and apply it again";
+const TEMPLATE_CHANGED: &str = "; the template has changed since, and the controller does not start a finished job again: to run the new template, \
+                                delete this SingletonJob and apply it again";
 
 pub(super) fn sentence(context: &ReportContext<'_>, run: &FinishedRun) -> String {
     let message = run.message.clone().unwrap_or_default();

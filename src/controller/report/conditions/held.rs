@@ -12,6 +12,9 @@ use crate::lease::annotations::{Progress, Reason, Released};
 use crate::lease::identity::{Identity, Version};
 use crate::lease::record::Record;
 
+/// What became of a Lease that was missing, if it had a holder before.
+const RECREATED: &str = "the Lease was missing, and the controller has created it again";
+
 /// "held by web-2 on node-a since 2026-01-01T14:03:11Z".
 fn held_by(context: &ReportContext<'_>, identity: &Identity) -> String {
     let node = context
@@ -65,7 +68,7 @@ pub(super) fn held(context: &ReportContext<'_>) -> Statement {
         (Some(holder), _) => named(context, record, holder),
         (None, Some(released)) if record.is_released() => free(context, released),
         (None, _) => {
-            quarantined(context, "was emptied by a client that is no candidate", record.lease_duration)
+            quarantined(context, "a client that is no candidate emptied the Lease", record.lease_duration)
         }
     }
 }
@@ -76,14 +79,14 @@ fn without_lease(context: &ReportContext<'_>) -> Statement {
         return never_held();
     }
     let longest = takeover::longest(context.job, context.observed);
-    quarantined(context, "was missing and has been made again", longest)
+    quarantined(context, RECREATED, longest)
 }
 
 /// What the Lease says that names `holder`, which may not be a candidate, or not hold it any more.
 fn named(context: &ReportContext<'_>, record: &Record, holder: &Identity) -> Statement {
     let seconds = record.lease_duration.as_secs();
     if record.acquire_time.is_none() {
-        return quarantined(context, "has been made again", record.lease_duration);
+        return quarantined(context, RECREATED, record.lease_duration);
     }
     if !holder.is_of(&context.job.name_any()) {
         return foreign(holder, seconds);
@@ -98,7 +101,10 @@ fn named(context: &ReportContext<'_>, record: &Record, holder: &Identity) -> Sta
 }
 
 fn foreign(holder: &Identity, seconds: u64) -> Statement {
-    let message = format!("the Lease names {holder}, which is no candidate: takeover waits {seconds} s");
+    let message = format!(
+        "a client wrote {holder}, which is no candidate, into the Lease: candidates wait {seconds} s before they take over; find out which \
+         client writes this Lease"
+    );
     Statement::no(types::HELD, reasons::FOREIGN_HOLDER, message)
 }
 
@@ -130,14 +136,14 @@ fn recorded(context: &ReportContext<'_>, holder: &Identity, seconds: u64) -> Sta
 
 fn after_recorded(context: &ReportContext<'_>, seconds: u64) -> String {
     if !goes_on(context) {
-        return "nothing is to follow".to_owned();
+        return "no attempt follows".to_owned();
     }
     if let Some(hint) = blocked::hint(context) {
         return hint.to_owned();
     }
     let wait = progress(context).map_or(0, |progress| progress.retry_after_seconds);
     let more = if wait > 0 { format!(" and {wait} s more") } else { String::new() };
-    format!("the next attempt waits {seconds} s{more} from then on")
+    format!("candidates wait {seconds} s{more} before one starts the next attempt")
 }
 
 /// Whether another attempt is to follow.
@@ -149,10 +155,10 @@ fn progress(context: &ReportContext<'_>) -> Option<Progress> {
     runs::progress(context.job, context.observed)
 }
 
-fn quarantined(context: &ReportContext<'_>, how: &str, wait: Duration) -> Statement {
+fn quarantined(context: &ReportContext<'_>, what: &str, wait: Duration) -> Statement {
     let then = blocked::hint(context).map_or(String::new(), |hint| format!("; {hint}"));
     let message = format!(
-        "the Lease {how}: takeover waits {} s because its last holder may still run{then}",
+        "{what}: candidates wait {} s before they take over, because the last holder may still be running{then}",
         wait.as_secs()
     );
     Statement::no(types::HELD, reasons::QUARANTINED, message)
@@ -177,7 +183,7 @@ fn backing_off(by: &str, progress: &Progress) -> Statement {
     let (wait, setbacks) = (progress.retry_after_seconds, progress.setbacks);
     let often = if setbacks > 1 { format!(", {setbacks} times in a row") } else { String::new() };
     let message = format!(
-        "the workload ended in {by}{often}; it is started again {wait} s after that; the log of {by} says why"
+        "the workload ended in {by}{often}; a candidate starts it again {wait} s after that; the log of {by} says why it ended"
     );
     Statement::no(types::HELD, reasons::BACKOFF, message)
 }

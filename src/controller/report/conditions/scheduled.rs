@@ -27,18 +27,20 @@ pub fn summary(context: &ReportContext<'_>, schedule: &SchedulePlan, held: &Stat
     match context.trouble() {
         _ if held.holds == Some(true) => yes(reasons::RUNNING, running(context, &run)),
         _ if held.reason == reasons::BACKOFF => {
-            yes(reasons::BACKOFF, format!("{run} waits: {}", held.message))
+            yes(reasons::BACKOFF, format!("{run} backs off: {}", held.message))
         }
         _ if clearance::awaits_confirmation(context.job, context.observed)
             || is_overdue(context, schedule) =>
         {
-            progressing(held.reason.clone(), format!("{run} waits: {}", held.message))
+            progressing(held.reason.clone(), waiting(&run, held))
         }
         Some(trouble) => progressing(&trouble.reason, format!("{run} cannot start: {}", trouble.message)),
-        None => {
-            yes(reasons::PENDING, format!("{run} waits for a candidate to take the Lease: {}", held.message))
-        }
+        None => yes(reasons::PENDING, waiting(&run, held)),
     }
+}
+
+fn waiting(run: &str, held: &Statement) -> String {
+    format!("{run} waits for a candidate to take the Lease: {}", held.message)
 }
 
 /// Says who runs the current run. While it replaces another, the holder is the other's until that has
@@ -47,17 +49,16 @@ fn running(context: &ReportContext<'_>, run: &str) -> String {
     let begun =
         context.record().and_then(|record| record.annotations.progress.as_ref()).map(|progress| progress.run);
     match begun.filter(|begun| *begun < context.run.number) {
-        Some(before) => format!(
-            "{run} waits until run {before} has stopped, which is being stopped for it; {}",
-            holder(context)
-        ),
+        Some(before) => {
+            format!("{run} waits until the holder has stopped run {before}; {}", holder(context))
+        }
         None => format!("{run} {}", holder(context)),
     }
 }
 
 fn at_rest(context: &ReportContext<'_>, schedule: &SchedulePlan) -> Summary {
     let Some(next) = schedule.next else {
-        let message = "spec.suspend is true: no tick runs until it is false";
+        let message = "spec.suspend is true: the controller starts no run at a tick until it is false";
         return ready(Statement::yes(types::READY, reasons::SUSPENDED, message));
     };
     let next = format!("the next run is due at {}", to_seconds(next).0);

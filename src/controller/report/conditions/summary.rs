@@ -45,7 +45,10 @@ pub(super) fn stopped(context: &ReportContext<'_>) -> Summary {
     let leaving = context.observed.candidates.iter().filter(|candidate| candidate.end().is_none()).count();
     let message = match leaving {
         0 => format!("stopped: {why}"),
-        many => format!("stopping: {why}; {} to go", format::count(many, "candidate has", "candidates have")),
+        many => {
+            let candidates = format::count(many, "candidate has", "candidates have");
+            format!("stopping: {why}; {candidates} not ended yet")
+        }
     };
     if context.job.spec.suspend || context.job.spec.is_service() {
         let reconciling = (leaving > 0).then(|| Statement::yes(types::RECONCILING, reason, message.clone()));

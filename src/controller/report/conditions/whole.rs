@@ -12,6 +12,7 @@ use crate::api::conditions::{Statement, find_condition, is_true, reasons, types}
 use crate::api::status::RunOutcome;
 use crate::controller::plan::patience::patience;
 use crate::controller::plan::{self, clearance, wanted_run};
+use crate::lease::identity::Identity;
 
 /// The reason while the holder's pod is not ready.
 const NOT_READY: &str = "NotReady";
@@ -30,9 +31,9 @@ pub(super) fn summary(context: &ReportContext<'_>, held: &Statement) -> Summary 
     } else {
         (types::RECONCILING, says(types::RECONCILING), None)
     };
-    let ready = summary
-        .ready
-        .map(|ready| adding(ready, &format!("the rollout does not get on: see the condition {type_}")));
+    let ready = summary.ready.map(|ready| {
+        adding(ready, &format!("the rollout is not progressing: the condition {type_} says why"))
+    });
     Summary { ready, reconciling, stalled }
 }
 
@@ -95,7 +96,7 @@ fn one_shot(context: &ReportContext<'_>, held: &Statement) -> Summary {
         Some(trouble) => progressing(&trouble.reason, &trouble.message),
         None => progressing(
             reasons::PENDING,
-            format!("waiting for a candidate to take the Lease: {}", held.message),
+            format!("the run waits for a candidate to take the Lease: {}", held.message),
         ),
     }
 }
@@ -110,8 +111,8 @@ fn overdue(context: &ReportContext<'_>) -> Option<String> {
     let limit = context.job.spec.active_deadline_seconds?;
     let why = context.trouble().map_or("no candidate is ready", |trouble| &trouble.message);
     Some(format!(
-        "spec.activeDeadlineSeconds of {limit} has passed: nothing more is started, and the run ends as failed as soon as the Lease is free, \
-         or a candidate is there to take it; {why}"
+        "spec.activeDeadlineSeconds of {limit} has passed: no candidate starts the workload any more, and the run fails \
+         as soon as the Lease is free or a candidate takes it; {why}"
     ))
 }
 
@@ -147,11 +148,13 @@ fn service(context: &ReportContext<'_>, held: &Statement) -> Summary {
     }
 }
 
-fn unready(context: &ReportContext<'_>) -> &'static str {
+/// Says that the holder's pod is not ready, and where to look.
+fn unready(context: &ReportContext<'_>) -> String {
+    let Some(pod) = context.holder().map(Identity::pod) else { return "its pod is not ready".to_owned() };
     if context.observed.awaits_readiness() {
-        "its workload has not become ready since it took over"
+        format!("its workload has not become ready since it took over: see the log of {pod}")
     } else {
-        "its pod is not ready"
+        format!("its pod is not ready: kubectl describe pod {pod} says why")
     }
 }
 

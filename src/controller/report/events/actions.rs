@@ -6,10 +6,10 @@ use super::{Event, normal, warning};
 use crate::controller::apply::Applied;
 use crate::lease::annotations::{FailedPod, Handover};
 
-const LABELS_RESTORED: &str = "the Lease had lost labels by which the controller and the admission policy know it: they are on it again; see who may \
-                              change Leases here";
-const LEASE_RECREATED: &str = "the Lease was missing: the controller made it again in the name of its last holder, and takeover waits until \
-                               that one cannot run any more";
+const LABELS_RESTORED: &str = "the Lease lacked labels by which the controller and the admission policy know it, and the controller restored them; \
+                              find out who may change Leases here";
+const LEASE_RECREATED: &str = "the Lease was missing: the controller created it again in the name of its last holder, and candidates wait \
+                               until that holder cannot be running any more";
 
 /// All events about what the controller did.
 pub fn all(applied: &Applied) -> Vec<Event> {
@@ -31,21 +31,21 @@ pub fn all(applied: &Applied) -> Vec<Event> {
 /// Says in the API server's words that a finished job stays.
 pub fn deletion_refused(message: &str) -> Event {
     let note = format!(
-        "the API server refuses to delete this SingletonJob, which spec.ttlSecondsAfterFinished asks for: {message}; the controller tries again: \
-         correct what refuses it, or take ttlSecondsAfterFinished out"
+        "the API server refuses to delete this SingletonJob, although spec.ttlSecondsAfterFinished has passed: {message}; the controller tries \
+         again: correct what refuses it, or remove ttlSecondsAfterFinished"
     );
     warning("ObjectRefused", note)
 }
 
 fn handover_requested(handover: &Handover) -> Event {
     let pod = handover.holder.pod();
-    let note = format!("{pod} is asked to hand over: {}", format::release(handover.reason));
+    let note = format!("the controller asked {pod} to hand over: {}", format::release(handover.reason));
     normal("HandoverRequested", note).about(pod.to_owned())
 }
 
 fn pod_failed(pod: &FailedPod) -> Event {
     let note = format!(
-        "{}: its attempt counts as a failure, and the next start may have to wait for it",
+        "{}: its attempt counts as a failure, and a back-off may delay the next attempt",
         format::failed_pod(pod)
     );
     warning("PodFailed", note).about(pod.name.clone())
@@ -53,21 +53,23 @@ fn pod_failed(pod: &FailedPod) -> Event {
 
 fn pod_retired(pod: &str) -> Event {
     let note = format!(
-        "the workload of {pod} has ended: the other containers of the pod are told to end too; it stays for its logs"
+        "the workload of {pod} has ended: the controller told the other containers of the pod to end too, and keeps the pod for its logs"
     );
     normal("PodRetired", note).about(pod.to_owned())
 }
 
 /// The event is related to no pod, because the pod belongs to another client.
 fn foreign_object(pod: &str) -> Event {
-    let note =
-        format!("the Pod {pod} is not of this SingletonJob: it is left alone, and the next number is used");
+    let note = format!(
+        "the Pod {pod} is not of this SingletonJob: the controller left it alone and went on to the next number"
+    );
     warning("ForeignObject", note)
 }
 
 fn earlier_pod(pod: &str) -> Event {
     let note = format!(
-        "the Pod {pod} is of an earlier SingletonJob of this name and goes with it: the next number is used"
+        "the Pod {pod} belongs to an earlier SingletonJob of this name, and the garbage collector deletes it: the controller went \
+         on to the next number"
     );
     normal("EarlierPod", note).about(pod.to_owned())
 }

@@ -12,13 +12,16 @@ use crate::controller::plan::run_plan::{RunAnswer, RunRequest};
 pub(super) fn handover_refused(context: &ReportContext<'_>) -> Option<Event> {
     let HandoverRequest { text, answer } = context.request?;
     let HandoverAnswer::Refused(why) = answer else { return None };
-    Some(warning("HandoverRefused", format!("the request {text:?} to hand over is refused: {why}")))
+    Some(warning(
+        "HandoverRefused",
+        format!("the controller refused the request {text:?} to hand over: {why}"),
+    ))
 }
 
 pub(super) fn run_refused(context: &ReportContext<'_>) -> Option<Event> {
     let RunRequest { text, answer } = context.run.request.as_ref()?;
     let RunAnswer::Refused(why) = answer else { return None };
-    Some(warning("RunRequestRefused", format!("the request {text:?} to run is refused: {why}")))
+    Some(warning("RunRequestRefused", format!("the controller refused the request {text:?} to run: {why}")))
 }
 
 /// Says which requests were there when the controller first looked, as in an object that is restored or
@@ -32,7 +35,8 @@ pub(super) fn recorded(context: &ReportContext<'_>) -> Vec<Event> {
     let run = run.map(|request| (RUN_REQUESTED_AT, &request.text));
     let note = |(annotation, text): (&str, &String)| {
         format!(
-            "{annotation} was {text:?} when the controller first saw this SingletonJob: that asks for nothing; write another value to ask"
+            "{annotation} was already {text:?} when the controller first saw this SingletonJob, so the controller does nothing about it; \
+             write another value to ask"
         )
     };
     handover.into_iter().chain(run).map(|request| normal("RequestRecorded", note(request))).collect()

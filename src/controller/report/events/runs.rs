@@ -33,7 +33,7 @@ fn failed(context: &ReportContext<'_>, old: &SingletonJobStatus, run: &CurrentRu
     let attempts = format::count(run.attempts, "attempt has", "attempts have");
     let limit = context.job.spec.backoff_limit();
     let of = limit.map_or(String::new(), |limit| {
-        format!("; {} of {attempts} failed, and spec.backoffLimit forgives {limit}", run.failures)
+        format!("; {} of {attempts} failed, and spec.backoffLimit allows {limit}", run.failures)
     });
     warning("WorkloadFailed", how + &of).about(pod)
 }
@@ -79,11 +79,11 @@ pub(super) fn missed(
 ) -> Option<Event> {
     let more = new.missed_runs.unwrap_or(0).saturating_sub(old.missed_runs.unwrap_or(0));
     let told = context.run.schedule.as_ref().and_then(|schedule| schedule.missed);
-    let ticks = format::count(more, "tick is missed", "ticks are missed");
-    (more > 0).then(|| {
-        warning(
-            "RunMissed",
-            told.map_or_else(|| format!("{ticks}: see status.missedRuns"), |told| format::missed(&told)),
+    let ticks = format::count(more, "tick was missed", "ticks were missed");
+    let unexplained = || {
+        format!(
+            "{ticks} (counted in status.missedRuns): an earlier reconciliation decided that, and could not report why"
         )
-    })
+    };
+    (more > 0).then(|| warning("RunMissed", told.map_or_else(unexplained, |told| format::missed(&told))))
 }

@@ -50,7 +50,10 @@ fn replaced(context: &ReportContext<'_>, over: &[FinishedRun]) -> Option<Finishe
         outcome: RunOutcome::Replaced,
         scheduled_time: before.scheduled_time.clone(),
         reason: Some(reasons::REPLACED.to_owned()),
-        message: Some(format!("stopped for run {}, which was due", context.run.number)),
+        message: Some(format!(
+            "the controller stopped it for run {}, because spec.schedule.concurrencyPolicy is Replace",
+            context.run.number
+        )),
         exit_code: None,
         pod: holder.map(|holder| Identity::read(holder).pod().to_owned()),
         node: lease.and_then(|lease| lease.node.clone()),

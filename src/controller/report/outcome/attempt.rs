@@ -28,7 +28,7 @@ pub fn ignored(context: &ReportContext<'_>) -> FailedAttempt {
     }
     annotations(context).and_then(ignored_by_rule).unwrap_or_else(|| FailedAttempt {
         pod: None,
-        how: "it was lost with its holder, which spec.failurePolicy.onLeaseLoss ignores".to_owned(),
+        how: "its holder stopped renewing the Lease, which spec.failurePolicy.onLeaseLoss ignores".to_owned(),
     })
 }
 
@@ -77,11 +77,20 @@ fn lost(context: &ReportContext<'_>, old: &SingletonJobStatus) -> FailedAttempt 
         .map(|before| before.holder.pod().to_owned())
         .or_else(|| old.takeovers.first().map(|takeover| takeover.to.clone()));
     let Some(pod) = silent else {
-        return FailedAttempt { pod: None, how: "an attempt was lost with its holder".to_owned() };
+        let how = "the holder stopped renewing the Lease, and its attempt counts as failed".to_owned();
+        return FailedAttempt { pod: None, how };
     };
-    let node = node_of(context, &pod, old).map_or(String::new(), |node| format!(" on node {node}"));
-    let why = killed_for_memory(context).map_or(String::new(), |why| format!(" ({why})"));
-    let how = format!("{pod}{node} fell silent{why}, and its attempt is lost");
+    let node = node_of(context, &pod, old);
+    let place = node.map_or(String::new(), |node| format!(" on node {node}"));
+    let (why, advice) = match (killed_for_memory(context), node) {
+        (Some(why), _) => (format!(" ({why})"), String::new()),
+        (None, Some(node)) => {
+            (String::new(), format!("; kubectl describe node {node} says whether that node is ready"))
+        }
+        (None, None) => (String::new(), String::new()),
+    };
+    let how =
+        format!("{pod}{place} stopped renewing the Lease{why}, and its attempt counts as failed{advice}");
     FailedAttempt::of(pod, how)
 }
 

@@ -44,7 +44,8 @@ fn an_annotation_that_was_there_at_first_asks_for_nothing() {
         };
         let (annotations, status) = look(&SingletonJobStatus::default());
         let note = format!(
-            "{annotation} was \"noon\" when the controller first saw this SingletonJob: that asks for nothing; write another value to ask"
+            "{annotation} was already \"noon\" when the controller first saw this SingletonJob, so the controller does nothing about it; \
+             write another value to ask"
         );
         assert_eq!(annotations, [note]);
         assert_eq!(look(&status).0, [""; 0], "{annotation} is told once");
@@ -62,9 +63,9 @@ fn a_run_asked_of_a_job_without_a_schedule_is_refused_with_what_to_do() {
         assert_eq!(look(&status).0, [""; 0], "it is told once");
         annotations
     };
-    let service = "the request \"now\" to run is refused: a service always runs; to restart it, let it hand over: write a new value into \
+    let service = "the controller refused the request \"now\" to run: a service always runs; to restart it, let it hand over: write a new value into \
                    singletonjob.dev/handover-requested-at";
-    let one_shot = "the request \"now\" to run is refused: only a SingletonJob with spec.schedule runs on request: delete this one and apply \
+    let one_shot = "the controller refused the request \"now\" to run: only a SingletonJob with spec.schedule runs on request: delete this one and apply \
                     it again to run it once more";
     assert_eq!(
         (refused("Never"), refused("OnSuccess")),
@@ -115,7 +116,9 @@ fn a_word_about_another_than_the_holder_is_said_once_to_clear_nobody() {
     let (annotations, status) = clears("Manual", "web-1", 3, &known());
     assert_eq!(
         annotations,
-        ["singletonjob.dev/cleared-holder names \"web-1\", but web-2 holds the Lease: that clears no holder"]
+        [
+            "singletonjob.dev/cleared-holder names \"web-1\", but web-2 holds the Lease, so that value clears no holder"
+        ]
     );
     assert_eq!(clears("Manual", "web-1", 3, &status).0, [""; 0]);
     for word in ["web-2", "web-2_u2_0"] {

@@ -52,13 +52,14 @@ fn a_blocked_takeover_says_why_and_what_to_run() {
     );
     let ignored = format!("{manual}; the annotation says web-1 now, but that is not this holder");
     let used_up = manual.replace("cleared-holder=web-2 ", "cleared-holder=web-2_u2_0 ")
-        + "; the annotation says web-2 now, but that was written under another policy, or about an earlier process in that pod";
+        + "; the annotation says web-2 now, but a user wrote that under another policy, or about an earlier process in that pod";
     let spent = SingletonJobStatus {
         last_handled_cleared_holder: Some("web-2".into()),
         ..SingletonJobStatus::default()
     };
-    let delay =
-        format!("{silent}: spec.takeover.unreachableHolder.delaySeconds blocks takeover for another 30 s");
+    let delay = format!(
+        "{silent}: spec.takeover.unreachableHolder.delaySeconds blocks takeover until 30 s after that lease has expired"
+    );
     let table = vec![
         (with_policy("AfterPodGone", None, &none), 60, reasons::WAITING_FOR_POD_GONE, pod_gone),
         (with_policy("Manual", None, &none), 60, reasons::MANUAL_POLICY, manual),

@@ -102,9 +102,14 @@ fn a_loss_says_which_node_fell_silent_and_whether_memory_was_the_reason() {
         assert_eq!(pod.as_deref(), Some("web-1"));
         note
     };
-    let silent = |why: &str| format!("web-1 on node node-b fell silent{why}, and its attempt is lost");
-    assert_eq!(lost(ended(137, "OOMKilled", "14:00:00", "14:03:09")), silent(" (OOMKilled)"));
-    assert_eq!(lost(ended(137, "OOMKilled", "13:00:00", "14:03:07")), silent(""), "an earlier end");
-    assert_eq!(lost(ended(123, "Error", "14:00:00", "14:03:09")), silent(""), "many things end a container");
-    assert_eq!(lost(json!({})), silent(""));
+    let silent = |why: &str, advice: &str| {
+        format!(
+            "web-1 on node node-b stopped renewing the Lease{why}, and its attempt counts as failed{advice}"
+        )
+    };
+    let unknown = silent("", "; kubectl describe node node-b says whether that node is ready");
+    assert_eq!(lost(ended(137, "OOMKilled", "14:00:00", "14:03:09")), silent(" (OOMKilled)", ""));
+    assert_eq!(lost(ended(137, "OOMKilled", "13:00:00", "14:03:07")), unknown, "an earlier end");
+    assert_eq!(lost(ended(123, "Error", "14:00:00", "14:03:09")), unknown, "many things end a container");
+    assert_eq!(lost(json!({})), unknown);
 }

@@ -87,7 +87,7 @@ fn message(status: &SingletonJobStatus, type_: &str) -> String {
 }
 
 const COMPLAINT: &str = "the rollout of spec.template waits: web-3 was not ready within 600 s: ErrImagePull: container main: no such image; \
-                         what is of the old template goes on until then: correct spec.template, or put the old one back";
+                         pods of the old template go on meanwhile: correct spec.template, or put the old one back";
 
 #[test]
 fn a_service_whose_template_cannot_start_is_ready_and_stalled_told_once() {
@@ -103,7 +103,7 @@ fn a_service_whose_template_cannot_start_is_ready_and_stalled_told_once() {
     );
     assert_eq!(
         message(&waiting, types::RECONCILING),
-        "rolling out spec.template: 1 of 3 candidates have it; web-2 runs the template before until a new standby is ready"
+        "rolling out spec.template: 1 of 3 candidates have it; web-2 runs the old template until a standby of the new one is ready"
     );
     let (events, exceeded) = happened("Never", &waiting, Some(600));
     assert_eq!(told(events), [(true, COMPLAINT.to_owned())]);
@@ -113,7 +113,7 @@ fn a_service_whose_template_cannot_start_is_ready_and_stalled_told_once() {
     );
     assert_eq!(message(&exceeded, types::STALLED), COMPLAINT);
     assert!(
-        message(&exceeded, types::READY).ends_with("see the condition Stalled"),
+        message(&exceeded, types::READY).ends_with("the condition Stalled says why"),
         "{}",
         message(&exceeded, types::READY)
     );
@@ -142,7 +142,7 @@ fn a_one_shot_that_runs_is_not_given_up_for_a_template_that_cannot_start() {
     );
     assert_eq!(message(&exceeded, types::RECONCILING), COMPLAINT);
     assert!(
-        message(&exceeded, types::READY).ends_with("see the condition Reconciling"),
+        message(&exceeded, types::READY).ends_with("the condition Reconciling says why"),
         "{}",
         message(&exceeded, types::READY)
     );
@@ -171,11 +171,11 @@ fn a_holder_of_a_new_template_that_never_is_ready_exceeds_the_deadline() {
             .collect();
         (table(&after)[2].clone(), message(&after, types::STALLED), told)
     };
-    let agent_error = "the rollout of spec.template waits: web-2 was not ready within 600 s; it holds the Lease, and what is of the old template \
-                     stands by: correct spec.template, or put the old one back";
+    let agent_error = "the rollout of spec.template waits: web-2 was not ready within 600 s; it holds the Lease, and pods of the old template \
+                     stand by: correct spec.template, or put the old one back";
     assert_eq!(
         happened(599),
-        (None, "nothing needs a change by the user".into(), vec![]),
+        (None, "the user has nothing to change".into(), vec![]),
         "it is counted from when it took over"
     );
     let exceeded = (

@@ -52,7 +52,9 @@ fn a_failure_that_is_ignored_is_told_once_with_the_rule_that_ignores_it() {
     for not_ignored_by_a_rule in [None, Some(1)] {
         let (told, _) = happened(&ignored, followed(2, not_ignored_by_a_rule));
         assert!(
-            told[0].2.ends_with("lost with its holder, which spec.failurePolicy.onLeaseLoss ignores"),
+            told[0].2.ends_with(
+                "its holder stopped renewing the Lease, which spec.failurePolicy.onLeaseLoss ignores"
+            ),
             "{told:?}"
         );
     }
@@ -76,8 +78,8 @@ fn a_run_out_of_time_says_so_while_no_candidate_writes_it_down() {
     let (over, in_time) = ("2026-01-01T14:00:00Z", "2026-01-01T14:00:01Z");
     let unscheduled = || vec![pod(3, false, Some("ErrImagePull"))];
     let (reason, message, reconciling) = says(over, json!({}), unscheduled());
-    let expected = "spec.activeDeadlineSeconds of 600 has passed: nothing more is started, and the run ends as failed as soon as the Lease is free, \
-                    or a candidate is there to take it; web-3: ErrImagePull: container main: no such image";
+    let expected = "spec.activeDeadlineSeconds of 600 has passed: no candidate starts the workload any more, and the run fails as soon as the \
+                    Lease is free or a candidate takes it; web-3: ErrImagePull: container main: no such image";
     assert_eq!((&*reason, &*message, reconciling), ("ErrImagePull", expected, is("True", "ErrImagePull")));
     let (reason, message, _) = says(over, json!({}), vec![]);
     assert!(reason == reasons::PENDING && message.ends_with("no candidate is ready"), "{reason}: {message}");
@@ -109,7 +111,7 @@ fn a_failure_names_its_pod_and_says_how_it_ended() {
     let new = SingletonJobStatus::default();
     let (pod, note) = told("OnSuccess", counted(json!({"code": 127}), "WorkloadFailed"), vec![], &new);
     let expected = "the workload failed in web-1: exit code 127 (command not found); its log says why; 1 of 2 attempts have failed, and \
-                    spec.backoffLimit forgives 6";
+                    spec.backoffLimit allows 6";
     assert_eq!((pod.as_str(), note.as_str()), ("web-1", expected));
     let (_, note) = told("Never", counted(json!({"signal": 9}), "WorkloadFailed"), vec![], &new);
     assert_eq!(note, "the workload failed in web-1: exit code 137 (SIGKILL); its log says why");
@@ -125,8 +127,7 @@ fn a_failure_names_its_pod_and_says_how_it_ended() {
         serde_json::from_value(json!({"to": "web-1", "reason": "InitialAcquire"})).expect("a takeover");
     let before = SingletonJobStatus { lease: Some(lease), takeovers: vec![takeover], ..new };
     let (pod, note) = told("Never", lost, vec![], &before);
-    assert_eq!(
-        (pod.as_str(), note.as_str()),
-        ("web-1", "web-1 on node node-b fell silent, and its attempt is lost")
-    );
+    let expected = "web-1 on node node-b stopped renewing the Lease, and its attempt counts as failed; kubectl describe node node-b says \
+                    whether that node is ready";
+    assert_eq!((pod.as_str(), note.as_str()), ("web-1", expected));
 }

@@ -208,8 +208,8 @@ fn a_run_that_gives_way_is_replaced_and_neither_success_nor_failure() {
         (Some(0), Some(0), Some(2))
     );
     assert!(
-        told.iter()
-            .any(|event| event.reason == "RunReplaced" && event.note.contains("run 1: stopped for run 2")),
+        told.iter().any(|event| event.reason == "RunReplaced"
+            && event.note.contains("run 1: the controller stopped it for run 2")),
         "{told:?}"
     );
 }
@@ -243,11 +243,12 @@ fn missed_ticks_are_told_once_and_with_the_reason_where_it_is_known() {
     };
     let (status, told) =
         happened(&job(&before), seen(None, annotations(0, "2026-01-01T13:30:00Z", 2), 1), vec![]);
-    let why = "1 tick is missed of 2026-01-01T14:00:00Z: it was noticed later than spec.schedule.startingDeadlineSeconds allows";
+    let why = "1 tick was missed, that of 2026-01-01T14:00:00Z: the controller noticed it later than spec.schedule.startingDeadlineSeconds allows";
     assert_eq!((status.missed_runs, missed(&told).as_deref()), (Some(3), Some(why)));
     let written = seen(None, annotations(0, TICK, 3), 1);
     let (_, told) = happened(&job(&before), written.clone(), vec![]);
-    assert_eq!(missed(&told).as_deref(), Some("1 tick is missed: see status.missedRuns"));
+    let unexplained = "1 tick was missed (counted in status.missedRuns): an earlier reconciliation decided that, and could not report why";
+    assert_eq!(missed(&told).as_deref(), Some(unexplained));
     assert_eq!(missed(&happened(&job(&status), written, vec![]).1), None);
 }
 

@@ -120,7 +120,8 @@ fn a_name_that_is_no_candidates_is_told_and_no_holder() {
         (events::between(&context, status, &after), after)
     };
     let (told, after) = look(&before);
-    let message = "the Lease names app, which is no candidate: takeover waits 15 s";
+    let message = "a client wrote app, which is no candidate, into the Lease: candidates wait 15 s before they take over; find out which \
+                   client writes this Lease";
     let held = find_condition(&after.conditions, types::HELD).expect("there");
     assert_eq!(
         (held.status.as_str(), held.reason.as_str(), held.message.as_str()),
@@ -184,14 +185,17 @@ fn an_outcome_recorded_and_not_given_back_is_told_with_what_follows() {
     let how = "web-2 recorded how its attempt ended and could not give the Lease back, because a process in its container survived SIGKILL; ";
     assert_eq!(
         held_says(&again),
-        (reasons::OUTCOME_RECORDED.to_owned(), format!("{how}the next attempt waits 15 s from then on"))
+        (
+            reasons::OUTCOME_RECORDED.to_owned(),
+            format!("{how}candidates wait 15 s before one starts the next attempt")
+        )
     );
     let finished = json!({
         "uid": "j", "run": 1, "outcome": "Succeeded", "reason": "Completed", "exit": {"code": 0}, "attempt": 1, "failures": 0,
         "by": "web-2_u2_0", "completionTime": ACQUIRED,
     });
     let done = compute(&once(&before), Some(recorded(&finished)), both());
-    assert_eq!(held_says(&done).1, format!("{how}nothing is to follow"));
+    assert_eq!(held_says(&done).1, format!("{how}no attempt follows"));
     assert_eq!(table(&done)[0], is("True", reasons::COMPLETE));
 }
 

@@ -24,7 +24,7 @@ fn missed(told: &[events::Event]) -> Vec<&str> {
 #[test]
 fn a_tick_that_finds_a_run_says_whether_that_had_begun() {
     let forbid = "and spec.schedule.concurrencyPolicy is Forbid";
-    let tick = "1 tick is missed of 2026-01-01T14:10:00Z: run 1 was";
+    let tick = "1 tick was missed, that of 2026-01-01T14:10:00Z: run 1 was";
     let (status, told) = overlapping("Forbid", json!({}));
     assert_eq!(
         (status.missed_runs, missed(&told)),
@@ -38,7 +38,8 @@ fn a_tick_that_finds_a_run_says_whether_that_had_begun() {
 fn a_run_that_waits_for_the_one_it_replaces_says_that_it_is_being_stopped() {
     let (status, told) = overlapping("Replace", progress(1));
     let ready = find_condition(&status.conditions, types::READY).expect("there");
-    let waits = "run 2 of 2026-01-01T14:10:00Z waits until run 1 has stopped, which is being stopped for it; held by web-2 on node-a";
+    let waits =
+        "run 2 of 2026-01-01T14:10:00Z waits until the holder has stopped run 1; held by web-2 on node-a";
     assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", reasons::RUNNING));
     assert!(ready.message.starts_with(waits), "{}", ready.message);
     assert_eq!(missed(&told), [""; 0]);

@@ -237,7 +237,7 @@ where
 fn log_part(view: &View) {
     let holder = view.holder.as_ref().map_or("none", Identity::pod);
     match &view.trouble {
-        None => tracing::info!(role = ?view.role, holder, "the part of this replica in the election"),
+        None => tracing::info!(role = ?view.role, holder, "the role of this replica in the leader election"),
         Some(trouble) => {
             tracing::warn!(role = ?view.role, holder, trouble, "this replica cannot see or renew the leader's Lease");
         }

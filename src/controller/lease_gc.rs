@@ -28,7 +28,7 @@ pub async fn collect_leases(client: Client, caches: Caches, lease_observations: 
         sleep(ROUND).await;
         for lease in caches.leases.state() {
             if let Err(failure) = remove_if_orphaned(&client, &caches, &lease_observations, &lease).await {
-                tracing::warn!(%failure, "cannot remove the Lease of a SingletonJob that is gone; trying again");
+                tracing::warn!(%failure, "the controller cannot remove the Lease of a SingletonJob that is gone, and tries again");
             }
         }
     }
@@ -52,7 +52,7 @@ async fn remove_if_orphaned(
     if is_over(&record, &look)
         && with_deadline("looking for SingletonJob", &name, jobs.get_metadata_opt(&name)).await?.is_none()
     {
-        tracing::info!(namespace, name, "removing the Lease of a SingletonJob that is gone");
+        tracing::info!(namespace, name, "the controller removes the Lease of a SingletonJob that is gone");
         apply::lease::remove(client, lease).await?;
     }
     Ok(())

@@ -103,7 +103,7 @@ pub fn on_failure(
     if failure.is_conflict() {
         tracing::debug!(namespace = key.0, name = key.1, %failure, "something else was written first; looking again");
     } else {
-        tracing::warn!(namespace = key.0, name = key.1, %failure, "cannot reconcile; trying again");
+        tracing::warn!(namespace = key.0, name = key.1, %failure, "the controller cannot reconcile this SingletonJob and tries again");
     }
     Action::requeue(context.failures.one_more(key))
 }
@@ -127,10 +127,10 @@ async fn report_undecodable(
         namespace,
         name,
         error,
-        "a SingletonJob cannot be read; it is left alone until it is applied again"
+        "the controller cannot read a SingletonJob and leaves it alone until a user applies it again"
     );
     let note = format!(
-        "this version of the controller cannot read this SingletonJob: {error}; apply it again, or upgrade the operator"
+        "this version of the controller cannot read this SingletonJob and leaves it alone: {error}; correct it and apply it again, or upgrade the operator"
     );
     let event = Event { reason: "InvalidSpec", warning: true, note, pod: None };
     context.recorder.record(guarded, vec![event]).await;

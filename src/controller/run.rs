@@ -77,7 +77,7 @@ async fn reconcile_jobs(controller: Controller<Guarded>, context: Arc<Context>) 
 /// Logs that a watch is interrupted. A reconciliation logs its own failure.
 fn log_watch_errors<T>(outcome: Result<T, controller::Error<api_call::Failure, watcher::Error>>) {
     if let Err(controller::Error::QueueError(error)) = outcome {
-        tracing::warn!(error = root_cause(&error), "a watch is interrupted; it is opened again");
+        tracing::warn!(error = root_cause(&error), "a watch was interrupted; the controller opens it again");
     }
 }
 

@@ -47,10 +47,13 @@ pub async fn explain(
     observed
 }
 
-/// Why `hanging` does not start. `None` if there is no event that says so.
+/// Why `hanging` does not start. `None` if no event says so.
 async fn cause(client: &Client, job: &SingletonJob, hanging: &Candidate) -> Option<StartFailure> {
     let Some(warnings) = warnings(client, job, hanging).await else {
-        let message = "the API server does not say why".to_owned();
+        let message = format!(
+            "the controller cannot list the events of the pod: kubectl describe pod {} shows them",
+            hanging.name
+        );
         return Some(StartFailure { reason: NOT_STARTED.to_owned(), message });
     };
     newest(warnings, hanging.starting_since)
@@ -64,7 +67,7 @@ async fn warnings(client: &Client, job: &SingletonJob, pod: &Candidate) -> Optio
         Ok(list) => Some(list.items),
         Err(failure) => {
             let advice = if failure.is_denied() { "; apply the operator's manifests again" } else { "" };
-            tracing::warn!(%failure, "why a pod does not start cannot be seen{advice}");
+            tracing::warn!(%failure, "the controller cannot list the events of a pod that does not start{advice}");
             None
         }
     }

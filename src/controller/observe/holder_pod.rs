@@ -115,7 +115,7 @@ async fn is_out_of_service(client: &Client, node: &str) -> Result<bool, Failure>
     let nodes: Api<Node> = Api::all(client.clone());
     let node = match with_deadline("reading Node", node, nodes.get_opt(node)).await {
         Err(failure) if failure.is_denied() => {
-            tracing::warn!(%failure, "a taint out-of-service cannot be seen; apply the operator's manifests again");
+            tracing::warn!(%failure, "the controller may not read Nodes and cannot see a taint out-of-service; apply the operator's manifests again");
             None
         }
         result => result?,

@@ -13,7 +13,7 @@ pub async fn look(client: &Client, job: &SingletonJob) -> Option<VolumeClaims> {
     let claims = ask(client, job).await;
     claims
         .inspect_err(
-            |failure| tracing::warn!(%failure, "how a volume may be mounted is not known; trying again"),
+            |failure| tracing::warn!(%failure, "the controller cannot read how the template's volumes may be mounted, and tries again"),
         )
         .ok()
 }
@@ -29,7 +29,7 @@ async fn ask(client: &Client, job: &SingletonJob) -> Result<VolumeClaims, Failur
         let name = &claim.claim_name;
         let found = match with_deadline("reading PersistentVolumeClaim", name, api.get_opt(name)).await {
             Err(failure) if failure.is_denied() => {
-                tracing::warn!(%failure, "how a volume may be mounted cannot be seen; apply the operator's manifests again");
+                tracing::warn!(%failure, "the controller may not read how a volume may be mounted; apply the operator's manifests again");
                 None
             }
             result => result?,

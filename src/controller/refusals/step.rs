@@ -61,10 +61,10 @@ impl Step {
             Self::GuardDrains => "the PodDisruptionBudget makes a drain wait until a standby is ready",
             Self::Label => "Services find the active pod by its label",
             Self::StopSidecars => {
-                "the workload of the pod has ended, and its other containers are to end too"
+                "the controller ends the other containers of the pod, whose workload has ended"
             }
-            Self::Keep => "the pod has ended, and its log is to outlive a loss of its node",
-            Self::ValidateTemplate => "candidates are made from spec.template",
+            Self::Keep => "the controller keeps the ended pod, and its log, if its node is lost",
+            Self::ValidateTemplate => "the controller creates candidates from spec.template",
             Self::MakePod => "the pod is a candidate",
             Self::DeletePod => "the pod is not needed any more",
         }

@@ -56,7 +56,7 @@ impl Recorder {
                 Err(error) if error.is_of_terminating_namespace() => {
                     tracing::debug!(%error, "no event is written any more");
                 }
-                Err(error) => tracing::warn!(%error, "cannot write an event; it is lost"),
+                Err(error) => tracing::warn!(%error, "the controller cannot write an event and drops it"),
             }
         }
     }

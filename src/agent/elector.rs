@@ -95,8 +95,10 @@ impl Container {
 /// same way is logged once.
 fn log_trouble(before: Option<&str>, now: Option<&str>) {
     match now {
-        Some(trouble) if before != now => tracing::warn!("the Lease cannot be read or written: {trouble}"),
-        None if before.is_some() => tracing::info!("the Lease can be read and written again"),
+        Some(trouble) if before != now => {
+            tracing::warn!("the agent cannot read or write the Lease: {trouble}")
+        }
+        None if before.is_some() => tracing::info!("the agent can read and write the Lease again"),
         Some(_) | None => {}
     }
 }

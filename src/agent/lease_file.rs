@@ -82,7 +82,7 @@ impl Unwritten {
         let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner).take();
         let written = newest.map_or(Ok(()), |content| whole_file::write_json(&self.path, &content));
         if let Err(error) = written {
-            tracing::warn!(path = %self.path.display(), %error, "cannot write what the workload may read about its lease");
+            tracing::warn!(path = %self.path.display(), %error, "the agent cannot write the file in which the workload reads about its lease");
         }
     }
 }

@@ -111,8 +111,8 @@ impl Monitors<'_> {
         let Err(error) = heard;
         tracing::warn!(
             %error,
-            "cannot hear from probes how the workload fares: the SingletonJob's condition Ready stays False, and an end for failed liveness \
-             probes is told as a drain"
+            "the agent receives no results of probes: the SingletonJob's condition Ready stays False, and an end for failed liveness \
+             probes is reported as a drain"
         );
         pending().await
     }

@@ -17,6 +17,7 @@ WORKDIR /source
 COPY Cargo.toml Cargo.lock ./
 COPY api ./api
 COPY src ./src
+COPY bench ./bench
 COPY testkit ./testkit
 COPY tests ./tests
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/source/target,id=target-${TARGETARCH} <<EOF

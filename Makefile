@@ -1,7 +1,7 @@
 # Every target does all of its own set-up: packages, programs, images, cluster.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help quick check test model fuzz simulate faults chaos oldest deny manifests cluster-binaries cluster-up cluster-down scenario image demo demo-down
+.PHONY: help quick check test model fuzz simulate faults chaos oldest deny manifests cluster-binaries cluster-up cluster-down scenario image bench-scale demo demo-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ scenario: ## one scenario on a cluster that is up: make scenario NAME=on_request
 image: ## the operator's image archive, target/images/operator.tar
 	hack/cluster/packages.sh
 	hack/image.sh operator
+
+bench-scale: cluster-binaries ## what SingletonJobs cost the controller and the API server, for JOBS=100,1000 with leases of LEASE=60 s
+	cargo build --locked --release --bin singletonjob-controller
+	cargo run --locked --release -p singletonjob-bench --bin scale -- --jobs $(or $(JOBS),100,1000) --lease $(or $(LEASE),60)
 
 demo: ## cluster, operator, sample, handover and crash takeover, with the measured gaps; KUBECONFIG=... uses your cluster
 	hack/demo.sh

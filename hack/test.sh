@@ -93,7 +93,7 @@ quick() {
 check() {
   stage "formatting" cargo fmt --all --check
   lint
-  stage "clippy" cargo clippy --locked --all-features --all-targets -- -D warnings
+  stage "clippy" cargo clippy --locked --workspace --all-features --all-targets -- -D warnings
   stage "unit, architecture, page, contract and fuzz tests" \
     cargo test --locked --all-features --quiet --lib --bins --test architecture --test docs --test contract --test fuzz
   stage "model and its mutants" cargo test --locked --all-features --quiet --test model --test mutants -- --nocapture

@@ -163,7 +163,8 @@ impl ControlPlane {
         );
     }
 
-    fn kubeconfig_text(&self, token: &str) -> String {
+    /// A kubeconfig for the user with this token, as text.
+    pub fn kubeconfig_text(&self, token: &str) -> String {
         format!(
             r#"{{"apiVersion": "v1", "kind": "Config", "current-context": "test",
                 "clusters": [{{"name": "test", "cluster": {{"server": "{}", "certificate-authority": "{}/pki/apiserver.crt"}}}}],

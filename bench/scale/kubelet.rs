@@ -1,0 +1,170 @@
+//! A stand-in for the scheduler and the kubelets: it binds every pod, runs the real elector for it, and says
+//! that it is running and ready.
+//!
+//! No container is started. The elector's workload "runs" from its start order until it is told to end.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Config, ResourceExt};
+use serde_json::{Value, json};
+use singletonjob::contract::{field_managers, labels};
+use singletonjob::lease::annotations::Exit;
+use singletonjob::lease::driver::{self, WorkloadHost};
+use singletonjob::lease::elector::{Candidate, Fact, Order, Role, View};
+use singletonjob::lease::identity::Identity;
+use singletonjob::lease::store::{Place, unchanging};
+use tokio::sync::{mpsc, oneshot};
+
+use super::api_server::{ApiServer, node};
+
+/// As the agent has it of a pod whose grace period is 30 s.
+const STOP_GRACE: Duration = Duration::from_secs(28);
+
+/// Serves all pods of SingletonJobs, until it is dropped.
+pub async fn serve(server: Arc<ApiServer>) {
+    let pods: Api<Pod> = Api::all(server.client.clone());
+    let config = watcher::Config::default().labels(labels::JOB);
+    let mut events = std::pin::pin!(watcher(pods, config).default_backoff());
+    let mut running: HashMap<String, mpsc::UnboundedSender<Fact>> = HashMap::new();
+    loop {
+        let Ok(Some(event)) = events.try_next().await else { continue };
+        let (Event::Apply(pod) | Event::InitApply(pod)) = event else { continue };
+        let uid = pod.uid().unwrap_or_default();
+        match running.get(&uid) {
+            None if pod.metadata.deletion_timestamp.is_none() => {
+                let (facts, told) = mpsc::unbounded_channel();
+                running.insert(uid, facts.clone());
+                tokio::spawn(run(server.clone(), pod, facts, told));
+            }
+            Some(facts) if pod.metadata.deletion_timestamp.is_some() => drop(facts.send(Fact::Drain)),
+            None | Some(_) => {}
+        }
+    }
+}
+
+/// The life of one pod.
+async fn run(
+    server: Arc<ApiServer>,
+    pod: Pod,
+    facts: mpsc::UnboundedSender<Fact>,
+    told: mpsc::UnboundedReceiver<Fact>,
+) {
+    let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
+    let pods: Api<Pod> = Api::namespaced(server.client.clone(), &namespace);
+    bind(&pods, &name, &node(number(&name))).await;
+    let (reads, has_read) = oneshot::channel();
+    let mut host = Host { facts, reads: Some(reads) };
+    let connection = unchanging(config(&server, &pod).await);
+    let job = pod.labels().get(labels::JOB).cloned().unwrap_or_default();
+    let place = Place { namespace: &namespace, name: &job, field_manager: field_managers::AGENT };
+    let elector = driver::run(connection, place, candidate(&pod), told, &mut host);
+    let ready = async {
+        if has_read.await.is_ok() {
+            let patch = Patch::Merge(running_and_ready());
+            pods.patch_status(&name, &PatchParams::default(), &patch).await.ok();
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        ended = elector => drop(ended.expect("a usable connection")),
+        () = ready => {}
+    }
+    let preconditions = Preconditions { uid: pod.uid(), resource_version: None };
+    let delete =
+        DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default().grace_period(0) };
+    pods.delete(&name, &delete).await.ok();
+}
+
+/// The number of a candidate, so that the two of a SingletonJob are on two nodes.
+fn number(pod: &str) -> usize {
+    pod.rsplit_once('-').and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
+}
+
+async fn bind(pods: &Api<Pod>, name: &str, node: &str) {
+    let target = ObjectReference {
+        kind: Some("Node".to_owned()),
+        name: Some(node.to_owned()),
+        ..ObjectReference::default()
+    };
+    let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+    let binding = Binding { metadata, target };
+    let bound: Result<Value, _> =
+        pods.create_subresource("binding", name, &PostParams::default(), &binding).await;
+    bound.expect("the pod is bound");
+}
+
+fn running_and_ready() -> Value {
+    let now = "2026-01-01T00:00:00Z";
+    let condition = |type_| json!({"type": type_, "status": "True", "lastTransitionTime": now});
+    let conditions = ["PodScheduled", "Initialized", "ContainersReady", "Ready"].map(condition);
+    json!({"status": {
+        "phase": "Running",
+        "startTime": now,
+        "conditions": conditions,
+        "containerStatuses": [{
+            "name": "main", "image": "busybox", "imageID": "busybox", "ready": true, "started": true, "restartCount": 0,
+            "state": {"running": {"startedAt": now}},
+        }],
+    }})
+}
+
+/// The pod's own credentials, so that the admission policy sees what it sees in a cluster.
+async fn config(server: &ApiServer, pod: &Pod) -> Config {
+    let token = server.pods_token(pod).await;
+    let file = server.control_plane.kubeconfig_text(&token);
+    let kubeconfig = Kubeconfig::from_yaml(&file).expect("a kubeconfig");
+    let options = KubeConfigOptions::default();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a usable kubeconfig");
+    config.default_retry = false;
+    config
+}
+
+fn candidate(pod: &Pod) -> Candidate {
+    let owner = pod.owner_references().first().map(|owner| owner.uid.clone());
+    Candidate {
+        identity: Identity::new(
+            &pod.name_any(),
+            &pod.uid().unwrap_or_default(),
+            RandomState::new().hash_one(()),
+        ),
+        job_uid: owner.unwrap_or_default(),
+        stop_grace: STOP_GRACE,
+        warnings: Vec::new(),
+        clock_source: None,
+    }
+}
+
+/// A container without processes.
+struct Host {
+    facts: mpsc::UnboundedSender<Fact>,
+    reads: Option<oneshot::Sender<()>>,
+}
+
+impl WorkloadHost for Host {
+    fn carry_out(&mut self, order: Order) {
+        let fact = match order {
+            Order::Terminate => Fact::WorkloadEnded(Exit::Code(0)),
+            Order::Kill => Fact::TreeEmpty,
+            _ => return,
+        };
+        // The elector no longer listens once its end is decided.
+        let _ = self.facts.send(fact);
+    }
+
+    fn publish(&mut self, view: &View) {
+        if view.role != Role::Pending
+            && let Some(reads) = self.reads.take()
+        {
+            let _ = reads.send(());
+        }
+    }
+}

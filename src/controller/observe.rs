@@ -6,12 +6,13 @@
 //! [`live()`] data.
 //!
 //! # Layout
+//! [`index`] is a cache that finds objects by their SingletonJob, and keeps only what is read of them.
 //! `children` has the child objects as one source returned them. The sources are `caches` for [`cached`] and
 //! `live` for [`live()`]. [`candidate`] turns each pod into a candidate; `budgets`, `nodes` and `ownership`
 //! pick what concerns the SingletonJob.
 //!
 //! `assemble` compares the child objects with the Lease. `tenures` tells what the Lease says of a candidate,
-//! and [`lease_observations`] how long the Lease has been unchanged. The result is [`Observed`], from which
+//! and [`lease_observations`] how long the Lease has been unchanged; `expiries` tells when it expires. The result is [`Observed`], from which
 //! the controller plans and reports.
 //!
 //! [`answer`] adds what the controller seldom asks, because it takes requests of its own: [`holder_pod`],
@@ -24,8 +25,10 @@ mod budgets;
 mod caches;
 pub mod candidate;
 mod children;
+mod expiries;
 pub mod hanging;
 pub mod holder_pod;
+pub mod index;
 pub mod lease_observations;
 mod live;
 mod nodes;
@@ -42,7 +45,9 @@ use super::api_call::Failure;
 use crate::api::SingletonJob;
 use crate::lease::clock::Moment;
 use assemble::assemble;
+pub use budgets::{OtherBudget, OwnBudget};
 pub use caches::Caches;
+pub use children::OwnedCandidate;
 use lease_observations::LeaseObservations;
 pub use nodes::Nodes;
 pub use observed::{Observed, ObservedLease};

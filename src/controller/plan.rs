@@ -120,8 +120,8 @@ pub struct Actions {
     pub run: RunPlan,
     /// Whether status must record a longer lease duration before the controller tells candidates.
     pub remembers_first: bool,
-    /// When to reconcile again without a watch event.
-    pub next_look: Duration,
+    /// When to reconcile again without a watch event. `None` if only an event can change anything.
+    pub next_look: Option<Duration>,
 }
 
 /// Decides what the controller does about `job`.
@@ -169,8 +169,8 @@ fn act(job: &SingletonJob, observed: &Observed, timing: Timing, run: RunPlan, no
         keep: pods.keep,
         stop_sidecars: pods.stop_sidecars,
         request: choice.request,
-        run,
         remembers_first: takeover::must_remember_first(job, observed),
-        next_look: next_look::next_look(job, observed, timing, &looks, now),
+        next_look: next_look::next_look(job, observed, &run, timing, &looks, now),
+        run,
     }
 }

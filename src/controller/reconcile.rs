@@ -214,7 +214,7 @@ async fn execute(
     Box::pin(tell(decision, applied, context)).await?;
     // It was counted from `now`, and a tick does not wait for what was written since.
     let spent = Duration::try_from(Timestamp::now().duration_since(now)).unwrap_or_default();
-    Ok(Action::requeue(look.saturating_sub(spent)))
+    Ok(look.map_or_else(Action::await_change, |look| Action::requeue(look.saturating_sub(spent))))
 }
 
 /// Builds and applies the objects, and writes events about what was done.

@@ -77,8 +77,12 @@ async fn reconcile_jobs(controller: Controller<Guarded>, context: Arc<Context>) 
 /// Logs that a watch is interrupted. A reconciliation logs its own failure.
 fn log_watch_errors<T>(outcome: Result<T, controller::Error<api_call::Failure, watcher::Error>>) {
     if let Err(controller::Error::QueueError(error)) = outcome {
-        tracing::warn!(error = root_cause(&error), "a watch was interrupted; the controller opens it again");
+        log_interruption(&error);
     }
+}
+
+fn log_interruption(error: &watcher::Error) {
+    tracing::warn!(error = root_cause(error), "a watch was interrupted; the controller opens it again");
 }
 
 /// Removes Leases of deleted SingletonJobs, once the caches have synced. Only this task waits for the caches;

@@ -73,7 +73,7 @@ mod tests {
     use crate::contract::labels;
     use crate::controller::observe::budgets::Budgets;
     use crate::controller::observe::candidate::Candidate;
-    use crate::controller::observe::children::candidates;
+    use crate::controller::observe::children::{OwnedCandidate, candidates};
     use crate::lease::annotations::keys;
 
     fn observed(job: &SingletonJob, lease: Lease, pods: &[Pod]) -> Observed {
@@ -81,7 +81,7 @@ mod tests {
             lease: Some(lease),
             role: None,
             binding: None,
-            candidates: candidates(job, pods.iter()),
+            candidates: candidates(job, pods.iter().map(OwnedCandidate::of)),
             budgets: Budgets::default(),
             nodes: BTreeMap::new(),
             foreign: None,

@@ -1,12 +1,71 @@
 //! Tells the PodDisruptionBudget of a SingletonJob from those of other clients.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt;
 use kube::core::{Selector, SelectorExt};
 
+use super::index::{Entry, Key};
 use super::ownership::is_ours;
 use crate::api::SingletonJob;
+use crate::contract::labels;
 use crate::controller::names;
+
+/// The PodDisruptionBudget that the controller made for a SingletonJob, without its status.
+#[derive(Debug, PartialEq)]
+pub struct OwnBudget(pub(super) PodDisruptionBudget);
+
+impl Entry for OwnBudget {
+    type Object = PodDisruptionBudget;
+
+    fn read(object: &PodDisruptionBudget) -> Option<(Key, Self)> {
+        let job = job_of(object)?;
+        let mut kept = PodDisruptionBudget { status: None, ..object.clone() };
+        (kept.metadata.managed_fields, kept.metadata.resource_version) = (None, None);
+        Some(((object.namespace().unwrap_or_default(), job), Self(kept)))
+    }
+}
+
+/// What the controller reads of a PodDisruptionBudget of another client.
+#[derive(Debug, PartialEq)]
+pub struct OtherBudget {
+    name: String,
+    selector: Option<LabelSelector>,
+}
+
+impl OtherBudget {
+    /// What all of `namespace` are about: it is not known which SingletonJobs they concern.
+    pub fn of_namespace(namespace: &str) -> Key {
+        (namespace.to_owned(), String::new())
+    }
+
+    fn of(object: &PodDisruptionBudget) -> Self {
+        let selector = object.spec.as_ref().and_then(|spec| spec.selector.clone());
+        Self { name: object.name_any(), selector }
+    }
+
+    fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+        let selector = self.selector.clone().and_then(|selector| Selector::try_from(selector).ok());
+        selector.is_some_and(|selector| selector.matches(labels))
+    }
+}
+
+impl Entry for OtherBudget {
+    type Object = PodDisruptionBudget;
+
+    fn read(object: &PodDisruptionBudget) -> Option<(Key, Self)> {
+        let is_other = job_of(object).is_none();
+        is_other.then(|| (Self::of_namespace(&object.namespace().unwrap_or_default()), Self::of(object)))
+    }
+}
+
+/// The SingletonJob that the controller made `budget` for. `None` if another client made it.
+fn job_of(budget: &PodDisruptionBudget) -> Option<String> {
+    let job = budget.labels().get(labels::JOB)?;
+    is_ours(budget, job).then(|| job.clone())
+}
 
 /// The PodDisruptionBudgets that concern one SingletonJob.
 #[derive(Default)]
@@ -25,24 +84,20 @@ impl Budgets {
     ) -> Self {
         let name = job.name_any();
         let (own, others): (Vec<_>, Vec<_>) = budgets.partition(|budget| is_ours(*budget, &name));
+        let others: Vec<_> = others.into_iter().map(OtherBudget::of).collect();
         Self {
             own: own.first().map(|budget| (*budget).clone()),
-            other: first_in_the_way(job, &others).map(ResourceExt::name_any),
+            other: first_in_the_way(job, others.iter()).map(str::to_owned),
         }
     }
 }
 
-/// The first that selects the candidates of `job`, or has the name of the job's own.
-fn first_in_the_way<'a>(
+/// The name of the first that selects the candidates of `job`, or has the name of the job's own.
+pub(super) fn first_in_the_way<'a>(
     job: &SingletonJob,
-    others: &[&'a PodDisruptionBudget],
-) -> Option<&'a PodDisruptionBudget> {
+    mut others: impl Iterator<Item = &'a OtherBudget>,
+) -> Option<&'a str> {
     let (labels, name) = (names::pod_labels(job), names::child_name(&job.name_any()));
-    let selects = |budget: &PodDisruptionBudget| {
-        let selector = budget.spec.as_ref().and_then(|spec| spec.selector.clone());
-        selector
-            .and_then(|selector| Selector::try_from(selector).ok())
-            .is_some_and(|selector| selector.matches(&labels))
-    };
-    others.iter().copied().find(|budget| selects(budget) || budget.name_any() == name)
+    let first = others.find(|budget| budget.selects(&labels) || budget.name == name);
+    first.map(|budget| budget.name.as_str())
 }

@@ -3,18 +3,16 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 
-use super::budgets::Budgets;
-use super::children::{self, Children};
+use super::budgets::{self, Budgets, OtherBudget, OwnBudget};
+use super::children::{self, Children, OwnedCandidate};
+use super::index::{Index, Key};
 use super::nodes::{self, Nodes};
 use crate::api::SingletonJob;
-use crate::contract::labels;
 use crate::controller::names;
 
 /// The caches of the controller's watches.
@@ -22,16 +20,18 @@ use crate::controller::names;
 pub struct Caches {
     /// All SingletonJobs, those that do not decode included.
     pub jobs: Store<DeserializeGuard<SingletonJob>>,
-    /// Candidate pods.
-    pub pods: Store<Pod>,
+    /// Candidate pods, by their SingletonJob.
+    pub pods: Index<OwnedCandidate>,
     /// Leases of SingletonJobs.
     pub leases: Store<Lease>,
     /// Roles of SingletonJobs.
     pub roles: Store<Role>,
     /// RoleBindings of SingletonJobs.
     pub bindings: Store<RoleBinding>,
-    /// All PodDisruptionBudgets, the user's too.
-    pub budgets: Store<PodDisruptionBudget>,
+    /// PodDisruptionBudgets that the controller made, by their SingletonJob.
+    pub budgets: Index<OwnBudget>,
+    /// PodDisruptionBudgets of other clients, by namespace alone.
+    pub other_budgets: Index<OtherBudget>,
     /// All nodes, reduced to the fields that the controller reads.
     pub nodes: Nodes,
 }
@@ -44,15 +44,16 @@ impl Caches {
     /// Only one task may wait at a time. kube keeps a single waker for each store, so an earlier task would
     /// never wake.
     pub async fn synced(&self) -> bool {
-        let Self { jobs: _, pods, leases, roles, bindings, budgets, nodes: _ } = self;
-        let all = tokio::try_join!(
-            pods.wait_until_ready(),
+        let Self { jobs: _, pods, leases, roles, bindings, budgets, other_budgets, nodes: _ } = self;
+        let stores = tokio::try_join!(
             leases.wait_until_ready(),
             roles.wait_until_ready(),
-            bindings.wait_until_ready(),
-            budgets.wait_until_ready(),
+            bindings.wait_until_ready()
         );
-        all.is_ok()
+        stores.is_ok()
+            && pods.is_listed().await
+            && budgets.is_listed().await
+            && other_budgets.is_listed().await
     }
 
     /// The child objects of `job` that the caches hold. The watches of Roles and RoleBindings select by
@@ -60,12 +61,13 @@ impl Caches {
     pub(super) fn children(&self, job: &SingletonJob) -> Children {
         let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
         let rbac = names::child_name(&name);
-        let candidates = children::candidates(job, self.pods(&namespace, &name).iter().map(AsRef::as_ref));
+        let about = (namespace.clone(), name.clone());
+        let candidates = children::candidates(job, self.pods.about(&about).into_iter());
         Children {
             lease: get(&self.leases, &namespace, &name),
             role: get(&self.roles, &namespace, &rbac),
             binding: get(&self.bindings, &namespace, &rbac),
-            budgets: Budgets::among(job, self.budgets(&namespace).iter().map(AsRef::as_ref)),
+            budgets: self.budgets(job, &about),
             nodes: nodes::labels(job, &candidates, &self.nodes),
             candidates,
             foreign: None,
@@ -73,17 +75,13 @@ impl Caches {
         }
     }
 
-    /// The pods that carry the label of the SingletonJob `job`. No other code reads pods from the cache.
-    fn pods(&self, namespace: &str, job: &str) -> Vec<Arc<Pod>> {
-        self.pods.state_filter(|pod| {
-            pod.metadata.namespace.as_deref() == Some(namespace)
-                && pod.labels().get(labels::JOB).is_some_and(|name| name == job)
-        })
-    }
-
-    /// All PodDisruptionBudgets of `namespace`. No other code reads those from the cache.
-    fn budgets(&self, namespace: &str) -> Vec<Arc<PodDisruptionBudget>> {
-        self.budgets.state_filter(|budget| budget.metadata.namespace.as_deref() == Some(namespace))
+    fn budgets(&self, job: &SingletonJob, about: &Key) -> Budgets {
+        let own = self.budgets.about(about);
+        let others = self.other_budgets.about(&OtherBudget::of_namespace(&about.0));
+        Budgets {
+            own: own.first().map(|own| own.0.clone()),
+            other: budgets::first_in_the_way(job, others.iter().map(AsRef::as_ref)).map(str::to_owned),
+        }
     }
 }
 

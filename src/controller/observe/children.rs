@@ -1,15 +1,19 @@
 //! The child objects of a SingletonJob, as one source returned them: the caches, or the API server.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::ResourceExt;
 
 use super::budgets::Budgets;
 use super::candidate::Candidate;
-use super::ownership::is_owned;
+use super::index::{Entry, Key};
+use super::ownership::controller_of;
 use crate::api::SingletonJob;
+use crate::contract::labels;
 
 /// The child objects of one SingletonJob, not yet compared with its Lease.
 pub(super) struct Children {
@@ -31,10 +35,39 @@ pub(super) struct Children {
     pub(super) nobody_there: bool,
 }
 
-/// Reads those of `pods` whose controlling owner is `job`, and sorts them by number. No other code of the
-/// controller makes candidates from pods.
-pub(super) fn candidates<'a>(job: &SingletonJob, pods: impl Iterator<Item = &'a Pod>) -> Vec<Candidate> {
-    let mut candidates: Vec<_> = pods.filter(|pod| is_owned(pod, job)).map(Candidate::read).collect();
+/// What the controller keeps of a pod that carries the label of a SingletonJob.
+#[derive(Debug, PartialEq)]
+pub struct OwnedCandidate {
+    /// The uid of the controlling owner. `None` if the pod has none.
+    owner: Option<String>,
+    candidate: Candidate,
+}
+
+impl OwnedCandidate {
+    /// Reads `pod`. No other code of the controller makes candidates from pods.
+    pub(super) fn of(pod: &Pod) -> Self {
+        Self { owner: controller_of(pod).map(|owner| owner.uid.clone()), candidate: Candidate::read(pod) }
+    }
+}
+
+impl Entry for OwnedCandidate {
+    type Object = Pod;
+
+    fn read(object: &Pod) -> Option<(Key, Self)> {
+        let job = object.labels().get(labels::JOB)?;
+        Some(((object.namespace().unwrap_or_default(), job.clone()), Self::of(object)))
+    }
+}
+
+/// Picks those of `pods` whose controlling owner is `job`, and sorts them by number.
+pub(super) fn candidates(
+    job: &SingletonJob,
+    pods: impl Iterator<Item = impl Borrow<OwnedCandidate>>,
+) -> Vec<Candidate> {
+    let uid = job.uid();
+    let is_owned = |pod: &OwnedCandidate| pod.owner.is_some() && pod.owner == uid;
+    let owned = pods.filter(|pod| is_owned(pod.borrow()));
+    let mut candidates: Vec<_> = owned.map(|pod| pod.borrow().candidate.clone()).collect();
     candidates.sort_by_key(|candidate| candidate.number);
     candidates
 }

@@ -13,8 +13,10 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 
+use super::expiries::Expiries;
+use super::index::Key;
 use crate::lease::annotations::Reason;
-use crate::lease::clock::Moment;
+use crate::lease::clock::{self, Moment};
 use crate::lease::identity::{Identity, Version};
 use crate::lease::record::Record;
 
@@ -60,32 +62,41 @@ struct WatchedLease {
     uid: String,
     holder: Option<Identity>,
     renew_time: Option<Timestamp>,
+    lease_duration: Duration,
     digest: u64,
 }
 
-/// Namespace and name of a Lease.
-type Key = (String, String);
+/// How long after a lease has expired any standby would have taken over.
+pub const TAKEOVER_SLACK: Duration = Duration::from_secs(1);
 
 /// What the watch has told of all Leases. It is cheap to share, because it is locked only for a moment.
 #[derive(Debug, Default)]
 pub struct LeaseObservations {
     watched: Mutex<HashMap<Key, WatchedLease>>,
+    expiries: Expiries,
 }
 
 impl LeaseObservations {
-    /// Records a Lease from the watch. Returns whether it says more than that its holder lives.
+    /// Records a Lease from the watch. Returns whether it says more than that its holder lives. A holder that
+    /// lives after its lease has expired is news too.
     pub fn update(&self, lease: &Lease, now: Moment) -> bool {
         let Ok(record) = Record::read(lease) else { return true };
-        let digest = digest(lease);
+        let (key, digest) = (key(lease), digest(lease));
         let mut watched = self.lock();
-        let known = watched.get(&key(lease)).filter(|known| known.uid == record.uid);
-        let is_news = known.is_none_or(|known| known.digest != digest);
+        let known = watched.get(&key).filter(|known| known.uid == record.uid);
+        let is_news = known.is_none_or(|known| known.digest != digest || known.has_expired(now));
         let next = match known {
             Some(known) => known.followed_by(record, digest, now),
             None => WatchedLease::first(record, digest, now),
         };
-        watched.insert(key(lease), next);
+        self.expiries.arm(&key, next.until_expired(now));
+        watched.insert(key, next);
         is_news
+    }
+
+    /// Waits until the next Lease has expired without a renewal, and any standby would have taken over.
+    pub async fn next_expired(&self) -> Key {
+        self.expiries.next(|key| self.lock().get(key)?.until_expired(clock::now().at)).await
     }
 
     /// Forgets a Lease that is gone.
@@ -133,6 +144,7 @@ impl WatchedLease {
             uid: record.uid,
             holder: record.holder,
             renew_time: record.renew_time,
+            lease_duration: record.lease_duration,
             digest,
         }
     }
@@ -151,8 +163,21 @@ impl WatchedLease {
             uid: record.uid,
             holder: record.holder,
             renew_time: record.renew_time,
+            lease_duration: record.lease_duration,
             digest,
         }
+    }
+
+    /// How long until it has expired and any standby would have taken over, if no renewal arrives. `None` if
+    /// no candidate holds it.
+    fn until_expired(&self, now: Moment) -> Option<Duration> {
+        self.holder.as_ref()?;
+        let unchanged = now.elapsed_for_challenger(self.unchanged_since);
+        Some((self.lease_duration + TAKEOVER_SLACK).saturating_sub(unchanged))
+    }
+
+    fn has_expired(&self, now: Moment) -> bool {
+        self.until_expired(now).is_some_and(|left| left.is_zero())
     }
 
     /// What is known beyond `record`, which has the same holder.

@@ -12,7 +12,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::budgets::Budgets;
-use super::children::{self, Children};
+use super::children::{self, Children, OwnedCandidate};
 use super::nodes::{self, Nodes};
 use super::ownership::foreign;
 use crate::api::SingletonJob;
@@ -46,7 +46,7 @@ pub(super) async fn children(
     let binding: Option<RoleBinding> = get(client, &namespace, &rbac).await?;
     let pods = pods(client, &namespace, &name).await?;
     let budgets = budgets_beside(client, &namespace, &name).await?;
-    let candidates = children::candidates(job, pods.iter());
+    let candidates = children::candidates(job, pods.iter().map(OwnedCandidate::of));
     Ok(Children {
         nobody_there: lease.is_none() && pods.is_empty(),
         foreign: foreign(role.as_ref(), "Role", &name)

@@ -18,12 +18,14 @@ pub fn is_ours(object: &impl Resource, job: &str) -> bool {
     has(labels::MANAGED_BY, labels::MANAGED_BY_VALUE) && has(labels::JOB, job)
 }
 
+/// The controlling owner of `pod`. The API server admits no second one.
+pub(super) fn controller_of(pod: &Pod) -> Option<&OwnerReference> {
+    pod.owner_references().iter().find(|owner| owner.controller == Some(true))
+}
+
 /// Whether the controlling owner of `pod` is this very SingletonJob.
 pub fn is_owned(pod: &Pod, job: &SingletonJob) -> bool {
-    let uid = job.uid();
-    pod.owner_references()
-        .iter()
-        .any(|owner| owner.controller == Some(true) && Some(&owner.uid) == uid.as_ref())
+    controller_of(pod).is_some_and(|owner| Some(&owner.uid) == job.metadata.uid.as_ref())
 }
 
 /// Whether the controlling owner of `pod` is an earlier SingletonJob of that name, which is gone. The garbage

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::super::observe::lease_observations::TAKEOVER_SLACK;
 use super::super::observe::{Observed, hanging};
 use super::patience::{PATIENCE, patience_with};
+use super::run_plan::RunPlan;
 use super::time::left;
 use super::{Plan, clearance, progress, retention};
 use crate::api::SingletonJob;
 use crate::api::conditions::{find_condition, types};
 use crate::lease::timing::Timing;
 
-/// How long the controller waits at most, because a watch may have missed something.
+/// How long the controller waits at most while something is under way.
 const LONGEST_LOOK: Duration = Duration::from_secs(300);
-/// How long after the lease has expired any standby would have taken over.
-const TAKEOVER_SLACK: Duration = Duration::from_secs(1);
 /// How often the controller looks while takeover is blocked, because a taint of a node wakes no
 /// reconciliation.
 pub const BLOCKED_LOOK: Duration = Duration::from_secs(5);
@@ -25,29 +25,54 @@ const REFUSED_PLAN_LOOK: Duration = Duration::from_secs(60);
 const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// How long until something may differ without a watch event. `looks` are those of the decisions of this
-/// plan.
+/// plan. `None` if only an event can change anything, such as the expiry of the Lease.
 pub fn next_look(
     job: &SingletonJob,
     observed: &Observed,
+    run: &RunPlan,
     timing: Timing,
     looks: &[Option<Duration>],
     now: Timestamp,
-) -> Duration {
+) -> Option<Duration> {
     let due = [
         hanging_left(observed, now),
         progress::awaited(job, observed).map(|awaited| awaited.left(now)),
         retention::left_of_job(job, observed, now),
         unheld_left(job, observed, timing, now),
     ];
-    let due = looks.iter().copied().chain(due).flatten();
-    due.filter(|left| !left.is_zero()).fold(longest(job, observed), Duration::min)
+    let due = looks.iter().copied().chain(due).flatten().filter(|left| !left.is_zero());
+    due.chain(longest(job, observed, run)).min()
 }
 
-/// How long the controller waits if nothing is due.
-fn longest(job: &SingletonJob, observed: &Observed) -> Duration {
+/// How long the controller waits if nothing is due. `None` if nothing is under way.
+fn longest(job: &SingletonJob, observed: &Observed, run: &RunPlan) -> Option<Duration> {
+    if is_served(job, observed) || is_at_rest(job, observed, run) {
+        return None;
+    }
     let held = if observed.holder().is_some() { observed.remaining() + TAKEOVER_SLACK } else { PATIENCE };
     let is_blocked = clearance::block(job, observed).is_some();
-    held.min(if is_blocked { BLOCKED_LOOK } else { LONGEST_LOOK })
+    Some(held.min(if is_blocked { BLOCKED_LOOK } else { LONGEST_LOOK }))
+}
+
+/// Whether a candidate holds the Lease, and every pod is of the current template and does its part. Nodes wake
+/// no reconciliation, so that a job that may move to another one is not among these.
+fn is_served(job: &SingletonJob, observed: &Observed) -> bool {
+    let is_complete = i64::try_from(observed.candidates.len()) == Ok(i64::from(job.spec.replicas));
+    let may_move = !job.spec.takeover.preferred_nodes.is_empty() || observed.crowded().is_some();
+    observed.holder().is_some()
+        && is_complete
+        && observed.candidates.iter().all(|candidate| {
+            candidate.is_alive() && observed.is_current(candidate) && observed.serves(candidate)
+        })
+        && !may_move
+        && !clearance::silence::is_remembered(job, observed)
+}
+
+/// Whether nothing is to run, and no process of a candidate is left.
+fn is_at_rest(job: &SingletonJob, observed: &Observed, run: &RunPlan) -> bool {
+    let is_free = observed.lease.as_ref().is_some_and(|seen| seen.record.is_released());
+    let runs = run.goes_on && !job.spec.is_stopped();
+    !runs && is_free && observed.candidates.iter().all(|candidate| candidate.end().is_some())
 }
 
 /// How long until a pod hangs, or until the controller looks at one that hangs. Nothing wakes the controller
@@ -67,16 +92,17 @@ fn unheld_left(job: &SingletonJob, observed: &Observed, timing: Timing, now: Tim
 impl Plan {
     /// When to reconcile again after the controller has carried out the plan. `is_stored` says whether the
     /// Lease contains the directives. `ask_again` is when the controller repeats what the API server refused.
-    pub fn next_look(&self, is_stored: bool, ask_again: Option<Duration>) -> Duration {
+    /// `None` if only a watch event can change anything.
+    pub fn next_look(&self, is_stored: bool, ask_again: Option<Duration>) -> Option<Duration> {
         let look = match self {
-            Self::Act(act) if act.remembers_first && is_stored => return AT_ONCE,
+            Self::Act(act) if act.remembers_first && is_stored => return Some(AT_ONCE),
             Self::Act(act) => act.next_look,
-            Self::LeaveAlone | Self::Delete | Self::Invalid(_) => REFUSED_PLAN_LOOK,
+            Self::LeaveAlone | Self::Delete | Self::Invalid(_) => Some(REFUSED_PLAN_LOOK),
         };
         match ask_again {
             // All that is due waits for the Lease.
-            Some(pause) if !is_stored => pause,
-            Some(pause) => pause.min(look),
+            Some(pause) if !is_stored => Some(pause),
+            Some(pause) => Some(look.map_or(pause, |look| pause.min(look))),
             None => look,
         }
     }

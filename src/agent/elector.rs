@@ -96,7 +96,7 @@ impl Container {
 fn log_trouble(before: Option<&str>, now: Option<&str>) {
     match now {
         Some(trouble) if before != now => {
-            tracing::warn!("the agent cannot read or write the Lease: {trouble}")
+            tracing::warn!("the agent cannot read or write the Lease: {trouble}");
         }
         None if before.is_some() => tracing::info!("the agent can read and write the Lease again"),
         Some(_) | None => {}

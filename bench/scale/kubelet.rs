@@ -61,14 +61,14 @@ async fn run(
     let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
     let pods: Api<Pod> = Api::namespaced(server.client.clone(), &namespace);
     bind(&pods, &name, &node(number(&name))).await;
-    let (reads, has_read) = oneshot::channel();
-    let mut host = Host { facts, reads: Some(reads) };
+    let (first_view, is_viewed) = oneshot::channel();
+    let mut host = Host { facts, first_view: Some(first_view) };
     let connection = unchanging(config(&server, &pod).await);
     let job = pod.labels().get(labels::JOB).cloned().unwrap_or_default();
     let place = Place { namespace: &namespace, name: &job, field_manager: field_managers::AGENT };
     let elector = driver::run(connection, place, candidate(&pod), told, &mut host);
     let ready = async {
-        if has_read.await.is_ok() {
+        if is_viewed.await.is_ok() {
             let patch = Patch::Merge(running_and_ready());
             pods.patch_status(&name, &PatchParams::default(), &patch).await.ok();
         }
@@ -146,7 +146,7 @@ fn candidate(pod: &Pod) -> Candidate {
 /// A container without processes.
 struct Host {
     facts: mpsc::UnboundedSender<Fact>,
-    reads: Option<oneshot::Sender<()>>,
+    first_view: Option<oneshot::Sender<()>>,
 }
 
 impl WorkloadHost for Host {
@@ -162,9 +162,9 @@ impl WorkloadHost for Host {
 
     fn publish(&mut self, view: &View) {
         if view.role != Role::Pending
-            && let Some(reads) = self.reads.take()
+            && let Some(first_view) = self.first_view.take()
         {
-            let _ = reads.send(());
+            let _ = first_view.send(());
         }
     }
 }

@@ -239,9 +239,9 @@ mod tests {
     fn a_trouble_is_logged_when_it_begins_when_it_changes_and_when_it_ends() {
         let (refused, timeout) = (Some("connection refused"), Some("no answer"));
         let expected = [
-            "WARN the Lease cannot be read or written: connection refused",
-            "WARN the Lease cannot be read or written: no answer",
-            "INFO the Lease can be read and written again",
+            "WARN the agent cannot read or write the Lease: connection refused",
+            "WARN the agent cannot read or write the Lease: no answer",
+            "INFO the agent can read and write the Lease again",
         ];
         assert_eq!(said(&[None, refused, refused, timeout, timeout, None, None]), expected);
     }

@@ -25,7 +25,10 @@ fn files() -> impl Iterator<Item = (String, Vec<String>)> {
 
 /// The functions of more than [`LONGEST_FUNCTION`] lines: rustfmt ends each at its own indentation.
 fn long_functions(lines: &[String]) -> Vec<(String, usize)> {
-    let begins = |line: &str| line.trim_start().split(' ').take(5).any(|word| word == "fn");
+    let begins = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().take(5).collect();
+        words.windows(2).any(|pair| pair[0] == "fn" && pair[1].starts_with(char::is_alphabetic))
+    };
     let mut found = Vec::new();
     for (first, line) in lines.iter().enumerate().filter(|(_, line)| begins(line)) {
         let end = format!("{}}}", &line[..line.len() - line.trim_start().len()]);

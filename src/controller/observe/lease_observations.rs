@@ -264,7 +264,7 @@ mod tests {
     fn lease(version: u32, holder: &str, second: u32) -> Lease {
         serde_json::from_value(json!({
             "metadata": {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": version.to_string()},
-            "spec": {"holderIdentity": holder, "acquireTime": "2026-01-01T00:00:01.000000Z",
+            "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "acquireTime": "2026-01-01T00:00:01.000000Z",
                      "renewTime": format!("2026-01-01T00:00:{second:02}.000000Z")},
         }))
         .expect("a Lease")
@@ -280,6 +280,15 @@ mod tests {
         assert!(lease_observations.update(&lease(10, "a_u_1", 1), at(5)));
         assert!(!lease_observations.update(&lease(11, "a_u_1", 4), at(8)));
         assert_eq!(lease_observations.get("shop", "web").expect("seen").unchanged_since, at(8));
+    }
+
+    #[test]
+    fn a_holder_that_lives_after_its_lease_has_expired_is_news() {
+        let lease_observations = LeaseObservations::default();
+        lease_observations.update(&lease(10, "a_u_1", 1), at(5));
+        assert!(!lease_observations.update(&lease(11, "a_u_1", 4), at(20)));
+        assert!(lease_observations.update(&lease(12, "a_u_1", 5), at(36)), "16 s of silence");
+        assert!(!lease_observations.update(&lease(13, "a_u_1", 6), at(37)));
     }
 
     #[test]

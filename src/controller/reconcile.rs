@@ -20,6 +20,7 @@ use super::build;
 use super::observe::answer::answer;
 use super::observe::lease_observations::LeaseObservations;
 use super::observe::{self, Caches, Observed, hanging, volume_claims};
+use super::plan::next_look;
 use super::plan::questions::questions;
 use super::plan::{self, Actions, Plan};
 use super::refusals::{self, Refusals, Standing, asked};
@@ -211,7 +212,8 @@ async fn execute(
         return Err(failure);
     }
     let (now, look) = (decision.now, decision.plan.next_look(applied.directives_stored, ask_again));
-    Box::pin(tell(decision, applied, context)).await?;
+    let is_status_new = Box::pin(tell(decision, applied, context)).await?;
+    let look = if is_status_new { Some(next_look::after_status(look)) } else { look };
     // It was counted from `now`, and a tick does not wait for what was written since.
     let spent = Duration::try_from(Timestamp::now().duration_since(now)).unwrap_or_default();
     Ok(look.map_or_else(Action::await_change, |look| Action::requeue(look.saturating_sub(spent))))
@@ -240,8 +242,8 @@ async fn delete(job: &SingletonJob, context: &Context) -> Result<Action, Failure
     Ok(Action::requeue(refusals::LONGEST_PAUSE))
 }
 
-/// Writes status and events.
-async fn tell(decision: Decision<'_>, applied: Applied, context: &Context) -> Result<(), Failure> {
+/// Writes status and events. Returns whether status is new.
+async fn tell(decision: Decision<'_>, applied: Applied, context: &Context) -> Result<bool, Failure> {
     let Decision { job, observed, plan, now } = decision;
     let claims = if observed.claims.is_some() {
         observed.claims
@@ -257,7 +259,7 @@ async fn tell(decision: Decision<'_>, applied: Applied, context: &Context) -> Re
     {
         context.telemetry.metrics.count_takeover(takeover);
     }
-    Ok(())
+    Ok(Some(&status) != job.status.as_ref())
 }
 
 /// Says in status that one request fails again and again, as it does while a webhook is down. Status does not

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use testkit::control_plane::free_ports;
 use tokio::time::sleep;
 
@@ -18,7 +20,7 @@ const POD: &str = "controller-0";
 pub const NAMESPACE: &str = "singletonjob-system";
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
-/// A running controller; killed when dropped.
+/// A running controller; killed when dropped, unless it was told to end.
 pub struct Controller {
     child: Child,
     address: String,
@@ -62,6 +64,16 @@ impl Controller {
             sleep(Duration::from_millis(50)).await;
         }
         self.started.elapsed()
+    }
+
+    /// Ends it as the kubelet does when its pod is replaced: it gives up its own Lease.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub fn terminate(mut self) {
+        let process = Pid::from_raw(self.process().0);
+        kill(process, Signal::SIGTERM).expect("it is running");
+        self.child.wait().expect("it ends");
     }
 
     /// The sum of a metric's series.

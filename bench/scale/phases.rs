@@ -84,9 +84,11 @@ pub async fn measure(jobs: usize, arguments: &Arguments) -> Row {
     };
     sleep(SETTLE).await;
     let rested = rest(&server, &controller, Duration::from_secs(arguments.rest), converged_row).await;
-    drop(controller);
+    controller.terminate();
     let row = restart(&server, Controller::start(&kubeconfig, &log), rested).await;
     kubelet.abort();
+    // The servers end when nothing uses them any more.
+    kubelet.await.expect_err("it was aborted");
     row
 }
 

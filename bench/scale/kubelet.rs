@@ -23,6 +23,7 @@ use singletonjob::lease::elector::{Candidate, Fact, Order, Role, View};
 use singletonjob::lease::identity::Identity;
 use singletonjob::lease::store::{Place, unchanging};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use super::api_server::{ApiServer, node};
 
@@ -34,6 +35,8 @@ pub async fn serve(server: Arc<ApiServer>) {
     let pods: Api<Pod> = Api::all(server.client.clone());
     let config = watcher::Config::default().labels(labels::JOB);
     let mut events = std::pin::pin!(watcher(pods, config).default_backoff());
+    // They end with this task.
+    let mut pods_served = JoinSet::new();
     let mut running: HashMap<String, mpsc::UnboundedSender<Fact>> = HashMap::new();
     loop {
         let Ok(Some(event)) = events.try_next().await else { continue };
@@ -43,7 +46,7 @@ pub async fn serve(server: Arc<ApiServer>) {
             None if pod.metadata.deletion_timestamp.is_none() => {
                 let (facts, told) = mpsc::unbounded_channel();
                 running.insert(uid, facts.clone());
-                tokio::spawn(run(server.clone(), pod, facts, told));
+                pods_served.spawn(run(server.clone(), pod, facts, told));
             }
             Some(facts) if pod.metadata.deletion_timestamp.is_some() => drop(facts.send(Fact::Drain)),
             None | Some(_) => {}
@@ -150,7 +153,7 @@ struct Host {
 }
 
 impl WorkloadHost for Host {
-    fn carry_out(&mut self, order: Order) {
+    fn execute(&mut self, order: Order) {
         let fact = match order {
             Order::Terminate => Fact::WorkloadEnded(Exit::Code(0)),
             Order::Kill => Fact::TreeEmpty,

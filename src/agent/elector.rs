@@ -36,7 +36,7 @@ pub struct Container {
 }
 
 impl WorkloadHost for Container {
-    fn carry_out(&mut self, order: Order) {
+    fn execute(&mut self, order: Order) {
         match order {
             Order::ArmDeadline { at, kill_margin } => self.arm_deadline(at, kill_margin),
             Order::DisarmDeadline => self.disarm_deadline(),

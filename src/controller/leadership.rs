@@ -205,7 +205,7 @@ where
     F: FnOnce() -> W,
     W: Future<Output = ()> + Send + 'static,
 {
-    fn carry_out(&mut self, order: Order) {
+    fn execute(&mut self, order: Order) {
         match order {
             // The kernel's timer cannot kill PID 1, which this process is; and it need not, because two
             // active replicas do no harm.

@@ -14,7 +14,7 @@ use super::store::{Connection, Event, Failure, Place, Store};
 /// The process that owns the workload.
 pub trait WorkloadHost {
     /// Does what is ordered, before it returns. What happens later is told as a [`Fact`].
-    fn carry_out(&mut self, order: Order);
+    fn execute(&mut self, order: Order);
 
     /// Publishes what others may know, because it has changed.
     fn publish(&mut self, view: &View);
@@ -38,7 +38,7 @@ pub async fn run(
     let mut published = None;
     loop {
         let outputs = elector.step(clock::now(), input);
-        if let Some(ending) = carry_out(outputs, &mut store, host) {
+        if let Some(ending) = execute(outputs, &mut store, host) {
             return Ok(ending);
         }
         let view = elector.view();
@@ -56,12 +56,12 @@ pub async fn run(
 }
 
 /// Does what the elector wants, in its order, and returns the ending if it wants the process to end.
-fn carry_out(outputs: Vec<Output>, store: &mut Store, host: &mut impl WorkloadHost) -> Option<Ending> {
+fn execute(outputs: Vec<Output>, store: &mut Store, host: &mut impl WorkloadHost) -> Option<Ending> {
     for output in outputs {
         match output {
             Output::Put { attempt, write, deadline } => store.put(attempt, &write, deadline),
             Output::Read { deadline } => store.read(deadline),
-            Output::Order(order) => host.carry_out(order),
+            Output::Order(order) => host.execute(order),
             Output::Exit(ending) => return Some(ending),
         }
     }

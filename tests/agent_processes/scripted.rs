@@ -111,10 +111,10 @@ impl Script {
             valid_until,
             trouble: None,
         });
-        container.carry_out(Order::ArmDeadline { at: now.boot + self.deadline, kill_margin: KILL_MARGIN });
+        container.execute(Order::ArmDeadline { at: now.boot + self.deadline, kill_margin: KILL_MARGIN });
         note(&self.directory, &format!("deadline {}", (now.boot + self.deadline).as_nanos()));
         sleep(self.start_after).await;
-        container.carry_out(Order::Start(Start {
+        container.execute(Order::Start(Start {
             token: Version(42),
             run: 3,
             scheduled_time: Timestamp::from_second(1_774_746_000).ok(),
@@ -129,17 +129,17 @@ impl Script {
                 note(&self.directory, &fact);
             }
             match fact {
-                Fact::Drain => container.carry_out(Order::Terminate),
-                Fact::NotStarted => container.carry_out(Order::Kill),
+                Fact::Drain => container.execute(Order::Terminate),
+                Fact::NotStarted => container.execute(Order::Kill),
                 Fact::WorkloadEnded(code) => {
                     exit = Some(code);
-                    container.carry_out(Order::Kill);
+                    container.execute(Order::Kill);
                 }
                 Fact::TreeEmpty => break,
                 Fact::Unhealthy | Fact::Ready | Fact::Lateness(_) => {}
             }
         }
-        container.carry_out(Order::DisarmDeadline);
+        container.execute(Order::DisarmDeadline);
         exit.map_or(Ending::Interrupted, |exit: Exit| Ending::Exited(exit))
     }
 }

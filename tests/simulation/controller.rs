@@ -26,8 +26,8 @@ use singletonjob::lease::record::Record;
 use crate::clocks::{Clock, RATES};
 use crate::faults::Fault;
 use crate::rng::Rng;
+use crate::trace_event::{LeaseKey, TraceEvent};
 use crate::trace_event::{State, who};
-use crate::trace_event::{TraceEvent, Triple};
 use crate::world::{Event, Mutant, World};
 
 const ROUND: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ pub struct Controller {
     jobs: u32,
     /// The SingletonJob is gone; a new one of its name comes then.
     next_job: Option<Duration>,
-    sighting: Option<(Triple, Moment)>,
+    sighting: Option<(LeaseKey, Moment)>,
     pub handover: Option<Handover>,
     pub succession: Vec<String>,
     handovers: u32,

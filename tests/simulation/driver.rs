@@ -37,7 +37,7 @@ impl World {
         {
             match todo {
                 Todo::Hear(news) => self.step(who, news),
-                Todo::CarryOut(output, decided) => self.carry_out(who, output, decided),
+                Todo::CarryOut(output, decided) => self.execute(who, output, decided),
             }
         }
         self.sleep(who);
@@ -151,7 +151,7 @@ impl World {
         self.note(TraceEvent::Hears { who, boot, triple: State::of(record).triple, longest });
     }
 
-    fn carry_out(&mut self, who: Who, output: Output, decided: Moment) {
+    fn execute(&mut self, who: Who, output: Output, decided: Moment) {
         match output {
             Output::Put { attempt, write, deadline } => {
                 let Some(process) = self.electing(who) else { return };

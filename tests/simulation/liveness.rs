@@ -8,7 +8,7 @@ use singletonjob::lease::timing::Timing;
 
 use crate::network::LONGEST_HOP;
 use crate::process::{Process, Stage, Tree};
-use crate::trace_event::{State, Triple};
+use crate::trace_event::{LeaseKey, State};
 use crate::world::{Event, World};
 
 const LOOK: Duration = Duration::from_millis(50);
@@ -29,7 +29,7 @@ const SETTLED: Duration = Duration::from_secs(15);
 pub struct Quiet {
     /// No agent ran, none could have, or the Lease went to another.
     pub since: Duration,
-    tenure: Option<Triple>,
+    tenure: Option<LeaseKey>,
     /// When the Lease was given back by its holder.
     released: Option<(u128, Duration)>,
     longest_lease: Duration,
@@ -78,11 +78,11 @@ impl World {
 
     /// What begins another wait: another holder, and what a dead one sent long ago. Not the renewals of one
     /// that lives and runs nothing.
-    fn tenure(&self, record: &Record) -> Triple {
+    fn tenure(&self, record: &Record) -> LeaseKey {
         let triple = State::of(record).triple;
         let holder = triple.holder.and_then(|holder| self.processes.get(&holder));
         let lives = holder.is_some_and(|holder| holder.stage == Stage::Electing);
-        if lives { Triple { renew_time: None, ..triple } } else { triple }
+        if lives { LeaseKey { renew_time: None, ..triple } } else { triple }
     }
 
     /// Since when `process` could run, and within what it must.

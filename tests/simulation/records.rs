@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::cost::Cost;
 use crate::limits::{Account, Limits};
 use crate::safety::{Safety, Verdict};
-use crate::trace_event::{Sent, State, TraceEvent, Triple, Who};
+use crate::trace_event::{LeaseKey, Sent, State, TraceEvent, Who};
 
 const L: Duration = Duration::from_secs(15);
 /// Of its default timing.
@@ -22,8 +22,8 @@ fn renewed(second: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + second).expect("valid")
 }
 
-fn triple(holder: Option<Who>, second: i64) -> Triple {
-    Triple { uid: "lease".into(), holder, renew_time: Some(renewed(second)) }
+fn triple(holder: Option<Who>, second: i64) -> LeaseKey {
+    LeaseKey { uid: "lease".into(), holder, renew_time: Some(renewed(second)) }
 }
 
 fn stored(version: u128, by: Option<Who>, holder: Option<Who>, second: i64) -> TraceEvent {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::trace_event::{Run, Sent, State, TraceEvent, Triple, Who};
+use crate::trace_event::{LeaseKey, Run, Sent, State, TraceEvent, Who};
 
 /// A claim that does not hold, in words.
 pub type Verdict = Result<(), String>;
@@ -27,7 +27,7 @@ pub struct Safety {
 /// What is known of one process.
 #[derive(Default)]
 struct Agent {
-    first_sight: BTreeMap<Triple, Duration>,
+    first_sight: BTreeMap<LeaseKey, Duration>,
     longest: Duration,
     sent: Vec<Sent>,
     /// The last moment by which it may be alive, by what was stored of it.
@@ -88,7 +88,7 @@ impl Safety {
         self.stored.clear();
     }
 
-    fn hears(&mut self, who: Who, boot: Duration, triple: &Triple, longest: Duration) {
+    fn hears(&mut self, who: Who, boot: Duration, triple: &LeaseKey, longest: Duration) {
         let agent = self.agents.entry(who).or_default();
         agent.first_sight.entry(triple.clone()).or_insert(boot);
         agent.longest = agent.longest.max(longest);
@@ -239,7 +239,7 @@ impl Safety {
 
 /// A Lease that was made again in a holder's name has no renewTime: that holder has to acquire it anew, as
 /// any other.
-fn renewed(last: &Triple, now: &Triple) -> bool {
+fn renewed(last: &LeaseKey, now: &LeaseKey) -> bool {
     last.uid == now.uid && last.holder == now.holder && last.renew_time.is_some()
 }
 

@@ -18,7 +18,7 @@ pub type Run = (String, u32);
 
 /// Rule 4: while this stays the same, the holder has not renewed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Triple {
+pub struct LeaseKey {
     pub uid: String,
     pub holder: Option<Who>,
     pub renew_time: Option<Timestamp>,
@@ -28,7 +28,7 @@ pub struct Triple {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct State {
     pub version: u128,
-    pub triple: Triple,
+    pub triple: LeaseKey,
     pub released: bool,
     /// Whether a takeover without a release needs the controller's word, and whether it is there, for this
     /// very holder.
@@ -47,7 +47,7 @@ impl State {
         let said = record.annotations.cleared.as_ref().filter(|said| said.lease_uid == record.uid);
         Self {
             version: record.version.0,
-            triple: Triple {
+            triple: LeaseKey {
                 uid: record.uid.clone(),
                 holder: record.holder.as_ref().map(who),
                 renew_time: record.renew_time,
@@ -94,7 +94,7 @@ pub enum TraceEvent {
     Hears {
         who: Who,
         boot: Duration,
-        triple: Triple,
+        triple: LeaseKey,
         longest: Duration,
     },
     Sends {
@@ -204,7 +204,7 @@ impl fmt::Display for TraceEvent {
     }
 }
 
-impl fmt::Display for Triple {
+impl fmt::Display for LeaseKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.holder {
             Some(holder) => write!(formatter, "{} held by {holder}", self.uid)?,

@@ -22,7 +22,7 @@ pub struct Applied {
     /// Names of the pods that the controller deleted.
     pub deleted: Vec<String>,
     /// Names of ended pods whose other containers the controller told to end.
-    pub retired: Vec<String>,
+    pub sidecars_stopped: Vec<String>,
     /// The highest candidate number that the controller has tried.
     pub last_number: Option<i64>,
     /// Requests that the API server refuses, including those that the controller does not repeat yet.
@@ -53,7 +53,7 @@ impl Applied {
             failed_pods: Vec::new(),
             created: Vec::new(),
             deleted: Vec::new(),
-            retired: Vec::new(),
+            sidecars_stopped: Vec::new(),
             last_number: None,
             refused: Vec::new(),
             failed: None,

@@ -105,7 +105,7 @@ pub(super) async fn stop_sidecars(
     let result =
         with_deadline("retiring Pod", name, pods.patch(name, &merging(), &Patch::Merge(&patch))).await;
     if result.is_ok() {
-        applied.retired.push(name.clone());
+        applied.sidecars_stopped.push(name.clone());
     }
     tolerate_absence(result.map(drop))
 }

@@ -30,7 +30,7 @@ impl From<Applied> for Effects {
             failed_pods: _,
             created: _,
             deleted: _,
-            retired: _,
+            sidecars_stopped: _,
             last_number,
             refused,
             failed,

@@ -160,13 +160,13 @@ fn candidate() -> Candidate {
 }
 
 /// An elector, the Lease it writes to, and the last thing it wanted written.
-struct Bench {
+struct Fixture {
     elector: Elector,
     lease: Record,
     version: u128,
 }
 
-impl Bench {
+impl Fixture {
     fn new() -> Self {
         Self::of(candidate())
     }
@@ -213,19 +213,19 @@ impl Bench {
     }
 
     fn holding_by(candidate: Candidate) -> Self {
-        let mut bench = Self::of(candidate);
-        let acquire = bench.saw(0, free());
-        bench.store(10, &acquire);
-        bench
+        let mut fixture = Self::of(candidate);
+        let acquire = fixture.saw(0, free());
+        fixture.store(10, &acquire);
+        fixture
     }
 
     /// Holds, and its workload has been killed with `why` as the input that led there.
     fn emptied(now: u64, why: Input) -> (Self, Vec<Output>) {
-        let mut bench = Self::holding();
-        bench.step(now, why);
-        bench.tick(now + 28_000);
-        let outputs = bench.told(now + 28_000, Fact::TreeEmpty);
-        (bench, outputs)
+        let mut fixture = Self::holding();
+        fixture.step(now, why);
+        fixture.tick(now + 28_000);
+        let outputs = fixture.told(now + 28_000, Fact::TreeEmpty);
+        (fixture, outputs)
     }
 }
 
@@ -271,7 +271,7 @@ fn reads(outputs: &[Output]) -> bool {
 
 #[test]
 fn a_released_lease_is_taken_at_once() {
-    let outputs = Bench::new().saw(0, free());
+    let outputs = Fixture::new().saw(0, free());
     let (_, write) = put(&outputs).expect("an acquisition");
     assert_eq!((write.holder, write.base, write.uid.as_str()), (Some(me()), Version(10), "lease"));
     assert_eq!(write.progress.map(|progress| (progress.starts, progress.open)), Some((1, true)));
@@ -279,66 +279,66 @@ fn a_released_lease_is_taken_at_once() {
 
 #[test]
 fn a_lease_of_unknown_origin_counts_as_held_for_a_full_wait() {
-    let mut bench = Bench::new();
+    let mut fixture = Fixture::new();
     let empty = free().noted(|annotations| annotations.released = None);
-    assert_eq!(put(&bench.saw(0, empty)), None);
-    assert_eq!(put(&bench.tick(14_999)), None);
+    assert_eq!(put(&fixture.saw(0, empty)), None);
+    assert_eq!(put(&fixture.tick(14_999)), None);
 }
 
 #[test]
 fn a_mark_that_is_not_bound_to_the_last_write_frees_nothing() {
     for stale in [free().renewed(0), Record { uid: "recreated".into(), ..free() }] {
-        assert_eq!(put(&Bench::new().saw(0, stale)), None);
+        assert_eq!(put(&Fixture::new().saw(0, stale)), None);
     }
 }
 
 #[test]
 fn a_directive_from_the_controller_does_not_prolong_the_wait() {
-    let mut bench = Bench::new();
-    bench.saw(0, held_by(other()));
-    bench.saw(
+    let mut fixture = Fixture::new();
+    fixture.saw(0, held_by(other()));
+    fixture.saw(
         9_000,
         held_by(other()).version(12).noted(|annotations| annotations.succession = vec!["uid-1".into()]),
     );
-    assert_eq!(put(&bench.tick(14_900)), None);
-    let (_, write) = put(&takeover_at(&mut bench, 15_000)).expect("a takeover");
+    assert_eq!(put(&fixture.tick(14_900)), None);
+    let (_, write) = put(&takeover_at(&mut fixture, 15_000)).expect("a takeover");
     assert_eq!(write.base, Version(12));
 }
 
 /// Ticks at `now`, answering the read that silence has led to.
-fn takeover_at(bench: &mut Bench, now: u64) -> Vec<Output> {
-    let lease = bench.lease.clone();
-    let outputs = bench.tick(now);
-    if put(&outputs).is_some() { outputs } else { bench.saw(now, lease) }
+fn takeover_at(fixture: &mut Fixture, now: u64) -> Vec<Output> {
+    let lease = fixture.lease.clone();
+    let outputs = fixture.tick(now);
+    if put(&outputs).is_some() { outputs } else { fixture.saw(now, lease) }
 }
 
 #[test]
 fn a_renewal_restarts_the_wait_whatever_its_timestamp_says() {
-    let mut bench = Bench::new();
-    bench.saw(0, held_by(other()));
-    bench.saw(9_000, held_by(other()).renewed(1).version(12));
-    assert_eq!(put(&takeover_at(&mut bench, 23_900)), None);
-    assert!(put(&takeover_at(&mut bench, 24_100)).is_some());
+    let mut fixture = Fixture::new();
+    fixture.saw(0, held_by(other()));
+    fixture.saw(9_000, held_by(other()).renewed(1).version(12));
+    assert_eq!(put(&takeover_at(&mut fixture, 23_900)), None);
+    assert!(put(&takeover_at(&mut fixture, 24_100)).is_some());
 }
 
 #[test]
 fn the_longest_lease_ever_seen_is_waited_for() {
-    let mut bench = Bench::new();
-    bench.saw(0, Record { lease_duration: Duration::from_secs(60), ..held_by(other()) });
-    bench.saw(1_000, held_by(other()).renewed(1).version(12));
-    assert_eq!(put(&takeover_at(&mut bench, 60_900)), None);
-    assert!(put(&takeover_at(&mut bench, 61_100)).is_some());
+    let mut fixture = Fixture::new();
+    fixture.saw(0, Record { lease_duration: Duration::from_secs(60), ..held_by(other()) });
+    fixture.saw(1_000, held_by(other()).renewed(1).version(12));
+    assert_eq!(put(&takeover_at(&mut fixture, 60_900)), None);
+    assert!(put(&takeover_at(&mut fixture, 61_100)).is_some());
 }
 
 #[test]
 fn a_challenger_that_was_out_of_contact_lets_the_holder_speak_first_once() {
-    let mut bench = Bench::new();
-    bench.saw(0, held_by(other()));
-    bench.step(16_000, Input::Unreachable("down".into()));
-    assert_eq!(put(&bench.saw(20_000, held_by(other()))), None);
-    bench.step(21_000, Input::Unreachable("down again".into()));
-    assert_eq!(put(&bench.saw(23_000, held_by(other()))), None);
-    assert!(put(&takeover_at(&mut bench, 24_000)).is_some(), "2.85 s + 1 s after contact returned first");
+    let mut fixture = Fixture::new();
+    fixture.saw(0, held_by(other()));
+    fixture.step(16_000, Input::Unreachable("down".into()));
+    assert_eq!(put(&fixture.saw(20_000, held_by(other()))), None);
+    fixture.step(21_000, Input::Unreachable("down again".into()));
+    assert_eq!(put(&fixture.saw(23_000, held_by(other()))), None);
+    assert!(put(&takeover_at(&mut fixture, 24_000)).is_some(), "2.85 s + 1 s after contact returned first");
 }
 
 #[test]
@@ -353,15 +353,15 @@ fn nothing_is_acquired_that_is_not_wanted() {
         annotations.policy = Some(Policy { token_floor: Some(Version(10)), ..policy() });
     });
     for record in [stopped, foreign, silent, unruly, backwards] {
-        assert_eq!(put(&Bench::new().saw(0, record)), None);
+        assert_eq!(put(&Fixture::new().saw(0, record)), None);
     }
 }
 
 #[test]
 fn the_deadline_is_armed_before_the_start_and_counts_from_the_send() {
-    let mut bench = Bench::new();
-    let acquire = bench.saw(0, free());
-    let outputs = orders(&bench.store(2_000, &acquire));
+    let mut fixture = Fixture::new();
+    let acquire = fixture.saw(0, free());
+    let outputs = orders(&fixture.store(2_000, &acquire));
     assert_eq!(outputs[0], arm(kernel_kill(11_000)));
     assert!(matches!(&outputs[1], Order::Start(start) if (start.token, start.attempt) == (Version(11), 1)));
 }
@@ -369,14 +369,14 @@ fn the_deadline_is_armed_before_the_start_and_counts_from_the_send() {
 #[test]
 fn a_workload_is_started_for_the_tick_of_the_run_that_was_acquired() {
     for tick in [None, Some(wall(7))] {
-        let mut bench = Bench::new();
-        let acquire = bench.saw(
+        let mut fixture = Fixture::new();
+        let acquire = fixture.saw(
             0,
             free().noted(|annotations| {
                 annotations.run = Some(Run { number: 2, scheduled_time: tick, ..run() });
             }),
         );
-        let outputs = orders(&bench.store(10, &acquire));
+        let outputs = orders(&fixture.store(10, &acquire));
         assert!(
             matches!(&outputs[1], Order::Start(start) if (start.run, start.scheduled_time) == (2, tick)),
             "{outputs:?}"
@@ -386,26 +386,26 @@ fn a_workload_is_started_for_the_tick_of_the_run_that_was_acquired() {
 
 #[test]
 fn a_tenure_proven_after_its_renew_deadline_is_given_back_unused() {
-    let mut bench = Bench::new();
-    let acquire = bench.saw(0, free());
-    let outputs = bench.store(9_000, &acquire);
+    let mut fixture = Fixture::new();
+    let acquire = fixture.saw(0, free());
+    let outputs = fixture.store(9_000, &acquire);
     assert_eq!(orders(&outputs), []);
     assert_eq!(put(&outputs).map(|(_, write)| write.holder), Some(None));
 }
 
 #[test]
 fn an_acquisition_of_unknown_fate_starts_only_by_proof() {
-    let mut bench = Bench::new();
-    let acquire = bench.saw(0, free());
+    let mut fixture = Fixture::new();
+    let acquire = fixture.saw(0, free());
     let (_, write) = put(&acquire).expect("an acquisition");
-    assert!(reads(&bench.unknown(2_800, &acquire)));
-    let outputs = orders(&bench.saw(4_000, stored(&write, &free(), 11)));
+    assert!(reads(&fixture.unknown(2_800, &acquire)));
+    let outputs = orders(&fixture.saw(4_000, stored(&write, &free(), 11)));
     assert_eq!(outputs[0], arm(kernel_kill(11_000)));
-    let mut bench = Bench::new();
-    let acquire = bench.saw(0, free());
-    bench.unknown(2_800, &acquire);
+    let mut fixture = Fixture::new();
+    let acquire = fixture.saw(0, free());
+    fixture.unknown(2_800, &acquire);
     assert_eq!(
-        orders(&bench.saw(4_000, held_by(me()).renewed(7).version(11))),
+        orders(&fixture.saw(4_000, held_by(me()).renewed(7).version(11))),
         [],
         "ours by name, but not by this attempt"
     );
@@ -413,89 +413,89 @@ fn an_acquisition_of_unknown_fate_starts_only_by_proof() {
 
 #[test]
 fn a_confirmed_renewal_moves_the_deadline_to_its_own_send() {
-    let mut bench = Bench::holding();
-    let renewal = bench.tick(2_900);
-    assert_eq!(orders(&bench.store(4_000, &renewal)), [arm(kernel_kill(13_900))]);
+    let mut fixture = Fixture::holding();
+    let renewal = fixture.tick(2_900);
+    assert_eq!(orders(&fixture.store(4_000, &renewal)), [arm(kernel_kill(13_900))]);
 }
 
 #[test]
 fn an_answer_without_a_write_is_no_renewal() {
-    let mut bench = Bench::holding();
-    let renewal = bench.tick(2_900);
+    let mut fixture = Fixture::holding();
+    let renewal = fixture.tick(2_900);
     let (attempt, _) = put(&renewal).expect("a renewal");
-    let unchanged = Answer::Stored(Box::new(bench.lease.clone()));
-    assert_eq!(orders(&bench.step(3_000, Input::Answered { attempt, answer: unchanged })), []);
+    let unchanged = Answer::Stored(Box::new(fixture.lease.clone()));
+    assert_eq!(orders(&fixture.step(3_000, Input::Answered { attempt, answer: unchanged })), []);
 }
 
 #[test]
 fn a_read_extends_nothing_by_itself_but_proves_the_attempt_it_shows() {
-    let mut bench = Bench::holding();
-    let first = bench.tick(2_900);
+    let mut fixture = Fixture::holding();
+    let first = fixture.tick(2_900);
     let (attempt, write) = put(&first).expect("a renewal");
-    let second = put(&bench.unknown(5_700, &first)).expect("a repetition").0;
+    let second = put(&fixture.unknown(5_700, &first)).expect("a repetition").0;
     assert_ne!(attempt, second);
-    let outputs = bench.step(5_900, Input::Answered { attempt: second, answer: Answer::Conflict });
+    let outputs = fixture.step(5_900, Input::Answered { attempt: second, answer: Answer::Conflict });
     assert!(reads(&outputs));
-    let outputs = bench.saw(6_000, stored(&write, &bench.lease.clone(), 12));
+    let outputs = fixture.saw(6_000, stored(&write, &fixture.lease.clone(), 12));
     assert_eq!(orders(&outputs), [arm(kernel_kill(13_900))], "2.9 s + 11 s, whenever it was read");
 }
 
 #[test]
 fn after_a_directive_has_won_the_race_the_renewal_is_repeated_at_once() {
-    let mut bench = Bench::holding();
-    let (attempt, _) = put(&bench.tick(2_900)).expect("a renewal");
-    bench.step(2_950, Input::Answered { attempt, answer: Answer::Conflict });
-    let told = bench.lease.clone().version(15);
-    assert_eq!(put(&bench.saw(2_960, told)).map(|(_, write)| write.base), Some(Version(15)));
+    let mut fixture = Fixture::holding();
+    let (attempt, _) = put(&fixture.tick(2_900)).expect("a renewal");
+    fixture.step(2_950, Input::Answered { attempt, answer: Answer::Conflict });
+    let told = fixture.lease.clone().version(15);
+    assert_eq!(put(&fixture.saw(2_960, told)).map(|(_, write)| write.base), Some(Version(15)));
 }
 
 #[test]
 fn failures_are_repeated_sooner_but_nobody_spins() {
-    let mut bench = Bench::holding();
-    let renewal = bench.tick(2_900);
-    assert_eq!(put(&bench.unknown(2_910, &renewal)), None);
-    assert_eq!(put(&bench.tick(4_000)), None);
-    assert!(put(&bench.tick(4_400)).is_some(), "half a retry period after the last was sent");
+    let mut fixture = Fixture::holding();
+    let renewal = fixture.tick(2_900);
+    assert_eq!(put(&fixture.unknown(2_910, &renewal)), None);
+    assert_eq!(put(&fixture.tick(4_000)), None);
+    assert!(put(&fixture.tick(4_400)).is_some(), "half a retry period after the last was sent");
 }
 
 #[test]
 fn a_holder_that_cannot_renew_stops_its_workload_before_the_lease_ends() {
-    let mut bench = Bench::holding();
-    bench.tick(2_900);
-    assert_eq!(orders(&bench.tick(8_799)), []);
-    assert_eq!(orders(&bench.tick(8_800)), [Order::Terminate]);
-    assert_eq!(orders(&bench.tick(10_949)), []);
-    assert_eq!(orders(&bench.tick(10_950)), [Order::Kill], "in good order, before the kernel does it");
-    let outputs = bench.told(11_010, Fact::TreeEmpty);
+    let mut fixture = Fixture::holding();
+    fixture.tick(2_900);
+    assert_eq!(orders(&fixture.tick(8_799)), []);
+    assert_eq!(orders(&fixture.tick(8_800)), [Order::Terminate]);
+    assert_eq!(orders(&fixture.tick(10_949)), []);
+    assert_eq!(orders(&fixture.tick(10_950)), [Order::Kill], "in good order, before the kernel does it");
+    let outputs = fixture.told(11_010, Fact::TreeEmpty);
     assert_eq!(orders(&outputs), [Order::DisarmDeadline]);
 }
 
 #[test]
 fn no_answer_revives_a_tenure_after_its_deadline() {
-    let mut bench = Bench::holding();
-    let renewal = bench.tick(2_900);
-    let outputs = bench.store(11_001, &renewal);
+    let mut fixture = Fixture::holding();
+    let renewal = fixture.tick(2_900);
+    let outputs = fixture.store(11_001, &renewal);
     assert_eq!(orders(&outputs), [Order::Kill]);
-    assert_eq!(put(&bench.tick(14_000)), None, "nor is it renewed");
+    assert_eq!(put(&fixture.tick(14_000)), None, "nor is it renewed");
 }
 
 #[test]
 fn waking_up_late_does_not_move_the_deadline() {
-    let mut bench = Bench::holding();
-    assert_eq!(orders(&bench.tick(11_400)), [Order::Kill]);
-    assert_eq!(orders(&bench.tick(11_450)), []);
+    let mut fixture = Fixture::holding();
+    assert_eq!(orders(&fixture.tick(11_400)), [Order::Kill]);
+    assert_eq!(orders(&fixture.tick(11_450)), []);
 }
 
 #[test]
 fn a_renewal_that_succeeds_while_stopping_does_not_take_the_stop_back() {
-    let mut bench = Bench::holding();
-    let renewal = bench.tick(2_900);
-    bench.tick(8_800);
-    let next = bench.store(9_000, &renewal);
+    let mut fixture = Fixture::holding();
+    let renewal = fixture.tick(2_900);
+    fixture.tick(8_800);
+    let next = fixture.store(9_000, &renewal);
     assert_eq!(orders(&next), [arm(kernel_kill(13_900))]);
-    assert_eq!(orders(&bench.store(9_100, &next)), [arm(kernel_kill(20_000))]);
-    assert_eq!(orders(&bench.tick(11_000)), [Order::Kill], "its grace is over");
-    let outputs = bench.told(11_005, Fact::TreeEmpty);
+    assert_eq!(orders(&fixture.store(9_100, &next)), [arm(kernel_kill(20_000))]);
+    assert_eq!(orders(&fixture.tick(11_000)), [Order::Kill], "its grace is over");
+    let outputs = fixture.told(11_005, Fact::TreeEmpty);
     assert_eq!(
         put(&outputs).and_then(|(_, write)| write.released).map(|mark| mark.reason),
         Some(Reason::LeaseLost)
@@ -508,10 +508,10 @@ fn whoever_sees_another_in_its_place_kills_at_once_and_writes_nothing() {
     let cleared = free().version(20);
     let recreated = Record { uid: "recreated".into(), ..held_by(me()).version(20) };
     for record in [taken, cleared, recreated] {
-        let mut bench = Bench::holding();
-        let outputs = bench.saw(100, record);
+        let mut fixture = Fixture::holding();
+        let outputs = fixture.saw(100, record);
         assert_eq!((orders(&outputs), put(&outputs)), (vec![Order::Kill], None));
-        let (orders, ending) = last_orders(&bench.told(110, Fact::TreeEmpty));
+        let (orders, ending) = last_orders(&fixture.told(110, Fact::TreeEmpty));
         assert_eq!(orders, [Order::DisarmDeadline]);
         assert!(matches!(ending, Some(Ending::Lost(_))), "{ending:?}");
     }
@@ -519,30 +519,30 @@ fn whoever_sees_another_in_its_place_kills_at_once_and_writes_nothing() {
 
 #[test]
 fn absence_counts_only_from_a_read() {
-    let mut bench = Bench::holding();
-    let outputs = bench.step(100, Input::Vanished);
+    let mut fixture = Fixture::holding();
+    let outputs = fixture.step(100, Input::Vanished);
     assert_eq!((orders(&outputs), reads(&outputs)), (vec![], true));
-    assert_eq!(orders(&bench.step(110, Input::Missing)), [Order::Kill]);
+    assert_eq!(orders(&fixture.step(110, Input::Missing)), [Order::Kill]);
 }
 
 #[test]
 fn an_old_observation_does_not_end_a_tenure() {
-    let mut bench = Bench::holding();
+    let mut fixture = Fixture::holding();
     for source in [Source::Watch, Source::Read] {
         let old = Input::Saw(Box::new(held_by(other()).version(11)), source);
-        assert_eq!(orders(&bench.step(100, old)), [], "{source:?}");
+        assert_eq!(orders(&fixture.step(100, old)), [], "{source:?}");
     }
 }
 
 #[test]
 fn completion_outcome_and_release_are_one_write() {
-    let mut bench = Bench::holding();
+    let mut fixture = Fixture::holding();
     assert_eq!(
-        orders(&bench.told(500, Fact::WorkloadEnded(Exit::Code(0)))),
+        orders(&fixture.told(500, Fact::WorkloadEnded(Exit::Code(0)))),
         [Order::Kill],
         "what it left behind"
     );
-    let outputs = bench.told(510, Fact::TreeEmpty);
+    let outputs = fixture.told(510, Fact::TreeEmpty);
     assert_eq!(orders(&outputs), [Order::DisarmDeadline]);
     let (_, write) = put(&outputs).expect("a release");
     let finished = write.finished.clone().expect("an outcome");
@@ -552,60 +552,60 @@ fn completion_outcome_and_release_are_one_write() {
     );
     assert_eq!(write.holder, None);
     let ending = Some(Ending::Exited(Exit::Code(0)));
-    assert_eq!(last_orders(&bench.store(520, &outputs)), (vec![], ending));
-    let lease = bench.lease.clone();
-    assert_eq!(put(&Bench::new().saw(0, lease)), None, "no standby runs a finished run again");
+    assert_eq!(last_orders(&fixture.store(520, &outputs)), (vec![], ending));
+    let lease = fixture.lease.clone();
+    assert_eq!(put(&Fixture::new().saw(0, lease)), None, "no standby runs a finished run again");
 }
 
 #[test]
 fn a_workload_that_has_ended_may_have_its_outcome_written_late() {
-    let mut bench = Bench::holding();
-    bench.told(500, Fact::WorkloadEnded(Exit::Code(0)));
-    let release = bench.told(510, Fact::TreeEmpty);
-    let mut pending = bench.unknown(3_300, &release);
+    let mut fixture = Fixture::holding();
+    fixture.told(500, Fact::WorkloadEnded(Exit::Code(0)));
+    let release = fixture.told(510, Fact::TreeEmpty);
+    let mut pending = fixture.unknown(3_300, &release);
     for now in (3_400..20_000).step_by(100) {
         if put(&pending).is_some() {
-            pending = bench.unknown(now, &pending);
+            pending = fixture.unknown(now, &pending);
         }
         if put(&pending).is_none() {
-            pending = bench.tick(now);
+            pending = fixture.tick(now);
         }
     }
     while put(&pending).is_none() {
-        pending = bench.tick(21_500);
+        pending = fixture.tick(21_500);
     }
     let ending = Some(Ending::Exited(Exit::Code(0)));
-    assert_eq!(last_orders(&bench.store(21_600, &pending)), (vec![], ending));
+    assert_eq!(last_orders(&fixture.store(21_600, &pending)), (vec![], ending));
 }
 
 #[test]
 fn a_release_of_unknown_fate_is_proven_by_a_read() {
-    let mut bench = Bench::holding();
-    bench.told(500, Fact::WorkloadEnded(Exit::Code(3)));
-    let release = bench.told(510, Fact::TreeEmpty);
+    let mut fixture = Fixture::holding();
+    fixture.told(500, Fact::WorkloadEnded(Exit::Code(3)));
+    let release = fixture.told(510, Fact::TreeEmpty);
     let (_, write) = put(&release).expect("a release");
-    bench.unknown(3_300, &release);
-    let shown = stored(&write, &bench.lease.clone(), 12);
+    fixture.unknown(3_300, &release);
+    let shown = stored(&write, &fixture.lease.clone(), 12);
     let ending = Some(Ending::Exited(Exit::Code(3)));
-    assert_eq!(last_orders(&bench.saw(3_400, shown)), (vec![], ending));
+    assert_eq!(last_orders(&fixture.saw(3_400, shown)), (vec![], ending));
 }
 
 #[test]
 fn a_failure_is_counted_where_it_is_released_and_delays_the_second_start() {
-    let mut bench = Bench::holding();
-    bench.told(500, Fact::WorkloadEnded(Exit::Code(1)));
-    let release = bench.told(510, Fact::TreeEmpty);
-    bench.store(520, &release);
-    let progress = bench.lease.annotations.progress.clone().expect("an account");
+    let mut fixture = Fixture::holding();
+    fixture.told(500, Fact::WorkloadEnded(Exit::Code(1)));
+    let release = fixture.told(510, Fact::TreeEmpty);
+    fixture.store(520, &release);
+    let progress = fixture.lease.annotations.progress.clone().expect("an account");
     assert_eq!((progress.failures, progress.retry_after_seconds, progress.open), (1, 0, false));
-    let again = bench
+    let again = fixture
         .lease
         .clone()
         .noted(|annotations| annotations.progress = Some(Progress { retry_after_seconds: 10, ..progress }));
-    let mut bench = Bench::new();
-    assert_eq!(put(&bench.saw(0, again)), None);
-    assert_eq!(put(&takeover_at(&mut bench, 9_900)), None);
-    assert!(put(&takeover_at(&mut bench, 10_000)).is_some());
+    let mut fixture = Fixture::new();
+    assert_eq!(put(&fixture.saw(0, again)), None);
+    assert_eq!(put(&takeover_at(&mut fixture, 9_900)), None);
+    assert!(put(&takeover_at(&mut fixture, 10_000)).is_some());
 }
 
 #[test]
@@ -619,10 +619,10 @@ fn an_acquirer_that_finds_the_attempts_used_up_closes_the_run() {
         open: true,
         ..Progress::default()
     };
-    let mut bench = Bench::new();
-    bench.saw(0, held_by(other()).noted(|annotations| annotations.progress = Some(lost)));
-    let acquire = takeover_at(&mut bench, 25_000);
-    let outputs = bench.store(25_010, &acquire);
+    let mut fixture = Fixture::new();
+    fixture.saw(0, held_by(other()).noted(|annotations| annotations.progress = Some(lost)));
+    let acquire = takeover_at(&mut fixture, 25_000);
+    let outputs = fixture.store(25_010, &acquire);
     assert_eq!(orders(&outputs), []);
     let finished = put(&outputs).and_then(|(_, write)| write.finished).expect("an outcome");
     assert_eq!(
@@ -634,59 +634,59 @@ fn an_acquirer_that_finds_the_attempts_used_up_closes_the_run() {
 #[test]
 fn a_handover_is_for_the_holder_it_names() {
     let request = |holder| Handover { id: "1".into(), holder, reason: Reason::RolledOut };
-    let mut bench = Bench::holding();
+    let mut fixture = Fixture::holding();
     let for_other =
-        bench.lease.clone().version(12).noted(|annotations| annotations.handover = Some(request(other())));
-    assert_eq!(orders(&bench.saw(100, for_other)), []);
+        fixture.lease.clone().version(12).noted(|annotations| annotations.handover = Some(request(other())));
+    assert_eq!(orders(&fixture.saw(100, for_other)), []);
     let for_me =
-        bench.lease.clone().version(13).noted(|annotations| annotations.handover = Some(request(me())));
-    let told = bench.saw(200, for_me);
+        fixture.lease.clone().version(13).noted(|annotations| annotations.handover = Some(request(me())));
+    let told = fixture.saw(200, for_me);
     assert_eq!(orders(&told), [Order::Terminate]);
-    bench.store(210, &told);
-    bench.told(300, Fact::WorkloadEnded(Exit::Signal(15)));
-    let release = bench.told(310, Fact::TreeEmpty);
+    fixture.store(210, &told);
+    fixture.told(300, Fact::WorkloadEnded(Exit::Signal(15)));
+    let release = fixture.told(310, Fact::TreeEmpty);
     let (_, write) = put(&release).expect("a release");
     assert_eq!(write.released.map(|mark| mark.reason), Some(Reason::RolledOut));
     assert!(write.drop_directives);
     assert_eq!(write.progress.map(|progress| (progress.failures, progress.setbacks)), Some((0, 0)));
-    assert_eq!(last_orders(&bench.store(320, &release)), (vec![], Some(Ending::Interrupted)));
+    assert_eq!(last_orders(&fixture.store(320, &release)), (vec![], Some(Ending::Interrupted)));
 }
 
 #[test]
 fn a_drain_keeps_renewing_and_releases_when_the_tree_is_empty() {
-    let mut bench = Bench::holding();
-    let told = bench.told(100, Fact::Drain);
+    let mut fixture = Fixture::holding();
+    let told = fixture.told(100, Fact::Drain);
     assert_eq!(orders(&told), [Order::Terminate]);
-    bench.store(150, &told);
-    let renewal = bench.tick(3_000);
+    fixture.store(150, &told);
+    let renewal = fixture.tick(3_000);
     assert_eq!(put(&renewal).and_then(|(_, write)| write.holder), Some(me()));
-    bench.store(3_050, &renewal);
-    bench.told(3_100, Fact::WorkloadEnded(Exit::Code(0)));
-    let outputs = bench.told(3_110, Fact::TreeEmpty);
+    fixture.store(3_050, &renewal);
+    fixture.told(3_100, Fact::WorkloadEnded(Exit::Code(0)));
+    let outputs = fixture.told(3_110, Fact::TreeEmpty);
     let (_, write) = put(&outputs).expect("a release");
     assert_eq!((write.released.map(|mark| mark.reason), write.finished), (Some(Reason::Drain), None));
 }
 
 #[test]
 fn a_drain_after_a_failed_liveness_probe_is_a_failure() {
-    let mut bench = Bench::holding();
-    bench.told(90, Fact::Unhealthy);
-    bench.told(100, Fact::Drain);
-    bench.told(200, Fact::WorkloadEnded(Exit::Signal(15)));
-    let (_, write) = put(&bench.told(210, Fact::TreeEmpty)).expect("a release");
+    let mut fixture = Fixture::holding();
+    fixture.told(90, Fact::Unhealthy);
+    fixture.told(100, Fact::Drain);
+    fixture.told(200, Fact::WorkloadEnded(Exit::Signal(15)));
+    let (_, write) = put(&fixture.told(210, Fact::TreeEmpty)).expect("a release");
     assert_eq!(write.progress.map(|progress| progress.failures), Some(1));
 }
 
 #[test]
 fn what_ignores_sigterm_is_killed_after_its_grace_and_then_released() {
-    let (_, outputs) = Bench::emptied(100, Input::Told(Fact::Drain));
+    let (_, outputs) = Fixture::emptied(100, Input::Told(Fact::Drain));
     assert!(put(&outputs).is_none_or(|(_, write)| write.holder.is_none()));
 }
 
 #[test]
 fn what_cannot_be_killed_is_never_released() {
-    let mut bench = Bench::holding();
-    let mut outputs = bench.told(500, Fact::Drain);
+    let mut fixture = Fixture::holding();
+    let mut outputs = fixture.told(500, Fact::Drain);
     // A grace of 28 s, and then 10 s more.
     for now in (1..=38).map(|second| 500 + second * 1_000) {
         if let Some((_, write)) = put(&outputs) {
@@ -694,16 +694,16 @@ fn what_cannot_be_killed_is_never_released() {
                 (write.holder, write.progress.map(|progress| progress.open)),
                 (Some(me()), Some(true))
             );
-            bench.store(now - 900, &outputs);
+            fixture.store(now - 900, &outputs);
         }
-        outputs = bench.tick(now);
+        outputs = fixture.tick(now);
     }
     assert_eq!((last_orders(&outputs), put(&outputs)), ((vec![], Some(Ending::Unkillable)), None));
 }
 
 #[test]
 fn a_shorter_lease_counts_before_it_is_sent() {
-    let mut bench = Bench::holding();
+    let mut fixture = Fixture::holding();
     let short = Policy {
         lease_duration_seconds: 6,
         renew_deadline_milliseconds: 3500,
@@ -711,8 +711,8 @@ fn a_shorter_lease_counts_before_it_is_sent() {
         retry_period_milliseconds: 1100,
         ..policy()
     };
-    let outputs = bench
-        .saw(2_000, bench.lease.clone().version(12).noted(|annotations| annotations.policy = Some(short)));
+    let outputs = fixture
+        .saw(2_000, fixture.lease.clone().version(12).noted(|annotations| annotations.policy = Some(short)));
     assert_eq!(put(&outputs).map(|(_, write)| write.lease_duration), Some(Duration::from_secs(6)));
     assert_eq!(
         orders(&outputs),
@@ -727,93 +727,93 @@ fn a_shorter_lease_counts_before_it_is_sent() {
 
 #[test]
 fn a_renewal_says_what_the_clocks_of_its_node_count() {
-    let renewal = Bench::holding().tick(2_900);
+    let renewal = Fixture::holding().tick(2_900);
     let (_, write) = put(&renewal).expect("a renewal");
     assert_eq!(write.health.and_then(|health| health.clock_source).as_deref(), Some("tsc"));
 }
 
 #[test]
 fn lateness_shortens_the_deadline_and_is_reported() {
-    let mut bench = Bench::holding();
-    bench.told(100, Fact::Lateness(Duration::from_millis(800)));
-    let renewal = bench.tick(2_900);
+    let mut fixture = Fixture::holding();
+    fixture.told(100, Fact::Lateness(Duration::from_millis(800)));
+    let renewal = fixture.tick(2_900);
     let (_, write) = put(&renewal).expect("a renewal");
     assert!(write.health.is_some_and(|health| health.warnings[0].contains("up to 1000 ms late")));
-    assert_eq!(orders(&bench.store(2_950, &renewal)), [arm(kernel_kill(13_100))]);
+    assert_eq!(orders(&fixture.store(2_950, &renewal)), [arm(kernel_kill(13_100))]);
 }
 
 #[test]
 fn an_unused_tenure_is_given_back_when_the_start_comes_too_late() {
-    let mut bench = Bench::holding();
-    let outputs = bench.told(8_900, Fact::NotStarted);
+    let mut fixture = Fixture::holding();
+    let outputs = fixture.told(8_900, Fact::NotStarted);
     assert_eq!(orders(&outputs), [Order::DisarmDeadline]);
     assert_eq!(put(&outputs).map(|(_, write)| write.holder), Some(None));
 }
 
 #[test]
 fn a_candidate_that_starves_takes_nothing() {
-    let mut bench = Bench::new();
-    bench.told(0, Fact::Lateness(Duration::from_secs(4)));
-    assert_eq!(put(&bench.saw(10, free())), None);
-    assert!(put(&bench.told(20, Fact::Lateness(Duration::ZERO))).is_some());
+    let mut fixture = Fixture::new();
+    fixture.told(0, Fact::Lateness(Duration::from_secs(4)));
+    assert_eq!(put(&fixture.saw(10, free())), None);
+    assert!(put(&fixture.told(20, Fact::Lateness(Duration::ZERO))).is_some());
 }
 
 #[test]
 fn a_standby_never_writes_while_another_holds() {
-    let mut bench = Bench::new();
+    let mut fixture = Fixture::new();
     for second in 0..600 {
         let renewed = held_by(other()).renewed(second).version(u128::from(11 + second));
-        assert_eq!(put(&bench.saw(second * 1000, renewed)), None);
-        assert_eq!(put(&bench.tick(second * 1000 + 500)), None);
+        assert_eq!(put(&fixture.saw(second * 1000, renewed)), None);
+        assert_eq!(put(&fixture.tick(second * 1000 + 500)), None);
     }
 }
 
 #[test]
 fn a_lease_that_can_never_be_read_ends_the_candidate_with_the_reason() {
-    let mut bench = Bench::new();
-    bench.step(0, Input::Unreachable("connection refused".into()));
-    assert_eq!(orders(&bench.tick(29_000)), []);
+    let mut fixture = Fixture::new();
+    fixture.step(0, Input::Unreachable("connection refused".into()));
+    assert_eq!(orders(&fixture.tick(29_000)), []);
     let ending = Ending::Unreadable("connection refused".into());
     assert_eq!(
-        last_orders(&bench.step(30_000, Input::Unreachable("connection refused".into()))),
+        last_orders(&fixture.step(30_000, Input::Unreachable("connection refused".into()))),
         (vec![], Some(ending))
     );
-    let mut bench = Bench::new();
-    bench.saw(0, held_by(other()));
-    bench.step(1_000, Input::Unreachable("connection refused".into()));
-    assert_eq!(orders(&bench.tick(600_000)), [], "an outage later on is waited for");
+    let mut fixture = Fixture::new();
+    fixture.saw(0, held_by(other()));
+    fixture.step(1_000, Input::Unreachable("connection refused".into()));
+    assert_eq!(orders(&fixture.tick(600_000)), [], "an outage later on is waited for");
 }
 
 #[test]
 fn a_candidate_whose_read_takes_long_sleeps_meanwhile() {
-    let mut bench = Bench::new();
+    let mut fixture = Fixture::new();
     let often = Policy { retry_period_milliseconds: 100, ..policy() };
-    bench.saw(0, held_by(other()).noted(|annotations| annotations.policy = Some(often)));
-    assert!(reads(&bench.tick(600)), "half a second of silence");
-    assert_eq!(bench.elector.wakes_in(at(2_000)), LONGEST_SLEEP, "the read may take 4 s");
+    fixture.saw(0, held_by(other()).noted(|annotations| annotations.policy = Some(often)));
+    assert!(reads(&fixture.tick(600)), "half a second of silence");
+    assert_eq!(fixture.elector.wakes_in(at(2_000)), LONGEST_SLEEP, "the read may take 4 s");
 }
 
 #[test]
 fn a_draining_standby_ends_and_does_not_acquire() {
-    let mut bench = Bench::new();
-    bench.told(0, Fact::Drain);
-    assert_eq!(put(&bench.saw(10, free())), None);
-    let mut bench = Bench::new();
-    let acquire = bench.saw(0, free());
-    assert_eq!(orders(&bench.told(1, Fact::Drain)), [], "it may be the holder already");
-    let outputs = bench.store(10, &acquire);
+    let mut fixture = Fixture::new();
+    fixture.told(0, Fact::Drain);
+    assert_eq!(put(&fixture.saw(10, free())), None);
+    let mut fixture = Fixture::new();
+    let acquire = fixture.saw(0, free());
+    assert_eq!(orders(&fixture.told(1, Fact::Drain)), [], "it may be the holder already");
+    let outputs = fixture.store(10, &acquire);
     assert_eq!((orders(&outputs), put(&outputs).map(|(_, write)| write.holder)), (vec![], Some(None)));
 }
 
 #[test]
 fn a_holder_at_defaults_writes_at_most_two_times_in_five_seconds() {
-    let mut bench = Bench::holding();
+    let mut fixture = Fixture::holding();
     let mut writes = 0;
     for now in (0..600_000).step_by(50) {
-        let outputs = bench.tick(now);
+        let outputs = fixture.tick(now);
         if put(&outputs).is_some() {
             writes += 1;
-            bench.store(now + 10, &outputs);
+            fixture.store(now + 10, &outputs);
         }
     }
     assert!(writes <= 240, "{writes} in 600 s");

@@ -66,7 +66,7 @@ pub enum Claim {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Evidence {
     /// The tenure that it was last told of, and since when that was the same.
-    sight: Option<(Sight, Moment)>,
+    sight: Option<(Snapshot, Moment)>,
     longest_lease: Duration,
     told: Told,
     /// The own write that was stored and is good for longest: when it was sent, and its lease duration.
@@ -103,9 +103,9 @@ struct Told {
     delay: Duration,
 }
 
-type Sight = (String, Option<Identity>, Option<Timestamp>);
+type Snapshot = (String, Option<Identity>, Option<Timestamp>);
 
-fn sight(record: &Record) -> Sight {
+fn sight(record: &Record) -> Snapshot {
     (record.uid.clone(), record.holder.clone(), record.renew_time)
 }
 

@@ -98,11 +98,11 @@ impl World {
         let outputs = agent.elector.step(now, input.clone());
         self.judge_step(state, number, &before, input, &outputs);
         for output in outputs {
-            self.carry_out(state, number, output);
+            self.execute(state, number, output);
         }
     }
 
-    fn carry_out(&self, state: &mut State, number: usize, output: Output) {
+    fn execute(&self, state: &mut State, number: usize, output: Output) {
         match output {
             Output::Put { attempt, write, .. } => {
                 self.judge_put(state, number, &write);

@@ -96,11 +96,11 @@ impl<'a> TickPlanner<'a> {
         if let Some(last) = previous {
             self.miss(MissedTicks { count: earlier, more, last, reason: decision.passes_by() });
         }
-        self.carry_out(decision, tick);
+        self.execute(decision, tick);
         self.settle(decision, tick, previous.is_some());
     }
 
-    fn carry_out(&mut self, decision: TickDecision, tick: Timestamp) {
+    fn execute(&mut self, decision: TickDecision, tick: Timestamp) {
         match decision {
             TickDecision::Run => {
                 self.begin(Some(tick));

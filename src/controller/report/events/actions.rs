@@ -22,7 +22,7 @@ pub fn all(applied: &Applied) -> Vec<Event> {
     }
     events.extend(applied.handover.as_ref().map(handover_requested));
     events.extend(applied.failed_pods.iter().map(pod_failed));
-    events.extend(applied.retired.iter().map(|pod| pod_retired(pod)));
+    events.extend(applied.sidecars_stopped.iter().map(|pod| pod_retired(pod)));
     events.extend(applied.foreign.iter().map(|pod| foreign_object(pod)));
     events.extend(applied.earlier.iter().map(|pod| earlier_pod(pod)));
     events

@@ -9,22 +9,22 @@ pub(super) fn limited() -> Policy {
 }
 
 /// Holds since `0` under `policy`, and its workload runs.
-pub(super) fn holding_under(policy: Policy) -> Bench {
-    let mut bench = Bench::new();
-    let acquire = bench.saw(0, free().noted(|annotations| annotations.policy = Some(policy)));
-    bench.store(10, &acquire);
-    bench
+pub(super) fn holding_under(policy: Policy) -> Fixture {
+    let mut fixture = Fixture::new();
+    let acquire = fixture.saw(0, free().noted(|annotations| annotations.policy = Some(policy)));
+    fixture.store(10, &acquire);
+    fixture
 }
 
 /// Renews until `end`, and returns what it wanted then.
-pub(super) fn renewing(bench: &mut Bench, end: u64) -> Vec<Output> {
+pub(super) fn renewing(fixture: &mut Fixture, end: u64) -> Vec<Output> {
     for now in (100..end).step_by(100) {
-        let outputs = bench.tick(now);
+        let outputs = fixture.tick(now);
         if put(&outputs).is_some() {
-            bench.store(now + 10, &outputs);
+            fixture.store(now + 10, &outputs);
         }
     }
-    bench.tick(end)
+    fixture.tick(end)
 }
 
 /// Of this account, given back at `0`.
@@ -39,12 +39,12 @@ pub(super) fn begun(at: u64) -> Progress {
 #[test]
 fn an_exit_code_that_fails_the_run_is_recorded_in_the_release() {
     let rule = FailureRule { operator: Operator::In, values: vec![42], action: FailureAction::FailRun };
-    let mut bench = holding_under(Policy {
+    let mut fixture = holding_under(Policy {
         failure_policy: FailurePolicy { rules: vec![rule], ..FailurePolicy::default() },
         ..policy()
     });
-    bench.told(500, Fact::WorkloadEnded(Exit::Code(42)));
-    let (_, write) = put(&bench.told(510, Fact::TreeEmpty)).expect("a release");
+    fixture.told(500, Fact::WorkloadEnded(Exit::Code(42)));
+    let (_, write) = put(&fixture.told(510, Fact::TreeEmpty)).expect("a release");
     let finished = write.finished.expect("an outcome");
     assert_eq!(
         (write.holder, finished.outcome, finished.reason.as_str()),
@@ -55,44 +55,44 @@ fn an_exit_code_that_fails_the_run_is_recorded_in_the_release() {
 
 #[test]
 fn a_holder_wakes_for_the_deadline_of_its_run_and_stops_with_grace() {
-    let mut bench = holding_under(limited());
-    assert_eq!(orders(&renewing(&mut bench, 59_500)), []);
-    assert_eq!(bench.elector.wakes_in(at(59_990)), Duration::from_millis(10));
-    let told = bench.tick(60_000);
+    let mut fixture = holding_under(limited());
+    assert_eq!(orders(&renewing(&mut fixture, 59_500)), []);
+    assert_eq!(fixture.elector.wakes_in(at(59_990)), Duration::from_millis(10));
+    let told = fixture.tick(60_000);
     assert_eq!(orders(&told), [Order::Terminate]);
-    bench.store(60_010, &told);
-    bench.told(61_000, Fact::WorkloadEnded(Exit::Code(0)));
-    let release = bench.told(61_010, Fact::TreeEmpty);
+    fixture.store(60_010, &told);
+    fixture.told(61_000, Fact::WorkloadEnded(Exit::Code(0)));
+    let release = fixture.told(61_010, Fact::TreeEmpty);
     let (_, write) = put(&release).expect("a release");
     let finished = write.finished.expect("an outcome");
     assert_eq!((finished.outcome, finished.reason.as_str()), (Outcome::Failed, "DeadlineExceeded"));
     assert_eq!(write.released.map(|mark| mark.reason), Some(Reason::Stopped));
-    assert_eq!(last_orders(&bench.store(61_020, &release)), (vec![], Some(Ending::Interrupted)));
+    assert_eq!(last_orders(&fixture.store(61_020, &release)), (vec![], Some(Ending::Interrupted)));
 }
 
 #[test]
 fn a_run_that_succeeded_in_time_is_complete_however_late_that_is_written() {
-    let mut bench = holding_under(limited());
-    renewing(&mut bench, 59_000);
-    bench.told(59_900, Fact::WorkloadEnded(Exit::Code(0)));
-    let (_, write) = put(&bench.told(60_500, Fact::TreeEmpty)).expect("a release");
+    let mut fixture = holding_under(limited());
+    renewing(&mut fixture, 59_000);
+    fixture.told(59_900, Fact::WorkloadEnded(Exit::Code(0)));
+    let (_, write) = put(&fixture.told(60_500, Fact::TreeEmpty)).expect("a release");
     assert_eq!(write.finished.map(|finished| finished.reason).as_deref(), Some("Completed"));
 }
 
 #[test]
 fn the_time_of_a_run_goes_on_over_takeovers() {
-    let mut bench = Bench::new();
-    let acquire = bench.saw(20_000, released(limited(), begun(0)));
-    bench.store(20_010, &acquire);
+    let mut fixture = Fixture::new();
+    let acquire = fixture.saw(20_000, released(limited(), begun(0)));
+    fixture.store(20_010, &acquire);
     assert_eq!(
-        bench.lease.annotations.progress.as_ref().and_then(|progress| progress.start_time),
+        fixture.lease.annotations.progress.as_ref().and_then(|progress| progress.start_time),
         Some(wall(0))
     );
     let due = (20_100..80_000).step_by(100).find(|now| {
-        let outputs = bench.tick(*now);
+        let outputs = fixture.tick(*now);
         let stops = orders(&outputs).contains(&Order::Terminate);
         if put(&outputs).is_some() && !stops {
-            bench.store(*now + 10, &outputs);
+            fixture.store(*now + 10, &outputs);
         }
         stops
     });
@@ -101,18 +101,18 @@ fn the_time_of_a_run_goes_on_over_takeovers() {
 
 #[test]
 fn a_time_of_day_that_jumps_while_it_holds_ends_nothing() {
-    let mut bench = holding_under(limited());
+    let mut fixture = holding_under(limited());
     let later = Now { wall: wall(7_200_000), ..at(1_000) };
-    assert_eq!(orders(&bench.elector.step(later, Input::Tick)), []);
+    assert_eq!(orders(&fixture.elector.step(later, Input::Tick)), []);
 }
 
 #[test]
 fn an_acquirer_that_finds_the_time_used_up_closes_the_run_without_a_start() {
-    let mut bench = Bench::new();
-    let acquire = bench.saw(60_000, released(limited(), begun(0)));
+    let mut fixture = Fixture::new();
+    let acquire = fixture.saw(60_000, released(limited(), begun(0)));
     let (_, write) = put(&acquire).expect("an acquisition");
     assert_eq!(write.progress.map(|progress| (progress.starts, progress.open)), Some((1, false)));
-    let outputs = bench.store(60_010, &acquire);
+    let outputs = fixture.store(60_010, &acquire);
     assert_eq!(orders(&outputs), []);
     let finished = put(&outputs).and_then(|(_, write)| write.finished).expect("an outcome");
     assert_eq!((finished.reason.as_str(), finished.attempt, finished.token), ("DeadlineExceeded", 1, None));
@@ -121,50 +121,50 @@ fn an_acquirer_that_finds_the_time_used_up_closes_the_run_without_a_start() {
 #[test]
 fn a_run_whose_time_is_over_is_closed_then_and_not_when_its_back_off_is() {
     let waiting = Progress { retry_after_seconds: 360, ..begun(0) };
-    let mut bench = Bench::new();
-    assert_eq!(put(&bench.saw(50_000, released(limited(), waiting))), None);
-    assert_eq!(put(&takeover_at(&mut bench, 59_900)), None);
-    assert!(put(&takeover_at(&mut bench, 60_000)).is_some());
+    let mut fixture = Fixture::new();
+    assert_eq!(put(&fixture.saw(50_000, released(limited(), waiting))), None);
+    assert_eq!(put(&takeover_at(&mut fixture, 59_900)), None);
+    assert!(put(&takeover_at(&mut fixture, 60_000)).is_some());
 }
 
 #[test]
 fn a_silent_holder_is_waited_for_although_the_time_of_its_run_is_over() {
-    let mut bench = Bench::new();
+    let mut fixture = Fixture::new();
     let open = Progress { open: true, ..begun(0) };
-    bench.saw(
+    fixture.saw(
         60_000,
         held_by(other())
             .noted(|annotations| (annotations.policy, annotations.progress) = (Some(limited()), Some(open))),
     );
-    assert_eq!(put(&takeover_at(&mut bench, 74_900)), None);
-    let (_, write) = put(&takeover_at(&mut bench, 75_000)).expect("a takeover");
+    assert_eq!(put(&takeover_at(&mut fixture, 74_900)), None);
+    let (_, write) = put(&takeover_at(&mut fixture, 75_000)).expect("a takeover");
     assert_eq!(write.progress.map(|progress| (progress.failures, progress.open)), Some((1, false)));
 }
 
 #[test]
 fn a_run_that_is_suspended_is_not_failed_and_has_all_its_time_again() {
-    let mut bench = holding_under(limited());
-    renewing(&mut bench, 50_000);
+    let mut fixture = holding_under(limited());
+    renewing(&mut fixture, 50_000);
     let stop = Run { desired: Desired::Stop, reason: Some("Suspended".into()), ..run() };
-    let version = bench.lease.version.0 + 1;
-    let stopped = bench.lease.clone().version(version).noted(|annotations| annotations.run = Some(stop));
-    let told = bench.saw(50_100, stopped);
+    let version = fixture.lease.version.0 + 1;
+    let stopped = fixture.lease.clone().version(version).noted(|annotations| annotations.run = Some(stop));
+    let told = fixture.saw(50_100, stopped);
     assert_eq!(orders(&told), [Order::Terminate]);
-    bench.store(50_110, &told);
-    bench.told(52_000, Fact::WorkloadEnded(Exit::Signal(15)));
-    let (_, write) = put(&bench.told(52_010, Fact::TreeEmpty)).expect("a release");
+    fixture.store(50_110, &told);
+    fixture.told(52_000, Fact::WorkloadEnded(Exit::Signal(15)));
+    let (_, write) = put(&fixture.told(52_010, Fact::TreeEmpty)).expect("a release");
     assert_eq!((write.finished, write.progress.and_then(|progress| progress.start_time)), (None, None));
 }
 
 #[test]
 fn an_attempt_that_its_liveness_probe_ended_says_so() {
-    let mut bench = holding_under(Policy { backoff_limit: 0, ..policy() });
-    bench.told(90, Fact::Unhealthy);
-    bench.told(100, Fact::Drain);
-    bench.told(200, Fact::WorkloadEnded(Exit::Signal(15)));
-    let release = bench.told(210, Fact::TreeEmpty);
+    let mut fixture = holding_under(Policy { backoff_limit: 0, ..policy() });
+    fixture.told(90, Fact::Unhealthy);
+    fixture.told(100, Fact::Drain);
+    fixture.told(200, Fact::WorkloadEnded(Exit::Signal(15)));
+    let release = fixture.told(210, Fact::TreeEmpty);
     let finished = put(&release).and_then(|(_, write)| write.finished).expect("an outcome");
     assert_eq!((finished.unhealthy, finished.reason.as_str()), (true, "BackoffLimitExceeded"));
     let ending = Some(Ending::Exited(Exit::Signal(15)));
-    assert_eq!(last_orders(&bench.store(220, &release)), (vec![], ending));
+    assert_eq!(last_orders(&fixture.store(220, &release)), (vec![], ending));
 }

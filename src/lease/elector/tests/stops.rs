@@ -10,36 +10,36 @@ fn says(outputs: &[Output]) -> Option<Reason> {
 
 #[test]
 fn a_holder_told_to_stop_renews_at_once_and_says_why_until_it_is_gone() {
-    let mut bench = Bench::holding();
-    let told = bench.told(500, Fact::Drain);
+    let mut fixture = Fixture::holding();
+    let told = fixture.told(500, Fact::Drain);
     assert_eq!(orders(&told), [Order::Terminate]);
     assert_eq!(says(&told), Some(Reason::Drain));
-    bench.store(510, &told);
-    assert_eq!(put(&bench.tick(3_000)), None, "once, and then as ever");
-    let renewal = bench.tick(3_400);
+    fixture.store(510, &told);
+    assert_eq!(put(&fixture.tick(3_000)), None, "once, and then as ever");
+    let renewal = fixture.tick(3_400);
     assert_eq!(says(&renewal), Some(Reason::Drain));
-    bench.store(3_410, &renewal);
-    bench.told(3_500, Fact::WorkloadEnded(Exit::Code(0)));
-    let (_, release) = put(&bench.told(3_510, Fact::TreeEmpty)).expect("a release");
+    fixture.store(3_410, &renewal);
+    fixture.told(3_500, Fact::WorkloadEnded(Exit::Code(0)));
+    let (_, release) = put(&fixture.told(3_510, Fact::TreeEmpty)).expect("a release");
     assert_eq!((release.holder, release.health), (None, None));
 }
 
 #[test]
 fn a_request_to_hand_over_is_answered_with_what_it_asks_for() {
-    let mut bench = Bench::holding();
+    let mut fixture = Fixture::holding();
     let handover = Handover { id: "1".into(), holder: me(), reason: Reason::RolledOut };
-    let record = bench.lease.clone().version(12).noted(|annotations| annotations.handover = Some(handover));
-    assert_eq!(says(&bench.saw(700, record)), Some(Reason::RolledOut));
+    let record = fixture.lease.clone().version(12).noted(|annotations| annotations.handover = Some(handover));
+    assert_eq!(says(&fixture.saw(700, record)), Some(Reason::RolledOut));
 }
 
 #[test]
 fn what_is_no_interruption_or_leaves_no_time_is_not_said() {
-    let mut unhealthy = Bench::holding();
+    let mut unhealthy = Fixture::holding();
     unhealthy.told(500, Fact::Unhealthy);
     assert_eq!(put(&unhealthy.told(500, Fact::Drain)), None);
-    let mut ended = Bench::holding();
+    let mut ended = Fixture::holding();
     assert_eq!(put(&ended.told(500, Fact::WorkloadEnded(Exit::Code(1)))), None);
-    let mut silent = Bench::holding();
+    let mut silent = Fixture::holding();
     assert_eq!(put(&silent.tick(11_000)), None, "the deadline has passed");
 }
 
@@ -51,9 +51,9 @@ fn failures_after(stopping: Option<Reason>, policy: &Policy) -> Progress {
         annotations.progress = Some(progress);
         annotations.health = Some(Health { stopping, ..Health::default() });
     });
-    let mut bench = Bench::new();
-    bench.saw(0, silent);
-    put(&takeover_at(&mut bench, 15_000)).and_then(|(_, write)| write.progress).expect("a takeover")
+    let mut fixture = Fixture::new();
+    fixture.saw(0, silent);
+    put(&takeover_at(&mut fixture, 15_000)).and_then(|(_, write)| write.progress).expect("a takeover")
 }
 
 #[test]
@@ -71,19 +71,19 @@ fn a_holder_that_falls_silent_after_it_was_told_to_stop_has_not_failed() {
 
 #[test]
 fn a_candidate_that_ends_in_doubt_says_so_unless_it_has_learnt_its_fate() {
-    let mut bench = Bench::new();
-    let acquire = bench.saw(0, free());
-    bench.told(100, Fact::Drain);
-    bench.unknown(200, &acquire);
-    bench.step(300, Input::Unreachable("cut off".into()));
-    assert_eq!(exit(&bench.tick(3_000)), None);
+    let mut fixture = Fixture::new();
+    let acquire = fixture.saw(0, free());
+    fixture.told(100, Fact::Drain);
+    fixture.unknown(200, &acquire);
+    fixture.step(300, Input::Unreachable("cut off".into()));
+    assert_eq!(exit(&fixture.tick(3_000)), None);
     assert_eq!(
-        bench.elector.wakes_in(at(3_000)),
+        fixture.elector.wakes_in(at(3_000)),
         Duration::from_millis(100),
         "what it could take is nothing to wake for"
     );
-    assert_eq!(exit(&bench.tick(3_100)), Some(Ending::InDoubt(Version(10))));
-    let mut told = Bench::new();
+    assert_eq!(exit(&fixture.tick(3_100)), Some(Ending::InDoubt(Version(10))));
+    let mut told = Fixture::new();
     let acquire = told.saw(0, free());
     told.told(100, Fact::Drain);
     told.unknown(200, &acquire);
@@ -96,32 +96,32 @@ fn a_candidate_that_ends_in_doubt_says_so_unless_it_has_learnt_its_fate() {
 
 #[test]
 fn why_it_stops_is_noted_before_the_workload_is_told() {
-    let mut bench = Bench::holding();
-    let told = bench.told(100, Fact::Drain);
+    let mut fixture = Fixture::holding();
+    let told = fixture.told(100, Fact::Drain);
     assert_eq!(all_orders(&told), [Order::Stop(Cause::Release(Reason::Drain)), Order::Terminate]);
-    bench.store(110, &told);
+    fixture.store(110, &told);
     assert_eq!(
-        all_orders(&bench.told(120, Fact::Unhealthy)),
+        all_orders(&fixture.told(120, Fact::Unhealthy)),
         [Order::Stop(Cause::Unhealthy)],
         "the probe's word came later"
     );
-    assert_eq!(all_orders(&bench.tick(200)), []);
+    assert_eq!(all_orders(&fixture.tick(200)), []);
 }
 
 #[test]
 fn a_liveness_probe_that_is_heard_of_after_the_drain_makes_it_a_failure() {
-    let mut bench = Bench::holding();
-    let told = bench.told(100, Fact::Drain);
-    bench.store(110, &told);
-    bench.told(120, Fact::Unhealthy);
-    bench.told(200, Fact::WorkloadEnded(Exit::Signal(15)));
-    let (_, write) = put(&bench.told(210, Fact::TreeEmpty)).expect("a release");
+    let mut fixture = Fixture::holding();
+    let told = fixture.told(100, Fact::Drain);
+    fixture.store(110, &told);
+    fixture.told(120, Fact::Unhealthy);
+    fixture.told(200, Fact::WorkloadEnded(Exit::Signal(15)));
+    let (_, write) = put(&fixture.told(210, Fact::TreeEmpty)).expect("a release");
     assert_eq!(write.progress.map(|progress| progress.failures), Some(1));
 }
 
 #[test]
 fn a_workload_that_ends_by_itself_was_told_nothing() {
-    let mut bench = Bench::holding();
-    let ended = bench.told(100, Fact::WorkloadEnded(Exit::Code(0)));
+    let mut fixture = Fixture::holding();
+    let ended = fixture.told(100, Fact::WorkloadEnded(Exit::Code(0)));
     assert_eq!(all_orders(&ended), [Order::Kill]);
 }

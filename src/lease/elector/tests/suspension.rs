@@ -18,9 +18,9 @@ fn resumed() -> Run {
 /// What a candidate that comes with the resumption wants written when the longest that it may have to wait is
 /// over.
 fn acquired(record: Record) -> Option<Progress> {
-    let mut bench = Bench::new();
-    let at_once = bench.saw(LATER, record.noted(|annotations| annotations.run = Some(resumed())));
-    let due = || (LATER..LATER + 20_000).step_by(500).find_map(|now| put(&takeover_at(&mut bench, now)));
+    let mut fixture = Fixture::new();
+    let at_once = fixture.saw(LATER, record.noted(|annotations| annotations.run = Some(resumed())));
+    let due = || (LATER..LATER + 20_000).step_by(500).find_map(|now| put(&takeover_at(&mut fixture, now)));
     put(&at_once).or_else(due).and_then(|(_, write)| write.progress)
 }
 
@@ -31,12 +31,12 @@ fn while_a_run_is_suspended_nobody_acquires_not_even_to_close_it() {
             (Some(limited()), Some(Progress { open: true, ..begun(0) }));
     });
     for record in [free(), released(limited(), begun(0)), silent] {
-        let mut bench = Bench::new();
+        let mut fixture = Fixture::new();
         assert_eq!(
-            put(&bench.saw(LATER, record.noted(|annotations| annotations.run = Some(suspended())))),
+            put(&fixture.saw(LATER, record.noted(|annotations| annotations.run = Some(suspended())))),
             None
         );
-        assert_eq!(put(&takeover_at(&mut bench, LATER + 60_000)), None);
+        assert_eq!(put(&takeover_at(&mut fixture, LATER + 60_000)), None);
     }
 }
 
@@ -94,14 +94,14 @@ fn a_finished_run_stays_finished_when_it_is_resumed() {
 
 #[test]
 fn a_holder_that_was_not_told_of_the_suspension_in_between_stops_too() {
-    let mut bench = holding_under(limited());
-    renewing(&mut bench, 50_000);
-    let version = bench.lease.version.0 + 1;
-    let told = bench.lease.clone().version(version).noted(|annotations| annotations.run = Some(resumed()));
-    let stop = bench.saw(50_100, told);
+    let mut fixture = holding_under(limited());
+    renewing(&mut fixture, 50_000);
+    let version = fixture.lease.version.0 + 1;
+    let told = fixture.lease.clone().version(version).noted(|annotations| annotations.run = Some(resumed()));
+    let stop = fixture.saw(50_100, told);
     assert_eq!(orders(&stop), [Order::Terminate]);
-    bench.store(50_110, &stop);
-    bench.told(52_000, Fact::WorkloadEnded(Exit::Signal(15)));
-    let (_, write) = put(&bench.told(52_010, Fact::TreeEmpty)).expect("a release");
+    fixture.store(50_110, &stop);
+    fixture.told(52_000, Fact::WorkloadEnded(Exit::Signal(15)));
+    let (_, write) = put(&fixture.told(52_010, Fact::TreeEmpty)).expect("a release");
     assert_eq!((write.finished, write.progress.and_then(|progress| progress.start_time)), (None, None));
 }

@@ -56,25 +56,25 @@ fn candidates_that_rank_themselves_are_not_always_in_the_same_order() {
 
 #[test]
 fn a_standby_that_hears_of_every_renewal_asks_for_nothing() {
-    let mut bench = Bench::new();
-    bench.saw(0, held_by(other()));
+    let mut fixture = Fixture::new();
+    fixture.saw(0, held_by(other()));
     for second in (3..600).step_by(3) {
         let renewed = Box::new(held_by(other()).renewed(second).version(u128::from(11 + second)));
-        let mut outputs = bench.step(second * 1000, Input::Saw(renewed, Source::Watch));
-        outputs.extend((0..30).flat_map(|tenth| bench.tick(second * 1000 + tenth * 100)));
+        let mut outputs = fixture.step(second * 1000, Input::Saw(renewed, Source::Watch));
+        outputs.extend((0..30).flat_map(|tenth| fixture.tick(second * 1000 + tenth * 100)));
         assert_eq!(outputs, [], "after {second} s");
     }
 }
 
 #[test]
 fn renewals_of_holders_that_began_together_drift_apart_and_none_is_late() {
-    let mut bench = Bench::holding();
+    let mut fixture = Fixture::holding();
     let (mut last, mut pauses) = (0, BTreeSet::new());
     for now in 1..60_000 {
-        let outputs = bench.tick(now);
+        let outputs = fixture.tick(now);
         if put(&outputs).is_some() {
             pauses.insert(now - last);
-            bench.store(now, &outputs);
+            fixture.store(now, &outputs);
             last = now;
         }
     }

@@ -212,8 +212,8 @@ async fn execute(
         return Err(failure);
     }
     let (now, look) = (decision.now, decision.plan.next_look(applied.directives_stored, ask_again));
-    let is_status_new = Box::pin(tell(decision, applied, context)).await?;
-    let look = if is_status_new { Some(next_look::after_status(look)) } else { look };
+    let follows = Box::pin(tell(decision, applied, context)).await?;
+    let look = if follows { Some(next_look::after_status(look)) } else { look };
     // It was counted from `now`, and a tick does not wait for what was written since.
     let spent = Duration::try_from(Timestamp::now().duration_since(now)).unwrap_or_default();
     Ok(look.map_or_else(Action::await_change, |look| Action::requeue(look.saturating_sub(spent))))
@@ -242,7 +242,8 @@ async fn delete(job: &SingletonJob, context: &Context) -> Result<Action, Failure
     Ok(Action::requeue(refusals::LONGEST_PAUSE))
 }
 
-/// Writes status and events. Returns whether status is new.
+/// Writes status and events. Returns whether another plan follows from what status says now. A write of status
+/// wakes no reconciliation.
 async fn tell(decision: Decision<'_>, applied: Applied, context: &Context) -> Result<bool, Failure> {
     let Decision { job, observed, plan, now } = decision;
     let claims = if observed.claims.is_some() {
@@ -259,7 +260,11 @@ async fn tell(decision: Decision<'_>, applied: Applied, context: &Context) -> Re
     {
         context.telemetry.metrics.count_takeover(takeover);
     }
-    Ok(Some(&status) != job.status.as_ref())
+    if Some(&status) == job.status.as_ref() {
+        return Ok(false);
+    }
+    let told = SingletonJob { status: Some(status), ..job.clone() };
+    Ok(plan_one(&told, &observed, now) != plan)
 }
 
 /// Says in status that one request fails again and again, as it does while a webhook is down. Status does not

@@ -23,8 +23,7 @@ pub const BLOCKED_LOOK: Duration = Duration::from_secs(5);
 const REFUSED_PLAN_LOOK: Duration = Duration::from_secs(60);
 /// How long the controller waits after it has written a status that had to come before anything else.
 const AT_ONCE: Duration = Duration::from_millis(100);
-/// How long the controller waits after it has written any other status. A write of status wakes no
-/// reconciliation, and the next decision may depend on it.
+/// How long the controller waits after it has written a status from which another plan follows.
 const STATUS_LOOK: Duration = Duration::from_secs(1);
 
 /// How long until something may differ without a watch event. `looks` are those of the decisions of this
@@ -92,7 +91,8 @@ fn unheld_left(job: &SingletonJob, observed: &Observed, timing: Timing, now: Tim
     observed.holder().is_none().then(|| left(held.last_transition_time.0, patience_with(timing), now))
 }
 
-/// When to reconcile again after the controller has written a new status. `look` is when it would without one.
+/// When to reconcile again after a status from which another plan follows. `look` is when the controller would
+/// without it.
 pub fn after_status(look: Option<Duration>) -> Duration {
     look.map_or(STATUS_LOOK, |look| look.min(STATUS_LOOK))
 }

@@ -23,11 +23,21 @@ pub fn all(context: &ReportContext<'_>) -> Vec<Takeover> {
         && let (Some(holder), Some(_)) = (&seen.record.holder, seen.record.acquire_time)
         && last != Some(holder.as_str())
         && holder.is_of(&context.job.name_any())
+        && !is_told(context, seen, holder)
     {
         all.insert(0, takeover(context, seen, holder, last));
     }
     all.truncate(MOST_HISTORY);
     all
+}
+
+/// Whether status tells of it already, although it does not know this holder: while the controller can do
+/// nothing with the spec, it keeps what status says of the Lease.
+fn is_told(context: &ReportContext<'_>, seen: &ObservedLease, holder: &Identity) -> bool {
+    let is_it = |told: &Takeover| {
+        told.to == holder.pod() && told.acquire_time == seen.record.acquire_time.map(to_seconds)
+    };
+    context.refusal.is_some() && context.old().takeovers.first().is_some_and(is_it)
 }
 
 /// The change of hands by which `holder` acquired the Lease that `last` held before.

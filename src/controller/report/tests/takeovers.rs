@@ -24,6 +24,17 @@ fn a_workload_that_hands_over_by_its_exit_code_is_told_so() {
     assert_eq!(status.takeovers[0].reason, TakeoverReason::Handover);
 }
 
+#[test]
+fn a_takeover_under_a_spec_that_is_refused_is_told_once() {
+    let refused =
+        |status: &SingletonJobStatus| job("OnSuccess", json!({"schedule": {"cron": "0 0 31 2 *"}}), status);
+    let told =
+        |status: &SingletonJobStatus| compute(&refused(status), Some(held()), vec![pod(2, true, None)]);
+    let once = told(&SingletonJobStatus::default());
+    assert_eq!(says(&once, types::STALLED), is("True", reasons::INVALID_SPEC));
+    assert_eq!((once.takeovers.len(), &told(&once)), (1, &once));
+}
+
 /// The holder of now acquired at [`ACQUIRED`], by its node; the one before released at `released`, by its
 /// own.
 fn gap(released: &str, seen_both: Option<Duration>) -> Option<i64> {

@@ -25,8 +25,8 @@
 //! - [`elector`]: the elector process. Its parts are `connection`, `monitors`, `workload`, `lease_file`,
 //!   `termination` and `log`. `background`: what may wait. `whole_file`: files that are replaced whole.
 //!   `deputy`: signals to other users' processes.
-//! - [`probe`]: the probes of the gated container. `notify`: how they tell the elector that the workload is
-//!   ready. `poll`: how a process waits for a file, but not for long. `sys`: everything `unsafe`.
+//! - [`probe`]: the probes of the gated container. `notify`: how they tell the elector how the workload
+//!   fares. `poll`: how a process waits for a file, but not for long. `sys`: everything `unsafe`.
 
 mod background;
 pub mod config;

@@ -106,7 +106,7 @@ pub(super) fn lease_file_in(state_directory: &Path) -> PathBuf {
     state_directory.join(Path::new(paths::LEASE_FILE).file_name().unwrap_or_default())
 }
 
-/// The name of [`Config::unhealthy_mark`] in the state directory.
+/// The file of the state directory in which the liveness probe counts its failures.
 pub(super) const UNHEALTHY_MARK: &str = "unhealthy";
 /// The file of the state directory that names the start which the startup probe has seen to come up.
 pub(super) const STARTUP_MARK: &str = "up";

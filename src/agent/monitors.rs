@@ -54,10 +54,13 @@ impl Monitors<'_> {
     /// If the kernel refuses a signalfd, or to wait for PID 1's bell.
     pub(super) async fn watch(&self, bell: EventFd, state_directory: PathBuf) -> io::Result<Infallible> {
         tokio::select! {
-            failed = self.watch_children() => failed,
-            failed = self.watch_bell(bell) => failed,
+            // What came first is taken in first: a notification, the signal that follows it, the end that
+            // follows that.
+            biased;
             never = lateness::watch(self.facts) => match never {},
             never = self.watch_notifications(state_directory) => match never {},
+            failed = self.watch_bell(bell) => failed,
+            failed = self.watch_children() => failed,
         }
     }
 

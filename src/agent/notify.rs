@@ -3,7 +3,8 @@
 //!
 //! Each sends a datagram that names the start of the workload, to a socket in the state directory. The
 //! deciding thread thus reads no file, and hears of a failure before the kubelet does: no end of the workload
-//! can overtake the reason for it. If a datagram of a probe is lost, the next probe sends it again.
+//! can overtake the reason for it. If a datagram of a probe is lost, the next probe sends it again. If
+//! none follows, an end for failed liveness probes is taken for a drain.
 
 use std::io;
 use std::os::unix::net::UnixDatagram;
@@ -32,7 +33,7 @@ pub(super) enum Notification {
     Ready(u64),
     /// Its liveness probe has failed so often that the kubelet ends the container.
     Unhealthy(u64),
-    /// Its liveness probe has succeeded after that.
+    /// Its liveness probe has succeeded.
     Healthy(u64),
     /// The kubelet ends its container, and the hook is about to run.
     Ending(u64),

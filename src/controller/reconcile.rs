@@ -213,10 +213,10 @@ async fn execute(
     }
     let (now, look) = (decision.now, decision.plan.next_look(applied.directives_stored, ask_again));
     let follows = Box::pin(tell(decision, applied, context)).await?;
-    let look = if follows { Some(next_look::after_status(look)) } else { look };
+    let look = if follows { next_look::after_status(look) } else { look };
     // It was counted from `now`, and a tick does not wait for what was written since.
     let spent = Duration::try_from(Timestamp::now().duration_since(now)).unwrap_or_default();
-    Ok(look.map_or_else(Action::await_change, |look| Action::requeue(look.saturating_sub(spent))))
+    Ok(Action::requeue(look.saturating_sub(spent)))
 }
 
 /// Builds and applies the objects, and writes events about what was done.

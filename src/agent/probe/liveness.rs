@@ -23,7 +23,7 @@ struct Failures {
 }
 
 /// Counts an answer of the workload that was started at `start`. Returns what the agent must hear of it:
-/// `None` if the answer changes nothing.
+/// `None` if failures have yet to come to the threshold.
 pub(super) fn count(directory: &Path, start: u64, failed: bool, threshold: u32) -> Option<Notification> {
     let mark = directory.join(UNHEALTHY_MARK);
     let before = read(&mark).in_a_row;
@@ -33,10 +33,10 @@ pub(super) fn count(directory: &Path, start: u64, failed: bool, threshold: u32) 
     {
         eprintln!("{TERMINATION_PREFIX}marking the outcome of a probe at {}: {error}", mark.display());
     }
-    match (before >= threshold, now >= threshold) {
+    match (failed, now >= threshold) {
         (_, true) => Some(Notification::Unhealthy(start)),
-        (true, false) => Some(Notification::Healthy(start)),
-        (false, false) => None,
+        (false, false) => Some(Notification::Healthy(start)),
+        (true, false) => None,
     }
 }
 
@@ -62,7 +62,7 @@ mod tests {
         let (bad, good) = (Some(Notification::Unhealthy(7)), Some(Notification::Healthy(7)));
         let heard: Vec<_> =
             "--+----++".chars().map(|answer| count(directory.path(), 7, answer == '-', 3)).collect();
-        assert_eq!(heard, [None, None, None, None, None, bad, bad, good, None]);
+        assert_eq!(heard, [None, None, good, None, None, bad, bad, good, good]);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "a success leaves nothing");
     }
 

@@ -60,7 +60,8 @@ impl<E: Entry> Index<E> {
         contents.entries.get(key).map(|entries| entries.values().cloned().collect()).unwrap_or_default()
     }
 
-    /// Waits until the watch has listed all objects. `false` if the watch has ended.
+    /// Waits until the watch has listed all objects. It never returns `false`, because
+    /// the index itself keeps the sender.
     pub async fn is_listed(&self) -> bool {
         self.listed.subscribe().wait_for(|listed| *listed).await.is_ok()
     }

@@ -84,7 +84,7 @@ impl LeaseObservations {
         let (key, digest) = (key(lease), digest(lease));
         let mut watched = self.lock();
         let known = watched.get(&key).filter(|known| known.uid == record.uid);
-        let is_news = known.is_none_or(|known| known.digest != digest || known.has_expired(now));
+        let is_news = known.is_none_or(|known| known.digest != digest || known.is_silent(now));
         let next = match known {
             Some(known) => known.followed_by(record, digest, now),
             None => WatchedLease::first(record, digest, now),
@@ -171,13 +171,17 @@ impl WatchedLease {
     /// How long until it has expired and any standby would have taken over, if no renewal arrives. `None` if
     /// no candidate holds it.
     fn until_expired(&self, now: Moment) -> Option<Duration> {
-        self.holder.as_ref()?;
+        if self.holder.is_none() || self.lease_duration.is_zero() {
+            return None;
+        }
         let unchanged = now.elapsed_for_challenger(self.unchanged_since);
         Some((self.lease_duration + TAKEOVER_SLACK).saturating_sub(unchanged))
     }
 
-    fn has_expired(&self, now: Moment) -> bool {
-        self.until_expired(now).is_some_and(|left| left.is_zero())
+    /// Whether its lease has expired.
+    fn is_silent(&self, now: Moment) -> bool {
+        let unchanged = now.elapsed_for_challenger(self.unchanged_since);
+        self.holder.is_some() && !self.lease_duration.is_zero() && unchanged >= self.lease_duration
     }
 
     /// What is known beyond `record`, which has the same holder.
@@ -286,9 +290,9 @@ mod tests {
     fn a_holder_that_lives_after_its_lease_has_expired_is_news() {
         let lease_observations = LeaseObservations::default();
         lease_observations.update(&lease(10, "a_u_1", 1), at(5));
-        assert!(!lease_observations.update(&lease(11, "a_u_1", 4), at(20)));
-        assert!(lease_observations.update(&lease(12, "a_u_1", 5), at(36)), "16 s of silence");
-        assert!(!lease_observations.update(&lease(13, "a_u_1", 6), at(37)));
+        assert!(!lease_observations.update(&lease(11, "a_u_1", 4), at(19)));
+        assert!(lease_observations.update(&lease(12, "a_u_1", 5), at(34)), "15 s of silence");
+        assert!(!lease_observations.update(&lease(13, "a_u_1", 6), at(35)));
     }
 
     #[test]

@@ -14,7 +14,8 @@ use crate::api::SingletonJob;
 use crate::api::conditions::{find_condition, types};
 use crate::lease::timing::Timing;
 
-/// How long the controller waits at most while something is under way.
+/// How long the controller waits at most. A watch that was interrupted may have missed something, and a timer
+/// does not follow the time of day when that is set.
 const LONGEST_LOOK: Duration = Duration::from_secs(300);
 /// How often the controller looks while takeover is blocked, because a taint of a node wakes no
 /// reconciliation.
@@ -27,7 +28,7 @@ const AT_ONCE: Duration = Duration::from_millis(100);
 const STATUS_LOOK: Duration = Duration::from_secs(1);
 
 /// How long until something may differ without a watch event. `looks` are those of the decisions of this
-/// plan. `None` if only an event can change anything, such as the expiry of the Lease.
+/// plan.
 pub fn next_look(
     job: &SingletonJob,
     observed: &Observed,
@@ -35,25 +36,25 @@ pub fn next_look(
     timing: Timing,
     looks: &[Option<Duration>],
     now: Timestamp,
-) -> Option<Duration> {
+) -> Duration {
     let due = [
         hanging_left(observed, now),
         progress::awaited(job, observed).map(|awaited| awaited.left(now)),
         retention::left_of_job(job, observed, now),
         unheld_left(job, observed, timing, now),
     ];
-    let due = looks.iter().copied().chain(due).flatten().filter(|left| !left.is_zero());
-    due.chain(longest(job, observed, run)).min()
+    let due = looks.iter().copied().chain(due).flatten();
+    due.filter(|left| !left.is_zero()).fold(longest(job, observed, run), Duration::min)
 }
 
-/// How long the controller waits if nothing is due. `None` if nothing is under way.
-fn longest(job: &SingletonJob, observed: &Observed, run: &RunPlan) -> Option<Duration> {
+/// How long the controller waits if nothing is due.
+fn longest(job: &SingletonJob, observed: &Observed, run: &RunPlan) -> Duration {
     if is_served(job, observed) || is_at_rest(job, observed, run) {
-        return None;
+        return LONGEST_LOOK;
     }
     let held = if observed.holder().is_some() { observed.remaining() + TAKEOVER_SLACK } else { PATIENCE };
     let is_blocked = clearance::block(job, observed).is_some();
-    Some(held.min(if is_blocked { BLOCKED_LOOK } else { LONGEST_LOOK }))
+    held.min(if is_blocked { BLOCKED_LOOK } else { LONGEST_LOOK })
 }
 
 /// Whether a candidate holds the Lease, and every pod is of the current template and does its part. Nodes wake
@@ -93,24 +94,23 @@ fn unheld_left(job: &SingletonJob, observed: &Observed, timing: Timing, now: Tim
 
 /// When to reconcile again after a status from which another plan follows. `look` is when the controller would
 /// without it.
-pub fn after_status(look: Option<Duration>) -> Duration {
-    look.map_or(STATUS_LOOK, |look| look.min(STATUS_LOOK))
+pub fn after_status(look: Duration) -> Duration {
+    look.min(STATUS_LOOK)
 }
 
 impl Plan {
     /// When to reconcile again after the controller has carried out the plan. `is_stored` says whether the
     /// Lease contains the directives. `ask_again` is when the controller repeats what the API server refused.
-    /// `None` if only a watch event can change anything.
-    pub fn next_look(&self, is_stored: bool, ask_again: Option<Duration>) -> Option<Duration> {
+    pub fn next_look(&self, is_stored: bool, ask_again: Option<Duration>) -> Duration {
         let look = match self {
-            Self::Act(act) if act.remembers_first && is_stored => return Some(AT_ONCE),
+            Self::Act(act) if act.remembers_first && is_stored => return AT_ONCE,
             Self::Act(act) => act.next_look,
-            Self::LeaveAlone | Self::Delete | Self::Invalid(_) => Some(REFUSED_PLAN_LOOK),
+            Self::LeaveAlone | Self::Delete | Self::Invalid(_) => REFUSED_PLAN_LOOK,
         };
         match ask_again {
             // All that is due waits for the Lease.
-            Some(pause) if !is_stored => Some(pause),
-            Some(pause) => Some(look.map_or(pause, |look| pause.min(look))),
+            Some(pause) if !is_stored => pause,
+            Some(pause) => pause.min(look),
             None => look,
         }
     }

@@ -220,7 +220,8 @@ where
 {
     watcher(Api::<K>::all(client.clone()), watcher::Config::default().labels(selector))
         .default_backoff()
-        .modify(|object| forget_how_it_was_written(object.meta_mut()))
+        // The controller writes a Lease back as a whole.
+        .modify(|object| object.meta_mut().managed_fields = None)
         .reflect(writer)
 }
 

@@ -262,6 +262,7 @@ fn exit(outputs: &[Output]) -> Option<Ending> {
 fn last_orders(outputs: &[Output]) -> (Vec<Order>, Option<Ending>) {
     let (exits, others): (Vec<_>, Vec<_>) =
         outputs.iter().cloned().partition(|output| matches!(output, Output::Exit(_)));
+    assert!(exits.len() == 1 && matches!(outputs.last(), Some(Output::Exit(_))), "{outputs:?}");
     (orders(&others), exit(&exits))
 }
 

@@ -39,7 +39,7 @@ const FIRST_READING: Duration = Duration::from_secs(1);
 /// For starting and reading, beside what the handlers take.
 const SLACK: Duration = Duration::from_millis(500);
 /// For counting what had no answer.
-const COUNTED_WITHIN: Duration = Duration::from_secs(1);
+const COUNTED_WITHIN: Duration = Duration::from_millis(250);
 
 /// A workload that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,8 +81,8 @@ enum Verdict {
     Ask(Start),
 }
 
-/// Probes once; the exit code. It ends within the probe's own timeouts and a second and a half, whatever it
-/// reads or starts: the kubelet waits for two.
+/// Probes once; the exit code. It ends within the probe's own timeouts and three quarters of a second,
+/// whatever it reads or starts.
 pub fn run(kind: Kind, probe: &Probe) -> i32 {
     let question = Question { kind, probe, directory: Path::new(paths::STATE_DIRECTORY) };
     let limit = probe.timeout() + SLACK;

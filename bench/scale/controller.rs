@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::process::Process;
 
-/// The container's memory allocator and thread count follow from the program; nothing is set here.
+/// The name of its pod, which it writes into its own Lease.
 const POD: &str = "controller-0";
 /// Where the operator is installed.
 pub const NAMESPACE: &str = "singletonjob-system";

@@ -33,7 +33,8 @@ pub(super) fn remove_leftovers(
     files.submit(move || leftovers.into_iter().for_each(|path| whole_file::remove(&path)));
 }
 
-/// What the elector process watches, and to whom it reports.
+/// The elector process watches its child, the bell of PID 1 and the notifications of probes, and reports each
+/// fact to the elector.
 pub(super) struct Monitors<'a> {
     /// Its child.
     pub(super) workload: &'a Workload,

@@ -34,11 +34,11 @@ fn probed(scenario: &Scenario, probe: impl Fn(&str) -> Value) -> Job<'_> {
         .pod(&apart)
 }
 
-/// Whom probes came from, as far as the one that was asked can tell.
+/// How a server that the kubelet or the agent probes tells the probes of pods apart.
 struct Asked<Of, By, Sicken> {
     /// By what a pod is known there.
     of: Of,
-    /// Who asked both kinds of probes.
+    /// Which agents ran both kinds of probes.
     by: By,
     /// From now on the answer to this one is no.
     sicken: Sicken,

@@ -154,6 +154,11 @@ async fn a_lease_of_another_program_is_left_alone_and_reported() {
     assert_eq!(events.iter().filter(|event| event.reason.as_deref() == Some("ForeignObject")).count(), 1);
 }
 
+fn shows_holder(job: &SingletonJob) -> bool {
+    let lease = job.status.as_ref().and_then(|status| status.lease.as_ref());
+    lease.is_some_and(|lease| lease.holder.is_some())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_holder_shows_in_status_and_its_renewals_wake_no_reconcile() {
     let fixture = Fixture::alone("renewals").await;
@@ -162,13 +167,7 @@ async fn the_holder_shows_in_status_and_its_renewals_wake_no_reconcile() {
     sleep(QUIET).await;
     let pod = fixture.pods().await.remove(0);
     fixture.hold("web", &pod, true).await;
-    let shown = |job: &SingletonJob| {
-        job.status
-            .as_ref()
-            .and_then(|status| status.lease.as_ref())
-            .is_some_and(|lease| lease.holder.is_some())
-    };
-    let job = fixture.until("web", "held", shown).await;
+    let job = fixture.until("web", "held", shows_holder).await;
     let status = job.status.expect("a status");
     assert_eq!(status.lease.expect("a Lease").holder.as_deref(), Some("web-1"));
     assert_eq!(status.takeovers.len(), 1);
@@ -197,13 +196,7 @@ async fn a_lease_that_was_deleted_is_made_again_in_the_name_of_its_holder() {
     fixture.settled("web", 2).await;
     let pod = fixture.pods().await.remove(0);
     fixture.hold("web", &pod, true).await;
-    let shown = |job: &SingletonJob| {
-        job.status
-            .as_ref()
-            .and_then(|status| status.lease.as_ref())
-            .is_some_and(|lease| lease.holder.is_some())
-    };
-    fixture.until("web", "held", shown).await;
+    fixture.until("web", "held", shows_holder).await;
     fixture.api::<Lease>().delete("web", &DeleteParams::default()).await.expect("deleted");
     let started = Instant::now();
     let lease = loop {

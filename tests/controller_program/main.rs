@@ -172,15 +172,14 @@ impl Fixture {
             .expect("only this test writes");
     }
 
+    async fn active_pods(&self) -> Vec<Pod> {
+        let active = ListParams::default().labels("singletonjob.dev/role=active");
+        self.api::<Pod>().list(&active).await.expect("an answer").items
+    }
+
     /// As a scheduler would.
     async fn bind_holder_to_a_node(&self) {
-        let active = self
-            .api::<Pod>()
-            .list(&ListParams::default().labels("singletonjob.dev/role=active"))
-            .await
-            .expect("an answer")
-            .items;
-        let pod = active[0].name_any();
+        let pod = self.active_pods().await[0].name_any();
         let target = json!({"apiVersion": "v1", "kind": "Node", "name": "node-x"});
         let binding =
             json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod}, "target": target});
@@ -192,12 +191,7 @@ impl Fixture {
 
     /// The kubelet, which is not there, has not started it for a long time.
     async fn let_holder_hang(&self) {
-        let active = self
-            .api::<Pod>()
-            .list(&ListParams::default().labels("singletonjob.dev/role=active"))
-            .await
-            .expect("an answer")
-            .items;
+        let active = self.active_pods().await;
         let scheduled =
             json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"});
         let status = json!({"status": {"phase": "Pending", "conditions": [scheduled]}});
@@ -324,11 +318,7 @@ async fn becomes_held(fixture: &Fixture) {
     let budgets = fixture.api::<PodDisruptionBudget>();
     eventually("guarded", async || budgets.get_opt("singletonjob-web").await.expect("an answer").is_some())
         .await;
-    let active = ListParams::default().labels("singletonjob.dev/role=active");
-    eventually("labelled", async || {
-        fixture.api::<Pod>().list(&active).await.expect("an answer").items.len() == 1
-    })
-    .await;
+    eventually("labelled", async || fixture.active_pods().await.len() == 1).await;
 }
 
 /// Its holder falls silent under a policy that asks for the pod and its node.

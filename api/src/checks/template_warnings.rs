@@ -48,13 +48,14 @@ pub struct TemplateWarning {
 /// Returns the warnings about the template of `spec`. The first gives the condition `TemplateHazardous` its
 /// reason.
 pub fn find(spec: &SingletonJobSpec, facts: &ClusterFacts) -> Vec<TemplateWarning> {
-    let of_claims = facts.claims.into_iter().flat_map(|claims| shared_claims(spec, claims));
+    let shared = if spec.replicas < 2 { None } else { facts.claims };
+    let of_claims = shared.into_iter().flat_map(|claims| shared_claims(spec, claims));
     of_claims.chain(little_cpu(spec)).chain(no_kill(spec)).chain(proxy(&facts.beside)).collect()
 }
 
+/// Returns the warnings about claims that several candidates share.
 fn shared_claims(spec: &SingletonJobSpec, claims: &VolumeClaims) -> impl Iterator<Item = TemplateWarning> {
-    let is_alone = spec.replicas < 2;
-    spec.volume_claims().filter(move |_| !is_alone).filter_map(|(volume, claim)| {
+    spec.volume_claims().filter_map(|(volume, claim)| {
         let modes = claims.get(&claim.claim_name)?;
         let may = |mode: &str| modes.iter().any(|is| is == mode);
         let is_shared =

@@ -50,10 +50,8 @@ impl Caches {
             roles.wait_until_ready(),
             bindings.wait_until_ready()
         );
+        tokio::join!(pods.until_listed(), budgets.until_listed(), other_budgets.until_listed());
         stores.is_ok()
-            && pods.is_listed().await
-            && budgets.is_listed().await
-            && other_budgets.is_listed().await
     }
 
     /// The child objects of `job` that the caches hold. The watches of Roles and RoleBindings select by

@@ -60,10 +60,10 @@ impl<E: Entry> Index<E> {
         contents.entries.get(key).map(|entries| entries.values().cloned().collect()).unwrap_or_default()
     }
 
-    /// Waits until the watch has listed all objects. It never returns `false`, because
-    /// the index itself keeps the sender.
-    pub async fn is_listed(&self) -> bool {
-        self.listed.subscribe().wait_for(|listed| *listed).await.is_ok()
+    /// Waits until the watch has listed all objects.
+    pub async fn until_listed(&self) {
+        // The index itself keeps the sender, so that this does not fail.
+        let _ = self.listed.subscribe().wait_for(|listed| *listed).await;
     }
 
     /// Takes an event of the watch. Returns about what it says something new: an object that the list of a
@@ -211,9 +211,9 @@ mod tests {
     async fn it_is_listed_after_the_first_list() {
         let index = Index::<Value>::default();
         let waits = index.clone();
-        let listed = tokio::spawn(async move { waits.is_listed().await });
+        let listed = tokio::spawn(async move { waits.until_listed().await });
         index.apply(&Event::Init);
         index.apply(&Event::InitDone);
-        assert!(listed.await.expect("no panic"));
+        listed.await.expect("no panic");
     }
 }

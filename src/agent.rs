@@ -21,7 +21,8 @@
 //! - [`config`]: what the pod tells the agent. [`install`](mod@install): how the agent gets into the
 //!   container.
 //! - `self_test`: whether this container can be fenced. `fencer`: PID 1. `shared_state`: what the elector
-//!   leaves behind for it. `deadline`: their two timers.
+//!   leaves behind for it. `deadline`: their two timers. `pod_lock`: what proves their death to the pod's
+//!   next container.
 //! - [`elector`]: the elector process. Its parts are `connection`, `monitors`, `workload`, `lease_file`,
 //!   `termination` and `log`. `background`: what may wait. `whole_file`: files that are replaced whole.
 //!   `deputy`: signals to other users' processes.
@@ -40,6 +41,7 @@ mod lease_file;
 mod log;
 mod monitors;
 mod notify;
+mod pod_lock;
 mod poll;
 pub mod probe;
 mod self_test;
@@ -51,7 +53,7 @@ mod workload;
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::ops::AsyncFnOnce;
 use std::path::PathBuf;
 use std::process;
@@ -65,7 +67,7 @@ use crate::contract::probe::Kind;
 use crate::contract::usage::first_paragraph;
 use crate::contract::{exit_codes, field_managers};
 use crate::lease::driver;
-use crate::lease::elector::{Candidate, Ending, Fact};
+use crate::lease::elector::{Candidate, Ending, Fact, PodLock};
 use crate::lease::release_orphan::{self, Orphan};
 use crate::lease::store::Place;
 use config::Config;
@@ -207,14 +209,30 @@ where
         termination::explain(message, &error.to_string());
         return exit_codes::SELF_TEST_FAILED;
     }
-    let candidate = config.candidate();
+    let (lock_file, lock) = take_lock(config);
+    let candidate = Candidate { lock, ..config.candidate() };
     let dead = candidate.clone();
-    let elector = |inheritance| elector::run(inheritance, config, candidate, command, decide);
+    let elector = |inheritance| elector::run(inheritance, config, candidate, lock_file, command, decide);
     let release_orphan = |orphan| release_orphan(dead, orphan);
     let ended = signals
         .map_err(fencer::Error::from)
         .and_then(|signals| fencer::run(&signals, message, elector, release_orphan));
     ended.unwrap_or_else(|error| termination::explain_failed_start(message, &error))
+}
+
+/// Takes the pod's lock, if the pod has one.
+fn take_lock(config: &Config) -> (Option<&'static File>, Option<PodLock>) {
+    let taken = config.pod_lock.as_deref().map(|path| pod_lock::take(path, config));
+    match taken.transpose() {
+        Ok(taken) => taken.unzip(),
+        Err(why) => {
+            eprintln!(
+                "{}{why}; after a crash of this container the next one waits for the lease",
+                log::PREFIX
+            );
+            (None, None)
+        }
+    }
 }
 
 fn exit_code<E: std::fmt::Display>(result: Result<(), E>) -> i32 {

@@ -75,6 +75,9 @@ pub mod environment {
     pub const TERMINATION_GRACE_PERIOD_SECONDS: &str = "SINGLETONJOB_TERMINATION_GRACE_PERIOD_SECONDS";
     /// `terminationMessagePath` of the gated container.
     pub const TERMINATION_MESSAGE_PATH: &str = "SINGLETONJOB_TERMINATION_MESSAGE_PATH";
+    /// The file of the pod's lock, in the [state directory](super::paths::STATE_DIRECTORY). Unset in pods whose
+    /// container runtime is not known to free a lock only when the processes are dead.
+    pub const POD_LOCK: &str = "SINGLETONJOB_POD_LOCK";
 
     /// Set by the agent for the workload: the fencing token, decimal.
     pub const FENCING_TOKEN: &str = "SINGLETONJOB_FENCING_TOKEN";
@@ -100,6 +103,9 @@ pub mod paths {
     pub const STATE_DIRECTORY: &str = "/var/run/singletonjob";
     /// [`LeaseFile`](super::LeaseFile) as JSON, replaced atomically at every change.
     pub const LEASE_FILE: &str = "/var/run/singletonjob/lease.json";
+    /// The file of the pod's lock. The agent keeps it open, locked, and names in it which process may hold the
+    /// Lease.
+    pub const POD_LOCK: &str = "/var/run/singletonjob/lock";
     /// The file in which the agent explains an end of its own making, unless the template names another.
     pub const TERMINATION_MESSAGE: &str = "/dev/termination-log";
 }

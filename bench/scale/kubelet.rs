@@ -143,6 +143,7 @@ fn candidate(pod: &Pod) -> Candidate {
         stop_grace: STOP_GRACE,
         warnings: Vec::new(),
         clock_source: None,
+        lock: None,
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Config {
     pub termination_message: PathBuf,
     /// The directory in which the workload reads about its lease.
     pub state_directory: PathBuf,
+    /// The file of the pod's lock. `None` if the pod has no such lock.
+    pub pod_lock: Option<PathBuf>,
 }
 
 /// A variable that the agent cannot work with.
@@ -74,6 +76,7 @@ impl Config {
             termination_grace_period: grace_period(&lookup)?,
             termination_message: termination_message(&lookup),
             state_directory: PathBuf::from(paths::STATE_DIRECTORY),
+            pod_lock: lookup(environment::POD_LOCK).map(PathBuf::from),
         })
     }
 
@@ -85,6 +88,7 @@ impl Config {
             stop_grace: self.termination_grace_period.saturating_sub(RESERVE),
             warnings: Vec::new(),
             clock_source: clock_source(),
+            lock: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The elector process decides about the Lease, and owns the workload. Its main thread does everything that
 //! counts, and never waits for a file or a pipe. The [`background`](super::background) does what can wait.
 
+use std::fs::File;
 use std::io;
 use std::ops::AsyncFnOnce;
 use std::rc::Rc;
@@ -18,12 +19,14 @@ use super::fencer::Inheritance;
 use super::lease_file::LeaseFileWriter;
 use super::log::{LAST_LINES, Log};
 use super::monitors::{self, Health, Monitors};
+use super::pod_lock;
 use super::shared_state::SharedState;
 use super::termination::{self, Explainer};
 use super::workload::Workload;
 use crate::contract::exit_codes;
 use crate::lease::driver::WorkloadHost;
 use crate::lease::elector::{Candidate, Ending, Fact, Order, Role, Start, View};
+use crate::lease::identity::Identity;
 
 /// Carries out the elector's orders in this container.
 pub struct Container {
@@ -31,6 +34,9 @@ pub struct Container {
     deadline: Deadline,
     lease_file: LeaseFileWriter,
     page: &'static SharedState,
+    identity: Identity,
+    /// The file of the pod's lock, if this container has that.
+    lock_file: Option<&'static File>,
     log: Log,
     last_view: Option<View>,
 }
@@ -39,6 +45,7 @@ impl WorkloadHost for Container {
     fn execute(&mut self, order: Order) {
         match order {
             Order::ArmDeadline { at, kill_margin } => self.arm_deadline(at, kill_margin),
+            Order::SignLock => self.sign_lock(),
             Order::DisarmDeadline => self.disarm_deadline(),
             Order::Start(start) => self.start(&start),
             Order::Stop(cause) => self.page.set_cause(cause),
@@ -68,6 +75,14 @@ impl Container {
         self.page.set_kill_margin(kill_margin);
         self.page.set_deadline(Some(at));
         self.deadline.move_to(Some(at)).unwrap_or_else(|error| self.log.give_up(error));
+    }
+
+    /// Nothing is held yet, so that this may wait.
+    fn sign_lock(&self) {
+        let signed = self.lock_file.map(|file| pod_lock::sign(file, &self.identity));
+        if let Some(Err(error)) = signed {
+            tracing::warn!(%error, "the agent cannot sign the pod's lock; after a crash the next container waits for the lease");
+        }
     }
 
     fn disarm_deadline(&mut self) {
@@ -108,6 +123,7 @@ struct Setup<'a> {
     inheritance: Inheritance,
     config: &'a Config,
     candidate: Candidate,
+    lock_file: Option<&'static File>,
     command: Command,
     log: &'a Log,
 }
@@ -117,6 +133,7 @@ pub(super) fn run<Decide>(
     inheritance: Inheritance,
     config: &Config,
     candidate: Candidate,
+    lock_file: Option<&'static File>,
     command: Command,
     decide: Decide,
 ) -> i32
@@ -131,7 +148,7 @@ where
     inheritance.warnings.iter().for_each(|warning| log.write_line(warning));
     let candidate = Candidate { warnings: inheritance.warnings.clone(), ..candidate };
     announce(&candidate);
-    let setup = Setup { inheritance, config, candidate, command, log: &log };
+    let setup = Setup { inheritance, config, candidate, lock_file, command, log: &log };
     let code = live_and_explain(setup, decide).unwrap_or_else(|error| log.give_up(error));
     log.finish();
     code
@@ -158,7 +175,7 @@ async fn live<Decide>(setup: Setup<'_>, explainer: &Explainer, decide: Decide) -
 where
     Decide: AsyncFnOnce(Candidate, UnboundedReceiver<Fact>, &mut Container) -> Ending,
 {
-    let Setup { inheritance, config, candidate, command, log } = setup;
+    let Setup { inheritance, config, candidate, lock_file, command, log } = setup;
     let Inheritance { bell, listen, hold: _hold, deadline, page, .. } = inheritance;
     let (tell, facts) = unbounded_channel();
     let files = Background::start("files")?;
@@ -168,6 +185,8 @@ where
         deadline: Deadline::new(deadline).map_err(io::Error::other)?,
         lease_file: LeaseFileWriter::new(config.lease_file(), candidate.identity.clone(), files.clone()),
         page,
+        identity: candidate.identity.clone(),
+        lock_file,
         log: log.clone(),
         last_view: None,
     };

@@ -105,6 +105,7 @@ fn candidate(pod: &str) -> Candidate {
         stop_grace: STOP_GRACE,
         warnings: Vec::new(),
         clock_source: None,
+        lock: None,
     }
 }
 
@@ -210,7 +211,7 @@ where
             // The kernel's timer cannot kill PID 1, which this process is; and it need not, because two
             // active replicas do no harm.
             Order::ArmDeadline { .. } | Order::DisarmDeadline => {}
-            Order::Stop(_) => {}
+            Order::Stop(_) | Order::SignLock => {}
             Order::Start(_) => self.start(),
             Order::Terminate => {
                 self.stop();

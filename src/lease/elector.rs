@@ -14,7 +14,7 @@
 //!   sent plus `D`.
 //! - A takeover is sent only on a record that was released, or that was seen unchanged for the longest lease
 //!   duration known and the policy's delay, and whose holder is cleared where the policy asks for that.
-//! - A release is sent only when the process tree is empty.
+//! - A release is sent only when the process tree is empty, that of a dead process of the same container too.
 
 mod attempt;
 mod backoff;
@@ -23,6 +23,7 @@ mod limits;
 mod local_lease;
 mod messages;
 mod orphan;
+mod predecessor;
 mod progress;
 mod release;
 mod standby;
@@ -44,6 +45,7 @@ pub use messages::{
     Answer, Candidate, Cause, Ending, Fact, Input, Order, Output, Role, Source, Start, View, Write,
 };
 pub use orphan::Orphan;
+pub use predecessor::PodLock;
 pub use progress::of as progress_of;
 use standby::Standby;
 use step::Step;

@@ -86,6 +86,12 @@ impl Identity {
         self.parts().map(|(_, uid)| uid)
     }
 
+    /// What tells the process from all others of its pod, if a candidate wrote it.
+    pub fn nonce(&self) -> Option<&str> {
+        self.pod_uid()?;
+        self.0.rsplit('_').next()
+    }
+
     /// Whether a candidate of this job wrote it, because another client may write a `holderIdentity` too.
     pub fn is_of(&self, job: &str) -> bool {
         let number = self.parts().and_then(|(pod, _)| pod.strip_prefix(job)?.strip_prefix('-'));

@@ -78,7 +78,7 @@ fn next(store: &mut Store, event: Event, dead: &Candidate, orphan: Orphan) -> Ne
 
 fn give_back(store: &mut Store, lease: Lease, dead: &Candidate, orphan: Orphan) -> Next {
     let Ok(record) = store.remember(lease, false) else { return Next::Done };
-    match orphan.release(&record, dead, clock::now()) {
+    match orphan.release(&record, &dead.identity, clock::now()) {
         Some(write) => {
             store.put(0, &write, REQUEST_DEADLINE);
             Next::Wait

@@ -149,7 +149,8 @@ fn hard_deadline(lease_duration: Duration) -> Duration {
     lease_duration * 5 / 6 - kill_margin(lease_duration)
 }
 
-fn kill_margin(lease_duration: Duration) -> Duration {
+/// `K` of a lease of this length.
+pub(super) fn kill_margin(lease_duration: Duration) -> Duration {
     (lease_duration / 10).clamp(Duration::from_millis(500), Duration::from_secs(2))
 }
 

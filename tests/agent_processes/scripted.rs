@@ -23,7 +23,7 @@ use nix::unistd::Pid;
 use singletonjob::agent::config::Config;
 use singletonjob::agent::elector::Container;
 use singletonjob::agent::supervise;
-use singletonjob::contract::exit_codes;
+use singletonjob::contract::{environment, exit_codes};
 use singletonjob::lease::annotations::Exit;
 use singletonjob::lease::clock;
 use singletonjob::lease::driver::WorkloadHost;
@@ -79,6 +79,7 @@ fn run(arguments: &[OsString]) -> i32 {
         termination_grace_period: Duration::from_secs(30),
         termination_message: directory.join("message"),
         state_directory: directory.clone(),
+        pod_lock: env::var_os(environment::POD_LOCK).map(PathBuf::from),
     };
     let decide = async |candidate: Candidate, facts, container: &mut Container| {
         script.play(candidate, facts, container).await

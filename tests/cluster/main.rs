@@ -7,6 +7,7 @@
 mod access;
 mod agent;
 mod bad_input;
+mod crash;
 mod disks;
 mod drain;
 mod endings;

@@ -166,6 +166,7 @@ impl Agent {
             stop_grace: Duration::from_secs(28),
             warnings: Vec::new(),
             clock_source: None,
+            lock: None,
         };
         Self {
             elector: Elector::new(candidate.clone(), fixture.now()),
@@ -287,7 +288,8 @@ impl Agent {
     /// The elector is killed; PID 1 has the last word.
     pub fn dies(self, fixture: &mut Fixture<'_>, name: &str) {
         let orphan = Orphan { token: self.token, exit: None, cause: None, overdue: false, in_doubt: None };
-        let write = orphan.release(&fixture.record(), &self.candidate, fixture.now()).expect("it held");
+        let write =
+            orphan.release(&fixture.record(), &self.candidate.identity, fixture.now()).expect("it held");
         fixture.store(name, store::overlay(&fixture.lease, &write));
     }
 

@@ -47,6 +47,7 @@ pub struct Pod<'a> {
     doors: Vec<PathBuf>,
     state_size: &'static str,
     state: Option<PathBuf>,
+    has_lock: bool,
     agent: PathBuf,
     message: Option<PathBuf>,
     log: Option<OwnedFd>,
@@ -78,6 +79,7 @@ impl<'a> Pod<'a> {
             doors: Vec::new(),
             state_size: "1m",
             state: None,
+            has_lock: false,
             agent,
             message: None,
             log: None,
@@ -106,6 +108,11 @@ impl<'a> Pod<'a> {
     /// The agent keeps its state in this folder.
     pub fn state(self, folder: &Path) -> Self {
         Self { state: Some(folder.to_owned()), ..self }
+    }
+
+    /// As containers of one pod share it: the agent keeps its state in this folder, and the pod's lock.
+    pub fn locked(self, folder: &Path) -> Self {
+        Self { has_lock: true, ..self.state(folder) }
     }
 
     /// This is the agent's program.
@@ -226,6 +233,9 @@ impl<'a> Pod<'a> {
         unshare.env(environment::JOB_UID, JOB_UID);
         unshare.env(environment::POD_NAME, &self.name).env(environment::POD_UID, &self.uid);
         unshare.env(environment::TERMINATION_GRACE_PERIOD_SECONDS, GRACE_PERIOD_SECONDS);
+        if self.has_lock {
+            unshare.env(environment::POD_LOCK, paths::POD_LOCK);
+        }
         let message = self.message.clone().unwrap_or_else(|| directory.join("message"));
         unshare.env(environment::TERMINATION_MESSAGE_PATH, message);
     }

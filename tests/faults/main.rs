@@ -23,6 +23,7 @@ mod ends;
 mod limits;
 mod manual_edits;
 mod network;
+mod pod_locks;
 mod quorum;
 mod restore;
 mod server;

@@ -345,6 +345,22 @@ impl Scenario {
         report::at_least(self.name, what, measured, least);
     }
 
+    /// The volume of one pod, in memory as the controller has it.
+    pub fn state_volume(&self) -> PathBuf {
+        Self::writable(self.memory.path().join("state"))
+    }
+
+    /// The same on a disk.
+    pub fn state_volume_on_disk(&self) -> PathBuf {
+        Self::writable(self.directory.path().join("state"))
+    }
+
+    fn writable(folder: PathBuf) -> PathBuf {
+        fs::create_dir(&folder).expect("a writable directory");
+        fs::set_permissions(&folder, PermissionsExt::from_mode(0o777)).expect("ours");
+        folder
+    }
+
     /// What every container has logged, and why it ended.
     pub fn said(&self) -> String {
         let containers = fs::read_dir(self.directory.path()).expect("ours").flatten();

@@ -27,6 +27,7 @@ pub fn candidate() -> Candidate {
         stop_grace: Duration::from_secs(28),
         warnings: Vec::new(),
         clock_source: None,
+        lock: None,
     }
 }
 

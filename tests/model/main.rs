@@ -76,6 +76,8 @@ fn every_assumption_about_the_environment_is_needed() {
     is_caught("emptied and deleted after a change", BrokenAssumption::EmptiedIsHeard);
     is_caught("containers of one pod", BrokenAssumption::IdentityPerPod);
     is_caught("last words", BrokenAssumption::EarlyLastWords);
+    is_caught("everything killed in one pod", BrokenAssumption::SignedWithoutLock);
+    is_caught("everything killed in one pod", BrokenAssumption::UnlockedByFork);
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub struct World {
     pub lazy: Vec<usize>,
     /// Whose first process does nothing more than be killed.
     pub paused: Option<usize>,
+    /// Whether each pod has a lock, which a process takes when it starts, if the kernel has freed it.
+    pub pod_locks: bool,
     /// Whether PID 1 releases in the name of a dead elector.
     pub last_words: bool,
     /// For so many ticks nothing may be running.

@@ -9,7 +9,8 @@ use super::world::{BrokenAssumption, Clocks, Fault, World, policy};
 
 /// Everything that is searched to its end.
 pub fn all() -> Vec<World> {
-    let worlds = [safety(), clocks(), directives(), strange_hands(), deaths(), unreachable(), liveness()];
+    let worlds =
+        [safety(), clocks(), directives(), strange_hands(), deaths(), locks(), unreachable(), liveness()];
     worlds.into_iter().flatten().collect()
 }
 
@@ -48,6 +49,7 @@ fn quiet(name: &'static str) -> World {
         stop_grace: Duration::ZERO,
         lazy: vec![0],
         paused: None,
+        pod_locks: false,
         last_words: false,
         patience: None,
         broken_assumption: BrokenAssumption::Nothing,
@@ -217,6 +219,23 @@ fn deaths() -> Vec<World> {
         survived_fatal,
     ];
     deaths.into_iter().chain(survivors(once)).collect()
+}
+
+/// Containers of which everything is killed at once, PID 1 too, and the next ones of the same pods.
+fn locks() -> Vec<World> {
+    let killed = [Fault::KillAll, Fault::KillAll];
+    let pods = World { pod_locks: true, horizon: 3, ..faulty("everything killed", 2, &killed) };
+    let duplicates = [Fault::KillAll, Fault::KillAll, Fault::Replace];
+    let one_pod = World { one_pod: true, faults: duplicates.to_vec(), at_most: 3, ..pods.clone() };
+    let one_pod = World { name: "everything killed in one pod", ..one_pod };
+    let hanging = World { faults: vec![Fault::Hang, Fault::KillAll], lazy: Vec::new(), ..one_pod.clone() };
+    let hanging =
+        World { name: "everything killed beside an elector that cannot die", horizon: 9, ..hanging };
+    // K, and what a standby leaves to others before it; also where the next container is killed meanwhile.
+    let again = [Fault::KillAll, Fault::Replace, Fault::Replace];
+    let again = World { faults: again.to_vec(), at_most: 3, patience: Some(3), horizon: 12, ..pods.clone() };
+    let again = World { name: "everything killed again", lazy: Vec::new(), ..again };
+    vec![pods, one_pod, hanging, again]
 }
 
 /// Workloads that have ended, beside a process that survives its kill.

@@ -18,6 +18,47 @@ const ATTEMPTS_IN_SIGHT: (&str, &str, &str) =
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "the_dead_die_at_once",
+        breaks: "a predecessor is taken to be dead as soon as the pod's lock is free",
+        changes: &[(
+            "elector/predecessor.rs",
+            "kill_margin(record.lease_duration).saturating_sub(passed)",
+            "Duration::ZERO.min(kill_margin(record.lease_duration).saturating_sub(passed))",
+        )],
+        world: "everything killed",
+    },
+    Mutant {
+        name: "any_container_of_the_pod",
+        breaks: "the lock proves the death of every process of the pod",
+        changes: &[(
+            "elector/predecessor.rs",
+            "record.holder.is_some() && record.holder == self.predecessor",
+            "record.holder.as_ref().and_then(Identity::pod_uid) == self.predecessor.as_ref().and_then(Identity::pod_uid) && record.holder.is_some()",
+        )],
+        world: "everything killed in one pod",
+    },
+    Mutant {
+        name: "signed_at_the_start",
+        breaks: "a process signs the pod's lock before it acquires",
+        changes: &[(
+            "elector/standby.rs",
+            "        let may_write = drain.is_none() && lease.is_idle();\n",
+            "        let may_write = drain.is_none() && lease.is_idle();\n        \
+               if step.candidate.lock.is_some() { step.order(Order::SignLock); }\n",
+        )],
+        world: "everything killed again",
+    },
+    Mutant {
+        name: "unsigned",
+        breaks: "a process acquires without signing the pod's lock",
+        changes: &[(
+            "elector/standby.rs",
+            "    if step.candidate.lock.is_some() {\n        step.order(Order::SignLock);\n    }\n",
+            "",
+        )],
+        world: "everything killed again",
+    },
+    Mutant {
         name: "deadline_from_the_response",
         breaks: "a renewal counts from when its answer arrives",
         changes: &[(

@@ -173,7 +173,7 @@ impl World {
         match reply {
             Reply::Found(record) | Reply::Stored(record) => {
                 let orphan = process.page.orphan(now.at.boot);
-                match orphan.release(&record, &process.candidate, now) {
+                match orphan.release(&record, &process.candidate.identity, now) {
                     Some(write) => {
                         self.put(who, Call::LastPut, Rc::new(write), now.at.boot, REQUEST_DEADLINE);
                     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use singletonjob::api::UnreachableHolder;
+use singletonjob::lease::annotations::CompletionPolicy;
 
 use crate::controller;
 use crate::faults::FaultProfile;
@@ -68,7 +69,14 @@ impl World {
         self.server.annotate(self.now, |annotations| annotations.succession = line);
     }
 
+    /// Its pod comes back as another one, which can prove nothing.
     fn crash(&mut self, place: usize) {
+        self.places[place].leaving = true;
+        self.kill_all(place);
+    }
+
+    /// Its container comes back in the same pod.
+    fn kill_all(&mut self, place: usize) {
         let holder = self.places[place].who.expect("it runs");
         self.destroy(holder, "killed from outside");
     }
@@ -126,6 +134,23 @@ fn with_five_candidates_a_takeover_after_a_crash_costs_two_writes() {
         let average = average(&claims);
         println!("after a crash, lined up: {lined_up}: {average:.2} writes per takeover");
         assert!(average <= 2.0, "lined up: {lined_up}: {average}, {claims:?}");
+    }
+}
+
+#[test]
+fn everything_killed_in_a_container_costs_two_writes_and_seconds() {
+    for seed in 1..=SEEDS {
+        let mut world = five(seed);
+        if world.controller.completion() == CompletionPolicy::OnSuccess {
+            continue;
+        }
+        let line = world.standbys();
+        world.line_up(line);
+        let change = world.change(World::kill_all).expect("one takeover");
+        assert_eq!((change.cause.as_str(), change.claims), ("ElectorDied", 1), "seed {seed}");
+        let gap = world.coverage.longest_gap;
+        // The container comes back after half a second and waits for K.
+        assert!(gap < Duration::from_millis(2_500), "seed {seed}: {gap:?}");
     }
 }
 

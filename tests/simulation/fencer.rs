@@ -101,6 +101,7 @@ impl World {
     pub fn exits(&mut self, who: Who, ending: &'static str) {
         self.streams.remove(&who);
         if let Some(process) = self.processes.remove(&who) {
+            self.free_lock(&process);
             self.note(TraceEvent::Exits { who, ending });
             self.container_ended(&process);
         }

@@ -54,6 +54,7 @@ impl Place {
             stop_grace: GRACE_PERIOD - RESERVE,
             warnings: Vec::new(),
             clock_source: None,
+            lock: None,
         }
     }
 }
@@ -72,7 +73,8 @@ impl World {
     fn start_container(&mut self, number: usize, temper: Temper) {
         self.born += 1;
         let (who, node) = (self.born, self.places[number].node);
-        let candidate = self.places[number].candidate(who);
+        let lock = self.take_lock(who, number);
+        let candidate = Candidate { lock, ..self.places[number].candidate(who) };
         let now = self.nodes[node].clock.now(self.now);
         self.processes.insert(who, Process::new(who, number, node, candidate, now, self.now, temper));
         self.places[number].who = Some(who);
@@ -165,6 +167,7 @@ impl World {
         }
         self.nodes[node].down = true;
         self.for_all_on(node, |world, who| world.destroy(who, "its node crashed"));
+        self.forget_locks(node);
         self.after(duration, Event::NodeReturns(node));
     }
 

@@ -16,6 +16,7 @@ mod limits;
 mod liveness;
 mod network;
 mod pauses;
+mod pod_locks;
 mod process;
 mod queue;
 mod records;
@@ -162,6 +163,8 @@ fn a_broken_world_is_found_out() {
         let why = found(mutant, &faults);
         assert!(why.starts_with("I1: "), "{mutant:?}: {why}");
     }
+    let why = found(Mutant::UnlockedByFork, &[Fault::DuplicateContainer]);
+    assert!(why.starts_with("I6: "), "a lock that a fork frees: {why}");
 }
 
 #[test]

@@ -10,14 +10,14 @@ use crate::coverage::Coverage;
 pub type RegressionSeed = (u64, &'static str, fn(&Coverage) -> bool);
 
 pub const REGRESSION_SEEDS: [RegressionSeed; 4] = [
-    (4, "a workload that cannot be killed: its agent gives up and leaves the Lease to expire", |seen| {
+    (21, "a workload that cannot be killed: its agent gives up and leaves the Lease to expire", |seen| {
         seen.endings.contains_key("not everything could be killed")
     }),
     (9, "attempts are used up, again and again, under faults of every kind", |seen| {
         seen.outcomes.get("BackoffLimitExceeded").is_some_and(|count| *count > 2)
     }),
     (34, "an agent comes close to the bound within which a takeover must happen", |seen| seen.closest > 85),
-    (15, "an agent is paused between its acquisition and the fork, and does not start", |seen| {
+    (23, "an agent is paused between its acquisition and the fork, and does not start", |seen| {
         seen.not_started > 0
     }),
 ];

@@ -95,8 +95,9 @@ impl Safety {
     }
 
     fn sends(&mut self, who: Who, boot: Duration, put: &Sent) -> Verdict {
-        let is_running = self.is_running(who);
         let base = self.stored.get(&put.base).cloned();
+        let held_by = base.as_ref().and_then(|base| base.triple.holder).unwrap_or(who);
+        let is_running = self.is_running(held_by) || self.asleep.contains(&held_by);
         let agent = self.agents.entry(who).or_default();
         agent.sent.push(put.clone());
         let Some(base) = base else { return Ok(()) };
@@ -106,9 +107,9 @@ impl Safety {
         claim(!takes_back, "starts", || format!("agent {who} takes back a start that it has made"))?;
         match put.holder {
             None => {
-                agent.released = true;
+                agent.released |= held_by == who;
                 claim(!is_running, "I6", || {
-                    format!("agent {who} gives the Lease back while its workload runs")
+                    format!("agent {who} gives back the Lease of {held_by}, whose workload runs")
                 })
             }
             Some(holder) => {

@@ -18,6 +18,7 @@ use crate::judge::Judge;
 use crate::kubelet::Place;
 use crate::liveness::Quiet;
 use crate::network::Link;
+use crate::pod_locks::PodLocks;
 use crate::process::Process;
 use crate::queue::Queue;
 use crate::rng::Rng;
@@ -100,6 +101,8 @@ pub enum Mutant {
     Sleepers,
     /// A store that does not note a deletion, and is told of it again by its next watch.
     ForgetsDeletions,
+    /// The lock of a pod is free although processes share it.
+    UnlockedByFork,
 }
 
 pub struct Node {
@@ -125,6 +128,7 @@ pub struct World {
     pub nodes: Vec<Node>,
     pub places: Vec<Place>,
     pub processes: BTreeMap<Who, Process>,
+    pub pod_locks: PodLocks,
     pub streams: BTreeMap<Who, Stream>,
     pub controller: Controller,
     pub judge: Judge,
@@ -148,6 +152,7 @@ impl World {
             nodes: (0..nodes).map(|node| Node::new(node, settings.mutant, &mut clocks)).collect(),
             places: (0..settings.agents).map(|place| Place::new(place, place % nodes)).collect(),
             processes: BTreeMap::new(),
+            pod_locks: PodLocks::default(),
             streams: BTreeMap::new(),
             controller: Controller::new(settings.unreachable.clone(), &mut clocks),
             judge: Judge::new(),

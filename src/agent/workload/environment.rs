@@ -7,12 +7,13 @@ use crate::contract::environment;
 use crate::lease::elector::Start;
 
 /// Variables of the container that the workload does not get: they tell the agent what it needs.
-const FOR_THE_AGENT_ONLY: [&str; 5] = [
+const FOR_THE_AGENT_ONLY: [&str; 6] = [
     environment::POD_NAME,
     environment::POD_UID,
     environment::POD_IP,
     environment::TERMINATION_GRACE_PERIOD_SECONDS,
     environment::TERMINATION_MESSAGE_PATH,
+    environment::POD_LOCK,
 ];
 
 /// The container's environment without what only the agent needs, and what the workload may know of its

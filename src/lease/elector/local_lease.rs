@@ -299,6 +299,14 @@ impl LocalLease {
         Health { agent_started: Some(self.agent_started), ..Health::default() }
     }
 
+    /// Sends `write`, which is in the name of a dead process: no attempt of this one, and never proven.
+    pub(super) fn put_for_the_dead(&mut self, step: &mut Step<'_>, write: Write, timing: Timing) {
+        self.sent += 1;
+        self.in_flight = Some(self.sent);
+        let deadline = timing.request_deadline();
+        step.outputs.push(Output::Put { attempt: self.sent, write: Box::new(write), deadline });
+    }
+
     pub(super) fn put(&mut self, step: &mut Step<'_>, write: Write, timing: Timing) {
         let attempt = self.register(step, &write, Worth::Renewal, timing);
         step.outputs.push(attempt.put(write));

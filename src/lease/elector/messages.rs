@@ -8,6 +8,7 @@ use super::super::annotations::{Exit, Finished, Health, Progress, Reason, Releas
 use super::super::clock::Moment;
 use super::super::identity::{Identity, Version};
 use super::super::record::Record;
+use super::PodLock;
 
 /// The candidate whose decisions these are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +23,8 @@ pub struct Candidate {
     pub warnings: Vec<String>,
     /// What the clocks of its node count, for its renewals to tell; `None` if that is not known.
     pub clock_source: Option<String>,
+    /// The lock of its pod. `None` if it does not have that: then it proves no death, and signs nothing.
+    pub lock: Option<PodLock>,
 }
 
 /// How an observation was made.
@@ -124,6 +127,9 @@ pub enum Order {
         /// `K`: what the kill may take after that.
         kill_margin: Duration,
     },
+    /// Name this process in the file of the pod's lock. Comes right before the write that acquires: what may be
+    /// stored in the name of this process is to be given back after its death.
+    SignLock,
     /// Nothing runs any more.
     DisarmDeadline,
     /// Start the workload.

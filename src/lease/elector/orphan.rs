@@ -6,10 +6,10 @@ use jiff::Timestamp;
 
 use super::super::annotations::{Exit, Finished, Progress, Reason};
 use super::super::clock::Now;
-use super::super::identity::Version;
+use super::super::identity::{Identity, Version};
 use super::super::record::Record;
 use super::release::End;
-use super::{Candidate, Cause, Write, charges, limits, progress};
+use super::{Cause, Write, charges, limits, progress};
 
 /// A tenure whose elector died: what the death left of it. Its process tree is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +56,12 @@ impl Orphan {
     }
 
     /// The write that gives back what `dead` still holds: an identity belongs to one process alone.
-    pub fn release(self, record: &Record, dead: &Candidate, now: Now) -> Option<Write> {
-        if record.holder.as_ref() != Some(&dead.identity) {
+    pub fn release(self, record: &Record, dead: &Identity, now: Now) -> Option<Write> {
+        if record.holder.as_ref() != Some(dead) {
             return None;
         }
         let end = End {
-            by: &dead.identity,
+            by: dead,
             reason: self.reason(record, now.wall),
             token: self.token,
             exit: self.exit,
@@ -151,24 +151,18 @@ mod tests {
         Now { at: Moment::default(), wall: Timestamp::from_second(1_700_000_000).expect("valid") }
     }
 
-    fn dead() -> Candidate {
-        Candidate {
-            identity: Identity::new("web-1", "6f1c", 7),
-            job_uid: "job".into(),
-            stop_grace: Duration::ZERO,
-            warnings: Vec::new(),
-            clock_source: None,
-        }
+    fn dead() -> Identity {
+        Identity::new("web-1", "6f1c", 7)
     }
 
-    fn held_by(holder: &Candidate, completion_policy: CompletionPolicy) -> Record {
+    fn held_by(holder: &Identity, completion_policy: CompletionPolicy) -> Record {
         let policy = Policy { completion_policy, ..tests::policy() };
         let progress = Progress { uid: "job".into(), run: 1, starts: 1, open: true, ..Progress::default() };
         let wall = now().wall;
         Record {
             uid: "lease".into(),
             version: Version(10),
-            holder: Some(holder.identity.clone()),
+            holder: Some(holder.clone()),
             lease_duration: Duration::from_secs(15),
             acquire_time: Some(wall),
             renew_time: Some(wall),
@@ -329,7 +323,7 @@ mod tests {
 
     #[test]
     fn another_process_of_the_same_pod_is_left_alone() {
-        let other = Candidate { identity: Identity::new("web-1", "6f1c", 8), ..dead() };
+        let other = Identity::new("web-1", "6f1c", 8);
         assert_eq!(CRASHED.release(&held_by(&other, CompletionPolicy::Never), &dead(), now()), None);
     }
 }

@@ -6,11 +6,13 @@ use jiff::Timestamp;
 
 use super::super::annotations::{Desired, Policy, Progress, Run, UnreachableHolder};
 use super::super::clock::{Moment, Now};
-use super::super::identity::Identity;
+use super::super::identity::{Identity, Version};
 use super::super::record::Record;
 use super::super::timing::Timing;
 use super::step::Step;
-use super::{Candidate, Ending, LocalLease, Write, charges, limits, progress, succession};
+use super::{
+    Candidate, Ending, LocalLease, Order, Write, charges, limits, predecessor, progress, succession,
+};
 
 /// How long an end is put off for a PUT whose fate is unknown: PID 1 gives back a Lease that was taken by it,
 /// if it hears of it in time.
@@ -20,6 +22,8 @@ const HEAD_START: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Standby {
     sight: Option<Snapshot>,
+    /// When it last gave back the Lease of its predecessor, and the version that this was based on.
+    gave_back: Option<(Moment, Version)>,
 }
 
 /// A tenure as it was first seen. While this stays the same, no holder has renewed; what else is in the Lease
@@ -65,8 +69,10 @@ impl Standby {
         if let Some(why) = lease.unreadable(now.at) {
             return Some(Ending::Unreadable(why));
         }
-        if drain.is_none()
-            && lease.is_idle()
+        let may_write = drain.is_none() && lease.is_idle();
+        if may_write && self.wait_for_the_dead(now.at, step.candidate, lease) == Some(Duration::ZERO) {
+            self.give_back(step, lease);
+        } else if may_write
             && self.wait(now, step.candidate, lease) == Some(Duration::ZERO)
             && can_hold(step.lateness, lease)
         {
@@ -109,6 +115,28 @@ impl Standby {
         )
     }
 
+    /// How long from now until the Lease of the predecessor is given back. `None` if that does not hold it.
+    fn wait_for_the_dead(&self, now: Moment, candidate: &Candidate, lease: &LocalLease) -> Option<Duration> {
+        let (record, timing) = (lease.latest()?, lease.timing()?);
+        let left = candidate.lock.as_ref()?.left(record, now)?;
+        if lease.trouble().is_some() {
+            return None;
+        }
+        let again =
+            self.gave_back.filter(|(_, base)| *base == record.version).map_or(Duration::ZERO, |(sent, _)| {
+                (timing.retry_period() / 2).saturating_sub(now.elapsed_for_holder(sent))
+            });
+        Some(left.max(again))
+    }
+
+    fn give_back(&mut self, step: &mut Step<'_>, lease: &mut LocalLease) {
+        let (Some(record), Some(timing)) = (lease.latest(), lease.timing()) else { return };
+        self.gave_back = Some((step.now.at, record.version));
+        if let Some(write) = predecessor::release(record, step.now) {
+            lease.put_for_the_dead(step, write, timing);
+        }
+    }
+
     pub(super) fn next_due(
         &self,
         now: Now,
@@ -118,7 +146,12 @@ impl Standby {
     ) -> Duration {
         let wait = match drain {
             Some(since) => PATIENCE.saturating_sub(now.at.elapsed_for_holder(since)),
-            None if lease.is_idle() => self.wait(now, candidate, lease).unwrap_or(Duration::MAX),
+            None if lease.is_idle() => self
+                .wait(now, candidate, lease)
+                .into_iter()
+                .chain(self.wait_for_the_dead(now.at, candidate, lease))
+                .min()
+                .unwrap_or(Duration::MAX),
             None => Duration::MAX,
         };
         // Silence asks for a read: nothing is due while one is under way, which may take longer than a short
@@ -185,6 +218,9 @@ fn head_start(now: Moment, sight: &Snapshot, record: &Record, timing: Timing) ->
 fn acquire(step: &mut Step<'_>, lease: &mut LocalLease) {
     let Some(timing) = lease.timing() else { return };
     let Some(write) = takeover(step, lease, timing) else { return };
+    if step.candidate.lock.is_some() {
+        step.order(Order::SignLock);
+    }
     lease.put(step, write, timing);
 }
 

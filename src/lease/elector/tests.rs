@@ -2,6 +2,7 @@ mod failed_pods;
 mod foreign;
 mod limits;
 mod outcomes;
+mod predecessor;
 mod readiness;
 mod stops;
 mod suspension;
@@ -156,6 +157,7 @@ fn candidate() -> Candidate {
         stop_grace: Duration::from_secs(28),
         warnings: Vec::new(),
         clock_source: Some("tsc".into()),
+        lock: None,
     }
 }
 

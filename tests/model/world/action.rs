@@ -9,7 +9,7 @@ use super::fault::{BrokenAssumption, Fault};
 use super::lease::elector::{Input, Source};
 use super::lease::record::Record;
 use super::process::tidy;
-use super::state::{Agent, Reading, Request, State};
+use super::state::{Agent, Lingering, Reading, Request, State};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -27,6 +27,8 @@ pub enum Action {
     Dies(usize),
     KernelKills(usize),
     ReleaseOrphan(usize),
+    /// The kernel kills what is left of a container.
+    Follows(usize),
     /// The controller makes the Lease again.
     Recreate,
     Befalls(usize, Fault),
@@ -49,6 +51,7 @@ impl World {
             let list = if self.lazy.contains(&dead.agent) { &mut *actions } else { &mut due };
             list.push(Action::ReleaseOrphan(index));
         }
+        actions.extend((0..state.lingering.len()).map(Action::Follows));
         if state.store.lease.is_none() && state.store.recreations == 0 {
             let list = if self.is_prompt() { &mut due } else { &mut *actions };
             list.push(Action::Recreate);
@@ -75,7 +78,10 @@ impl World {
                 || self.cannot_be_killed(agent)
                 || agent.armed.is_none_or(|armed| next < armed + KILL_MARGIN)
         };
-        state.tick < self.horizon && (!bound || state.agents.iter().enumerate().all(in_time))
+        let follows_in_time = |left: &Lingering| self.tick * (state.tick + 1 - left.since) < KILL_MARGIN;
+        state.tick < self.horizon
+            && state.lingering.iter().all(follows_in_time)
+            && (!bound || state.agents.iter().enumerate().all(in_time))
     }
 
     /// Whether nothing would end what runs here: the elector cannot die, and PID 1 waits for its death.
@@ -159,9 +165,10 @@ impl World {
             Action::KernelKills(number) => {
                 self.restart(state, number, true);
                 // One trace needs one end: what comes back is what a crash is for.
-                state.agent(number).over = true;
+                self.is_over(state, number);
             }
             Action::ReleaseOrphan(index) => self.release_orphan(state, index),
+            Action::Follows(index) => drop(state.lingering.remove(index)),
             Action::Recreate => self.recreate(state),
             Action::Befalls(number, fault) => {
                 spend(state, fault);

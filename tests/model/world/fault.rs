@@ -9,6 +9,9 @@ pub enum Fault {
     Crash,
     /// As a crash, and nothing comes back.
     Vanish,
+    /// Everything in the container is killed, PID 1 and elector first: it comes back as another process while
+    /// the workload may still run, for as long as the kernel may take.
+    KillAll,
     /// A standby comes back as another process, which has seen nothing.
     Replace,
     /// No answer, while the request may still arrive.
@@ -89,4 +92,8 @@ pub enum BrokenAssumption {
     IdentityPerPod,
     /// PID 1 speaks in the name of a dead elector before the process tree is empty.
     EarlyLastWords,
+    /// A process that does not have the lock of its pod signs the file all the same.
+    SignedWithoutLock,
+    /// A child of the elector frees the lock, for all that share it.
+    UnlockedByFork,
 }

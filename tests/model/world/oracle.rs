@@ -230,8 +230,7 @@ impl World {
     }
 
     pub fn judge_put(&self, state: &mut State, number: usize, write: &Write) {
-        let agent = &state.agents[number];
-        if write.holder.is_none() && agent.running {
+        if write.holder.is_none() && !is_empty(state, number, write) {
             state.broke(Claim::ReleasesOnlyWhenEmpty);
         }
         let evidence = &state.agents[number].evidence;
@@ -262,7 +261,8 @@ impl World {
         let evidence = &mut state.agent(number).evidence;
         let spins = evidence.last_put == Some(this) && write.holder.is_some();
         evidence.last_put = Some(this);
-        evidence.in_doubt = evidence.in_doubt.or(evidence.token.is_none().then_some(write.base.0));
+        let acquires = evidence.token.is_none() && write.holder.is_some();
+        evidence.in_doubt = evidence.in_doubt.or(acquires.then_some(write.base.0));
         if spins {
             state.broke(Claim::NoneSpins);
         }
@@ -362,6 +362,14 @@ impl World {
                 (killed.is_none() && past(terminated, agent.candidate.stop_grace)) || past(killed, UNDEAD)
             })
     }
+}
+
+/// Whether nothing is left of the process that `write` releases for: the writer's own, or its predecessor.
+fn is_empty(state: &State, number: usize, write: &Write) -> bool {
+    let agent = &state.agents[number];
+    let released = write.released.as_ref().map(|mark| &mark.by);
+    let is_own = released == Some(&agent.candidate.identity);
+    if is_own { !agent.running } else { released.is_some_and(|dead| !state.is_alive(dead)) }
 }
 
 /// Whether a workload was told to stop and given time for that, and the Lease does not say so.

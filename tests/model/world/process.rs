@@ -8,11 +8,13 @@ use super::api::matches;
 use super::fault::{BrokenAssumption, FATAL, Fault};
 use super::lease::annotations::{CompletionPolicy, Desired, Exit};
 use super::lease::clock::Now;
-use super::lease::elector::{Answer, Candidate, Elector, Ending, Fact, Input, Order, Output, Source};
+use super::lease::elector::{
+    Answer, Candidate, Elector, Ending, Fact, Input, Order, Output, PodLock, Source,
+};
 use super::lease::identity::Identity;
 use super::lease::record::Record;
 use super::oracle::Evidence;
-use super::state::{Agent, Dead, Directives, Reading, Request, State, Store};
+use super::state::{Agent, Dead, Directives, Lingering, LockFile, Reading, Request, State, Store};
 
 impl World {
     /// The first candidate holds and runs, and the others have seen that: what is of interest begins there.
@@ -31,9 +33,11 @@ impl World {
         let mut state = State {
             tick: 0,
             store: Store::new(&self.policy),
-            agents: (0..self.agents).map(|number| Arc::new(self.agent(number, 0, 0))).collect(),
+            agents: Vec::new(),
             requests: Vec::new(),
             dead: Vec::new(),
+            locks: vec![LockFile::default(); if self.pod_locks { self.agents } else { 0 }],
+            lingering: Vec::new(),
             faults: self.faults.clone(),
             directives,
             last_token: 0,
@@ -41,6 +45,10 @@ impl World {
             idle_since: 0,
             broken: None,
         };
+        for number in 0..self.agents {
+            let agent = self.agent(&mut state, number, 0);
+            state.agents.push(Arc::new(agent));
+        }
         for number in 0..self.agents {
             self.step(&mut state, number, Input::Tick);
             self.read(&mut state, number);
@@ -53,7 +61,7 @@ impl World {
     }
 
     pub fn candidate(&self, number: usize, incarnation: u8) -> Candidate {
-        let pod = if self.one_pod { 0 } else { number };
+        let pod = self.pod(number);
         let process = number as u64 * 16 + u64::from(incarnation);
         let nonce = if self.broken_assumption == BrokenAssumption::IdentityPerPod { 0 } else { process };
         Candidate {
@@ -62,13 +70,53 @@ impl World {
             stop_grace: self.stop_grace,
             warnings: Vec::new(),
             clock_source: None,
+            lock: None,
         }
     }
 
-    fn agent(&self, number: usize, incarnation: u8, tick: u32) -> Agent {
+    fn pod(&self, number: usize) -> usize {
+        if self.one_pod { 0 } else { number }
+    }
+
+    /// Takes the lock of its pod once, when it starts, if it can be had.
+    fn take_lock(&self, state: &mut State, number: usize, process: &Identity) -> Option<PodLock> {
+        let since = self.now(state, number).at;
+        let leaks = self.broken_assumption == BrokenAssumption::UnlockedByFork && state.running() > 0;
+        let file = state.locks.get_mut(self.pod(number))?;
+        if file.owner.is_some() && !leaks {
+            return None;
+        }
+        file.owner = Some(process.clone());
+        Some(PodLock { since, predecessor: file.signed.clone() })
+    }
+
+    /// The kernel frees the lock of a pod when those who share it are dead.
+    fn free_lock(&self, state: &mut State, number: usize) {
+        let process = state.agents[number].candidate.identity.clone();
+        if let Some(file) = state.locks.get_mut(self.pod(number)) {
+            file.owner.take_if(|owner| *owner == process);
+        }
+    }
+
+    fn sign_lock(&self, state: &mut State, number: usize) {
+        let process = state.agents[number].candidate.identity.clone();
+        if let Some(file) = state.locks.get_mut(self.pod(number)) {
+            file.signed = Some(process);
+        }
+    }
+
+    /// Nothing comes back.
+    pub fn is_over(&self, state: &mut State, number: usize) {
+        state.agent(number).over = true;
+        self.free_lock(state, number);
+    }
+
+    fn agent(&self, state: &mut State, number: usize, incarnation: u8) -> Agent {
         let candidate = self.candidate(number, incarnation);
+        let lock = self.take_lock(state, number, &candidate.identity);
+        let candidate = Candidate { lock, ..candidate };
         Agent {
-            elector: Elector::new(candidate.clone(), self.at(tick, number)),
+            elector: Elector::new(candidate.clone(), self.now(state, number)),
             candidate,
             incarnation,
             armed: None,
@@ -106,6 +154,9 @@ impl World {
         match output {
             Output::Put { attempt, write, .. } => {
                 self.judge_put(state, number, &write);
+                if self.broken_assumption == BrokenAssumption::SignedWithoutLock && write.holder.is_some() {
+                    self.sign_lock(state, number);
+                }
                 let sent = self.now(state, number).at;
                 let agent = state.agent(number);
                 agent.awaited = Some((attempt, None));
@@ -128,6 +179,7 @@ impl World {
                 state.agent(number).armed = Some(boot);
             }
             Order::DisarmDeadline => state.agent(number).armed = None,
+            Order::SignLock => self.sign_lock(state, number),
             Order::Start(start) => {
                 self.judge_start(state, number, &start);
                 state.agent(number).running = true;
@@ -145,8 +197,8 @@ impl World {
 
     fn end(&self, state: &mut State, number: usize, ending: &Ending) {
         state.judge_ending(number, ending);
+        self.is_over(state, number);
         let agent = state.agent(number);
-        agent.over = true;
         if let (Ending::InDoubt(base), true) = (ending, self.last_words) {
             let (incarnation, candidate) = (agent.incarnation, agent.candidate.clone());
             let dead = Dead {
@@ -203,8 +255,15 @@ impl World {
             Fault::Crash | Fault::Replace => self.restart(state, number, false),
             Fault::Vanish => {
                 self.restart(state, number, false);
-                state.agent(number).over = true;
+                self.is_over(state, number);
                 state.dead.clear();
+            }
+            Fault::KillAll => {
+                if state.agents[number].running {
+                    let identity = state.agents[number].candidate.identity.clone();
+                    state.lingering.push(Lingering { agent: number, identity, since: state.tick });
+                }
+                self.replace(state, number);
             }
             Fault::LosePut => {
                 let Some((attempt, _)) = state.agent(number).awaited.take() else { return };
@@ -243,10 +302,17 @@ impl World {
         }
     }
 
+    /// Another process takes the place of one that is gone, which is returned.
+    fn replace(&self, state: &mut State, number: usize) -> Arc<Agent> {
+        state.idle_since = state.tick;
+        self.free_lock(state, number);
+        let next = self.agent(state, number, state.agents[number].incarnation + 1);
+        std::mem::replace(&mut state.agents[number], Arc::new(next))
+    }
+
     /// The process is gone; the container comes back as another one.
     pub fn restart(&self, state: &mut State, number: usize, overdue: bool) {
-        state.idle_since = state.tick;
-        let old = Arc::clone(&state.agents[number]);
+        let old = self.replace(state, number);
         let Evidence { token, exit, cause, .. } = old.evidence;
         let dead = Dead {
             agent: number,
@@ -258,7 +324,6 @@ impl World {
             overdue,
             in_doubt: None,
         };
-        state.agents[number] = Arc::new(self.agent(number, old.incarnation + 1, state.tick));
         if self.broken_assumption == BrokenAssumption::EarlyLastWords {
             let agent = state.agent(number);
             (agent.running, agent.killing, agent.armed) = (old.running, false, old.armed);
@@ -272,8 +337,11 @@ impl World {
     pub fn release_orphan(&self, state: &mut State, index: usize) {
         let dead = state.dead.remove(index);
         let now = self.now(state, dead.agent);
-        let write =
-            state.store.lease.as_ref().and_then(|record| dead.orphan().release(record, &dead.candidate, now));
+        let write = state
+            .store
+            .lease
+            .as_ref()
+            .and_then(|record| dead.orphan().release(record, &dead.candidate.identity, now));
         if let Some(write) = write {
             state.judge_words(&dead, &write);
             send(

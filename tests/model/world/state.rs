@@ -20,6 +20,10 @@ pub struct State {
     pub requests: Vec<Arc<Request>>,
     /// Electors that died, in whose name PID 1 has not spoken yet.
     pub dead: Vec<Arc<Dead>>,
+    /// The file of each pod's lock, where pods have one.
+    pub locks: Vec<LockFile>,
+    /// Workloads whose containers were killed, and that the kernel has not killed yet.
+    pub lingering: Vec<Lingering>,
     /// What may still go wrong.
     pub faults: Vec<Fault>,
     /// What the controller wants to be told.
@@ -30,6 +34,24 @@ pub struct State {
     /// Since when nothing runs, and neither a process nor the Lease is another.
     pub idle_since: u32,
     pub broken: Option<Claim>,
+}
+
+/// The file of a pod's lock.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct LockFile {
+    /// The process that has the lock.
+    pub owner: Option<Identity>,
+    /// The process that signed it last.
+    pub signed: Option<Identity>,
+}
+
+/// What is left of a container whose PID 1 and elector are dead.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Lingering {
+    pub agent: usize,
+    pub identity: Identity,
+    /// When the kernel freed the lock.
+    pub since: u32,
 }
 
 /// The API server.
@@ -139,7 +161,14 @@ impl State {
     }
 
     pub fn running(&self) -> usize {
-        self.agents.iter().filter(|agent| agent.running).count()
+        self.agents.iter().filter(|agent| agent.running).count() + self.lingering.len()
+    }
+
+    /// Whether something of this process is still there, its workload included.
+    pub fn is_alive(&self, identity: &Identity) -> bool {
+        let is_its = |agent: &&Arc<Agent>| agent.candidate.identity == *identity;
+        self.agents.iter().find(is_its).is_some_and(|agent| !agent.over || agent.running)
+            || self.lingering.iter().any(|left| left.identity == *identity)
     }
 
     pub fn broke(&mut self, claim: Claim) {

@@ -172,4 +172,14 @@ fn the_environment_holds_names_only_and_ours_win() {
     assert_eq!(value(environment::TERMINATION_GRACE_PERIOD_SECONDS), Some("7"));
     assert_eq!(value(environment::TERMINATION_MESSAGE_PATH), Some("/tmp/end"));
     assert_eq!(value(environment::JOB_UID), Some("j"));
+    assert_eq!(value(environment::POD_LOCK), Some(paths::POD_LOCK));
+}
+
+#[test]
+fn a_pod_of_another_runtime_has_no_lock() {
+    let pod = pod(
+        json!({"spec": {"runtimeClassName": "gvisor", "containers": [{"name": "main", "command": ["x"]}]}}),
+    );
+    let env = pod.spec.expect("a spec").containers[0].env.clone().expect("ours");
+    assert!(env.iter().all(|variable| variable.name != environment::POD_LOCK), "{env:?}");
 }

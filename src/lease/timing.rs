@@ -150,7 +150,7 @@ fn hard_deadline(lease_duration: Duration) -> Duration {
 }
 
 /// `K` of a lease of this length.
-pub(super) fn kill_margin(lease_duration: Duration) -> Duration {
+pub fn kill_margin(lease_duration: Duration) -> Duration {
     (lease_duration / 10).clamp(Duration::from_millis(500), Duration::from_secs(2))
 }
 

@@ -360,8 +360,8 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "a release in the name of another container of the same pod",
         changes: &[(
             "elector/orphan.rs",
-            "if record.holder.as_ref() != Some(&dead.identity) {",
-            "if record.holder.as_ref().map(|holder| holder.pod_uid()) != Some(dead.identity.pod_uid()) {",
+            "if record.holder.as_ref() != Some(dead) {",
+            "if record.holder.as_ref().map(|holder| holder.pod_uid()) != Some(dead.pod_uid()) {",
         )],
         world: "containers of one pod",
     },

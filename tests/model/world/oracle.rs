@@ -331,7 +331,7 @@ impl World {
     /// Judged where all candidates are prompt: none can be blamed for the time that others take.
     pub fn judge_time(&self, state: &mut State) {
         let tick = state.tick;
-        if state.running() > 0 || state.agents.iter().all(|agent| agent.over) {
+        if state.running() > 0 || owes_a_wait(state) || state.agents.iter().all(|agent| agent.over) {
             state.idle_since = tick;
         }
         if self.patience.is_some_and(|patience| tick > state.idle_since + patience) {
@@ -362,6 +362,12 @@ impl World {
                 (killed.is_none() && past(terminated, agent.candidate.stop_grace)) || past(killed, UNDEAD)
             })
     }
+}
+
+/// Whether the next start is put off, because attempts before it have failed one after the other.
+fn owes_a_wait(state: &State) -> bool {
+    let progress = state.store.lease.as_ref().and_then(|lease| lease.annotations.progress.as_ref());
+    progress.is_some_and(|progress| !progress.open && progress.retry_after_seconds > 0)
 }
 
 /// Whether nothing is left of the process that `write` releases for: the writer's own, or its predecessor.

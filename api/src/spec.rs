@@ -240,7 +240,7 @@ pub struct LeaseTiming {
 
     /// The workload gets this many seconds between SIGTERM and SIGKILL when its candidate is losing the
     /// Lease. 0 kills it at once. An ordinary stop takes the template's `terminationGracePeriodSeconds`
-    /// instead. If this field is left out, it is derived: 2.2 s with a lease of 15 s.
+    /// instead. If this field is left out, it is derived: 2.2 s with a lease of 15 s, and never more than 30 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 86400)))]
     pub grace_period_seconds: Option<i32>,

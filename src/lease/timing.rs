@@ -13,6 +13,9 @@ use std::time::Duration;
 const SHORTEST_LEASE: Duration = Duration::from_secs(3);
 /// Below this an etcd election, a second or two, ends every tenure: no time is kept for a graceful stop.
 const SHORTEST_GRACEFUL_LEASE: Duration = Duration::from_secs(6);
+/// The longest `G` that is derived: what Kubernetes gives a container between SIGTERM and SIGKILL by default.
+/// With a longer lease, more of it is left for renewing.
+const LONGEST_DERIVED_GRACE: Duration = Duration::from_secs(30);
 const LONGEST_REQUEST: Duration = Duration::from_secs(5);
 const REQUEST_SLACK: Duration = Duration::from_millis(100);
 
@@ -160,7 +163,7 @@ fn default_grace(lease_duration: Duration, renew_deadline: Option<Duration>) -> 
     }
     let hard = hard_deadline(lease_duration);
     let room = renew_deadline.map_or(hard, |renew| hard.saturating_sub(renew));
-    to_milliseconds((hard / 5).min(room))
+    to_milliseconds((hard / 5).min(LONGEST_DERIVED_GRACE).min(room))
 }
 
 /// Timing travels in milliseconds; what is derived here must be equal to what was written there.
@@ -216,14 +219,47 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_of_fifteen_seconds_gives_the_documented_defaults() {
-        let timing = Timing::new(&TimingSpec::of(seconds(15))).expect("fits");
-        assert_eq!(timing.kill_margin(), millis(1500));
-        assert_eq!(timing.hard_deadline(), seconds(11));
-        assert_eq!(timing.grace_period(), millis(2200));
-        assert_eq!(timing.renew_deadline(), millis(8800));
-        assert_eq!(timing.retry_period(), millis(2933));
-        assert_eq!(timing.request_deadline(), Duration::from_micros(2_833_500));
+    fn a_lease_gives_the_documented_defaults() {
+        let table: [(u64, [u64; 5]); 6] = [
+            (15, [1_500, 11_000, 2_200, 8_800, 2_933]),
+            (60, [2_000, 48_000, 9_600, 38_400, 12_800]),
+            (182, [2_000, 149_666, 29_933, 119_733, 39_911]),
+            (183, [2_000, 150_500, 30_000, 120_500, 40_166]),
+            (300, [2_000, 248_000, 30_000, 218_000, 72_666]),
+            (3600, [2_000, 2_998_000, 30_000, 2_968_000, 989_333]),
+        ];
+        for (lease, defaults) in table {
+            let timing = Timing::new(&TimingSpec::of(seconds(lease))).expect("fits");
+            let derived = [
+                timing.kill_margin(),
+                timing.hard_deadline(),
+                timing.grace_period(),
+                timing.renew_deadline(),
+                timing.retry_period(),
+            ];
+            assert_eq!(derived.map(to_milliseconds), defaults.map(millis), "{lease}");
+        }
+    }
+
+    #[test]
+    fn a_grace_period_that_was_asked_for_may_be_longer_than_a_derived_one() {
+        let wanted = TimingSpec { grace_period: Some(seconds(100)), ..TimingSpec::of(seconds(300)) };
+        let timing = Timing::new(&wanted).expect("fits");
+        assert_eq!((timing.grace_period(), timing.renew_deadline()), (seconds(100), seconds(148)));
+    }
+
+    #[test]
+    fn a_derived_grace_period_leaves_the_renew_deadline_that_was_asked_for() {
+        let wanted = TimingSpec { renew_deadline: Some(seconds(240)), ..TimingSpec::of(seconds(300)) };
+        let timing = Timing::new(&wanted).expect("fits");
+        assert_eq!((timing.grace_period(), timing.renew_deadline()), (seconds(8), seconds(240)));
+    }
+
+    #[test]
+    fn one_request_of_a_long_lease_takes_no_longer_than_any_other() {
+        let request = |lease| Timing::new(&TimingSpec::of(seconds(lease))).expect("fits").request_deadline();
+        assert_eq!(request(15), Duration::from_micros(2_833_500));
+        assert_eq!([60, 300, 3600].map(request), [LONGEST_REQUEST; 3]);
     }
 
     #[test]
@@ -277,6 +313,24 @@ mod tests {
         #[test]
         fn every_lease_of_three_seconds_or_more_has_defaults(lease in 3_u64..100_000) {
             prop_assert!(Timing::new(&TimingSpec::of(seconds(lease))).is_ok());
+        }
+
+        #[test]
+        fn what_fits_with_a_fifth_of_d_as_grace_fits_with_the_derived_one(
+            lease in 3_u64..=86_400, renew in proptest::option::of(1_u64..=86_400),
+            retry in proptest::option::of(1_u64..=86_400),
+        ) {
+            let wanted = TimingSpec {
+                lease_duration: seconds(lease), renew_deadline: renew.map(seconds), grace_period: None,
+                retry_period: retry.map(seconds),
+            };
+            let hard = hard_deadline(wanted.lease_duration);
+            let room = hard.saturating_sub(wanted.renew_deadline.unwrap_or_default());
+            let grace = if lease < 6 { Duration::ZERO } else { to_milliseconds((hard / 5).min(room)) };
+            let with_a_fifth = TimingSpec { grace_period: Some(grace), ..wanted };
+            if Timing::new(&with_a_fifth).is_ok() {
+                prop_assert!(Timing::new(&wanted).is_ok());
+            }
         }
     }
 }

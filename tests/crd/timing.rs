@@ -70,10 +70,10 @@ async fn timing_that_does_not_fit_is_refused_with_what_would() {
     }
 }
 
-/// Around every edge: 3 to 6, the knees at 5 and 20, and both sides of what fits.
+/// Around every edge: 3 to 6, the knees at 5, 20 and 182, and both sides of what fits.
 fn around_the_edges() -> Vec<LeaseTiming> {
     let mut cases = Vec::new();
-    for duration in [3, 4, 5, 6, 7, 15, 19, 20, 21, 60] {
+    for duration in [3, 4, 5, 6, 7, 15, 19, 20, 21, 60, 182, 183, 300, 3600] {
         let hard = duration * 5 / 6 - (duration / 10).clamp(1, 2);
         for renew in [None, Some(1), Some(hard - 1), Some(hard), Some(hard + 1)] {
             for grace in [None, Some(0), Some(1), Some(hard), Some(hard + 1)] {
@@ -82,6 +82,10 @@ fn around_the_edges() -> Vec<LeaseTiming> {
                     cases.push((duration, renew, grace, retry));
                 }
             }
+        }
+        let derived = hard - (hard / 5).min(30);
+        for retry in [derived / 3, derived / 3 + 1] {
+            cases.push((duration, None, None, Some(retry)));
         }
     }
     let positive = |value: &Option<i32>| value.is_none_or(|value| value >= 1);

@@ -17,7 +17,8 @@ pub fn all() -> [Rule; 3] {
 fn renew() -> String {
     format!(
         "[{HARD}].map(d, has(self.renewDeadlineSeconds) ? self.renewDeadlineSeconds * 1000 : \
-         d - (has(self.gracePeriodSeconds) ? self.gracePeriodSeconds * 1000 : (self.leaseDurationSeconds < 6 ? 0 : d / 5)))[0]"
+         d - (has(self.gracePeriodSeconds) ? self.gracePeriodSeconds * 1000 : \
+         (self.leaseDurationSeconds < 6 ? 0 : (d > 150000 ? 30000 : d / 5))))[0]"
     )
 }
 

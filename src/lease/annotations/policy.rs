@@ -155,3 +155,31 @@ impl Policy {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_derived_is_the_same_after_it_has_travelled() {
+        for lease in [15, 60, 300, 3600] {
+            let derived = Timing::new(&TimingSpec::of(Duration::from_secs(lease))).expect("fits");
+            assert_eq!(Policy::new(derived, CompletionPolicy::Never).timing(), Ok(derived), "{lease}");
+        }
+    }
+
+    #[test]
+    fn a_candidate_obeys_the_durations_it_is_told_and_derives_none() {
+        let derived = Timing::new(&TimingSpec::of(Duration::from_secs(300))).expect("fits");
+        let told = Policy {
+            renew_deadline_milliseconds: 198_400,
+            grace_period_milliseconds: 49_600,
+            retry_period_milliseconds: 66_133,
+            ..Policy::new(derived, CompletionPolicy::Never)
+        };
+        let timing = told.timing().expect("a grace of a fifth of D, as earlier controllers derive it");
+        assert_eq!(timing.grace_period(), Duration::from_millis(49_600));
+        assert_eq!(timing.renew_deadline(), Duration::from_millis(198_400));
+        assert_eq!(timing.hard_deadline(), derived.hard_deadline());
+    }
+}

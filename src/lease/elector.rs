@@ -19,6 +19,7 @@
 mod attempt;
 mod backoff;
 mod charges;
+mod jitter;
 mod limits;
 mod local_lease;
 mod messages;
@@ -72,10 +73,11 @@ pub struct Elector {
 impl Elector {
     /// A candidate that stands by and knows nothing yet.
     pub fn new(candidate: Candidate, now: Now) -> Self {
+        let lease = LocalLease::new(now, &candidate.identity);
         Self {
             candidate,
             stage: Stage::Standby(Standby::default()),
-            lease: LocalLease::new(now),
+            lease,
             lateness: Duration::ZERO,
             drain: None,
             unhealthy: false,

@@ -10,6 +10,7 @@ use super::super::identity::{Identity, Version};
 use super::super::record::Record;
 use super::super::timing::Timing;
 use super::attempt::{Attempt, Worth};
+use super::jitter::Jitter;
 use super::step::Step;
 use super::{Output, Source, Write};
 
@@ -29,6 +30,7 @@ pub(super) struct LocalLease {
     /// The last write has to be repeated.
     urgent: bool,
     sent: u64,
+    jitter: Jitter,
     last_sent: Option<(Moment, Version)>,
     last_renew_time: Option<Timestamp>,
     /// When this process began, by its node's time of day.
@@ -67,7 +69,7 @@ fn obeyable(policy: &Policy) -> Option<(Policy, Timing)> {
 }
 
 impl LocalLease {
-    pub(super) fn new(now: Now) -> Self {
+    pub(super) fn new(now: Now, identity: &Identity) -> Self {
         Self {
             latest: None,
             policy: None,
@@ -78,6 +80,7 @@ impl LocalLease {
             last_read: now.at,
             urgent: false,
             sent: 0,
+            jitter: Jitter::of(identity),
             last_sent: None,
             last_renew_time: None,
             agent_started: now.wall,
@@ -235,11 +238,9 @@ impl LocalLease {
         period.saturating_sub(now.elapsed_for_holder(sent))
     }
 
-    /// Shortens `period` by up to a tenth, so that holders that began together do not renew together for
-    /// ever.
+    /// Shortens `period` by up to a tenth, so that holders that began together soon renew apart.
     pub(super) fn jittered(&self, period: Duration) -> Duration {
-        let tenths_of_percent = u32::try_from(self.sent.wrapping_mul(37) % 100).unwrap_or(0);
-        period - period * tenths_of_percent / 1000
+        self.jitter.shorten(period, self.sent)
     }
 
     /// Why this candidate gives up: it has never read its Lease.

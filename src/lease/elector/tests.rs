@@ -4,6 +4,7 @@ mod limits;
 mod outcomes;
 mod predecessor;
 mod readiness;
+mod spread;
 mod stops;
 mod suspension;
 mod times;

@@ -458,7 +458,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "a write that failed is repeated without a pause",
         changes: &[(
             "elector/local_lease.rs",
-            "(true, false) => period / 2,",
+            "(true, false) => repetition(period),",
             "(true, false) => return Duration::ZERO,",
         )],
         world: "loss",

@@ -57,7 +57,15 @@ const DEFAULT_RETRY_PERIOD: Duration = Duration::from_secs(1);
 /// A candidate that has never read its Lease says so and ends: the commonest first fault is a network that
 /// does not let it.
 const UNREADABLE_AFTER: Duration = Duration::from_secs(30);
+/// What was lost is repeated after this long at the latest, however long the lease: a release that waits for
+/// its repetition keeps every standby waiting.
+const LONGEST_REPETITION: Duration = Duration::from_secs(10);
 const SHORTEST_SILENCE: Duration = Duration::from_millis(500);
+
+/// After how long that is repeated which follows each other after `period`.
+fn repetition(period: Duration) -> Duration {
+    (period / 2).min(LONGEST_REPETITION)
+}
 
 /// Returns `policy` with its durations. A policy whose durations do not fit is not obeyed.
 fn obeyable(policy: &Policy) -> Option<(Policy, Timing)> {
@@ -225,14 +233,14 @@ impl LocalLease {
 
     /// How long the next write must still wait, where writes follow each other after `period`.
     ///
-    /// A repetition need not wait for its period, only for half of it; and not at all when what it lost
+    /// A repetition need not wait for its period, only for half of it and no more than 10 s; and not at all when what it lost
     /// against is known by now, because it is then based on something newer than the last one was.
     pub(super) fn pace(&self, now: Moment, period: Duration) -> Duration {
         let Some((sent, base)) = self.last_sent else { return Duration::ZERO };
         let newer = self.latest.as_ref().is_some_and(|latest| latest.version > base);
         let period = match (self.urgent, newer) {
             (true, true) => return Duration::ZERO,
-            (true, false) => period / 2,
+            (true, false) => repetition(period),
             (false, _) => period,
         };
         period.saturating_sub(now.elapsed_for_holder(sent))
@@ -253,7 +261,7 @@ impl LocalLease {
     pub(super) fn silence(&self, now: Moment) -> Duration {
         let retry = self.timing().map_or(DEFAULT_RETRY_PERIOD, |timing| timing.retry_period());
         let (since, period) = match self.trouble {
-            Some(_) => (self.last_read, retry / 2),
+            Some(_) => (self.last_read, repetition(retry)),
             None if self.contact.boot > self.last_read.boot => (self.contact, retry * 3 / 2),
             None => (self.last_read, retry * 3 / 2),
         };

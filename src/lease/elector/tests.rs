@@ -1,6 +1,7 @@
 mod failed_pods;
 mod foreign;
 mod limits;
+mod long_leases;
 mod outcomes;
 mod predecessor;
 mod readiness;

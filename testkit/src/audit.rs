@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 /// One answered request for a resource.
@@ -16,6 +18,8 @@ pub struct AuditEvent {
     uri: String,
     object_ref: Option<Subject>,
     response_status: Option<Answer>,
+    request_received_timestamp: Timestamp,
+    stage_timestamp: Timestamp,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -53,6 +57,12 @@ impl AuditEvent {
     /// HTTP status of the answer.
     pub fn code(&self) -> u16 {
         self.response_status.as_ref().map_or(0, |answer| answer.code)
+    }
+
+    /// From when it was received to the end of its answer; a watch begins with it.
+    pub fn took(&self) -> Duration {
+        let took = self.stage_timestamp.duration_since(self.request_received_timestamp);
+        Duration::try_from(took).unwrap_or(Duration::ZERO)
     }
 
     /// In which namespace.

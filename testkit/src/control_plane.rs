@@ -4,6 +4,8 @@
 //! The binaries are those of the local cluster, in `${CLUSTER_HOME:-$HOME/.cache/singletonjob-cluster}/bin`;
 //! without them every test that needs them fails and says how they are made.
 
+mod flags;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -19,6 +21,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use crate::scratch::Scratch;
+use flags::{apiserver_flags, etcd_flags};
 
 /// Programs, by the names that [`ControlPlane::pid_of`] knows.
 pub const ETCD: &str = "etcd";
@@ -56,8 +59,14 @@ impl ControlPlane {
 
     /// Starts one with an etcd of its own and waits until it is ready.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same, whose API server is given these flags beside its usual ones.
+    pub fn start_with(flags: &[&str]) -> Self {
         let [clients, peers] = free_ports();
-        let control_plane = Self::before(&format!("http://127.0.0.1:{clients}"));
+        let mut control_plane = Self::before(&format!("http://127.0.0.1:{clients}"));
+        control_plane.apiserver_flags.extend(flags.iter().map(|flag| (*flag).to_owned()));
         control_plane.make_keys();
         control_plane.spawn(ETCD, &etcd_flags(control_plane.path(), clients, peers));
         control_plane.start_api_server();
@@ -104,12 +113,17 @@ impl ControlPlane {
 
     /// A client for the user who has this token.
     pub async fn client_with_token(&self, token: &str) -> Client {
+        Client::try_from(self.config_with_token(token).await).expect("a client")
+    }
+
+    /// How the user who has this token reaches it. Nothing is repeated.
+    pub async fn config_with_token(&self, token: &str) -> Config {
         let kubeconfig = Kubeconfig::from_yaml(&self.kubeconfig_text(token)).expect("a kubeconfig");
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await
             .expect("a usable kubeconfig");
         config.default_retry = false;
-        Client::try_from(config).expect("a client")
+        config
     }
 
     /// For programs: the administrator's kubeconfig.
@@ -315,34 +329,4 @@ pub fn require(program: &str) {
 pub fn free_ports<const N: usize>() -> [u16; N] {
     let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("bound").port())
-}
-
-fn etcd_flags(directory: &Path, clients: u16, peers: u16) -> Vec<String> {
-    vec![
-        format!("--data-dir={}/etcd", directory.display()),
-        "--unsafe-no-fsync".to_owned(),
-        format!("--listen-client-urls=http://127.0.0.1:{clients}"),
-        format!("--advertise-client-urls=http://127.0.0.1:{clients}"),
-        format!("--listen-peer-urls=http://127.0.0.1:{peers}"),
-        format!("--initial-advertise-peer-urls=http://127.0.0.1:{peers}"),
-        format!("--initial-cluster=default=http://127.0.0.1:{peers}"),
-    ]
-}
-
-fn apiserver_flags(directory: &Path, etcd: &str, secure: u16) -> Vec<String> {
-    let directory = directory.display();
-    vec![
-        format!("--etcd-servers={etcd}"),
-        format!("--secure-port={secure}"),
-        "--bind-address=127.0.0.1".to_owned(),
-        "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
-        "--authorization-mode=RBAC".to_owned(),
-        format!("--cert-dir={directory}/pki"),
-        format!("--token-auth-file={directory}/tokens.csv"),
-        format!("--audit-policy-file={directory}/audit.yaml"),
-        format!("--audit-log-path={directory}/audit.log"),
-        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-        format!("--service-account-key-file={directory}/pki/sa.key"),
-        format!("--service-account-signing-key-file={directory}/pki/sa.key"),
-    ]
 }

@@ -1,6 +1,7 @@
 //! What was asked of the API server, by whom, in its own words.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -91,23 +92,30 @@ impl AuditEvent {
 /// The part of the log that was written after it was opened.
 pub struct Audit {
     log: PathBuf,
-    from: usize,
+    from: u64,
 }
 
 impl Audit {
     /// From now on.
     pub fn begin(log: PathBuf) -> Self {
-        let from = fs::read(&log).map_or(0, |text| text.len());
+        let from = fs::metadata(&log).map_or(0, |log| log.len());
         Self { log, from }
     }
 
     /// Everything that `user` has asked for since.
     pub fn events(&self, user: &str) -> Vec<AuditEvent> {
-        let text = fs::read(&self.log).expect("an audit log");
-        let new = String::from_utf8_lossy(&text[self.from..]).into_owned();
-        let whole = new.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        let events =
-            whole.lines().map(|line| serde_json::from_str::<AuditEvent>(line).expect("an audit event"));
+        let mut log = File::open(&self.log).expect("an audit log");
+        log.seek(SeekFrom::Start(self.from)).expect("a file");
+        let mut log = BufReader::new(log);
+        let events = std::iter::from_fn(|| whole_line(&mut log))
+            .map(|line| serde_json::from_slice::<AuditEvent>(&line).expect("an audit event"));
         events.filter(|event| event.user.username == user && event.object_ref.is_some()).collect()
     }
+}
+
+/// The next line, unless it is still being written.
+fn whole_line(log: &mut impl BufRead) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    log.read_until(b'\n', &mut line).expect("a readable log");
+    line.ends_with(b"\n").then_some(line)
 }

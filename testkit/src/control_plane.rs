@@ -7,9 +7,7 @@
 mod flags;
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -20,6 +18,7 @@ use std::time::{Duration, Instant};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+use crate::programs::{binaries, end, program_of, require, start_program};
 use crate::scratch::Scratch;
 use flags::{apiserver_flags, etcd_flags};
 
@@ -29,10 +28,6 @@ pub const ETCD: &str = "etcd";
 pub const KUBE_APISERVER: &str = "kube-apiserver";
 const READY_WITHIN: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// The child lives as long as this process holds the other end of the pipe: it cannot be left behind, however
-/// a test ends.
-const UNTIL_STDIN_CLOSES: &str = r#""$@" </dev/null & child=$!; cat >/dev/null; kill -9 "$child"; wait"#;
-
 /// A watch answers when it begins, everything else when it ends.
 const AUDIT_POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
     "rules": [{"level": "None", "users": ["system:apiserver"]}, {"level": "Metadata"}]}"#;
@@ -59,14 +54,24 @@ impl ControlPlane {
 
     /// Starts one with an etcd of its own and waits until it is ready.
     pub fn start() -> Self {
-        Self::start_with(&[])
+        Self::launch(&[], AUDIT_POLICY)
     }
 
     /// The same, whose API server is given these flags beside its usual ones.
     pub fn start_with(flags: &[&str]) -> Self {
+        Self::launch(flags, AUDIT_POLICY)
+    }
+
+    /// The same; its audit log has what this policy says.
+    pub fn start_with_audit_policy(policy: &str) -> Self {
+        Self::launch(&[], policy)
+    }
+
+    fn launch(flags: &[&str], policy: &str) -> Self {
         let [clients, peers] = free_ports();
         let mut control_plane = Self::before(&format!("http://127.0.0.1:{clients}"));
         control_plane.apiserver_flags.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        fs::write(control_plane.audit_policy(), policy).expect("a writable directory");
         control_plane.make_keys();
         control_plane.spawn(ETCD, &etcd_flags(control_plane.path(), clients, peers));
         control_plane.start_api_server();
@@ -155,6 +160,10 @@ impl ControlPlane {
         self.path().join("audit.log")
     }
 
+    fn audit_policy(&self) -> PathBuf {
+        self.path().join("audit.yaml")
+    }
+
     fn path(&self) -> &Path {
         self.directory.path()
     }
@@ -164,7 +173,7 @@ impl ControlPlane {
         fs::write(self.path().join("tokens.csv"), "admin,admin,admin,system:masters\n")
             .expect("a writable directory");
         fs::write(self.kubeconfig(), self.kubeconfig_text("admin")).expect("a writable directory");
-        fs::write(self.path().join("audit.yaml"), AUDIT_POLICY).expect("a writable directory");
+        fs::write(self.audit_policy(), AUDIT_POLICY).expect("a writable directory");
         File::create(self.audit_log()).expect("a writable directory");
     }
 
@@ -207,7 +216,7 @@ impl ControlPlane {
     /// The process of etcd or kube-apiserver.
     pub fn pid_of(&self, program: &str) -> i32 {
         let shell = self.processes()[program].id();
-        first_child(shell).unwrap_or_else(|| panic!("{program} does not run:\n{}", self.last_words()))
+        program_of(shell).unwrap_or_else(|| panic!("{program} does not run:\n{}", self.last_words()))
     }
 
     /// Starts the API server that was killed anew, where it was and with what it stored.
@@ -271,58 +280,8 @@ impl Drop for ControlPlane {
     }
 }
 
-/// A program of the cluster's build that lives as long as this process and the child's standard input do.
-pub fn start_program(program: &str, flags: &[String], log: &Path) -> Child {
-    let program = binaries().join(program);
-    start_command(std::iter::once(program.as_os_str()).chain(flags.iter().map(OsStr::new)), log)
-}
-
-/// A command that lives as long as this process and the child's standard input do.
-pub fn start_command<'a>(command: impl IntoIterator<Item = &'a OsStr>, log: &Path) -> Child {
-    let log = || File::options().create(true).append(true).open(log).expect("a writable directory");
-    Command::new("sh")
-        .args(["-c", UNTIL_STDIN_CLOSES, "sh"])
-        .args(command)
-        .stdin(Stdio::piped())
-        .stdout(log())
-        .stderr(log())
-        .spawn()
-        .expect("a shell")
-}
-
-/// Ends what [`start_command`] started, and waits until it is gone.
-pub fn end(mut process: Child) {
-    drop(process.stdin.take());
-    let _: io::Result<_> = process.wait();
-}
-
-/// Of a shell that has its program as the first child and `cat` as the second.
-fn first_child(shell: u32) -> Option<i32> {
-    let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).ok()?;
-    children.split_whitespace().next()?.parse().ok()
-}
-
-/// Where the cluster's build puts its programs.
-pub fn binaries() -> PathBuf {
-    let home = std::env::var_os("CLUSTER_HOME").map(PathBuf::from);
-    let default =
-        || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/singletonjob-cluster");
-    home.unwrap_or_else(default).join("bin")
-}
-
 fn require_binaries() {
     [ETCD, KUBE_APISERVER, "kubectl"].into_iter().for_each(require);
-}
-
-/// # Panics
-/// Where `program` was not built.
-pub fn require(program: &str) {
-    let path = binaries().join(program);
-    assert!(
-        path.exists(),
-        "{} is missing: `make cluster-binaries` builds it, once, in some ten minutes",
-        path.display()
-    );
 }
 
 /// Free a moment ago.

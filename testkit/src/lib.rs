@@ -14,6 +14,7 @@ pub mod job;
 pub mod lease;
 pub mod observe;
 pub mod operator;
+pub mod programs;
 pub mod report;
 pub mod scenario;
 pub mod scheduler;

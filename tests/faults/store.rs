@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testkit::control_plane::{ETCD, binaries, end, require, start_command};
+use testkit::control_plane::ETCD;
+use testkit::programs::{binaries, end, require, start_command};
 
 const ETCDUTL: &str = "etcdutl";
 pub const MEMBERS: usize = 3;

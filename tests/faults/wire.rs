@@ -10,7 +10,8 @@ use std::time::Duration;
 use http::{Method, Request};
 use kube::{Client, Config};
 use serde_json::{Value, json};
-use testkit::control_plane::{free_ports, require, start_program};
+use testkit::control_plane::free_ports;
+use testkit::programs::{require, start_program};
 use tokio::time::sleep;
 
 const TOXIPROXY: &str = "toxiproxy";

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::recipe::{self, Workplace};
 use super::scenario::{self, Store};
-use testkit::control_plane::{ControlPlane, binaries};
+use testkit::control_plane::ControlPlane;
+use testkit::programs::binaries;
 
 /// Each takes some ten calls of kubectl.
 const ROUNDS: u64 = 20;

@@ -5,7 +5,7 @@ use std::fs;
 use super::recipe::Workplace;
 use super::scenario::{self, Store};
 use super::server::{self, Server};
-use testkit::control_plane::binaries;
+use testkit::programs::binaries;
 
 /// Each takes some ten requests, of a process each.
 const ROUNDS: u64 = 100;

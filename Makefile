@@ -1,6 +1,7 @@
 # Every target does all of its own set-up: packages, programs, images, cluster.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
+BENCH_OPTIONS := MODES JOBS CYCLES IDLE FAIR RENEWALS RENEWAL_LEASES LEASE NAMESPACES REST
 .PHONY: help quick check test model fuzz simulate faults chaos oldest deny manifests cluster-binaries cluster-up cluster-down scenario image bench-scale demo demo-down
 
 help: ## this list
@@ -56,9 +57,9 @@ image: ## the operator's image archive, target/images/operator.tar
 	hack/cluster/packages.sh
 	hack/image.sh operator
 
-bench-scale: cluster-binaries ## what SingletonJobs cost the controller and the API server, for JOBS=100,1000 with leases of LEASE=60 s
+bench-scale: cluster-binaries ## what SingletonJobs cost, and whether the bars of docs/scale.md hold: hours; MODES=jobs JOBS=1000 for less
 	cargo build --locked --release --bin singletonjob-controller
-	cargo run --locked --release -p singletonjob-bench --bin scale -- --jobs $(or $(JOBS),100,1000) --lease $(or $(LEASE),60)
+	cargo run --locked --release -p singletonjob-bench --bin scale -- $(foreach option,$(BENCH_OPTIONS),$(if $($(option)),--$(shell tr A-Z_ a-z- <<<$(option)) $($(option))))
 
 demo: ## cluster, operator, sample, handover and crash takeover, with the measured gaps; KUBECONFIG=... uses your cluster
 	hack/demo.sh

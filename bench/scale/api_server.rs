@@ -1,6 +1,6 @@
 //! The API server with the operator installed, its users' namespaces, and what was asked of it.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, ServiceAccount};
@@ -8,17 +8,22 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
 use testkit::audit::Audit;
-use testkit::control_plane::{ControlPlane, KUBE_APISERVER};
+use testkit::control_plane::{ControlPlane, ETCD, KUBE_APISERVER};
 use testkit::observe::eventually;
 
-use super::controller::NAMESPACE;
+use super::metrics::sum;
 use super::process::Process;
-use std::time::Duration;
+use super::requests::Requests;
 
 const INSTALL: &str = include_str!("../../manifests/install.yaml");
+/// Where the operator is installed.
+pub const NAMESPACE: &str = "singletonjob-system";
 const ACCOUNT: &str = "singletonjob-controller";
 const USER: &str = "system:serviceaccount:singletonjob-system:singletonjob-controller";
 const NODES: usize = 2;
+/// What is read of the log, and no more, because every line costs the API server.
+const AUDIT_POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [
+    {"level": "Metadata", "users": ["system:serviceaccount:singletonjob-system:singletonjob-controller"]}, {"level": "None"}]}"#;
 
 /// A control plane of its own for each measurement.
 pub struct ApiServer {
@@ -30,16 +35,16 @@ pub struct ApiServer {
 
 impl ApiServer {
     /// Starts it, with the operator installed but for its pods, nodes, and namespaces of users.
-    pub async fn start(namespaces: usize) -> Self {
-        let control_plane = ControlPlane::start();
+    pub async fn start(namespaces: &[String]) -> Self {
+        let control_plane = ControlPlane::start_with_audit_policy(AUDIT_POLICY);
         let client = control_plane.client().await;
         let server = Self { control_plane, client };
         server.install().await;
         for number in 0..NODES {
             server.make_node(&node(number)).await;
         }
-        for number in 0..namespaces {
-            server.make_namespace(&namespace(number)).await;
+        for namespace in namespaces {
+            server.make_namespace(namespace).await;
         }
         server
     }
@@ -77,11 +82,11 @@ impl ApiServer {
 
     /// A token of the controller.
     pub async fn controllers_token(&self) -> String {
-        self.token(NAMESPACE, ACCOUNT, None).await
+        self.token(NAMESPACE, ACCOUNT, None).await.expect("a token")
     }
 
-    /// A token as the kubelet mounts it into a pod.
-    pub async fn pods_token(&self, pod: &Pod) -> String {
+    /// A token as the kubelet mounts it into a pod; none where the pod is gone.
+    pub async fn pods_token(&self, pod: &Pod) -> kube::Result<String> {
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
         let bound = BoundObjectReference {
             api_version: Some("v1".to_owned()),
@@ -92,13 +97,17 @@ impl ApiServer {
         self.token(namespace, "default", Some(bound)).await
     }
 
-    async fn token(&self, namespace: &str, account: &str, bound: Option<BoundObjectReference>) -> String {
+    async fn token(
+        &self,
+        namespace: &str,
+        account: &str,
+        bound: Option<BoundObjectReference>,
+    ) -> kube::Result<String> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
         let spec = TokenRequestSpec { bound_object_ref: bound, ..TokenRequestSpec::default() };
         let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
-        let answer =
-            accounts.create_token_request(account, &PostParams::default(), &request).await.expect("a token");
-        answer.status.and_then(|status| status.token).expect("answered with a token")
+        let answer = accounts.create_token_request(account, &PostParams::default(), &request).await?;
+        Ok(answer.status.and_then(|status| status.token).expect("answered with a token"))
     }
 
     /// The process of kube-apiserver.
@@ -106,38 +115,27 @@ impl ApiServer {
         Process(self.control_plane.pid_of(KUBE_APISERVER))
     }
 
-    /// Counts, from now on, what the controller asks.
-    pub fn count(&self) -> Requests {
-        Requests { audit: Audit::begin(self.control_plane.audit_log()) }
+    /// The process of etcd.
+    pub fn etcd(&self) -> Process {
+        Process(self.control_plane.pid_of(ETCD))
     }
-}
 
-/// The controller's requests since a moment.
-pub struct Requests {
-    audit: Audit,
-}
+    /// Counts, from now on, what the controller asks outside of these namespaces.
+    pub fn count(&self, namespaces_left_out: &[&'static str]) -> Requests {
+        Requests::begin(Audit::begin(self.control_plane.audit_log()), USER, namespaces_left_out)
+    }
 
-impl Requests {
-    /// How often the controller asked so far, by verb and resource. Watches are left out, and its own Lease.
-    pub fn so_far(&self) -> BTreeMap<String, usize> {
-        let mut counts = BTreeMap::new();
-        for event in self.audit.events(USER) {
-            if event.verb != "watch" && event.namespace() != NAMESPACE {
-                for (_, resource, _) in event.needs().into_iter().take(1) {
-                    *counts.entry(format!("{} {resource}", event.verb)).or_default() += 1;
-                }
-            }
-        }
-        counts
+    /// How many updates of Leases it has answered, of all clients.
+    pub fn lease_updates(&self) -> f64 {
+        let metrics = self.control_plane.kubectl(&["get", "--raw", "/metrics"], "");
+        sum(&String::from_utf8_lossy(&metrics.stdout), "apiserver_request_total", |labels| {
+            labels.contains(r#"resource="leases""#) && labels.contains(r#"verb="PUT""#)
+        })
+        .unwrap_or_default()
     }
 }
 
 /// The name of a node.
 pub fn node(number: usize) -> String {
     format!("node-{}", number % NODES)
-}
-
-/// The name of a namespace.
-pub fn namespace(number: usize) -> String {
-    format!("tenant-{number}")
 }

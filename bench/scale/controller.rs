@@ -1,28 +1,32 @@
 //! The controller's program, as its Deployment runs it.
 
-use std::fs::File;
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use testkit::control_plane::free_ports;
+use testkit::observe::eventually;
+use testkit::programs::{end, program_of, start_command};
 use tokio::time::sleep;
 
+use super::api_server::NAMESPACE;
+use super::metrics::sum;
 use super::process::Process;
 
 /// The name of its pod, which it writes into its own Lease.
 const POD: &str = "controller-0";
-/// Where the operator is installed.
-pub const NAMESPACE: &str = "singletonjob-system";
+const AGENT_IMAGE: &str = "localhost/singletonjob:bench";
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
-/// A running controller; killed when dropped, unless it was told to end.
+/// A running controller; killed when dropped, or when this program ends.
 pub struct Controller {
-    child: Child,
+    shell: Option<Child>,
+    process: Process,
     address: String,
     started: Instant,
 }
@@ -35,21 +39,15 @@ impl Controller {
     pub fn start(kubeconfig: &Path, log: &Path) -> Self {
         let [port] = free_ports();
         let address = format!("127.0.0.1:{port}");
-        let log = File::options().create(true).append(true).open(log).expect("a writable file");
-        let child = Command::new(program())
-            .env_clear()
-            .envs([("POD_NAME", POD), ("POD_NAMESPACE", NAMESPACE), ("LISTEN_ADDRESS", &address)])
-            .env("AGENT_IMAGE", "localhost/singletonjob:bench")
-            .env("KUBECONFIG", kubeconfig)
-            .stderr(log)
-            .spawn()
-            .expect("`cargo build --release --bin singletonjob-controller` makes it");
-        Self { child, address, started: Instant::now() }
+        let started = Instant::now();
+        let shell = start_command(command(kubeconfig, &address).iter().map(OsString::as_os_str), log);
+        let process = Process(await_program(&shell));
+        Self { shell: Some(shell), process, address, started }
     }
 
     /// Its process.
     pub fn process(&self) -> Process {
-        Process(i32::try_from(self.child.id()).expect("a process id"))
+        self.process
     }
 
     /// Waits until it leads and its caches have synced; how long that took since its start.
@@ -70,21 +68,14 @@ impl Controller {
     ///
     /// # Panics
     /// If it does not end.
-    pub fn terminate(mut self) {
-        let process = Pid::from_raw(self.process().0);
-        kill(process, Signal::SIGTERM).expect("it is running");
-        self.child.wait().expect("it ends");
+    pub async fn terminate(&self) {
+        kill(Pid::from_raw(self.process.0), Signal::SIGTERM).expect("it is running");
+        eventually("the controller ends", READY_WITHIN, || (!self.process.is_running()).then_some(())).await;
     }
 
     /// The sum of a metric's series.
     pub fn metric(&self, name: &str) -> Option<f64> {
-        let (_, body) = self.get("/metrics");
-        let values: Vec<f64> = body
-            .lines()
-            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
-            .filter_map(|line| line.rsplit_once(' ')?.1.parse().ok())
-            .collect();
-        (!values.is_empty()).then(|| values.iter().sum())
+        sum(&self.get("/metrics").1, name, |_| true)
     }
 
     fn get(&self, path: &str) -> (u16, String) {
@@ -104,14 +95,56 @@ impl Controller {
 
 impl Drop for Controller {
     fn drop(&mut self) {
-        // It has nothing to put in order.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.shell.take().into_iter().for_each(end);
     }
 }
 
-/// Beside this program, where cargo puts both.
+/// The program with nothing but what its Deployment gives it.
+fn command(kubeconfig: &Path, address: &str) -> Vec<OsString> {
+    let program = program();
+    assert!(
+        program.exists(),
+        "`cargo build --release --bin singletonjob-controller` makes {}",
+        program.display()
+    );
+    let mut command: Vec<OsString> = ["env", "-i"].map(OsString::from).into();
+    command.extend(
+        [
+            ("POD_NAME", POD),
+            ("POD_NAMESPACE", NAMESPACE),
+            ("LISTEN_ADDRESS", address),
+            ("AGENT_IMAGE", AGENT_IMAGE),
+        ]
+        .map(|(name, value)| format!("{name}={value}").into()),
+    );
+    command.extend(allocator_settings());
+    command.push(format!("KUBECONFIG={}", kubeconfig.display()).into());
+    command.push(program.into());
+    command
+}
+
+/// Waits until the shell has started its program.
+fn await_program(shell: &Child) -> i32 {
+    let started = Instant::now();
+    loop {
+        if let Some(program) = program_of(shell.id()) {
+            return program;
+        }
+        assert!(started.elapsed() < READY_WITHIN, "the controller is not started");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// That of `CONTROLLER`, or else the one beside this program, where cargo puts both.
 fn program() -> PathBuf {
     let own = std::env::current_exe().expect("this program has a path");
-    own.with_file_name("singletonjob-controller")
+    std::env::var_os("CONTROLLER")
+        .map_or_else(|| own.with_file_name("singletonjob-controller"), PathBuf::from)
+}
+
+/// What tunes the allocator of glibc, so that its settings can be compared.
+fn allocator_settings() -> impl Iterator<Item = OsString> {
+    let settings =
+        std::env::vars().filter(|(name, _)| name.starts_with("MALLOC_") || name == "GLIBC_TUNABLES");
+    settings.map(|(name, value)| format!("{name}={value}").into())
 }

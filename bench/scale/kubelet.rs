@@ -30,9 +30,24 @@ use super::api_server::{ApiServer, node};
 /// As the agent has it of a pod whose grace period is 30 s.
 const STOP_GRACE: Duration = Duration::from_secs(28);
 
-/// Serves all pods of SingletonJobs, until it is dropped.
-pub async fn serve(server: Arc<ApiServer>) {
-    let pods: Api<Pod> = Api::all(server.client.clone());
+/// The pods whose electors run. The others stay unscheduled.
+#[derive(Clone, Copy, Debug)]
+pub enum Electors {
+    /// Those of all pods.
+    Everywhere,
+    /// Those of one namespace.
+    In(&'static str),
+    /// None.
+    Nowhere,
+}
+
+/// Serves pods of SingletonJobs, until it is dropped.
+pub async fn serve(server: Arc<ApiServer>, electors: Electors) {
+    let pods: Api<Pod> = match electors {
+        Electors::Everywhere => Api::all(server.client.clone()),
+        Electors::In(namespace) => Api::namespaced(server.client.clone(), namespace),
+        Electors::Nowhere => return,
+    };
     let config = watcher::Config::default().labels(labels::JOB);
     let mut events = std::pin::pin!(watcher(pods, config).default_backoff());
     // They end with this task.
@@ -63,23 +78,11 @@ async fn run(
 ) {
     let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
     let pods: Api<Pod> = Api::namespaced(server.client.clone(), &namespace);
-    bind(&pods, &name, &node(number(&name))).await;
-    let (first_view, is_viewed) = oneshot::channel();
-    let mut host = Host { facts, first_view: Some(first_view) };
-    let connection = unchanging(config(&server, &pod).await);
-    let job = pod.labels().get(labels::JOB).cloned().unwrap_or_default();
-    let place = Place { namespace: &namespace, name: &job, field_manager: field_managers::AGENT };
-    let elector = driver::run(connection, place, candidate(&pod), told, &mut host);
-    let ready = async {
-        if is_viewed.await.is_ok() {
-            let patch = Patch::Merge(running_and_ready());
-            pods.patch_status(&name, &PatchParams::default(), &patch).await.ok();
-        }
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        ended = elector => drop(ended.expect("a usable connection")),
-        () = ready => {}
+    // A pod that is deleted meanwhile gets neither.
+    if bind(&pods, &name, &node(number(&name))).await.is_ok()
+        && let Ok(config) = config(&server, &pod).await
+    {
+        run_elector(config, &pods, &pod, facts, told).await;
     }
     let preconditions = Preconditions { uid: pod.uid(), resource_version: None };
     let delete =
@@ -87,12 +90,39 @@ async fn run(
     pods.delete(&name, &delete).await.ok();
 }
 
+/// Runs the elector of a pod to its end. The pod is ready when the elector has seen the Lease.
+async fn run_elector(
+    config: Config,
+    pods: &Api<Pod>,
+    pod: &Pod,
+    facts: mpsc::UnboundedSender<Fact>,
+    told: mpsc::UnboundedReceiver<Fact>,
+) {
+    let (namespace, job) =
+        (pod.namespace().unwrap_or_default(), pod.labels().get(labels::JOB).cloned().unwrap_or_default());
+    let place = Place { namespace: &namespace, name: &job, field_manager: field_managers::AGENT };
+    let (first_view, is_viewed) = oneshot::channel();
+    let mut host = Host { facts, first_view: Some(first_view) };
+    let elector = driver::run(unchanging(config), place, candidate(pod), told, &mut host);
+    let ready = async {
+        if is_viewed.await.is_ok() {
+            let patch = Patch::Merge(running_and_ready());
+            pods.patch_status(&pod.name_any(), &PatchParams::default(), &patch).await.ok();
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        ended = elector => drop(ended.expect("a usable connection")),
+        () = ready => {}
+    }
+}
+
 /// The number of a candidate, so that the two of a SingletonJob are on two nodes.
 fn number(pod: &str) -> usize {
     pod.rsplit_once('-').and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
 }
 
-async fn bind(pods: &Api<Pod>, name: &str, node: &str) {
+async fn bind(pods: &Api<Pod>, name: &str, node: &str) -> kube::Result<Value> {
     let target = ObjectReference {
         kind: Some("Node".to_owned()),
         name: Some(node.to_owned()),
@@ -100,9 +130,7 @@ async fn bind(pods: &Api<Pod>, name: &str, node: &str) {
     };
     let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
     let binding = Binding { metadata, target };
-    let bound: Result<Value, _> =
-        pods.create_subresource("binding", name, &PostParams::default(), &binding).await;
-    bound.expect("the pod is bound");
+    pods.create_subresource("binding", name, &PostParams::default(), &binding).await
 }
 
 fn running_and_ready() -> Value {
@@ -121,14 +149,14 @@ fn running_and_ready() -> Value {
 }
 
 /// The pod's own credentials, so that the admission policy sees what it sees in a cluster.
-async fn config(server: &ApiServer, pod: &Pod) -> Config {
-    let token = server.pods_token(pod).await;
+async fn config(server: &ApiServer, pod: &Pod) -> kube::Result<Config> {
+    let token = server.pods_token(pod).await?;
     let file = server.control_plane.kubeconfig_text(&token);
     let kubeconfig = Kubeconfig::from_yaml(&file).expect("a kubeconfig");
     let options = KubeConfigOptions::default();
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a usable kubeconfig");
     config.default_retry = false;
-    config
+    Ok(config)
 }
 
 fn candidate(pod: &Pod) -> Candidate {

@@ -23,13 +23,31 @@ impl Process {
         Duration::from_millis(ticks * 1000 / ticks_per_second())
     }
 
+    /// Whether it has not ended yet.
+    pub fn is_running(self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
+    }
+
     /// Memory that it has resident, in bytes.
     ///
     /// # Panics
     /// If the process is gone.
     pub fn resident(self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory that it has had resident, in bytes.
+    ///
+    /// # Panics
+    /// If the process is gone.
+    pub fn peak(self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0)).expect("a running process");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("it has memory");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 }

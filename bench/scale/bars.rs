@@ -74,7 +74,9 @@ pub fn of_jobs(rows: &[(&Converged, &Restarted)]) -> Vec<Bar> {
 
 fn of_row(converged: &Converged, restarted: &Restarted) -> Vec<Bar> {
     let jobs = converged.jobs;
-    [of_converging(converged), of_rest(converged), of_restart(jobs, restarted)].concat()
+    let allowed = memory(jobs, converged.template);
+    let memory = Bar::megabytes(format!("{jobs} jobs: memory after a restart"), restarted.resident, allowed);
+    [of_converging(converged), of_rest(converged), of_restart(jobs, restarted), vec![memory]].concat()
 }
 
 fn of_converging(row: &Converged) -> Vec<Bar> {

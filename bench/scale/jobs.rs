@@ -44,7 +44,7 @@ impl Shape {
     }
 }
 
-/// The namespace of the job of this number, before it is divided by how many there are.
+/// The name of a tenant's namespace.
 pub fn namespace(number: usize) -> String {
     format!("tenant-{number}")
 }
@@ -87,6 +87,8 @@ pub async fn converge(client: &Client, shape: &Shape, has_converged: impl Fn(&Si
     tokio::join!(applied, Box::pin(all(client, shape, has_converged)));
 }
 
+/// Creates a SingletonJob.
+///
 /// # Panics
 /// If the API server refuses it.
 pub async fn create(client: &Client, namespace: &str, job: &SingletonJob) {

@@ -27,6 +27,8 @@ pub struct Restarted {
     pub ready: Duration,
     /// The requests of the new controller.
     pub requests: Counts,
+    /// Its memory after that, in bytes.
+    pub resident: u64,
     /// Whether the tick that fell into the restart became a run.
     pub is_tick_kept: bool,
     /// From that tick, at which the new controller was started, until its run was seen to have started.
@@ -49,8 +51,13 @@ pub async fn measure(mut installation: Installation) -> Restarted {
     let job = jobs::await_one(&client, NAMESPACE_OF_SCHEDULE, SCHEDULE, "its run", has_run).await;
     let run_started = at_tick.elapsed();
     sleep(SETTLE).await;
-    let restarted =
-        Restarted { ready, requests: requests.so_far(), is_tick_kept: is_run_of(&job, tick), run_started };
+    let restarted = Restarted {
+        ready,
+        requests: requests.so_far(),
+        resident: installation.controller.process().resident(),
+        is_tick_kept: is_run_of(&job, tick),
+        run_started,
+    };
     installation.end().await;
     restarted
 }

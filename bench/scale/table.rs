@@ -35,6 +35,7 @@ pub fn jobs(rows: &[Row]) -> String {
         "reconciliations at rest",
         "writes at rest",
         "restart",
+        "memory after it",
         "writes after it",
         "a tick's run starts",
     ];
@@ -73,7 +74,12 @@ fn resting(row: &Converged) -> Vec<String> {
 }
 
 fn restarting(row: &Restarted) -> Vec<String> {
-    vec![seconds(row.ready), row.requests.writes.to_string(), format!("after {}", seconds(row.run_started))]
+    vec![
+        seconds(row.ready),
+        megabytes(row.resident),
+        row.requests.writes.to_string(),
+        format!("after {}", seconds(row.run_started)),
+    ]
 }
 
 /// By name, one column for each number of SingletonJobs.

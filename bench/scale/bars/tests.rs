@@ -21,8 +21,8 @@ fn converged(jobs: usize) -> Converged {
         jobs,
         template: 1000,
         time: ms(1000),
-        controller_cpu: ms(jobs as u64),
-        server_cpu: ms(3 * jobs as u64),
+        controller_cpu: Duration::from_secs(jobs as u64),
+        server_cpu: Duration::from_secs(3 * jobs as u64),
         requests: counts("create pods", 14 * jobs),
         reconciliations: 0.0,
         rest: Rest { cores: 0.03, resident: 25_000_000 + jobs as u64 * 21_000, ..Rest::default() },
@@ -30,7 +30,13 @@ fn converged(jobs: usize) -> Converged {
 }
 
 fn restarted() -> Restarted {
-    Restarted { ready: ms(5000), requests: Counts::default(), is_tick_kept: true, run_started: ms(6000) }
+    Restarted {
+        ready: ms(5000),
+        requests: Counts::default(),
+        resident: 25_210_000,
+        is_tick_kept: true,
+        run_started: ms(6000),
+    }
 }
 
 fn missed(bars: &[Bar]) -> Vec<&str> {
@@ -51,7 +57,7 @@ fn what_is_allowed_holds_every_bar() {
 #[test]
 fn each_figure_misses_its_own_bar() {
     assert_eq!(
-        missed_by(|row, _| row.server_cpu = ms(29)),
+        missed_by(|row, _| row.server_cpu = ms(29_999)),
         ["10 jobs: controller's CPU to the API server's"]
     );
     assert_eq!(missed_by(|row, _| row.requests = counts("get pods", 141)), ["10 jobs: requests per job"]);
@@ -68,6 +74,7 @@ fn each_figure_misses_its_own_bar() {
     );
     assert_eq!(missed_by(|_, row| row.ready = ms(5001)), ["10 jobs: ready after a restart"]);
     assert_eq!(missed_by(|_, row| row.is_tick_kept = false), ["10 jobs: ticks lost in a restart"]);
+    assert_eq!(missed_by(|_, row| row.resident += 1), ["10 jobs: memory after a restart"]);
     let late = missed_by(|_, row| row.run_started = ms(6001));
     assert_eq!(late, ["10 jobs: the run of that tick starts after the new controller"]);
 }
@@ -75,10 +82,10 @@ fn each_figure_misses_its_own_bar() {
 #[test]
 fn cpu_per_job_may_grow_by_three_tenths() {
     let (small, mut large, restarted) = (converged(100), converged(2000), restarted());
-    (large.controller_cpu, large.server_cpu) = (ms(2600), ms(7800));
+    (large.controller_cpu, large.server_cpu) = (Duration::from_secs(2600), Duration::from_secs(7800));
     assert!(missed(&of_jobs(&[(&large, &restarted), (&small, &restarted)])).is_empty());
-    large.controller_cpu = ms(2601);
-    large.server_cpu = ms(7900);
+    large.controller_cpu = Duration::from_secs(2601);
+    large.server_cpu = Duration::from_secs(7900);
     let bars = of_jobs(&[(&large, &restarted), (&small, &restarted)]);
     assert_eq!(missed(&bars), ["CPU per job at 2000 jobs to that at 100"]);
 }

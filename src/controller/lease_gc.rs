@@ -26,8 +26,9 @@ const ROUND: Duration = Duration::from_secs(5);
 pub async fn collect_leases(client: Client, caches: Caches, lease_observations: Arc<LeaseObservations>) {
     loop {
         sleep(ROUND).await;
-        for lease in caches.leases.state() {
-            if let Err(failure) = remove_if_orphaned(&client, &caches, &lease_observations, &lease).await {
+        for known in caches.leases.all() {
+            let lease = &known.0;
+            if let Err(failure) = remove_if_orphaned(&client, &caches, &lease_observations, lease).await {
                 tracing::warn!(%failure, "the controller cannot remove the Lease of a SingletonJob that is gone, and tries again");
             }
         }

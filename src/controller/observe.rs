@@ -8,8 +8,8 @@
 //! # Layout
 //! [`index`] is a cache that finds objects by their SingletonJob, and keeps only what is read of them.
 //! `children` has the child objects as one source returned them. The sources are `caches` for [`cached`] and
-//! `live` for [`live()`]. [`candidate`] turns each pod into a candidate; `budgets`, `nodes` and `ownership`
-//! pick what concerns the SingletonJob.
+//! `live` for [`live()`]. [`candidate`] turns each pod into a candidate; `access`, `budgets`, `nodes` and
+//! `ownership` pick what concerns the SingletonJob.
 //!
 //! `assemble` compares the child objects with the Lease. `tenures` tells what the Lease says of a candidate,
 //! and [`lease_observations`] how long the Lease has been unchanged; `expiries` tells when it expires. The result is [`Observed`], from which
@@ -19,6 +19,7 @@
 //! [`volume_claims`] and [`room`]. [`hanging`] explains why a pod does not start. [`undecodable`] is about
 //! SingletonJobs that this version cannot decode.
 
+mod access;
 pub mod answer;
 mod assemble;
 mod budgets;
@@ -44,12 +45,13 @@ use kube::Client;
 use super::api_call::Failure;
 use crate::api::SingletonJob;
 use crate::lease::clock::Moment;
+pub use access::{KnownBinding, KnownLease, KnownRole};
 use assemble::assemble;
 pub use budgets::{OtherBudget, OwnBudget};
 pub use caches::Caches;
 pub use children::OwnedCandidate;
 use lease_observations::LeaseObservations;
-pub use nodes::Nodes;
+pub use nodes::{KnownNode, Nodes};
 pub use observed::{Observed, ObservedLease};
 pub use ownership::{is_of_earlier, is_ours, is_owned};
 

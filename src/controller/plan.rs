@@ -120,8 +120,8 @@ pub struct Actions {
     pub run: RunPlan,
     /// Whether status must record a longer lease duration before the controller tells candidates.
     pub remembers_first: bool,
-    /// When to reconcile again without a watch event.
-    pub next_look: Duration,
+    /// When to reconcile again without a watch event. `None` if nothing is due.
+    pub next_look: Option<Duration>,
 }
 
 /// Decides what the controller does about `job`.

@@ -212,8 +212,8 @@ async fn execute(
         return Err(failure);
     }
     let (now, look) = (decision.now, decision.plan.next_look(applied.directives_stored, ask_again));
-    let follows = Box::pin(tell(decision, applied, context)).await?;
-    let look = if follows { next_look::after_status(look) } else { look };
+    let again = Box::pin(tell(decision, applied, context)).await?;
+    let Some(look) = look.into_iter().chain(again).min() else { return Ok(Action::await_change()) };
     // It was counted from `now`, and a tick does not wait for what was written since.
     let spent = Duration::try_from(Timestamp::now().duration_since(now)).unwrap_or_default();
     Ok(Action::requeue(look.saturating_sub(spent)))
@@ -242,15 +242,20 @@ async fn delete(job: &SingletonJob, context: &Context) -> Result<Action, Failure
     Ok(Action::requeue(refusals::LONGEST_PAUSE))
 }
 
-/// Writes status and events. Returns whether another plan follows from what status says now. A write of status
-/// wakes no reconciliation.
-async fn tell(decision: Decision<'_>, applied: Applied, context: &Context) -> Result<bool, Failure> {
+/// Writes status and events. Returns when to look again, because another plan follows from what status says now,
+/// or because a claim could not be read. Neither wakes a reconciliation.
+async fn tell(
+    decision: Decision<'_>,
+    applied: Applied,
+    context: &Context,
+) -> Result<Option<Duration>, Failure> {
     let Decision { job, observed, plan, now } = decision;
     let claims = if observed.claims.is_some() {
         observed.claims
     } else {
         volume_claims::look(&context.client, job).await
     };
+    let unread = volume_claims::ask_again(job, claims.as_ref());
     let observed = Observed { claims, ..observed };
     let observed = hanging::explain(&context.client, job, observed, now).await;
     let report_context = ReportContext::new(job, &observed, &plan, applied, now);
@@ -261,10 +266,11 @@ async fn tell(decision: Decision<'_>, applied: Applied, context: &Context) -> Re
         context.telemetry.metrics.count_takeover(takeover);
     }
     if Some(&status) == job.status.as_ref() {
-        return Ok(false);
+        return Ok(unread);
     }
     let told = SingletonJob { status: Some(status), ..job.clone() };
-    Ok(plan_one(&told, &observed, now) != plan)
+    let follows = plan_one(&told, &observed, now) != plan;
+    Ok(if follows { Some(next_look::STATUS_LOOK) } else { unread })
 }
 
 /// Says in status that one request fails again and again, as it does while a webhook is down. Status does not

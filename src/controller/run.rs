@@ -7,22 +7,21 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use kube::core::DeserializeGuard;
-use kube::runtime::controller::{self, Controller};
-use kube::runtime::reflector::Store;
-use kube::runtime::watcher;
+use kube::runtime::controller::Controller;
+use kube::runtime::reflector::{self, Store};
 use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::observe::Caches;
 use super::observe::lease_observations::LeaseObservations;
 use super::reconcile::{self, Context, Failures};
 use super::refusals::Refusals;
 use super::report::recorder::Recorder;
 use super::settings::Agent;
-use super::{api_call, lease_gc, report};
+use super::{lease_gc, report};
 use crate::api::SingletonJob;
 use crate::lease::clock;
-use crate::lease::request::root_cause;
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::{self, Loop};
 use crate::telemetry::metrics::jobs::JobMetrics;
@@ -32,10 +31,11 @@ type Guarded = DeserializeGuard<SingletonJob>;
 
 /// Runs the controller until the future is dropped, or one of its tasks ends unexpectedly.
 pub async fn run(client: Client, agent: Agent, instance: String, telemetry: Arc<Telemetry>) {
-    let (caches, writers) = watches::empty_caches();
+    let (jobs, writer) = reflector::store();
+    let caches = Caches::of(jobs);
     let (synced, caches_synced) = watch::channel(false);
     let lease_observations = Arc::new(LeaseObservations::default());
-    let controller = watches::controller(&client, &caches, writers, lease_observations.clone());
+    let controller = watches::controller(&client, &caches, writer, lease_observations.clone());
     telemetry.metrics.follow(job_metrics(caches.jobs.clone(), lease_observations.clone()));
     let recorder = Recorder::new(client.clone(), instance);
     let context = Arc::new(Context {
@@ -65,35 +65,17 @@ async fn run_tasks(controller: Controller<Guarded>, context: Arc<Context>, synce
 
 /// Reconciles every SingletonJob that a watch wakes.
 async fn reconcile_jobs(controller: Controller<Guarded>, context: Arc<Context>) {
-    let outcomes = controller.run(reconcile::reconcile, reconcile::on_failure, context);
-    outcomes
-        .for_each(|outcome| {
-            log_watch_errors(outcome);
-            ready(())
-        })
-        .await;
+    // A reconciliation logs its own failure, and a watch its interruptions.
+    controller.run(reconcile::reconcile, reconcile::on_failure, context).for_each(|_| ready(())).await;
 }
 
-/// Logs that a watch is interrupted. A reconciliation logs its own failure.
-fn log_watch_errors<T>(outcome: Result<T, controller::Error<api_call::Failure, watcher::Error>>) {
-    if let Err(controller::Error::QueueError(error)) = outcome {
-        log_interruption(&error);
-    }
-}
-
-fn log_interruption(error: &watcher::Error) {
-    tracing::warn!(error = root_cause(error), "a watch was interrupted; the controller opens it again");
-}
-
-/// Removes Leases of deleted SingletonJobs, once the caches have synced. Only this task waits for the caches;
-/// all others wait for `synced`.
+/// Removes Leases of deleted SingletonJobs, once the caches have synced. `synced` tells the reconciliations.
 async fn collect_leases(context: Arc<Context>, synced: watch::Sender<bool>) {
     let Context { client, caches, lease_observations, telemetry, .. } = context.as_ref();
-    if caches.synced().await {
-        synced.send_replace(true);
-        telemetry.health.set_caches_synced();
-        lease_gc::collect_leases(client.clone(), caches.clone(), lease_observations.clone()).await;
-    }
+    caches.synced().await;
+    synced.send_replace(true);
+    telemetry.health.set_caches_synced();
+    lease_gc::collect_leases(client.clone(), caches.clone(), lease_observations.clone()).await;
 }
 
 /// Wakes the task that runs it at least every [`health::LONGEST_PAUSE`], so that an idle controller is alive.

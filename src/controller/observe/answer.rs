@@ -48,6 +48,6 @@ fn with_room(job: &SingletonJob, observed: Observed, known: &Nodes) -> Observed 
     if observed.claims.as_ref().is_none_or(|claims| room::is_pinned(job, claims)) {
         return observed;
     }
-    let room = room::since(job, crowded, known.state().iter().map(AsRef::as_ref));
+    let room = room::since(job, crowded, known.all().iter().map(AsRef::as_ref));
     Observed { room, ..observed }
 }

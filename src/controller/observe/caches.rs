@@ -1,14 +1,12 @@
 //! The caches of the controller's watches, and what they hold of one SingletonJob.
 
-use std::sync::Arc;
-
-use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::Store;
 
+use super::access::{KnownBinding, KnownLease, KnownRole};
 use super::budgets::{self, Budgets, OtherBudget, OwnBudget};
+use super::candidate::Candidate;
 use super::children::{self, Children, OwnedCandidate};
 use super::index::{Index, Key};
 use super::nodes::{self, Nodes};
@@ -22,12 +20,12 @@ pub struct Caches {
     pub jobs: Store<DeserializeGuard<SingletonJob>>,
     /// Candidate pods, by their SingletonJob.
     pub pods: Index<OwnedCandidate>,
-    /// Leases of SingletonJobs.
-    pub leases: Store<Lease>,
-    /// Roles of SingletonJobs.
-    pub roles: Store<Role>,
-    /// RoleBindings of SingletonJobs.
-    pub bindings: Store<RoleBinding>,
+    /// Leases of SingletonJobs, by their SingletonJob.
+    pub leases: Index<KnownLease>,
+    /// Roles of SingletonJobs, by their SingletonJob.
+    pub roles: Index<KnownRole>,
+    /// RoleBindings of SingletonJobs, by their SingletonJob.
+    pub bindings: Index<KnownBinding>,
     /// PodDisruptionBudgets that the controller made, by their SingletonJob.
     pub budgets: Index<OwnBudget>,
     /// PodDisruptionBudgets of other clients, by namespace alone.
@@ -37,34 +35,50 @@ pub struct Caches {
 }
 
 impl Caches {
-    /// Waits until the watches have listed all child objects. `false` if a watch has ended. The runtime waits
-    /// for the cache of SingletonJobs. No reconciliation waits for nodes, because the controller merely does
-    /// not prefer an unknown one.
-    ///
-    /// Only one task may wait at a time. kube keeps a single waker for each store, so an earlier task would
-    /// never wake.
-    pub async fn synced(&self) -> bool {
-        let Self { jobs: _, pods, leases, roles, bindings, budgets, other_budgets, nodes: _ } = self;
-        let stores = tokio::try_join!(
-            leases.wait_until_ready(),
-            roles.wait_until_ready(),
-            bindings.wait_until_ready()
-        );
-        tokio::join!(pods.until_listed(), budgets.until_listed(), other_budgets.until_listed());
-        stores.is_ok()
+    /// Caches that no watch fills yet. `jobs` is that of the SingletonJobs.
+    pub fn of(jobs: Store<DeserializeGuard<SingletonJob>>) -> Self {
+        Self {
+            jobs,
+            pods: Index::default(),
+            leases: Index::default(),
+            roles: Index::default(),
+            bindings: Index::default(),
+            budgets: Index::default(),
+            other_budgets: Index::default(),
+            nodes: Index::default(),
+        }
     }
 
-    /// The child objects of `job` that the caches hold. The watches of Roles and RoleBindings select by
-    /// label, so that none of those is foreign.
+    /// Waits until the watches have listed all child objects. The runtime waits for the cache of
+    /// SingletonJobs. No reconciliation waits for nodes, because the controller merely does not prefer an
+    /// unknown one, and a node that becomes known wakes the SingletonJobs that it concerns.
+    pub async fn synced(&self) {
+        let Self { jobs: _, pods, leases, roles, bindings, budgets, other_budgets, nodes: _ } = self;
+        tokio::join!(
+            pods.until_listed(),
+            leases.until_listed(),
+            roles.until_listed(),
+            bindings.until_listed(),
+            budgets.until_listed(),
+            other_budgets.until_listed()
+        );
+    }
+
+    /// The candidates of `job`, by number.
+    pub fn candidates(&self, job: &SingletonJob) -> Vec<Candidate> {
+        children::candidates(job, self.pods.about(&key(job)).into_iter())
+    }
+
+    /// The child objects of `job` that the caches hold. The caches of Roles and RoleBindings are by label, so
+    /// that none of those is foreign.
     pub(super) fn children(&self, job: &SingletonJob) -> Children {
-        let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
-        let rbac = names::child_name(&name);
-        let about = (namespace.clone(), name.clone());
-        let candidates = children::candidates(job, self.pods.about(&about).into_iter());
+        let about = key(job);
+        let rbac = names::child_name(&about.1);
+        let candidates = self.candidates(job);
         Children {
-            lease: get(&self.leases, &namespace, &name),
-            role: get(&self.roles, &namespace, &rbac),
-            binding: get(&self.bindings, &namespace, &rbac),
+            lease: self.leases.get(&about, &about.1).map(|known| known.0.clone()),
+            role: self.roles.get(&about, &rbac).map(|known| known.0.clone()),
+            binding: self.bindings.get(&about, &rbac).map(|known| known.0.clone()),
             budgets: self.budgets(job, &about),
             nodes: nodes::labels(job, &candidates, &self.nodes),
             candidates,
@@ -83,9 +97,6 @@ impl Caches {
     }
 }
 
-fn get<K>(store: &Store<K>, namespace: &str, name: &str) -> Option<K>
-where
-    K: kube::Resource<DynamicType = ()> + Clone + 'static,
-{
-    store.get(&ObjectRef::new(name).within(namespace)).map(Arc::unwrap_or_clone)
+fn key(job: &SingletonJob) -> Key {
+    (job.namespace().unwrap_or_default(), job.name_any())
 }

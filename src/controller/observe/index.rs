@@ -23,6 +23,17 @@ pub trait Entry: PartialEq + Sized {
     fn read(object: &Self::Object) -> Option<(Key, Self)>;
 }
 
+/// What an event of the watch has changed in a cache.
+#[derive(Debug, PartialEq)]
+pub struct Change<E> {
+    /// What the object is about.
+    pub about: Key,
+    /// The entry before. `None` if there was none.
+    pub before: Option<Arc<E>>,
+    /// The entry now. `None` if there is none any more.
+    pub now: Option<Arc<E>>,
+}
+
 /// The entries of all objects of one kind, by what the objects are about.
 #[derive(Debug)]
 pub struct Index<E> {
@@ -60,6 +71,18 @@ impl<E: Entry> Index<E> {
         contents.entries.get(key).map(|entries| entries.values().cloned().collect()).unwrap_or_default()
     }
 
+    /// The entry about `key` whose object has the name `name`.
+    pub fn get(&self, key: &Key, name: &str) -> Option<Arc<E>> {
+        let contents = self.contents.read().unwrap_or_else(PoisonError::into_inner);
+        contents.entries.get(key)?.get(name).cloned()
+    }
+
+    /// All entries.
+    pub fn all(&self) -> Vec<Arc<E>> {
+        let contents = self.contents.read().unwrap_or_else(PoisonError::into_inner);
+        contents.entries.values().flat_map(BTreeMap::values).cloned().collect()
+    }
+
     /// Waits until the watch has listed all objects.
     pub async fn until_listed(&self) {
         // The index itself keeps the sender, so that this does not fail.
@@ -69,6 +92,11 @@ impl<E: Entry> Index<E> {
     /// Takes an event of the watch. Returns about what it says something new: an object that the list of a
     /// watch that was interrupted no longer returns is gone.
     pub fn apply(&self, event: &Event<E::Object>) -> Vec<Key> {
+        self.changes(event).into_iter().map(|change| change.about).collect()
+    }
+
+    /// Takes an event of the watch, as [`Index::apply`] does. Returns what it has changed.
+    pub fn changes(&self, event: &Event<E::Object>) -> Vec<Change<E>> {
         let mut contents = self.contents.write().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Init => contents.begin_list(),
@@ -90,43 +118,45 @@ impl<E: Entry> Contents<E> {
         self.returned = Some(HashSet::new());
     }
 
-    fn returned(&mut self, object: &E::Object) -> Vec<Key> {
+    fn returned(&mut self, object: &E::Object) -> Vec<Change<E>> {
         if let Some(returned) = &mut self.returned {
             returned.insert(own_key(object));
         }
         self.put(object)
     }
 
-    fn end_list(&mut self) -> Vec<Key> {
+    fn end_list(&mut self) -> Vec<Change<E>> {
         let returned = self.returned.take().unwrap_or_default();
         let gone: Vec<_> = self.objects.keys().filter(|own| !returned.contains(*own)).cloned().collect();
         gone.iter().filter_map(|own| self.remove(own)).collect()
     }
 
-    /// Replaces the entry of `object`. Returns about what that is new, which are two keys if the object is now
-    /// about something else.
-    fn put(&mut self, object: &E::Object) -> Vec<Key> {
+    /// Replaces the entry of `object`. Returns what that has changed, which are two entries if the object is
+    /// now about something else.
+    fn put(&mut self, object: &E::Object) -> Vec<Change<E>> {
         let own = own_key(object);
         let Some((about, entry)) = E::read(object) else { return self.remove(&own).into_iter().collect() };
-        let before = if self.objects.get(&own) == Some(&about) { None } else { self.remove(&own) };
+        let moved = if self.objects.get(&own) == Some(&about) { None } else { self.remove(&own) };
         let known = self.entries.entry(about.clone()).or_default();
-        let is_news = known.get(&own.1).is_none_or(|known| **known != entry);
-        if is_news {
-            known.insert(own.1.clone(), Arc::new(entry));
+        let before = known.get(&own.1).cloned();
+        let is_news = before.as_ref().is_none_or(|before| **before != entry);
+        let changed = is_news.then(|| {
+            let now = Arc::new(entry);
+            known.insert(own.1.clone(), now.clone());
             self.objects.insert(own, about.clone());
-        }
-        before.into_iter().chain(is_news.then_some(about)).collect()
+            Change { about, before, now: Some(now) }
+        });
+        moved.into_iter().chain(changed).collect()
     }
 
-    fn remove(&mut self, own: &Key) -> Option<Key> {
+    fn remove(&mut self, own: &Key) -> Option<Change<E>> {
         let about = self.objects.remove(own)?;
-        if let Some(entries) = self.entries.get_mut(&about) {
-            entries.remove(&own.1);
-            if entries.is_empty() {
-                self.entries.remove(&about);
-            }
+        let entries = self.entries.get_mut(&about)?;
+        let before = entries.remove(&own.1);
+        if entries.is_empty() {
+            self.entries.remove(&about);
         }
-        Some(about)
+        Some(Change { about, before, now: None })
     }
 }
 
@@ -205,6 +235,44 @@ mod tests {
         assert_eq!(list([map("a", "web", "1")]), []);
         assert_eq!(list([map("b", "job", "1")]), [key("job"), key("web")]);
         assert_eq!(values(&index, "web"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_a_later_page_returns_is_known_before_it_is_told() {
+        let index = Index::<Value>::default();
+        index.apply(&Event::Apply(map("a", "web", "1")));
+        index.apply(&Event::Apply(map("b", "job", "1")));
+        index.apply(&Event::Init);
+        assert_eq!(index.apply(&Event::InitApply(map("a", "web", "2"))), [key("web")]);
+        assert_eq!((values(&index, "web"), values(&index, "job")), (vec!["2".into()], vec!["1".into()]));
+        assert_eq!(index.apply(&Event::InitApply(map("b", "job", "1"))), []);
+        assert_eq!(index.apply(&Event::InitDone), []);
+    }
+
+    #[test]
+    fn a_change_has_what_was_before_and_what_is_now() {
+        let index = Index::<Value>::default();
+        let changed = |event: Event<ConfigMap>| {
+            let value = |entry: Option<Arc<Value>>| entry.map(|entry| entry.0.clone());
+            let changes = index.changes(&event).into_iter();
+            changes.map(|change| (value(change.before), value(change.now))).collect::<Vec<_>>()
+        };
+        let said = |text: &str| Some(text.to_owned());
+        assert_eq!(changed(Event::Apply(map("a", "web", "1"))), [(None, said("1"))]);
+        assert_eq!(changed(Event::Apply(map("a", "web", "1"))), []);
+        assert_eq!(changed(Event::Apply(map("a", "web", "2"))), [(said("1"), said("2"))]);
+        assert_eq!(changed(Event::Init), []);
+        assert_eq!(changed(Event::InitDone), [(said("2"), None)]);
+    }
+
+    #[test]
+    fn an_entry_is_found_by_the_name_of_its_object_too() {
+        let index = Index::<Value>::default();
+        for object in [map("a", "web", "1"), map("b", "web", "2"), map("c", "job", "3")] {
+            index.apply(&Event::Apply(object));
+        }
+        assert_eq!(index.get(&key("web"), "b").map(|value| value.0.clone()), Some("2".to_owned()));
+        assert_eq!((index.get(&key("job"), "b"), index.all().len()), (None, 3));
     }
 
     #[tokio::test]

@@ -99,9 +99,9 @@ impl LeaseObservations {
         self.expiries.next(|key| self.lock().get(key)?.until_expired(clock::now().at)).await
     }
 
-    /// Forgets a Lease that is gone.
-    pub fn forget(&self, lease: &Lease) {
-        self.lock().remove(&key(lease));
+    /// Forgets the Lease of this namespace and name, which is gone.
+    pub fn forget(&self, lease: &Key) {
+        self.lock().remove(lease);
     }
 
     /// Returns what this controller knows of a Lease beyond `record`, its content. A record that was read

@@ -2,10 +2,10 @@
 //! nodes and the access modes of volumes are passed in.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, PodSpec};
-use kube::ResourceExt;
+use k8s_openapi::api::core::v1::PodSpec;
 
 use super::candidate::Candidate;
+use super::nodes::KnownNode;
 use super::volume_claims::VolumeClaims;
 use crate::api::SingletonJob;
 
@@ -29,12 +29,15 @@ pub fn crowded<'a>(candidates: impl Iterator<Item = &'a Candidate>) -> Option<&'
 pub fn since<'a>(
     job: &SingletonJob,
     crowded: &str,
-    nodes: impl Iterator<Item = &'a Node>,
+    nodes: impl Iterator<Item = &'a KnownNode>,
 ) -> Option<Timestamp> {
+    nodes.filter(|node| node.name != crowded).filter_map(|node| on(job, node)).min()
+}
+
+/// Since when `node` could take a candidate of `job`. `None` if it cannot.
+pub fn on(job: &SingletonJob, node: &KnownNode) -> Option<Timestamp> {
     let pod = job.spec.template.spec.as_ref()?;
-    let others =
-        nodes.filter(|node| node.name_any() != crowded && is_schedulable(node) && is_selected(pod, node));
-    others.filter_map(ready_since).min()
+    if is_selected(pod, node) { node.open_since } else { None }
 }
 
 /// Whether the template or its volumes already decide the node of its pods. A claim with unknown access modes
@@ -75,24 +78,9 @@ fn requires_hostname(pod: &PodSpec) -> bool {
     })
 }
 
-/// Whether `node` takes new pods and has no taint. Only the scheduler can tell whether a pod tolerates a
-/// taint.
-fn is_schedulable(node: &Node) -> bool {
-    let spec = node.spec.clone().unwrap_or_default();
-    spec.unschedulable != Some(true) && spec.taints.is_none_or(|taints| taints.is_empty())
-}
-
 /// Whether `node` has all labels that the node selector of `pod` asks for.
-fn is_selected(pod: &PodSpec, node: &Node) -> bool {
-    pod.node_selector.iter().flatten().all(|(label, value)| node.labels().get(label) == Some(value))
-}
-
-/// Since when `node` is ready. `None` if it is not.
-fn ready_since(node: &Node) -> Option<Timestamp> {
-    let conditions = node.status.as_ref()?.conditions.as_ref()?;
-    let ready =
-        conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
-    ready.last_transition_time.as_ref().map(|time| time.0)
+fn is_selected(pod: &PodSpec, node: &KnownNode) -> bool {
+    pod.node_selector.iter().flatten().all(|(label, value)| node.labels.get(label) == Some(value))
 }
 
 #[cfg(test)]
@@ -111,13 +99,13 @@ mod tests {
         .expect("a SingletonJob")
     }
 
-    fn node(name: &str, spec: Value, ready: &str) -> Node {
+    fn node(name: &str, spec: Value, ready: &str) -> KnownNode {
         let condition =
             json!({"type": "Ready", "status": ready, "lastTransitionTime": "2026-01-01T00:00:00Z"});
-        serde_json::from_value(json!({
+        let node = json!({
             "metadata": {"name": name, "labels": {"disk": "ssd"}}, "spec": spec, "status": {"conditions": [condition]},
-        }))
-        .expect("a node")
+        });
+        KnownNode::of(&serde_json::from_value(node).expect("a node"))
     }
 
     #[test]

@@ -178,7 +178,7 @@ mod tests {
             act(&service(2), &there(Some(1), vec![old(1), old(2), made(3, false, seconds)])).next_look
         };
         assert_eq!(
-            [look(595), look(600)].map(|look| look.as_secs()),
+            [look(595), look(600)].map(|look| look.expect("one").as_secs()),
             [5, 16],
             "then nothing but the lease is waited for"
         );

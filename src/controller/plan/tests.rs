@@ -317,7 +317,7 @@ fn the_pods_of_a_finished_run_go_when_their_time_is_over_and_not_before() {
     let lived = |spec: Value, seconds| act(&job(spec, finished_at(seconds)), &there());
     assert!(deleted(&lived(json!({}), 1_000_000)).is_empty(), "they stay for good");
     let early = lived(json!({"podTTLSecondsAfterFinished": 60}), 50);
-    assert_eq!((deleted(&early), early.next_look), (vec![], Duration::from_secs(10)));
+    assert_eq!((deleted(&early), early.next_look), (vec![], Some(Duration::from_secs(10))));
     assert_eq!(deleted(&lived(json!({"podTTLSecondsAfterFinished": 60}), 60)), ["web-1", "web-2"]);
 }
 
@@ -326,7 +326,7 @@ fn a_finished_job_goes_in_its_time_once_status_says_that_it_finished() {
     let finished = |seconds: u64| json!({"runs": [{"number": 1, "outcome": "Succeeded", "completionTime": (now() - Duration::from_secs(seconds)).to_string()}]});
     let planned = |spec: Value, status: Value| plan(&job(spec, status), &there(None, vec![]), now());
     let lives = |spec: Value, status: Value| match planned(spec, status) {
-        Plan::Act(act) => Some(act.next_look.as_secs()),
+        Plan::Act(act) => act.next_look.map(|look| look.as_secs()),
         Plan::Delete => None,
         other => panic!("{other:?}"),
     };
@@ -431,7 +431,7 @@ fn a_clearance_is_written_into_the_lease_it_is_about_and_into_no_other() {
     observed.lease.as_mut().expect("a Lease").observation.unchanged = Duration::from_secs(16);
     assert_eq!(
         act(&job, &observed).next_look,
-        next_look::BLOCKED_LOOK,
+        Some(next_look::BLOCKED_LOOK),
         "no watch tells when a node is out of service"
     );
     observed.holder_pod_state = Some(HolderPodState::Gone);
@@ -545,7 +545,7 @@ fn a_standby_ended_by_the_kubelet_is_replaced_at_a_pace() {
         let end = End { fault_of_pod: Some(fault), ..ended(2, Some(143), None).end().expect("one").clone() };
         let candidate = Candidate { has_held, phase: Phase::Terminated(end), ..pod(2, false) };
         let act = act(&service(2), &there(Some(1), vec![pod(1, true), candidate]));
-        (act.create.count, act.next_look.as_secs())
+        (act.create.count, act.next_look.expect("one").as_secs())
     };
     assert_eq!(failed(false), (0, 9));
     assert_eq!(failed(true).0, 1);
@@ -609,7 +609,7 @@ fn failed_attempts_stay_and_agents_that_cannot_start_do_not_spin() {
     let fault =
         |number| ended(number, Some(exit_codes::LEASE_UNREADABLE), Some("singletonjob-agent: reading lease"));
     let once = act(&one_shot(2), &there(None, vec![fault(1), pod(2, false)]));
-    assert_eq!((once.create.count, once.next_look), (0, Duration::from_secs(9)));
+    assert_eq!((once.create.count, once.next_look), (0, Some(Duration::from_secs(9))));
     let many: Vec<_> = (1..=9).map(fault).collect();
     let many = act(&one_shot(2), &there(None, many));
     assert_eq!(deleted(&many), ["web-2", "web-1"]);

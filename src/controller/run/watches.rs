@@ -1,95 +1,55 @@
 //! The watches of the controller: what each of them caches, and which SingletonJobs a change wakes.
+//!
+//! A cache takes an event before the SingletonJobs are woken that the event concerns. A reconciliation
+//! therefore never reads less than what woke it. An interruption is logged here. The runtime would hold back
+//! every wake for a while after an error of any watch, so that none is handed to it.
+
+mod jobs;
+mod nodes;
 
 use std::fmt::Debug;
 use std::future::ready;
-use std::hash::Hash;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Node, NodeStatus};
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::runtime::WatchStreamExt;
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::store::Writer;
-use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::runtime::{PredicateConfig, WatchStreamExt};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
-use super::{Guarded, log_interruption};
+use super::Guarded;
 use crate::contract::labels;
-use crate::controller::observe::Caches;
-use crate::controller::observe::index::{Index, Key};
+use crate::controller::observe::index::{Entry, Index, Key};
 use crate::controller::observe::lease_observations::LeaseObservations;
-use crate::controller::refusals;
-use crate::lease::clock;
+use crate::controller::observe::{Caches, KnownLease};
+use crate::lease::clock::{self, Moment};
+use crate::lease::request::root_cause;
 
-/// What `kubectl apply` writes: the whole object once more.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// SingletonJobs that are reconciled at the same time.
 const CONCURRENCY: u16 = 8;
 
-/// The writing ends of those [`Caches`] that are kept by the runtime.
-pub struct Writers {
-    jobs: Writer<Guarded>,
-    leases: Writer<Lease>,
-    roles: Writer<Role>,
-    bindings: Writer<RoleBinding>,
-    nodes: Writer<Node>,
-}
-
-/// Caches that nothing has filled yet.
-pub fn empty_caches() -> (Caches, Writers) {
-    let (jobs, jobs_writer) = reflector::store();
-    let (leases, leases_writer) = reflector::store();
-    let (roles, roles_writer) = reflector::store();
-    let (bindings, bindings_writer) = reflector::store();
-    let (nodes, nodes_writer) = reflector::store();
-    let writers = Writers {
-        jobs: jobs_writer,
-        leases: leases_writer,
-        roles: roles_writer,
-        bindings: bindings_writer,
-        nodes: nodes_writer,
-    };
-    let (pods, budgets, other_budgets) = (Index::default(), Index::default(), Index::default());
-    (Caches { jobs, pods, leases, roles, bindings, budgets, other_budgets, nodes }, writers)
-}
-
 /// All watches, each with the SingletonJobs that it wakes. A Lease that expires wakes its own, because no
-/// event tells that. Nodes wake none, because every reconciliation decides anew which candidate should hold.
+/// event tells that. `jobs` is the writing end of the cache of SingletonJobs, which the runtime reads.
 pub fn controller(
     client: &Client,
     caches: &Caches,
-    writers: Writers,
+    jobs: Writer<Guarded>,
     lease_observations: Arc<LeaseObservations>,
 ) -> Controller<Guarded> {
-    let Writers { jobs, leases, roles, bindings, nodes } = writers;
-    Controller::for_stream(changed_jobs(client, jobs), caches.jobs.clone())
+    Controller::for_stream(stream::empty(), caches.jobs.clone())
         .with_config(controller::Config::default().concurrency(CONCURRENCY))
+        .reconcile_on(jobs::changed(read_events(client, watcher::Config::default()), jobs))
         .reconcile_on(jobs_of_pods(client, caches))
         .reconcile_on(jobs_of_expired_leases(lease_observations.clone()))
-        .watches_stream(changed_leases(client, leases, lease_observations), |lease| to_its_job(&lease))
-        .watches_stream(changed_children(client, roles), |role| to_job(&role))
-        .watches_stream(changed_children(client, bindings), |binding| to_job(&binding))
+        .reconcile_on(jobs_of_leases(client, caches, lease_observations))
+        .reconcile_on(jobs_of_children(client, &caches.roles))
+        .reconcile_on(jobs_of_children(client, &caches.bindings))
         .reconcile_on(jobs_of_budgets(client, caches))
-        .watches_stream(changed_nodes(client, nodes), |_| None::<ObjectRef<Guarded>>)
-}
-
-/// SingletonJobs in which a user has changed something, or which have begun or ceased to decode.
-fn changed_jobs(
-    client: &Client,
-    writer: Writer<Guarded>,
-) -> impl Stream<Item = watcher::Result<Guarded>> + Send + 'static {
-    let asked = |job: &Guarded| Some(refusals::asked(job.meta()) ^ u64::from(job.0.is_ok()));
-    watcher(Api::<Guarded>::all(client.clone()), watcher::Config::default())
-        .default_backoff()
-        .modify(|job| forget_how_it_was_written(job.meta_mut()))
-        .reflect(writer)
-        .applied_objects()
-        .predicate_filter(asked, PredicateConfig::default())
+        .reconcile_on(nodes::concerned(read_events(client, watcher::Config::default()), caches.clone()))
 }
 
 /// The SingletonJobs of pods of which the controller reads something new. The only label of the controller's
@@ -139,95 +99,58 @@ where
         .filter_map(|event| ready(event.inspect_err(log_interruption).ok()))
 }
 
-/// Leases that say something new. The controller notes every renewal all the same.
-fn changed_leases(
+/// The SingletonJobs whose Leases say something new. The controller notes every renewal all the same.
+fn jobs_of_leases(
     client: &Client,
-    writer: Writer<Lease>,
+    caches: &Caches,
     lease_observations: Arc<LeaseObservations>,
-) -> impl Stream<Item = watcher::Result<Lease>> + Send + 'static {
-    let events = labelled(client, &ours(), writer);
-    events.filter_map(move |event| ready(news(event, &lease_observations)))
+) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 'static {
+    let leases = caches.leases.clone();
+    read_events(client, ours())
+        .flat_map(move |event| stream::iter(news(&event, &leases, &lease_observations, clock::now().at)))
+        .map(to_named)
 }
 
-/// The Lease of `event`. `None` if it says nothing new.
+/// About which SingletonJobs a Lease says something new. The cache takes every renewal, and a renewal is none
+/// of this.
 fn news(
-    event: watcher::Result<Event<Lease>>,
+    event: &Event<Lease>,
+    leases: &Index<KnownLease>,
     lease_observations: &LeaseObservations,
-) -> Option<watcher::Result<Lease>> {
+    now: Moment,
+) -> Vec<Key> {
+    let changed = leases.apply(event);
     match event {
-        Ok(Event::Apply(lease) | Event::InitApply(lease)) => {
-            lease_observations.update(&lease, clock::now().at).then_some(Ok(lease))
+        Event::Apply(lease) | Event::InitApply(lease) => {
+            if lease_observations.update(lease, now) {
+                vec![key(lease)]
+            } else {
+                Vec::new()
+            }
         }
-        Ok(Event::Delete(lease)) => {
-            lease_observations.forget(&lease);
-            Some(Ok(lease))
+        Event::Delete(_) | Event::Init | Event::InitDone => {
+            changed.iter().for_each(|gone| lease_observations.forget(gone));
+            changed
         }
-        Ok(Event::Init | Event::InitDone) => None,
-        Err(error) => Some(Err(error)),
     }
 }
 
-/// Roles or RoleBindings that the controller has made.
-fn changed_children<K>(
+/// The SingletonJobs whose Roles or RoleBindings have changed.
+fn jobs_of_children<E>(
     client: &Client,
-    writer: Writer<K>,
-) -> impl Stream<Item = watcher::Result<K>> + Send + 'static
+    known: &Index<E>,
+) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 'static + use<E>
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-    K::DynamicType: Eq + Hash + Clone + Default,
+    E: Entry + Send + Sync + 'static,
+    E::Object: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    labelled(client, &ours(), writer).touched_objects()
+    let known = known.clone();
+    read_events(client, ours()).flat_map(move |event| stream::iter(known.apply(&event))).map(to_named)
 }
 
-/// All nodes.
-fn changed_nodes(
-    client: &Client,
-    writer: Writer<Node>,
-) -> impl Stream<Item = watcher::Result<Node>> + Send + 'static {
-    watcher(Api::<Node>::all(client.clone()), watcher::Config::default())
-        .default_backoff()
-        .modify(forget_what_is_not_read)
-        .reflect(writer)
-        .touched_objects()
-}
-
-/// Drops what is said of the writers of an object, which the controller never reads, and which is larger than
-/// the rest.
-fn forget_how_it_was_written(metadata: &mut ObjectMeta) {
-    metadata.managed_fields = None;
-    if let Some(annotations) = &mut metadata.annotations {
-        annotations.remove(LAST_APPLIED);
-    }
-}
-
-/// Reduces a node to its name, labels, taints and conditions, which are what the controller reads.
-fn forget_what_is_not_read(node: &mut Node) {
-    forget_how_it_was_written(&mut node.metadata);
-    node.metadata.annotations = None;
-    let conditions = node.status.take().and_then(|status| status.conditions);
-    node.status = Some(NodeStatus { conditions, ..NodeStatus::default() });
-}
-
-/// The objects of one kind that `selector` matches. The watch keeps them in a cache.
-fn labelled<K>(
-    client: &Client,
-    selector: &str,
-    writer: Writer<K>,
-) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static + use<K>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-    K::DynamicType: Eq + Hash + Clone + Default,
-{
-    watcher(Api::<K>::all(client.clone()), watcher::Config::default().labels(selector))
-        .default_backoff()
-        // The controller writes a Lease back as a whole.
-        .modify(|object| object.meta_mut().managed_fields = None)
-        .reflect(writer)
-}
-
-/// The selector of what the controller makes, pods apart.
-fn ours() -> String {
-    format!("{}={}", labels::MANAGED_BY, labels::MANAGED_BY_VALUE)
+/// The watch of what the controller makes, pods apart.
+fn ours() -> watcher::Config {
+    watcher::Config::default().labels(&format!("{}={}", labels::MANAGED_BY, labels::MANAGED_BY_VALUE))
 }
 
 /// All SingletonJobs of `namespace`.
@@ -241,13 +164,131 @@ fn to_named((namespace, name): Key) -> ObjectRef<Guarded> {
     ObjectRef::new(&name).within(&namespace)
 }
 
-/// The SingletonJob that a Lease was made for. The Lease has its name, whatever became of its label.
-fn to_its_job(lease: &Lease) -> Option<ObjectRef<Guarded>> {
-    Some(ObjectRef::new(lease.metadata.name.as_ref()?).within(lease.metadata.namespace.as_deref()?))
+/// The namespace and name of `object`.
+fn key(object: &impl Resource) -> Key {
+    (object.meta().namespace.clone().unwrap_or_default(), object.meta().name.clone().unwrap_or_default())
 }
 
-/// The SingletonJob that an object was made for, by its label. An object without an owner has that label too.
-fn to_job(object: &impl Resource) -> Option<ObjectRef<Guarded>> {
-    let name = object.meta().labels.as_ref()?.get(labels::JOB)?;
-    Some(ObjectRef::new(name).within(object.meta().namespace.as_deref()?))
+fn log_interruption(error: &watcher::Error) {
+    tracing::warn!(error = root_cause(error), "a watch was interrupted; the controller opens it again");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use futures::channel::mpsc;
+    use http::{Request, Response, StatusCode};
+    use http_body_util::StreamBody;
+    use http_body_util::combinators::UnsyncBoxBody;
+    use hyper::body::{Bytes, Frame};
+    use kube::client::Body;
+    use kube::runtime::controller::Action;
+    use kube::runtime::reflector;
+    use serde_json::{Value, json};
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    /// When the only pod changes.
+    const LATER: Duration = Duration::from_secs(100);
+
+    fn lease(holder: &str, second: u8) -> Lease {
+        serde_json::from_value(json!({
+            "metadata": {"namespace": "shop", "name": "web", "uid": "u", "resourceVersion": second.to_string()},
+            "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "acquireTime": "2026-01-01T00:00:01.000000Z",
+                     "renewTime": format!("2026-01-01T00:00:{second:02}.000000Z")},
+        }))
+        .expect("a Lease")
+    }
+
+    #[test]
+    fn a_renewal_wakes_nothing_and_is_known() {
+        let (leases, observations) = (Index::default(), LeaseObservations::default());
+        let web = || ("shop".to_owned(), "web".to_owned());
+        let told = |event: Event<Lease>| news(&event, &leases, &observations, clock::now().at);
+        let version =
+            || leases.get(&web(), "web").and_then(|known| known.0.metadata.resource_version.clone());
+        assert_eq!(told(Event::Apply(lease("a_u_1", 1))), [web()]);
+        assert_eq!((told(Event::Apply(lease("a_u_1", 2))), version().as_deref()), (vec![], Some("2")));
+        assert_eq!((told(Event::InitApply(lease("a_u_1", 3))), version().as_deref()), (vec![], Some("3")));
+        assert_eq!((told(Event::Apply(lease("b_u_1", 4))), version().as_deref()), (vec![web()], Some("4")));
+    }
+
+    #[test]
+    fn a_lease_that_a_later_list_does_not_return_is_told_and_forgotten() {
+        let (leases, observations) = (Index::default(), LeaseObservations::default());
+        let told = |event: Event<Lease>| news(&event, &leases, &observations, clock::now().at);
+        told(Event::Apply(lease("a_u_1", 1)));
+        assert!(observations.silence("shop", "web", clock::now().at).is_some());
+        assert_eq!(told(Event::Init), []);
+        assert_eq!(told(Event::InitDone), [("shop".to_owned(), "web".to_owned())]);
+        assert_eq!(observations.silence("shop", "web", clock::now().at), None);
+    }
+
+    type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+
+    fn line(value: &Value) -> Result<Frame<Bytes>, Infallible> {
+        Ok(Frame::data(Bytes::from(format!("{value}\n"))))
+    }
+
+    /// `first` and then, after a pause, `second`.
+    fn answer(first: &Value, second: Option<(Duration, Value)>) -> Answer {
+        let rest = stream::iter(second).then(async |(pause, value)| {
+            sleep(pause).await;
+            line(&value)
+        });
+        Response::new(UnsyncBoxBody::new(StreamBody::new(stream::iter([line(first)]).chain(rest))))
+    }
+
+    /// An API server that has one SingletonJob, and later a pod of it. All other requests fail.
+    fn serve(request: &Request<Body>) -> Answer {
+        let job = json!({
+            "apiVersion": "singletonjob.dev/v1alpha1", "kind": "SingletonJob", "spec": {"template": {}},
+            "metadata": {"namespace": "shop", "name": "web", "uid": "j"},
+        });
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {
+            "namespace": "shop", "name": "web-1", "uid": "p", "resourceVersion": "3", "labels": {labels::JOB: "web"},
+        }});
+        let list =
+            |items: Value| answer(&json!({"metadata": {"resourceVersion": "1"}, "items": items}), None);
+        let bookmark = |kind: &str| json!({"type": "BOOKMARK", "object": {"kind": kind, "apiVersion": "v1", "metadata": {"resourceVersion": "2"}}});
+        let later = |pause, kind: &str, object| {
+            answer(&bookmark(kind), Some((pause, json!({"type": "ADDED", "object": object}))))
+        };
+        let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+        match (request.uri().path().rsplit('/').next(), is_watch) {
+            (Some("singletonjobs"), false) => list(json!([job])),
+            (Some("singletonjobs"), true) => later(10 * LATER, "SingletonJob", job),
+            (Some("pods"), false) => list(json!([])),
+            (Some("pods"), true) => later(LATER, "Pod", pod),
+            _ => {
+                let mut failed = answer(&json!({"message": "down"}), None);
+                *failed.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                failed
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn watches_that_fail_do_not_delay_what_another_tells() {
+        let service = tower::service_fn(async |request| Ok::<_, Infallible>(serve(&request)));
+        let client = Client::new(service, "shop");
+        let (jobs, writer) = reflector::store();
+        let caches = Caches::of(jobs);
+        let controller = controller(&client, &caches, writer, Arc::default());
+        let (sender, mut woken) = mpsc::unbounded();
+        let began = Instant::now();
+        let reconcile = move |_, _| {
+            sender.unbounded_send(began.elapsed()).expect("read");
+            ready(Ok::<_, watcher::Error>(Action::await_change()))
+        };
+        let run = controller.run(reconcile, |_, _, _| Action::await_change(), Arc::new(()));
+        let run = tokio::spawn(run.for_each(|_| ready(())));
+        assert!(woken.next().await.expect("the SingletonJob itself") < Duration::from_secs(1));
+        let second = woken.next().await.expect("its pod");
+        run.abort();
+        assert!(second >= LATER && second < LATER + Duration::from_secs(1), "{second:?}");
+    }
 }

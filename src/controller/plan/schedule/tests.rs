@@ -217,7 +217,7 @@ fn a_tick_that_is_noticed_too_late_is_missed_and_one_in_time_runs() {
 fn a_run_that_nobody_could_start_in_time_is_given_up_and_said() {
     let mut story = Story::of(json!({"startingDeadlineSeconds": 30}));
     let first = story.look("00:10");
-    assert_eq!(first.next_look, Duration::from_secs(30), "{:?}", first.run);
+    assert_eq!(first.next_look, Some(Duration::from_secs(30)), "{:?}", first.run);
     assert_eq!(story.says("00:10:30"), run(1, "00:10", 0));
     let late = story.look("00:10:31");
     assert_eq!(
@@ -290,7 +290,7 @@ fn of_several_ticks_that_wait_the_latest_runs_unless_it_waits_too_long() {
     story.begins(2);
     assert_eq!(
         story.look("00:40").next_look,
-        Duration::from_secs(60).min(Duration::from_secs(30)),
+        Some(Duration::from_secs(60).min(Duration::from_secs(30))),
         "as long as no candidate holds, often"
     );
     assert_eq!(story.says("00:41:01"), run(2, "00:30", 2));
@@ -481,12 +481,15 @@ fn deleted(act: &Actions) -> Vec<&str> {
 fn candidates_are_made_shortly_before_a_tick_and_go_after_its_run() {
     let mut story = Story::of(json!({"leadSeconds": 120}));
     let early = story.look("00:07:30");
-    assert_eq!((early.create.count, early.next_look), (0, Duration::from_secs(30)));
+    assert_eq!((early.create.count, early.next_look), (0, Some(Duration::from_secs(30))));
     let lead = story.look("00:08");
     assert_eq!((lead.create.count, lead.run.made_for()), (2, Some(1)));
     story.candidates = vec![made_for(1, 1), made_for(2, 1)];
     let ready = story.look("00:09:45");
-    assert_eq!((ready.create.count, deleted(&ready), ready.next_look), (0, vec![], Duration::from_secs(15)));
+    assert_eq!(
+        (ready.create.count, deleted(&ready), ready.next_look),
+        (0, vec![], Some(Duration::from_secs(15)))
+    );
     let due = story.look("00:10");
     assert_eq!((due.create.count, deleted(&due), due.directives.run.desired), (0, vec![], Desired::Run));
     story.begins(1);
@@ -581,7 +584,7 @@ fn ended_pods_stay_within_the_limits_and_for_as_long_as_they_live() {
     story.candidates.retain(|pod| pod.number > 4);
     assert_eq!(
         (deleted(&story.look("00:05:45")), story.look("00:05:45").next_look),
-        (vec![], Duration::from_secs(15))
+        (vec![], Some(Duration::from_secs(15)))
     );
 }
 
@@ -661,7 +664,7 @@ fn a_job_with_jitter_starts_after_each_tick_and_the_tick_stays_what_it_is() {
         (act.run, schedule, act.next_look)
     };
     let (run, before, look) = looks(&mut story, at("00:10", -1));
-    assert_eq!((run.goes_on, before.next, look), (false, Some(at("00:10", 0)), Duration::from_secs(1)));
+    assert_eq!((run.goes_on, before.next, look), (false, Some(at("00:10", 0)), Some(Duration::from_secs(1))));
     let (run, due, _) = looks(&mut story, at("00:10", 0));
     assert_eq!((run.number, run.scheduled_time, due.due), (1, Some(self::at("00:10")), Some(at("00:10", 0))));
     story.begins(1);

@@ -49,7 +49,10 @@ fn one_candidate_more_is_made_for_a_node_that_is_ready_for_a_minute() {
     for (what, room, expected) in table {
         assert_eq!(decides(&observed(both_on_a(), room, None)), expected, "{what}");
     }
-    assert_eq!(act(&service(2), &observed(both_on_a(), Some(55), None)).next_look, Duration::from_secs(5));
+    assert_eq!(
+        act(&service(2), &observed(both_on_a(), Some(55), None)).next_look,
+        Some(Duration::from_secs(5))
+    );
 }
 
 #[test]

@@ -150,7 +150,7 @@ fn a_holder_that_is_not_ready_keeps_a_rollout_waiting_since_its_takeover() {
             .next_look
     };
     assert_eq!(
-        [look(595), look(600)].map(|look| look.as_secs()),
+        [look(595), look(600)].map(|look| look.expect("one").as_secs()),
         [5, 16],
         "then nothing but the lease is waited for"
     );
@@ -238,7 +238,7 @@ fn a_new_template_whose_holder_lost_the_lease_is_tried_again_after_a_rest() {
     for words in [None, Some(json!({"reason": "LeaseLost"})), Some(had_been_ready)] {
         let mut observed = followed(3, words, vec![handed_over(1, true), tried(3)]);
         let first = act(&service(2), &observed);
-        assert_eq!((asked(&first), first.next_look.as_secs()), ((None, None), 16));
+        assert_eq!((asked(&first), first.next_look), ((None, None), Some(Duration::from_secs(16))));
         observed.lease.as_mut().expect("a Lease").record.acquire_time = Some(ago(600));
         assert_eq!(asked(&act(&service(2), &observed)), (Some(Reason::RolledOut), None));
         observed.candidates[1].uid = "another".into();

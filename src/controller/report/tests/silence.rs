@@ -62,7 +62,7 @@ fn the_controller_looks_again_when_patience_ends() {
     let Plan::Act(act) = plan::plan(&waits_by("AfterLeaseExpiry", &during), &observed, now()) else {
         panic!("nothing refuses it")
     };
-    assert_eq!(act.next_look, Duration::from_secs(1));
+    assert_eq!(act.next_look, Some(Duration::from_secs(1)));
 }
 
 #[test]

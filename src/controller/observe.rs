@@ -1,6 +1,6 @@
 //! Reads the objects of a SingletonJob, from the caches or from the API server itself.
 //!
-//! A cache may be stale. Most decisions tolerate that, because the controller looks again. But a stale cache
+//! A cache may be stale. Most decisions tolerate that, because what changes it wakes the controller again. But a stale cache
 //! must not make it create a pod or a Lease that exists already. Nor must the cache make it delete a standby,
 //! which may hold the Lease by now. The controller therefore makes such a plan twice, the second time on
 //! [`live()`] data.

@@ -1,6 +1,7 @@
 //! Reconciles one SingletonJob once: observe, plan, build, apply, report.
 
 mod failures;
+mod status_writes;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,8 +31,10 @@ use super::report::{self, ReportContext};
 use super::settings::Agent;
 use crate::api::SingletonJob;
 use crate::lease::clock;
+use crate::lease::identity::Version;
 use crate::telemetry::Telemetry;
 pub use failures::Failures;
+pub use status_writes::StatusWrites;
 
 /// The pause while a namespace is being deleted, and its SingletonJobs are still to go.
 const TERMINATING_RETRY: Duration = Duration::from_secs(30);
@@ -58,6 +61,8 @@ pub struct Context {
     pub failures: Failures,
     /// What the API server refuses, by SingletonJob.
     pub refusals: Refusals,
+    /// Which status the controller has written last, by SingletonJob.
+    pub status_writes: StatusWrites,
 }
 
 /// Reconciles one SingletonJob. One that does not decode is reported, and does not stop the others.
@@ -111,6 +116,10 @@ pub fn on_failure(
 
 fn key(metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) -> (String, String) {
     (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+}
+
+fn version(job: &SingletonJob) -> Option<Version> {
+    job.metadata.resource_version.as_deref()?.parse().ok()
 }
 
 /// Reports that the controller cannot read a SingletonJob, unless that is another controller's.
@@ -243,7 +252,8 @@ async fn delete(job: &SingletonJob, context: &Context) -> Result<Action, Failure
 }
 
 /// Writes status and events. Returns when to look again, because another plan follows from what status says now,
-/// or because a claim could not be read. Neither wakes a reconciliation.
+/// because the cache has yet to show what it said before, or because a claim could not be read. Nothing of this
+/// wakes a reconciliation.
 async fn tell(
     decision: Decision<'_>,
     applied: Applied,
@@ -266,7 +276,11 @@ async fn tell(
         context.telemetry.metrics.count_takeover(takeover);
     }
     if Some(&status) == job.status.as_ref() {
-        return Ok(unread);
+        let is_behind = context.status_writes.is_ahead_of(&key(&job.metadata), version(job));
+        return Ok(if is_behind { Some(next_look::STATUS_LOOK) } else { unread });
+    }
+    if let Some(base) = version(job) {
+        context.status_writes.note(key(&job.metadata), base, Instant::now());
     }
     let told = SingletonJob { status: Some(status), ..job.clone() };
     let follows = plan_one(&told, &observed, now) != plan;

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use super::observe::Caches;
 use super::observe::lease_observations::LeaseObservations;
-use super::reconcile::{self, Context, Failures};
+use super::reconcile::{self, Context, Failures, StatusWrites};
 use super::refusals::Refusals;
 use super::report::recorder::Recorder;
 use super::settings::Agent;
@@ -48,6 +48,7 @@ pub async fn run(client: Client, agent: Agent, instance: String, telemetry: Arc<
         telemetry,
         failures: Failures::default(),
         refusals: Refusals::default(),
+        status_writes: StatusWrites::default(),
     });
     run_tasks(controller, context, synced).await;
 }

@@ -50,7 +50,7 @@ pub fn undisturbed() -> Plan {
     Arc::new(|_| None)
 }
 
-/// How the watches of pods and Leases are doing.
+/// How the watches of pods, Leases, Roles and RoleBindings are doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tide {
     Flowing,
@@ -163,7 +163,7 @@ impl FaultProxy {
     }
 
     async fn watch(&self, asked: &Asked, request: Request<Body>) -> Result<Answer, BoxError> {
-        if !matches!(asked.resource.as_str(), "pods" | "leases") {
+        if !matches!(asked.resource.as_str(), "pods" | "leases" | "roles" | "rolebindings") {
             return Ok(self
                 .server
                 .send(request)

@@ -1,11 +1,15 @@
 //! Told late, told the past, or never told: what a controller believes is not what is there.
 
-use std::time::Duration;
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
 
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use singletonjob::api::SingletonJob;
 
@@ -17,6 +21,9 @@ use super::lifecycle::{SERVICE, serves, service};
 
 /// Longer than a reconciliation and everything that it sets off.
 const QUIET: Duration = Duration::from_secs(3);
+
+/// Longer than a watch takes to begin anew, and much shorter than any look without an event.
+const SOON: Duration = Duration::from_secs(10);
 
 /// What the watches of pods and Leases would begin with.
 struct Past {
@@ -201,6 +208,33 @@ fn candidates_and_a_change_of_hands_that_went_unseen_are_made_good() {
         serves(&fixture, "one", 2).await.expect("served");
         let names = names(&fixture).await;
         assert!(names.contains(&holder) && !names.contains(&lost), "{names:?}");
+        no_violations(&fixture);
+    });
+}
+
+/// Deletes the object that lets candidates use their Lease, and waits until there is another one.
+async fn is_made_again<K>(fixture: &Fixture, controller: &Controller)
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let (objects, name) = (fixture.api::<K>(), format!("singletonjob-{SERVICE}"));
+    controller.proxy.turn(Tide::Lost);
+    objects.delete(&name, &DeleteParams::default()).await.expect("deleted");
+    controller.proxy.turn(Tide::Flowing);
+    let started = Instant::now();
+    while objects.get_opt(&name).await.expect("an answer").is_none() {
+        assert!(started.elapsed() < SOON, "no {} is made again", K::kind(&()));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[test]
+fn a_role_or_a_binding_that_went_unseen_is_made_again_at_once() {
+    let harness = Harness::shared();
+    harness.runtime.block_on(async {
+        let (fixture, controller) = opened(&harness, "unseen-access").await;
+        is_made_again::<Role>(&fixture, &controller).await;
+        is_made_again::<RoleBinding>(&fixture, &controller).await;
         no_violations(&fixture);
     });
 }

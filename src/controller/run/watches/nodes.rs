@@ -1,5 +1,7 @@
 //! SingletonJobs that a change of a node concerns.
 
+use std::mem;
+
 use futures::{Stream, StreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
@@ -13,41 +15,44 @@ use crate::controller::observe::index::Change;
 use crate::controller::observe::{Caches, KnownNode, room};
 use crate::controller::plan::preference;
 
-/// The SingletonJobs that may decide otherwise because of what `events` say of nodes.
+/// The SingletonJobs that may decide otherwise because of what `events` say of nodes. A list wakes them once,
+/// at its end.
 pub(super) fn concerned(
     events: impl Stream<Item = Event<Node>> + Send + 'static,
     caches: Caches,
 ) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 'static {
+    let mut changes = Vec::new();
     events.flat_map(move |event| {
-        let changes = caches.nodes.changes(&event);
-        stream::iter(changes.iter().flat_map(|change| concerned_by(change, &caches)).collect::<Vec<_>>())
+        changes.extend(caches.nodes.changes(&event));
+        let goes_on = matches!(event, Event::Init | Event::InitApply(_));
+        stream::iter(if goes_on { Vec::new() } else { concerned_by(&mem::take(&mut changes), &caches) })
     })
 }
 
-fn concerned_by(change: &Change<KnownNode>, caches: &Caches) -> Vec<ObjectRef<Guarded>> {
+fn concerned_by(changes: &[Change<KnownNode>], caches: &Caches) -> Vec<ObjectRef<Guarded>> {
+    if changes.is_empty() {
+        return Vec::new();
+    }
     let jobs = caches
         .jobs
-        .state_filter(|job| job.0.as_ref().is_ok_and(|job| concerns(change, job, || caches.candidates(job))));
+        .state_filter(|job| job.0.as_ref().is_ok_and(|job| concern(changes, job, &caches.candidates(job))));
     jobs.iter().map(|job| ObjectRef::from_obj(job.as_ref())).collect()
 }
 
-/// Whether `job` may decide otherwise because of `change`. Its `candidates` are looked up only if some
-/// candidate may make the difference.
-fn concerns(
-    change: &Change<KnownNode>,
-    job: &SingletonJob,
-    candidates: impl FnOnce() -> Vec<Candidate>,
-) -> bool {
-    let Change { about: (_, node), before, now } = change;
-    let (before, now) = (before.as_deref(), now.as_deref());
-    let score_changes = score(job, before) != score(job, now);
-    let room_changes = room_on(job, before) != room_on(job, now);
-    if !score_changes && !room_changes {
+/// Whether `job`, which has these `candidates`, may decide otherwise because of `changes`.
+fn concern(changes: &[Change<KnownNode>], job: &SingletonJob, candidates: &[Candidate]) -> bool {
+    let shared = shared_nodes(candidates);
+    if job.spec.takeover.preferred_nodes.is_empty() && shared.is_empty() {
         return false;
     }
-    let candidates = candidates();
-    let is_there = candidates.iter().any(|candidate| candidate.node.as_ref() == Some(node));
-    (score_changes && is_there) || (room_changes && may_be_crowded_beside(node, &candidates))
+    changes.iter().any(|change| {
+        let Change { about: (_, node), before, now } = change;
+        let (before, now) = (before.as_deref(), now.as_deref());
+        let is_there = || candidates.iter().any(|candidate| candidate.node.as_ref() == Some(node));
+        let is_elsewhere = || shared.iter().any(|shared| shared != node);
+        (score(job, before) != score(job, now) && is_there())
+            || (room_on(job, before) != room_on(job, now) && is_elsewhere())
+    })
 }
 
 /// How much `job` prefers `node`. `None` if it prefers no nodes, or if the node is not known.
@@ -64,14 +69,13 @@ fn room_on(job: &SingletonJob, node: Option<&KnownNode>) -> Option<Timestamp> {
     room::on(job, node?)
 }
 
-/// Whether several `candidates` share a node other than `node`. Only the Lease tells which of them take part,
-/// so that they need not be crowded.
-fn may_be_crowded_beside(node: &str, candidates: &[Candidate]) -> bool {
+/// Nodes that several `candidates` share. Only the Lease tells which of them take part, so that they need not
+/// be crowded.
+fn shared_nodes(candidates: &[Candidate]) -> Vec<&str> {
     let alive = candidates.iter().filter(|candidate| candidate.is_alive());
-    let mut elsewhere: Vec<_> =
-        alive.filter_map(|candidate| candidate.node.as_deref()).filter(|other| *other != node).collect();
-    elsewhere.sort_unstable();
-    elsewhere.windows(2).any(|two| two[0] == two[1])
+    let mut nodes: Vec<_> = alive.filter_map(|candidate| candidate.node.as_deref()).collect();
+    nodes.sort_unstable();
+    nodes.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0]).collect()
 }
 
 #[cfg(test)]
@@ -145,7 +149,11 @@ mod tests {
     }
 
     async fn woken(caches: &Caches, event: Event<Node>) -> Vec<String> {
-        let woken = concerned(stream::iter([event]), caches.clone());
+        woken_by(caches, vec![event]).await
+    }
+
+    async fn woken_by(caches: &Caches, events: Vec<Event<Node>>) -> Vec<String> {
+        let woken = concerned(stream::iter(events), caches.clone());
         let mut names: Vec<_> = woken.map(|job| job.name).collect().await;
         names.sort();
         names
@@ -177,7 +185,15 @@ mod tests {
     async fn a_node_that_went_while_its_watch_was_down_is_told_of() {
         let caches = caches();
         woken(&caches, Event::Apply(node("b", "x", json!({}), 1))).await;
-        assert_eq!(woken(&caches, Event::Init).await, Vec::<String>::new());
-        assert_eq!(woken(&caches, Event::InitDone).await, ["crowded"]);
+        assert_eq!(woken_by(&caches, vec![Event::Init, Event::InitDone]).await, ["crowded"]);
+    }
+
+    #[tokio::test]
+    async fn a_list_of_nodes_wakes_a_job_once() {
+        let caches = caches();
+        let listed = |name| Event::InitApply(node(name, "b", json!({}), 1));
+        let list = || vec![Event::Init, listed("b"), listed("d"), listed("e"), Event::InitDone];
+        assert_eq!(woken_by(&caches, list()).await, ["crowded", "on-b", "selects"]);
+        assert_eq!(woken_by(&caches, list()).await, Vec::<String>::new());
     }
 }

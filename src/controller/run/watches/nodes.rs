@@ -79,6 +79,7 @@ fn shared_nodes(candidates: &[Candidate]) -> Vec<&str> {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "json! reads best where it is used")]
 mod tests {
     use k8s_openapi::api::core::v1::Pod;
     use kube::runtime::reflector;

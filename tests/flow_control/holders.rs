@@ -92,6 +92,7 @@ async fn hold(config: Config, name: String, active: Arc<AtomicUsize>) -> Ending 
         stop_grace: Duration::ZERO,
         warnings: Vec::new(),
         clock_source: None,
+        lock: None,
     };
     driver::run(unchanging(config), place, candidate, told, &mut host).await.expect("a usable connection")
 }
@@ -108,7 +109,11 @@ impl WorkloadHost for Host {
         let fact = match order {
             Order::Terminate => Fact::WorkloadEnded(Exit::Code(0)),
             Order::Kill => Fact::TreeEmpty,
-            Order::ArmDeadline { .. } | Order::DisarmDeadline | Order::Start(_) | Order::Stop(_) => return,
+            Order::SignLock
+            | Order::ArmDeadline { .. }
+            | Order::DisarmDeadline
+            | Order::Start(_)
+            | Order::Stop(_) => return,
         };
         // The elector no longer listens once its end is decided.
         self.facts.send(fact).ok();

@@ -5,8 +5,10 @@
 //!   pod.
 //! - The controller updates a Lease with its uid and resourceVersion. It never changes the spec, because
 //!   candidates own that.
-//! - The controller creates pods by name, and deletes them with the uid and resourceVersion that it read. If
-//!   two controllers do the same at once, the API server refuses one of them.
+//! - The controller creates every object by name, so that the API server refuses what exists already: a stale
+//!   cache overwrites nothing. It changes a Role, RoleBinding or PodDisruptionBudget with its uid, and deletes a
+//!   pod with the uid and resourceVersion that it read. If two controllers do the same at once, the API server
+//!   refuses one of them.
 //! - The controller does not touch another client's object under a needed name, and reports it.
 //! - The controller remembers what the API server refuses, and skips requests that depend on it. The rest
 //!   goes on.
@@ -90,6 +92,7 @@ async fn in_order(steps: &mut Steps<'_>, observed: &Observed, objects: Objects) 
         binding,
         budget,
         template,
+        validate,
         pods,
         delete,
         label,
@@ -107,23 +110,23 @@ async fn in_order(steps: &mut Steps<'_>, observed: &Observed, objects: Objects) 
         return Ok(());
     }
     let create = if granted { pods } else { Vec::new() };
-    replace_pods(steps, template, create, delete).await
+    replace_pods(steps, (&template, validate), create, delete).await
 }
 
 /// Creates pods if the API server takes the template, and then deletes pods.
 async fn replace_pods(
     steps: &mut Steps<'_>,
-    template: Option<Pod>,
+    (template, validate): (&Pod, bool),
     create: Vec<Pod>,
     delete: Vec<PodRef>,
 ) -> Result<(), Failure> {
-    let is_valid = steps.validate(template).await?;
+    let is_valid = !validate || steps.validate(template).await?;
     // Pods that would make room for it stay: the plan knows of that when status does.
     if !is_valid && !plan::template::is_refused(steps.job) && !steps.job.spec.is_stopped() {
         return Ok(());
     }
     if is_valid {
-        steps.ask_about_pods(create.into_iter().map(|pod| PodRequest::Create(Box::new(pod)))).await?;
+        steps.create_pods(create, (!validate).then_some(template)).await?;
     }
     steps.ask_about_pods(delete.into_iter().map(PodRequest::Delete)).await
 }

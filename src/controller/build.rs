@@ -34,9 +34,10 @@ pub struct Objects {
     pub binding: RoleBinding,
     /// The PodDisruptionBudget that drains obey. `None` if there should be none.
     pub budget: Option<PodDisruptionBudget>,
-    /// A pod of the unchanged template. The API server validates it before the controller creates a
-    /// candidate.
-    pub template: Option<Pod>,
+    /// A pod of the unchanged template.
+    pub template: Pod,
+    /// Whether the API server validates `template` before the controller creates a candidate.
+    pub validate: bool,
     /// Pods to create. If a name is taken, the controller tries the next number.
     pub pods: Vec<Pod>,
     /// Pods to delete.
@@ -59,7 +60,8 @@ pub fn objects(job: &SingletonJob, act: &Actions, template_hash: &str, agent: &A
         role: rbac::role(job),
         binding: rbac::binding(job, &act.service_accounts),
         budget: act.budget.map(|min_available| budget::budget(job, min_available)),
-        template: act.validate.then(|| pod::template(job)),
+        template: pod::template(job),
+        validate: act.validate,
         pods: new_pods(job, act, template_hash, agent),
         delete: act.delete.clone(),
         label: act.label.clone(),

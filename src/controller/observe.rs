@@ -1,9 +1,10 @@
 //! Reads the objects of a SingletonJob, from the caches or from the API server itself.
 //!
-//! A cache may be stale. Most decisions tolerate that, because what changes it wakes the controller again. But a stale cache
-//! must not make it create a pod or a Lease that exists already. Nor must the cache make it delete a standby,
-//! which may hold the Lease by now. The controller therefore makes such a plan twice, the second time on
-//! [`live()`] data.
+//! A cache may be stale. Most decisions tolerate that, because what changes it wakes the controller again. But a
+//! stale cache must not make it create a pod that exists already, or a free Lease beside a pod that may run the
+//! workload. Nor must the cache make it delete a standby, which may hold the Lease by now. The controller
+//! therefore makes such a plan twice, the second time on [`live()`] data. All other objects are created by name,
+//! so that the API server refuses those that exist.
 //!
 //! # Layout
 //! [`index`] is a cache that finds objects by their SingletonJob, and keeps only what is read of them.
@@ -51,6 +52,7 @@ pub use budgets::{OtherBudget, OwnBudget};
 pub use caches::Caches;
 pub use children::OwnedCandidate;
 use lease_observations::LeaseObservations;
+pub use live::LiveRead;
 pub use nodes::{KnownNode, Nodes};
 pub use observed::{Observed, ObservedLease};
 pub use ownership::{is_of_earlier, is_ours, is_owned};
@@ -68,20 +70,20 @@ pub fn cached(
     assemble(job, caches.children(job), lease_observations, now)
 }
 
-/// Reads `job` and its objects from the API server, and nodes from the cache. `None` if the SingletonJob is
-/// gone.
+/// Reads `job`, its pods and what else `read` says from the API server, and the rest from the caches. `None` if
+/// the SingletonJob is gone.
 ///
 /// # Errors
 /// If a request fails, or the Lease is malformed.
 pub async fn live(
     job: &SingletonJob,
     client: &Client,
-    nodes: &Nodes,
+    (caches, read): (&Caches, LiveRead),
     lease_observations: &LeaseObservations,
     now: Moment,
 ) -> Result<Option<(SingletonJob, Observed)>, Failure> {
     let Some(job) = live::current(client, job).await? else { return Ok(None) };
-    let children = live::children(client, &job, nodes).await?;
+    let children = live::children(client, &job, caches, read).await?;
     let observed = assemble(&job, children, lease_observations, now)?;
     Ok(Some((job, observed)))
 }

@@ -20,16 +20,18 @@ use super::apply::{self, Applied};
 use super::build;
 use super::observe::answer::answer;
 use super::observe::lease_observations::LeaseObservations;
-use super::observe::{self, Caches, Observed, hanging, volume_claims};
+use super::observe::{self, Caches, LiveRead, Observed, hanging, volume_claims};
 use super::plan::next_look;
 use super::plan::questions::questions;
 use super::plan::{self, Actions, Plan};
 use super::refusals::{self, Refusals, Standing, asked};
+use super::report::delays::Delays;
 use super::report::events::{Event, actions};
 use super::report::recorder::Recorder;
 use super::report::{self, ReportContext};
 use super::settings::Agent;
-use crate::api::SingletonJob;
+use crate::api::status::Takeover;
+use crate::api::{SingletonJob, SingletonJobStatus};
 use crate::lease::clock;
 use crate::lease::identity::Version;
 use crate::telemetry::Telemetry;
@@ -63,6 +65,8 @@ pub struct Context {
     pub refusals: Refusals,
     /// Which status the controller has written last, by SingletonJob.
     pub status_writes: StatusWrites,
+    /// Which changes of status wait, by SingletonJob.
+    pub delays: Delays,
 }
 
 /// Reconciles one SingletonJob. One that does not decode is reported, and does not stop the others.
@@ -172,10 +176,11 @@ async fn reconcile_job(job: &SingletonJob, context: &Context) -> Result<Action, 
     let standing = context.refusals.standing(&key(&job.metadata), asked, Instant::now());
     let observed = observe::cached(job, &context.caches, &context.lease_observations, clock::now().at)?;
     let decision = decide(job, observed, now, context).await?;
-    if !decision.plan.needs_live_read(&decision.observed, &standing) {
+    let has_failed = context.failures.in_a_row(&key(&job.metadata)) > 0;
+    let Some(read) = decision.plan.live_read(job, &decision.observed, &standing, has_failed) else {
         return Box::pin(execute(decision, asked, &standing, context)).await;
-    }
-    let Some((job, observed)) = live(job, context).await? else {
+    };
+    let Some((job, observed)) = live(job, read, context).await? else {
         return Ok(Action::await_change());
     };
     let decision = decide(&job, observed, now, context).await?;
@@ -196,9 +201,13 @@ async fn decide<'a>(
 }
 
 /// Observes the SingletonJob itself again, on the API server. `None` if it is gone.
-async fn live(job: &SingletonJob, context: &Context) -> Result<Option<(SingletonJob, Observed)>, Failure> {
-    observe::live(job, &context.client, &context.caches.nodes, &context.lease_observations, clock::now().at)
-        .await
+async fn live(
+    job: &SingletonJob,
+    read: LiveRead,
+    context: &Context,
+) -> Result<Option<(SingletonJob, Observed)>, Failure> {
+    let Context { client, caches, lease_observations, .. } = context;
+    observe::live(job, client, (caches, read), lease_observations, clock::now().at).await
 }
 
 /// Carries out the plan, reports it, and returns when to look again.
@@ -251,9 +260,9 @@ async fn delete(job: &SingletonJob, context: &Context) -> Result<Action, Failure
     Ok(Action::requeue(refusals::LONGEST_PAUSE))
 }
 
-/// Writes status and events. Returns when to look again, because another plan follows from what status says now,
-/// because the cache has yet to show what it said before, or because a claim could not be read. Nothing of this
-/// wakes a reconciliation.
+/// Writes status and events. Returns when to look again, because the change of status waits, because another
+/// plan follows from what status says now, because the cache has yet to show what it said before, or because a
+/// claim could not be read. Nothing of this wakes a reconciliation.
 async fn tell(
     decision: Decision<'_>,
     applied: Applied,
@@ -269,12 +278,12 @@ async fn tell(
     let observed = Observed { claims, ..observed };
     let observed = hanging::explain(&context.client, job, observed, now).await;
     let report_context = ReportContext::new(job, &observed, &plan, applied, now);
-    let status = report::report(&context.client, &report_context, &context.recorder).await?;
-    if let Some(takeover) =
-        status.takeovers.first().filter(|takeover| report_context.old().takeovers.first() != Some(takeover))
-    {
-        context.telemetry.metrics.count_takeover(takeover);
+    let (status, old) = (report::status::compute(&report_context), report_context.old());
+    if let Some(left) = context.delays.left(&key(&job.metadata), old, &status, Instant::now()) {
+        return Ok(Some(left));
     }
+    report::report(&context.client, &report_context, &status, &context.recorder).await?;
+    count_takeover(context, old, &status);
     if Some(&status) == job.status.as_ref() {
         let is_behind = context.status_writes.is_ahead_of(&key(&job.metadata), version(job));
         return Ok(if is_behind { Some(next_look::STATUS_LOOK) } else { unread });
@@ -285,6 +294,14 @@ async fn tell(
     let told = SingletonJob { status: Some(status), ..job.clone() };
     let follows = plan_one(&told, &observed, now) != plan;
     Ok(if follows { Some(next_look::STATUS_LOOK) } else { unread })
+}
+
+/// Counts the takeover that the status `new` has and the status `old` has not.
+fn count_takeover(context: &Context, old: &SingletonJobStatus, new: &SingletonJobStatus) {
+    let is_new = |takeover: &&Takeover| old.takeovers.first() != Some(takeover);
+    if let Some(takeover) = new.takeovers.first().filter(is_new) {
+        context.telemetry.metrics.count_takeover(takeover);
+    }
 }
 
 /// Says in status that one request fails again and again, as it does while a webhook is down. Status does not

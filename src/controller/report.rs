@@ -9,6 +9,7 @@
 
 pub mod blocked;
 pub mod conditions;
+pub mod delays;
 mod effects;
 pub mod events;
 pub mod format;
@@ -176,7 +177,7 @@ fn run(job: &SingletonJob, observed: &Observed, act: Option<&Actions>, stored: b
     RunPlan { request, schedule: run.schedule.clone(), ..noted() }
 }
 
-/// Writes status if it changed, and then events about what happened.
+/// Writes the status `new` if it has changed, and then events about what happened.
 ///
 /// # Errors
 /// If status cannot be written. The controller then repeats the reconciliation. An event that cannot be
@@ -184,10 +185,10 @@ fn run(job: &SingletonJob, observed: &Observed, act: Option<&Actions>, stored: b
 pub async fn report(
     client: &Client,
     context: &ReportContext<'_>,
+    new: &SingletonJobStatus,
     recorder: &recorder::Recorder,
-) -> Result<SingletonJobStatus, Failure> {
-    let new = status::compute(context);
-    if Some(&new) != context.job.status.as_ref() {
+) -> Result<(), Failure> {
+    if Some(new) != context.job.status.as_ref() {
         let jobs: Api<SingletonJob> =
             Api::namespaced(client.clone(), &context.job.namespace().unwrap_or_default());
         let mut job = context.job.clone();
@@ -200,7 +201,7 @@ pub async fn report(
             jobs.replace_status(&name, &in_our_name(), &job),
         )
         .await?;
-        recorder.record(context.job, events::between(context, context.old(), &new)).await;
+        recorder.record(context.job, events::between(context, context.old(), new)).await;
     }
-    Ok(new)
+    Ok(())
 }

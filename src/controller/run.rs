@@ -17,6 +17,7 @@ use super::observe::Caches;
 use super::observe::lease_observations::LeaseObservations;
 use super::reconcile::{self, Context, Failures, StatusWrites};
 use super::refusals::Refusals;
+use super::report::delays::Delays;
 use super::report::recorder::Recorder;
 use super::settings::Agent;
 use super::{lease_gc, report};
@@ -49,6 +50,7 @@ pub async fn run(client: Client, agent: Agent, instance: String, telemetry: Arc<
         failures: Failures::default(),
         refusals: Refusals::default(),
         status_writes: StatusWrites::default(),
+        delays: Delays::default(),
     });
     run_tasks(controller, context, synced).await;
 }

@@ -2,6 +2,7 @@
 //! probes, from start to end.
 
 mod program;
+mod requests;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,8 +14,9 @@ use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Container, Namespace, Pod, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use program::Program;
@@ -288,6 +290,8 @@ async fn a_short_life_needs_every_right_that_it_was_given_and_no_other() {
     let mut program = fixture.start_with("rights-1", &token).await;
     leads(&program).await;
     becomes_held(&fixture).await;
+    mends_what_was_changed(&fixture).await;
+    leaves_a_foreign_role_alone(&fixture).await;
     let held = r#"singletonjob_held{namespace="rights",name="web"} 1"#;
     eventually("told of", async || program.get("/metrics").1.contains(held)).await;
     for _twice in 0..2 {
@@ -319,6 +323,44 @@ async fn becomes_held(fixture: &Fixture) {
     eventually("guarded", async || budgets.get_opt("singletonjob-web").await.expect("an answer").is_some())
         .await;
     eventually("labelled", async || fixture.active_pods().await.len() == 1).await;
+}
+
+/// A user changes what the controller has made.
+async fn mends_what_was_changed(fixture: &Fixture) {
+    let (name, params) = ("singletonjob-web", PatchParams::default());
+    let (roles, bindings) = (fixture.api::<Role>(), fixture.api::<RoleBinding>());
+    let budgets = fixture.api::<PodDisruptionBudget>();
+    roles.patch(name, &params, &Patch::Merge(json!({"rules": []}))).await.expect("stored");
+    bindings.patch(name, &params, &Patch::Merge(json!({"subjects": []}))).await.expect("stored");
+    let fewer = json!({"spec": {"minAvailable": 0}});
+    budgets.patch(name, &params, &Patch::Merge(fewer)).await.expect("stored");
+    eventually("mended", async || {
+        let role = roles.get(name).await.expect("there");
+        let binding = bindings.get(name).await.expect("there");
+        let budget = budgets.get(name).await.expect("there").spec.and_then(|spec| spec.min_available);
+        let has_some = |many: Option<usize>| many.is_some_and(|many| many > 0);
+        has_some(role.rules.map(|rules| rules.len()))
+            && has_some(binding.subjects.map(|subjects| subjects.len()))
+            && budget == Some(IntOrString::Int(1))
+    })
+    .await;
+}
+
+/// Another client's Role has a name that a job needs.
+async fn leaves_a_foreign_role_alone(fixture: &Fixture) {
+    let metadata = ObjectMeta { name: Some("singletonjob-taken".to_owned()), ..ObjectMeta::default() };
+    let theirs = Role { metadata, rules: None };
+    let theirs = fixture.api::<Role>().create(&PostParams::default(), &theirs).await.expect("a Role");
+    fixture.apply("taken", 2).await;
+    eventually("reported", async || {
+        let job = fixture.api::<SingletonJob>().get("taken").await.expect("there");
+        let conditions = job.status.map(|status| status.conditions).unwrap_or_default();
+        find_condition(&conditions, types::STALLED).is_some_and(|stalled| stalled.reason == "ForeignObject")
+    })
+    .await;
+    let after = fixture.api::<Role>().get("singletonjob-taken").await.expect("there");
+    assert_eq!(after.resource_version(), theirs.resource_version());
+    assert!(fixture.pods().await.iter().all(|pod| !pod.name_any().starts_with("taken")));
 }
 
 /// Its holder falls silent under a policy that asks for the pod and its node.

@@ -1,18 +1,18 @@
-//! Applies the Role and RoleBinding that let candidates renew their Lease, and the PodDisruptionBudget that
-//! drains obey.
+//! Creates and changes the Role and RoleBinding that let candidates renew their Lease, and the
+//! PodDisruptionBudget that drains obey.
 
 use std::fmt::Debug;
 
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::api::{Patch, PatchParams, Preconditions};
+use kube::api::{Patch, Preconditions};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
-use super::preconditions;
-use crate::contract::field_managers::CONTROLLER;
-use crate::controller::api_call::{Failure, with_deadline};
+use super::preconditions::{self, tolerate_absence};
+use crate::controller::api_call::{Failure, in_our_name, merging, with_deadline};
 use crate::controller::build::rbac::has_metadata;
 
 /// Whether the Role is as it should be.
@@ -34,14 +34,18 @@ pub(super) fn is_guarded(is: Option<&PodDisruptionBudget>, wanted: Option<&PodDi
     }
 }
 
-/// Applies the wanted budget, or deletes one that is not wanted: that would make drains wait for no standby.
+/// Creates or changes the wanted budget, or deletes one that is not wanted: that would make drains wait for no
+/// standby. The controller looks again when its watch tells of a budget that the cache lacked.
 pub(super) async fn guard_drains(
     api: &Api<PodDisruptionBudget>,
     is: Option<&PodDisruptionBudget>,
     wanted: Option<PodDisruptionBudget>,
 ) -> Result<(), Failure> {
     match (is, wanted) {
-        (_, Some(wanted)) => put(api, "applying PodDisruptionBudget", &wanted).await,
+        (is, Some(wanted)) => {
+            let acts = ("creating PodDisruptionBudget", "changing PodDisruptionBudget");
+            tolerate_absence(put(api, acts, is, &wanted).await)
+        }
         (Some(is), None) => {
             let exactly = Preconditions { uid: is.uid(), resource_version: None };
             preconditions::delete(api, "deleting PodDisruptionBudget", &is.name_any(), exactly).await
@@ -50,13 +54,33 @@ pub(super) async fn guard_drains(
     }
 }
 
-/// Applies `object`, whether it exists or not.
-pub(super) async fn put<K>(api: &Api<K>, act: &str, object: &K) -> Result<(), Failure>
+/// Creates `wanted`, or changes the object `is`, which the controller knows. `acts` names the two.
+///
+/// # Errors
+/// A conflict, if an object exists that the controller does not know, or has replaced the one that it knows.
+pub(super) async fn put<K>(
+    api: &Api<K>,
+    (creating, changing): (&str, &str),
+    is: Option<&K>,
+    wanted: &K,
+) -> Result<(), Failure>
 where
     K: Resource + Clone + Debug + Serialize + DeserializeOwned,
 {
-    let (name, params) = (object.name_any(), PatchParams::apply(CONTROLLER).force());
-    with_deadline(act, &name, api.patch(&name, &params, &Patch::Apply(object))).await.map(drop)
+    let name = wanted.name_any();
+    let Some(is) = is else {
+        return with_deadline(creating, &name, api.create(&in_our_name(), wanted)).await.map(drop);
+    };
+    let patch = Patch::Merge(change(is, wanted));
+    with_deadline(changing, &name, api.patch(&name, &merging(), &patch)).await.map(drop)
+}
+
+/// A merge patch that makes `wanted` of `is`, and of no later object of its name. It replaces lists as a whole,
+/// so that no earlier owner stays.
+fn change<K: Resource + Serialize>(is: &K, wanted: &K) -> Value {
+    let mut patch = json!(wanted);
+    patch["metadata"]["uid"] = json!(is.meta().uid);
+    patch
 }
 
 /// The fields of the subjects that the controller sets. The API server fills in the rest.

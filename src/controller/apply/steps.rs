@@ -126,7 +126,8 @@ impl<'a> Steps<'a> {
         if access::is_granted(earlier, role) || self.is_refused(Step::GrantRole, "") {
             return Ok(earlier.is_some());
         }
-        let result = access::put(&self.apis.roles, "applying Role", role).await;
+        let acts = ("creating Role", "changing Role");
+        let result = access::put(&self.apis.roles, acts, earlier, role).await;
         let granted = self.unless_refused(Step::GrantRole, "", result)?;
         Ok(granted.is_some() || earlier.is_some())
     }
@@ -139,7 +140,8 @@ impl<'a> Steps<'a> {
         if access::is_bound(earlier, binding) || self.is_refused(Step::BindRole, "") {
             return Ok(earlier.is_some());
         }
-        let result = access::put(&self.apis.bindings, "applying RoleBinding", binding).await;
+        let acts = ("creating RoleBinding", "changing RoleBinding");
+        let result = access::put(&self.apis.bindings, acts, earlier, binding).await;
         let bound = self.unless_refused(Step::BindRole, "", result)?;
         Ok(bound.is_some() || earlier.is_some())
     }
@@ -165,8 +167,7 @@ impl<'a> Steps<'a> {
 
     /// Whether the API server takes a pod of the template, or says nothing about the template itself: a quota
     /// or a policy is asked of real pods.
-    pub(super) async fn validate(&mut self, template: Option<Pod>) -> Result<bool, Failure> {
-        let Some(template) = template else { return Ok(true) };
+    pub(super) async fn validate(&mut self, template: &Pod) -> Result<bool, Failure> {
         if self.is_refused(Step::ValidateTemplate, "") {
             return Ok(false);
         }
@@ -174,7 +175,7 @@ impl<'a> Steps<'a> {
         if !self.standing.is_asked(Step::MakePod) {
             return Ok(true);
         }
-        let answer = match pods::validate(&self.apis.pods, &template).await {
+        let answer = match pods::validate(&self.apis.pods, template).await {
             Err(failure) if failure.is_invalid() || (failure.is_outage() && !self.job.spec.is_stopped()) => {
                 Err(failure)
             }
@@ -183,8 +184,32 @@ impl<'a> Steps<'a> {
         Ok(self.unless_refused(Step::ValidateTemplate, "", answer)?.is_some())
     }
 
-    /// Sends `requests`, one after the other. What refuses one new pod refuses the next: a number that was
-    /// not taken is there for the next try.
+    /// Creates `pods`, one after the other. What refuses one refuses the next: a number that was not taken is
+    /// there for the next try. If the API server finds a pod of an `unvalidated` template invalid, it validates
+    /// that template, so that status quotes what the user wrote.
+    pub(super) async fn create_pods(
+        &mut self,
+        pods: Vec<Pod>,
+        unvalidated: Option<&Pod>,
+    ) -> Result<(), Failure> {
+        for pod in pods {
+            if self.is_refused(Step::MakePod, "") {
+                return Ok(());
+            }
+            let result = pods::create(&self.apis.pods, self.job, pod, &mut self.applied).await;
+            let is_invalid = result.as_ref().is_err_and(Failure::is_invalid);
+            if let Some(template) = unvalidated
+                && is_invalid
+                && !self.validate(template).await?
+            {
+                return Ok(());
+            }
+            self.unless_refused(Step::MakePod, "", result)?;
+        }
+        Ok(())
+    }
+
+    /// Sends `requests`, one after the other.
     pub(super) async fn ask_about_pods(
         &mut self,
         requests: impl Iterator<Item = PodRequest>,

@@ -76,22 +76,6 @@ pub(super) struct Budgets {
     pub(super) other: Option<String>,
 }
 
-impl Budgets {
-    /// Picks those of `job` from all `budgets` of its namespace.
-    pub(super) fn among<'a>(
-        job: &SingletonJob,
-        budgets: impl Iterator<Item = &'a PodDisruptionBudget>,
-    ) -> Self {
-        let name = job.name_any();
-        let (own, others): (Vec<_>, Vec<_>) = budgets.partition(|budget| is_ours(*budget, &name));
-        let others: Vec<_> = others.into_iter().map(OtherBudget::of).collect();
-        Self {
-            own: own.first().map(|budget| (*budget).clone()),
-            other: first_in_the_way(job, others.iter()).map(str::to_owned),
-        }
-    }
-}
-
 /// The name of the first that selects the candidates of `job`, or has the name of the job's own.
 pub(super) fn first_in_the_way<'a>(
     job: &SingletonJob,

@@ -31,7 +31,8 @@ pub(super) struct Children {
     pub(super) nodes: BTreeMap<String, BTreeMap<String, String>>,
     /// The message about a foreign Role or RoleBinding. `None` if there is no such object.
     pub(super) foreign: Option<String>,
-    /// Whether the API server has neither a Lease nor a pod of the SingletonJob. A cache cannot tell.
+    /// Whether the API server has no pod of the SingletonJob, nor a Lease that the controller knows of. A cache
+    /// cannot tell.
     pub(super) nobody_there: bool,
 }
 

@@ -1,20 +1,21 @@
-//! Reads a SingletonJob and its child objects from the API server.
+//! Reads a SingletonJob from the API server, and of its child objects those that are in doubt.
+//!
+//! The SingletonJob itself is read, because the cache may have one that is deleted, or suspended, by now. Its
+//! status may remember a holder too, so that a new Lease is not free.
 
 use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::ListParams;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use super::budgets::Budgets;
+use super::caches::Caches;
 use super::children::{self, Children, OwnedCandidate};
-use super::nodes::{self, Nodes};
-use super::ownership::foreign;
+use super::nodes;
+use super::ownership;
 use crate::api::SingletonJob;
 use crate::contract::labels;
 use crate::controller::api_call::{Failure, with_deadline};
@@ -30,34 +31,53 @@ pub(super) async fn current(client: &Client, job: &SingletonJob) -> Result<Optio
     Ok(current.filter(|current| current.uid() == job.uid()))
 }
 
-/// Reads the child objects of `job`, and the labels of nodes from the cache `known`.
+/// What the controller reads from the API server itself, beside a SingletonJob and its pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveRead {
+    /// Whether it reads the Lease.
+    pub lease: bool,
+    /// Whether it reads the Role and the RoleBinding.
+    pub access: bool,
+}
+
+/// Reads the pods of `job`, and what else `read` says. All other child objects are those of the `caches`.
 ///
 /// # Errors
 /// If a request fails.
 pub(super) async fn children(
     client: &Client,
     job: &SingletonJob,
-    known: &Nodes,
+    caches: &Caches,
+    read: LiveRead,
 ) -> Result<Children, Failure> {
     let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
-    let rbac = names::child_name(&name);
-    let lease: Option<Lease> = get(client, &namespace, &name).await?;
-    let role: Option<Role> = get(client, &namespace, &rbac).await?;
-    let binding: Option<RoleBinding> = get(client, &namespace, &rbac).await?;
+    let known = caches.children(job);
+    let lease = if read.lease { get(client, &namespace, &name).await? } else { known.lease };
+    let known = Children { lease, ..known };
+    let known = if read.access { with_access(client, &namespace, &name, known).await? } else { known };
     let pods = pods(client, &namespace, &name).await?;
-    let budgets = budgets_beside(client, &namespace, &name).await?;
     let candidates = children::candidates(job, pods.iter().map(OwnedCandidate::of));
     Ok(Children {
-        nobody_there: lease.is_none() && pods.is_empty(),
-        foreign: foreign(role.as_ref(), "Role", &name)
-            .or_else(|| foreign(binding.as_ref(), "RoleBinding", &name)),
-        nodes: nodes::labels(job, &candidates, known),
-        budgets: Budgets::among(job, budgets.iter()),
-        lease,
-        role,
-        binding,
+        nobody_there: known.lease.is_none() && pods.is_empty(),
+        nodes: nodes::labels(job, &candidates, &caches.nodes),
         candidates,
+        ..known
     })
+}
+
+/// Reads the Role and the RoleBinding of the SingletonJob `job`, foreign ones too.
+async fn with_access(
+    client: &Client,
+    namespace: &str,
+    job: &str,
+    known: Children,
+) -> Result<Children, Failure> {
+    let name = names::child_name(job);
+    let role: Option<Role> = get(client, namespace, &name).await?;
+    let binding: Option<RoleBinding> = get(client, namespace, &name).await?;
+    let foreign = ownership::foreign(role.as_ref(), "Role", job);
+    let foreign = foreign.or_else(|| ownership::foreign(binding.as_ref(), "RoleBinding", job));
+    Ok(Children { role, binding, foreign, ..known })
 }
 
 async fn get<K>(client: &Client, namespace: &str, name: &str) -> Result<Option<K>, Failure>
@@ -76,15 +96,4 @@ pub(super) async fn pods(client: &Client, namespace: &str, job: &str) -> Result<
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let selector = ListParams::default().labels(&format!("{}={job}", labels::JOB));
     Ok(with_deadline("listing pods of", job, pods.list(&selector)).await?.items)
-}
-
-/// Lists all PodDisruptionBudgets of the namespace of the SingletonJob `job`.
-async fn budgets_beside(
-    client: &Client,
-    namespace: &str,
-    job: &str,
-) -> Result<Vec<PodDisruptionBudget>, Failure> {
-    let budgets: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), namespace);
-    let all = ListParams::default();
-    Ok(with_deadline("listing PodDisruptionBudgets beside", job, budgets.list(&all)).await?.items)
 }

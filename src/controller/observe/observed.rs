@@ -51,8 +51,9 @@ pub struct Observed {
     pub room: Option<Timestamp>,
     /// The hash of the current template.
     pub template_hash: String,
-    /// Whether the API server has neither a Lease nor a pod of the SingletonJob. Only
-    /// [`live`](fn@super::live) can tell.
+    /// Whether the API server has no pod of the SingletonJob, nor a Lease that the controller knows of. If there
+    /// is a Lease all the same, the API server refuses to create another. Only [`live`](fn@super::live) can
+    /// tell.
     pub nobody_there: bool,
     /// The message about another client's object under a needed name. `None` if there is no such object.
     pub foreign: Option<String>,

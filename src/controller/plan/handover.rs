@@ -59,7 +59,7 @@ pub fn choose(job: &SingletonJob, observed: &Observed, rolls_out: bool, now: Tim
     let handover = new_handover(observed, &tenure, request.as_ref(), &due);
     let is_back = is_rejected || is_handing_back(observed, &tenure, handover.as_ref());
     Choice {
-        succession: succession(observed, &tenure, handover.as_ref(), request.as_ref()),
+        succession: succession(job, observed, &tenure, handover.as_ref(), request.as_ref()),
         handed_back: handed_back(is_back),
         handover,
         look: [waits, due.look()].into_iter().flatten().filter(|left| !left.is_zero()).min(),
@@ -136,12 +136,14 @@ fn ask(
 /// The order in which standbys take over, so that one write is enough and no candidate waits for another's
 /// turn. `None` if there is no standby, or if the order of a handover under way stays.
 fn succession(
+    job: &SingletonJob,
     observed: &Observed,
     tenure: &CurrentTenure<'_>,
     handover: Option<&Handover>,
     request: Option<&HandoverRequest>,
 ) -> Option<Vec<String>> {
-    let is_settled = handover.is_none() && (tenure.asked.is_some() || tenure.standbys.is_empty());
+    let needs_none = || tenure.standbys.is_empty() || is_first_anyway(job, observed, tenure);
+    let is_settled = handover.is_none() && (tenure.asked.is_some() || needs_none());
     if is_settled {
         return None;
     }
@@ -153,6 +155,13 @@ fn succession(
         line.sort_by_key(|standby| standby.uid != *first);
     }
     Some(line.into_iter().map(|standby| standby.uid.clone()).collect())
+}
+
+/// Whether the only standby is first without a line. The two candidates of a job both are, while the Lease
+/// has no line.
+fn is_first_anyway(job: &SingletonJob, observed: &Observed, tenure: &CurrentTenure<'_>) -> bool {
+    let has_line = observed.lease.as_ref().is_some_and(|seen| !seen.record.annotations.succession.is_empty());
+    job.spec.replicas <= 2 && tenure.standbys.len() == 1 && !has_line
 }
 
 /// Whether `standby` may follow the asked holder. In a rollout, no standby of the old template may.

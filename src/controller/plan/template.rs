@@ -3,6 +3,11 @@
 //! The schema of a SingletonJob does not know all that makes a pod valid, and candidates do not show the
 //! template's own probes. The controller therefore has the API server validate the template without creating
 //! a pod. It does so after a change of the spec, and before it creates the first pod of a template.
+//!
+//! The first pods of a job need no such question if they show all of the template. The API server validates
+//! them anyway, and there is no pod that has to stay where it refuses them.
+
+use k8s_openapi::api::core::v1::Container;
 
 use super::super::observe::Observed;
 use super::runs;
@@ -14,7 +19,18 @@ use crate::api::conditions::{find_condition, reasons, types};
 pub fn is_in_doubt(job: &SingletonJob, observed: &Observed, makes_pods: bool) -> bool {
     let is_known = observed.candidates.iter().any(|candidate| observed.is_current(candidate));
     let is_done = job.spec.schedule.is_none() && runs::is_over(job, observed);
-    !is_known && !is_done && (makes_pods || is_new(job) || is_refused(job))
+    let is_shown = makes_pods && is_shown_by_first_pods(job, observed);
+    !is_known && !is_done && !is_shown && (makes_pods || is_new(job) || is_refused(job))
+}
+
+/// Whether the pods that are about to be created are the first of the job, and show all of the template. The
+/// controller replaces probes and hooks of the workload's container.
+fn is_shown_by_first_pods(job: &SingletonJob, observed: &Observed) -> bool {
+    let is_replaced = |container: &Container| {
+        let probes = [&container.liveness_probe, &container.readiness_probe, &container.startup_probe];
+        container.lifecycle.is_some() || probes.into_iter().any(Option::is_some)
+    };
+    observed.candidates.is_empty() && !is_refused(job) && !job.spec.workload().is_some_and(is_replaced)
 }
 
 fn is_new(job: &SingletonJob) -> bool {
@@ -54,5 +70,28 @@ mod tests {
         assert!(is_in_doubt(&seen(2, 2, "InvalidTemplate"), &before, false), "it was refused");
         let made = there(Some(1), vec![old(1), pod(2, false)]);
         assert!(!is_in_doubt(&seen(2, 1, "InvalidTemplate"), &made, true), "a pod was made from it");
+    }
+
+    #[test]
+    fn the_first_pods_of_a_job_show_its_template_unless_it_has_probes() {
+        let probe = json!({"httpGet": {"path": "/", "port": 80}});
+        let with = |more: serde_json::Value| {
+            let mut container = json!({"name": "main", "command": ["x"]});
+            container
+                .as_object_mut()
+                .expect("an object")
+                .extend(more.as_object().expect("an object").clone());
+            let template = json!({"spec": {"containers": [container]}});
+            job(json!({"completionPolicy": "Never", "template": template}), json!({}))
+        };
+        let none = there(None, vec![]);
+        assert!(!is_in_doubt(&with(json!({})), &none, true), "the API server validates the pods");
+        assert!(is_in_doubt(&with(json!({"livenessProbe": probe})), &none, true));
+        assert!(is_in_doubt(&with(json!({"lifecycle": {}})), &none, true));
+        assert!(is_in_doubt(&seen(2, 2, "InvalidTemplate"), &none, true), "it was refused");
+        assert!(is_in_doubt(&with(json!({})), &there(None, vec![old(1)]), true), "an old pod is to stay");
+        let mut suspended = with(json!({}));
+        suspended.metadata.generation = Some(1);
+        assert!(is_in_doubt(&suspended, &none, false), "no pod shows it yet");
     }
 }

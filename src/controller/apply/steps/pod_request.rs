@@ -1,4 +1,4 @@
-//! One request about one pod, with what [`Objects`](crate::controller::build::Objects) says of it.
+//! One request about one pod that exists, with what [`Objects`](crate::controller::build::Objects) says of it.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -11,7 +11,7 @@ use crate::controller::observe::candidate::PodRef;
 use crate::controller::plan::candidates::RoleLabel;
 use crate::controller::refusals::Step;
 
-/// A request about one pod.
+/// A request about one pod that exists.
 pub(in crate::controller::apply) enum PodRequest {
     /// Sets the role label.
     Label(RoleLabel),
@@ -19,20 +19,17 @@ pub(in crate::controller::apply) enum PodRequest {
     StopSidecars(PodRef),
     /// Lets an ended pod stay when its node is lost.
     Keep(PodRef),
-    /// Creates a candidate.
-    Create(Box<Pod>),
     /// Deletes a pod, only as it was read: what has changed since is looked at again.
     Delete(PodRef),
 }
 
 impl PodRequest {
-    /// What the API server may refuse, and of which pod. All new pods are alike.
+    /// What the API server may refuse, and of which pod.
     pub(super) fn step(&self) -> (Step, String) {
         match self {
             Self::Label(label) => (Step::Label, label.pod.name.clone()),
             Self::StopSidecars(pod) => (Step::StopSidecars, pod.name.clone()),
             Self::Keep(pod) => (Step::Keep, pod.name.clone()),
-            Self::Create(_) => (Step::MakePod, String::new()),
             Self::Delete(pod) => (Step::DeletePod, pod.name.clone()),
         }
     }
@@ -48,7 +45,6 @@ impl PodRequest {
             Self::Label(label) => pods::set_role(pods, job, &label).await,
             Self::StopSidecars(pod) => pods::stop_sidecars(pods, &pod, applied).await,
             Self::Keep(pod) => pods::keep(pods, &pod).await,
-            Self::Create(pod) => pods::create(pods, job, *pod, applied).await,
             Self::Delete(pod) => pods::delete(pods, pod, applied).await,
         }
     }

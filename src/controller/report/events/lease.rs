@@ -1,7 +1,7 @@
 //! Who holds the Lease: how it was lost, and who took over.
 
 use super::super::{ReportContext, format};
-use super::{Event, normal, warning};
+use super::{Event, normal, runs, warning};
 use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, is_true, reasons, types};
 use crate::api::status::{Takeover, TakeoverReason};
@@ -59,8 +59,8 @@ pub(super) fn taken_over(
         Some(takeover) if Some(takeover) != old.takeovers.first() => {
             let mut events = Vec::new();
             events.extend(cut_short(context, takeover));
-            events.push(acquired(takeover));
-            events.extend(completed(takeover));
+            let begins = runs::begun(old, new).map_or(String::new(), |attempt| format!("; {attempt}"));
+            events.push(completed(takeover, &begins).unwrap_or_else(|| acquired(takeover, &begins)));
             events
         }
         _ => Vec::new(),
@@ -82,13 +82,14 @@ fn cut_short(context: &ReportContext<'_>, takeover: &Takeover) -> Option<Event> 
     Some(warning("StopCutShort", note).about(pod))
 }
 
-fn acquired(takeover: &Takeover) -> Event {
-    let token = takeover.fencing_token.as_ref().map_or(String::new(), |token| format!(", token {token}"));
-    normal("LeaseAcquired", format!("{} holds the Lease{token}", takeover.to)).about(takeover.to.clone())
+/// Says that a candidate acquired the Lease, and which attempt begins with that.
+fn acquired(takeover: &Takeover, begins: &str) -> Event {
+    let note = format!("{} holds the Lease{}{begins}", takeover.to, token(takeover));
+    normal("LeaseAcquired", note).about(takeover.to.clone())
 }
 
-/// Says that one candidate followed another. `None` if the first attempt of a run began.
-fn completed(takeover: &Takeover) -> Option<Event> {
+/// Says the same of a candidate that followed another. `None` if the first attempt of a run began.
+fn completed(takeover: &Takeover, begins: &str) -> Option<Event> {
     let (to, from) = (&takeover.to, takeover.from.as_ref()?);
     if takeover.reason == TakeoverReason::InitialAcquire {
         return None;
@@ -96,6 +97,11 @@ fn completed(takeover: &Takeover) -> Option<Event> {
     let gap = takeover
         .gap_milliseconds
         .map_or(String::new(), |gap| format!(", {} after its last sign of life", format::duration(gap)));
-    let note = format!("{to} took over from {from}: {}{gap}", format::takeover(takeover.reason));
+    let (why, token) = (format::takeover(takeover.reason), token(takeover));
+    let note = format!("{to} took over from {from}: {why}{gap}{token}{begins}");
     Some(normal("TakeoverCompleted", note).about(to.clone()))
+}
+
+fn token(takeover: &Takeover) -> String {
+    takeover.fencing_token.as_ref().map_or(String::new(), |token| format!(", token {token}"))
 }

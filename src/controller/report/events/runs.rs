@@ -7,14 +7,13 @@ use super::{Event, normal, warning};
 use crate::api::SingletonJobStatus;
 use crate::api::status::{CurrentRun, FinishedRun, RunOutcome};
 
-/// Attempts of the current run that failed or began.
+/// Attempts of the current run that failed, or that began in a tenure that status knew.
 pub(super) fn attempts(
     context: &ReportContext<'_>,
     old: &SingletonJobStatus,
     new: &SingletonJobStatus,
 ) -> Vec<Event> {
-    let after = new.run.clone().unwrap_or_default();
-    let before = old.run.clone().filter(|run| run.number == after.number).unwrap_or_default();
+    let (before, after) = run(old, new);
     let mut events = Vec::new();
     if after.failures > before.failures {
         events.push(failed(context, old, &after));
@@ -22,10 +21,24 @@ pub(super) fn attempts(
     if after.ignored_failures > before.ignored_failures {
         events.push(failure_ignored(context));
     }
-    if after.attempts > before.attempts {
-        events.push(started(new, &after));
+    // The event about a new holder says it.
+    if new.takeovers.first() == old.takeovers.first() {
+        events.extend(begun(old, new).map(|attempt| started(new, &attempt)));
     }
     events
+}
+
+/// The current run, as the old status knew it and as it is now.
+fn run(old: &SingletonJobStatus, new: &SingletonJobStatus) -> (CurrentRun, CurrentRun) {
+    let after = new.run.clone().unwrap_or_default();
+    let before = old.run.clone().filter(|run| run.number == after.number).unwrap_or_default();
+    (before, after)
+}
+
+/// Says which attempt of the current run begins. `None` if none does.
+pub(super) fn begun(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<String> {
+    let (before, after) = run(old, new);
+    (after.attempts > before.attempts).then(|| format!("attempt {} begins", after.attempts))
 }
 
 fn failed(context: &ReportContext<'_>, old: &SingletonJobStatus, run: &CurrentRun) -> Event {
@@ -44,10 +57,10 @@ fn failure_ignored(context: &ReportContext<'_>) -> Event {
     normal("WorkloadFailureIgnored", note).about(pod)
 }
 
-fn started(new: &SingletonJobStatus, run: &CurrentRun) -> Event {
+fn started(new: &SingletonJobStatus, attempt: &str) -> Event {
     let holder = new.lease.as_ref().and_then(|lease| lease.holder.clone());
     let place = holder.as_ref().map_or(String::new(), |pod| format!(" in {pod}"));
-    normal("WorkloadStarted", format!("attempt {} begins{place}", run.attempts)).about(holder)
+    normal("WorkloadStarted", format!("{attempt}{place}")).about(holder)
 }
 
 /// Runs that status did not know to be over.

@@ -275,7 +275,7 @@ async fn tell(
         volume_claims::look(&context.client, job).await
     };
     let unread = volume_claims::ask_again(job, claims.as_ref());
-    let observed = Observed { claims, ..observed };
+    let observed = Observed { claims, ..observed }.with_created(&applied.created);
     let observed = hanging::explain(&context.client, job, observed, now).await;
     let report_context = ReportContext::new(job, &observed, &plan, applied, now);
     let (status, old) = (report::status::compute(&report_context), report_context.old());

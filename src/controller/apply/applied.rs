@@ -1,5 +1,6 @@
 //! The record of what one application of a plan has done. Status and events are computed from it.
 
+use crate::controller::observe::candidate::Candidate;
 use crate::controller::refusals::Refused;
 use crate::lease::annotations::{FailedPod, Handover};
 
@@ -17,8 +18,8 @@ pub struct Applied {
     pub labels_restored: bool,
     /// Pods that candidates were told to count as failures.
     pub failed_pods: Vec<FailedPod>,
-    /// Names of the pods that the controller created.
-    pub created: Vec<String>,
+    /// The pods that the controller created, as the API server answered.
+    pub created: Vec<Candidate>,
     /// Names of the pods that the controller deleted.
     pub deleted: Vec<String>,
     /// Names of ended pods whose other containers the controller told to end.

@@ -12,7 +12,7 @@ use crate::contract::labels;
 use crate::controller::api_call::{Failure, in_our_name, merging, with_deadline};
 use crate::controller::build;
 use crate::controller::names;
-use crate::controller::observe::candidate::{PAST_DEADLINE, PodRef, number};
+use crate::controller::observe::candidate::{Candidate, PAST_DEADLINE, PodRef, number};
 use crate::controller::observe::{is_of_earlier, is_owned};
 use crate::controller::plan::candidates::RoleLabel;
 
@@ -34,8 +34,8 @@ pub(super) async fn create(
         let name = names::pod_name(&job.name_any(), number);
         pod.metadata.name = Some(name.clone());
         match with_deadline("creating Pod", &name, pods.create(&in_our_name(), &pod)).await {
-            Ok(_) => {
-                applied.created.push(name);
+            Ok(created) => {
+                applied.created.push(Candidate::read(&created));
                 applied.last_number = Some(number);
                 return Ok(());
             }

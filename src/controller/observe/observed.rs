@@ -104,6 +104,17 @@ impl Observed {
         candidate.can_take_over || self.is_holder(candidate)
     }
 
+    /// Adds the candidates that the controller has just created, which its cache may lack.
+    #[must_use]
+    pub fn with_created(mut self, created: &[Candidate]) -> Self {
+        for candidate in created {
+            if self.candidates.iter().all(|known| known.uid != candidate.uid) {
+                self.candidates.push(candidate.clone());
+            }
+        }
+        self
+    }
+
     /// The node of all candidates that hold the Lease or could take over. `None` if there are several nodes,
     /// or only one such candidate.
     pub fn crowded(&self) -> Option<&str> {

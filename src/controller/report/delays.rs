@@ -1,8 +1,8 @@
 //! Decides which changes of status wait for those that follow, so that one write tells them all.
 //!
-//! A pod that starts changes status at every step: it is there, it has a node, it is ready. Only a step that
-//! says no more than that waits, and for no longer than a second. The first status of a spec, the holder, and
-//! everything that has become worse never wait.
+//! A pod that starts changes status at every step: it has a node, it is ready, it stands by. A success waits a
+//! second, because others follow it. A step before that waits five, because the condition of the job is the
+//! same. The first status of a spec, the holder, and everything that has become worse never wait.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -14,8 +14,10 @@ use crate::api::SingletonJobStatus;
 use crate::api::conditions::{find_condition, types};
 use crate::api::status::LeaseStatus;
 
-/// How long a change may wait.
-const LONGEST_DELAY: Duration = Duration::from_secs(1);
+/// How long the success of a candidate waits for others.
+const SUCCESS_DELAY: Duration = Duration::from_secs(1);
+/// How long the steps of candidates wait that change no condition and no count.
+const STEP_DELAY: Duration = Duration::from_secs(5);
 /// How long the controller remembers that a change waits. A SingletonJob that it has not reconciled by then is
 /// gone.
 const FORGOTTEN: Duration = Duration::from_secs(60);
@@ -36,16 +38,27 @@ impl Delays {
     ) -> Option<Duration> {
         let mut delays = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         delays.retain(|_, since| *since + FORGOTTEN > now);
-        let until = *delays.entry(key.clone()).or_insert(now) + LONGEST_DELAY;
-        if old != new && may_wait(old, new) && until > now {
-            return Some(until - now);
+        let since = *delays.entry(key.clone()).or_insert(now);
+        let left = delay(old, new).map(|delay| (since + delay).saturating_duration_since(now));
+        let left = left.filter(|left| !left.is_zero());
+        if left.is_none() {
+            delays.remove(key);
         }
-        delays.remove(key);
-        None
+        left
     }
 }
 
-/// Whether nothing but the count and the progress of candidates has changed, and nothing for the worse.
+/// How long the change from `old` to `new` may wait since it began. `None` if it may not, or if there is none.
+fn delay(old: &SingletonJobStatus, new: &SingletonJobStatus) -> Option<Duration> {
+    if old == new || !may_wait(old, new) {
+        return None;
+    }
+    let is_step = (old.replicas, old.ready_replicas, old.ready_standbys, &old.conditions)
+        == (new.replicas, new.ready_replicas, new.ready_standbys, &new.conditions);
+    Some(if is_step { STEP_DELAY } else { SUCCESS_DELAY })
+}
+
+/// Whether nothing but the count and the steps of candidates has changed, and nothing for the worse.
 fn may_wait(old: &SingletonJobStatus, new: &SingletonJobStatus) -> bool {
     let counted = SingletonJobStatus {
         conditions: new.conditions.clone(),
@@ -148,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_waits_a_second_however_many_follow() {
+    fn a_success_waits_a_second_however_many_follow() {
         let (delays, now, key) = (Delays::default(), Instant::now(), ("shop".to_owned(), "web".to_owned()));
         let after = |milliseconds, new: Value| {
             let now = now + Duration::from_millis(milliseconds);
@@ -161,5 +174,21 @@ mod tests {
         assert_eq!(after(1200, with_condition(1, condition("Held", "True", "Held"))), None, "at once");
         assert_eq!(after(1300, applied()), None, "no change");
         assert_eq!(after(5000, with("replicas", json!(2))), Some(1000));
+    }
+
+    #[test]
+    fn a_step_before_any_success_waits_for_that_success() {
+        let (delays, now, key) = (Delays::default(), Instant::now(), ("shop".to_owned(), "web".to_owned()));
+        let after = |seconds, new: Value| {
+            let now = now + Duration::from_secs(seconds);
+            delays.left(&key, &status(applied()), &status(new), now).map(|left| left.as_secs())
+        };
+        let placed =
+            || with("candidates", json!([{"name": "web-1", "node": "a", "role": "Pending", "ready": false}]));
+        assert_eq!(after(0, placed()), Some(5));
+        assert_eq!(after(2, placed()), Some(3));
+        assert_eq!(after(3, with("readyReplicas", json!(1))), None, "it has waited for longer than a second");
+        assert_eq!(after(4, placed()), Some(5), "another step");
+        assert_eq!(after(9, placed()), None, "written");
     }
 }

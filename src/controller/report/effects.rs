@@ -21,7 +21,8 @@ pub(super) struct Effects {
 
 impl From<Applied> for Effects {
     fn from(applied: Applied) -> Self {
-        // Pods that the controller created and deleted show in the candidates as soon as its watch sees them.
+        // Pods that the controller created are among the observed candidates. Those that it deleted show there as
+        // soon as its watch sees them.
         let Applied {
             lease_created,
             directives_stored: stored,

@@ -169,13 +169,14 @@ fn lease(context: &ReportContext<'_>) -> Option<LeaseStatus> {
     let proven =
         record.filter(|record| record.acquire_time.is_some()).and_then(|record| record.holder.as_ref());
     let proven = proven.filter(|holder| holder.is_of(&context.job.name_any()));
+    let created = context.effects.lease_created.map(|_is_again| 0);
     Some(LeaseStatus {
         name: context.job.name_any(),
         holder: holder.map(|holder| holder.pod().to_owned()),
         node: context.holder_pod().and_then(|pod| pod.node.clone()),
         acquire_time: holder.and(record).and_then(|record| record.acquire_time).map(to_seconds),
         fencing_token: token(context, &before).map(|token| token.to_string()),
-        transitions: record.map(|record| record.transitions).or(before.transitions),
+        transitions: record.map(|record| record.transitions).or(before.transitions).or(created),
         last_holder_identity: proven.map(ToString::to_string).or(before.last_holder_identity),
         lease_duration_seconds: seconds(timing.lease_duration()),
         longest_lease_duration_seconds: seconds(takeover::longest(context.job, context.observed)),

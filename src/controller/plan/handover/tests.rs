@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::super::tests::{act, job, now, old, pod, settled, there};
+use super::super::tests::{act, job, lease, now, old, pod, settled, there};
 use super::super::time::left;
 use super::*;
 use crate::api::status::PendingRequest;
@@ -13,6 +13,7 @@ use crate::api::takeover::UnreadyPolicy;
 use crate::contract::labels::{HANDOVER_REQUESTED_AT, HANDOVER_TO};
 use crate::controller::build;
 use crate::controller::observe::ObservedLease;
+use crate::lease::annotations::keys;
 use crate::lease::identity::Identity;
 use crate::lease::record::Record;
 
@@ -365,6 +366,24 @@ fn the_line_stands_in_the_lease_before_anybody_needs_it() {
         choice(&service(json!({})), &held(vec![pod(1, true), pod(2, false)])).succession,
         None,
         "no standby is able"
+    );
+}
+
+#[test]
+fn the_only_standby_of_two_candidates_needs_no_line() {
+    let two = || known(json!({"completionPolicy": "Never", "replicas": 2}));
+    let candidates = || vec![pod(1, true), pod(2, true)];
+    assert_eq!(choice(&two(), &held(candidates())).succession, None, "it is first anyway");
+    let line = || Some(vec!["u2".to_owned()]);
+    assert_eq!(choice(&service(json!({})), &held(candidates())).succession, line(), "a third may come");
+    let lined = json!({keys::SUCCESSION: json!(["u9"]).to_string()});
+    let after = Observed { lease: Some(lease(Some(1), lined)), ..held(candidates()) };
+    assert_eq!(choice(&two(), &after).succession, line(), "another is first in the Lease");
+    let asked = act(&asked(two(), "noon", None), &held(candidates())).directives;
+    assert_eq!(
+        (asked.handover.is_some(), asked.succession),
+        (true, line()),
+        "a handover names its successor"
     );
 }
 

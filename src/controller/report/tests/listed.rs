@@ -28,3 +28,12 @@ fn every_candidate_is_listed_with_its_node_role_and_readiness() {
         ]
     );
 }
+
+#[test]
+fn candidates_that_were_just_created_are_counted_once() {
+    let created = [pod(1, false, None), pod(2, false, None)];
+    let observed = Observed { candidates: vec![pod(1, false, None)], ..Observed::default() };
+    let candidates = observed.with_created(&created).candidates;
+    let status = compute(&job("Never", json!({}), &SingletonJobStatus::default()), None, candidates);
+    assert_eq!((status.replicas, status.candidates.len()), (Some(2), 2));
+}

@@ -91,3 +91,29 @@ fn a_stop_that_was_cut_short_is_told_with_what_to_do() {
         json!({"leaseUid": "l", "renewTime": "2026-01-01T14:03:10Z", "by": "web-1_u1_0", "reason": "Drain"});
     assert_eq!(told(Some(Reason::Drain), given_back), None, "it stopped in time");
 }
+
+#[test]
+fn one_event_tells_of_a_new_holder_and_its_attempt() {
+    let progress = json!({"uid": "j", "run": 1, "starts": 1, "failures": 0, "setbacks": 0, "retryAfterSeconds": 0, "open": true});
+    let told = |before: Option<&str>| {
+        let lease = seen(Some("web-2_u2_0"), json!({"progress": progress}), 1);
+        let before = before.map(|holder| LeaseStatus {
+            last_holder_identity: Some(holder.into()),
+            ..LeaseStatus::default()
+        });
+        let job =
+            job("Never", json!({}), &SingletonJobStatus { lease: before, ..SingletonJobStatus::default() });
+        let observed = Observed { lease: Some(lease), ..Observed::default() };
+        let context = ReportContext::new(&job, &observed, &Plan::LeaveAlone, apply::nothing(), now());
+        let events = events::between(&context, context.old(), &status::compute(&context));
+        events.into_iter().map(|event| (event.reason, event.note)).collect::<Vec<_>>()
+    };
+    let first = "web-2 holds the Lease, token 48213; attempt 1 begins".to_owned();
+    assert_eq!(told(None), [("LeaseAcquired", first)]);
+    let next = told(Some("web-1_u1_0"));
+    assert_eq!(next.len(), 1, "{next:?}");
+    let (reason, note) = &next[0];
+    assert_eq!(*reason, "TakeoverCompleted");
+    assert!(note.starts_with("web-2 took over from web-1: "), "{note}");
+    assert!(note.ends_with(", token 48213; attempt 1 begins"), "{note}");
+}

@@ -38,6 +38,8 @@ const MOST_IN_ALL: usize = 14;
 /// them.
 const DELAY: Duration = Duration::from_secs(1);
 const TRIES: usize = 5;
+/// HTTP status of a write that lost against another.
+const CONFLICT: u16 = 409;
 
 impl Fixture {
     /// Plays scheduler, kubelet and agents: both pods run and are ready, and the first holds the Lease.
@@ -123,11 +125,12 @@ impl Fixture {
         }
     }
 
-    /// The controller's requests in this namespace, by verb and resource. Watches are left out.
+    /// The controller's requests in this namespace, by verb and resource. Watches are left out, and what lost
+    /// against another write and is repeated.
     fn count(&self, audit: &Audit) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for event in audit.events(USER) {
-            if event.verb != "watch" && event.namespace() == self.namespace {
+            if event.verb != "watch" && event.code() != CONFLICT && event.namespace() == self.namespace {
                 for (_, resource, _) in event.needs().into_iter().take(1) {
                     *counts.entry(format!("{} {resource}", event.verb)).or_default() += 1;
                 }

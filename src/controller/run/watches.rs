@@ -129,7 +129,9 @@ fn news(
             }
         }
         Event::Delete(_) | Event::Init | Event::InitDone => {
-            changed.iter().for_each(|gone| lease_observations.forget(gone));
+            for gone in &changed {
+                lease_observations.forget(gone);
+            }
             changed
         }
     }
@@ -229,8 +231,8 @@ mod tests {
 
     type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
-    fn line(value: &Value) -> Result<Frame<Bytes>, Infallible> {
-        Ok(Frame::data(Bytes::from(format!("{value}\n"))))
+    fn line(value: &Value) -> Frame<Bytes> {
+        Frame::data(Bytes::from(format!("{value}\n")))
     }
 
     /// `first` and then, after a pause, `second`.
@@ -239,7 +241,8 @@ mod tests {
             sleep(pause).await;
             line(&value)
         });
-        Response::new(UnsyncBoxBody::new(StreamBody::new(stream::iter([line(first)]).chain(rest))))
+        let lines = stream::iter([line(first)]).chain(rest);
+        Response::new(UnsyncBoxBody::new(StreamBody::new(lines.map(Ok))))
     }
 
     /// An API server that has one SingletonJob, and later a pod of it. All other requests fail.

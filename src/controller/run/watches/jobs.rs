@@ -124,7 +124,7 @@ mod tests {
     #[tokio::test]
     async fn a_later_list_of_two_pages_wakes_what_changed_with_the_change() {
         let is = |name: &str, generation| (name.to_owned(), Some(generation));
-        let list = [
+        let list = vec![
             Event::Init,
             Event::InitApply(job("a", 1)),
             Event::InitApply(job("b", 1)),
@@ -134,7 +134,7 @@ mod tests {
             Event::InitApply(job("b", 1)),
             Event::InitDone,
         ];
-        let woken = woken(list.into()).await;
+        let woken = woken(list).await;
         assert_eq!(woken[3], [is("a", 1), is("b", 1)]);
         assert_eq!(woken[4..7], [vec![], vec![], vec![]], "the cache has yet to take it over");
         assert_eq!(woken[7], [is("a", 2)]);
@@ -143,7 +143,7 @@ mod tests {
     #[tokio::test]
     async fn a_list_that_breaks_off_loses_no_change_and_tells_none_twice() {
         let listed = |generation| Event::InitApply(job("a", generation));
-        let events = [
+        let events = vec![
             Event::Init,
             listed(1),
             Event::InitDone,
@@ -156,7 +156,7 @@ mod tests {
             listed(2),
             Event::InitDone,
         ];
-        let woken = woken(events.into()).await;
+        let woken = woken(events).await;
         let told: Vec<_> = woken.iter().enumerate().filter(|(_, woken)| !woken.is_empty()).collect();
         assert_eq!(told, [(2, &vec![("a".to_owned(), Some(1))]), (7, &vec![("a".to_owned(), Some(2))])]);
     }
@@ -167,13 +167,13 @@ mod tests {
         again.meta_mut().uid = Some("another".to_owned());
         let mut written = job("a", 1);
         written.meta_mut().resource_version = Some("8".to_owned());
-        let events = [
+        let events = vec![
             Event::Apply(job("a", 1)),
             Event::Apply(written),
             Event::Delete(job("a", 1)),
             Event::Apply(again),
         ];
-        let woken = woken(events.into()).await;
+        let woken = woken(events).await;
         assert_eq!(woken.iter().map(Vec::len).collect::<Vec<_>>(), [1, 0, 0, 1]);
     }
 

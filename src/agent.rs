@@ -53,7 +53,7 @@ mod workload;
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::ops::AsyncFnOnce;
 use std::path::PathBuf;
 use std::process;
@@ -72,6 +72,7 @@ use crate::lease::release_orphan::{self, Orphan};
 use crate::lease::store::Place;
 use config::Config;
 use elector::Container;
+use pod_lock::LockFile;
 
 /// Program and arguments of the workload.
 pub type Command = Vec<OsString>;
@@ -221,7 +222,7 @@ where
 }
 
 /// Takes the pod's lock, if the pod has one.
-fn take_lock(config: &Config) -> (Option<&'static File>, Option<PodLock>) {
+fn take_lock(config: &Config) -> (Option<&'static LockFile>, Option<PodLock>) {
     let taken = config.pod_lock.as_deref().map(|path| pod_lock::take(path, config));
     match taken.transpose() {
         Ok(taken) => taken.unzip(),

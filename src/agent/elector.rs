@@ -1,7 +1,6 @@
 //! The elector process decides about the Lease, and owns the workload. Its main thread does everything that
 //! counts, and never waits for a file or a pipe. The [`background`](super::background) does what can wait.
 
-use std::fs::File;
 use std::io;
 use std::ops::AsyncFnOnce;
 use std::rc::Rc;
@@ -19,7 +18,7 @@ use super::fencer::Inheritance;
 use super::lease_file::LeaseFileWriter;
 use super::log::{LAST_LINES, Log};
 use super::monitors::{self, Health, Monitors};
-use super::pod_lock;
+use super::pod_lock::LockFile;
 use super::shared_state::SharedState;
 use super::termination::{self, Explainer};
 use super::workload::Workload;
@@ -36,7 +35,7 @@ pub struct Container {
     page: &'static SharedState,
     identity: Identity,
     /// The file of the pod's lock, if this container has that.
-    lock_file: Option<&'static File>,
+    lock_file: Option<&'static LockFile>,
     log: Log,
     last_view: Option<View>,
 }
@@ -79,7 +78,7 @@ impl Container {
 
     /// Nothing is held yet, so that this may wait.
     fn sign_lock(&self) {
-        let signed = self.lock_file.map(|file| pod_lock::sign(file, &self.identity));
+        let signed = self.lock_file.map(|file| file.sign(&self.identity));
         if let Some(Err(error)) = signed {
             tracing::warn!(%error, "the agent cannot sign the pod's lock; after a crash the next container waits for the lease");
         }
@@ -123,7 +122,7 @@ struct Setup<'a> {
     inheritance: Inheritance,
     config: &'a Config,
     candidate: Candidate,
-    lock_file: Option<&'static File>,
+    lock_file: Option<&'static LockFile>,
     command: Command,
     log: &'a Log,
 }
@@ -133,7 +132,7 @@ pub(super) fn run<Decide>(
     inheritance: Inheritance,
     config: &Config,
     candidate: Candidate,
-    lock_file: Option<&'static File>,
+    lock_file: Option<&'static LockFile>,
     command: Command,
     decide: Decide,
 ) -> i32

@@ -38,13 +38,28 @@ pub(super) enum Error {
     File(#[from] io::Error),
 }
 
+/// The file of the pod's lock, which this process and its PID 1 have.
+#[derive(Debug)]
+pub(super) struct LockFile(File);
+
+impl LockFile {
+    /// Names the process with this identity in the file.
+    ///
+    /// # Errors
+    /// If the file cannot be written. A later container then waits for the lease.
+    pub(super) fn sign(&self, identity: &Identity) -> io::Result<()> {
+        self.0.write_all_at(identity.nonce().unwrap_or_default().as_bytes(), 0)
+    }
+}
+
 /// Takes the lock of this pod. The file is never closed again by this process or a child.
 ///
 /// # Errors
 /// If this container has no lock, and why.
-pub(super) fn take(path: &Path, config: &Config) -> Result<(&'static File, PodLock), Error> {
-    let file = Box::leak(Box::new(open(path)?));
-    if fstatfs(&*file).map_err(io::Error::from)?.filesystem_type() != TMPFS_MAGIC {
+pub(super) fn take(path: &Path, config: &Config) -> Result<(&'static LockFile, PodLock), Error> {
+    let lock_file: &'static LockFile = Box::leak(Box::new(LockFile(open(path)?)));
+    let file = &lock_file.0;
+    if fstatfs(file).map_err(io::Error::from)?.filesystem_type() != TMPFS_MAGIC {
         return Err(Error::NotInMemory);
     }
     match file.try_lock() {
@@ -54,17 +69,15 @@ pub(super) fn take(path: &Path, config: &Config) -> Result<(&'static File, PodLo
     }
     let since = clock::now().at;
     let predecessor = signature(file)?.map(|nonce| Identity::new(&config.pod_name, &config.pod_uid, nonce));
-    Ok((file, PodLock { since, predecessor }))
+    Ok((lock_file, PodLock { since, predecessor }))
 }
 
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
-        .create(true)
-        .truncate(false)
         .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
+        .custom_flags(libc::O_CREAT | libc::O_NOFOLLOW)
         .open(path)
 }
 
@@ -74,14 +87,6 @@ fn signature(file: &File) -> io::Result<Option<u64>> {
     file.take(SIGNATURE as u64 + 1).read_to_end(&mut content)?;
     let digits = str::from_utf8(&content).ok().filter(|text| text.len() == SIGNATURE);
     Ok(digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()))
-}
-
-/// Names the process with this identity in the file.
-///
-/// # Errors
-/// If the file cannot be written. A later container then waits for the lease.
-pub(super) fn sign(file: &File, identity: &Identity) -> io::Result<()> {
-    file.write_all_at(identity.nonce().unwrap_or_default().as_bytes(), 0)
 }
 
 #[cfg(test)]
@@ -132,9 +137,7 @@ mod tests {
     fn the_last_signature_names_the_predecessor() {
         let path = InMemory::new("signed");
         for process in [Identity::new("web-1", "u1", 0), Identity::new("web-1", "u1", u64::MAX)] {
-            let file = open(&path.0).expect("a file");
-            sign(&file, &process).expect("it can be written");
-            drop(file);
+            LockFile(open(&path.0).expect("a file")).sign(&process).expect("it can be written");
             let signed = signature(&open(&path.0).expect("a file")).expect("readable");
             assert_eq!(signed.map(|nonce| Identity::new("web-1", "u1", nonce)), Some(process));
         }

@@ -12,7 +12,10 @@ fn locked(predecessor: Option<Identity>) -> Candidate {
 
 fn released(outputs: &[Output]) -> Option<(Identity, Reason)> {
     let (_, write) = put(outputs)?;
-    write.released.filter(|_| write.holder.is_none()).map(|mark| (mark.by, mark.reason))
+    if write.holder.is_some() {
+        return None;
+    }
+    write.released.map(|mark| (mark.by, mark.reason))
 }
 
 #[test]

@@ -235,6 +235,24 @@ async fn a_template_that_no_job_could_have_stalls_in_the_api_servers_words() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_pod_that_is_invalid_is_told_as_an_invalid_template() {
+    let fixture = Fixture::alone("invalid-first").await;
+    // Without probes, so that the pod itself shows what is invalid.
+    let ports = json!([{"containerPort": 70_000}]);
+    let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"], "ports": ports});
+    let template = json!({"spec": {"containers": [container]}});
+    fixture.apply("web", json!({"completionPolicy": "Never", "template": template})).await;
+    let job = fixture.until("web", "stalled", |job| says(job, types::STALLED, "InvalidTemplate")).await;
+    let stalled = find_condition(conditions(&job), types::STALLED).expect("just seen");
+    assert!(stalled.message.contains("spec.template: spec.containers[0].ports[0]"), "{}", stalled.message);
+    sleep(QUIET).await;
+    assert_eq!((fixture.asked_to_make("pods"), fixture.asked_to_validate()), (1, 1), "asked for once");
+    assert_eq!((fixture.events("InvalidTemplate").await, fixture.events("StandbyUnavailable").await), (1, 0));
+    fixture.apply("web", json!({"completionPolicy": "Never"})).await;
+    fixture.settled("web", 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_invalid_template_stalls_a_job_within_two_seconds() {
     let fixture = Fixture::alone("invalid-soon").await;
     let began = Instant::now();

@@ -62,7 +62,9 @@ fn median(mut sorted: Vec<Duration>) -> Duration {
 fn kill_all(scenario: &Scenario, pod: &Pod) -> Duration {
     let processes = scenario.cluster.processes(&pod.uid().expect("stored"), "main");
     let killed = now();
-    processes.iter().for_each(|process| process.signal_if_there(Signal::SIGKILL));
+    for process in processes {
+        process.signal_if_there(Signal::SIGKILL);
+    }
     killed
 }
 

@@ -157,7 +157,7 @@ fn a_broken_world_is_found_out() {
         (Mutant::NoPlaceholder, vec![Fault::LeaseDeleted]),
         (Mutant::HiddenPauses, vec![Fault::NodeSleeps]),
         (Mutant::SlowKernel, vec![Fault::ElectorStopped]),
-        (Mutant::NoCompareAndSwap, vec![Fault::CacheLags, Fault::SlowNetwork, Fault::ContainerKilled]),
+        (Mutant::NoCompareAndSwap, vec![Fault::CacheLags, Fault::SlowNetwork, Fault::NodeCrashes]),
     ];
     for (mutant, faults) in overlaps {
         let why = found(mutant, &faults);

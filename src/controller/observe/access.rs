@@ -55,8 +55,8 @@ fn job_of(object: &impl Resource) -> Option<Key> {
 }
 
 fn kept(metadata: &ObjectMeta) -> ObjectMeta {
-    let ObjectMeta { name, namespace, labels, owner_references, .. } = metadata.clone();
-    ObjectMeta { name, namespace, labels, owner_references, ..ObjectMeta::default() }
+    let ObjectMeta { name, namespace, uid, labels, owner_references, .. } = metadata.clone();
+    ObjectMeta { name, namespace, uid, labels, owner_references, ..ObjectMeta::default() }
 }
 
 #[cfg(test)]
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!([told(role("1", &["get"])), told(role("2", &["get"])), told(role("3", &[]))], [1, 0, 1]);
         let known = roles.get(&("shop".to_owned(), "web".to_owned()), "singletonjob-web").expect("kept");
         let metadata = &known.0.metadata;
-        assert_eq!((metadata.uid.as_ref(), metadata.managed_fields.as_ref()), (None, None));
+        assert_eq!((metadata.uid.as_deref(), metadata.managed_fields.as_ref()), (Some("r"), None));
         assert_eq!(metadata.owner_references.iter().flatten().count(), 1);
     }
 }

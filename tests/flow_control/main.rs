@@ -17,8 +17,8 @@ use server::{BusyServer, Hogs};
 
 /// Enough for every renewal to be due many times.
 const WATCHED_FOR: Duration = Duration::from_secs(30);
-/// Every deadline of a lease of 15 s, and more.
-const LOST_WITHIN: Duration = Duration::from_secs(30);
+/// Every deadline of a lease of 15 s, and what a busy machine takes to fill every seat.
+const LOST_WITHIN: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_busy_api_server_costs_holders_their_leases() {

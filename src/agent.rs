@@ -214,7 +214,12 @@ where
     let candidate = Candidate { lock, ..config.candidate() };
     let dead = candidate.clone();
     let elector = |inheritance| elector::run(inheritance, config, candidate, lock_file, command, decide);
-    let release_orphan = |orphan| release_orphan(dead, orphan);
+    let release_orphan = |orphan: Orphan| {
+        if let (true, Some(file)) = (orphan.overdue, lock_file) {
+            let _ = file.unsign();
+        }
+        release_orphan(dead, orphan);
+    };
     let ended = signals
         .map_err(fencer::Error::from)
         .and_then(|signals| fencer::run(&signals, message, elector, release_orphan));

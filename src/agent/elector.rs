@@ -44,7 +44,7 @@ impl WorkloadHost for Container {
     fn execute(&mut self, order: Order) {
         match order {
             Order::ArmDeadline { at, kill_margin } => self.arm_deadline(at, kill_margin),
-            Order::SignLock => self.sign_lock(),
+            Order::SignLock { lease_uid } => self.sign_lock(&lease_uid),
             Order::DisarmDeadline => self.disarm_deadline(),
             Order::Start(start) => self.start(&start),
             Order::Stop(cause) => self.page.set_cause(cause),
@@ -77,8 +77,8 @@ impl Container {
     }
 
     /// Nothing is held yet, so that this may wait.
-    fn sign_lock(&self) {
-        let signed = self.lock_file.map(|file| file.sign(&self.identity));
+    fn sign_lock(&self, lease_uid: &str) {
+        let signed = self.lock_file.map(|file| file.sign(&self.identity, lease_uid));
         if let Some(Err(error)) = signed {
             tracing::warn!(%error, "the agent cannot sign the pod's lock; after a crash the next container waits for the lease");
         }
@@ -163,10 +163,14 @@ fn live_and_explain<Decide>(setup: Setup<'_>, decide: Decide) -> io::Result<i32>
 where
     Decide: AsyncFnOnce(Candidate, UnboundedReceiver<Fact>, &mut Container) -> Ending,
 {
-    let (config, page) = (setup.config, setup.inheritance.page);
+    let (config, page, lock_file) = (setup.config, setup.inheritance.page, setup.lock_file);
     let explainer = Explainer::new(setup.log.clone(), config.termination_message.clone())?;
     let runtime = Builder::new_current_thread().enable_all().build();
     let ending = LocalSet::new().block_on(&runtime?, live(setup, &explainer, decide))?;
+    if let (Ending::Lost(_), Some(file)) = (&ending, lock_file) {
+        // Nothing runs any more. If that fails, the next container takes the loss for a death.
+        let _ = file.unsign();
+    }
     Ok(end(config, page, &explainer, &ending))
 }
 

@@ -18,11 +18,11 @@ use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 
 use super::config::Config;
 use crate::lease::clock;
-use crate::lease::elector::PodLock;
+use crate::lease::elector::{PodLock, Signature};
 use crate::lease::identity::Identity;
 
-/// A nonce has so many hexadecimal digits.
-const SIGNATURE: usize = 16;
+/// Far more than a nonce and a uid take.
+const LONGEST_SIGNATURE: u64 = 256;
 
 /// Why a container has no lock. It then holds and waits like any other candidate.
 #[derive(Debug, thiserror::Error)]
@@ -43,12 +43,21 @@ pub(super) enum Error {
 pub(super) struct LockFile(File);
 
 impl LockFile {
-    /// Names the process with this identity in the file.
+    /// Names the process with this identity, and the Lease that it acquires.
     ///
     /// # Errors
     /// If the file cannot be written. A later container then waits for the lease.
-    pub(super) fn sign(&self, identity: &Identity) -> io::Result<()> {
-        self.0.write_all_at(identity.nonce().unwrap_or_default().as_bytes(), 0)
+    pub(super) fn sign(&self, identity: &Identity, lease_uid: &str) -> io::Result<()> {
+        let nonce = identity.nonce().unwrap_or_default();
+        self.0.write_all_at(format!("{nonce} {lease_uid}\n").as_bytes(), 0)
+    }
+
+    /// Takes the signature away: this process says itself how it ends.
+    ///
+    /// # Errors
+    /// If the file cannot be written. A later container then gives the Lease back as that of a dead elector.
+    pub(super) fn unsign(&self) -> io::Result<()> {
+        self.0.write_all_at(b"\n", 0)
     }
 }
 
@@ -59,6 +68,9 @@ impl LockFile {
 pub(super) fn take(path: &Path, config: &Config) -> Result<(&'static LockFile, PodLock), Error> {
     let lock_file: &'static LockFile = Box::leak(Box::new(LockFile(open(path)?)));
     let file = &lock_file.0;
+    if !file.metadata()?.is_file() {
+        return Err(Error::NotInMemory);
+    }
     if fstatfs(file).map_err(io::Error::from)?.filesystem_type() != TMPFS_MAGIC {
         return Err(Error::NotInMemory);
     }
@@ -68,7 +80,7 @@ pub(super) fn take(path: &Path, config: &Config) -> Result<(&'static LockFile, P
         Err(TryLockError::Error(error)) => return Err(error.into()),
     }
     let since = clock::now().at;
-    let predecessor = signature(file)?.map(|nonce| Identity::new(&config.pod_name, &config.pod_uid, nonce));
+    let predecessor = signature(file)?.and_then(|text| read(&text, config));
     Ok((lock_file, PodLock { since, predecessor }))
 }
 
@@ -81,12 +93,20 @@ fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// The nonce of the process that signed the file last. `None` if none has.
-fn signature(file: &File) -> io::Result<Option<u64>> {
+/// The first line of the file, which is the last signature. `None` if there is none.
+fn signature(file: &File) -> io::Result<Option<String>> {
     let mut content = Vec::new();
-    file.take(SIGNATURE as u64 + 1).read_to_end(&mut content)?;
-    let digits = str::from_utf8(&content).ok().filter(|text| text.len() == SIGNATURE);
-    Ok(digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()))
+    file.take(LONGEST_SIGNATURE).read_to_end(&mut content)?;
+    let text = String::from_utf8_lossy(&content);
+    Ok(text.split_once('\n').map(|(first, _)| first.to_owned()))
+}
+
+/// Reads a signature: the nonce of a process of this pod, and the uid of a Lease.
+fn read(text: &str, config: &Config) -> Option<Signature> {
+    let (nonce, lease_uid) = text.split_once(' ')?;
+    let nonce = u64::from_str_radix(nonce, 16).ok()?;
+    let process = Identity::new(&config.pod_name, &config.pod_uid, nonce);
+    Some(Signature { process, lease_uid: lease_uid.to_owned() })
 }
 
 #[cfg(test)]
@@ -137,17 +157,24 @@ mod tests {
     fn the_last_signature_names_the_predecessor() {
         let path = InMemory::new("signed");
         for process in [Identity::new("web-1", "u1", 0), Identity::new("web-1", "u1", u64::MAX)] {
-            LockFile(open(&path.0).expect("a file")).sign(&process).expect("it can be written");
-            let signed = signature(&open(&path.0).expect("a file")).expect("readable");
-            assert_eq!(signed.map(|nonce| Identity::new("web-1", "u1", nonce)), Some(process));
+            LockFile(open(&path.0).expect("a file")).sign(&process, "lease").expect("it can be written");
+            let signed = signature(&open(&path.0).expect("a file")).expect("readable").expect("one");
+            let expected = Signature { process, lease_uid: "lease".into() };
+            assert_eq!(read(&signed, &config()), Some(expected));
         }
+        LockFile(open(&path.0).expect("a file")).unsign().expect("it can be written");
         let (_file, lock) = take(&path.0, &config()).expect("it is free");
-        assert_eq!(lock.predecessor, Some(Identity::new("web-1", "u1", u64::MAX)));
+        assert_eq!(lock.predecessor, None, "taken away");
     }
 
     #[test]
     fn what_is_no_signature_names_nobody_and_hinders_no_candidate() {
-        for (name, content) in [("empty", ""), ("words", "web-1_u1_00"), ("long", "00000000000000000")] {
+        for (name, content) in [
+            ("empty", ""),
+            ("words", "web-1_u1_00\n"),
+            ("torn", "0000000000000001 lease"),
+            ("nonce", "0000000000000001\n"),
+        ] {
             let path = InMemory::new(name);
             fs::write(&path.0, content).expect("writable");
             assert_eq!(take(&path.0, &config()).expect("it is free").1.predecessor, None, "{content}");

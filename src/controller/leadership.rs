@@ -211,7 +211,7 @@ where
             // The kernel's timer cannot kill PID 1, which this process is; and it need not, because two
             // active replicas do no harm.
             Order::ArmDeadline { .. } | Order::DisarmDeadline => {}
-            Order::Stop(_) | Order::SignLock => {}
+            Order::Stop(_) | Order::SignLock { .. } => {}
             Order::Start(_) => self.start(),
             Order::Terminate => {
                 self.stop();

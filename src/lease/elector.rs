@@ -46,7 +46,7 @@ pub use messages::{
     Answer, Candidate, Cause, Ending, Fact, Input, Order, Output, Role, Source, Start, View, Write,
 };
 pub use orphan::Orphan;
-pub use predecessor::PodLock;
+pub use predecessor::{PodLock, Signature};
 pub use progress::of as progress_of;
 use standby::Standby;
 use step::Step;
@@ -117,6 +117,9 @@ impl Elector {
             return;
         }
         let returned = self.lease.hear(now.at, &record, &self.candidate.job_uid);
+        if let Some(lock) = &mut self.candidate.lock {
+            lock.saw(&record);
+        }
         match &mut self.stage {
             Stage::Standby(standby) => {
                 standby.saw(now.at, &record, returned);

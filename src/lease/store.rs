@@ -374,6 +374,7 @@ mod tests {
                 token: Some(Version(9)),
                 exit: None,
                 unhealthy: false,
+                last_renew_time: None,
                 ready: false,
             }),
             finished: None,

@@ -109,7 +109,7 @@ impl WorkloadHost for Host {
         let fact = match order {
             Order::Terminate => Fact::WorkloadEnded(Exit::Code(0)),
             Order::Kill => Fact::TreeEmpty,
-            Order::SignLock
+            Order::SignLock { .. }
             | Order::ArmDeadline { .. }
             | Order::DisarmDeadline
             | Order::Start(_)

@@ -232,10 +232,14 @@ fn locks() -> Vec<World> {
     let hanging =
         World { name: "everything killed beside an elector that cannot die", horizon: 9, ..hanging };
     // K, and what a standby leaves to others before it; also where the next container is killed meanwhile.
-    let again = [Fault::KillAll, Fault::Replace, Fault::Replace];
-    let again = World { faults: again.to_vec(), at_most: 3, patience: Some(3), horizon: 12, ..pods.clone() };
+    let again = [Fault::KillAll, Fault::Replace];
+    let again = World { faults: again.to_vec(), patience: Some(3), horizon: 12, ..pods.clone() };
     let again = World { name: "everything killed again", lazy: Vec::new(), ..again };
-    vec![pods, one_pod, hanging, again]
+    // A Lease that names the dead once more, while another runs.
+    let deleted = [Fault::KillAll, Fault::Delete, Fault::RestoreHeld];
+    let deleted = World { faults: deleted.to_vec(), at_most: 3, lazy: vec![1], ..pods.clone() };
+    let deleted = World { name: "everything killed, and the Lease deleted", ..deleted };
+    vec![pods, one_pod, hanging, again, deleted]
 }
 
 /// Workloads that have ended, beside a process that survives its kill.

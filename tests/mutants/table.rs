@@ -30,12 +30,29 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "any_container_of_the_pod",
         breaks: "the lock proves the death of every process of the pod",
+        changes: &[
+            (
+                "elector/predecessor.rs",
+                "dead.is_some() && record.holder.as_ref() == dead;",
+                "dead.is_some() && record.holder.as_ref().and_then(Identity::pod_uid) == dead.and_then(Identity::pod_uid);",
+            ),
+            (
+                "elector/predecessor.rs",
+                "is_held_by_another || record.uid != signed.lease_uid",
+                "(is_held_by_another && false) || record.uid != signed.lease_uid",
+            ),
+        ],
+        world: "everything killed in one pod",
+    },
+    Mutant {
+        name: "any_lease_of_that_name",
+        breaks: "a predecessor is given back a Lease that was made again in its name",
         changes: &[(
             "elector/predecessor.rs",
-            "record.holder.is_some() && record.holder == self.predecessor",
-            "record.holder.as_ref().and_then(Identity::pod_uid) == self.predecessor.as_ref().and_then(Identity::pod_uid) && record.holder.is_some()",
+            "is_held_by_another || record.uid != signed.lease_uid",
+            "record.holder.is_some() && is_held_by_another && record.uid == signed.lease_uid && record.version.0 == 0",
         )],
-        world: "everything killed in one pod",
+        world: "everything killed, and the Lease deleted",
     },
     Mutant {
         name: "signed_at_the_start",
@@ -44,7 +61,7 @@ pub const MUTANTS: &[Mutant] = &[
             "elector/standby.rs",
             "        let may_write = drain.is_none() && lease.is_idle();\n",
             "        let may_write = drain.is_none() && lease.is_idle();\n        \
-               if step.candidate.lock.is_some() { step.order(Order::SignLock); }\n",
+               if step.candidate.lock.is_some() { step.order(Order::SignLock { lease_uid: lease.latest().map_or(String::new(), |record| record.uid.clone()) }); }\n",
         )],
         world: "everything killed again",
     },
@@ -53,7 +70,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "a process acquires without signing the pod's lock",
         changes: &[(
             "elector/standby.rs",
-            "    if step.candidate.lock.is_some() {\n        step.order(Order::SignLock);\n    }\n",
+            "    if step.candidate.lock.is_some() {\n        step.order(Order::SignLock { lease_uid: write.uid.clone() });\n    }\n",
             "",
         )],
         world: "everything killed again",
@@ -574,7 +591,7 @@ pub const MUTANTS: &[Mutant] = &[
         changes: &[(
             "elector/tenure/writes.rs",
             "Write { progress: Some(progress), finished: finished.or(renewal.finished), ..renewal }",
-            "let mark = super::super::super::annotations::Released { lease_uid: renewal.uid.clone(), renew_time: Some(renewal.renew_time), by: step.candidate.identity.clone(), reason: why.reason(), token: Some(self.token), exit: self.workload.exit(), unhealthy: false, ready: false };\n        Write { holder: None, released: Some(mark), progress: Some(progress), finished: finished.or(renewal.finished), ..renewal }",
+            "let mark = super::super::super::annotations::Released { lease_uid: renewal.uid.clone(), renew_time: Some(renewal.renew_time), by: step.candidate.identity.clone(), reason: why.reason(), token: Some(self.token), exit: self.workload.exit(), unhealthy: false, ready: false, last_renew_time: None };\n        Write { holder: None, released: Some(mark), progress: Some(progress), finished: finished.or(renewal.finished), ..renewal }",
         )],
         world: "outcome beside a survivor",
     },

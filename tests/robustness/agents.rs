@@ -105,6 +105,7 @@ fn released(lease: &Lease, record: &Record, reason: Reason) -> Lease {
         token: None,
         exit: None,
         unhealthy: false,
+        last_renew_time: None,
         ready: false,
     };
     let annotations = lease.metadata.annotations.get_or_insert_default();

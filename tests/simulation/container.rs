@@ -18,7 +18,7 @@ impl World {
     pub fn obey(&mut self, who: Who, order: Order) {
         match order {
             Order::ArmDeadline { at, kill_margin } => self.arm(who, at, kill_margin),
-            Order::SignLock => self.sign_lock(who),
+            Order::SignLock { lease_uid } => self.sign_lock(who, lease_uid),
             Order::DisarmDeadline => {
                 if let Some(process) = self.electing(who) {
                     (process.armed, process.page.deadline) = (None, None);

@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use singletonjob::lease::elector::PodLock;
-use singletonjob::lease::identity::Identity;
+use singletonjob::lease::elector::{PodLock, Signature};
 
 use crate::kubelet::Place;
 use crate::process::Process;
@@ -18,7 +17,7 @@ struct LockFile {
     owner: Option<Who>,
     /// A process that shares the lock cannot die before.
     busy_until: Duration,
-    signed: Option<Identity>,
+    signed: Option<Signature>,
 }
 
 /// Of all pods, by their uids.
@@ -39,11 +38,11 @@ impl World {
         Some(PodLock { since, predecessor: file.signed.clone() })
     }
 
-    pub fn sign_lock(&mut self, who: Who) {
+    pub fn sign_lock(&mut self, who: Who, lease_uid: String) {
         let Some(process) = self.processes.get(&who) else { return };
         let identity = process.candidate.identity.clone();
         if let Some(file) = identity.pod_uid().and_then(|uid| self.pod_locks.0.get_mut(uid)) {
-            file.signed = Some(identity.clone());
+            file.signed = Some(Signature { process: identity.clone(), lease_uid });
         }
     }
 

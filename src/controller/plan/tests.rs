@@ -242,6 +242,7 @@ fn an_emptied_lease_does_not_show_that_a_shorter_one_was_heard() {
         token: None,
         exit: None,
         unhealthy: false,
+        last_renew_time: None,
         ready: false,
     };
     let emptied = |record: &mut Record| record.holder = None;

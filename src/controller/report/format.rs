@@ -33,7 +33,7 @@ pub fn release(reason: Reason) -> String {
         Reason::WorkloadFailed => "its workload has ended",
         Reason::Stopped => "by spec.suspend, by spec.replicas: 0, or because its run is over",
         Reason::LeaseLost => "it could not renew in time",
-        Reason::ElectorDied => "its agent died",
+        Reason::ElectorDied => "its agent died, or its whole container was killed",
     };
     format!("{reason:?} ({means})")
 }

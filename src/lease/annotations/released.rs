@@ -15,6 +15,9 @@ pub struct Released {
     pub lease_uid: String,
     /// `spec.renewTime` of this same write: the mark means nothing after any other.
     pub renew_time: Option<Timestamp>,
+    /// The renewTime of the tenure that ended, where another process gave it back some time after its death.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_renew_time: Option<Timestamp>,
     /// Who gave it back.
     pub by: Identity,
     /// Why.
@@ -39,6 +42,7 @@ impl Released {
         Self {
             lease_uid: lease_uid.into(),
             renew_time: None,
+            last_renew_time: None,
             by,
             reason: Reason::Created,
             token: None,

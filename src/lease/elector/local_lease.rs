@@ -63,7 +63,7 @@ const LONGEST_REPETITION: Duration = Duration::from_secs(10);
 const SHORTEST_SILENCE: Duration = Duration::from_millis(500);
 
 /// After how long that is repeated which follows each other after `period`.
-fn repetition(period: Duration) -> Duration {
+pub(super) fn repetition(period: Duration) -> Duration {
     (period / 2).min(LONGEST_REPETITION)
 }
 
@@ -312,8 +312,14 @@ impl LocalLease {
     pub(super) fn put_for_the_dead(&mut self, step: &mut Step<'_>, write: Write, timing: Timing) {
         self.sent += 1;
         self.in_flight = Some(self.sent);
+        self.urgent = false;
         let deadline = timing.request_deadline();
         step.outputs.push(Output::Put { attempt: self.sent, write: Box::new(write), deadline });
+    }
+
+    /// Whether a write that was based on `base` has lost against `record`, which is known by now.
+    pub(super) fn has_lost_against(&self, record: &Record, base: Version) -> bool {
+        self.urgent && record.version > base
     }
 
     pub(super) fn put(&mut self, step: &mut Step<'_>, write: Write, timing: Timing) {

@@ -129,7 +129,10 @@ pub enum Order {
     },
     /// Name this process in the file of the pod's lock. Comes right before the write that acquires: what may be
     /// stored in the name of this process is to be given back after its death.
-    SignLock,
+    SignLock {
+        /// The Lease that it acquires.
+        lease_uid: String,
+    },
     /// Nothing runs any more.
     DisarmDeadline,
     /// Start the workload.

@@ -84,6 +84,7 @@ impl End<'_> {
         Released {
             lease_uid: record.uid.clone(),
             renew_time: Some(renew_time),
+            last_renew_time: None,
             by: self.by.clone(),
             reason: self.reason,
             token: self.token,

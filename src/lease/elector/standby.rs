@@ -9,6 +9,7 @@ use super::super::clock::{Moment, Now};
 use super::super::identity::{Identity, Version};
 use super::super::record::Record;
 use super::super::timing::Timing;
+use super::local_lease::repetition;
 use super::step::Step;
 use super::{
     Candidate, Ending, LocalLease, Order, Write, charges, limits, predecessor, progress, succession,
@@ -122,10 +123,10 @@ impl Standby {
         if lease.trouble().is_some() {
             return None;
         }
-        let again =
-            self.gave_back.filter(|(_, base)| *base == record.version).map_or(Duration::ZERO, |(sent, _)| {
-                (timing.retry_period() / 2).saturating_sub(now.elapsed_for_holder(sent))
-            });
+        let pace = self.gave_back.filter(|(_, base)| !lease.has_lost_against(record, *base));
+        let again = pace.map_or(Duration::ZERO, |(sent, _)| {
+            repetition(timing.retry_period()).saturating_sub(now.elapsed_for_holder(sent))
+        });
         Some(left.max(again))
     }
 
@@ -219,7 +220,7 @@ fn acquire(step: &mut Step<'_>, lease: &mut LocalLease) {
     let Some(timing) = lease.timing() else { return };
     let Some(write) = takeover(step, lease, timing) else { return };
     if step.candidate.lock.is_some() {
-        step.order(Order::SignLock);
+        step.order(Order::SignLock { lease_uid: write.uid.clone() });
     }
     lease.put(step, write, timing);
 }

@@ -9,7 +9,7 @@ use super::fault::{BrokenAssumption, FATAL, Fault};
 use super::lease::annotations::{CompletionPolicy, Desired, Exit};
 use super::lease::clock::Now;
 use super::lease::elector::{
-    Answer, Candidate, Elector, Ending, Fact, Input, Order, Output, PodLock, Source,
+    Answer, Candidate, Elector, Ending, Fact, Input, Order, Output, PodLock, Signature, Source,
 };
 use super::lease::identity::Identity;
 use super::lease::record::Record;
@@ -98,10 +98,10 @@ impl World {
         }
     }
 
-    fn sign_lock(&self, state: &mut State, number: usize) {
+    fn sign_lock(&self, state: &mut State, number: usize, lease_uid: String) {
         let process = state.agents[number].candidate.identity.clone();
         if let Some(file) = state.locks.get_mut(self.pod(number)) {
-            file.signed = Some(process);
+            file.signed = Some(Signature { process, lease_uid });
         }
     }
 
@@ -155,7 +155,7 @@ impl World {
             Output::Put { attempt, write, .. } => {
                 self.judge_put(state, number, &write);
                 if self.broken_assumption == BrokenAssumption::SignedWithoutLock && write.holder.is_some() {
-                    self.sign_lock(state, number);
+                    self.sign_lock(state, number, write.uid.clone());
                 }
                 let sent = self.now(state, number).at;
                 let agent = state.agent(number);
@@ -179,7 +179,7 @@ impl World {
                 state.agent(number).armed = Some(boot);
             }
             Order::DisarmDeadline => state.agent(number).armed = None,
-            Order::SignLock => self.sign_lock(state, number),
+            Order::SignLock { lease_uid } => self.sign_lock(state, number, lease_uid),
             Order::Start(start) => {
                 self.judge_start(state, number, &start);
                 state.agent(number).running = true;

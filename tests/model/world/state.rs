@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::fault::Fault;
 use super::lease::annotations::{Desired, Exit, Policy};
 use super::lease::clock::Moment;
-use super::lease::elector::{Answer, Candidate, Cause, Elector, Orphan, Write};
+use super::lease::elector::{Answer, Candidate, Cause, Elector, Orphan, Signature, Write};
 use super::lease::identity::{Identity, Version};
 use super::lease::record::Record;
 use super::oracle::{Claim, Evidence};
@@ -42,7 +42,7 @@ pub struct LockFile {
     /// The process that has the lock.
     pub owner: Option<Identity>,
     /// The process that signed it last.
-    pub signed: Option<Identity>,
+    pub signed: Option<Signature>,
 }
 
 /// What is left of a container whose PID 1 and elector are dead.

@@ -70,6 +70,7 @@ fn held_since(ago: Duration, began: Option<Reason>, candidates: Vec<Candidate>) 
         token: None,
         exit: None,
         unhealthy: false,
+        last_renew_time: None,
         ready: false,
     });
     observed

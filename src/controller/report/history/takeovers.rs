@@ -89,7 +89,7 @@ fn from(seen: &ObservedLease, last: Option<&str>) -> Option<String> {
 /// The time from the last sign of life of the holder before to the acquisition.
 fn gap(seen: &ObservedLease) -> Option<Duration> {
     let last_sign = match &seen.record.annotations.released {
-        Some(released) => released.renew_time,
+        Some(released) => released.last_renew_time.or(released.renew_time),
         None => seen.observation.before.as_ref().and_then(|before| before.renewed),
     };
     let by_time_of_day = seen

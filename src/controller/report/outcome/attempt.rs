@@ -114,10 +114,21 @@ fn annotations<'a>(context: &'a ReportContext<'_>) -> Option<&'a Annotations> {
 }
 
 fn how(context: &ReportContext<'_>, released: &Released) -> String {
-    let Some(exit) = released.exit else { return format::release(released.reason) };
+    let Some(exit) = released.exit else { return without_exit(context, released) };
     let unhealthy = released.unhealthy.then(|| reasons::UNHEALTHY.to_owned());
     let meaning = unhealthy.or_else(|| by_kubelet(context, released, exit)).or_else(|| meaning(exit));
     format!("{}; its log says why", exited(exit, meaning.as_deref()))
+}
+
+fn without_exit(context: &ReportContext<'_>, released: &Released) -> String {
+    let before = context.seen().and_then(|seen| seen.observation.before.as_ref());
+    let is_its = before.is_some_and(|before| before.holder == released.by);
+    match killed_for_memory(context) {
+        Some(why) if is_its && released.reason == Reason::ElectorDied => {
+            format!("everything in its container was killed ({why})")
+        }
+        Some(_) | None => format::release(released.reason),
+    }
 }
 
 /// The kubelet's reason for the end of the tenure. `None` if it has not reported that yet, or says no more

@@ -7,7 +7,12 @@ fn dead() -> Identity {
 
 /// A candidate that has had the lock since 0.
 fn locked(predecessor: Option<Identity>) -> Candidate {
+    let predecessor = predecessor.map(|process| Signature { process, lease_uid: "lease".into() });
     Candidate { lock: Some(PodLock { since: at(0).at, predecessor }), ..candidate() }
+}
+
+fn signs() -> Order {
+    Order::SignLock { lease_uid: "lease".into() }
 }
 
 fn released(outputs: &[Output]) -> Option<(Identity, Reason)> {
@@ -29,7 +34,7 @@ fn a_candidate_gives_back_what_its_predecessor_held_after_the_kill_margin() {
     let outputs = fixture.store(1_510, &outputs);
     let outputs = if put(&outputs).is_some() { outputs } else { fixture.tick(1_600) };
     let (_, write) = put(&outputs).expect("it is next in line itself");
-    assert_eq!((write.holder, all_orders(&outputs)), (Some(me()), vec![Order::SignLock]));
+    assert_eq!((write.holder, all_orders(&outputs)), (Some(me()), vec![signs()]));
 }
 
 #[test]
@@ -88,5 +93,31 @@ fn only_a_candidate_with_the_lock_signs_it() {
     let mut fixture = Fixture::new();
     assert_eq!(all_orders(&fixture.saw(0, free())), []);
     let mut fixture = Fixture::of(locked(None));
-    assert_eq!(all_orders(&fixture.saw(0, free())), [Order::SignLock]);
+    assert_eq!(all_orders(&fixture.saw(0, free())), [signs()]);
+}
+
+#[test]
+fn a_lease_that_is_another_or_had_another_holder_is_not_given_back() {
+    let made_again =
+        Record { uid: "another".into(), acquire_time: None, renew_time: None, ..held_by(dead()) };
+    let mut fixture = Fixture::of(locked(Some(dead())));
+    assert_eq!(put(&fixture.saw(2_000, made_again)), None);
+    let mut fixture = Fixture::of(locked(Some(dead())));
+    fixture.saw(2_000, held_by(other()).version(20));
+    assert_eq!(
+        put(&fixture.saw(3_000, held_by(dead()).renewed(100).version(5))),
+        None,
+        "restored from a backup"
+    );
+}
+
+#[test]
+fn a_release_for_the_dead_that_changes_nothing_is_not_repeated_at_once() {
+    let mut fixture = Fixture::of(locked(Some(dead())));
+    let first = fixture.saw(2_000, held_by(dead()));
+    let (attempt, _) = put(&first).expect("a release");
+    let altered = Answer::Stored(Box::new(held_by(dead()).renewed(2_000).version(12)));
+    assert_eq!(put(&fixture.step(2_010, Input::Answered { attempt, answer: altered })), None);
+    assert_eq!(put(&fixture.tick(3_400)), None);
+    assert!(released(&fixture.tick(3_460)).is_some());
 }

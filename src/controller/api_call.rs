@@ -55,7 +55,8 @@ impl Failure {
     /// about to go.
     pub fn refuses(&self) -> Option<String> {
         let (code, message) = self.refusal()?;
-        let is_passing = matches!(code, 401 | 404 | 408 | 409 | 429) || !(400..500).contains(&code);
+        let is_passing = matches!(code, 401 | 404 | 408 | 429) || !(400..500).contains(&code);
+        let is_passing = is_passing || self.is_conflict();
         (!is_passing && !self.is_of_terminating_namespace()).then(|| message.to_owned())
     }
 
@@ -74,9 +75,16 @@ impl Failure {
         status.code == 422 && causes.into_iter().any(|cause| !cause.field.is_empty())
     }
 
-    /// Whether something else was written first.
+    /// Whether something else was written first, or the object is another one of its name by now.
     pub fn is_conflict(&self) -> bool {
-        self.refusal().is_some_and(|(code, _)| code == 409)
+        self.refusal().is_some_and(|(code, _)| code == 409) || self.is_about_another_uid()
+    }
+
+    /// Whether a patch that names a uid met an object that has another. The API server calls that invalid.
+    fn is_about_another_uid(&self) -> bool {
+        let Self::Request { source: kube::Error::Api(status), .. } = self else { return false };
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        status.code == 422 && causes.into_iter().any(|cause| cause.field == "metadata.uid")
     }
 
     /// Whether the API server rejects the credentials of the controller, or denies it the request.

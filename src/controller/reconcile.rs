@@ -177,7 +177,7 @@ async fn reconcile_job(job: &SingletonJob, context: &Context) -> Result<Action, 
     let observed = observe::cached(job, &context.caches, &context.lease_observations, clock::now().at)?;
     let decision = decide(job, observed, now, context).await?;
     let has_failed = context.failures.in_a_row(&key(&job.metadata)) > 0;
-    let Some(read) = decision.plan.live_read(job, &decision.observed, &standing, has_failed) else {
+    let Some(read) = decision.plan.live_read(job, &standing, has_failed) else {
         return Box::pin(execute(decision, asked, &standing, context)).await;
     };
     let Some((job, observed)) = live(job, read, context).await? else {
@@ -231,10 +231,10 @@ async fn execute(
     }
     let (now, look) = (decision.now, decision.plan.next_look(applied.directives_stored, ask_again));
     let again = Box::pin(tell(decision, applied, context)).await?;
-    let Some(look) = look.into_iter().chain(again).min() else { return Ok(Action::await_change()) };
     // It was counted from `now`, and a tick does not wait for what was written since.
     let spent = Duration::try_from(Timestamp::now().duration_since(now)).unwrap_or_default();
-    Ok(Action::requeue(look.saturating_sub(spent)))
+    let look = look.map(|look| look.saturating_sub(spent)).into_iter().chain(again).min();
+    Ok(look.map_or_else(Action::await_change, Action::requeue))
 }
 
 /// Builds and applies the objects, and writes events about what was done.
@@ -285,7 +285,7 @@ async fn tell(
     report::report(&context.client, &report_context, &status, &context.recorder).await?;
     count_takeover(context, old, &status);
     if Some(&status) == job.status.as_ref() {
-        let is_behind = context.status_writes.is_ahead_of(&key(&job.metadata), version(job));
+        let is_behind = context.status_writes.is_ahead_of(&key(&job.metadata), version(job), Instant::now());
         return Ok(if is_behind { Some(next_look::STATUS_LOOK) } else { unread });
     }
     if let Some(base) = version(job) {

@@ -79,12 +79,48 @@ where
 /// so that no earlier owner stays.
 fn change<K: Resource + Serialize>(is: &K, wanted: &K) -> Value {
     let mut patch = json!(wanted);
+    if let Some(spec) = patch.get_mut("spec") {
+        remove_the_rest(spec, &json!(is)["spec"]);
+    }
     patch["metadata"]["uid"] = json!(is.meta().uid);
     patch
+}
+
+/// Has `patch` remove every field of `is` that it does not set.
+fn remove_the_rest(patch: &mut Value, is: &Value) {
+    let (Value::Object(patch), Value::Object(is)) = (patch, is) else { return };
+    for (field, is) in is {
+        match patch.get_mut(field) {
+            Some(patch) => remove_the_rest(patch, is),
+            None => drop(patch.insert(field.clone(), Value::Null)),
+        }
+    }
 }
 
 /// The fields of the subjects that the controller sets. The API server fills in the rest.
 fn subjects(binding: &RoleBinding) -> Vec<(&str, Option<&str>)> {
     let subjects = binding.subjects.iter().flatten();
     subjects.map(|subject| (subject.name.as_str(), subject.namespace.as_deref())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_leaves_no_field_that_another_client_has_added() {
+        let budget = |spec: Value, uid: Option<&str>| -> PodDisruptionBudget {
+            serde_json::from_value(json!({"metadata": {"name": "web", "uid": uid}, "spec": spec}))
+                .expect("one")
+        };
+        let wanted = json!({"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}});
+        let altered = json!({"maxUnavailable": 0, "selector": {"matchLabels": {"a": "c", "x": "y"}, "matchExpressions": []}});
+        let patch = change(&budget(altered, Some("u")), &budget(wanted, None));
+        assert_eq!(patch["metadata"], json!({"name": "web", "uid": "u"}));
+        let expected = json!({
+            "minAvailable": 1, "maxUnavailable": null,
+            "selector": {"matchLabels": {"a": "b", "x": null}, "matchExpressions": null},
+        });
+        assert_eq!(patch["spec"], expected);
+    }
 }

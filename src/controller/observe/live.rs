@@ -52,7 +52,7 @@ pub(super) async fn children(
 ) -> Result<Children, Failure> {
     let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
     let known = caches.children(job);
-    let lease = if read.lease { get(client, &namespace, &name).await? } else { known.lease };
+    let lease = if read.lease { get(client, &namespace, &name).await? } else { None };
     let known = Children { lease, ..known };
     let known = if read.access { with_access(client, &namespace, &name, known).await? } else { known };
     let pods = pods(client, &namespace, &name).await?;

@@ -25,9 +25,9 @@ impl StatusWrites {
     }
 
     /// Whether the version `read` of `key` is older than the status that the controller has written.
-    pub(super) fn is_ahead_of(&self, key: &(String, String), read: Option<Version>) -> bool {
+    pub(super) fn is_ahead_of(&self, key: &(String, String), read: Option<Version>, now: Instant) -> bool {
         let writes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        writes.get(key).zip(read).is_some_and(|((base, _), read)| read <= *base)
+        writes.get(key).zip(read).is_some_and(|((base, at), read)| *at + FORGOTTEN > now && read <= *base)
     }
 }
 
@@ -42,11 +42,11 @@ mod tests {
     #[test]
     fn a_status_is_ahead_of_the_version_that_it_was_written_over() {
         let (writes, now) = (StatusWrites::default(), Instant::now());
-        assert!(!writes.is_ahead_of(&key("web"), Some(Version(7))), "nothing was written");
+        assert!(!writes.is_ahead_of(&key("web"), Some(Version(7)), now), "nothing was written");
         writes.note(key("web"), Version(7), now);
-        let is_ahead_of = |version| writes.is_ahead_of(&key("web"), Some(Version(version)));
+        let is_ahead_of = |version| writes.is_ahead_of(&key("web"), Some(Version(version)), now);
         assert_eq!([is_ahead_of(6), is_ahead_of(7), is_ahead_of(8)], [true, true, false]);
-        assert!(!writes.is_ahead_of(&key("job"), Some(Version(7))));
+        assert!(!writes.is_ahead_of(&key("job"), Some(Version(7)), now));
     }
 
     #[test]
@@ -54,7 +54,11 @@ mod tests {
         let (writes, now) = (StatusWrites::default(), Instant::now());
         writes.note(key("gone"), Version(7), now);
         writes.note(key("web"), Version(9), now + FORGOTTEN);
-        assert!(!writes.is_ahead_of(&key("gone"), Some(Version(7))));
-        assert!(writes.is_ahead_of(&key("web"), Some(Version(9))));
+        assert!(!writes.is_ahead_of(&key("gone"), Some(Version(7)), now));
+        assert!(writes.is_ahead_of(&key("web"), Some(Version(9)), now + FORGOTTEN));
+        assert!(
+            !writes.is_ahead_of(&key("web"), Some(Version(9)), now + 2 * FORGOTTEN),
+            "nothing else was noted"
+        );
     }
 }

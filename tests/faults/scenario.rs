@@ -347,15 +347,7 @@ impl Scenario {
 
     /// The volume of one pod, in memory as the controller has it.
     pub fn state_volume(&self) -> PathBuf {
-        Self::writable(self.memory.path().join("state"))
-    }
-
-    /// The same on a disk.
-    pub fn state_volume_on_disk(&self) -> PathBuf {
-        Self::writable(self.directory.path().join("state"))
-    }
-
-    fn writable(folder: PathBuf) -> PathBuf {
+        let folder = self.memory.path().join("state");
         fs::create_dir(&folder).expect("a writable directory");
         fs::set_permissions(&folder, PermissionsExt::from_mode(0o777)).expect("ours");
         folder

@@ -177,7 +177,7 @@ async fn reconcile_job(job: &SingletonJob, context: &Context) -> Result<Action, 
     let observed = observe::cached(job, &context.caches, &context.lease_observations, clock::now().at)?;
     let decision = decide(job, observed, now, context).await?;
     let has_failed = context.failures.in_a_row(&key(&job.metadata)) > 0;
-    let Some(read) = decision.plan.live_read(job, &standing, has_failed) else {
+    let Some(read) = decision.plan.live_read(job, &decision.observed, &standing, has_failed) else {
         return Box::pin(execute(decision, asked, &standing, context)).await;
     };
     let Some((job, observed)) = live(job, read, context).await? else {

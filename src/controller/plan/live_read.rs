@@ -9,7 +9,7 @@
 //! already. After such a refusal, and after any other failure, the controller reads everything, and finds its
 //! own object, or another client's.
 
-use super::super::observe::LiveRead;
+use super::super::observe::{LiveRead, Observed};
 use super::super::refusals::{Standing, Step};
 use super::{Actions, Plan};
 use crate::api::SingletonJob;
@@ -18,9 +18,15 @@ use crate::api::conditions::{find_condition, reasons, types};
 impl Plan {
     /// What the controller reads again. `None` if it may go by its caches. `has_failed` says that its last try
     /// did.
-    pub fn live_read(&self, job: &SingletonJob, standing: &Standing, has_failed: bool) -> Option<LiveRead> {
+    pub fn live_read(
+        &self,
+        job: &SingletonJob,
+        observed: &Observed,
+        standing: &Standing,
+        has_failed: bool,
+    ) -> Option<LiveRead> {
         match self {
-            Self::Act(act) => act.live_read(standing, has_failed || has_found_foreign(job)),
+            Self::Act(act) => act.live_read(observed, standing, has_failed || has_found_foreign(job)),
             Self::Delete => Some(LiveRead { lease: true, access: has_failed }),
             Self::LeaveAlone | Self::Invalid(_) => None,
         }
@@ -29,12 +35,12 @@ impl Plan {
 
 impl Actions {
     /// `doubts` says that the caches may lack what is there.
-    fn live_read(&self, standing: &Standing, doubts: bool) -> Option<LiveRead> {
+    fn live_read(&self, observed: &Observed, standing: &Standing, doubts: bool) -> Option<LiveRead> {
         if self.create_lease.is_some() {
             let reads = LiveRead { lease: doubts, access: doubts };
             return standing.is_asked(Step::MakeLease).then_some(reads);
         }
-        let is_in_doubt = doubts || self.changes_pods(standing);
+        let is_in_doubt = self.changes_pods(standing) || (doubts && lacks_access(observed, standing));
         is_in_doubt.then_some(LiveRead { lease: true, access: doubts })
     }
 
@@ -46,6 +52,14 @@ impl Actions {
             && standing.is_asked(Step::MakePod);
         is_told && (makes_pods || !self.delete.is_empty())
     }
+}
+
+/// Whether the controller is about to create a Role or RoleBinding.
+fn lacks_access(observed: &Observed, standing: &Standing) -> bool {
+    let lacks_role = observed.role.is_none() && standing.is_asked(Step::GrantRole);
+    let comes_to_binding = observed.role.is_some() || standing.is_asked(Step::GrantRole);
+    let lacks_binding = observed.binding.is_none() && comes_to_binding && standing.is_asked(Step::BindRole);
+    lacks_role || lacks_binding
 }
 
 /// Whether status says that another client's object has a needed name. The caches do not have such an object.
@@ -61,11 +75,10 @@ mod tests {
 
     use super::super::tests::{job, now, pod, service, settled, there};
     use super::*;
-    use crate::controller::observe::Observed;
 
     fn read(job: &SingletonJob, observed: &Observed, has_failed: bool) -> Option<(bool, bool)> {
         let plan = super::super::plan(job, observed, now());
-        plan.live_read(job, &Standing::default(), has_failed).map(|read| (read.lease, read.access))
+        plan.live_read(job, observed, &Standing::default(), has_failed).map(|read| (read.lease, read.access))
     }
 
     #[test]

@@ -11,17 +11,16 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod};
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Config, ResourceExt};
 use serde_json::{Value, json};
 use singletonjob::contract::{field_managers, labels};
-use singletonjob::lease::annotations::Exit;
-use singletonjob::lease::driver::{self, WorkloadHost};
-use singletonjob::lease::elector::{Candidate, Fact, Order, Role, View};
+use singletonjob::lease::driver;
+use singletonjob::lease::elector::{Candidate, Fact, Role};
 use singletonjob::lease::identity::Identity;
 use singletonjob::lease::store::{Place, unchanging};
+use testkit::idle_container::IdleContainer;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -102,8 +101,15 @@ async fn run_elector(
         (pod.namespace().unwrap_or_default(), pod.labels().get(labels::JOB).cloned().unwrap_or_default());
     let place = Place { namespace: &namespace, name: &job, field_manager: field_managers::AGENT };
     let (first_view, is_viewed) = oneshot::channel();
-    let mut host = Host { facts, first_view: Some(first_view) };
-    let elector = driver::run(unchanging(config), place, candidate(pod), told, &mut host);
+    let mut first_view = Some(first_view);
+    let mut container = IdleContainer::new(facts, |view| {
+        if view.role != Role::Pending
+            && let Some(first_view) = first_view.take()
+        {
+            let _ = first_view.send(());
+        }
+    });
+    let elector = driver::run(unchanging(config), place, candidate(pod), told, &mut container);
     let ready = async {
         if is_viewed.await.is_ok() {
             let patch = Patch::Merge(running_and_ready());
@@ -151,52 +157,14 @@ fn running_and_ready() -> Value {
 /// The pod's own credentials, so that the admission policy sees what it sees in a cluster.
 async fn config(server: &ApiServer, pod: &Pod) -> kube::Result<Config> {
     let token = server.pods_token(pod).await?;
-    let file = server.control_plane.kubeconfig_text(&token);
-    let kubeconfig = Kubeconfig::from_yaml(&file).expect("a kubeconfig");
-    let options = KubeConfigOptions::default();
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a usable kubeconfig");
-    config.default_retry = false;
-    Ok(config)
+    Ok(server.control_plane.config_with_token(&token).await)
 }
 
 fn candidate(pod: &Pod) -> Candidate {
     let owner = pod.owner_references().first().map(|owner| owner.uid.clone());
-    Candidate {
-        identity: Identity::new(
-            &pod.name_any(),
-            &pod.uid().unwrap_or_default(),
-            RandomState::new().hash_one(()),
-        ),
-        job_uid: owner.unwrap_or_default(),
-        stop_grace: STOP_GRACE,
-        warnings: Vec::new(),
-        clock_source: None,
-        lock: None,
-    }
-}
-
-/// A container without processes.
-struct Host {
-    facts: mpsc::UnboundedSender<Fact>,
-    first_view: Option<oneshot::Sender<()>>,
-}
-
-impl WorkloadHost for Host {
-    fn execute(&mut self, order: Order) {
-        let fact = match order {
-            Order::Terminate => Fact::WorkloadEnded(Exit::Code(0)),
-            Order::Kill => Fact::TreeEmpty,
-            _ => return,
-        };
-        // The elector no longer listens once its end is decided.
-        let _ = self.facts.send(fact);
-    }
-
-    fn publish(&mut self, view: &View) {
-        if view.role != Role::Pending
-            && let Some(first_view) = self.first_view.take()
-        {
-            let _ = first_view.send(());
-        }
-    }
+    Candidate::new(
+        Identity::new(&pod.name_any(), &pod.uid().unwrap_or_default(), RandomState::new().hash_one(())),
+        owner.unwrap_or_default(),
+        STOP_GRACE,
+    )
 }

@@ -82,13 +82,11 @@ impl Config {
 
     /// The candidate that this process is. Every process is another one, even in the same pod.
     pub fn candidate(&self) -> Candidate {
+        let identity = Identity::new(&self.pod_name, &self.pod_uid, fastrand::u64(..));
+        let stop_grace = self.termination_grace_period.saturating_sub(RESERVE);
         Candidate {
-            identity: Identity::new(&self.pod_name, &self.pod_uid, fastrand::u64(..)),
-            job_uid: self.job_uid.clone(),
-            stop_grace: self.termination_grace_period.saturating_sub(RESERVE),
-            warnings: Vec::new(),
             clock_source: clock_source(),
-            lock: None,
+            ..Candidate::new(identity, self.job_uid.clone(), stop_grace)
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kube::api::{PatchParams, PostParams};
+use kube::core::response::StatusCause;
 use tokio::time::sleep;
 
 use crate::contract::field_managers::CONTROLLER;
@@ -62,17 +63,13 @@ impl Failure {
 
     /// Whether nothing can be made because the namespace is being deleted.
     pub fn is_of_terminating_namespace(&self) -> bool {
-        let Self::Request { source: kube::Error::Api(status), .. } = self else { return false };
-        let causes = status.details.iter().flat_map(|details| &details.causes);
-        causes.into_iter().any(|cause| cause.reason == NAMESPACE_TERMINATING)
+        self.causes().any(|cause| cause.reason == NAMESPACE_TERMINATING)
     }
 
     /// Whether the API server's own validation found fields at fault. A policy that denies a request names
     /// none.
     pub fn is_invalid(&self) -> bool {
-        let Self::Request { source: kube::Error::Api(status), .. } = self else { return false };
-        let causes = status.details.iter().flat_map(|details| &details.causes);
-        status.code == 422 && causes.into_iter().any(|cause| !cause.field.is_empty())
+        self.is_unprocessable() && self.causes().any(|cause| !cause.field.is_empty())
     }
 
     /// Whether something else was written first, or the object is another one of its name by now.
@@ -82,9 +79,20 @@ impl Failure {
 
     /// Whether a patch that names a uid met an object that has another. The API server calls that invalid.
     fn is_about_another_uid(&self) -> bool {
-        let Self::Request { source: kube::Error::Api(status), .. } = self else { return false };
-        let causes = status.details.iter().flat_map(|details| &details.causes);
-        status.code == 422 && causes.into_iter().any(|cause| cause.field == "metadata.uid")
+        self.is_unprocessable() && self.causes().any(|cause| cause.field == "metadata.uid")
+    }
+
+    fn is_unprocessable(&self) -> bool {
+        self.refusal().is_some_and(|(code, _)| code == 422)
+    }
+
+    /// What the API server names as causes of its refusal.
+    fn causes(&self) -> impl Iterator<Item = &StatusCause> {
+        let status = match self {
+            Self::Request { source: kube::Error::Api(status), .. } => Some(status),
+            Self::Request { .. } | Self::Timeout { .. } | Self::Unusable(_) => None,
+        };
+        status.and_then(|status| status.details.as_ref()).into_iter().flat_map(|details| &details.causes)
     }
 
     /// Whether the API server rejects the credentials of the controller, or denies it the request.

@@ -99,14 +99,7 @@ where
 
 /// The replica in the pod `pod`, as a candidate of the protocol.
 fn candidate(pod: &str) -> Candidate {
-    Candidate {
-        identity: Identity::new(pod, NAME, fastrand::u64(..)),
-        job_uid: NAME.into(),
-        stop_grace: STOP_GRACE,
-        warnings: Vec::new(),
-        clock_source: None,
-        lock: None,
-    }
+    Candidate::new(Identity::new(pod, NAME, fastrand::u64(..)), NAME, STOP_GRACE)
 }
 
 /// A Lease like that of a service.

@@ -69,9 +69,8 @@ impl ControlPlane {
 
     fn launch(flags: &[&str], policy: &str) -> Self {
         let [clients, peers] = free_ports();
-        let mut control_plane = Self::before(&format!("http://127.0.0.1:{clients}"));
+        let mut control_plane = Self::before(&format!("http://127.0.0.1:{clients}"), policy);
         control_plane.apiserver_flags.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        fs::write(control_plane.audit_policy(), policy).expect("a writable directory");
         control_plane.make_keys();
         control_plane.spawn(ETCD, &etcd_flags(control_plane.path(), clients, peers));
         control_plane.start_api_server();
@@ -80,7 +79,7 @@ impl ControlPlane {
 
     /// Starts one that keeps everything in the etcd at this URL and waits until it is ready.
     pub fn on(etcd: &str) -> Self {
-        let control_plane = Self::before(etcd);
+        let control_plane = Self::before(etcd, AUDIT_POLICY);
         control_plane.make_keys();
         control_plane.start_api_server();
         control_plane
@@ -90,7 +89,7 @@ impl ControlPlane {
     /// etcd member at this URL.
     #[must_use]
     pub fn beside(&self, etcd: &str) -> Self {
-        let control_plane = Self::before(etcd);
+        let control_plane = Self::before(etcd, AUDIT_POLICY);
         for entry in fs::read_dir(self.path().join("pki")).expect("made by the first").flatten() {
             fs::copy(entry.path(), control_plane.path().join("pki").join(entry.file_name()))
                 .expect("a writable directory");
@@ -100,14 +99,14 @@ impl ControlPlane {
     }
 
     /// Everything that it needs but its keys.
-    fn before(etcd: &str) -> Self {
+    fn before(etcd: &str, audit_policy: &str) -> Self {
         require_binaries();
         let directory = Scratch::create();
         let [secure] = free_ports();
         let server = format!("https://127.0.0.1:{secure}");
         let apiserver_flags = apiserver_flags(directory.path(), etcd, secure);
         let control_plane = Self { server, directory, apiserver_flags, processes: Mutex::default() };
-        control_plane.prepare();
+        control_plane.prepare(audit_policy);
         control_plane
     }
 
@@ -160,20 +159,16 @@ impl ControlPlane {
         self.path().join("audit.log")
     }
 
-    fn audit_policy(&self) -> PathBuf {
-        self.path().join("audit.yaml")
-    }
-
     fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    fn prepare(&self) {
+    fn prepare(&self, audit_policy: &str) {
         fs::create_dir(self.path().join("pki")).expect("a writable directory");
         fs::write(self.path().join("tokens.csv"), "admin,admin,admin,system:masters\n")
             .expect("a writable directory");
         fs::write(self.kubeconfig(), self.kubeconfig_text("admin")).expect("a writable directory");
-        fs::write(self.audit_policy(), AUDIT_POLICY).expect("a writable directory");
+        fs::write(self.path().join("audit.yaml"), audit_policy).expect("a writable directory");
         File::create(self.audit_log()).expect("a writable directory");
     }
 
@@ -187,7 +182,7 @@ impl ControlPlane {
     }
 
     /// A kubeconfig for the user with this token, as text.
-    pub fn kubeconfig_text(&self, token: &str) -> String {
+    fn kubeconfig_text(&self, token: &str) -> String {
         format!(
             r#"{{"apiVersion": "v1", "kind": "Config", "current-context": "test",
                 "clusters": [{{"name": "test", "cluster": {{"server": "{}", "certificate-authority": "{}/pki/apiserver.crt"}}}}],

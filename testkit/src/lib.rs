@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod control_plane;
 pub mod disk;
 pub mod fixture;
+pub mod idle_container;
 pub mod job;
 pub mod lease;
 pub mod observe;

@@ -160,14 +160,7 @@ impl Agent {
     /// It knows nothing yet.
     pub fn new(fixture: &Fixture<'_>, number: u32) -> Self {
         let identity = Identity::new(&format!("rollup-{number}"), &pod_uid(number), number.into());
-        let candidate = Candidate {
-            identity,
-            job_uid: JOB_UID.to_owned(),
-            stop_grace: Duration::from_secs(28),
-            warnings: Vec::new(),
-            clock_source: None,
-            lock: None,
-        };
+        let candidate = Candidate::new(identity, JOB_UID, Duration::from_secs(28));
         Self {
             elector: Elector::new(candidate.clone(), fixture.now()),
             candidate,

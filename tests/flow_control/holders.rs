@@ -8,12 +8,13 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::Config;
 use kube::api::{Api, PostParams};
 use singletonjob::contract::field_managers;
-use singletonjob::lease::annotations::{CompletionPolicy, Exit};
-use singletonjob::lease::driver::{self, WorkloadHost};
-use singletonjob::lease::elector::{Candidate, Ending, Fact, Order, Role, View};
+use singletonjob::lease::annotations::CompletionPolicy;
+use singletonjob::lease::driver;
+use singletonjob::lease::elector::{Candidate, Ending, Role};
 use singletonjob::lease::identity::Identity;
 use singletonjob::lease::store::{Place, unchanging};
 use singletonjob::lease::timing::{Timing, TimingSpec};
+use testkit::idle_container::IdleContainer;
 use testkit::lease;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -84,45 +85,20 @@ async fn make_lease(server: &BusyServer, name: &str) {
 
 async fn hold(config: Config, name: String, active: Arc<AtomicUsize>) -> Ending {
     let (facts, told) = mpsc::unbounded_channel();
-    let mut host = Host { facts, active, is_active: false };
-    let place = Place { namespace: "team", name: &name, field_manager: field_managers::AGENT };
-    let candidate = Candidate {
-        identity: Identity::new(&format!("{name}-1"), "uid", fastrand::u64(..)),
-        job_uid: lease::JOB_UID.to_owned(),
-        stop_grace: Duration::ZERO,
-        warnings: Vec::new(),
-        clock_source: None,
-        lock: None,
-    };
-    driver::run(unchanging(config), place, candidate, told, &mut host).await.expect("a usable connection")
-}
-
-/// A container without processes.
-struct Host {
-    facts: mpsc::UnboundedSender<Fact>,
-    active: Arc<AtomicUsize>,
-    is_active: bool,
-}
-
-impl WorkloadHost for Host {
-    fn execute(&mut self, order: Order) {
-        let fact = match order {
-            Order::Terminate => Fact::WorkloadEnded(Exit::Code(0)),
-            Order::Kill => Fact::TreeEmpty,
-            Order::SignLock { .. }
-            | Order::ArmDeadline { .. }
-            | Order::DisarmDeadline
-            | Order::Start(_)
-            | Order::Stop(_) => return,
-        };
-        // The elector no longer listens once its end is decided.
-        self.facts.send(fact).ok();
-    }
-
-    fn publish(&mut self, view: &View) {
-        if view.role == Role::Active && !self.is_active {
-            self.is_active = true;
-            self.active.fetch_add(1, Ordering::Relaxed);
+    let mut is_active = false;
+    let mut container = IdleContainer::new(facts, |view| {
+        if view.role == Role::Active && !is_active {
+            is_active = true;
+            active.fetch_add(1, Ordering::Relaxed);
         }
-    }
+    });
+    let place = Place { namespace: "team", name: &name, field_manager: field_managers::AGENT };
+    let candidate = Candidate::new(
+        Identity::new(&format!("{name}-1"), "uid", fastrand::u64(..)),
+        lease::JOB_UID,
+        Duration::ZERO,
+    );
+    driver::run(unchanging(config), place, candidate, told, &mut container)
+        .await
+        .expect("a usable connection")
 }

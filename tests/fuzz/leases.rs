@@ -21,14 +21,7 @@ const TIMES: [&str; 5] = [
 
 /// The candidate that reads them.
 pub fn candidate() -> Candidate {
-    Candidate {
-        identity: Identity::read(ME),
-        job_uid: "job".into(),
-        stop_grace: Duration::from_secs(28),
-        warnings: Vec::new(),
-        clock_source: None,
-        lock: None,
-    }
+    Candidate::new(Identity::read(ME), "job", Duration::from_secs(28))
 }
 
 /// A policy as the controller writes it.

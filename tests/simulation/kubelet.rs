@@ -48,14 +48,11 @@ impl Place {
     }
 
     fn candidate(&self, nonce: Who) -> Candidate {
-        Candidate {
-            identity: Identity::new(&format!("web-{}", self.number), &self.pod_uid(), nonce),
-            job_uid: self.job.clone(),
-            stop_grace: GRACE_PERIOD - RESERVE,
-            warnings: Vec::new(),
-            clock_source: None,
-            lock: None,
-        }
+        Candidate::new(
+            Identity::new(&format!("web-{}", self.number), &self.pod_uid(), nonce),
+            self.job.clone(),
+            GRACE_PERIOD - RESERVE,
+        )
     }
 }
 

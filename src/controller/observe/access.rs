@@ -4,10 +4,9 @@
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{Resource, ResourceExt};
 
-use super::index::{Entry, Key};
-use crate::contract::labels;
+use super::index::{Entry, Key, own_key};
+use super::ownership::job_of;
 
 /// A Lease, without what is said of its writers. It is about the SingletonJob of its name, whatever became of
 /// its label. The controller writes a Lease back as a whole, so that the rest is kept.
@@ -20,7 +19,7 @@ impl Entry for KnownLease {
     fn read(object: &Lease) -> Option<(Key, Self)> {
         let mut kept = object.clone();
         kept.metadata.managed_fields = None;
-        Some(((object.namespace().unwrap_or_default(), object.name_any()), Self(kept)))
+        Some((own_key(object), Self(kept)))
     }
 }
 
@@ -48,12 +47,6 @@ impl Entry for KnownBinding {
     }
 }
 
-/// The SingletonJob that `object` was made for, by its label. An object without an owner has that label too.
-fn job_of(object: &impl Resource) -> Option<Key> {
-    let job = object.meta().labels.as_ref()?.get(labels::JOB)?;
-    Some((object.meta().namespace.clone().unwrap_or_default(), job.clone()))
-}
-
 fn kept(metadata: &ObjectMeta) -> ObjectMeta {
     let ObjectMeta { name, namespace, uid, labels, owner_references, .. } = metadata.clone();
     ObjectMeta { name, namespace, uid, labels, owner_references, ..ObjectMeta::default() }
@@ -65,6 +58,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::contract::labels;
     use crate::controller::observe::index::Index;
 
     #[test]

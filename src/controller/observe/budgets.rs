@@ -8,9 +8,8 @@ use kube::ResourceExt;
 use kube::core::{Selector, SelectorExt};
 
 use super::index::{Entry, Key};
-use super::ownership::is_ours;
+use super::ownership::{is_ours, job_of};
 use crate::api::SingletonJob;
-use crate::contract::labels;
 use crate::controller::names;
 
 /// The PodDisruptionBudget that the controller made for a SingletonJob, without its status.
@@ -21,10 +20,10 @@ impl Entry for OwnBudget {
     type Object = PodDisruptionBudget;
 
     fn read(object: &PodDisruptionBudget) -> Option<(Key, Self)> {
-        let job = job_of(object)?;
+        let about = own_job_of(object)?;
         let mut kept = PodDisruptionBudget { status: None, ..object.clone() };
         (kept.metadata.managed_fields, kept.metadata.resource_version) = (None, None);
-        Some(((object.namespace().unwrap_or_default(), job), Self(kept)))
+        Some((about, Self(kept)))
     }
 }
 
@@ -56,15 +55,14 @@ impl Entry for OtherBudget {
     type Object = PodDisruptionBudget;
 
     fn read(object: &PodDisruptionBudget) -> Option<(Key, Self)> {
-        let is_other = job_of(object).is_none();
+        let is_other = own_job_of(object).is_none();
         is_other.then(|| (Self::of_namespace(&object.namespace().unwrap_or_default()), Self::of(object)))
     }
 }
 
 /// The SingletonJob that the controller made `budget` for. `None` if another client made it.
-fn job_of(budget: &PodDisruptionBudget) -> Option<String> {
-    let job = budget.labels().get(labels::JOB)?;
-    is_ours(budget, job).then(|| job.clone())
+fn own_job_of(budget: &PodDisruptionBudget) -> Option<Key> {
+    job_of(budget).filter(|(_, job)| is_ours(budget, job))
 }
 
 /// The PodDisruptionBudgets that concern one SingletonJob.

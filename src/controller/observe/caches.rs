@@ -1,6 +1,5 @@
 //! The caches of the controller's watches, and what they hold of one SingletonJob.
 
-use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
 
@@ -8,7 +7,7 @@ use super::access::{KnownBinding, KnownLease, KnownRole};
 use super::budgets::{self, Budgets, OtherBudget, OwnBudget};
 use super::candidate::Candidate;
 use super::children::{self, Children, OwnedCandidate};
-use super::index::{Index, Key};
+use super::index::{Index, Key, own_key};
 use super::nodes::{self, Nodes};
 use crate::api::SingletonJob;
 use crate::controller::names;
@@ -66,13 +65,13 @@ impl Caches {
 
     /// The candidates of `job`, by number.
     pub fn candidates(&self, job: &SingletonJob) -> Vec<Candidate> {
-        children::candidates(job, self.pods.about(&key(job)).into_iter())
+        children::candidates(job, self.pods.about(&own_key(job)).into_iter())
     }
 
     /// The child objects of `job` that the caches hold. The caches of Roles and RoleBindings are by label, so
     /// that none of those is foreign.
     pub(super) fn children(&self, job: &SingletonJob) -> Children {
-        let about = key(job);
+        let about = own_key(job);
         let rbac = names::child_name(&about.1);
         let candidates = self.candidates(job);
         Children {
@@ -95,8 +94,4 @@ impl Caches {
             other: budgets::first_in_the_way(job, others.iter().map(AsRef::as_ref)).map(str::to_owned),
         }
     }
-}
-
-fn key(job: &SingletonJob) -> Key {
-    (job.namespace().unwrap_or_default(), job.name_any())
 }

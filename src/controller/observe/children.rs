@@ -11,9 +11,8 @@ use kube::ResourceExt;
 use super::budgets::Budgets;
 use super::candidate::Candidate;
 use super::index::{Entry, Key};
-use super::ownership::controller_of;
+use super::ownership::{controller_of, job_of};
 use crate::api::SingletonJob;
-use crate::contract::labels;
 
 /// The child objects of one SingletonJob, not yet compared with its Lease.
 pub(super) struct Children {
@@ -55,8 +54,7 @@ impl Entry for OwnedCandidate {
     type Object = Pod;
 
     fn read(object: &Pod) -> Option<(Key, Self)> {
-        let job = object.labels().get(labels::JOB)?;
-        Some(((object.namespace().unwrap_or_default(), job.clone()), Self::of(object)))
+        Some((job_of(object)?, Self::of(object)))
     }
 }
 

@@ -160,7 +160,8 @@ impl<E: Entry> Contents<E> {
     }
 }
 
-fn own_key(object: &impl Resource) -> Key {
+/// The namespace and name of `object` itself.
+pub fn own_key(object: &impl Resource) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
 

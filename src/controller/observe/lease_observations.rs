@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::ResourceExt;
 
 use super::expiries::Expiries;
-use super::index::Key;
+use super::index::{Key, own_key};
 use crate::lease::annotations::Reason;
 use crate::lease::clock::{self, Moment};
 use crate::lease::identity::{Identity, Version};
@@ -81,7 +80,7 @@ impl LeaseObservations {
     /// lives after its lease has expired is news too.
     pub fn update(&self, lease: &Lease, now: Moment) -> bool {
         let Ok(record) = Record::read(lease) else { return true };
-        let (key, digest) = (key(lease), digest(lease));
+        let (key, digest) = (own_key(lease), digest(lease));
         let mut watched = self.lock();
         let known = watched.get(&key).filter(|known| known.uid == record.uid);
         let is_news = known.is_none_or(|known| known.digest != digest || known.is_silent(now));
@@ -241,10 +240,6 @@ fn token(record: &Record, known: Option<Version>) -> Option<Version> {
     let said = record.annotations.health.as_ref().and_then(|health| health.token);
     let fresh = record.acquire_time.is_some() && record.acquire_time == record.renew_time;
     said.or(known).or(fresh.then_some(record.version))
-}
-
-fn key(lease: &Lease) -> Key {
-    (lease.namespace().unwrap_or_default(), lease.name_any())
 }
 
 /// A digest of all that a renewal does not change.

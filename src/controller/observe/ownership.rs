@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
+use super::index::Key;
 use crate::api::SingletonJob;
 use crate::contract::labels;
 use crate::lease::annotations::Annotations;
@@ -16,6 +17,12 @@ pub fn is_ours(object: &impl Resource, job: &str) -> bool {
         object.meta().labels.as_ref().and_then(|labels| labels.get(label)).is_some_and(|is| is == value)
     };
     has(labels::MANAGED_BY, labels::MANAGED_BY_VALUE) && has(labels::JOB, job)
+}
+
+/// The SingletonJob that `object` was made for, by its label. An object without an owner has that label too.
+pub(super) fn job_of(object: &impl Resource) -> Option<Key> {
+    let job = object.meta().labels.as_ref()?.get(labels::JOB)?;
+    Some((object.meta().namespace.clone().unwrap_or_default(), job.clone()))
 }
 
 /// The controlling owner of `pod`. The API server admits no second one.

@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 
 use super::Guarded;
 use crate::contract::labels;
-use crate::controller::observe::index::{Entry, Index, Key};
+use crate::controller::observe::index::{Entry, Index, Key, own_key};
 use crate::controller::observe::lease_observations::LeaseObservations;
 use crate::controller::observe::{Caches, KnownLease};
 use crate::lease::clock::{self, Moment};
@@ -123,7 +123,7 @@ fn news(
     match event {
         Event::Apply(lease) | Event::InitApply(lease) => {
             if lease_observations.update(lease, now) {
-                vec![key(lease)]
+                vec![own_key(lease)]
             } else {
                 Vec::new()
             }
@@ -164,11 +164,6 @@ fn all_of(jobs: &Store<Guarded>, namespace: &str) -> Vec<ObjectRef<Guarded>> {
 /// The SingletonJob of this namespace and name.
 fn to_named((namespace, name): Key) -> ObjectRef<Guarded> {
     ObjectRef::new(&name).within(&namespace)
-}
-
-/// The namespace and name of `object`.
-fn key(object: &impl Resource) -> Key {
-    (object.meta().namespace.clone().unwrap_or_default(), object.meta().name.clone().unwrap_or_default())
 }
 
 fn log_interruption(error: &watcher::Error) {

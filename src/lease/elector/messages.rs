@@ -27,6 +27,20 @@ pub struct Candidate {
     pub lock: Option<PodLock>,
 }
 
+impl Candidate {
+    /// A candidate with nothing amiss, of whose clocks and pod's lock nothing is known.
+    pub fn new(identity: Identity, job_uid: impl Into<String>, stop_grace: Duration) -> Self {
+        Self {
+            identity,
+            job_uid: job_uid.into(),
+            stop_grace,
+            warnings: Vec::new(),
+            clock_source: None,
+            lock: None,
+        }
+    }
+}
+
 /// How an observation was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {

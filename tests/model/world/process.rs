@@ -64,14 +64,11 @@ impl World {
         let pod = self.pod(number);
         let process = number as u64 * 16 + u64::from(incarnation);
         let nonce = if self.broken_assumption == BrokenAssumption::IdentityPerPod { 0 } else { process };
-        Candidate {
-            identity: Identity::new(&format!("pod-{pod}"), &format!("uid-{pod}"), nonce),
-            job_uid: "job".into(),
-            stop_grace: self.stop_grace,
-            warnings: Vec::new(),
-            clock_source: None,
-            lock: None,
-        }
+        Candidate::new(
+            Identity::new(&format!("pod-{pod}"), &format!("uid-{pod}"), nonce),
+            "job",
+            self.stop_grace,
+        )
     }
 
     fn pod(&self, number: usize) -> usize {

@@ -10,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 
-use super::{Guarded, Key, key, to_named};
+use super::{Guarded, Key, own_key, to_named};
 use crate::controller::refusals;
 
 /// What `kubectl apply` writes: the whole object once more.
@@ -55,16 +55,16 @@ impl Asked {
         match event {
             Event::Init => self.listed.clear(),
             Event::InitApply(job) => {
-                self.listed.insert(key(job), digest(job));
+                self.listed.insert(own_key(job), digest(job));
             }
             Event::InitDone => return self.take_over_list(),
             Event::Apply(job) => {
-                let (key, digest) = (key(job), digest(job));
+                let (key, digest) = (own_key(job), digest(job));
                 let is_news = self.known.insert(key.clone(), digest) != Some(digest);
                 return if is_news { vec![key] } else { Vec::new() };
             }
             Event::Delete(job) => {
-                self.known.remove(&key(job));
+                self.known.remove(&own_key(job));
             }
         }
         Vec::new()

@@ -75,7 +75,8 @@ mod tests {
 
     fn event(verb: &str, resource: &str, code: u16) -> AuditEvent {
         let event = json!({"verb": verb, "user": {"username": "controller"}, "requestURI": "/",
-            "objectRef": {"resource": resource, "namespace": "tenant"}, "responseStatus": {"code": code}});
+            "objectRef": {"resource": resource, "namespace": "tenant"}, "responseStatus": {"code": code},
+            "requestReceivedTimestamp": "2026-01-01T00:00:00Z", "stageTimestamp": "2026-01-01T00:00:00Z"});
         serde_json::from_value(event).expect("an event")
     }
 
